@@ -1,0 +1,50 @@
+# Everything a person or a machine runs on this project. Paths are relative, so a space in the path is harmless.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: help install test check format demo lock clean
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+install: $(INSTALLED)  ## make .venv with everything in it
+
+# uv where it is installed (seconds), pip otherwise; both install exactly what the lock names, by hash.
+$(INSTALLED): pyproject.toml requirements-dev.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed, this is $$($(PYTHON) -V): run 'make PYTHON=/path/to/python3.11'" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
+	  || { rm -rf .venv; echo "python3 cannot make environments: install its venv module (Debian: python3-venv)" >&2; exit 2; }
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock && \
+	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --offline -e . ; \
+	else \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e . ; \
+	fi
+	@touch $(INSTALLED)
+
+test: install  ## every test
+	$(BIN)/python -m pytest
+
+check: install  ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: install  ## put the format right, and what the linter can mend by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+demo: install  ## a fleet, its history and a poller at work, without Zoho
+	@$(BIN)/poller demo $(DEMO)
+
+lock:  ## resolve the dependencies anew (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command 'make lock' --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:  ## remove what was made here
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -1,0 +1,121 @@
+"""Zoho's data centres: where an org's tokens come from, and which API domains a token may be sent to.
+
+An access token is a bearer token: whoever receives it can use it. So the `api_domain` of a token reply is believed
+only when it is https on one of Zoho's own domains, or listed by the operator. Plain http goes to loopback alone.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class DataCenter:
+    """Where the orgs of one data centre get tokens, and the API domains listed for it (the first is the default)."""
+
+    name: str
+    accounts_server: str
+    api_domains: tuple[str, ...]
+
+    @property
+    def api_domain(self) -> str:
+        """Where the API is asked when a token reply names no domain."""
+        return self.api_domains[0]
+
+
+def _zoho(name: str, accounts: str, api: str) -> DataCenter:
+    return DataCenter(name, f"https://accounts.{accounts}", (f"https://www.{api}",))
+
+
+# Zoho, "Multi DC" documentation; `ae` is a deduction from the others and can be overridden by the operator.
+ZOHO_DATA_CENTERS: Final[Mapping[str, DataCenter]] = {
+    dc.name: dc
+    for dc in (
+        _zoho("us", "zoho.com", "zohoapis.com"),
+        _zoho("eu", "zoho.eu", "zohoapis.eu"),
+        _zoho("in", "zoho.in", "zohoapis.in"),
+        _zoho("au", "zoho.com.au", "zohoapis.com.au"),
+        _zoho("jp", "zoho.jp", "zohoapis.jp"),
+        _zoho("ca", "zohocloud.ca", "zohoapis.ca"),
+        _zoho("sa", "zoho.sa", "zohoapis.sa"),
+        _zoho("cn", "zoho.com.cn", "zohoapis.com.cn"),
+        _zoho("uk", "zoho.uk", "zohoapis.uk"),
+        _zoho("ae", "zoho.ae", "zohoapis.ae"),
+    )
+}
+
+# Registrable domains only Zoho can have a name under: those of the table, and the older api.zoho.* spelling.
+_ZOHO_DOMAINS: Final = frozenset(
+    domain
+    for dc in ZOHO_DATA_CENTERS.values()
+    for domain in (
+        dc.accounts_server.removeprefix("https://accounts."),
+        dc.api_domain.removeprefix("https://www."),
+    )
+)
+_HOST_LABELS: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
+
+
+def is_believable_api_domain(url: str, data_center: DataCenter) -> bool:
+    """Whether a token of this data centre may be sent to `url`, as named by a token reply or a stored token.
+
+    True for what the operator listed, letter by letter, and for https origins under a Zoho domain: no user-info, no
+    port, no path, no non-ASCII or punycode host.
+    """
+    origin = url.removesuffix("/")
+    if origin in data_center.api_domains:
+        return True
+    host = origin.removeprefix("https://")
+    if host == origin or not _HOST_LABELS.fullmatch(host) or "xn--" in host:
+        return False
+    return any(host == domain or host.endswith(f".{domain}") for domain in _ZOHO_DOMAINS)
+
+
+def check_origin(url: str) -> str:
+    """The operator's `url` as an origin without its last slash; a `ValueError` says what is wrong with it."""
+    origin = url.removesuffix("/")
+    parts = urlsplit(origin)
+    if parts.scheme not in {"https", "http"} or not parts.hostname:
+        raise ValueError(f"{url!r} is not an https:// address")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("an address with user-info in it is refused")
+    if parts.path or parts.query or parts.fragment:
+        raise ValueError(f"{url!r} must end after the host: no path, no query")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise ValueError(f"{url!r} is plain http: allowed to loopback only, use https")
+    return origin
+
+
+def with_operators(listed: Mapping[str, Mapping[str, str | Sequence[str]]]) -> dict[str, DataCenter]:
+    """Zoho's table with the operator's data centres added to it, or put in the place of its own.
+
+    `{"lab": {"accounts_server": "http://127.0.0.1:9000", "api_domains": ["http://127.0.0.1:9001"]}}`; a `ValueError`
+    names the entry that cannot be used.
+    """
+    table = dict(ZOHO_DATA_CENTERS)
+    for name, entry in listed.items():
+        accounts_server, api_domains = entry.get("accounts_server"), entry.get("api_domains")
+        if not isinstance(accounts_server, str) or isinstance(api_domains, str) or not api_domains:
+            raise ValueError(f"{name!r} needs an accounts_server and a list of api_domains")
+        try:
+            origins = tuple(check_origin(url) for url in api_domains)
+            table[name] = DataCenter(name, check_origin(accounts_server), origins)
+        except ValueError as wrong:
+            raise ValueError(f"{name!r}: {wrong}") from wrong
+    return table
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

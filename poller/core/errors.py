@@ -1,0 +1,55 @@
+"""The errors a person may meet.
+
+Expected things (a throttled org, a malformed reply) are values, never exceptions. What is left is one small tree:
+
+    PollerError                 one line for standard error, with the remedy in it
+    ├── UsageError              exit 2: what was typed or configured cannot work
+    │   └── SettingsError       a setting is missing or wrong
+    └── OperationError          exit 1: it could have worked, and did not
+        ├── DatabaseError       PostgreSQL is away, refuses, or holds another schema
+        ├── CredentialError     a stored secret cannot be read with the keys at hand
+        └── EmbeddedError       the embedded PostgreSQL cannot start or be used
+"""
+
+from __future__ import annotations
+
+
+class PollerError(Exception):
+    """Something went wrong that a person can mend: `what` happened and the `remedy`, both plain sentences."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(what, remedy)
+        self.what = what
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """One line: what happened, then what to do about it."""
+        return " ".join(f"{self.what}; {self.remedy}".split())
+
+
+class UsageError(PollerError):
+    """What was typed cannot be done."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """A setting is missing or wrong."""
+
+
+class OperationError(PollerError):
+    """It could have worked, and did not."""
+
+
+class DatabaseError(OperationError):
+    """PostgreSQL is away, refuses us, or holds another schema than this version needs."""
+
+
+class CredentialError(OperationError):
+    """A stored secret cannot be read with the keys at hand."""
+
+
+class EmbeddedError(OperationError):
+    """The embedded PostgreSQL cannot be started or used."""

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pytest
+
+from poller.core.datacenters import ZOHO_DATA_CENTERS, DataCenter, is_believable_api_domain, with_operators
+
+US = ZOHO_DATA_CENTERS["us"]
+
+
+@pytest.mark.parametrize("data_center", ZOHO_DATA_CENTERS.values(), ids=str)
+def test_every_data_centres_own_domain_is_believed(data_center: DataCenter) -> None:
+    assert is_believable_api_domain(data_center.api_domain, data_center)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.zoho.eu",
+        "https://sandbox.zohoapis.com",
+        "https://www.zohoapis.com/",
+        "https://zohoapis.in",
+    ],
+)
+def test_other_names_under_a_zoho_domain_are_believed(url: str) -> None:
+    assert is_believable_api_domain(url, US)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://www.zohoapis.com",
+        "https://zohoapis.com.evil.example",
+        "https://evil-zohoapis.com",
+        "https://www.zohoapis.com@evil.example",
+        "https://www.zohoapis.com:8443",
+        "https://www.zohoapis.com/path",
+        "https://www.zohoapis.com?x=1",
+        "https://www.zohoapis.com#x",
+        "https://www.zohoapis.com\\.evil.example",
+        "https://www.zohoapis.com\n.evil.example",
+        "https://xn--zhoapis-r4c.com",
+        "https://www.zоhoapis.com",  # noqa: RUF001 - a Cyrillic o is the point
+        "https://127.0.0.1",
+        "https://",
+        "",
+        "http://127.0.0.1:9001",
+    ],
+)
+def test_a_look_alike_never_gets_a_token(url: str) -> None:
+    assert not is_believable_api_domain(url, US)
+
+
+def test_what_the_operator_listed_is_believed_for_that_data_centre_alone() -> None:
+    table = with_operators(
+        {"lab": {"accounts_server": "http://127.0.0.1:9000", "api_domains": ["http://127.0.0.1:9001"]}}
+    )
+    assert is_believable_api_domain("http://127.0.0.1:9001", table["lab"])
+    assert not is_believable_api_domain("http://127.0.0.1:9001", table["us"])
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://lab.example", "loopback only"),
+        ("ftp://127.0.0.1", "https"),
+        ("https://a:b@lab.example", "user-info"),
+        ("https://lab.example/path", "end after the host"),
+    ],
+)
+def test_an_address_that_would_leak_is_refused_with_its_reason(url: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        with_operators({"lab": {"accounts_server": url, "api_domains": ["https://lab.example"]}})

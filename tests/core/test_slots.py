@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, strategies as st
+
+from poller.core.slots import format_interval, parse_interval, slot_of, slots_between
+
+moments = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1)).map(  # noqa: DTZ001
+    lambda naive: naive.replace(tzinfo=UTC)
+)
+intervals = st.integers(min_value=1, max_value=86_400)
+
+
+@given(at=moments, interval=intervals)
+def test_a_moment_lies_inside_the_slot_it_belongs_to(at: datetime, interval: int) -> None:
+    slot = slot_of(at, interval)
+    assert slot <= at < slot + timedelta(seconds=interval)
+    assert slot.timestamp() % interval == 0
+
+
+@given(seconds=intervals)
+def test_an_interval_is_read_back_as_it_was_printed(seconds: int) -> None:
+    assert parse_interval(format_interval(seconds)) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "15x", "-5", "1.5h", "0", "2d", "٣m"])
+def test_what_is_no_interval_is_refused_in_words_for_a_person(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not a duration|outside 1s to 1d"):
+        parse_interval(text)
+
+
+@given(start=moments, interval=st.integers(60, 3_600), count=st.integers(0, 50))
+def test_the_slots_of_a_stretch_are_each_listed_once(start: datetime, interval: int, count: int) -> None:
+    found = slots_between(start, start + timedelta(seconds=interval * count), interval)
+    assert len(found) == count
+    assert found == sorted({slot_of(slot, interval) for slot in found})
