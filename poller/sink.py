@@ -1,0 +1,89 @@
+"""The sink: snapshots on their way to the store, in batches by size or age.
+
+A snapshot is done only once its batch is committed; `committed` is told then and not before. The sink holds a bounded
+number of snapshots: whoever puts more waits. It knows nothing of SQL and retries nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from types import TracebackType
+
+    from poller.core.model import Snapshot
+
+
+class Sink:
+    """Gathers snapshots and writes them `rows` at a time, or whatever there is after `age_seconds`.
+
+    Used as an async context: leaving it writes what is left; leaving it by an exception still writes what was put. An
+    error of `write` reaches the next `put` or the end of the context, as it was raised.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[Snapshot]], Awaitable[object]],
+        *,
+        committed: Callable[[Sequence[Snapshot]], None] | None = None,
+        rows: int = 500,
+        age_seconds: float = 0.5,
+    ) -> None:
+        self._write = write
+        self._committed = committed
+        self._rows = rows
+        self._age_seconds = age_seconds
+        self._held: list[Snapshot] = []
+        self._put = asyncio.Event()
+        self._room = asyncio.Event()
+        self._closing = False
+        self._writer: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._room.set()
+        self._writer = asyncio.create_task(self._write_batches(), name="sink")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing = True
+        self._put.set()
+        if self._writer is not None:
+            await self._writer
+
+    async def put(self, snapshot: Snapshot) -> None:
+        """Hand a snapshot over; returns as soon as there is room for it, not when it is committed."""
+        await self._room.wait()
+        if self._writer is not None and self._writer.done():
+            await self._writer
+        self._held.append(snapshot)
+        if len(self._held) >= self._rows:
+            self._put.set()
+        if len(self._held) >= 4 * self._rows:
+            self._room.clear()
+
+    async def _write_batches(self) -> None:
+        try:
+            while self._held or not self._closing:
+                if len(self._held) < self._rows and not self._closing:
+                    await self._wait_for_a_batch()
+                batch, self._held = self._held, []
+                self._room.set()
+                if batch:
+                    await self._write(batch)
+                    if self._committed is not None:
+                        self._committed(batch)
+        finally:
+            # Nobody may wait for room that a dead writer will never make.
+            self._room.set()
+
+    async def _wait_for_a_batch(self) -> None:
+        self._put.clear()
+        try:
+            async with asyncio.timeout(self._age_seconds):
+                await self._put.wait()
+        except TimeoutError:
+            pass
