@@ -1,0 +1,68 @@
+"""From the verdicts on ten requests to what the whole poll came to.
+
+Refuses to average: ten known counts are `ok`, some are `partial`, none is the gravest reason among the ten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from poller.core.model import USER_TYPES, Outcome, UserType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CURRENT_USER_NOT_ONE: Final = "current_user_not_one"
+"""Zoho says CurrentUser is always 1; another number is kept, and flagged with this code."""
+
+# The gravest first: what a person must mend comes before what mends itself.
+_GRAVITY: Final = (
+    Outcome.UNAUTHORIZED,
+    Outcome.FORBIDDEN,
+    Outcome.REJECTED,
+    Outcome.THROTTLED,
+    Outcome.MALFORMED,
+    Outcome.UNAVAILABLE,
+    Outcome.MISSED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why one count is not known: the outcome of its request, and the code in Zoho's spelling or ours."""
+
+    outcome: Outcome
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a poll came to: the fields of its snapshot that do not depend on when and how it was asked."""
+
+    outcome: Outcome
+    error: str | None
+    errors: Mapping[UserType, str]
+    counts: Mapping[UserType, int]
+
+
+def settle(answers: Mapping[UserType, int | Refusal]) -> Settled:
+    """The snapshot's outcome, error, errors and counts; a type that has no answer counts as missed."""
+    counts: dict[UserType, int] = {}
+    refusals: dict[UserType, Refusal] = {}
+    for user_type in USER_TYPES:
+        answer = answers.get(user_type, _MISSED)
+        if isinstance(answer, Refusal):
+            refusals[user_type] = answer
+        else:
+            counts[user_type] = answer
+    errors = {user_type: refusal.code for user_type, refusal in refusals.items()}
+    if counts.get(UserType.CURRENT, 1) != 1:
+        errors[UserType.CURRENT] = CURRENT_USER_NOT_ONE
+    if not refusals:
+        return Settled(Outcome.OK, None, errors, counts)
+    gravest = min(refusals.values(), key=lambda refusal: _GRAVITY.index(refusal.outcome))
+    return Settled(Outcome.PARTIAL if counts else gravest.outcome, gravest.code, errors, counts)
+
+
+_MISSED: Final = Refusal(Outcome.MISSED, "not_asked")
