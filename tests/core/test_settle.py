@@ -15,12 +15,12 @@ answers = st.dictionaries(
 
 
 def test_ten_known_counts_are_ok_and_say_no_error() -> None:
-    settled = settle({user_type: 1 for user_type in USER_TYPES})
+    settled = settle(dict.fromkeys(USER_TYPES, 1))
     assert (settled.outcome, settled.error, settled.errors) == (Outcome.OK, None, {})
 
 
 def test_some_known_counts_are_partial_and_say_why_the_others_are_not() -> None:
-    settled = settle({user_type: 7 for user_type in USER_TYPES} | {UserType.ADMIN: DOWN, UserType.CURRENT: 1})
+    settled = settle(dict.fromkeys(USER_TYPES, 7) | {UserType.ADMIN: DOWN, UserType.CURRENT: 1})
     assert settled.outcome is Outcome.PARTIAL
     assert settled.error == "timeout"
     assert settled.errors == {UserType.ADMIN: "timeout"}
@@ -28,14 +28,12 @@ def test_some_known_counts_are_partial_and_say_why_the_others_are_not() -> None:
 
 
 def test_what_a_person_must_mend_outweighs_what_mends_itself() -> None:
-    settled = settle(
-        {user_type: DOWN for user_type in USER_TYPES} | {UserType.ADMIN: FORBIDDEN, UserType.ALL: THROTTLED}
-    )
+    settled = settle(dict.fromkeys(USER_TYPES, DOWN) | {UserType.ADMIN: FORBIDDEN, UserType.ALL: THROTTLED})
     assert (settled.outcome, settled.error) == (Outcome.FORBIDDEN, "NO_PERMISSION")
 
 
 def test_a_current_user_that_is_not_one_is_kept_and_flagged() -> None:
-    settled = settle({user_type: 3 for user_type in USER_TYPES})
+    settled = settle(dict.fromkeys(USER_TYPES, 3))
     assert settled.outcome is Outcome.OK
     assert settled.counts[UserType.CURRENT] == 3
     assert settled.errors == {UserType.CURRENT: CURRENT_USER_NOT_ONE}
