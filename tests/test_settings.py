@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from poller.core.datacenters import ZOHO_DATA_CENTERS
+from poller.core.errors import SettingsError
+from poller.settings import _REMEDIES, NAMES, LogFormat, LogLevel, Settings, load, unknown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = "k1:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LWFiY2Q="
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable of the machine the tests run on, and no `.env` of the checkout."""
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def lines_of(error: SettingsError) -> list[str]:
+    return [str(error), *getattr(error, "__notes__", [])]
+
+
+def test_with_nothing_set_the_defaults_are_those_of_the_documentation() -> None:
+    settings = load()
+    assert settings.embedded
+    assert settings.data_dir.is_absolute()
+    assert settings.data_dir.name == "poller"
+    assert (settings.api_version, settings.poll_interval_seconds) == ("v7", 900)
+    assert (settings.credit_share, settings.in_flight_share) == (0.10, 0.5)
+    assert (settings.concurrency, settings.request_timeout_seconds) == (64, 15)
+    assert settings.data_centers == ZOHO_DATA_CENTERS
+    assert (settings.web_host, settings.web_port) == ("127.0.0.1", 8080)
+    assert (settings.log_format, settings.log_level) == (None, LogLevel.INFO)
+
+
+def test_every_variable_is_read_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    values = {
+        "POLLER_DATABASE_URL": "postgresql://poller:hunter2@db/poller",
+        "POLLER_DATA_DIR": str(tmp_path),
+        "POLLER_SECRET_KEYS": KEY,
+        "POLLER_API_VERSION": "v8",
+        "POLLER_POLL_INTERVAL": "1h",
+        "POLLER_CREDIT_SHARE": "0.25",
+        "POLLER_IN_FLIGHT_SHARE": "1",
+        "POLLER_CONCURRENCY": "8",
+        "POLLER_REQUEST_TIMEOUT": "90s",
+        "POLLER_DATA_CENTERS": '{"lab": {"accounts_server": "http://127.0.0.1:1", "api_domains": ["http://[::1]:2/"]}}',
+        "POLLER_WEB_HOST": "::1",
+        "POLLER_WEB_PORT": "0",
+        "POLLER_LOG_FORMAT": "JSON",
+        "POLLER_LOG_LEVEL": "Debug",
+    }
+    assert set(values) == set(NAMES)
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    settings = load()
+    assert settings.database_url is not None
+    assert settings.database_url.get_secret_value() == values["POLLER_DATABASE_URL"]
+    assert not settings.embedded
+    assert settings.secret_keys is not None
+    assert settings.secret_keys.get_secret_value() == KEY
+    assert (settings.data_dir, settings.api_version, settings.poll_interval_seconds) == (tmp_path, "v8", 3600)
+    assert (settings.credit_share, settings.in_flight_share, settings.concurrency) == (0.25, 1.0, 8)
+    assert settings.request_timeout_seconds == 90
+    assert settings.data_centers["lab"].api_domain == "http://[::1]:2"
+    assert settings.data_centers["eu"] == ZOHO_DATA_CENTERS["eu"]
+    assert (settings.web_host, settings.web_port) == ("::1", 0)
+    assert (settings.log_format, settings.log_level) == (LogFormat.JSON, LogLevel.DEBUG)
+
+
+def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("POLLER_WEB_PORT=1\nPOLLER_CONCURRENCY=2\nOTHER=x\n")
+    monkeypatch.setenv("POLLER_WEB_PORT", "3")
+    settings = load()
+    assert (settings.web_port, settings.concurrency) == (3, 2)
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLLER_DATABASE_URL", "")
+    monkeypatch.setenv("POLLER_POLL_INTERVAL", "")
+    assert load().embedded
+    assert load().poll_interval_seconds == 900
+
+
+def test_a_settings_object_made_by_hand_reads_no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("POLLER_WEB_PORT", "1")
+    assert Settings(data_dir=tmp_path).web_port == 8080
+
+
+def test_a_field_name_that_is_no_variable_name_sets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLLER_POLL_INTERVAL_SECONDS", "7")
+    assert load().poll_interval_seconds == 900
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("POLLER_DATABASE_URL", "mysql://u:hunter2@h/x"),
+        ("POLLER_DATABASE_URL", "postgresql://[hunter2"),
+        ("POLLER_API_VERSION", "7"),
+        ("POLLER_API_VERSION", "v7/../.."),
+        ("POLLER_POLL_INTERVAL", "5x"),
+        ("POLLER_POLL_INTERVAL", "0"),
+        ("POLLER_POLL_INTERVAL", "2d"),
+        ("POLLER_CREDIT_SHARE", "0"),
+        ("POLLER_CREDIT_SHARE", "1.1"),
+        ("POLLER_CREDIT_SHARE", "nan"),
+        ("POLLER_IN_FLIGHT_SHARE", "-1"),
+        ("POLLER_CONCURRENCY", "0"),
+        ("POLLER_CONCURRENCY", "1.5"),
+        ("POLLER_REQUEST_TIMEOUT", "soon"),
+        ("POLLER_DATA_CENTERS", "{"),
+        ("POLLER_DATA_CENTERS", "[" * 100_000),
+        ("POLLER_DATA_CENTERS", "[]"),
+        ("POLLER_DATA_CENTERS", '{"lab": 1}'),
+        ("POLLER_DATA_CENTERS", '{"lab": {"accounts_server": "https://a.example", "api_domains": 5}}'),
+        ("POLLER_DATA_CENTERS", '{"lab": {"accounts_server": "https://a.example", "api_domains": [5]}}'),
+        ("POLLER_DATA_CENTERS", '{"lab": {"accounts_server": "http://a.example", "api_domains": ["https://b.c"]}}'),
+        ("POLLER_WEB_PORT", "65536"),
+        ("POLLER_LOG_FORMAT", "xml"),
+        ("POLLER_LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_wrong_value_is_one_line_with_its_name_and_a_remedy(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as raised:
+        load()
+    (line,) = lines_of(raised.value)
+    assert line.startswith(f"{name}: ")
+    assert line.endswith(_REMEDIES[name])
+    assert "hunter2" not in line
+    assert raised.value.exit_code == 2
+
+
+def test_every_wrong_setting_has_its_own_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLLER_CONCURRENCY", "x")
+    monkeypatch.setenv("POLLER_WEB_PORT", "y")
+    with pytest.raises(SettingsError) as raised:
+        load()
+    assert [line.split(":")[0] for line in lines_of(raised.value)] == ["POLLER_CONCURRENCY", "POLLER_WEB_PORT"]
+
+
+def test_a_database_elsewhere_needs_keys_and_says_how_to_make_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLLER_DATABASE_URL", "postgresql://db/poller")
+    with pytest.raises(SettingsError, match=r"POLLER_SECRET_KEYS: .*openssl rand -base64 32"):
+        load()
+
+
+def test_a_file_that_is_not_utf_8_is_one_line_too(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match=r"\.env cannot be read"):
+        load()
+
+
+def test_no_secret_shows_in_what_settings_print(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLLER_DATABASE_URL", "postgresql://poller:hunter2@db/poller")
+    monkeypatch.setenv("POLLER_SECRET_KEYS", KEY)
+    printed = repr(load()) + str(load())
+    assert "hunter2" not in printed
+    assert KEY[3:] not in printed
+
+
+def test_a_variable_nobody_reads_is_reported_with_the_name_it_may_mean(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("POLLER_POL_INTERVAL=5m\nOTHER=1\n")
+    environ = {"POLLER_CONCURENCY": "1", "POLLER_TEST_POSTGRES_BIN": "x", "POLLER_WEB_PORT": "1", "POLLER_ZZZ": ""}
+    assert unknown(environ) == [
+        "POLLER_CONCURENCY is not a setting; did you mean POLLER_CONCURRENCY?",
+        "POLLER_POL_INTERVAL is not a setting; did you mean POLLER_POLL_INTERVAL?",
+        "POLLER_ZZZ is not a setting; remove it",
+    ]
