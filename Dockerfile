@@ -1,0 +1,23 @@
+# Two stages: what builds stays behind, what runs is a folder, a user without rights and a health check.
+FROM python:3.13-slim-trixie AS build
+WORKDIR /src
+RUN python -m venv /opt/poller
+COPY requirements.lock requirements-build.lock ./
+RUN /opt/poller/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
+RUN python -m venv /opt/build \
+ && /opt/build/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements-build.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY poller ./poller
+COPY migrations ./migrations
+RUN /opt/build/bin/python -m hatchling build -t wheel \
+ && /opt/poller/bin/pip install --no-cache-dir --disable-pip-version-check --no-index --no-deps dist/*.whl
+
+FROM python:3.13-slim-trixie
+RUN useradd --system --uid 10001 --home-dir /var/lib/poller --create-home poller
+COPY --from=build /opt/poller /opt/poller
+ENV PATH=/opt/poller/bin:$PATH PYTHONUNBUFFERED=1 POLLER_DATA_DIR=/var/lib/poller
+USER poller
+WORKDIR /var/lib/poller
+HEALTHCHECK --interval=30s --timeout=10s --start-period=20s CMD ["poller", "migrate", "--check"]
+ENTRYPOINT ["poller"]
+CMD ["--help"]
