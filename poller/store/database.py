@@ -1,0 +1,139 @@
+"""The way into PostgreSQL: one pool of connections, all set up alike.
+
+It adds three things to asyncpg: JSON by orjson, UTC, and errors a person can act on. It knows no table, keeps no
+session state between two uses of a connection (so none has to be reset), and never shows the password of an address.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import asyncpg
+import orjson
+
+from poller.core.errors import SettingsError
+from poller.store import schema
+from poller.store.errors import readable_errors
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from types import TracebackType
+
+CONNECT_TIMEOUT_SECONDS: Final = 10.0
+COMMAND_TIMEOUT_SECONDS: Final = 60.0
+
+
+class Database:
+    """A pool of connections to one database.
+
+    Every method raises `DatabaseError` for what PostgreSQL or the way to it does wrong; asyncpg's own errors are seen
+    inside `connection()` and `transaction()` only, and leave them translated.
+    """
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        """One connection, for several statements."""
+        with readable_errors():
+            async with self._pool.acquire() as connection:
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        """One connection inside a transaction: everything or nothing."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def fetch(self, query: str, *arguments: Any) -> list[Any]:
+        """Every row."""
+        with readable_errors():
+            rows: list[Any] = await self._pool.fetch(query, *arguments)
+            return rows
+
+    async def fetchrow(self, query: str, *arguments: Any) -> Any | None:
+        """The first row, or None."""
+        with readable_errors():
+            return await self._pool.fetchrow(query, *arguments)
+
+    async def fetchval(self, query: str, *arguments: Any) -> Any:
+        """The first value of the first row, or None."""
+        with readable_errors():
+            return await self._pool.fetchval(query, *arguments)
+
+    async def execute(self, query: str, *arguments: Any) -> str:
+        """Run it; PostgreSQL's word for what was done, `UPDATE 1`."""
+        with readable_errors():
+            status: str = await self._pool.execute(query, *arguments)
+            return status
+
+    async def close(self) -> None:
+        """Wait for connections in use, then close them all."""
+        with readable_errors():
+            await self._pool.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+async def connect(
+    dsn: str,
+    *,
+    schema_check: bool = True,
+    min_size: int = 1,
+    max_size: int = 10,
+    application_name: str = "poller",
+    command_timeout: float = COMMAND_TIMEOUT_SECONDS,
+) -> Database:
+    """A pool over `dsn` (`postgresql://…`); with `schema_check`, a database that is behind is refused."""
+    check_address(dsn)
+    with readable_errors():
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=min_size,
+            max_size=max_size,
+            init=_set_up,
+            reset=_keep,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=command_timeout,
+            server_settings={"application_name": application_name, "timezone": "UTC"},
+        )
+    database = Database(pool)
+    if schema_check:
+        try:
+            async with database.connection() as connection:
+                (await schema.read_state(connection)).require()
+        except BaseException:
+            await database.close()
+            raise
+    return database
+
+
+def check_address(dsn: str) -> None:
+    """Refuse what is no address of a PostgreSQL without quoting it: it may hold a password."""
+    if not dsn.startswith(("postgresql://", "postgres://")):
+        raise SettingsError(
+            "POLLER_DATABASE_URL is not an address of a PostgreSQL", "write postgresql://user:password@host:5432/name"
+        )
+
+
+async def _set_up(connection: Any) -> None:
+    """JSON columns are values in and out; the byte is jsonb's version in the binary format."""
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        format="binary",
+        encoder=lambda value: b"\x01" + orjson.dumps(value),
+        decoder=lambda raw: orjson.loads(raw[1:]),
+    )
+
+
+async def _keep(_connection: Any) -> None:
+    """Spare a round trip per use: no session state is ever set, and asyncpg itself ends an open transaction."""

@@ -1,0 +1,80 @@
+"""What PostgreSQL, asyncpg and the network complain of, turned into a `DatabaseError` a person can act on.
+
+It passes on the server's own sentence and nothing else: details and hints quote rows, and a malformed address could
+quote a password.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+
+from poller.core.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COMPLAINTS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What may come out of asyncpg; a `TimeoutError` is an `OSError`."""
+
+
+@contextlib.contextmanager
+def readable_errors() -> Iterator[None]:
+    """Whatever asyncpg or the network raises inside leaves as a `DatabaseError` of one line with its remedy."""
+    try:
+        yield
+    except COMPLAINTS as error:
+        raise explain(error) from error
+
+
+def explain(error: BaseException) -> DatabaseError:
+    """The `DatabaseError` that says in words what `error` means, and what to do."""
+    for kinds, remedy in _REMEDIES:
+        if isinstance(error, kinds):
+            return DatabaseError(f"PostgreSQL: {_what(error)}", remedy)
+    return DatabaseError(f"PostgreSQL: {_what(error)}", "its log tells more")
+
+
+_SERVER_AWAY: Final = "start PostgreSQL, or correct POLLER_DATABASE_URL, and try again"
+_REMEDIES: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]] = (
+    (
+        (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.ClientConfigurationError),
+        "correct the user, password and address in POLLER_DATABASE_URL (postgresql://user:password@host:5432/name)",
+    ),
+    (asyncpg.InvalidCatalogNameError, "create the database, or correct its name in POLLER_DATABASE_URL"),
+    (
+        (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError),
+        "run `poller migrate`",
+    ),
+    (asyncpg.InsufficientPrivilegeError, "use the role that owns the poller's tables, or grant this one what it lacks"),
+    (asyncpg.TooManyConnectionsError, "raise max_connections, or run fewer pollers"),
+    (asyncpg.DiskFullError, "free space on PostgreSQL's disk"),
+    (asyncpg.ReadOnlySQLTransactionError, "point POLLER_DATABASE_URL at the primary, not at a replica"),
+    ((asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError), "try again"),
+    (asyncpg.QueryCanceledError, "try again; if it lasts, see what holds locks in pg_stat_activity"),
+    (socket.gaierror, "correct the host in POLLER_DATABASE_URL, or mend name resolution"),
+    (ssl.SSLError, "correct sslmode and the certificates in POLLER_DATABASE_URL"),
+    (TimeoutError, "see whether PostgreSQL is up, reachable and not overloaded, and try again"),
+    (
+        (asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, OSError),
+        _SERVER_AWAY,
+    ),
+)
+
+
+def _what(error: BaseException) -> str:
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return "the address of the database cannot be used"
+    if isinstance(error, asyncpg.DataError):
+        return "a value does not fit its column"
+    if isinstance(error, asyncpg.PostgresError):
+        return str(getattr(error, "message", None) or error.args[0])
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError):
+        return error.strerror or "no connection"
+    return str(error.args[0]) if error.args else type(error).__name__

@@ -1,0 +1,131 @@
+"""The schema's version: which revision the database is at, which one this code needs, and how to get there.
+
+Alembic (and SQLAlchemy under it) is imported only to migrate; telling whether the schema is behind takes one query and
+a look at file names. A database may be ahead of the code: revisions add before they take away, so that the workers of
+the last version go on while the next one migrates.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
+
+import asyncpg
+
+from poller.core.errors import DatabaseError
+from poller.store.errors import COMPLAINTS, explain, readable_errors
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_IN_WHEEL: Final = Path(__file__).parents[1] / "migrations"
+_IN_CHECKOUT: Final = Path(__file__).parents[2] / "migrations"
+_REVISION_FILE: Final = re.compile(r"([0-9]{4})_[a-z0-9_]+\.py")
+_CONNECT_TIMEOUT_SECONDS: Final = 10.0
+
+_turns: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """Where the database stands (`current`, None before the first migration) and where this code needs it (`head`)."""
+
+    current: str | None
+    head: str
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is anything to migrate."""
+        return self.current is None or self.current < self.head
+
+    def require(self) -> None:
+        """Raise `DatabaseError` where the database is behind."""
+        if self.behind:
+            found = "empty" if self.current is None else f"at revision {self.current}"
+            raise DatabaseError(f"the database is {found}, this poller needs {self.head}", "run `poller migrate`")
+
+
+def migrations_folder() -> Path:
+    """Where the revisions are: beside the package in a checkout, inside it in a wheel."""
+    return _IN_WHEEL if _IN_WHEEL.is_dir() else _IN_CHECKOUT
+
+
+def head_revision() -> str:
+    """The revision this code needs: the highest number among the revisions' file names."""
+    names = (_REVISION_FILE.fullmatch(path.name) for path in (migrations_folder() / "versions").iterdir())
+    return max(name[1] for name in names if name)
+
+
+async def read_state(connection: Any) -> SchemaState:
+    """Compare the database behind an asyncpg connection with this code."""
+    current: str | None = None
+    with readable_errors(), contextlib.suppress(asyncpg.UndefinedTableError):
+        # schema.current: the revision the database is at.
+        current = await connection.fetchval("SELECT max(version_num) FROM alembic_version")
+    return SchemaState(current, head_revision())
+
+
+async def check(dsn: str) -> SchemaState:
+    """Where the database at `dsn` stands."""
+    connection = await _connect(dsn)
+    try:
+        return await read_state(connection)
+    finally:
+        await connection.close()
+
+
+async def upgrade(dsn: str, revision: str = "head") -> SchemaState:
+    """Bring the database up to `revision`; the state it was in before.
+
+    Any number of processes may do this at once: `migrations/env.py` lets one in at a time.
+    """
+    before = await check(dsn)
+    if before.behind:
+        # Alembic keeps its context in globals: within a process, one at a time too.
+        async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+            await _run_alembic(dsn, revision)
+    return before
+
+
+async def _run_alembic(dsn: str, revision: str) -> None:
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415  (heavy, and needed only here)
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
+    from sqlalchemy.pool import NullPool  # noqa: PLC0415
+
+    # The address is asyncpg's to read: SQLAlchemy knows another dialect of it.
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: _connect(dsn), poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_upgrade, revision)
+    except DBAPIError as error:
+        raise explain(_root_of(error)) from error
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection, revision: str) -> None:
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    command.upgrade(config, revision)
+
+
+def _root_of(error: BaseException) -> BaseException:
+    """The asyncpg error under SQLAlchemy's, whose text quotes the statement."""
+    root: BaseException | None = error
+    while root is not None and not isinstance(root, COMPLAINTS):
+        root = root.__cause__
+    return root or error
+
+
+async def _connect(dsn: str) -> Any:
+    with readable_errors():
+        async with asyncio.timeout(_CONNECT_TIMEOUT_SECONDS):
+            return await asyncpg.connect(dsn, server_settings={"application_name": "poller migrate", "timezone": "UTC"})

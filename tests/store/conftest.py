@@ -1,0 +1,81 @@
+"""A database of its own for every test that asks for one: a clone of a template that was migrated once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from poller.store import database as databases, schema
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from poller.store.database import Database
+
+
+@pytest.fixture(scope="session")
+def server_dsn() -> Iterator[str]:
+    """The address of a server's `postgres` database, with the right to create databases."""
+    given = os.environ.get("POLLER_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    from tests.postgres import running_postgres
+
+    yield from running_postgres()
+
+
+@pytest.fixture(scope="session")
+def template(server_dsn: str) -> Iterator[str]:
+    """The name of a migrated, empty database nobody is connected to."""
+    name = f"template_{uuid.uuid4().hex}"
+    asyncio.run(run_on(server_dsn, f'CREATE DATABASE "{name}"'))
+    asyncio.run(schema.upgrade(address(server_dsn, name)))
+    yield name
+    asyncio.run(run_on(server_dsn, f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture
+async def database_url(server_dsn: str, template: str) -> AsyncIterator[str]:
+    """The address of a migrated, empty database."""
+    async for dsn in _fresh(server_dsn, f'TEMPLATE "{template}"'):
+        yield dsn
+
+
+@pytest.fixture
+async def blank_database_url(server_dsn: str) -> AsyncIterator[str]:
+    """The address of a database nothing has been done to."""
+    async for dsn in _fresh(server_dsn, ""):
+        yield dsn
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A pool over a migrated, empty database."""
+    async with await databases.connect(database_url) as opened:
+        yield opened
+
+
+async def _fresh(server_dsn: str, options: str) -> AsyncIterator[str]:
+    name = f"test_{uuid.uuid4().hex}"
+    await run_on(server_dsn, f'CREATE DATABASE "{name}" {options}')
+    yield address(server_dsn, name)
+    await run_on(server_dsn, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def address(server_dsn: str, name: str) -> str:
+    return urlunsplit(urlsplit(server_dsn)._replace(path=f"/{name}"))
+
+
+async def run_on(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
