@@ -1,0 +1,99 @@
+"""What a person does about each code, and where: one sentence per code, for `orgs check`, `status` and the log.
+
+Refuses to: decide anything; `reply` and `token_reply` do. A code without a sentence here gets the general one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SCOPES: Final = "ZohoCRM.users.READ,ZohoCRM.org.READ,ZohoCRM.features.READ"
+"""The scopes to ask for, as Zoho's API console wants them typed."""
+
+_CONSOLE: Final = "the API console of the org's data centre (api-console.zoho.com, .eu, .in, …)"
+_NEW_GRANT: Final = (
+    f"make a new grant code in {_CONSOLE}, Self Client > Generate Code, scope {SCOPES}, "
+    "and import the org again with it as grant_code"
+)
+_NEW_TOKEN: Final = f"see that data_center is the one the org was made in; if it is, {_NEW_GRANT}"
+_PROFILE: Final = (
+    "in Zoho CRM, Setup > Security Control > Profiles, open the profile of the user who gave consent and enable "
+    '"Zoho CRM API Access" under Developer Permissions, or give consent again as an administrator'
+)
+_COMPANY: Final = "Zoho CRM, Setup > General > Company Settings"
+_PLAN: Final = f"see in {_COMPANY} whether the org's edition includes API access"
+_VERSION: Final = "set api_version of the org, or POLLER_API_VERSION, to one that Zoho serves: v7, v8"
+_SELF_CLIENT: Final = "use a Self Client of the API console: this kind of client may not ask for tokens in this way"
+_WAIT: Final = "nothing to do: the poller tries again by itself; see Zoho's status page if it lasts"
+_NETWORK: Final = "see whether this machine reaches Zoho over https, through its firewall too: poller doctor"
+_NOT_ZOHO: Final = "the answer is not Zoho's: look for a proxy or a sign-in page between here and Zoho"
+
+REMEDIES: Final[Mapping[str, str]] = {
+    # the API
+    "INVALID_TOKEN": _NEW_TOKEN,
+    "INVALID_OAUTHTOKEN": _NEW_TOKEN,
+    "AUTHENTICATION_FAILURE": _NEW_TOKEN,
+    "OAUTH_SCOPE_MISMATCH": f"the consent lacks a scope: {_NEW_GRANT}",
+    "NO_PERMISSION": _PROFILE,
+    "AUTHORIZATION_FAILED": _PROFILE,
+    "FEATURE_NOT_ENABLED": _PLAN,
+    "API_NOT_SUPPORTED": _PLAN,
+    "INVALID_URL_PATTERN": _VERSION,
+    "INVALID_REQUEST_METHOD": _VERSION,
+    "INVALID_DATA": _VERSION,
+    "BAD_REQUEST": _VERSION,
+    "TOO_MANY_REQUESTS": (
+        "the org's credits or its calls in flight are spent, perhaps by other apps: the poller slows down by itself; "
+        "lengthen poll_interval or lower POLLER_CREDIT_SHARE if it lasts"
+    ),
+    "INTERNAL_ERROR": _WAIT,
+    "INTERNAL_SERVER_ERROR": _WAIT,
+    # the token endpoint
+    "invalid_client": (
+        "compare client_id with the API console (api-console.zoho.com, .eu, .in, …: your client, Client Secret), and "
+        "data_center with the org's: a client of one data centre is unknown in another unless Settings > "
+        "Use the same OAuth credentials for all data centers is on"
+    ),
+    "invalid_client_secret": (
+        "copy client_secret anew from the API console (your client, Client Secret); with multi-DC on, "
+        "each data centre may have a secret of its own"
+    ),
+    "invalid_code": f"the grant code is spent (it lives 3 to 10 minutes, once) or the consent revoked: {_NEW_GRANT}",
+    "invalid_grant": f"the consent was revoked or has expired: {_NEW_GRANT}",
+    "missing_org_info": f"give soid as ZohoCRM.<zgid>, the org's number; it is in {_COMPANY}",
+    "invalid_soid": f"compare the number in soid with the org's zgid in {_COMPANY}",
+    "invalid_scope": f"let the client ask for the scopes {SCOPES}, in the API console",
+    "unauthorized_client": _SELF_CLIENT,
+    "unsupported_grant_type": _SELF_CLIENT,
+    "invalid_redirect_uri": (
+        "use a Self Client of the API console, or a refresh_token: "
+        "a code made for a redirect URI cannot be exchanged here"
+    ),
+    "throttled": (
+        "too many tokens were asked for with this refresh token (10 in 10 minutes): the poller waits by itself; "
+        "see whether another program uses the same refresh token"
+    ),
+    # no reply, or one that nobody can read
+    "dns": _NETWORK,
+    "refused": _NETWORK,
+    "reset": _NETWORK,
+    "timeout": f"{_NETWORK}; raise POLLER_REQUEST_TIMEOUT on a slow line",
+    "tls": (
+        "something between here and Zoho shows another certificate, or this machine's certificates or clock are old: "
+        "poller doctor; the poller never goes on without a good one"
+    ),
+    "redirect": "the answer sends us elsewhere, and a token follows no redirect: see the data centre's address",
+    "too_large": _NOT_ZOHO,
+    "protocol": _NOT_ZOHO,
+    "not_json": _NOT_ZOHO,
+    "current_user_not_one": "Zoho counts more than one user as the token's own: see whose consent it is",
+}
+_GENERAL: Final = "the poller tries again by itself; if it lasts, report this code with the poller's version"
+
+
+def remedy_for(code: str) -> str:
+    """What to do about `code`: one sentence without a full stop."""
+    return REMEDIES.get(code, _GENERAL)

@@ -1,0 +1,182 @@
+"""What a reply to a count request means: three literal tables and the few lines that apply them.
+
+The code decides, then the status and the shape of the body; Zoho's message never does, for it is localised. A count
+is believed only from HTTP 200 and only where it cannot be read in two ways. The content type decides nothing: a body
+is JSON or is not, and Zoho's label on it has been seen missing and wrong.
+
+Refuses to: raise, whatever the bytes; guess a number; carry text of Zoho's other than a plain code any further.
+Source of the rows: Zoho's "Users Count" page and its lists of possible errors, its OpenAPI, and HTTP itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from poller.core.model import Outcome, UserType
+from poller.core.reply_parts import Shape, read_body, read_credits_remaining, read_retry_after, read_token_end
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+HEADERS_READ: Final = ("retry-after", "x-api-credits-remaining", "x-accesstoken-reset")
+"""The only headers a `Reply` carries, in this spelling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back over HTTP: `body` in full, of the headers only `HEADERS_READ`. The body may hold a token."""
+
+    status: int
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+class Failure(StrEnum):
+    """Why no reply came, each told apart from the others because each is mended elsewhere."""
+
+    TIMEOUT = "timeout"
+    DNS = "dns"
+    TLS = "tls"
+    REFUSED = "refused"
+    RESET = "reset"
+    TOO_LARGE = "too_large"
+    PROTOCOL = "protocol"
+    """What answered does not speak HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoReply:
+    """Nothing came back that could be judged, and why."""
+
+    failure: Failure
+
+
+class Retry(StrEnum):
+    """Whether asking the same again is of use."""
+
+    NO = "no"
+    """The same question gets the same answer: not in this poll; after UNAUTHORIZED or FORBIDDEN a person must act."""
+    REFRESH_TOKEN = "refresh_token"  # noqa: S105 - a word, not a secret
+    """Once, with a new token; the same answer then means what `NO` means."""
+    BACK_OFF = "back_off"
+    """Soon, a few times, each time after a longer wait: the fault is the network's or Zoho's."""
+    LATER = "later"
+    """Nothing more from this org until its hold ends; not a failure of the org."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a reply means and what to do next.
+
+    `count` is set exactly where `outcome` is OK. `code` is Zoho's spelling, or a lower-case word of ours where Zoho has
+    none; None where all is well. `wait_seconds` is what Zoho asked for (0 to a day), None where it asked for nothing.
+    """
+
+    outcome: Outcome
+    count: int | None = None
+    code: str | None = None
+    retry: Retry = Retry.NO
+    wait_seconds: float | None = None
+    credits_remaining: int | None = None
+    token_ends_at: datetime | None = None
+
+
+class Ruling(NamedTuple):
+    """The right-hand side of every table."""
+
+    outcome: Outcome
+    retry: Retry
+
+
+_STALE_TOKEN: Final = Ruling(Outcome.UNAUTHORIZED, Retry.REFRESH_TOKEN)
+_NOT_ALLOWED: Final = Ruling(Outcome.FORBIDDEN, Retry.NO)
+_OUR_FAULT: Final = Ruling(Outcome.REJECTED, Retry.NO)
+_THROTTLED: Final = Ruling(Outcome.THROTTLED, Retry.LATER)
+_ZOHOS_FAULT: Final = Ruling(Outcome.UNAVAILABLE, Retry.BACK_OFF)
+_NONSENSE: Final = Ruling(Outcome.MALFORMED, Retry.NO)
+_CUT_OFF: Final = Ruling(Outcome.MALFORMED, Retry.BACK_OFF)
+
+BY_CODE: Final[Mapping[str, Ruling]] = {
+    "INVALID_TOKEN": _STALE_TOKEN,
+    "INVALID_OAUTHTOKEN": _STALE_TOKEN,
+    "AUTHENTICATION_FAILURE": _STALE_TOKEN,
+    "OAUTH_SCOPE_MISMATCH": _NOT_ALLOWED,
+    "NO_PERMISSION": _NOT_ALLOWED,
+    "FEATURE_NOT_ENABLED": _NOT_ALLOWED,
+    "API_NOT_SUPPORTED": _NOT_ALLOWED,
+    "AUTHORIZATION_FAILED": _NOT_ALLOWED,
+    "INVALID_REQUEST_METHOD": _OUR_FAULT,
+    "INVALID_DATA": _OUR_FAULT,
+    "BAD_REQUEST": _OUR_FAULT,
+    "INVALID_URL_PATTERN": _OUR_FAULT,
+    "TOO_MANY_REQUESTS": _THROTTLED,
+    "INTERNAL_ERROR": _ZOHOS_FAULT,
+    "INTERNAL_SERVER_ERROR": _ZOHOS_FAULT,
+}
+
+_ANY: Final = frozenset(Shape)
+_UNREADABLE: Final = frozenset({Shape.NOT_JSON, Shape.EMPTY})
+_READABLE: Final = _ANY - _UNREADABLE
+
+# The first row that fits. A body nobody can read comes from an edge, not from the API: it condemns no org.
+BY_STATUS: Final[tuple[tuple[range, frozenset[Shape], Ruling], ...]] = (
+    (range(200, 201), _UNREADABLE, _CUT_OFF),
+    (range(200, 400), _ANY, _NONSENSE),
+    (range(401, 402), _ANY, _STALE_TOKEN),
+    (range(403, 404), _READABLE, _NOT_ALLOWED),
+    (range(403, 404), _UNREADABLE, Ruling(Outcome.FORBIDDEN, Retry.BACK_OFF)),
+    (range(408, 409), _ANY, _ZOHOS_FAULT),
+    (range(429, 430), _ANY, _THROTTLED),
+    (range(400, 500), _ANY, _OUR_FAULT),
+    (range(500, 600), _ANY, _ZOHOS_FAULT),
+)
+BY_FAILURE: Final[Mapping[Failure, Ruling]] = {
+    Failure.TIMEOUT: _ZOHOS_FAULT,
+    Failure.DNS: _ZOHOS_FAULT,
+    Failure.TLS: Ruling(Outcome.UNAVAILABLE, Retry.NO),  # a bad certificate stays bad, and may be somebody else's
+    Failure.REFUSED: _ZOHOS_FAULT,
+    Failure.RESET: _ZOHOS_FAULT,
+    Failure.TOO_LARGE: _NONSENSE,
+    Failure.PROTOCOL: _CUT_OFF,
+}
+
+
+def judge(reply: Reply | NoReply, now: datetime) -> Verdict:
+    """What `reply` to one count request means; `now` (aware) turns a date in Retry-After into seconds."""
+    if isinstance(reply, NoReply):
+        outcome, retry = BY_FAILURE[reply.failure]
+        return Verdict(outcome, None, reply.failure.value, retry)
+    headers = reply.headers
+    credits_remaining = read_credits_remaining(headers.get("x-api-credits-remaining"))
+    token_ends_at = read_token_end(headers.get("x-accesstoken-reset"), now)
+    shape, count, code = read_body(reply.body)
+    if shape is Shape.COUNT and reply.status == 200:
+        return Verdict(Outcome.OK, count, None, Retry.NO, None, credits_remaining, token_ends_at)
+    outcome, retry = _ruling(reply.status, shape, code)
+    asks_to_wait = retry is Retry.LATER or retry is Retry.BACK_OFF
+    wait_seconds = read_retry_after(headers.get("retry-after"), now) if asks_to_wait else None
+    code = code or _our_code(reply.status, shape)
+    return Verdict(outcome, None, code, retry, wait_seconds, credits_remaining, token_ends_at)
+
+
+def suspicion(user_type: UserType, count: int) -> str | None:
+    """A code for a count that was said but is hard to believe: kept, and flagged. CurrentUser is always 1 (Zoho)."""
+    return "current_user_not_one" if user_type is UserType.CURRENT and count != 1 else None
+
+
+def _ruling(status: int, shape: Shape, code: str | None) -> Ruling:
+    if code is not None and code in BY_CODE:
+        return BY_CODE[code]
+    for statuses, shapes, ruling in BY_STATUS:
+        if status in statuses and shape in shapes:
+            return ruling
+    return _NONSENSE
+
+
+def _our_code(status: int, shape: Shape) -> str:
+    if status == 200 or (status == 204 and shape is Shape.EMPTY):
+        return shape.value
+    return "redirect" if 300 <= status < 400 else f"http_{status}"

@@ -1,0 +1,148 @@
+"""What a reply of Zoho's token endpoint means, and when a token is due for the next.
+
+The endpoint answers most errors with HTTP 200 and explains them in the caller's language. So the code decides: one of
+the permanent ones needs a person; whatever else comes without a token is trouble that passes, and asking again
+prolongs it.
+
+Refuses to: raise; put a secret in a repr; hand out a token that could not stand in a header; believe an `api_domain`
+(`datacenters.is_believable_api_domain` does).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from poller.core.remedies import remedy_for
+from poller.core.reply import NoReply
+from poller.core.reply_parts import Shape, decode_object, read_retry_after
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from poller.core.reply import Reply
+
+TOKEN_LIFE_SECONDS: Final = 3_600
+"""Zoho's documentation; assumed where `expires_in` is missing or nonsense."""
+COOL_DOWN_SECONDS: Final = 600.0
+"""The window the documented limit counts in: 10 access tokens per refresh token in 10 minutes."""
+
+PERMANENT: Final = frozenset(
+    {
+        "invalid_client",  # an unknown id, or a right one at another data centre
+        "invalid_client_secret",
+        "invalid_code",  # revoked, wrong or used up
+        "missing_org_info",  # client_credentials without a soid
+        "invalid_soid",
+        "invalid_redirect_uri",
+        # RFC 6749, section 5.2
+        "invalid_grant",
+        "invalid_scope",
+        "unauthorized_client",
+        "unsupported_grant_type",
+    }
+)
+_B64TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,2048}")  # RFC 6750, section 2.1
+_DIGITS: Final = re.compile(r"[0-9]{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A token. `api_domain` is what the reply names, not yet believed; `refresh_token` comes with a grant code only."""
+
+    access_token: str = field(repr=False)
+    api_domain: str | None
+    expires_in_seconds: int
+    scope: str | None = None
+    refresh_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No token until a person does what `remedy` says."""
+
+    code: str
+
+    @property
+    def remedy(self) -> str:
+        """What to do, and where."""
+        return remedy_for(self.code)
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """No token, and no asking for one, for `cool_down_seconds`: asking prolongs it."""
+
+    cool_down_seconds: float
+    code: str = "throttled"
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """Nothing from the token endpoint itself: the network, an edge, or maintenance. It may still count as an issue."""
+
+    code: str
+    wait_seconds: float | None = None
+
+
+TokenVerdict = Granted | Refused | Throttled | Unavailable
+
+
+def judge_token(reply: Reply | NoReply, now: datetime) -> TokenVerdict:
+    """What `reply` to one token request means; `now` (aware) turns a date in Retry-After into seconds."""
+    if isinstance(reply, NoReply):
+        return Unavailable(reply.failure.value)
+    document = decode_object(reply.body)
+    wait_seconds = read_retry_after(reply.headers.get("retry-after"), now)
+    throttled = Throttled(max(COOL_DOWN_SECONDS, wait_seconds or 0.0))
+    if isinstance(document, Shape):
+        if reply.status == 429:
+            return throttled
+        return Unavailable(document.value if reply.status == 200 else f"http_{reply.status}", wait_seconds)
+    error = document.get("error")
+    if isinstance(error, str) and error in PERMANENT:
+        return Refused(error)
+    if reply.status == 200 and error is None and "access_token" in document:
+        return _granted(document)
+    return Unavailable(f"http_{reply.status}", wait_seconds) if reply.status >= 500 else throttled
+
+
+def refresh_at(issued_at: datetime, expires_at: datetime, jitter: float) -> datetime:
+    """When a new token is due, `jitter` being drawn from [0, 1): for an hour's token 5 to 10 minutes before its end.
+
+    Shorter lives scale: never in the last quarter, never before half.
+    """
+    margin = min(timedelta(minutes=5), max(expires_at - issued_at, timedelta()) / 4)
+    return expires_at - margin - margin * jitter
+
+
+def _granted(document: dict[str, Any]) -> Granted | Unavailable:
+    access_token, refresh_token = document["access_token"], document.get("refresh_token")
+    if not _is_token(access_token) or not (refresh_token is None or _is_token(refresh_token)):
+        return Unavailable("bad_token")
+    return Granted(
+        access_token,
+        _text(document.get("api_domain")),
+        # Older replies say milliseconds in `expires_in` and seconds beside it.
+        _seconds(document.get("expires_in_sec")) or _seconds(document.get("expires_in")) or TOKEN_LIFE_SECONDS,
+        _text(document.get("scope")),
+        refresh_token,
+    )
+
+
+def _is_token(value: object) -> bool:
+    return isinstance(value, str) and _B64TOKEN.fullmatch(value) is not None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= 1_024 and value.isprintable() else None
+
+
+def _seconds(value: object) -> int | None:
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 < value <= 86_400 else None
