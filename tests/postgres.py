@@ -1,0 +1,41 @@
+"""A PostgreSQL for tests: one server a session, in a temporary folder, fast because it need not last."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from poller.embedded import start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BINARIES_VARIABLE: Final = "POLLER_TEST_POSTGRES_BIN"
+"""A folder with PostgreSQL's programs, such as /usr/lib/postgresql/15/bin; unset: the wheel's."""
+
+_FAST: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+
+
+def chosen_binaries() -> Path | None:
+    """The programs the environment asks for; None: the wheel's."""
+    folder = os.environ.get(BINARIES_VARIABLE)
+    return Path(folder) if folder else None
+
+
+@contextmanager
+def running_postgres() -> Iterator[str]:
+    """A server for the length of a `with` block; yields the DSN of its superuser, on the database `poller`.
+
+    @pytest.fixture(scope="session")
+    def postgres() -> Iterator[str]:
+        with running_postgres() as dsn:
+            yield dsn
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="poller-tests-") as folder,
+        start(Path(folder) / "data", binaries=chosen_binaries(), settings=_FAST) as server,
+    ):
+        yield server.dsn()
