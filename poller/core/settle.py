@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from poller.core.model import USER_TYPES, Outcome, UserType
+from poller.core.model import USER_TYPES, Outcome
+from poller.core.reply import suspicion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CURRENT_USER_NOT_ONE: Final = "current_user_not_one"
-"""Zoho says CurrentUser is always 1; another number is kept, and flagged with this code."""
+    from poller.core.model import UserType
 
 # The gravest first: what a person must mend comes before what mends itself.
 _GRAVITY: Final = (
@@ -57,8 +57,7 @@ def settle(answers: Mapping[UserType, int | Refusal]) -> Settled:
         else:
             counts[user_type] = answer
     errors = {user_type: refusal.code for user_type, refusal in refusals.items()}
-    if counts.get(UserType.CURRENT, 1) != 1:
-        errors[UserType.CURRENT] = CURRENT_USER_NOT_ONE
+    errors |= {user_type: code for user_type, count in counts.items() if (code := suspicion(user_type, count))}
     if not refusals:
         return Settled(Outcome.OK, None, errors, counts)
     gravest = min(refusals.values(), key=lambda refusal: _GRAVITY.index(refusal.outcome))

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given, strategies as st
 
 from poller.core.model import USER_TYPES, Outcome, UserType
-from poller.core.settle import CURRENT_USER_NOT_ONE, Refusal, settle
+from poller.core.settle import Refusal, settle
 
 THROTTLED = Refusal(Outcome.THROTTLED, "TOO_MANY_REQUESTS")
 FORBIDDEN = Refusal(Outcome.FORBIDDEN, "NO_PERMISSION")
@@ -36,7 +36,7 @@ def test_a_current_user_that_is_not_one_is_kept_and_flagged() -> None:
     settled = settle(dict.fromkeys(USER_TYPES, 3))
     assert settled.outcome is Outcome.OK
     assert settled.counts[UserType.CURRENT] == 3
-    assert settled.errors == {UserType.CURRENT: CURRENT_USER_NOT_ONE}
+    assert settled.errors == {UserType.CURRENT: "current_user_not_one"}
 
 
 @given(answers)
