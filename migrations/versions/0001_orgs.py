@@ -93,13 +93,16 @@ CREATE TABLE credit_spend (
 ) WITH (fillfactor = 80)
 """
 
-# What a 429 taught: no request before `hold_until`, and the rate to go on with.
+# What a 429 taught: no request before `hold_until`, and the rate to go on with; and Zoho's latest word on what is left
+# of the org's credits to everybody.
 LIMITS: Final = """
 CREATE TABLE org_limits (
-    org_id      integer PRIMARY KEY REFERENCES orgs ON DELETE CASCADE,
-    hold_until  timestamptz,
-    holds       smallint NOT NULL DEFAULT 0,
-    rate_factor real NOT NULL DEFAULT 1 CHECK (rate_factor > 0 AND rate_factor <= 1)
+    org_id               integer PRIMARY KEY REFERENCES orgs ON DELETE CASCADE,
+    hold_until           timestamptz,
+    holds                smallint NOT NULL DEFAULT 0,
+    rate_factor          real NOT NULL DEFAULT 1 CHECK (rate_factor > 0 AND rate_factor <= 1),
+    credits_remaining    integer,
+    credits_remaining_at timestamptz
 ) WITH (fillfactor = 80)
 """
 

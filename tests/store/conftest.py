@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from poller.store import database as databases, schema
+from poller.store.secrets import KEY_BYTES, Keyring
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -28,7 +29,8 @@ def server_dsn() -> Iterator[str]:
         return
     from tests.postgres import running_postgres
 
-    yield from running_postgres()
+    with running_postgres() as dsn:
+        yield dsn
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +62,12 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     """A pool over a migrated, empty database."""
     async with await databases.connect(database_url) as opened:
         yield opened
+
+
+@pytest.fixture
+def keyring() -> Keyring:
+    """A keyring of one key."""
+    return Keyring({"k1": bytes(range(KEY_BYTES))})
 
 
 async def _fresh(server_dsn: str, options: str) -> AsyncIterator[str]:

@@ -1,0 +1,152 @@
+"""Secrets at rest: AES-256-GCM, the key's id beside the ciphertext, the place it belongs to bound into it.
+
+The place is an org and a column: a ciphertext copied to another org's row, or to another column, does not decrypt.
+Stored form: 12 bytes of nonce, then ciphertext and tag. Nonces are random, which is sound for 2^32 encryptions under
+one key (NIST SP 800-38D, 8.3): ten years of hourly tokens for 50,000 orgs.
+
+No key, and no part of one, is ever part of an error, a repr or a log.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import re
+import secrets as randomness
+import stat
+from typing import TYPE_CHECKING, Final, Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from poller.core.errors import CredentialError, SettingsError
+from poller.core.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+KEY_BYTES: Final = 32
+NONCE_BYTES: Final = 12
+_KEY_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,32}")
+_FORM: Final = 'write id:base64-of-32-bytes[,id:…]; make a key with: echo "k1:$(openssl rand -base64 32)"'
+
+
+class Keyring:
+    """The keys by id: the first encrypts, all decrypt."""
+
+    __slots__ = ("_keys", "current_id")
+
+    def __init__(self, keys: Mapping[str, bytes]) -> None:
+        self.current_id = next(iter(keys))
+        self._keys = {key_id: AESGCM(key) for key_id, key in keys.items()}
+
+    @classmethod
+    def from_setting(cls, text: str) -> Self:
+        """Read `id:base64[,id:base64]`; a `SettingsError` tells which one is wrong by its place, never by its text."""
+        return cls(_parse(text, "POLLER_SECRET_KEYS"))
+
+    @classmethod
+    def from_key_file(cls, path: Path) -> Self:
+        """Read the keys of `path`, which is made with one new key if it is not there yet.
+
+        Safe against another process doing the same at once: one key wins, both use it, and it is on disk before use.
+        """
+        if not path.exists():
+            _make_key_file(path)
+        try:
+            mode = path.stat().st_mode
+            text = path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as wrong:
+            raise SettingsError(f"the key file {path} cannot be read", "restore it from a backup") from wrong
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise SettingsError(f"the key file {path} is open to others", f"chmod 600 '{path}', and rotate the key")
+        return cls(_parse(text, f"the key file {path}"))
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of every key, the encrypting one first."""
+        return tuple(self._keys)
+
+    def encrypt(self, org_id: int, column: str, secret: Secret) -> bytes:
+        """The ciphertext of `secret` for `column` (`table.column`) of an org, under the key `current_id`."""
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._keys[self.current_id].encrypt(nonce, secret.reveal().encode(), _place(org_id, column))
+
+    def decrypt(self, org_id: int, column: str, key_id: str, ciphertext: bytes) -> Secret:
+        """What `encrypt` was given; a `CredentialError` where key, org and column are not those of the encryption."""
+        key = self._keys.get(key_id)
+        if key is None:
+            raise CredentialError(
+                f"{column} of org {org_id} is encrypted with the key {key_id!r}, which is not at hand",
+                "put that key back into POLLER_SECRET_KEYS (or its key file back), or import the org anew",
+            )
+        try:
+            plain = key.decrypt(ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:], _place(org_id, column))
+        except (InvalidTag, ValueError) as wrong:
+            raise CredentialError(
+                f"{column} of org {org_id} does not decrypt with the key {key_id!r}",
+                "it was damaged, moved from elsewhere or made with another key of that id: import the org anew",
+            ) from wrong
+        return Secret(plain.decode())
+
+    def __repr__(self) -> str:
+        return f"Keyring({', '.join(self.ids)})"
+
+
+def _place(org_id: int, column: str) -> bytes:
+    return f"{org_id}:{column}".encode()
+
+
+def _parse(text: str, where: str) -> dict[str, bytes]:
+    keys: dict[str, bytes] = {}
+    for number, entry in enumerate(text.split(","), start=1):
+        key_id, _, encoded = entry.strip().partition(":")
+        if not _KEY_ID.fullmatch(key_id) or not encoded:
+            raise SettingsError(f"{where}: key {number} is not of the form id:base64", _FORM)
+        try:
+            key = base64.b64decode(
+                encoded.strip(), altchars=b"-_" if {"-", "_"} & set(encoded) else None, validate=True
+            )
+        except ValueError:
+            key = b""
+        if len(key) != KEY_BYTES:
+            # Without a cause: a decoder's complaint may quote what it was given.
+            raise SettingsError(f"{where}: key {number} is not base64 of {KEY_BYTES} bytes", _FORM) from None
+        if key_id in keys:
+            raise SettingsError(f"{where}: key {number} has the id of an earlier one", "give each key an id of its own")
+        keys[key_id] = key
+    return keys
+
+
+def _make_key_file(path: Path) -> None:
+    """Written whole under another name first, then given its own if nobody else was faster."""
+    # An id nobody used before: a lost key file is then told apart from a damaged ciphertext.
+    line = f"k{randomness.token_hex(4)}:{base64.b64encode(randomness.token_bytes(KEY_BYTES)).decode()}\n"
+    draft = path.with_name(f".{path.name}.{randomness.token_hex(8)}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+        _settle(path.parent)
+    except OSError as wrong:
+        raise SettingsError(
+            f"the key file {path} cannot be made: {wrong.strerror}", "make its folder writable, or set POLLER_DATA_DIR"
+        ) from wrong
+
+
+def _settle(folder: Path) -> None:
+    """A name is on disk only when its folder is."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
