@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from poller.core.token import SCOPES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SCOPES: Final = "ZohoCRM.users.READ,ZohoCRM.org.READ,ZohoCRM.features.READ"
-"""The scopes to ask for, as Zoho's API console wants them typed."""
-
+_SCOPES: Final = ",".join(SCOPES)  # as Zoho's API console wants them typed
 _CONSOLE: Final = "the API console of the org's data centre (api-console.zoho.com, .eu, .in, …)"
 _NEW_GRANT: Final = (
-    f"make a new grant code in {_CONSOLE}, Self Client > Generate Code, scope {SCOPES}, "
+    f"make a new grant code in {_CONSOLE}, Self Client > Generate Code, scope {_SCOPES}, "
     "and import the org again with it as grant_code"
 )
 _NEW_TOKEN: Final = f"see that data_center is the one the org was made in; if it is, {_NEW_GRANT}"
@@ -65,7 +65,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     "invalid_grant": f"the consent was revoked or has expired: {_NEW_GRANT}",
     "missing_org_info": f"give soid as ZohoCRM.<zgid>, the org's number; it is in {_COMPANY}",
     "invalid_soid": f"compare the number in soid with the org's zgid in {_COMPANY}",
-    "invalid_scope": f"let the client ask for the scopes {SCOPES}, in the API console",
+    "invalid_scope": f"let the client ask for the scopes {_SCOPES}, in the API console",
     "unauthorized_client": _SELF_CLIENT,
     "unsupported_grant_type": _SELF_CLIENT,
     "invalid_redirect_uri": (

@@ -4,20 +4,21 @@ The endpoint answers most errors with HTTP 200 and explains them in the caller's
 the permanent ones needs a person; whatever else comes without a token is trouble that passes, and asking again
 prolongs it.
 
-Refuses to: raise; put a secret in a repr; hand out a token that could not stand in a header; believe an `api_domain`
+Refuses to: raise; hand out a token that could not stand in a header; believe an `api_domain`
 (`datacenters.is_believable_api_domain` does).
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.remedies import remedy_for
 from poller.core.reply import NoReply
 from poller.core.reply_parts import Shape, decode_object, read_retry_after
+from poller.core.secret import Secret
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -52,11 +53,11 @@ _DIGITS: Final = re.compile(r"[0-9]{1,9}")
 class Granted:
     """A token. `api_domain` is what the reply names, not yet believed; `refresh_token` comes with a grant code only."""
 
-    access_token: str = field(repr=False)
+    access_token: Secret
     api_domain: str | None
     expires_in_seconds: int
     scope: str | None = None
-    refresh_token: str | None = field(default=None, repr=False)
+    refresh_token: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +124,12 @@ def _granted(document: dict[str, Any]) -> Granted | Unavailable:
     if not _is_token(access_token) or not (refresh_token is None or _is_token(refresh_token)):
         return Unavailable("bad_token")
     return Granted(
-        access_token,
+        Secret(access_token),
         _text(document.get("api_domain")),
         # Older replies say milliseconds in `expires_in` and seconds beside it.
         _seconds(document.get("expires_in_sec")) or _seconds(document.get("expires_in")) or TOKEN_LIFE_SECONDS,
         _text(document.get("scope")),
-        refresh_token,
+        None if refresh_token is None else Secret(refresh_token),
     )
 
 

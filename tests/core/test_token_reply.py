@@ -8,6 +8,7 @@ from hypothesis import given, strategies as st
 
 from poller.core import remedies
 from poller.core.reply import BY_CODE, BY_FAILURE, Failure, NoReply, Reply
+from poller.core.secret import Secret
 from poller.core.token_reply import (
     COOL_DOWN_SECONDS,
     PERMANENT,
@@ -22,6 +23,7 @@ from poller.core.token_reply import (
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 TOKEN = "1000.8cb99d00000000000000be93.9b8000000000000f"
+SECRET = Secret(TOKEN)
 
 
 def verdict(document: object, status: int = 200, **headers: str) -> TokenVerdict:
@@ -38,12 +40,12 @@ def test_a_token_is_granted_with_its_domain_and_life() -> None:
             "expires_in": 3600,
             "scope": "ZohoCRM.users.READ",
         }
-    ) == Granted(TOKEN, "https://www.zohoapis.eu", 3_600, "ZohoCRM.users.READ")
+    ) == Granted(SECRET, "https://www.zohoapis.eu", 3_600, "ZohoCRM.users.READ")
 
 
 def test_a_grant_code_brings_a_refresh_token_too() -> None:
     assert verdict({"access_token": TOKEN, "refresh_token": "1000.r"}) == Granted(
-        TOKEN, None, 3_600, refresh_token="1000.r"
+        SECRET, None, 3_600, refresh_token=Secret("1000.r")
     )
 
 
@@ -75,7 +77,7 @@ def test_a_life_that_is_missing_or_nonsense_is_an_hour(life: dict[str, object], 
 
 @pytest.mark.parametrize("domain", [None, 5, "", "x" * 2_000, "https://a\nb", ["https://www.zohoapis.com"]])
 def test_a_domain_nobody_could_ask_is_no_domain(domain: object) -> None:
-    assert verdict({"access_token": TOKEN, "api_domain": domain}) == Granted(TOKEN, None, 3_600)
+    assert verdict({"access_token": TOKEN, "api_domain": domain}) == Granted(SECRET, None, 3_600)
 
 
 @pytest.mark.parametrize("token", ["", None, 5, True, "a b", "a\r\nX-Evil: 1", "é", "x" * 3_000, ["a"], {}])
@@ -175,7 +177,7 @@ def test_no_reply_is_trouble_that_passes(failure: Failure) -> None:
 def test_no_token_shows_in_a_repr() -> None:
     granted = verdict({"access_token": TOKEN, "refresh_token": TOKEN})
     assert isinstance(granted, Granted)
-    assert granted.access_token == granted.refresh_token == TOKEN
+    assert granted.access_token == granted.refresh_token == SECRET
     assert TOKEN not in f"{granted} {granted!r}"
 
 
@@ -191,8 +193,8 @@ def test_no_bytes_whatsoever_raise_or_grant_a_token_zoho_did_not_give(status: in
     found = judge_token(Reply(status, body), NOW)
     if isinstance(found, Granted):
         assert status == 200
-        assert found.access_token == json.loads(body)["access_token"]
-        assert found.access_token.isascii()
+        assert found.access_token.reveal() == json.loads(body)["access_token"]
+        assert found.access_token.reveal().isascii()
         assert 0 < found.expires_in_seconds <= 86_400
 
 

@@ -1,0 +1,168 @@
+"""One request to Zoho, one value back: a `Reply`, or a `NoReply` that says why none came.
+
+Refuses to: raise for the network's or Zoho's trouble (a cancellation passes); follow a redirect, obey a proxy of the
+environment or keep a cookie; put a credential into a URL; go on without a verified certificate; read more than 64 kB
+or for longer than the request timeout, from start to last byte; retry on its own account.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
+
+from poller import __version__
+from poller.core.reply import HEADERS_READ, Failure, NoReply, Reply
+from poller.core.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from aiohttp.abc import AbstractResolver
+
+    from poller.core.model import UserType
+
+LARGEST_BODY: Final = 65_536
+"""Bytes, decompressed. A count takes a dozen, the longest reply Zoho documents for our calls a few thousand."""
+_DNS_SECONDS: Final = 300
+_KEEP_ALIVE_SECONDS: Final = 30.0
+_VERSION: Final = re.compile(r"v[0-9]{1,2}(\.[0-9]{1,2})?")
+_HEADERS: Final = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",  # a dozen bytes: nothing to gain, and no bomb to unpack
+    "User-Agent": f"zoho-user-count-poller/{__version__}",
+}
+# The first row that fits. What fits none speaks something else than HTTP.
+_FAILURES: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Failure], ...]] = (
+    (TimeoutError, Failure.TIMEOUT),
+    ((aiohttp.ClientConnectorDNSError, UnicodeError), Failure.DNS),  # a label too long for any name is a UnicodeError
+    ((aiohttp.ClientSSLError, ssl.SSLError), Failure.TLS),
+    (aiohttp.ClientConnectorError, Failure.REFUSED),
+    ((aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError), Failure.RESET),
+)
+_BEFORE_CONNECTED: Final[Mapping[type[OSError], Failure]] = {
+    TimeoutError: Failure.TIMEOUT,
+    ConnectionResetError: Failure.RESET,
+    BrokenPipeError: Failure.RESET,
+}
+
+
+class ZohoClient:
+    """Asks Zoho, over one pool of kept-alive connections. Made by `open_client`."""
+
+    def __init__(self, session: aiohttp.ClientSession, request_timeout_seconds: float) -> None:
+        self._session = session
+        self._request_timeout_seconds = request_timeout_seconds
+
+    async def count(self, api_domain: str, version: str, user_type: UserType, access_token: Secret) -> Reply | NoReply:
+        """`GET /crm/{version}/users/actions/count`: costs the org one credit."""
+        return await self._ask("GET", _count_url(api_domain, version, user_type), _authorization(access_token))
+
+    async def get(self, api_domain: str, path: str, access_token: Secret) -> Reply | NoReply:
+        """Any other GET of the API; `path` as it is sent, `/crm/v7/org`."""
+        return await self._ask("GET", _url(api_domain + path), _authorization(access_token))
+
+    async def post_token(self, accounts_server: str, form: Mapping[str, str | Secret]) -> Reply | NoReply:
+        """`POST /oauth/v2/token`, the credentials in the body alone. The reply's body may hold a token."""
+        fields = {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
+        return await self._ask("POST", _url(f"{accounts_server}/oauth/v2/token"), None, fields)
+
+    async def _ask(
+        self, method: str, url: URL, headers: dict[str, str] | None, form: dict[str, str] | None = None
+    ) -> Reply | NoReply:
+        try:
+            async with (
+                asyncio.timeout(self._request_timeout_seconds),
+                self._session.request(method, url, headers=headers, data=form, allow_redirects=False) as response,
+            ):
+                body = await _read(response)
+        except (aiohttp.ClientError, OSError, UnicodeError) as trouble:
+            # What aiohttp raises carries the request and its token along: it ends here, and only its kind goes on.
+            return NoReply(_failure(trouble))
+        if body is None:
+            return NoReply(Failure.TOO_LARGE)
+        found = response.headers
+        return Reply(response.status, body, {name: found[name] for name in HEADERS_READ if name in found})
+
+
+@asynccontextmanager
+async def open_client(
+    *,
+    connections: int,
+    request_timeout_seconds: float,
+    trust: ssl.SSLContext | None = None,
+    resolver: AbstractResolver | None = None,
+) -> AsyncIterator[ZohoClient]:
+    """A client with up to `connections` connections: no fewer than requests in flight, or they wait for one another.
+
+    `trust` replaces the system's certificate authorities; one that verifies nothing is a `ValueError`.
+    """
+    trust = trust or ssl.create_default_context()
+    if trust.verify_mode is not ssl.CERT_REQUIRED or not trust.check_hostname:
+        raise ValueError("a TLS context that does not verify certificates and host names is refused")
+    connector = aiohttp.TCPConnector(
+        ssl=trust,
+        limit=connections,
+        ttl_dns_cache=_DNS_SECONDS,
+        keepalive_timeout=_KEEP_ALIVE_SECONDS,
+        resolver=resolver,
+    )
+    async with aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=_HEADERS,
+        timeout=aiohttp.ClientTimeout(),  # ours counts from start to last byte
+        trust_env=False,
+    ) as session:
+        yield ZohoClient(session, request_timeout_seconds)
+
+
+def _authorization(access_token: Secret) -> dict[str, str]:
+    return {"Authorization": f"Zoho-oauthtoken {access_token.reveal()}"}
+
+
+@lru_cache(maxsize=1_024)  # ten per API domain and version; building one costs more than judging its reply
+def _count_url(api_domain: str, version: str, user_type: UserType) -> URL:
+    if not _VERSION.fullmatch(version):
+        raise ValueError(f"{version!r} is no API version: v7 is one")
+    return _url(f"{api_domain}/crm/{version}/users/actions/count?type={user_type.value}")
+
+
+def _url(text: str) -> URL:
+    return URL(text, encoded=True)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes | None:
+    """The whole body, or None once it is known to be too large; what is left then dies with its connection."""
+    if (response.content_length or 0) > LARGEST_BODY:
+        response.close()
+        return None
+    body = await response.content.readany()
+    if not body:
+        return body
+    chunks, size = [body], len(body)
+    while chunk := await response.content.readany():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > LARGEST_BODY:
+            break
+    if size > LARGEST_BODY:
+        response.close()
+        return None
+    return body if len(chunks) == 1 else b"".join(chunks)
+
+
+def _failure(trouble: Exception) -> Failure:
+    if isinstance(trouble.__cause__, HttpProcessingError):
+        return Failure.PROTOCOL
+    failure = next((failure for kinds, failure in _FAILURES if isinstance(trouble, kinds)), Failure.PROTOCOL)
+    if failure is Failure.REFUSED and isinstance(trouble, aiohttp.ClientConnectorError):
+        return _BEFORE_CONNECTED.get(type(trouble.os_error), failure)
+    return failure
