@@ -1,0 +1,73 @@
+"""The composition root: the one place that knows every room, and puts them together from the settings.
+
+Commands open an `App` and get what they need from it; nothing is opened that is not asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from poller.store.database import Database, connect
+from poller.store.secrets import Keyring
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from poller.embedded import EmbeddedServer
+    from poller.settings import Settings
+
+KEY_FILE: Final = "secret.key"
+"""In `DATA_DIR`: the keys of the embedded database, made on first use."""
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """What a command works with: the settings, the database, and the keys of what is encrypted in it."""
+
+    settings: Settings
+    database: Database
+    keyring: Keyring
+
+
+@asynccontextmanager
+async def open_app(settings: Settings, *, name: str = "poller") -> AsyncIterator[App]:
+    """Everything opened and of the right version; closed again at the end.
+
+    The embedded database is started, and brought up to date; one that the operator runs is only checked.
+    """
+    async with database_dsn(settings) as dsn:
+        if settings.embedded:
+            from poller.store import schema  # noqa: PLC0415 - Alembic is loaded only where it may be needed
+
+            await schema.upgrade(dsn)
+        keyring = _keyring(settings)
+        async with await connect(dsn, application_name=name) as database:
+            yield App(settings, database, keyring)
+
+
+@asynccontextmanager
+async def database_dsn(settings: Settings) -> AsyncIterator[str]:
+    """The database's address, with the embedded server kept running meanwhile."""
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    server = await asyncio.to_thread(_start_embedded, settings.data_dir)
+    with contextlib.closing(server):
+        yield server.dsn()
+
+
+def _start_embedded(data_dir: Path) -> EmbeddedServer:
+    from poller import embedded  # noqa: PLC0415 - not needed with a database of the operator's
+
+    return embedded.start(data_dir)
+
+
+def _keyring(settings: Settings) -> Keyring:
+    if settings.secret_keys is not None:
+        return Keyring.from_setting(settings.secret_keys.get_secret_value())
+    return Keyring.from_key_file(settings.data_dir / KEY_FILE)
