@@ -1,0 +1,47 @@
+"""What can be asked of a simulator. Plain values; nothing here reads the environment."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from poller.simulator.faults import Fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatorOptions:
+    """How many orgs, how they behave, and on which clock.
+
+    `now` gives seconds since 1970 and drives every rule; `speed` makes head-counts (and nothing else) live that many
+    times faster from the start on. Latency is log-normal by its median and 99th percentile; 0 answers at once.
+    `retry_after` says whether a 429 carries Retry-After, and how it spells it.
+    """
+
+    orgs: int = 50
+    seed: int = 1
+    port: int = 0
+    data_centers: tuple[str, ...] = ("sim-us", "sim-eu")
+    orgs_per_client: int = 1
+    grant_share: float = 0.0
+    soid_share: float = 0.0
+    token_seconds: int = 3_600
+    grant_code_seconds: int = 600
+    throttle_seconds: int = 600
+    latency_median_seconds: float = 0.0
+    latency_p99_seconds: float = 0.0
+    retry_after: Literal["off", "seconds", "date"] = "off"
+    retry_after_seconds: int = 30
+    faults: tuple[Fault, ...] = ()
+    speed: float = 1.0
+    now: Callable[[], float] = field(default=time.time, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be simulated."""
+        if self.orgs < 1 or not self.data_centers or self.orgs_per_client < 1:
+            raise ValueError("a simulator needs at least one org, one data centre and one org per client")
+        if self.latency_median_seconds < 0 or 0 < self.latency_p99_seconds < self.latency_median_seconds:
+            raise ValueError("latency: the 99th percentile is at least the median, and neither is negative")

@@ -1,0 +1,214 @@
+"""The simulated Zoho on loopback: one port per data centre, and one for a stranger no token must ever reach.
+
+Sockets, latency and the order of things; rules are in `api` and `accounts`, odd replies in `tricks`. It listens on
+127.0.0.1 alone and refuses to be anything but a thing to try the poller on: it keeps no log and stores nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+from aiohttp import web
+
+from poller.simulator import accounts, api, control, replies, tricks
+from poller.simulator.fault_table import STRANGER
+from poller.simulator.fleet import import_lines
+from poller.simulator.options import SimulatorOptions
+from poller.simulator.replies import Reply
+from poller.simulator.state import AccessToken, OrgState, World
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from poller.simulator.api import Answer
+    from poller.simulator.faults import Fault
+    from poller.simulator.fleet import SimulatedOrg
+
+_HOST: Final = "127.0.0.1"
+_SCHEME: Final = "Zoho-oauthtoken "
+_SECRET_PARAMETERS: Final = frozenset({"access_token", "authtoken", "client_secret", "code", "refresh_token"})
+_P99_IN_SIGMAS: Final = 2.3263478740408408  # of a normal distribution
+
+
+class Simulator:
+    """A Zoho to try things on: `async with Simulator(SimulatorOptions(orgs=50)) as sim: …`."""
+
+    def __init__(self, options: SimulatorOptions | None = None) -> None:
+        self.options = options or SimulatorOptions()
+        self.world = World(self.options)
+        self.urls: dict[str, str] = {}
+        """Each data centre's address: accounts server and API domain in one."""
+        self.stranger_url = ""
+        """Where forged replies and redirects point: whatever arrives there is a breach."""
+        self._stopping = asyncio.Event()
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Listen; `OSError` if the port is taken."""
+        try:
+            self.stranger_url = await self._listen(self._strange, 0)
+            for place, data_center in enumerate(self.options.data_centers):
+                port = self.options.port if place == 0 else 0
+                self.urls[data_center] = await self._listen(partial(self._serve, data_center), port)
+        except BaseException:
+            await self._open.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop listening; replies that never end do."""
+        self._stopping.set()
+        await self._open.aclose()
+
+    @property
+    def base_url(self) -> str:
+        """The address of the first data centre."""
+        return self.urls[self.options.data_centers[0]]
+
+    def data_centers_setting(self) -> dict[str, Any]:
+        """The value (as JSON) of `POLLER_DATA_CENTERS` that lets a poller in."""
+        return {name: {"accounts_server": url, "api_domains": [url]} for name, url in self.urls.items()}
+
+    def fleet(self) -> Iterator[SimulatedOrg]:
+        """Every org with its credentials as they are now."""
+        return self.world.simulated_orgs()
+
+    def org(self, index: int) -> SimulatedOrg:
+        """One org with its credentials as they are now."""
+        return self.world.simulated_org(index)
+
+    def import_lines(self, file_format: Literal["csv", "jsonl"] = "jsonl") -> Iterator[str]:
+        """The fleet as an import file, line by line."""
+        return import_lines(self.fleet(), file_format)
+
+    def truths(self, index: int, at: datetime | None = None) -> dict[str, int]:
+        """All ten counts at an aware moment of the simulator's clock; now, if left out."""
+        return control.truths(self.world, index, at or datetime.fromtimestamp(self.world.now(), UTC))
+
+    def truth(self, index: int, user_type: str, at: datetime | None = None) -> int:
+        """One count at an aware moment of the simulator's clock; now, if left out."""
+        return self.truths(index, at)[user_type]
+
+    def audit(self) -> dict[str, Any]:
+        """What was seen so far; `audit()["breaches"]` is empty when all is well."""
+        return control.report(self.world)
+
+    def add_faults(self, *faults: Fault) -> None:
+        """Let these go wrong from now on."""
+        self.world.faults.add(faults)
+
+    def clear_faults(self) -> None:
+        """Let everything be well again."""
+        self.world.faults.clear()
+
+    def advance(self, seconds: float) -> None:
+        """Turn the simulator's clock."""
+        self.world.advanced_seconds += seconds
+
+    async def _listen(self, serve: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], port: int) -> str:
+        server = web.Server(serve, handler_cancellation=True, access_log=None)
+        runner = web.ServerRunner(server, shutdown_timeout=1.0)
+        await runner.setup()
+        self._open.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, _HOST, port, backlog=1_024).start()
+        return f"http://{_HOST}:{runner.addresses[0][1]}"
+
+    async def _serve(self, data_center: str, request: web.BaseRequest) -> web.StreamResponse:
+        target = request.raw_path
+        route = api.route_of(target)
+        if route is not None:
+            return await self._call(data_center, route, request)
+        path, _, query = target.partition("?")
+        if path == "/oauth/v2/token":
+            return await self._token(data_center, request, query)
+        if path.startswith(control.PREFIX):
+            body = await request.read()
+            return _whole(control.handle(self.world, request.method, path, query, body))
+        self.world.audit.requests["unknown"] += 1
+        self.world.audit.breach(f"a call to a path Zoho does not have: {path[:80]}")
+        return _whole(replies.WRONG_URL)
+
+    async def _call(self, data_center: str, route: api.Route, request: web.BaseRequest) -> web.StreamResponse:
+        world = self.world
+        world.audit.requests[route.endpoint] += 1
+        if request.method != "GET":
+            world.audit.breach(f"{request.method} where only GET is served")
+        if not _SECRET_PARAMETERS.isdisjoint(route.query):
+            world.audit.breach("a credential in a query string")
+        authorization = request.headers.get("Authorization", "")
+        if not authorization.startswith(_SCHEME):
+            world.audit.breach("a call without 'Authorization: Zoho-oauthtoken …'")
+            return _whole(replies.NO_AUTHENTICATION)
+        token, state = self._caller(data_center, authorization.removeprefix(_SCHEME))
+        if state is None:
+            call = api.Call(data_center, route, request.method)
+            return await self._answer(request, api.answer(world, call))
+        state.in_flight += 1
+        try:
+            state.audit.request(state.in_flight, world.now())
+            call = api.Call(data_center, route, request.method, token, state)
+            return await self._answer(request, api.answer(world, call))
+        finally:
+            state.in_flight -= 1
+
+    def _caller(self, data_center: str, text: str) -> tuple[AccessToken | None, OrgState | None]:
+        """Whose token this is, alive or not."""
+        token = self.world.tokens.get(text)
+        index = self.world.fleet.index_of_token(text) if token is None else token.index
+        if index is None:
+            return None, None
+        state = self.world.state(index)
+        if state.data_center != data_center:
+            self.world.audit.breach(f"a token of org {index} ({state.data_center}) was sent to {data_center}")
+        return token, state
+
+    async def _token(self, data_center: str, request: web.BaseRequest, query: str) -> web.StreamResponse:
+        world = self.world
+        world.audit.requests["token"] += 1
+        if any(parameter in query for parameter in _SECRET_PARAMETERS):
+            world.audit.breach("a credential in a query string")
+        if request.method != "POST":
+            world.audit.breach(f"{request.method} where only POST is served")
+            return _whole(replies.WRONG_METHOD)
+        form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+        answer = accounts.answer(world, data_center, form, self.urls[data_center])
+        return await self._answer(request, answer)
+
+    async def _answer(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+        if self.options.latency_median_seconds:
+            await asyncio.sleep(self._latency())
+        fault = answer.fault
+        if fault is None:
+            return _whole(answer.reply)
+        self.world.audit.faults_given[fault.name] += 1
+        reply = _with_address(answer.reply, self.stranger_url)
+        return await tricks.leave(request, reply, fault.spec.trick, self._stopping)
+
+    def _latency(self) -> float:
+        median, p99 = self.options.latency_median_seconds, self.options.latency_p99_seconds
+        sigma = math.log(p99 / median) / _P99_IN_SIGMAS if p99 else 0.0
+        return self.world.random.lognormvariate(math.log(median), sigma)
+
+    async def _strange(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The stranger answers as a Zoho would, so that a caller led astray goes all the way."""
+        self.world.audit.requests["stranger"] += 1
+        body = await request.read()
+        if "Authorization" in request.headers or b"refresh_token" in body or b"client_secret" in body:
+            self.world.audit.breach("a credential was sent to a stranger")
+        else:
+            self.world.audit.breach("a redirect to a stranger was followed")
+        return _whole(replies.count(11))
+
+
+def _whole(reply: Reply) -> web.Response:
+    return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+
+
+def _with_address(reply: Reply, url: str) -> Reply:
+    headers = {name: value.replace(STRANGER, url) for name, value in reply.headers.items()}
+    return Reply(reply.status, reply.body.replace(STRANGER.encode(), url.encode()), headers)

@@ -1,0 +1,190 @@
+"""What the simulated Zoho remembers: tokens alive, credits spent, calls in flight, consent withdrawn.
+
+Nothing is kept of an org that never called. Time comes from the clock of the options alone, so a test turns it by hand.
+It refuses to speak HTTP.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Final
+
+from poller.simulator import population, rules
+from poller.simulator.audit import Audit, OrgAudit
+from poller.simulator.faults import FaultScript
+from poller.simulator.fleet import Fleet, SimulatedOrg
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from poller.simulator.options import SimulatorOptions
+
+_SPAN_SECONDS: Final = 900  # credits are forgotten a quarter of an hour at a time
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AccessToken:
+    """A token somebody holds, and what the replies to it carry."""
+
+    index: int
+    expires_at: float
+    scopes: frozenset[str]
+    reset: str
+
+
+@dataclass(slots=True, repr=False)
+class OrgState:
+    """One org that has called at least once."""
+
+    index: int
+    data_center: str
+    shape: population.Shape
+    in_flight_cap: int
+    audit: OrgAudit
+    in_flight: int = 0
+    generation: int = 0
+    revoked: bool = False
+    api_access: bool = True
+    scopes: frozenset[str] = field(default_factory=lambda: rules.normal_scopes(" ".join(rules.ALL_SCOPES)))
+    live: deque[str] = field(default_factory=deque)
+    issued_at: deque[float] = field(default_factory=deque)
+    throttled_until: float = 0.0
+    credit_spans: deque[tuple[int, int]] = field(default_factory=deque)
+    credits_spent: int = 0
+
+
+class World:
+    """Everything behind the endpoints of all simulated data centres."""
+
+    def __init__(self, options: SimulatorOptions) -> None:
+        self.options = options
+        self.fleet = Fleet(
+            options.seed,
+            options.orgs,
+            options.data_centers,
+            options.orgs_per_client,
+            options.grant_share,
+            options.soid_share,
+        )
+        self.audit = Audit()
+        self.faults = FaultScript(options.seed, options.faults)
+        self.random = random.Random(options.seed)
+        self.advanced_seconds = 0.0
+        self.started_at = options.now()
+        self.tokens: dict[str, AccessToken] = {}
+        self.orgs: dict[int, OrgState] = {}
+        self.exchanged_at: dict[int, deque[float]] = {}
+        self.used_codes: set[str] = set()
+        self.minted: dict[str, float] = {}
+        self._issues = 0
+
+    def now(self) -> float:
+        """Seconds since 1970 on the simulator's clock."""
+        return self.options.now() + self.advanced_seconds
+
+    def state(self, index: int) -> OrgState:
+        """What is remembered of the org, from now on."""
+        state = self.orgs.get(index)
+        if state is None:
+            shape = population.shape_of(self.options.seed, index)
+            cap = rules.calls_in_flight(shape.edition)
+            audit = OrgAudit(index, self.fleet.name(index), cap)
+            state = OrgState(index, self.fleet.data_center(index), shape, cap, audit)
+            self.orgs[index] = state
+        return state
+
+    def simulated_org(self, index: int) -> SimulatedOrg:
+        """The org as its operator knows it now: rotated credentials included."""
+        generation = self.orgs[index].generation if index in self.orgs else 0
+        return self.fleet.org(index, at_seconds=self.population_seconds(self.now()), generation=generation)
+
+    def simulated_orgs(self) -> Iterator[SimulatedOrg]:
+        """The whole fleet, one by one."""
+        return map(self.simulated_org, range(self.fleet.size))
+
+    def find(self, org: int | str) -> int:
+        """The number of an org given by number, Zoho id or name; a `ValueError` for none."""
+        if isinstance(org, int) or (org.isascii() and org.isdigit() and int(org) < self.fleet.size):
+            index = int(org)
+            if not 0 <= index < self.fleet.size:
+                raise ValueError(f"there is no org {index}: the fleet has {self.fleet.size}")
+            return index
+        by_zgid = self.fleet.index_of_zgid(org)
+        if by_zgid is not None:
+            return by_zgid
+        for index in range(self.fleet.size):
+            if self.fleet.name(index) == org:
+                return index
+        raise ValueError(f"there is no org {org!r}")
+
+    # the truth ---------------------------------------------------------------------------------------------------
+
+    def population_seconds(self, seconds: float) -> float:
+        """The moment head-counts have come to at a moment of the clock: `speed` times faster from the start on."""
+        return seconds + max(seconds - self.started_at, 0.0) * (self.options.speed - 1.0)
+
+    def counts(self, index: int, seconds: float) -> population.Counts:
+        """The ten counts Zoho would have told at that moment of the clock, past or future."""
+        shape = population.shape_of(self.options.seed, index)
+        return population.counts_at(shape, self.population_seconds(seconds))
+
+    def licences(self, index: int, seconds: float) -> int:
+        """The licences the org had bought at that moment of the clock."""
+        shape = population.shape_of(self.options.seed, index)
+        return population.licences_at(shape, self.population_seconds(seconds))
+
+    # tokens ------------------------------------------------------------------------------------------------------
+
+    def issue(self, state: OrgState, scopes: frozenset[str]) -> str:
+        """A new access token; the sixteenth alive ends the oldest, without a word."""
+        now = self.now()
+        self._issues += 1
+        number = int(now * 1_000) * 1_000_003 + self._issues  # another after a restart, too
+        token = self.fleet.access_token(state.index, number)
+        expires_at = now + self.options.token_seconds
+        zone = timezone(timedelta(seconds=state.shape.offset_seconds))
+        reset = datetime.fromtimestamp(int(expires_at), UTC).astimezone(zone).isoformat()
+        self.tokens[token] = AccessToken(state.index, expires_at, scopes, reset)
+        state.live.append(token)
+        while len(state.live) > rules.LIVE_TOKENS or self.tokens[state.live[0]].expires_at <= now:
+            del self.tokens[state.live.popleft()]
+        state.issued_at.append(now)
+        state.audit.token_issued(state.issued_at, now)
+        return token
+
+    def end_tokens(self, state: OrgState) -> None:
+        """End every access token of the org at once."""
+        while state.live:
+            del self.tokens[state.live.popleft()]
+
+    def grant_code(self, index: int) -> str:
+        """A fresh code for the org, to be exchanged within its minutes."""
+        self._issues += 1
+        code = self.fleet.grant_code(index, int(self.now() * 1_000) * 1_000_003 + self._issues)
+        self.minted[code] = self.now()
+        return code
+
+    # credits -----------------------------------------------------------------------------------------------------
+
+    def credits_left(self, state: OrgState) -> int:
+        """What remains of the rolling day."""
+        horizon = self.now() - rules.CREDIT_WINDOW_SECONDS
+        while state.credit_spans and (state.credit_spans[0][0] + 1) * _SPAN_SECONDS <= horizon:
+            state.credits_spent -= state.credit_spans.popleft()[1]
+        return self.credit_limit(state) - state.credits_spent
+
+    def credit_limit(self, state: OrgState) -> int:
+        """The credits of any 24 hours, by edition and licences."""
+        licences = population.licences_at(state.shape, self.population_seconds(self.now()))
+        return rules.credits_a_day(state.shape.edition, licences)
+
+    def spend(self, state: OrgState, amount: int) -> None:
+        """Take credits, for a call or for what the customer's other programs do."""
+        span = int(self.now() // _SPAN_SECONDS)
+        current = bool(state.credit_spans) and state.credit_spans[-1][0] == span
+        before = state.credit_spans.pop()[1] if current else 0
+        state.credit_spans.append((span, before + amount))
+        state.credits_spent += amount

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from poller.simulator import Simulator, SimulatorOptions
+from tests.simulator.caller import NOON, playing
+
+
+async def test_all_ten_counts_are_the_truth() -> None:
+    async with playing() as caller:
+        for index in range(caller.sim.options.orgs):
+            token = await caller.token(index)
+            assert await caller.counts(index, token) == caller.sim.truths(index, datetime.fromtimestamp(NOON, UTC))
+        assert caller.breaches == []
+
+
+async def test_the_truth_moves_with_the_clock_and_faster_if_asked() -> None:
+    async with playing(orgs=3, speed=1_000.0) as caller:
+        slow = Simulator(SimulatorOptions(orgs=3, seed=7, now=caller.clock))
+        before = caller.sim.truths(2)
+        assert before == slow.truths(2)
+        caller.clock.at += 86_400
+        assert caller.sim.truths(2) == slow.truths(2, datetime.fromtimestamp(NOON, UTC) + timedelta(days=1_000))
+        assert caller.sim.truths(2) != before
+
+
+@pytest.mark.parametrize("version", ["v2", "v3", "v4", "v5", "v6", "v7", "v8"])
+async def test_every_version_is_served(version: str) -> None:
+    async with playing() as caller:
+        token = await caller.token(0)
+        for path in ("users/actions/count?type=ActiveUsers", "users/actions/count", "org"):
+            reply = await caller.ask(
+                "GET", f"{caller.sim.base_url}/crm/{version}/{path}", Authorization=f"Zoho-oauthtoken {token}"
+            )
+            assert reply.status == 200
+
+
+async def test_a_token_reply_has_zohos_shape() -> None:
+    async with playing() as caller:
+        reply = await caller.token_reply(0)
+        assert reply.status == 200
+        assert reply.headers["Content-Type"] == "application/json;charset=UTF-8"
+        found = reply.json
+        assert re.fullmatch(r"1000\.[0-9a-f]{32}\.[0-9a-f]{32}", found.pop("access_token"))
+        assert found == {
+            "scope": "ZohoCRM.users.READ ZohoCRM.org.READ ZohoCRM.features.READ",
+            "api_domain": caller.sim.base_url,
+            "token_type": "Bearer",
+            "expires_in": 3_600,
+        }
+
+
+async def test_the_org_and_its_licences_have_zohos_shape() -> None:
+    async with playing(orgs=40) as caller:
+        paid = next(org for org in caller.sim.fleet() if org.edition != "free")
+        token = await caller.token(paid.index)
+        (org,) = (await caller.call(paid.index, token, "org")).json["org"]
+        assert org["company_name"] == paid.name
+        assert org["zgid"] == paid.zgid
+        assert org["time_zone"] == paid.time_zone
+        assert org["license_details"]["paid_type"] == paid.edition
+        assert org["license_details"]["users_license_purchased"] == paid.licences
+        details = (await caller.call(paid.index, token, "__features/user_licenses")).json["__features"][0]["details"]
+        assert details["limits"]["total"] == paid.licences
+        assert details["used_count"]["total"] == caller.sim.truth(paid.index, "ActiveUsers")
+        assert details["available_count"]["total"] == paid.licences - details["used_count"]["total"]
+
+
+async def test_a_free_org_has_no_licences_to_tell_of() -> None:
+    async with playing(orgs=40) as caller:
+        free = next(org for org in caller.sim.fleet() if org.edition == "free")
+        reply = await caller.call(free.index, await caller.token(free.index), "__features/user_licenses")
+        assert (reply.status, reply.body) == (204, b"")
+
+
+async def test_a_reply_tells_when_its_token_ends_in_the_time_of_the_org() -> None:
+    async with playing() as caller:
+        reply = await caller.call(0, await caller.token(0))
+        ends = datetime.fromisoformat(reply.headers["X-ACCESSTOKEN-RESET"])
+        assert ends.timestamp() == NOON + 3_600
+        assert "X-API-CREDITS-REMAINING" not in reply.headers
+
+
+async def test_each_data_centre_is_a_server_of_its_own() -> None:
+    async with playing(data_centers=("a", "b", "c")) as caller:
+        setting = caller.sim.data_centers_setting()
+        assert list(setting) == ["a", "b", "c"]
+        assert len({entry["accounts_server"] for entry in setting.values()}) == 3
+        for index in range(6):
+            url = caller.sim.urls[caller.sim.org(index).data_center]
+            assert (await caller.token_reply(index)).json["api_domain"] == url
+
+
+async def test_latency_follows_its_median() -> None:
+    async with playing(latency_median_seconds=0.02, latency_p99_seconds=0.04) as caller:
+        token = await caller.token(0)
+        began = asyncio.get_running_loop().time()
+        for _ in range(5):
+            await caller.call(0, token)
+        assert 0.05 < asyncio.get_running_loop().time() - began < 5.0
+
+
+async def test_a_restarted_simulator_knows_its_fleet_but_no_access_token() -> None:
+    async with playing() as caller:
+        fleet = [org.row() for org in caller.sim.fleet()]
+        token = await caller.token(0)
+    async with playing() as caller:
+        assert [org.row() for org in caller.sim.fleet()] == fleet
+        assert (await caller.call(0, token)).json["code"] == "INVALID_TOKEN"
+        assert (await caller.token_reply(0)).status == 200
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"orgs": 0},
+        {"data_centers": ()},
+        {"latency_median_seconds": -1.0},
+        {"latency_median_seconds": 0.2, "latency_p99_seconds": 0.1},
+    ],
+)
+def test_what_cannot_be_simulated_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"needs at least|latency"):
+        SimulatorOptions(**wrong)  # type: ignore[arg-type]
