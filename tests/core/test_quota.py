@@ -223,6 +223,7 @@ def test_the_wait_foretold_is_the_wait_there_is(
     for _ in range(before):
         quota, _at = leave(quota, NOW, limits)
     quota = quota._replace(hold_until=NOW + hold)
+    assert (would_wait(quota, NOW, limits) == 0.0) == (reserve(quota, NOW, limits)[1] == 0.0)
     foretold = would_wait(quota, NOW, limits, requests)
     at = NOW
     for _ in range(requests):

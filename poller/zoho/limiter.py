@@ -1,0 +1,157 @@
+"""Waiting for an org's quota: so many requests in flight, spaced, and none before a hold ends.
+
+Every org has a line of its own, first come first served; only the head of it, when its own org lets it go, asks for one
+of the process's permits. So an org that Zoho throttled keeps nobody waiting but itself. The arithmetic is
+`core.quota`'s; here is the waiting.
+
+It refuses to run anything in the background, to remember orgs whose quota has nothing to tell, and to decide whether
+a wait is worth it: `would_wait` says how long it would be, `enter` gives up rather than outwait the caller's patience.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, Self
+
+from poller.core.quota import UNTAUGHT, climbed, is_at_rest, more_careful, reserve, throttled, would_wait
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from poller.core.quota import Limits, Quota
+
+_FEWEST_REMEMBERED: Final = 1_024
+"""Below this many remembered quotas it is not worth looking for those that may be forgotten."""
+
+
+def steady_clock() -> Callable[[], float]:
+    """Seconds since 1970 that never step back: the wall clock once, then the monotonic one."""
+    offset = time.time() - time.monotonic()
+    return lambda: time.monotonic() + offset
+
+
+class Limiter:
+    """The limits of one process: `concurrency` permits for all, and a line per org."""
+
+    def __init__(
+        self,
+        concurrency: int,
+        *,
+        now: Callable[[], float] | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.now = now or steady_clock()
+        self.sleep = sleep
+        self.permits = asyncio.Semaphore(concurrency)
+        self._in_use: dict[int, OrgLimiter] = {}
+        self._remembered: dict[int, Quota] = {}
+        self._sweep_at = _FEWEST_REMEMBERED
+
+    @contextmanager
+    def org(self, org_id: int, limits: Limits, quota: Quota = UNTAUGHT) -> Iterator[OrgLimiter]:
+        """The line of one org, for the length of a poll; polls of one org that overlap share it.
+
+        `quota` is what the store knows of this org; afterwards the line's own `quota` is what to store.
+        """
+        line = self._in_use.get(org_id)
+        if line is None:
+            line = self._in_use[org_id] = OrgLimiter(self, limits, self._remembered.pop(org_id, UNTAUGHT))
+        line.quota = more_careful(line.quota, quota)
+        line.users += 1
+        try:
+            yield line
+        finally:
+            line.users -= 1
+            if not line.users:
+                del self._in_use[org_id]
+                self._remember(org_id, line.quota)
+
+    def _remember(self, org_id: int, quota: Quota) -> None:
+        now = self.now()
+        if not is_at_rest(quota, now):
+            self._remembered[org_id] = quota
+        if len(self._remembered) > self._sweep_at:
+            self._remembered = {org: kept for org, kept in self._remembered.items() if not is_at_rest(kept, now)}
+            self._sweep_at = max(2 * len(self._remembered), _FEWEST_REMEMBERED)
+
+
+class OrgLimiter:
+    """One org's line. `quota` is what its traffic has taught so far.
+
+    A request that can do without leaving asks `enter(patience)` and, if that says 0.0, calls `leave()` once it is done;
+    one that would rather wait as long as it takes is sent in an `async with`.
+    """
+
+    __slots__ = ("_limiter", "_room", "_turn", "limits", "quota", "users")
+
+    def __init__(self, limiter: Limiter, limits: Limits, quota: Quota) -> None:
+        self._limiter = limiter
+        self._turn = asyncio.Lock()
+        self._room = asyncio.Semaphore(limits.in_flight)
+        self.limits = limits
+        self.quota = quota
+        self.users = 0
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests of this org may be in flight."""
+        return self.limits.in_flight
+
+    def would_wait(self, requests: int = 1) -> float:
+        """Seconds until the hold and the spacing would let the last of so many requests leave."""
+        return would_wait(self.quota, self._limiter.now(), self.limits, requests)
+
+    async def enter(self, patience_seconds: float = math.inf) -> float:
+        """Wait for this request's turn: 0.0 when it may leave now, else the seconds that were too long to wait for.
+
+        The patience is for the quota; room and permits are given back within the time of a request anyhow.
+        """
+        async with self._turn:
+            await self._room.acquire()
+            wait = -1.0
+            try:
+                wait = await self._wait_for_quota(patience_seconds)
+            finally:
+                if wait != 0.0:
+                    self._room.release()
+            return wait
+
+    def leave(self) -> None:
+        """The request is over, however it ended."""
+        self._limiter.permits.release()
+        self._room.release()
+
+    def throttle(self, retry_after_seconds: float | None = None) -> None:
+        """A 429 came: hold the org and halve its rate."""
+        self.quota = throttled(self.quota, self._limiter.now(), retry_after_seconds)
+
+    def climb(self) -> None:
+        """A poll went by without a 429: back towards the full rate."""
+        self.quota = climbed(self.quota)
+
+    async def __aenter__(self) -> Self:
+        await self.enter()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.leave()
+
+    async def _wait_for_quota(self, patience_seconds: float) -> float:
+        """Returns 0.0 with a permit in hand and the request reserved, or the wait that is too long."""
+        limiter = self._limiter
+        while True:
+            wait = would_wait(self.quota, limiter.now(), self.limits)
+            if wait > patience_seconds:
+                return wait
+            if wait > 0.0:
+                await limiter.sleep(wait)
+                continue
+            await limiter.permits.acquire()
+            # A hold may have begun while the permit was waited for.
+            self.quota, wait = reserve(self.quota, limiter.now(), self.limits)
+            if wait == 0.0:
+                return wait
+            limiter.permits.release()

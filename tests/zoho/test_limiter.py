@@ -1,0 +1,390 @@
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from poller.core.quota import UNTAUGHT, Limits, Quota, limits_of
+from poller.zoho.limiter import Limiter, OrgLimiter, steady_clock
+from tests.zoho.turned_clock import START, now, run_turned
+
+LIMITS = Limits(in_flight=2, rate=10.0, burst=10)
+REQUEST_SECONDS = 0.2
+
+
+@dataclass
+class Zoho:
+    """Stands where Zoho would: sees what left when, and how many at once."""
+
+    left: list[float] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
+
+    async def request(self, seconds: float = REQUEST_SECONDS) -> None:
+        self.left.append(now() - START)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self.in_flight -= 1
+
+
+def limiter(concurrency: int = 64) -> Limiter:
+    return Limiter(concurrency, now=now)
+
+
+async def poll(org: OrgLimiter, zoho: Zoho, requests: int = 10, seconds: float = REQUEST_SECONDS) -> None:
+    async def one() -> None:
+        async with org:
+            await zoho.request(seconds)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(requests):
+            tasks.create_task(one())
+
+
+# --- one org --------------------------------------------------------------------------------------------------------
+
+
+def test_no_more_requests_are_in_flight_than_the_org_allows() -> None:
+    async def main() -> Zoho:
+        zoho = Zoho()
+        with limiter().org(1, LIMITS) as org:
+            await poll(org, zoho)
+        return zoho
+
+    zoho = run_turned(main())
+    assert zoho.most_in_flight == 2
+    assert zoho.left == pytest.approx([0, 0, 0.2, 0.2, 0.4, 0.4, 0.6, 0.6, 0.8, 0.8], abs=1e-5)
+
+
+def test_polls_of_one_org_that_overlap_share_its_requests_in_flight() -> None:
+    async def main() -> Zoho:
+        zoho, limits = Zoho(), limiter()
+
+        async def one_poll() -> None:
+            with limits.org(1, LIMITS) as org:
+                await poll(org, zoho)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(one_poll())
+            tasks.create_task(one_poll())
+        return zoho
+
+    assert run_turned(main()).most_in_flight == 2
+
+
+def test_what_comes_after_the_burst_leaves_at_the_rate() -> None:
+    async def main() -> Zoho:
+        zoho = Zoho()
+        with limiter().org(1, LIMITS._replace(in_flight=25, burst=3)) as org:
+            await poll(org, zoho, requests=6)
+        return zoho
+
+    assert run_turned(main()).left == pytest.approx([0, 0, 0, 0.1, 0.2, 0.3], abs=1e-5)
+
+
+def test_spacing_outlives_the_poll_that_used_it_up() -> None:
+    async def main() -> Zoho:
+        zoho, limits = Zoho(), limiter()
+        for _ in range(2):
+            with limits.org(1, LIMITS._replace(in_flight=25)) as org:
+                await poll(org, zoho, seconds=0.0)
+        return zoho
+
+    left = run_turned(main()).left
+    assert left[:10] == pytest.approx([0.0] * 10, abs=1e-5)
+    assert left[10:] == pytest.approx([0.1 * late for late in range(1, 11)], abs=1e-4)
+
+
+def test_requests_of_an_org_leave_in_the_order_they_came() -> None:
+    async def main() -> list[int]:
+        order: list[int] = []
+
+        async def one(org: OrgLimiter, number: int) -> None:
+            async with org:
+                order.append(number)
+                await asyncio.sleep(0.3 if number % 3 else 0.1)
+
+        with limiter().org(1, LIMITS._replace(burst=2)) as org:
+            async with asyncio.TaskGroup() as tasks:
+                for number in range(20):
+                    tasks.create_task(one(org, number))
+        return order
+
+    assert run_turned(main()) == list(range(20))
+
+
+# --- holds ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_hold_lets_nothing_leave_before_its_end() -> None:
+    async def main() -> Zoho:
+        zoho = Zoho()
+        with limiter().org(1, LIMITS) as org:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(poll(org, zoho))
+                await asyncio.sleep(0.3)
+                org.throttle(30.0)
+        return zoho
+
+    left = run_turned(main()).left
+    assert [at for at in left if 0.3 <= at < 30.3 - 1e-6] == []
+    assert len(left) == 10
+    assert len([at for at in left if at > 30]) == 6
+
+
+def test_a_hold_that_begins_while_a_request_waits_for_a_permit_still_holds_it() -> None:
+    async def main() -> tuple[float, int]:
+        limits, zoho = limiter(concurrency=1), Zoho()
+
+        async def occupy() -> None:
+            with limits.org(2, LIMITS) as other:
+                await poll(other, zoho, requests=1, seconds=5.0)
+
+        with limits.org(1, LIMITS) as org:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(occupy())
+                await asyncio.sleep(0.1)
+                entering = tasks.create_task(org.enter(20.0))
+                await asyncio.sleep(0.1)
+                org.throttle(60.0)
+            return entering.result(), len(zoho.left)
+
+    wait, others = run_turned(main())
+    assert wait == pytest.approx(60.2 - 5.0)
+    assert others == 1
+
+
+def test_nobody_sleeps_through_a_hold_longer_than_their_patience() -> None:
+    async def main() -> tuple[list[float], float]:
+        with limiter().org(1, LIMITS) as org:
+            org.throttle()
+            foretold = org.would_wait()
+            async with asyncio.TaskGroup() as tasks:
+                entering = [tasks.create_task(org.enter(20.0)) for _ in range(10)]
+            assert now() == START
+            return [task.result() for task in entering], foretold
+
+    waits, foretold = run_turned(main())
+    assert waits == [60.0] * 10
+    assert foretold == 60.0
+
+
+def test_a_hold_within_the_patience_is_slept_through() -> None:
+    async def main() -> float:
+        with limiter().org(1, LIMITS) as org:
+            org.throttle(5.0)
+            assert await org.enter(20.0) == 0.0
+            org.leave()
+        return now() - START
+
+    assert run_turned(main()) == 5.0
+
+
+def test_a_request_that_gives_up_leaves_its_room_and_its_permit_to_others() -> None:
+    async def main() -> Zoho:
+        zoho, limits = Zoho(), limiter(concurrency=2)
+        with limits.org(1, LIMITS) as org:
+            org.throttle()
+            for _ in range(5):
+                assert await org.enter(1.0) > 1.0
+            await asyncio.sleep(60)
+            await poll(org, zoho, requests=2)
+        return zoho
+
+    assert run_turned(main()).most_in_flight == 2
+
+
+def test_a_request_cancelled_while_it_waits_leaves_its_place_to_the_next() -> None:
+    async def main() -> int:
+        zoho, limits = Zoho(), limiter(concurrency=2)
+        with limits.org(1, LIMITS) as org:
+            org.throttle(10.0)
+            async with asyncio.TaskGroup() as tasks:
+                waiting = [tasks.create_task(org.enter()) for _ in range(3)]
+                await asyncio.sleep(1)
+                for task in waiting:
+                    task.cancel()
+            await poll(org, zoho, requests=2)
+        return zoho.most_in_flight
+
+    assert run_turned(main()) == 2
+
+
+def test_after_a_429_the_org_asks_at_half_its_rate_and_climbs_back() -> None:
+    async def main() -> tuple[Zoho, float]:
+        zoho = Zoho()
+        with limiter().org(1, LIMITS._replace(in_flight=25)) as org:
+            org.throttle(1.0)
+            await poll(org, zoho, seconds=0.0)
+            for _ in range(4):
+                org.climb()
+            return zoho, org.quota.factor
+
+    zoho, factor = run_turned(main())
+    assert zoho.left == pytest.approx([1.0] * 5 + [1.0 + 0.2 * late for late in range(1, 6)], abs=1e-4)
+    assert factor == 1.0
+
+
+# --- many orgs ------------------------------------------------------------------------------------------------------
+
+
+def latencies_of_a_hundred(*, throttle_one: bool, concurrency: int = 64) -> dict[int, float]:
+    """When each org's poll was over; where org 0 meets a 429 in the middle of it, only the others are told of."""
+
+    async def main() -> dict[int, float]:
+        limits, over = limiter(concurrency), dict[int, float]()
+
+        async def one(number: int) -> None:
+            zoho = Zoho()
+            with limits.org(number, limits_of("free")) as org:
+                if number == 0 and throttle_one:
+                    org.throttle(300.0)
+                await poll(org, zoho, seconds=REQUEST_SECONDS + number / 1_000)
+            over[number] = now() - START
+
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(100):
+                tasks.create_task(one(number))
+        return over
+
+    return run_turned(main())
+
+
+def test_one_throttled_org_among_a_hundred_delays_none_of_the_others() -> None:
+    calm, throttled = latencies_of_a_hundred(throttle_one=False), latencies_of_a_hundred(throttle_one=True)
+    assert throttled.pop(0) > 300.0
+    calm.pop(0)
+    assert len(throttled) == 99
+    assert all(throttled[number] <= calm[number] + 1e-6 for number in calm)
+
+
+def test_with_permits_enough_the_others_latencies_are_the_same_to_the_microsecond() -> None:
+    calm = latencies_of_a_hundred(throttle_one=False, concurrency=1_000)
+    throttled = latencies_of_a_hundred(throttle_one=True, concurrency=1_000)
+    calm.pop(0)
+    throttled.pop(0)
+    assert throttled == pytest.approx(calm, abs=1e-6)
+
+
+def test_an_org_with_many_requests_takes_the_permits_in_turn_with_the_others() -> None:
+    async def main() -> float:
+        limits, zoho = limiter(concurrency=2), Zoho()
+
+        async def greedy() -> None:
+            with limits.org(1, Limits(25, 1_000.0, 1_000)) as org:
+                await poll(org, zoho, requests=100)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(greedy())
+            await asyncio.sleep(0.01)
+            with limits.org(2, LIMITS) as org:
+                await poll(org, Zoho(), requests=1)
+            return now() - START
+
+    assert run_turned(main()) < 4 * REQUEST_SECONDS
+
+
+def test_the_process_never_has_more_in_flight_than_its_concurrency() -> None:
+    async def main() -> int:
+        limits, zoho = limiter(concurrency=7), Zoho()
+
+        async def one(number: int) -> None:
+            with limits.org(number, LIMITS) as org:
+                await poll(org, zoho)
+
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(20):
+                tasks.create_task(one(number))
+        return zoho.most_in_flight
+
+    assert run_turned(main()) == 7
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 3), st.sampled_from(["request"] * 4 + ["429", "good poll"])), min_size=1, max_size=25
+    ),
+    st.integers(1, 4),
+)
+def test_whatever_happens_every_request_leaves_and_none_within_a_hold(
+    happened: list[tuple[float, str]], in_flight: int
+) -> None:
+    async def main() -> None:
+        zoho, holds = Zoho(), list[tuple[float, float]]()
+        with limiter().org(1, Limits(in_flight, 5.0, 3)) as org:
+            async with asyncio.TaskGroup() as tasks:
+                for gap, what in happened:
+                    await asyncio.sleep(gap)
+                    if what == "request":
+                        tasks.create_task(poll(org, zoho, requests=1))
+                    elif what == "429":
+                        org.throttle()
+                        holds.append((now() - START, org.quota.hold_until - START))
+                    else:
+                        org.climb()
+        assert len(zoho.left) == sum(what == "request" for _, what in happened)
+        assert zoho.most_in_flight <= in_flight
+        assert not [at for at in zoho.left for begin, end in holds if begin < at < end]
+
+    run_turned(main())
+
+
+# --- what is kept ---------------------------------------------------------------------------------------------------
+
+
+def test_a_hold_known_to_the_store_holds_the_first_request_of_the_next_process() -> None:
+    async def main() -> float:
+        with limiter().org(1, LIMITS, Quota(hold_until=START + 40, holds=1, factor=0.5)) as org:
+            return org.would_wait()
+
+    assert run_turned(main()) == 40.0
+
+
+def test_a_lesson_of_this_process_is_not_unlearned_from_an_older_row() -> None:
+    async def main() -> Quota:
+        limits = limiter()
+        with limits.org(1, LIMITS) as org:
+            org.throttle()
+        with limits.org(1, LIMITS, UNTAUGHT) as org:
+            return org.quota
+
+    assert run_turned(main()).hold_until == START + 60
+
+
+def test_orgs_with_nothing_to_remember_are_forgotten() -> None:
+    async def main() -> Limiter:
+        limits, zoho = limiter(), Zoho()
+        for number in range(6_000):
+            with limits.org(number, LIMITS) as org:
+                await poll(org, zoho, requests=1, seconds=0.01)
+        return limits
+
+    kept = run_turned(main())
+    assert len(kept._remembered) <= 1_025
+    assert not kept._in_use
+
+
+def test_the_state_kept_for_an_org_that_rests_is_at_most_200_bytes() -> None:
+    async def main() -> Quota:
+        limits = limiter()
+        with limits.org(1, LIMITS) as org:
+            await poll(org, Zoho())
+            org.throttle()
+        return limits._remembered[1]
+
+    quota = run_turned(main())
+    assert sys.getsizeof(quota) + sum(map(sys.getsizeof, quota)) <= 200
+
+
+def test_the_clock_never_steps_back() -> None:
+    clock = steady_clock()
+    readings = [clock() for _ in range(100)]
+    assert readings == sorted(readings)
+    assert readings[0] > START
