@@ -1,0 +1,156 @@
+"""The one statement that writes a batch of snapshots, put together from the ten count columns.
+
+It takes one array per column of `PARAMETERS`, in that order, and is run by `snapshots.write_snapshots` alone.
+"""
+
+# ruff: noqa: S608 - every name put into the text stands in this file or in the model
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from poller.core.model import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LARGEST_SMALLINT: Final = 32_767
+_COUNTS: Final = tuple(COLUMNS.values())
+_PARAMETERS: Final = {
+    "slot": "float8",
+    "polled_at": "float8",
+    "org_id": "integer",
+    "duration_ms": "integer",
+    **dict.fromkeys(_COUNTS, "integer"),
+    "late_seconds": "smallint",
+    "requests": "smallint",
+    "outcome": "text",
+    "error": "text",
+    "errors": "text",
+    "credits_remaining": "integer",
+}
+_CONVERSIONS: Final = {
+    "slot": "to_timestamp(slot)",
+    "polled_at": "to_timestamp(polled_at)",
+    "late_seconds": "coalesce(late_seconds, 0::smallint)",
+    "errors": "errors::jsonb",
+}
+
+
+def _listed(template: str, columns: Sequence[str] = _COUNTS, joint: str = ",\n") -> str:
+    return joint.join(template.replace("@", column) for column in columns)
+
+
+def _rank(row: str) -> str:
+    return f"CASE {row}.outcome WHEN 'ok' THEN 3 WHEN 'partial' THEN 2 WHEN 'missed' THEN 0 ELSE 1 END"
+
+
+# `held` is the row that is there, `excluded` the one that comes.
+_NEWER: Final = "coalesce(excluded.polled_at, '-infinity') >= coalesce(held.polled_at, '-infinity')"
+_TAKES: Final = f"""CASE WHEN {_rank("excluded")} = {_rank("held")} THEN {_NEWER}
+     ELSE {_rank("excluded")} > {_rank("held")} END"""
+_BOTH_PARTIAL: Final = "(held.outcome = 'partial' AND excluded.outcome = 'partial')"
+
+
+def _known(row: str, *, but_not_by: str | None = None) -> str:
+    """The user types `row` knows the count of, as an array; of these, those that another row does not."""
+    besides = f" AND {but_not_by}.{{column}} IS NULL" if but_not_by else ""
+    cases = (
+        f"CASE WHEN {row}.{column} IS NOT NULL{besides.format(column=column)} THEN '{kind.value}' END"
+        for kind, column in COLUMNS.items()
+    )
+    return f"array_remove(ARRAY[{', '.join(cases)}], NULL)"
+
+
+def _merged_errors(newer: str, older: str) -> str:
+    """Of two partial polls: each type's code comes from the poll its count comes from, else from the newer."""
+    return f"""nullif((coalesce({older}.errors, '{{}}') - {_known(newer)})
+     || (coalesce({newer}.errors, '{{}}') - {_known(older, but_not_by=newer)}), '{{}}')"""
+
+
+_INSERT: Final = f"""
+INSERT INTO org_snapshots AS held ({", ".join(_PARAMETERS)})
+SELECT {", ".join(_CONVERSIONS.get(column, column) for column in _PARAMETERS)}
+FROM unnest({", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_PARAMETERS.values(), 1))})
+     AS batch ({", ".join(_PARAMETERS)})
+ON CONFLICT (org_id, slot) DO UPDATE SET
+{
+    _listed(
+        f"@ = CASE WHEN {_TAKES} THEN excluded.@ ELSE held.@ END",
+        ("polled_at", "duration_ms", "late_seconds", "outcome", "error", "credits_remaining"),
+    )
+},
+{
+    _listed(
+        f'''@ = CASE WHEN NOT {_BOTH_PARTIAL} THEN CASE WHEN {_TAKES} THEN excluded.@ ELSE held.@ END
+     WHEN {_NEWER} THEN coalesce(excluded.@, held.@) ELSE coalesce(held.@, excluded.@) END'''
+    )
+},
+errors = CASE WHEN NOT {_BOTH_PARTIAL} THEN CASE WHEN {_TAKES} THEN excluded.errors ELSE held.errors END
+     WHEN {_NEWER} THEN {_merged_errors("excluded", "held")} ELSE {_merged_errors("held", "excluded")} END,
+-- The same poll written twice is asked for once.
+requests = CASE WHEN excluded.polled_at = held.polled_at THEN greatest(held.requests, excluded.requests)
+     ELSE least({LARGEST_SMALLINT}, held.requests::integer + excluded.requests) END
+WHERE {_TAKES} OR {_BOTH_PARTIAL} OR excluded.requests > 0
+RETURNING held.org_id, held.slot, held.polled_at, held.outcome, {_listed("held.@", joint=", ")}
+"""
+
+
+def _since(row: str) -> str:
+    """The slot a type's count is of, in a row of `latest_snapshots`."""
+    return f"coalesce({row}.@_slot, {row}.slot)"
+
+
+_COMES: Final = f"(excluded.@ IS NOT NULL AND (held.@ IS NULL OR {_since('excluded')} >= {_since('held')}))"
+_ROW_SLOT: Final = "greatest(excluded.slot, held.slot)"
+
+# Purpose: snapshots into `org_snapshots`, and the last known counts of their orgs into `latest_snapshots`.
+# `moved` is the usual way: a poll that knows everything and is newer. What is left over (new orgs, partly known polls,
+# late ones) is folded to one row per org and merged type by type.
+WRITE: Final = f"""
+WITH written AS ({_INSERT}),
+newest AS (
+    SELECT DISTINCT ON (org_id) * FROM written WHERE outcome = 'ok' ORDER BY org_id, slot DESC
+),
+later AS (
+    SELECT w.* FROM written w LEFT JOIN newest n USING (org_id)
+    WHERE w.outcome = 'partial' AND (n.org_id IS NULL OR w.slot > n.slot)
+),
+moved AS (
+    UPDATE latest_snapshots held SET slot = n.slot, polled_at = n.polled_at,
+{_listed("@ = n.@, @_slot = NULL, @_polled_at = NULL")}
+    FROM newest n
+    WHERE held.org_id = n.org_id AND held.slot <= n.slot AND n.org_id NOT IN (SELECT org_id FROM later)
+    RETURNING held.org_id
+),
+remaining AS (
+    SELECT * FROM newest WHERE org_id NOT IN (SELECT org_id FROM moved)
+    UNION ALL SELECT * FROM later
+),
+folded AS (
+    SELECT org_id, max(slot) AS slot, (array_agg(polled_at ORDER BY slot DESC))[1] AS polled_at,
+{
+    _listed('''(array_agg(@ ORDER BY slot DESC) FILTER (WHERE @ IS NOT NULL))[1] AS @,
+max(slot) FILTER (WHERE @ IS NOT NULL) AS @_slot,
+(array_agg(polled_at ORDER BY slot DESC) FILTER (WHERE @ IS NOT NULL))[1] AS @_polled_at''')
+}
+    FROM remaining GROUP BY org_id ORDER BY org_id
+)
+INSERT INTO latest_snapshots AS held (org_id, slot, polled_at, {_listed("@, @_slot, @_polled_at")})
+SELECT org_id, slot, polled_at, {
+    _listed("@, nullif(@_slot, slot), CASE WHEN @_slot < slot THEN @_polled_at END")
+} FROM folded
+ON CONFLICT (org_id) DO UPDATE SET slot = {_ROW_SLOT},
+polled_at = CASE WHEN excluded.slot >= held.slot THEN excluded.polled_at ELSE held.polled_at END,
+{
+    _listed(
+        f'''@ = CASE WHEN {_COMES} THEN excluded.@ ELSE held.@ END,
+@_slot = CASE WHEN {_COMES} THEN CASE WHEN {_since("excluded")} < {_ROW_SLOT} THEN {_since("excluded")} END
+     WHEN held.@ IS NOT NULL AND {_since("held")} < {_ROW_SLOT} THEN {_since("held")} END,
+@_polled_at = CASE WHEN {_COMES} THEN CASE WHEN {_since("excluded")} < {_ROW_SLOT}
+          THEN coalesce(excluded.@_polled_at, excluded.polled_at) END
+     WHEN held.@ IS NOT NULL AND {_since("held")} < {_ROW_SLOT} THEN coalesce(held.@_polled_at, held.polled_at) END'''
+    )
+}
+WHERE {_listed(_COMES, joint=" OR ")}
+"""

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from hypothesis import given, strategies as st
+
+from poller.core.model import USER_TYPES, Outcome, Snapshot
+from poller.store.partitions import (
+    MOST_AT_ONCE,
+    drop_partitions,
+    ensure_partitions,
+    list_partitions,
+    month_after,
+    month_of,
+    partition_name,
+)
+from poller.store.snapshots import write_snapshots
+
+if TYPE_CHECKING:
+    from poller.store.database import Database
+
+NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
+FEBRUARY = datetime(2027, 2, 1, tzinfo=UTC)
+NAMES = ["org_snapshots_2026_11", "org_snapshots_2026_12", "org_snapshots_2027_01", "org_snapshots_2027_02"]
+
+
+def snapshot(slot: datetime) -> Snapshot:
+    return Snapshot(1, slot, slot, Outcome.OK, counts=dict.fromkeys(USER_TYPES, 5))
+
+
+async def names(database: Database) -> list[str]:
+    return [partition.name for partition in await list_partitions(database)]
+
+
+@given(st.datetimes(datetime(2000, 1, 1), datetime(2999, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
+def test_every_instant_falls_into_one_month(at: datetime) -> None:
+    month = month_of(at)
+    assert month <= at < month_after(month)
+    assert month_of(month) == month
+    assert partition_name(month) == f"org_snapshots_{at:%Y_%m}"
+
+
+def test_the_month_is_that_of_utc() -> None:
+    assert month_of(datetime(2026, 12, 1, 1, tzinfo=timezone(timedelta(hours=2)))) == NOVEMBER
+
+
+async def test_months_are_made_ahead_once(database: Database) -> None:
+    assert await ensure_partitions(database, NOVEMBER + timedelta(days=22), FEBRUARY) == NAMES
+    assert await ensure_partitions(database, NOVEMBER, FEBRUARY) == []
+    assert [partition.since for partition in await list_partitions(database)][::3] == [NOVEMBER, FEBRUARY]
+
+
+async def test_a_long_stretch_is_made_a_bounded_number_at_a_time(database: Database) -> None:
+    until = NOVEMBER + timedelta(days=30.5 * (MOST_AT_ONCE + 5))
+    assert len(await ensure_partitions(database, NOVEMBER, until)) == MOST_AT_ONCE
+    assert 4 <= len(await ensure_partitions(database, NOVEMBER, until)) <= 6
+    assert await ensure_partitions(database, NOVEMBER, until) == []
+
+
+async def test_processes_that_make_the_same_months_do_not_hinder_each_other(database: Database) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(ensure_partitions(database, NOVEMBER, FEBRUARY)) for _ in range(6)]
+    assert sorted(name for task in tasks for name in task.result()) == NAMES
+
+
+async def test_a_new_month_has_the_keys_and_checks_of_the_table(database: Database) -> None:
+    await ensure_partitions(database, NOVEMBER, FEBRUARY)
+    kinds = await database.fetch(
+        "SELECT conrelid::regclass::text AS month, string_agg(contype::text, '' ORDER BY contype) AS kinds"
+        " FROM pg_constraint WHERE contype IN ('c', 'p') AND conrelid::regclass::text = ANY ($1) GROUP BY 1 ORDER BY 1",
+        NAMES,
+    )
+    assert [tuple(row) for row in kinds] == [(name, "ccp") for name in NAMES]
+
+
+async def test_a_month_is_made_while_others_read_and_write(database: Database) -> None:
+    await write_snapshots(database, [snapshot(NOVEMBER)])
+    async with database.transaction() as busy:
+        await busy.fetch("SELECT * FROM org_snapshots")
+        await busy.execute("UPDATE org_snapshots SET requests = 1")
+        async with asyncio.timeout(10):
+            assert await ensure_partitions(database, FEBRUARY, FEBRUARY) == NAMES[3:]
+
+
+async def test_months_whose_time_is_over_are_dropped_and_no_others(database: Database) -> None:
+    await write_snapshots(database, [snapshot(NOVEMBER + timedelta(days=31 * month)) for month in range(4)])
+    assert await drop_partitions(database, datetime(2027, 1, 31, 23, tzinfo=UTC)) == NAMES[:2]
+    assert await names(database) == NAMES[2:]
+    assert await database.fetchval("SELECT count(*) FROM org_snapshots") == 2
+    assert await drop_partitions(database, datetime(2027, 1, 31, 23, tzinfo=UTC)) == []
+
+
+async def test_a_row_for_a_month_dropped_before_makes_the_month_again(database: Database) -> None:
+    await write_snapshots(database, [snapshot(NOVEMBER)])
+    await drop_partitions(database, FEBRUARY)
+    await write_snapshots(database, [snapshot(NOVEMBER)])
+    assert await names(database) == NAMES[:1]
+
+
+async def test_a_drop_that_did_not_finish_is_finished_by_the_next(database: Database) -> None:
+    await write_snapshots(database, [snapshot(NOVEMBER)])
+    await database.execute("ALTER TABLE org_snapshots DETACH PARTITION org_snapshots_2026_11")
+    assert await drop_partitions(database, FEBRUARY) == NAMES[:1]
+    assert await database.fetchval("SELECT to_regclass('org_snapshots_2026_11')") is None
+
+
+async def test_a_month_left_over_from_a_drop_is_taken_back_with_its_rows_when_a_row_comes_for_it(
+    database: Database,
+) -> None:
+    await write_snapshots(database, [snapshot(NOVEMBER)])
+    await database.execute("ALTER TABLE org_snapshots DETACH PARTITION org_snapshots_2026_11")
+    await write_snapshots(database, [snapshot(NOVEMBER + timedelta(hours=1))])
+    assert await database.fetchval("SELECT count(*) FROM org_snapshots") == 2
+
+
+async def test_a_table_of_another_name_beside_the_months_is_left_alone(database: Database) -> None:
+    await database.execute("CREATE TABLE org_snapshots_2026_copy (slot timestamptz)")
+    assert await drop_partitions(database, FEBRUARY) == []
+    assert await database.fetchval("SELECT to_regclass('org_snapshots_2026_copy')::text") is not None
