@@ -109,6 +109,14 @@ class OrgLimiter:
 
         The patience is for the quota; room and permits are given back within the time of a request anyhow.
         """
+        permits = self._limiter.permits
+        if not (self._turn.locked() or self._room.locked() or permits.locked()):
+            # Nobody to wait for: neither acquire suspends, so nothing happens in between.
+            self.quota, wait = reserve(self.quota, self._limiter.now(), self.limits)
+            if wait == 0.0:
+                await self._room.acquire()
+                await permits.acquire()
+                return wait
         async with self._turn:
             await self._room.acquire()
             wait = -1.0
