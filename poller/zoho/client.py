@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_exceptions import ContentLengthError, HttpProcessingError, TransferEncodingError
 from yarl import URL
 
 from poller import __version__
@@ -25,7 +25,10 @@ from poller.core.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from aiohttp import ClientRequest
     from aiohttp.abc import AbstractResolver
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
 
     from poller.core.model import UserType
 
@@ -47,6 +50,7 @@ _FAILURES: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Fail
     (aiohttp.ClientConnectorError, Failure.REFUSED),
     ((aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError), Failure.RESET),
 )
+_BROKEN_OFF: Final = (ContentLengthError, TransferEncodingError)  # the end came before the announced one
 _BEFORE_CONNECTED: Final[Mapping[type[OSError], Failure]] = {
     TimeoutError: Failure.TIMEOUT,
     ConnectionResetError: Failure.RESET,
@@ -107,7 +111,7 @@ async def open_client(
     trust = trust or ssl.create_default_context()
     if trust.verify_mode is not ssl.CERT_REQUIRED or not trust.check_hostname:
         raise ValueError("a TLS context that does not verify certificates and host names is refused")
-    connector = aiohttp.TCPConnector(
+    connector = _Connector(
         ssl=trust,
         limit=connections,
         ttl_dns_cache=_DNS_SECONDS,
@@ -122,6 +126,23 @@ async def open_client(
         trust_env=False,
     ) as session:
         yield ZohoClient(session, request_timeout_seconds)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Lends no connection that speaks before it is asked: that would be taken for the answer to the next question."""
+
+    async def connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> Connection:
+        for _ in range(self.limit + 1):  # all of the pool, and a new one
+            connection = await super().connect(req, traces, timeout)
+            if connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
+        raise aiohttp.ClientError("the server speaks before it is asked")
 
 
 def _authorization(access_token: Secret) -> dict[str, str]:
@@ -160,7 +181,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | None:
 
 
 def _failure(trouble: Exception) -> Failure:
-    if isinstance(trouble.__cause__, HttpProcessingError):
+    if isinstance(trouble.__cause__, HttpProcessingError) and not isinstance(trouble.__cause__, _BROKEN_OFF):
         return Failure.PROTOCOL
     failure = next((failure for kinds, failure in _FAILURES if isinstance(trouble, kinds)), Failure.PROTOCOL)
     if failure is Failure.REFUSED and isinstance(trouble, aiohttp.ClientConnectorError):

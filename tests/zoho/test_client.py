@@ -1,0 +1,506 @@
+"""The client against servers that do to it what networks and edges do. All of them stand on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+import random
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs
+
+import pytest
+import trustme
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from poller.core.model import USER_TYPES, UserType
+from poller.core.reply import Failure, NoReply, Reply
+from poller.core.secret import Secret
+from poller.zoho.client import LARGEST_BODY, ZohoClient, open_client
+
+TOKEN = Secret("1000.8cb99dfeedfacefeedfacebe93.9b8feedfacef")
+OK = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{"count": 11}'
+SYSTEM = ssl.create_default_context()  # once: reading the system's authorities takes 50 ms
+
+
+@dataclass
+class Standin:
+    """What stands where Zoho would, and what it was asked: each request as it came, head and body."""
+
+    base: str = ""
+    requests: list[str] = field(default_factory=list)
+    connections: int = 0
+    clients_left: int = 0
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+Answer = Callable[[asyncio.StreamWriter, Standin], Awaitable[None]]
+
+
+@asynccontextmanager
+async def standin(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Standin]:
+    """A server on loopback that answers each request by `answer`."""
+    seen = Standin()
+    writers: list[asyncio.StreamWriter] = []
+    idle = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        seen.connections += 1
+        idle.clear()
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                length = next((int(line[15:]) for line in head.split("\r\n") if line[:15] == "Content-Length:"), 0)
+                seen.requests.append(head + (await reader.readexactly(length)).decode())
+                await answer(writer, seen)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, OSError):
+            pass
+        finally:
+            seen.clients_left += 1
+            writer.transport.abort()
+            if seen.clients_left == seen.connections:
+                idle.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    seen.base = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield seen
+    finally:
+        seen.over.set()
+        for writer in writers:
+            writer.transport.abort()
+        server.close()
+        await server.wait_closed()
+        if seen.connections > seen.clients_left:
+            await idle.wait()
+
+
+def saying(reply: bytes) -> Answer:
+    async def answer(writer: asyncio.StreamWriter, _: Standin) -> None:
+        writer.write(reply)
+
+    return answer
+
+
+def saying_and_closing(reply: bytes) -> Answer:
+    async def answer(writer: asyncio.StreamWriter, _: Standin) -> None:
+        writer.write(reply)
+        writer.close()
+
+    return answer
+
+
+async def silence(writer: asyncio.StreamWriter, seen: Standin) -> None:
+    await seen.over.wait()
+
+
+async def drip(writer: asyncio.StreamWriter, seen: Standin) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n")
+    while True:
+        writer.write(b" ")
+        await writer.drain()
+        await asyncio.sleep(0.005)
+
+
+async def reset(writer: asyncio.StreamWriter, _: Standin) -> None:
+    connection: socket.socket = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+@asynccontextmanager
+async def client(
+    seconds: float = 5.0, trust: ssl.SSLContext | None = SYSTEM, resolver: AbstractResolver | None = None
+) -> AsyncIterator[ZohoClient]:
+    async with open_client(connections=20, request_timeout_seconds=seconds, trust=trust, resolver=resolver) as opened:
+        yield opened
+
+
+async def count_from(answer: Answer, seconds: float = 5.0) -> Reply | NoReply:
+    async with standin(answer) as zoho, client(seconds) as asking:
+        return await asking.count(zoho.base, "v7", UserType.ALL, TOKEN)
+
+
+async def test_a_count_is_asked_for_by_its_type_with_the_token_in_the_header_alone() -> None:
+    async with standin(saying(OK)) as zoho, client() as asking:
+        for user_type in USER_TYPES:
+            assert await asking.count(zoho.base, "v8", user_type, TOKEN) == Reply(200, b'{"count": 11}')
+    for user_type, request in zip(USER_TYPES, zoho.requests, strict=True):
+        line, *headers = request.split("\r\n")
+        assert line == f"GET /crm/v8/users/actions/count?type={user_type.value} HTTP/1.1"
+        assert f"Authorization: Zoho-oauthtoken {TOKEN.reveal()}" in headers
+        assert request.count(TOKEN.reveal()) == 1
+
+
+async def test_other_paths_are_asked_for_as_they_are() -> None:
+    async with standin(saying(OK)) as zoho, client() as asking:
+        await asking.get(zoho.base, "/crm/v7/__features/user_licenses", TOKEN)
+    assert zoho.requests[0].startswith("GET /crm/v7/__features/user_licenses HTTP/1.1\r\n")
+
+
+async def test_credentials_of_a_token_request_are_in_its_body_alone() -> None:
+    form: dict[str, str | Secret] = {
+        "grant_type": "refresh_token",
+        "client_id": "1000.ID",
+        "client_secret": Secret("a&b=c d+é"),
+        "code": TOKEN,
+    }
+    async with standin(saying(OK)) as zoho, client() as asking:
+        assert isinstance(await asking.post_token(zoho.base, form), Reply)
+    head, _, body = zoho.requests[0].partition("\r\n\r\n")
+    assert head.startswith("POST /oauth/v2/token HTTP/1.1\r\n")
+    assert "\r\nContent-Type: application/x-www-form-urlencoded" in head
+    assert "Authorization" not in head
+    assert "1000." not in head
+    assert parse_qs(body) == {
+        "grant_type": ["refresh_token"],
+        "client_id": ["1000.ID"],
+        "client_secret": ["a&b=c d+é"],
+        "code": [TOKEN.reveal()],
+    }
+
+
+async def test_of_the_headers_only_those_that_are_judged_come_along() -> None:
+    reply = (
+        b"HTTP/1.1 429 Too Many Requests\r\nRETRY-AFTER: 30\r\nX-API-CREDITS-REMAINING: 7\r\n"
+        b"X-ACCESSTOKEN-RESET: 2026-03-29T03:00:00+01:00\r\nSet-Cookie: a=b\r\nContent-Length: 2\r\n\r\n{}"
+    )
+    assert await count_from(saying(reply)) == Reply(
+        429,
+        b"{}",
+        {
+            "retry-after": "30",
+            "x-api-credits-remaining": "7",
+            "x-accesstoken-reset": "2026-03-29T03:00:00+01:00",
+        },
+    )
+
+
+async def test_connections_are_kept_alive() -> None:
+    async with standin(saying(OK)) as zoho, client() as asking:
+        for _ in range(10):
+            await asking.count(zoho.base, "v7", UserType.ALL, TOKEN)
+    assert (len(zoho.requests), zoho.connections) == (10, 1)
+
+
+async def test_a_cookie_is_never_sent_back() -> None:
+    reply = OK.replace(b"Content-Type", b"Set-Cookie: _zcsr_tmp=1; Path=/\r\nContent-Type")
+    async with standin(saying(reply)) as zoho, client() as asking:
+        for _ in range(2):
+            await asking.count(zoho.base, "v7", UserType.ALL, TOKEN)
+    assert "ookie" not in zoho.requests[1]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed_and_the_token_goes_nowhere(status: int) -> None:
+    async with standin(saying(OK)) as elsewhere:
+        reply = f"HTTP/1.1 {status} Moved\r\nLocation: {elsewhere.base}/\r\nContent-Length: 0\r\n\r\n".encode()
+        async with standin(saying(reply)) as zoho, client() as asking:
+            assert await asking.count(zoho.base, "v7", UserType.ALL, TOKEN) == Reply(status, b"")
+            assert await asking.post_token(zoho.base, {"code": TOKEN}) == Reply(status, b"")
+    assert elsewhere.connections == 0
+
+
+async def test_a_proxy_of_the_environment_never_sees_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with standin(saying(OK)) as proxy, standin(saying(OK)) as zoho:
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, proxy.base)
+        monkeypatch.delenv("no_proxy", raising=False)
+        async with client() as asking:
+            assert isinstance(await asking.count(zoho.base, "v7", UserType.ALL, TOKEN), Reply)
+    assert (proxy.connections, zoho.connections) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("reply", "body"),
+    [
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b""),
+        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>", b"<html>"),
+        (
+            b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"cou\r\n8\r\nnt": 11}\r\n0\r\n\r\n',
+            b'{"count": 11}',
+        ),
+    ],
+)
+async def test_a_reply_is_handed_on_as_it_came(reply: bytes, body: bytes) -> None:
+    answer = await count_from(saying(reply))
+    assert isinstance(answer, Reply)
+    assert (answer.status, answer.body) == (int(reply[9:12]), body)
+
+
+async def test_a_reply_without_a_length_ends_with_its_connection() -> None:
+    answer = await count_from(saying_and_closing(b'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n{"count": 11}'))
+    assert answer == Reply(200, b'{"count": 11}')
+
+
+async def test_a_compressed_reply_is_read_though_none_was_asked_for() -> None:
+    packed = gzip.compress(b'{"count": 11}')
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n".encode()
+    assert await count_from(saying(head + packed)) == Reply(200, b'{"count": 11}')
+
+
+def body_of(size: int) -> bytes:
+    return f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode() + b" " * size
+
+
+async def test_a_body_of_64_kb_is_read_and_a_longer_one_is_cut_off() -> None:
+    assert await count_from(saying(body_of(LARGEST_BODY))) == Reply(200, b" " * LARGEST_BODY)
+    assert await count_from(saying(body_of(LARGEST_BODY + 1))) == NoReply(Failure.TOO_LARGE)
+
+
+async def flood(writer: asyncio.StreamWriter, _: Standin) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        writer.write(b"1000\r\n" + b"x" * 0x1000 + b"\r\n")
+        await writer.drain()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        flood,
+        saying(b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n "),
+        saying(
+            f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(gzip.compress(bytes(5_000_000)))}"
+            "\r\n\r\n".encode()
+            + gzip.compress(bytes(5_000_000))
+        ),
+    ],
+    ids=["endless", "announced", "bomb"],
+)
+async def test_what_is_too_large_is_cut_off_and_its_connection_closed(answer: Answer) -> None:
+    async with standin(answer) as zoho, client() as asking:
+        assert await asking.count(zoho.base, "v7", UserType.ALL, TOKEN) == NoReply(Failure.TOO_LARGE)
+        await asking.count(zoho.base, "v7", UserType.ALL, TOKEN)
+    assert zoho.connections == 2
+
+
+@pytest.mark.parametrize("answer", [silence, drip])
+async def test_a_reply_that_never_ends_ends_at_the_request_timeout(answer: Answer) -> None:
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    assert await count_from(answer, seconds=0.15) == NoReply(Failure.TIMEOUT)
+    assert 0.14 < loop.time() - started < 2.0
+
+
+async def test_a_connection_cut_short_by_the_timeout_is_not_used_again() -> None:
+    async def late_then_prompt(writer: asyncio.StreamWriter, seen: Standin) -> None:
+        if len(seen.requests) == 1:
+            await silence(writer, seen)
+        writer.write(OK)
+
+    async with standin(late_then_prompt) as zoho, client(seconds=0.2) as asking:
+        assert await asking.count(zoho.base, "v7", UserType.ALL, TOKEN) == NoReply(Failure.TIMEOUT)
+        assert isinstance(await asking.count(zoho.base, "v7", UserType.ALL, TOKEN), Reply)
+    assert zoho.connections == 2
+
+
+async def turns() -> None:
+    """A few turns of the loop: what was written on loopback has arrived."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_an_answer_nobody_asked_for_is_not_taken_for_the_next_ones() -> None:
+    answered = asyncio.Event()
+
+    async def chatter(writer: asyncio.StreamWriter, seen: Standin) -> None:
+        writer.write(OK)
+        if len(seen.requests) == 1:
+            await answered.wait()  # in the same breath aiohttp itself would notice
+            writer.write(OK.replace(b"11", b"99"))
+
+    async with standin(chatter) as zoho, client() as asking:
+        for _ in range(3):
+            assert await asking.count(zoho.base, "v7", UserType.ALL, TOKEN) == Reply(200, b'{"count": 11}')
+            answered.set()
+            await turns()
+    assert (len(zoho.requests), zoho.connections) == (3, 2)
+
+
+async def test_a_whole_pool_of_answers_nobody_asked_for_is_thrown_away() -> None:
+    together, answered = asyncio.Barrier(8), asyncio.Event()
+
+    async def chatter(writer: asyncio.StreamWriter, seen: Standin) -> None:
+        if len(seen.requests) <= 8:
+            await together.wait()  # so that eight connections are made
+            writer.write(OK)
+            await answered.wait()
+            writer.write(OK.replace(b"11", b"99"))
+        else:
+            writer.write(OK)
+
+    async with standin(chatter) as zoho, client() as asking:
+        async with asyncio.TaskGroup() as group:
+            for user_type in USER_TYPES[:8]:
+                group.create_task(asking.count(zoho.base, "v7", user_type, TOKEN))
+        answered.set()
+        await turns()
+        assert await asking.count(zoho.base, "v7", UserType.ALL, TOKEN) == Reply(200, b'{"count": 11}')
+    assert (len(zoho.requests), zoho.connections) == (9, 9)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reset,
+        saying_and_closing(b""),
+        saying_and_closing(b"HTTP/1.1 200 OK\r\nContent-Le"),
+        saying_and_closing(b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"cou'),
+        saying_and_closing(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"cou\r\n'),
+    ],
+    ids=["reset", "nothing", "within the head", "within the body", "within the chunks"],
+)
+async def test_a_connection_that_breaks_is_a_reset_and_never_half_a_reply(answer: Answer) -> None:
+    assert await count_from(answer) == NoReply(Failure.RESET)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 6\r\n\r\nnogzip",
+    ],
+)
+async def test_what_does_not_speak_http_is_told_apart(reply: bytes) -> None:
+    assert await count_from(saying_and_closing(reply)) == NoReply(Failure.PROTOCOL)
+
+
+async def test_a_closed_door_is_refused() -> None:
+    async with standin(saying(OK)) as gone:
+        pass
+    async with client() as asking:
+        assert await asking.count(gone.base, "v7", UserType.ALL, TOKEN) == NoReply(Failure.REFUSED)
+
+
+class NoNames(AbstractResolver):
+    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_INET) -> list[ResolveResult]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_an_unknown_name_is_a_dns_failure() -> None:
+    async with client(resolver=NoNames()) as asking:
+        answer = await asking.count("https://www.zohoapis.example", "v7", UserType.ALL, TOKEN)
+    assert answer == NoReply(Failure.DNS)
+
+
+async def test_a_name_that_cannot_be_one_is_a_dns_failure_too() -> None:
+    async with client() as asking:
+        answer = await asking.count(f"https://{'a' * 64}.example", "v7", UserType.ALL, TOKEN)
+    assert answer == NoReply(Failure.DNS)
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def served_with(authority: trustme.CA, name: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+async def test_a_certificate_of_a_trusted_authority_is_accepted(authority: trustme.CA) -> None:
+    server = standin(saying(OK), served_with(authority, "127.0.0.1"))
+    async with server as zoho, client(trust=trusting(authority)) as asking:
+        for _ in range(3):
+            assert await asking.count(zoho.base, "v7", UserType.ALL, TOKEN) == Reply(200, b'{"count": 11}')
+    assert zoho.connections == 1
+
+
+async def test_a_certificate_of_nobody_we_trust_ends_it_before_the_token_is_sent(authority: trustme.CA) -> None:
+    async with standin(saying(OK), served_with(authority, "127.0.0.1")) as zoho, client(trust=None) as asking:
+        assert await asking.count(zoho.base, "v7", UserType.ALL, TOKEN) == NoReply(Failure.TLS)
+    assert zoho.requests == []
+
+
+async def test_a_certificate_of_another_host_ends_it_before_the_token_is_sent(authority: trustme.CA) -> None:
+    server = standin(saying(OK), served_with(authority, "www.zohoapis.example"))
+    async with server as zoho, client(trust=trusting(authority)) as asking:
+        assert await asking.count(zoho.base, "v7", UserType.ALL, TOKEN) == NoReply(Failure.TLS)
+    assert zoho.requests == []
+
+
+async def test_plain_http_where_tls_should_be_is_a_tls_failure() -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(OK)
+        writer.close()
+
+    server = await asyncio.start_server(plain, "127.0.0.1", 0)
+    async with server, client() as asking:
+        base = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        assert await asking.count(base, "v7", UserType.ALL, TOKEN) == NoReply(Failure.TLS)
+
+
+@pytest.mark.parametrize("check_hostname", [True, False])
+async def test_a_client_that_verifies_nothing_cannot_be_made(check_hostname: bool) -> None:
+    lax = ssl.create_default_context()
+    lax.check_hostname = False
+    if check_hostname:
+        lax.verify_mode = ssl.CERT_NONE
+    with pytest.raises(ValueError, match="does not verify"):
+        async with client(trust=lax):
+            pass
+
+
+async def test_a_cancellation_passes() -> None:
+    async with standin(silence) as zoho, client() as asking:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await asking.count(zoho.base, "v7", UserType.ALL, TOKEN)
+
+
+@pytest.mark.parametrize("version", ["", "7", "v7/../v2", "v7 HTTP/1.1\r\nX: y\r\n", "v7?a=b", "v٧"])  # noqa: RUF001 - an Arabic digit
+async def test_a_version_that_would_change_the_request_is_refused(version: str) -> None:
+    async with client() as asking:
+        with pytest.raises(ValueError, match="no API version"):
+            await asking.count("http://127.0.0.1:1", version, UserType.ALL, TOKEN)
+
+
+async def test_no_bytes_whatsoever_make_it_raise_or_let_a_token_out(caplog: pytest.LogCaptureFixture) -> None:
+    chance = random.Random(20_260_329)
+    whole = [
+        OK,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nd\r\n" + OK[-13:] + b"\r\n0\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 33\r\n\r\n" + gzip.compress(OK[-13:]),
+    ]
+
+    async def babble(writer: asyncio.StreamWriter, seen: Standin) -> None:
+        reply = bytearray(chance.choice(whole))
+        for _ in range(chance.randint(0, 6)):
+            reply[chance.randrange(len(reply))] = chance.choice(b"\r\n :;0129azAZ{}\x00\x7f\x80\xff")
+        writer.write(reply[: chance.randint(0, len(reply) * 2)])
+        writer.close()
+
+    caplog.set_level(logging.DEBUG)
+    answers: list[Reply | NoReply] = []
+    async with standin(babble) as zoho, client(seconds=1.0) as asking:
+        for _ in range(300):
+            answers.append(await asking.count(zoho.base, "v7", UserType.ALL, TOKEN))
+            answers.append(await asking.post_token(zoho.base, {"refresh_token": TOKEN}))
+    assert {type(answer) for answer in answers} == {Reply, NoReply}
+    assert TOKEN.reveal() not in f"{answers!r} {asking!r} {caplog.text}"
