@@ -44,6 +44,8 @@ def major_of(cluster: Path) -> str | None:
 
 def ensure(cluster: Path, binaries: Binaries, account: Account, options: Sequence[str]) -> None:
     """Make the cluster where there is none; else refuse one these programs must not be let at."""
+    for left in cluster.parent.glob(f"{_PARTIAL}*"):  # of a start that was killed; its initdb may still be writing
+        shutil.rmtree(left, ignore_errors=True)
     major = major_of(cluster)
     if major is None:
         _make(cluster, binaries, account, options)
@@ -62,8 +64,6 @@ def ensure(cluster: Path, binaries: Binaries, account: Account, options: Sequenc
 
 def _make(cluster: Path, binaries: Binaries, account: Account, options: Sequence[str]) -> None:
     """All of it beside the place, then one rename: a crash leaves nothing half-made in the place itself."""
-    for left in cluster.parent.glob(f"{_PARTIAL}*"):
-        shutil.rmtree(left)
     partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=cluster.parent))
     fd = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

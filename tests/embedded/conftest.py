@@ -1,0 +1,73 @@
+"""The suite runs on the wheel's PostgreSQL and, where this machine has it, on Debian's PostgreSQL 15."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from poller.embedded import start
+from tests.embedded.lab import FAST, User, server_pid, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+DEBIAN_15: Final = Path("/usr/lib/postgresql/15/bin")
+
+
+@pytest.fixture(scope="session", params=["wheel", "debian-15"])
+def binaries(request: pytest.FixtureRequest) -> Path | None:
+    """The folder of programs; None: the wheel's."""
+    if request.param == "wheel":
+        return None
+    if not (DEBIAN_15 / "postgres").exists():
+        pytest.skip("PostgreSQL 15 is not installed here")
+    return DEBIAN_15
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short temporary folder; at the end no server may be left in the data folders within it."""
+    with tempfile.TemporaryDirectory(prefix="poller-embedded-") as name:
+        path = Path(name)
+        yield path
+        for cluster in path.rglob("postgresql"):
+            wait_until(lambda data_dir=cluster.parent: server_pid(data_dir) is None)  # type: ignore[misc]
+
+
+@pytest.fixture(scope="session")
+def pattern(binaries: Path | None) -> Iterator[Path]:
+    """A data folder in which a server has run, to copy from: making one takes a second."""
+    with tempfile.TemporaryDirectory(prefix="poller-pattern-") as name:
+        path = Path(name) / "data"
+        start(path, binaries=binaries, settings=FAST).close()
+        yield path
+
+
+@pytest.fixture
+def data_dir(folder: Path, pattern: Path) -> Path:
+    """A data folder with an empty cluster in it."""
+    return copy_owned(pattern, folder / "data")
+
+
+@pytest.fixture
+def user(binaries: Path | None) -> Iterator[Callable[..., User]]:
+    """Starts other processes that use a data folder's server; those still there at the end are ended."""
+    users: list[User] = []
+
+    def begin(data_dir: Path, **options: object) -> User:
+        users.append(User(data_dir, binaries, **options))  # type: ignore[arg-type]
+        return users[-1]
+
+    yield begin
+    for left in users:
+        left.kill()
+
+
+def copy_owned(source: Path, target: Path) -> Path:
+    """A copy of a folder in which everything belongs to whom it belonged."""
+    subprocess.run(["/bin/cp", "-a", "--reflink=auto", str(source), str(target)], check=True)
+    return target

@@ -1,0 +1,182 @@
+"""The server ends with the last process that uses it, and no death on the way loses what was committed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from poller.embedded import start
+from poller.embedded.account import account_for
+from poller.embedded.keeper import PID_FILE, SOCKET
+from tests.embedded.lab import FAST, has_ended, living, parent_of, server_pid, sql, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.embedded.lab import User
+
+
+def test_what_was_written_is_there_after_a_restart(data_dir: Path, binaries: Path | None) -> None:
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        sql(server, "CREATE TABLE kept AS SELECT 42 AS answer")
+    assert server_pid(data_dir) is None
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        assert sql(server, "SELECT answer FROM kept") == "42"
+
+
+def test_a_second_process_shares_the_server_and_the_last_one_ends_it(
+    data_dir: Path, binaries: Path | None, user: Callable[..., User]
+) -> None:
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        pid = living(data_dir)
+        other = user(data_dir).ready()
+        assert living(data_dir) == pid
+    assert living(data_dir) == pid, "the first has left, the second is still there"
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        assert sql(server, "SELECT 1") == "1"
+        assert other.leave() == 0
+        assert living(data_dir) == pid
+    assert server_pid(data_dir) is None
+    assert has_ended(pid)
+
+
+def test_killing_the_first_process_leaves_the_second_its_server(
+    data_dir: Path, binaries: Path | None, user: Callable[..., User]
+) -> None:
+    first = user(data_dir).ready()
+    pid = living(data_dir)
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        first.kill()
+        assert sql(server, "SELECT 1") == "1"
+        assert living(data_dir) == pid
+    assert has_ended(pid)
+
+
+def test_killing_the_only_process_ends_the_server_and_its_keeper(data_dir: Path, user: Callable[..., User]) -> None:
+    only = user(data_dir).ready()
+    pid = living(data_dir)
+    keeper = parent_of(pid)
+    only.kill()
+    wait_until(lambda: has_ended(pid) and has_ended(keeper))
+    assert not (data_dir / "postgresql" / PID_FILE).exists(), "it was shut down, not left to crash"
+
+
+def test_a_server_that_is_killed_comes_back_to_its_users_with_all_that_was_committed(
+    data_dir: Path, binaries: Path | None
+) -> None:
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        sql(server, "CREATE TABLE kept AS SELECT g FROM generate_series(1, 1000) g")
+        pid = living(data_dir)
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: has_ended(pid))
+        with start(data_dir, binaries=binaries) as again:
+            assert living(data_dir) != pid
+            assert sql(again, "SELECT count(*) FROM kept") == "1000"
+        wait_until(server.door.answers)
+        assert sql(server, "SELECT count(*) FROM kept") == "1000"
+
+
+def test_after_everything_was_killed_at_once_the_next_start_recovers(
+    data_dir: Path, binaries: Path | None, user: Callable[..., User]
+) -> None:
+    only = user(data_dir).ready()
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        sql(server, "CREATE TABLE kept AS SELECT g FROM generate_series(1, 1000) g")
+        pid = living(data_dir)
+        keeper = parent_of(pid)
+        os.kill(keeper, signal.SIGSTOP)  # or it would see its child's death
+        os.kill(pid, signal.SIGKILL)
+        os.kill(keeper, signal.SIGKILL)
+        only.kill()
+        wait_until(lambda: has_ended(pid) and has_ended(keeper))
+    assert (data_dir / "postgresql" / PID_FILE).exists(), "a crash leaves it behind"
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        assert sql(server, "SELECT count(*) FROM kept") == "1000"
+
+
+def test_a_stale_pid_file_that_names_a_living_stranger_does_not_stop_the_start(
+    data_dir: Path, binaries: Path | None
+) -> None:
+    cluster = data_dir / "postgresql"
+    # PostgreSQL takes any living process of its own user for its predecessor.
+    with start(data_dir, binaries=binaries, settings=FAST):
+        content = (cluster / PID_FILE).read_text().split("\n")
+    owner = cluster.stat().st_uid
+    stranger = subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, **account_for(data_dir, cluster).popen)
+    content[0] = str(stranger.pid)
+    for name in (PID_FILE, f"{SOCKET}.lock"):
+        (cluster / name).write_text("\n".join(content))
+        os.chown(cluster / name, owner, -1)
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        assert sql(server, "SELECT 1") == "1"
+    assert stranger.poll() is None
+    stranger.communicate()
+
+
+def test_killing_the_keeper_ends_the_server_and_the_next_start_brings_it_back(
+    data_dir: Path, binaries: Path | None
+) -> None:
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        sql(server, "CREATE TABLE kept AS SELECT 42 AS answer")
+        pid = living(data_dir)
+        os.kill(parent_of(pid), signal.SIGKILL)
+        with start(data_dir, binaries=binaries) as again:
+            assert living(data_dir) != pid
+            assert has_ended(pid)
+            assert sql(again, "SELECT answer FROM kept") == "42"
+        assert sql(server, "SELECT answer FROM kept") == "42"
+    assert server_pid(data_dir) is None
+
+
+def test_a_signal_to_every_process_of_a_service_does_not_end_the_server_before_its_user(
+    data_dir: Path, binaries: Path | None
+) -> None:
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        pid = living(data_dir)
+        keeper = parent_of(pid)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            os.kill(keeper, number)
+        assert sql(server, "SELECT 1") == "1"
+        assert living(data_dir) == pid
+        assert not has_ended(keeper)
+    assert has_ended(pid)
+
+
+def test_a_process_the_poller_started_does_not_keep_the_server_alive(data_dir: Path, binaries: Path | None) -> None:
+    with start(data_dir, binaries=binaries, settings=FAST):
+        pid = living(data_dir)
+        child = subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, close_fds=False)
+    assert has_ended(pid)
+    assert child.poll() is None
+    child.communicate()
+
+
+def test_processes_that_come_and_go_all_the_time_each_find_a_server(
+    data_dir: Path, binaries: Path | None, user: Callable[..., User]
+) -> None:
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        sql(server, "CREATE TABLE visits (visit int)")
+    for visit in range(5):
+        crowd = [user(data_dir) for _ in range(3)]
+        with start(data_dir, binaries=binaries, settings=FAST) as server:
+            sql(server, f"INSERT INTO visits VALUES ({visit})")
+        for each in crowd:
+            each.ready()
+        for each in crowd[:-1]:
+            assert each.leave() == 0
+        crowd[-1].kill()
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        assert sql(server, "SELECT count(*) FROM visits") == "5"
+
+
+def test_a_process_that_starts_and_leaves_through_signals_finds_its_files_where_they_were(
+    data_dir: Path, binaries: Path | None
+) -> None:
+    before = {path.name for path in data_dir.iterdir()}
+    with start(data_dir, binaries=binaries, settings=FAST):
+        pass
+    assert {path.name for path in data_dir.iterdir()} == before
+    assert Path(data_dir / "postgresql.log").stat().st_mode & 0o077 == 0

@@ -1,0 +1,221 @@
+"""Where a cluster may live, whom it belongs to, and what is refused, in words that say what to do."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from poller.core.errors import EmbeddedError
+from poller.embedded import start
+from tests.embedded.conftest import DEBIAN_15, copy_owned
+from tests.embedded.lab import FAST, living, parent_of, server_pid, sql
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.embedded.lab import User
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can lend the server another user")
+
+
+def test_two_first_starts_at_once_share_one_cluster_and_one_server(folder: Path, user: Callable[..., User]) -> None:
+    data_dir = folder / "data"
+    first, second = user(data_dir), user(data_dir)
+    first.ready()
+    second.ready()
+    pid = living(data_dir)
+    first.leave()
+    assert living(data_dir) == pid
+    second.leave()
+    assert server_pid(data_dir) is None
+    assert not list(data_dir.glob("postgresql.new-*"))
+
+
+def test_a_new_data_folder_and_its_cluster_are_open_to_their_owners_alone(folder: Path, binaries: Path | None) -> None:
+    data_dir = folder / "new" / "data"
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        assert data_dir.stat().st_mode & 0o777 == 0o700
+        assert (data_dir / "postgresql").stat().st_mode & 0o777 == 0o700
+        assert sql(server, "SHOW server_encoding") == "UTF8"
+        assert sql(server, "SHOW data_checksums") == "on"
+        assert sql(server, "SELECT current_user || ' ' || current_database()") == "poller poller"
+
+
+def test_a_server_is_durable_unless_it_is_told_otherwise(data_dir: Path, binaries: Path | None) -> None:
+    with start(data_dir, binaries=binaries) as server:
+        assert [sql(server, f"SHOW {name}") for name in ("fsync", "synchronous_commit", "full_page_writes")] == [
+            "on",
+            "on",
+            "on",
+        ]
+    with start(data_dir, binaries=binaries, settings={"fsync": "off", "max_connections": "7"}) as server:
+        assert sql(server, "SHOW fsync") == "off"
+        assert sql(server, "SHOW max_connections") == "7"
+
+
+def test_no_tcp_port_is_opened(data_dir: Path, binaries: Path | None) -> None:
+    with start(data_dir, binaries=binaries, settings=FAST):
+        pid = living(data_dir)
+        opened = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
+        listening = [
+            line.split()[9]
+            for table in ("tcp", "tcp6")
+            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+        ]
+        assert not [inode for inode in listening if f"socket:[{inode}]" in opened]
+        assert any(name.startswith("socket:") for name in opened), "its Unix socket is seen this way"
+
+
+@pytest.mark.parametrize("name", ["a space", "per%cent&?=#", "é ü", "deep" + "/quite-a-long-name-for-a-folder" * 6])
+def test_a_data_folder_may_have_any_path(folder: Path, pattern: Path, binaries: Path | None, name: str) -> None:
+    import asyncio
+
+    import asyncpg
+
+    async def ask(dsn: str) -> object:
+        connection = await asyncpg.connect(dsn)
+        try:
+            return await connection.fetchval("SELECT 42")
+        finally:
+            await connection.close()
+
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    data_dir = copy_owned(pattern, folder / name)
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        assert sql(server, "SELECT 1") == "1"
+        assert asyncio.run(ask(server.dsn())) == 42
+        assert asyncio.run(ask(server.dsn("postgres"))) == 42
+    assert server_pid(data_dir) is None
+
+
+@as_root
+def test_root_uses_a_folder_only_it_may_enter_and_loosens_nothing(folder: Path, binaries: Path | None) -> None:
+    secluded = folder / "secluded"
+    secluded.mkdir(mode=0o700)
+    above = [secluded, *secluded.parents]
+    modes = [path.stat().st_mode for path in above]
+    users = Path("/etc/passwd").read_bytes()
+    with start(secluded / "data", binaries=binaries, settings=FAST) as server:
+        assert sql(server, "SELECT 1") == "1"
+        uid = Path(f"/proc/{living(secluded / 'data')}").stat().st_uid
+        assert uid in {pwd.getpwnam(name).pw_uid for name in ("postgres", "nobody")}
+        assert (secluded / "data" / "postgresql").stat().st_uid == uid
+    assert [path.stat().st_mode for path in above] == modes
+    assert Path("/etc/passwd").read_bytes() == users
+
+
+@as_root
+def test_an_ordinary_user_runs_it_and_root_may_share_it(
+    folder: Path, binaries: Path | None, user: Callable[..., User]
+) -> None:
+    uid = pwd.getpwnam("nobody").pw_uid
+    home = folder / "home"
+    home.mkdir(mode=0o700)
+    os.chown(home, uid, uid)
+    folder.chmod(0o711)
+    data_dir = home / "data"
+    user(data_dir, uid=uid).ready().leave()  # makes it
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        assert Path(f"/proc/{living(data_dir)}").stat().st_uid == uid
+        theirs = user(data_dir, uid=uid).ready()
+        assert sql(server, "SELECT 1") == "1"
+    assert theirs.leave() == 0
+    assert server_pid(data_dir) is None
+    assert {path.stat().st_uid for path in data_dir.iterdir()} == {uid}
+
+
+def test_neither_keeper_nor_server_inherits_our_environment(data_dir: Path, user: Callable[..., User]) -> None:
+    user(data_dir, env={"POLLER_SECRET_KEYS": "k1:hush", "PGOPTIONS": "-c fsync=on"}).ready()
+    pid = living(data_dir)
+    for process in (pid, parent_of(pid)):
+        assert b"hush" not in Path(f"/proc/{process}/environ").read_bytes()
+        assert b"PGOPTIONS" not in Path(f"/proc/{process}/environ").read_bytes()
+
+
+def test_the_log_holds_no_value_of_a_row_or_statement(data_dir: Path, binaries: Path | None) -> None:
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        sql(server, "CREATE TABLE one (secret text UNIQUE)")
+        with pytest.raises(AssertionError, match="duplicate key"):
+            sql(server, "INSERT INTO one VALUES ('hush'), ('hush')")
+    log = (data_dir / "postgresql.log").read_text()
+    assert "duplicate key" in log
+    assert "hush" not in log
+
+
+def test_data_of_another_major_version_is_refused_by_name_of_both(data_dir: Path, binaries: Path | None) -> None:
+    if not (DEBIAN_15 / "postgres").exists():
+        pytest.skip("PostgreSQL 15 is not installed here")
+    other, ours, theirs = (DEBIAN_15, "18", "15") if binaries is None else (None, "15", "18")
+    with pytest.raises(EmbeddedError, match=rf"is of PostgreSQL {ours}, the programs at hand are {theirs}\.\d+; "):
+        start(data_dir, binaries=other)
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        assert sql(server, "SELECT 1") == "1"
+
+
+def test_something_else_in_the_place_of_the_cluster_is_left_alone(folder: Path, binaries: Path | None) -> None:
+    (folder / "postgresql").mkdir()
+    (folder / "postgresql" / "diary.txt").write_text("dear")
+    with pytest.raises(EmbeddedError, match=r"no PostgreSQL cluster; move it away"):
+        start(folder, binaries=binaries)
+    assert (folder / "postgresql" / "diary.txt").read_text() == "dear"
+
+
+def test_a_cluster_open_to_others_is_refused_for_it_asks_no_password(data_dir: Path, binaries: Path | None) -> None:
+    (data_dir / "postgresql").chmod(0o750)
+    with pytest.raises(EmbeddedError, match=r"open to other users; chmod 700"):
+        start(data_dir, binaries=binaries)
+
+
+def test_a_data_folder_anybody_can_write_to_is_refused(folder: Path, binaries: Path | None) -> None:
+    folder.chmod(0o777)
+    with pytest.raises(EmbeddedError, match="can be written by anybody"):
+        start(folder, binaries=binaries)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_data_folder_that_is_a_file_is_refused(folder: Path, binaries: Path | None) -> None:
+    (folder / "data").write_text("")
+    with pytest.raises(EmbeddedError, match="Not a directory; choose a POLLER_DATA_DIR"):
+        start(folder / "data", binaries=binaries)
+
+
+def test_what_a_crashed_first_start_left_is_swept_away(folder: Path, binaries: Path | None) -> None:
+    left = folder / "postgresql.new-abc"
+    left.mkdir()
+    (left / "PG_VERSION").write_text("18")
+    with start(folder, binaries=binaries, settings=FAST) as server:
+        assert sql(server, "SELECT 1") == "1"
+    assert not left.exists()
+
+
+def test_a_first_start_that_is_killed_half_way_is_begun_anew(
+    folder: Path, binaries: Path | None, user: Callable[..., User]
+) -> None:
+    from tests.embedded.lab import wait_until
+
+    data_dir = folder / "data"
+    first = user(data_dir)
+    wait_until(lambda: any(data_dir.glob("postgresql.new-*/base")))
+    first.kill()
+    assert not (data_dir / "postgresql").exists()
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        assert sql(server, "SELECT 1") == "1"
+
+
+def test_a_server_that_cannot_start_says_why_and_leaves_nothing_running(data_dir: Path, binaries: Path | None) -> None:
+    with pytest.raises(EmbeddedError, match=r'could not be started: .*FATAL: .*"max_connections"'):
+        start(data_dir, binaries=binaries, settings={"max_connections": "many"})
+    assert server_pid(data_dir) is None
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        assert sql(server, "SELECT 1") == "1"
+
+
+def test_closing_twice_is_closing_once(data_dir: Path, binaries: Path | None) -> None:
+    server = start(data_dir, binaries=binaries, settings=FAST)
+    server.close()
+    server.close()
+    assert server_pid(data_dir) is None
