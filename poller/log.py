@@ -1,0 +1,225 @@
+"""The log: dotted facts (`poll.finished`) with the org and slot they belong to, on standard error.
+
+One pipe for everything: structlog's events and the standard library's loggers (aiohttp, asyncpg, alembic) are
+redacted alike. It keeps no list of known secrets; a secret is recognised by the key it stands under and by its shape.
+It refuses to raise: an event that cannot be written is lost, the poll it tells of is not.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Mapping, Sequence, Set as AbstractSet
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+HIDDEN: Final = "[hidden]"
+_LONGEST_TEXT: Final = 16_000
+_DEEPEST: Final = 6
+_LARGEST_NUMBER: Final = 2**63
+
+bound = structlog.contextvars.bound_contextvars
+"""`with bound(org=…, slot=…):` binds facts to every event inside, across awaits."""
+
+
+def configure(*, log_format: str | None, level: str, stream: TextIO | None = None) -> None:
+    """Write events at or above `level` to `stream` (standard error), as `console` or `json`; None: by the terminal."""
+    console = (stream or sys.stderr).isatty() if log_format is None else log_format == "console"
+    lines = _Lines(stream)
+    facts: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+    ]
+    ends: list[Processor] = [redact_event, _console() if console else _json_line]
+    structlog.configure(
+        processors=[*facts, *ends],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: lines,
+        cache_logger_on_first_use=False,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), *facts],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ends],
+    )
+    handler = _LinesHandler(lines)
+    handler.setFormatter(formatter)
+    number = logging.getLevelNamesMapping()[level.upper()]
+    # Libraries tell of themselves at `info`, and those are not facts of ours; at `debug` everything is wanted.
+    logging.basicConfig(
+        handlers=[handler], level=number if number == logging.DEBUG else max(number, logging.WARNING), force=True
+    )
+    # Otherwise a badly formatted event of a library is printed with its arguments, past this pipe.
+    logging.raiseExceptions = False
+    logging.captureWarnings(capture=True)
+
+
+def redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """The processor: the event with every secret hidden and every value made plain JSON, the usual keys first."""
+    try:
+        plain = {
+            str(key): _redact_trace(value) if key in _TRACES else _redact_under(str(key), value, _DEEPEST)
+            for key, value in event.items()
+        }
+    except Exception as broken:  # noqa: BLE001  # a value whose own methods raise costs its event, nothing more
+        plain = {"event": "log.unwritable", "level": "error", "error": type(broken).__name__}
+    return {key: plain[key] for key in _FIRST if key in plain} | plain
+
+
+def redact(value: Any, depth: int = _DEEPEST) -> Any:  # noqa: PLR0911  # a table, one row a return
+    """`value` as plain JSON values, every secret in it hidden, every string on one line."""
+    match value:
+        case None | bool():
+            return value
+        case int() | float():
+            # JSON has no infinity, and Python prints no integer of thousands of digits.
+            return value if abs(value) < _LARGEST_NUMBER else "no number JSON has"
+        case str():
+            return _one_line(redact_text(value))
+        case datetime() | date():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case _ if depth == 0:
+            return "…"
+        case bytes() | bytearray() | memoryview():
+            return _one_line(redact_text(bytes(value).decode("utf-8", "backslashreplace")))
+        case Mapping():
+            return {
+                _one_line(redact_text(str(key))): _redact_under(str(key), item, depth - 1)
+                for key, item in value.items()
+            }
+        case Sequence() | AbstractSet():
+            return [redact(item, depth - 1) for item in value]
+        case _:
+            return _one_line(redact_text(_text_of(value)))
+
+
+def redact_text(text: str) -> str:
+    """`text` with everything hidden that looks like a secret; what is too long to be read is cut."""
+    if len(text) > _LONGEST_TEXT:
+        # At the end of a word: half a secret would not be recognised.
+        kept = re.sub(r"\S{0,2000}$", "", text[:_LONGEST_TEXT])
+        text = f"{kept}… ({len(text) - len(kept)} more)"
+    if _SUSPICIOUS.search(text):
+        for shape, instead in _SHAPES:
+            text = shape.sub(instead, text)
+    return text
+
+
+_FIRST: Final = ("timestamp", "level", "event")
+_TRACES: Final = frozenset({"exception", "stack"})
+_SECRET_KEY: Final = re.compile(
+    r"token|secret|passw|pwd|authori[sz]ation|refresh|credential|cookie|grant|private|api.?key", re.IGNORECASE
+)
+# Every repetition is bounded: a hostile reply must not keep the log busy.
+_NAME: Final = r"[\w.-]{0,40}(?:token|secret|passw|pwd|grant_code|api_?key)[\w.-]{0,40}"
+_SHAPES: Final = tuple(
+    (re.compile(pattern, re.IGNORECASE), instead)
+    for pattern, instead in (
+        # Zoho's access, refresh and grant tokens.
+        (r"1000\.[0-9a-z]{6,}\.[0-9a-z]{6,}", f"1000.{HIDDEN}"),
+        (r"\b(zoho-oauthtoken|bearer|basic)\s{1,9}[^\s\"',}]+", rf"\1 {HIDDEN}"),
+        (
+            r"\b(authorization[\"']?\s{0,9}[:=]\s{0,9}+)(?![\"']?(?:zoho-oauthtoken|bearer|basic) )[^\r\n,}]+",
+            rf"\1{HIDDEN}",
+        ),
+        # The password in postgresql://user:password@host.
+        (r"(://[^\s/:@?#]{0,64}):[^\s]{0,512}@", rf"\1:{HIDDEN}@"),
+        # A form, a query string or a DSN, and JSON or the repr of a dict.
+        (rf"\b({_NAME})=(?:\"[^\"]*\"?|'[^']*'?|[^\s&;,\"')]+)", rf"\1={HIDDEN}"),
+        (rf"([\"']{_NAME}[\"']\s{{0,9}}:\s{{0,9}})(?:\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?)", rf'\1"{HIDDEN}"'),
+        # Client secrets (42 hexadecimal digits) and 32-byte keys in base64.
+        (r"(?<![0-9a-z])[0-9a-f]{40,}(?![0-9a-z])", HIDDEN),
+        (r"(?<![0-9a-z+/_-])[0-9a-z+/_-]{43}=", HIDDEN),
+    )
+)
+# One pass that spares most texts the eight: each shape needs one of these.
+_SUSPICIOUS: Final = re.compile(
+    r"1000\.|oauthtoken|bearer|basic|authorization|://|token|secret|passw|pwd|grant_code|api_?key"
+    r"|[0-9a-f]{40}|[0-9a-z+/_-]{43}=",
+    re.IGNORECASE,
+)
+# An error's code is a fact; an OAuth `code` is a secret, and has digits and dots in it.
+_ERROR_CODE: Final = re.compile(r"[A-Za-z_]{1,64}|[0-9]{3}")
+# A line of the log is one event: no other line can be forged in it, and no terminal be told what to do.
+_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+_CONTROLS_BUT_LAYOUT: Final = {code: text for code, text in _CONTROLS.items() if chr(code) not in "\n\t"}
+
+
+def _redact_under(key: str, value: Any, depth: int) -> Any:
+    if value is None or isinstance(value, (bool, int, float, datetime, date, timedelta)) or value == "":
+        return redact(value, depth)
+    if _SECRET_KEY.search(key) or (key == "code" and not _ERROR_CODE.fullmatch(_text_of(value))):
+        return HIDDEN
+    return redact(value, depth)
+
+
+def _redact_trace(value: Any) -> str:
+    return redact_text(_text_of(value)).translate(_CONTROLS_BUT_LAYOUT)
+
+
+def _one_line(text: str) -> str:
+    return text if text.isprintable() else text.translate(_CONTROLS)
+
+
+def _text_of(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as unprintable:  # noqa: BLE001  # whatever a stranger's __str__ raises, the event goes on
+        return f"<{type(value).__name__}, unprintable: {type(unprintable).__name__}>"
+
+
+def _json_line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    return json.dumps(event)
+
+
+def _console() -> Processor:
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(),
+        exception_formatter=structlog.dev.plain_traceback,
+        timestamp_key="timestamp",
+        pad_event_to=24,
+    )
+
+
+class _Lines:
+    """Writes lines to a stream; standard error is looked up anew each time, so that a progress bar may stand in it."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        stream = self._stream or sys.stderr
+        try:
+            stream.write(f"{line}\n")
+            stream.flush()
+        except (OSError, ValueError):
+            return
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
+
+
+class _LinesHandler(logging.Handler):
+    """The standard library's events, to the same lines."""
+
+    def __init__(self, lines: _Lines) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001  # a library's badly made event is not the poller's trouble
+            return
+        self._lines.msg(line)
