@@ -120,7 +120,9 @@ def _of_client(world: World, client: int, form: Mapping[str, str]) -> _Consent |
     if service != "ZohoCRM" or index is None:
         return MISSING_ORG
     state = world.state(index)
-    scopes = rules.normal_scopes(form.get("scope", "")) & state.scopes
+    asked = rules.normal_scopes(form.get("scope", ""))
+    families = {scope.rpartition(".")[0] for scope in state.scopes}
+    scopes = frozenset(scope for scope in asked if scope.rpartition(".")[0] in families)
     if state.revoked or not scopes:
         return replies.token_error("invalid_scope")
     return _Consent(state, scopes)
