@@ -7,17 +7,17 @@ number of snapshots: whoever puts more waits. It knows nothing of SQL and retrie
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from types import TracebackType
 
-    from poller.core.model import Snapshot
+T = TypeVar("T")
 
 
-class Sink:
-    """Gathers snapshots and writes them `rows` at a time, or whatever there is after `age_seconds`.
+class Sink(Generic[T]):
+    """Gathers snapshots (or what carries one) and writes `rows` at a time, or what there is after `age_seconds`.
 
     Used as an async context: leaving it writes what is left; leaving it by an exception still writes what was put. An
     error of `write` reaches the next `put` or the end of the context, as it was raised.
@@ -25,9 +25,9 @@ class Sink:
 
     def __init__(
         self,
-        write: Callable[[Sequence[Snapshot]], Awaitable[object]],
+        write: Callable[[Sequence[T]], Awaitable[object]],
         *,
-        committed: Callable[[Sequence[Snapshot]], None] | None = None,
+        committed: Callable[[Sequence[T]], None] | None = None,
         rows: int = 500,
         age_seconds: float = 0.5,
     ) -> None:
@@ -35,7 +35,7 @@ class Sink:
         self._committed = committed
         self._rows = rows
         self._age_seconds = age_seconds
-        self._held: list[Snapshot] = []
+        self._held: list[T] = []
         self._put = asyncio.Event()
         self._room = asyncio.Event()
         self._closing = False
@@ -54,7 +54,7 @@ class Sink:
         if self._writer is not None:
             await self._writer
 
-    async def put(self, snapshot: Snapshot) -> None:
+    async def put(self, snapshot: T) -> None:
         """Hand a snapshot over; returns as soon as there is room for it, not when it is committed."""
         await self._room.wait()
         if self._writer is not None and self._writer.done():

@@ -65,7 +65,7 @@ async def test_a_slow_store_makes_the_putter_wait_instead_of_filling_the_memory(
     async def write(batch: Sequence[Snapshot]) -> None:
         await may_write.wait()
 
-    async def put_many(sink: Sink) -> None:
+    async def put_many(sink: Sink[Snapshot]) -> None:
         nonlocal put
         for org_id in range(1_000):
             await sink.put(snapshot(org_id))
