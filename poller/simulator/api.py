@@ -10,12 +10,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlsplit
 
+import orjson
+
 from poller.simulator import replies, rules
 from poller.simulator.population import USER_TYPES
+from poller.simulator.replies import Reply
 
 if TYPE_CHECKING:
     from poller.simulator.faults import Endpoint, Fault
-    from poller.simulator.replies import Reply
     from poller.simulator.state import AccessToken, OrgState, World
 
 VERSIONS: Final = ("v2", "v2.1", "v3", "v4", "v5", "v6", "v7", "v8")
@@ -104,17 +106,17 @@ def _serve(world: World, route: Route, token: AccessToken, state: OrgState, now:
     if state.in_flight > state.in_flight_cap or left <= 0:
         return _too_many(world, state, now)
     world.spend(state, 1)
-    headers = {"X_ACCESSTOKEN_RESET": token.reset}
-    if 2 * (left - 1) <= world.credit_limit(state):
-        headers["X_API_CREDITS_REMAINING"] = str(left - 1)
     match route.endpoint:
         case "org":
-            reply = _org(world, state, now)
+            reply = Reply(200, _org(world, state, now), token.headers)
         case "licences":
-            reply = _licences(world, state, now)
+            reply = _licences(world, state, token, now)
         case _:
-            reply = replies.count(world.counts(state.index, now)[_PLACES[route.user_type]])
-    return reply.with_headers(**headers)
+            count = world.counts(state.index, now)[_PLACES[route.user_type]]
+            reply = Reply(200, b'{"count":%d}' % count, token.headers)
+    if 2 * (left - 1) <= world.credit_limit(state):
+        reply = reply.with_headers(X_API_CREDITS_REMAINING=str(left - 1))
+    return reply
 
 
 def _too_many(world: World, state: OrgState, now: float) -> Reply:
@@ -127,11 +129,11 @@ def _too_many(world: World, state: OrgState, now: float) -> Reply:
 
 def _faulty(world: World, fault: Fault, call: Call) -> Reply:
     state = call.state
-    reply = fault.spec.reply or replies.Reply(200)
+    reply = fault.spec.reply or Reply(200)
     if not fault.spec.hides_count:
         place = _PLACES.get(call.route.user_type, 0)
         number = world.counts(state.index, world.now())[place] if state is not None else 0
-        reply = replies.Reply(reply.status, reply.body.replace(b"@COUNT@", b"%d" % number), reply.headers)
+        reply = Reply(reply.status, reply.body.replace(b"@COUNT@", b"%d" % number), reply.headers)
     if fault.retry_after is not None:
         spelling = "date" if fault.retry_after_date else "seconds"
         reply = reply.with_headers(**replies.retry_after(fault.retry_after, spelling, world.now()))
@@ -140,7 +142,7 @@ def _faulty(world: World, fault: Fault, call: Call) -> Reply:
     return reply
 
 
-def _org(world: World, state: OrgState, now: float) -> Reply:
+def _org(world: World, state: OrgState, now: float) -> bytes:
     org = world.simulated_org(state.index)
     paid = org.edition != "free"
     details = {
@@ -159,12 +161,12 @@ def _org(world: World, state: OrgState, now: float) -> Reply:
         "type": "production",
         "license_details": details,
     }
-    return replies.of_json(200, {"org": [entry]})
+    return orjson.dumps({"org": [entry]})
 
 
-def _licences(world: World, state: OrgState, now: float) -> Reply:
+def _licences(world: World, state: OrgState, token: AccessToken, now: float) -> Reply:
     if state.shape.edition == "free":
-        return replies.Reply(204, b"", {})
+        return Reply(204, b"", {"X-ACCESSTOKEN-RESET": token.headers["X-ACCESSTOKEN-RESET"]})
     bought, used = world.licences(state.index, now), world.counts(state.index, now).active
     details = {
         "limits": {"total": bought},
@@ -172,7 +174,8 @@ def _licences(world: World, state: OrgState, now: float) -> Reply:
         "available_count": {"total": bought - used},
     }
     feature = {"api_name": "user_licenses", "feature_label": "User Licenses", "details": details}
-    return replies.of_json(200, {"__features": [feature], "info": {"more_records": False, "count": 1}})
+    body = {"__features": [feature], "info": {"more_records": False, "count": 1}}
+    return Reply(200, orjson.dumps(body), token.headers)
 
 
 @lru_cache(maxsize=1_024)

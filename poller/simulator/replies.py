@@ -87,7 +87,7 @@ def token_error(code: str) -> Reply:
 
 
 def count(number: int) -> Reply:
-    """What it is all about."""
+    """A plain count, without what belongs to a token."""
     return Reply(200, b'{"count":%d}' % number)
 
 

@@ -16,9 +16,10 @@ from poller.simulator import population, rules
 from poller.simulator.audit import Audit, OrgAudit
 from poller.simulator.faults import FaultScript
 from poller.simulator.fleet import Fleet, SimulatedOrg
+from poller.simulator.replies import JSON
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from poller.simulator.options import SimulatorOptions
 
@@ -27,12 +28,12 @@ _SPAN_SECONDS: Final = 900  # credits are forgotten a quarter of an hour at a ti
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AccessToken:
-    """A token somebody holds, and what the replies to it carry."""
+    """A token somebody holds, and the headers of every reply to it."""
 
     index: int
     expires_at: float
     scopes: frozenset[str]
-    reset: str
+    headers: Mapping[str, str]
 
 
 @dataclass(slots=True, repr=False)
@@ -54,6 +55,8 @@ class OrgState:
     throttled_until: float = 0.0
     credit_spans: deque[tuple[int, int]] = field(default_factory=deque)
     credits_spent: int = 0
+    credit_limit: int = 0
+    credit_limit_span: int = -1
 
 
 class World:
@@ -147,7 +150,8 @@ class World:
         expires_at = now + self.options.token_seconds
         zone = timezone(timedelta(seconds=state.shape.offset_seconds))
         reset = datetime.fromtimestamp(int(expires_at), UTC).astimezone(zone).isoformat()
-        self.tokens[token] = AccessToken(state.index, expires_at, scopes, reset)
+        headers = {"Content-Type": JSON, "X-ACCESSTOKEN-RESET": reset}
+        self.tokens[token] = AccessToken(state.index, expires_at, scopes, headers)
         state.live.append(token)
         while len(state.live) > rules.LIVE_TOKENS or self.tokens[state.live[0]].expires_at <= now:
             del self.tokens[state.live.popleft()]
@@ -177,9 +181,12 @@ class World:
         return self.credit_limit(state) - state.credits_spent
 
     def credit_limit(self, state: OrgState) -> int:
-        """The credits of any 24 hours, by edition and licences."""
-        licences = population.licences_at(state.shape, self.population_seconds(self.now()))
-        return rules.credits_a_day(state.shape.edition, licences)
+        """The credits of any 24 hours, by edition and licences; looked up anew every quarter of an hour."""
+        span = int(self.now() // _SPAN_SECONDS)
+        if span != state.credit_limit_span:
+            licences = population.licences_at(state.shape, self.population_seconds(self.now()))
+            state.credit_limit_span, state.credit_limit = span, rules.credits_a_day(state.shape.edition, licences)
+        return state.credit_limit
 
     def spend(self, state: OrgState, amount: int) -> None:
         """Take credits, for a call or for what the customer's other programs do."""
