@@ -1,0 +1,145 @@
+"""Questions about stretches of time: how a count moved, bucket by bucket, with the gaps left visible.
+
+Everything is streamed: an answer over many orgs and years takes no more memory than one over a day. Nothing is
+interpolated or carried over a gap; a bucket that nothing is known of is a point without numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import count, product
+from typing import TYPE_CHECKING, Final
+
+from poller.core.errors import UsageError
+from poller.core.model import COLUMNS, USER_TYPES, UserType
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+    from datetime import tzinfo
+
+    from poller.store.database import Database
+
+DAY_SECONDS: Final = 86_400
+MOST_BUCKETS: Final = 100_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_A_MONDAY: Final = date(1970, 1, 5).toordinal()
+_PREFETCH: Final = 500
+"""Rows fetched at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrendPoint:
+    """One type of one org in one bucket, which begins at `at` (UTC) and ends where the next begins.
+
+    `samples` snapshots knew the count and `missing` did not; with no samples the numbers are None: a gap.
+    """
+
+    org_id: int
+    org: str
+    user_type: UserType
+    at: datetime
+    first: int | None = None
+    last: int | None = None
+    min: int | None = None
+    max: int | None = None
+    avg: float | None = None
+    samples: int = 0
+    missing: int = 0
+
+
+async def org_trend(
+    database: Database,
+    edges: Sequence[datetime],
+    *,
+    org_ids: Sequence[int] | None = None,
+    user_types: Sequence[UserType] = USER_TYPES,
+) -> AsyncIterator[TrendPoint]:
+    """One point for every org (by name), type (in the order given) and bucket between two of `edges`.
+
+    `org_ids` None: every org that was not removed. A connection is held until the end; to stop before it, use
+    `contextlib.aclosing`.
+    """
+    if len(edges) < 2 or not user_types:
+        return
+    gaps: Iterator[TrendPoint] = iter(())
+    org_id: int | None = None
+    query = _trend_query(user_types)
+    async with database.connection() as connection, connection.transaction(readonly=True):
+        async for row in connection.cursor(query, list(edges), org_ids, prefetch=_PREFETCH):
+            if row["org_id"] != org_id:
+                for gap in gaps:
+                    yield gap
+                org_id = row["org_id"]
+                gaps = _all_gaps(row["org_id"], row["org"], user_types, edges)
+            for gap in gaps:
+                if (gap.user_type, gap.at) == (row["user_type"], row["at"]):
+                    yield TrendPoint(gap.org_id, gap.org, gap.user_type, gap.at, *row[4:])
+                    break
+                yield gap
+        for gap in gaps:
+            yield gap
+
+
+def bucket_edges(since: datetime, until: datetime, every_seconds: int, zone: tzinfo = UTC) -> list[datetime]:
+    """Where the buckets of `every_seconds` begin that hold `[since, until)`, and where the last of them ends (UTC).
+
+    Whole days are days of the calendar in `zone`, so one of 23 or 25 hours is one bucket, and seven of them begin on a
+    Monday. Shorter ones are pinned to absolute time, as slots are.
+    """
+    if (until - since).total_seconds() / every_seconds > MOST_BUCKETS:
+        raise UsageError(f"that is more than {MOST_BUCKETS:,} buckets", "ask for a shorter stretch or longer buckets")
+    days, rest = divmod(every_seconds, DAY_SECONDS)
+    edges: list[datetime] = []
+    for edge in _seconds_from(since, every_seconds) if rest else _days_from(since, days, zone):
+        # A zone that crosses the date line skips a day: a bucket of no length is none.
+        if not edges or edge > edges[-1]:
+            edges.append(edge)
+        if edge >= until:
+            break
+    return edges
+
+
+def _seconds_from(since: datetime, every_seconds: int) -> Iterator[datetime]:
+    first = int((since - _EPOCH).total_seconds() // every_seconds)
+    return (_EPOCH + timedelta(seconds=number * every_seconds) for number in count(first))
+
+
+def _days_from(since: datetime, days: int, zone: tzinfo) -> Iterator[datetime]:
+    local = since.astimezone(zone).date()
+    first = (local.toordinal() - _A_MONDAY) // days * days + _A_MONDAY
+    for ordinal in count(first, days):
+        day = date.fromordinal(ordinal)
+        yield datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+
+
+def _all_gaps(org_id: int, org: str, user_types: Sequence[UserType], edges: Sequence[datetime]) -> Iterator[TrendPoint]:
+    return (TrendPoint(org_id, org, kind, at) for kind, at in product(user_types, edges[:-1]))
+
+
+def _trend_query(user_types: Sequence[UserType]) -> str:
+    """One row per org, type and bucket that holds a snapshot, and one row of NULLs for an org that has none.
+
+    Org by org, so that the server, too, works on one org's stretch at a time.
+    """
+    columns = ", ".join(f"({place}, s.{COLUMNS[kind]})" for place, kind in enumerate(user_types))
+    kinds = ", ".join(f"'{kind.value}'" for kind in user_types)
+    return f"""
+    SELECT o.id AS org_id, o.name AS org, (ARRAY[{kinds}])[b.place + 1] AS user_type,
+           ($1::timestamptz[])[b.bucket] AS at,
+           b.first, b.last, b.min, b.max, b.avg, coalesce(b.samples, 0), coalesce(b.missing, 0)
+    FROM orgs o
+    LEFT JOIN LATERAL (
+        SELECT t.place, width_bucket(s.slot, $1::timestamptz[]) AS bucket,
+               (array_agg(t.count ORDER BY s.slot) FILTER (WHERE t.count IS NOT NULL))[1] AS first,
+               (array_agg(t.count ORDER BY s.slot DESC) FILTER (WHERE t.count IS NOT NULL))[1] AS last,
+               min(t.count), max(t.count), avg(t.count)::float8 AS avg,
+               count(t.count) AS samples, count(*) - count(t.count) AS missing
+        FROM org_snapshots s CROSS JOIN LATERAL (VALUES {columns}) AS t (place, count)
+        WHERE s.org_id = o.id AND s.slot >= ($1::timestamptz[])[1]
+          AND s.slot < ($1::timestamptz[])[cardinality($1::timestamptz[])]
+        GROUP BY 1, 2 ORDER BY 1, 2
+    ) AS b ON true
+    WHERE CASE WHEN $2::integer[] IS NULL THEN o.removed_at IS NULL ELSE o.id = ANY ($2) END
+    ORDER BY o.name, o.id, b.place, b.bucket
+    """  # noqa: S608 - names from the model
