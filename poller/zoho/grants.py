@@ -1,0 +1,80 @@
+"""Credentials as the form of a token request, and the reasons why there is no token.
+
+A form is to be sent as a body and in no other way; its secrets hide themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from poller.core.model import Outcome
+from poller.core.remedies import remedy_for
+from poller.core.secret import Secret
+from poller.core.token import SCOPES, Credentials
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+Form: TypeAlias = Mapping[str, str | Secret]
+
+REMEDIES: Final[Mapping[str, str]] = {
+    "unknown_data_center": "name one of Zoho's data centres for this org, or add its own to POLLER_DATA_CENTERS",
+    "no_credentials": "import the org again with its credentials",
+    "grant_code_waiting": "its grant code is not exchanged yet: run poller orgs check within the code's minutes",
+    "grant_code_expired": (
+        "the grant code has expired or was used: it lives 3 to 10 minutes, as chosen when it is made, and serves once; "
+        "make a new one in the API console, Self Client > Generate Code, and import the org again within its minutes"
+    ),
+    "no_refresh_token": (
+        "the grant code gave no refresh token: make a new one in the API console, Self Client > Generate Code, "
+        "and import the org again"
+    ),
+    "forged_api_domain": (
+        "the token reply names an API domain that is not Zoho's, so nothing of it is used: look for a proxy between "
+        "here and Zoho; if the domain is right, list it in POLLER_DATA_CENTERS"
+    ),
+    "token_budget": "ten tokens were issued in ten minutes: the poller waits by itself; see what restarts it so often",
+    "token_held": "another worker is renewing this token and does not get done: the poller tries again by itself",
+}
+"""For the codes that are ours; the others are in `core.remedies`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoToken:
+    """Why there is no token: as an outcome, a code, what a person can do about it, and when to ask again if known.
+
+    `ask_again`: the network failed, and asking at once may do.
+    """
+
+    outcome: Outcome
+    code: str
+    remedy: str
+    until: datetime | None = None
+    ask_again: bool = False
+
+
+def no_token(outcome: Outcome, code: str, until: datetime | None = None, *, ask_again: bool = False) -> NoToken:
+    """A `NoToken` with the remedy of its code."""
+    return NoToken(outcome, code, REMEDIES.get(code) or remedy_for(code), until, ask_again)
+
+
+def token_form(credentials: Credentials | None, *, exchange: bool = False) -> Form | NoToken:
+    """What the token endpoint is asked with; a grant code is used up by asking, so only where `exchange` says so."""
+    if credentials is None:
+        return no_token(Outcome.UNAUTHORIZED, "no_credentials")
+    form: dict[str, str | Secret] = {
+        "client_id": credentials.client_id,
+        "client_secret": credentials.client_secret,
+    }
+    if credentials.refresh_token is not None:
+        return form | {"grant_type": "refresh_token", "refresh_token": credentials.refresh_token}
+    if credentials.soid is not None:
+        # Zoho documents scopes with commas between; the soid says whose users they are.
+        return form | {"grant_type": "client_credentials", "scope": ",".join(SCOPES), "soid": credentials.soid}
+    if credentials.grant_code is None:
+        return no_token(Outcome.UNAUTHORIZED, "no_credentials")
+    if not exchange:
+        return no_token(Outcome.UNAUTHORIZED, "grant_code_waiting")
+    return form | {"grant_type": "authorization_code", "code": credentials.grant_code}

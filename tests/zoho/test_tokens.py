@@ -1,0 +1,522 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from structlog.testing import capture_logs
+
+from poller.core.errors import CredentialError
+from poller.core.model import Outcome
+from poller.core.reply import Failure, NoReply, Reply
+from poller.core.secret import Secret
+from poller.core.token import AccessToken, Credentials
+from poller.zoho.tokens import LEASE_SECONDS, NoToken
+from tests.zoho.token_shelf import CREDENTIALS, EU, ORG, THROTTLED, Endpoint, Shelf, granted, refused, tokens, utc_now
+from tests.zoho.turned_clock import now, run_turned
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HTML = Reply(502, b"<html><body>Bad Gateway</body></html>")
+
+
+def no(found: AccessToken | NoToken) -> NoToken:
+    assert isinstance(found, NoToken)
+    return found
+
+
+def yes(found: AccessToken | NoToken) -> AccessToken:
+    assert isinstance(found, AccessToken), found
+    return found
+
+
+# --- having one -----------------------------------------------------------------------------------------------------
+
+
+def test_a_first_token_is_asked_for_with_the_credentials_in_the_body_and_kept() -> None:
+    async def main() -> None:
+        shelf, zoho = Shelf(), Endpoint([granted()])
+        token = yes(await tokens(shelf, zoho.post).get(ORG))
+        assert zoho.asked == [
+            (
+                "https://accounts.zoho.eu",
+                {
+                    "grant_type": "refresh_token",
+                    "refresh_token": "1000.refresh-XYZ",
+                    "client_id": "1000.CLIENT",
+                    "client_secret": "client-secret-XYZ",
+                },
+            )
+        ]
+        assert shelf.stored is not None
+        assert token == AccessToken(
+            Secret("1000.access-XYZ"), EU.api_domain, shelf.stored.issued_at, shelf.stored.expires_at, 1
+        )
+        assert token.expires_at - token.issued_at == timedelta(hours=1)
+        assert shelf.lease is None
+
+    run_turned(main())
+
+
+def test_a_token_that_lasts_is_used_without_asking_anybody() -> None:
+    async def main() -> None:
+        shelf, zoho = Shelf(), Endpoint([granted()])
+        shelf.keep(seconds_ago=1_800)
+        assert yes(await tokens(shelf, zoho.post).get(ORG)).generation == 1
+        assert zoho.asked == []
+        assert shelf.issues == []
+
+    run_turned(main())
+
+
+def test_a_token_the_caller_has_just_read_is_not_read_again() -> None:
+    async def main() -> None:
+        shelf, zoho = Shelf(), Endpoint([granted()])
+        shelf.keep(seconds_ago=1_800)
+        assert yes(await tokens(shelf, zoho.post).get(ORG, shelf.stored)).generation == 1
+        assert shelf.reads == 0
+
+    run_turned(main())
+
+
+def test_life_is_counted_from_before_the_request_and_an_hour_where_zoho_does_not_say() -> None:
+    async def main() -> None:
+        started = utc_now()
+        token = yes(await tokens(Shelf(), Endpoint([granted(expires_in=None)], seconds=3.0).post).get(ORG))
+        assert token.expires_at == started + timedelta(hours=1)
+
+    run_turned(main())
+
+
+def test_no_secret_is_in_the_repr_of_a_token_or_in_the_log() -> None:
+    async def main() -> None:
+        with capture_logs() as events:
+            token = yes(await tokens(Shelf(), Endpoint([granted()]).post).get(ORG))
+        text = repr(token) + repr(events) + repr(CREDENTIALS)
+        assert "token.refreshed" in text
+        assert "XYZ" not in text
+
+    run_turned(main())
+
+
+# --- renewing early -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("left_seconds", "asks"), [(601, 0), (299, 1), (-1, 1)])
+def test_a_token_is_renewed_before_its_last_minutes_and_not_much_earlier(left_seconds: int, asks: int) -> None:
+    async def main() -> None:
+        shelf, zoho = Shelf(), Endpoint([granted()])
+        shelf.keep(seconds_ago=3_600 - left_seconds)
+        assert yes(await tokens(shelf, zoho.post).get(ORG)).generation == 1 + asks
+        assert len(zoho.asked) == asks
+
+    run_turned(main())
+
+
+def test_orgs_whose_tokens_were_made_together_renew_them_apart() -> None:
+    async def main() -> int:
+        renewed = 0
+        for number in range(200):
+            shelf, zoho = Shelf(), Endpoint([granted()], seconds=0.0)
+            shelf.keep(seconds_ago=3_600 - 450)
+            yes(await tokens(shelf, zoho.post).get(replace(ORG, id=number)))
+            renewed += len(zoho.asked)
+        return renewed
+
+    assert 70 <= run_turned(main()) <= 130
+
+
+@pytest.mark.parametrize(
+    "answer", [THROTTLED, HTML, NoReply(Failure.TIMEOUT), granted(api_domain="https://evil.example")]
+)
+def test_a_token_that_is_due_but_not_over_is_used_where_the_next_cannot_be_had(answer: Reply | NoReply) -> None:
+    async def main() -> None:
+        shelf, zoho = Shelf(), Endpoint([answer])
+        shelf.keep(seconds_ago=3_500)
+        assert yes(await tokens(shelf, zoho.post).get(ORG)).secret == Secret("kept-1")
+        assert len(zoho.asked) == 1
+
+    run_turned(main())
+
+
+def test_a_token_that_is_due_is_used_while_another_worker_renews_it() -> None:
+    async def main() -> None:
+        shelf, zoho = Shelf(), Endpoint([granted()])
+        shelf.keep(seconds_ago=3_500)
+        async with asyncio.TaskGroup() as workers:
+            found = [workers.create_task(tokens(shelf, zoho.post).get(ORG)) for _ in range(5)]
+        assert sorted(yes(task.result()).generation for task in found) == [1, 1, 1, 1, 2]
+
+    run_turned(main())
+
+
+# --- one at a time --------------------------------------------------------------------------------------------------
+
+
+def test_fifty_workers_without_a_token_ask_for_one_between_them() -> None:
+    async def main() -> None:
+        shelf, zoho = Shelf(), Endpoint([granted()], seconds=5.0)
+        async with asyncio.TaskGroup() as workers:
+            found = [workers.create_task(tokens(shelf, zoho.post).get(ORG)) for _ in range(50)]
+        assert {yes(task.result()).generation for task in found} == {1}
+        assert len(zoho.asked) == len(shelf.issues) == 1
+
+    run_turned(main())
+
+
+def test_ten_workers_that_meet_the_same_invalid_token_cause_one_refresh() -> None:
+    async def main() -> None:
+        shelf, zoho = Shelf(), Endpoint([granted()])
+        shelf.keep(seconds_ago=60)
+        stale = yes(await tokens(shelf, zoho.post).get(ORG))
+        async with asyncio.TaskGroup() as workers:
+            found = [workers.create_task(tokens(shelf, zoho.post).renew(ORG, stale)) for _ in range(10)]
+        assert {yes(task.result()).generation for task in found} == {2}
+        assert len(zoho.asked) == 1
+
+    run_turned(main())
+
+
+def test_a_newer_token_of_another_worker_takes_the_place_of_an_invalid_one_without_asking() -> None:
+    async def main() -> None:
+        shelf, zoho = Shelf(), Endpoint([granted()])
+        shelf.keep(seconds_ago=60)
+        stale = yes(await tokens(shelf, zoho.post).get(ORG))
+        shelf.keep(seconds_ago=0)
+        assert yes(await tokens(shelf, zoho.post).renew(ORG, stale)).generation == 2
+        assert zoho.asked == []
+
+    run_turned(main())
+
+
+def test_a_newer_token_that_is_over_too_is_renewed() -> None:
+    async def main() -> None:
+        shelf, zoho = Shelf(), Endpoint([granted()])
+        shelf.keep(seconds_ago=7_200)
+        first = shelf.stored
+        shelf.keep(seconds_ago=3_601)
+        assert yes(await tokens(shelf, zoho.post).get(ORG, first)).generation == 3
+
+    run_turned(main())
+
+
+def test_the_lease_of_a_worker_that_died_is_waited_out_and_no_longer() -> None:
+    async def main() -> float:
+        shelf, zoho = Shelf(), Endpoint([granted()])
+        started = now()
+
+        async def die(accounts_server: str, form: Mapping[str, str | Secret]) -> Reply | NoReply:
+            return await Endpoint([granted()], seconds=10_000).post(accounts_server, form)
+
+        async with asyncio.TaskGroup() as workers:
+            dead = workers.create_task(tokens(shelf, die).get(ORG))
+            await asyncio.sleep(1.0)
+            lease = shelf.lease
+            dead.cancel()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            shelf.lease = lease  # a killed process lets nothing go
+            assert yes(await tokens(shelf, zoho.post).get(ORG)).generation == 1
+        return now() - started
+
+    assert LEASE_SECONDS <= run_turned(main()) <= LEASE_SECONDS + 3
+
+
+def test_a_cancelled_worker_lets_go_of_its_lease() -> None:
+    async def main() -> None:
+        shelf = Shelf()
+        async with asyncio.TaskGroup() as workers:
+            task = workers.create_task(tokens(shelf, Endpoint([granted()], seconds=100).post).get(ORG))
+            await asyncio.sleep(1.0)
+            assert shelf.lease is not None
+            task.cancel()
+        assert shelf.lease is None
+
+    run_turned(main())
+
+
+def test_a_lease_that_is_never_let_go_is_given_up_on() -> None:
+    async def main() -> None:
+        shelf, zoho = Shelf(), Endpoint([granted()])
+        worker = tokens(shelf, zoho.post)
+        await shelf.acquire_lease(ORG.id, uuid4(), 10_000, 0, utc_now())
+        found = no(await worker.get(ORG))
+        assert (found.outcome, found.code) == (Outcome.UNAVAILABLE, "token_held")
+        assert zoho.asked == []
+
+    run_turned(main())
+
+
+def test_a_token_that_came_after_its_lease_was_lost_is_good_for_this_poll_alone() -> None:
+    async def main() -> None:
+        shelf = Shelf()
+        slow = Endpoint([granted("1000.slow")], seconds=LEASE_SECONDS + 5)
+        quick = Endpoint([granted("1000.quick")])
+        async with asyncio.TaskGroup() as workers:
+            first = workers.create_task(tokens(shelf, slow.post).get(ORG))
+            await asyncio.sleep(LEASE_SECONDS + 1)
+            second = workers.create_task(tokens(shelf, quick.post).get(ORG))
+        assert (yes(first.result()).secret, yes(first.result()).generation) == (Secret("1000.slow"), 0)
+        assert shelf.stored is not None
+        assert shelf.stored.secret == yes(second.result()).secret == Secret("1000.quick")
+        # Called invalid, the unsaved one gives way to the saved one.
+        assert yes(await tokens(shelf, quick.post).renew(ORG, yes(first.result()))).generation == 1
+
+    run_turned(main())
+
+
+# --- refusals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["invalid_client", "invalid_client_secret", "invalid_code", "missing_org_info"])
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_permanent_refusal_parks_the_org_with_a_remedy_and_is_asked_once(code: str, status: int) -> None:
+    async def main() -> None:
+        shelf, zoho = Shelf(), Endpoint([refused(code, status)])
+        found = no(await tokens(shelf, zoho.post).get(ORG))
+        assert (found.outcome, found.code) == (Outcome.UNAUTHORIZED, code)
+        assert shelf.parked == (code, found.remedy)
+        assert len(zoho.asked) == 1
+        assert shelf.lease is None
+
+    run_turned(main())
+
+
+def test_a_permanent_refusal_is_told_even_while_the_old_token_lasts() -> None:
+    async def main() -> None:
+        shelf = Shelf()
+        shelf.keep(seconds_ago=3_500)
+        assert no(await tokens(shelf, Endpoint([refused("invalid_code")]).post).get(ORG)).code == "invalid_code"
+        assert shelf.parked is not None
+
+    run_turned(main())
+
+
+def test_a_throttled_endpoint_is_left_alone_for_minutes_that_grow() -> None:
+    async def main() -> list[float]:
+        shelf, zoho = Shelf(), Endpoint([THROTTLED])
+        worker, waits = tokens(shelf, zoho.post), list[float]()
+        for times in range(1, 6):
+            found = no(await worker.get(ORG))
+            assert (found.outcome, found.code) == (Outcome.THROTTLED, "throttled")
+            assert found.until is not None
+            waits.append((found.until - utc_now()).total_seconds())
+            again = no(await worker.get(ORG))
+            assert (again.outcome, again.until) == (Outcome.THROTTLED, found.until)
+            assert len(zoho.asked) == times
+            await asyncio.sleep(waits[-1] + 1)
+        assert shelf.parked is None
+        return waits
+
+    assert run_turned(main()) == [600, 1_200, 2_400, 3_600, 3_600]
+
+
+def test_a_token_had_after_cooling_down_makes_the_next_cool_down_a_first_one() -> None:
+    async def main() -> None:
+        shelf, zoho = Shelf(), Endpoint([THROTTLED, granted(), THROTTLED])
+        worker = tokens(shelf, zoho.post)
+        no(await worker.get(ORG))
+        await asyncio.sleep(601)
+        stale = yes(await worker.get(ORG))
+        until = no(await worker.renew(ORG, stale)).until
+        assert until is not None
+        assert (until - utc_now()).total_seconds() == 600
+
+    run_turned(main())
+
+
+def test_ten_issues_in_ten_minutes_are_the_end_until_the_oldest_leaves_the_window() -> None:
+    async def main() -> None:
+        shelf, zoho = Shelf(), Endpoint([granted()], seconds=0.0)
+        worker, started = tokens(shelf, zoho.post), utc_now()
+        token = yes(await worker.get(ORG))
+        for _ in range(9):
+            await asyncio.sleep(1)
+            token = yes(await worker.renew(ORG, token))
+        found = no(await worker.renew(ORG, token))
+        assert (found.outcome, found.code) == (Outcome.THROTTLED, "token_budget")
+        assert found.until == started + timedelta(minutes=10)
+        assert len(zoho.asked) == 10
+
+    run_turned(main())
+
+
+def test_a_broken_connection_or_edge_is_tried_once_more_with_an_issue_of_its_own() -> None:
+    async def main() -> None:
+        for trouble in (NoReply(Failure.RESET), HTML, Reply(500, b"")):
+            shelf, zoho = Shelf(), Endpoint([trouble, granted()])
+            assert yes(await tokens(shelf, zoho.post).get(ORG)).generation == 1
+            assert len(zoho.asked) == len(shelf.issues) == 2
+
+    run_turned(main())
+
+
+def test_trouble_that_stays_is_told_after_two_tries_and_parks_nobody() -> None:
+    async def main() -> None:
+        shelf, zoho = Shelf(), Endpoint([NoReply(Failure.REFUSED)])
+        found = no(await tokens(shelf, zoho.post).get(ORG))
+        assert (found.outcome, found.code) == (Outcome.UNAVAILABLE, "refused")
+        assert len(zoho.asked) == 2
+        assert shelf.parked is None
+        assert shelf.lease is None
+
+    run_turned(main())
+
+
+@pytest.mark.parametrize(
+    "answer", [NoReply(Failure.TLS), NoReply(Failure.TIMEOUT), Reply(503, b"", {"retry-after": "120"})]
+)
+def test_trouble_that_asking_again_does_not_mend_is_asked_once(answer: Reply | NoReply) -> None:
+    async def main() -> None:
+        zoho = Endpoint([answer])
+        assert no(await tokens(Shelf(), zoho.post).get(ORG)).outcome is Outcome.UNAVAILABLE
+        assert len(zoho.asked) == 1
+
+    run_turned(main())
+
+
+# --- whom to believe ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "api_domain",
+    [
+        "https://zohoapis.eu.evil.example",
+        "https://evil-zohoapis.eu",
+        "http://www.zohoapis.eu",
+        "https://www.zohoapis.eu@evil.example",
+        "https://www.zohoapis.eu:444",
+        "https://xn--zohoapis-x.eu",
+    ],
+)
+def test_a_reply_that_names_a_strangers_domain_is_refused_whole(api_domain: str) -> None:
+    async def main() -> None:
+        shelf, zoho = Shelf(), Endpoint([granted(api_domain=api_domain, refresh_token="1000.forged")])
+        found = no(await tokens(shelf, zoho.post).get(ORG))
+        assert (found.outcome, found.code) == (Outcome.MALFORMED, "forged_api_domain")
+        assert shelf.stored is None
+        assert shelf.credentials == CREDENTIALS
+        assert shelf.lease is None
+
+    run_turned(main())
+
+
+@pytest.mark.parametrize(
+    ("said", "used"),
+    [
+        (None, "https://www.zohoapis.eu"),
+        ("https://api.zoho.eu", "https://api.zoho.eu"),
+        ("https://sandbox.zohoapis.eu/", "https://sandbox.zohoapis.eu"),
+    ],
+)
+def test_a_reply_may_name_any_domain_of_zohos_or_none(said: str | None, used: str) -> None:
+    async def main() -> None:
+        token = yes(await tokens(Shelf(), Endpoint([granted(api_domain=said)]).post).get(ORG))
+        assert token.api_domain == used
+
+    run_turned(main())
+
+
+@pytest.mark.parametrize("api_domain", [None, "https://evil.example"])
+def test_a_stored_token_for_a_strangers_domain_counts_as_absent(api_domain: str | None) -> None:
+    async def main() -> None:
+        shelf, zoho = Shelf(), Endpoint([granted()])
+        shelf.keep(seconds_ago=60, api_domain=api_domain)
+        token = yes(await tokens(shelf, zoho.post).get(ORG))
+        assert (token.api_domain, token.generation) == (EU.api_domain, 2)
+
+    run_turned(main())
+
+
+# --- grants ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_soid_asks_as_the_client_itself_with_scopes_and_keeps_no_refresh_token() -> None:
+    async def main() -> None:
+        shelf = Shelf(Credentials("1000.CLIENT", Secret("s"), soid="ZohoCRM.600"))
+        zoho = Endpoint([granted()])
+        yes(await tokens(shelf, zoho.post).get(ORG))
+        assert zoho.asked[0][1] == {
+            "grant_type": "client_credentials",
+            "client_id": "1000.CLIENT",
+            "client_secret": "s",
+            "scope": "ZohoCRM.users.READ,ZohoCRM.org.READ,ZohoCRM.features.READ",
+            "soid": "ZohoCRM.600",
+        }
+
+    run_turned(main())
+
+
+WITH_CODE = Credentials("1000.CLIENT", Secret("s"), grant_code=Secret("1000.code"))
+
+
+def test_a_grant_code_is_exchanged_only_when_told_to_and_gives_way_to_a_refresh_token() -> None:
+    async def main() -> None:
+        shelf, zoho = Shelf(WITH_CODE), Endpoint([granted(refresh_token="1000.fresh"), granted()])
+        worker = tokens(shelf, zoho.post)
+        assert no(await worker.get(ORG)).code == "grant_code_waiting"
+        assert zoho.asked == []
+        token = yes(await worker.exchange(ORG))
+        assert zoho.asked[0][1]["grant_type"] == "authorization_code"
+        assert zoho.asked[0][1]["code"] == "1000.code"
+        assert "redirect_uri" not in zoho.asked[0][1]
+        assert shelf.credentials == Credentials("1000.CLIENT", Secret("s"), refresh_token=Secret("1000.fresh"))
+        yes(await worker.renew(ORG, token))
+        assert zoho.asked[1][1]["refresh_token"] == "1000.fresh"
+
+    run_turned(main())
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"), [(refused("invalid_code"), "grant_code_expired"), (granted(), "no_refresh_token")]
+)
+def test_a_grant_code_that_gives_no_refresh_token_parks_the_org_and_says_why(answer: Reply, code: str) -> None:
+    async def main() -> None:
+        shelf = Shelf(WITH_CODE)
+        found = no(await tokens(shelf, Endpoint([answer]).post).exchange(ORG))
+        assert found.code == code
+        assert shelf.parked == (code, found.remedy)
+        assert "API console" in found.remedy
+
+    run_turned(main())
+
+
+def test_a_refresh_token_in_the_reply_to_a_refresh_replaces_nothing() -> None:
+    async def main() -> None:
+        shelf = Shelf()
+        yes(await tokens(shelf, Endpoint([granted(refresh_token="1000.other")]).post).get(ORG))
+        assert shelf.credentials == CREDENTIALS
+
+    run_turned(main())
+
+
+# --- one org's trouble ----------------------------------------------------------------------------------------------
+
+
+def test_an_org_of_an_unknown_data_center_or_without_credentials_has_no_token_and_a_remedy() -> None:
+    async def main() -> None:
+        zoho = Endpoint([granted()])
+        elsewhere = no(await tokens(Shelf(), zoho.post).get(replace(ORG, data_center="moon")))
+        assert (elsewhere.outcome, elsewhere.code) == (Outcome.UNAUTHORIZED, "unknown_data_center")
+        for credentials in (None, Credentials("1000.CLIENT", Secret("s"))):
+            assert no(await tokens(Shelf(credentials), zoho.post).get(ORG)).code == "no_credentials"
+        assert zoho.asked == []
+
+    run_turned(main())
+
+
+def test_a_secret_that_cannot_be_read_is_that_orgs_trouble_alone() -> None:
+    class Sealed(Shelf):
+        async def read_credentials(self, org_id: int) -> Credentials | None:
+            raise CredentialError("the client secret cannot be read", "add its key to POLLER_SECRET_KEYS")
+
+    async def main() -> None:
+        found = no(await tokens(Sealed(), Endpoint([granted()]).post).get(ORG))
+        assert (found.outcome, found.code) == (Outcome.UNAUTHORIZED, "unreadable_credentials")
+        assert found.remedy == "add its key to POLLER_SECRET_KEYS"
+
+    run_turned(main())
