@@ -7,14 +7,15 @@ or for longer than the request timeout, from start to last byte; retry on its ow
 
 from __future__ import annotations
 
-import asyncio
+import math
 import re
 import ssl
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import aiohttp
+from aiohttp import hdrs
 from aiohttp.http_exceptions import ContentLengthError, HttpProcessingError, TransferEncodingError
 from yarl import URL
 
@@ -37,11 +38,6 @@ LARGEST_BODY: Final = 65_536
 _DNS_SECONDS: Final = 300
 _KEEP_ALIVE_SECONDS: Final = 30.0
 _VERSION: Final = re.compile(r"v[0-9]{1,2}(\.[0-9]{1,2})?")
-_HEADERS: Final = {
-    "Accept": "application/json",
-    "Accept-Encoding": "identity",  # a dozen bytes: nothing to gain, and no bomb to unpack
-    "User-Agent": f"zoho-user-count-poller/{__version__}",
-}
 # The first row that fits. What fits none speaks something else than HTTP.
 _FAILURES: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Failure], ...]] = (
     (TimeoutError, Failure.TIMEOUT),
@@ -61,9 +57,8 @@ _BEFORE_CONNECTED: Final[Mapping[type[OSError], Failure]] = {
 class ZohoClient:
     """Asks Zoho, over one pool of kept-alive connections. Made by `open_client`."""
 
-    def __init__(self, session: aiohttp.ClientSession, request_timeout_seconds: float) -> None:
+    def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
-        self._request_timeout_seconds = request_timeout_seconds
 
     async def count(self, api_domain: str, version: str, user_type: UserType, access_token: Secret) -> Reply | NoReply:
         """`GET /crm/{version}/users/actions/count`: costs the org one credit."""
@@ -82,10 +77,9 @@ class ZohoClient:
         self, method: str, url: URL, headers: dict[str, str] | None, form: dict[str, str] | None = None
     ) -> Reply | NoReply:
         try:
-            async with (
-                asyncio.timeout(self._request_timeout_seconds),
-                self._session.request(method, url, headers=headers, data=form, allow_redirects=False) as response,
-            ):
+            async with self._session.request(
+                method, url, headers=headers, data=form, allow_redirects=False
+            ) as response:
                 body = await _read(response)
         except (aiohttp.ClientError, OSError, UnicodeError) as trouble:
             # What aiohttp raises carries the request and its token along: it ends here, and only its kind goes on.
@@ -121,11 +115,21 @@ async def open_client(
     async with aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers=_HEADERS,
-        timeout=aiohttp.ClientTimeout(),  # ours counts from start to last byte
+        request_class=_Request,
+        timeout=aiohttp.ClientTimeout(total=request_timeout_seconds, ceil_threshold=math.inf),  # exact, not rounded up
         trust_env=False,
     ) as session:
-        yield ZohoClient(session, request_timeout_seconds)
+        yield ZohoClient(session)
+
+
+class _Request(aiohttp.ClientRequest):
+    """Headers that never change, where they cost least: on the session they take a tenth of all throughput."""
+
+    DEFAULT_HEADERS: ClassVar = {  # type: ignore[misc]
+        hdrs.ACCEPT: "application/json",
+        hdrs.ACCEPT_ENCODING: "identity",  # a dozen bytes: nothing to gain, and no bomb to unpack
+        hdrs.USER_AGENT: f"zoho-user-count-poller/{__version__}",
+    }
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -146,7 +150,7 @@ class _Connector(aiohttp.TCPConnector):
 
 
 def _authorization(access_token: Secret) -> dict[str, str]:
-    return {"Authorization": f"Zoho-oauthtoken {access_token.reveal()}"}
+    return {hdrs.AUTHORIZATION: f"Zoho-oauthtoken {access_token.reveal()}"}
 
 
 @lru_cache(maxsize=1_024)  # ten per API domain and version; building one costs more than judging its reply
