@@ -1,15 +1,36 @@
 """An org as an operator writes it down: a row of an import file, or the answers of `poller orgs add`.
 
-Checked by whoever reads it (`poller.orgfile`); it refuses to know how it is stored.
+`entry_from` judges what was written, field by field, and says everything that is wrong at once. It refuses to know
+files and how orgs are stored, and never repeats in a reason what could be a secret in the wrong column.
 """
 
 from __future__ import annotations
 
+import difflib
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
+
+from poller.core.secret import Secret
+from poller.core.slots import parse_interval
 
 if TYPE_CHECKING:
-    from poller.core.secret import Secret
+    from collections.abc import Collection, Mapping
+
+REQUIRED: Final = ("name", "data_center", "client_id", "client_secret")
+GRANTS: Final = ("refresh_token", "grant_code", "soid")
+"""An org has exactly one of these."""
+OPTIONAL: Final = ("zgid", "edition", "licences", "poll_interval", "api_version", "tags")
+FIELDS: Final = (*REQUIRED, *GRANTS, *OPTIONAL)
+SECRETS: Final = frozenset({"client_secret", "refresh_token", "grant_code"})
+
+_LONGEST: Final = {"name": 200, "edition": 50, "tags": 1_000}
+_LONGEST_CREDENTIAL: Final = 1_000
+_MOST_LICENCES: Final = 10_000_000
+
+_Reader = Callable[[str, object], Any]
+"""`reader(field, value)`: what the field says; a `ValueError` with the reason if it says nothing usable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +53,144 @@ class OrgEntry:
     poll_interval_seconds: int | None = None
     api_version: str | None = None
     tags: tuple[str, ...] = ()
+
+
+def entry_from(written: Mapping[str, object], data_centers: Collection[str]) -> OrgEntry | list[str]:
+    """The org that `written` describes, or all that is wrong with it, in words for a person.
+
+    Values are text as in a CSV file, or what JSON has (a number for `licences`, a list for `tags`); None and empty
+    text are the same as a field left out. Fields that are no fields are the reader's to report.
+    """
+    values: dict[str, Any] = {}
+    reasons: list[str] = []
+    for field in FIELDS:
+        if not _given(written, field):
+            if field in REQUIRED:
+                reasons.append(f"{field} is missing")
+            continue
+        try:
+            values[_ATTRIBUTES.get(field, field)] = _READERS[field](field, written[field])
+        except ValueError as wrong:
+            reasons.append(str(wrong))
+    grants = [field for field in GRANTS if _given(written, field)]
+    if not grants:
+        reasons.append("one of refresh_token, grant_code and soid is needed")
+    elif len(grants) > 1:
+        reasons.append(f"{' and '.join(grants)} are given: one is enough")
+    if "data_center" in values:
+        try:
+            values["data_center"] = _data_center(values["data_center"], data_centers)
+        except ValueError as wrong:
+            reasons.append(str(wrong))
+    return reasons or OrgEntry(**values)
+
+
+def unknown_field(name: str) -> str:
+    """The reason for refusing a field of that name, with the one it may mean."""
+    if not re.fullmatch(r"[A-Za-z_ -]{1,30}", name):
+        # It may be a value where a name should be, and the value a secret.
+        return "a column has no name the poller knows"
+    close = difflib.get_close_matches(normal_field(name), FIELDS, n=1)
+    return f"there is no column {name!r}" + (f", did you mean {close[0]}?" if close else "")
+
+
+def normal_field(name: str) -> str:
+    """A field's name as `FIELDS` spells it: `Data Center` is `data_center`."""
+    return re.sub(r"[\s-]+", "_", name.strip().lower())
+
+
+def _given(written: Mapping[str, object], field: str) -> bool:
+    value = written.get(field)
+    return value not in (None, [], "") and not (isinstance(value, str) and value.isspace())
+
+
+def _text(field: str, value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and field not in SECRETS:
+        value = str(value) if abs(value) < 10**30 else "?"
+    if not isinstance(value, str):
+        raise ValueError(f"{field} is not text")  # noqa: TRY004  # every reason travels the same way
+    text = value.strip()
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError(f"{field} is not UTF-8")
+    if not text.isprintable():
+        raise ValueError(f"{field} has an invisible character in it")
+    longest = _LONGEST.get(field, _LONGEST_CREDENTIAL)
+    if len(text) > longest:
+        raise ValueError(f"{field} is longer than {longest} characters")
+    return text
+
+
+def _credential(field: str, value: object) -> str:
+    text = _text(field, value)
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ValueError(f"{field} has a blank or a letter outside ASCII in it")
+    return text
+
+
+def _secret(field: str, value: object) -> Secret:
+    return Secret(_credential(field, value))
+
+
+def _like(pattern: str, example: str) -> _Reader:
+    def read(field: str, value: object) -> str:
+        text = _text(field, value)
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"{field} {_shown(text)} is not like {example}")
+        return text
+
+    return read
+
+
+def _edition(field: str, value: object) -> str:
+    return _text(field, value).lower()
+
+
+def _licences(field: str, value: object) -> int:
+    text = _text(field, value)
+    if not re.fullmatch(r"[0-9]{1,8}", text) or int(text) > _MOST_LICENCES:
+        raise ValueError(f"licences {_shown(text)} is not a number of licences")
+    return int(text)
+
+
+def _interval(field: str, value: object) -> int:
+    text = _text(field, value)
+    try:
+        return parse_interval(text)
+    except ValueError as wrong:
+        raise ValueError(f"{field} {_shown(text)} is not seconds or 90s, 15m, 1h, from 1s to 1d") from wrong
+
+
+def _tags(field: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, list) and all(isinstance(tag, str) for tag in value):
+        value = ",".join(value)
+    return tuple(dict.fromkeys(tag for part in re.split(r"[,;|]", _text(field, value)) if (tag := part.strip())))
+
+
+def _data_center(text: str, data_centers: Collection[str]) -> str:
+    for name in (text, text.lower()):
+        if name in data_centers:
+            return name
+    raise ValueError(f"data centre {_shown(text)} is unknown, known are {', '.join(sorted(data_centers))}")
+
+
+def _shown(text: str) -> str:
+    """A value in a reason, unless it is so long that it may be a secret in the wrong column."""
+    return repr(text) if len(text) <= 16 else f"(of {len(text)} characters)"
+
+
+_ATTRIBUTES: Final = {"poll_interval": "poll_interval_seconds"}
+_READERS: Final[Mapping[str, _Reader]] = {
+    "name": _text,
+    "data_center": _text,
+    "client_id": _credential,
+    "client_secret": _secret,
+    "refresh_token": _secret,
+    "grant_code": _secret,
+    "soid": _like(r"[A-Za-z]{1,30}\.[0-9]{1,30}", "ZohoCRM.600012345"),
+    "zgid": _like(r"[0-9]{1,30}", "600012345"),
+    "edition": _edition,
+    "licences": _licences,
+    "poll_interval": _interval,
+    "api_version": _like(r"v[0-9]{1,3}(\.[0-9]{1,3})?", "v8"),
+    "tags": _tags,
+}
