@@ -7,14 +7,13 @@ session state between two uses of a connection (so none has to be reset), and ne
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import asyncpg
 import orjson
 
-from poller.core.errors import SettingsError
 from poller.store import schema
-from poller.store.errors import readable_errors
+from poller.store.errors import connecting, readable_errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,6 +21,16 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 COMMAND_TIMEOUT_SECONDS: Final = 60.0
+
+
+class Queries(Protocol):
+    """What runs single statements: a `Database`, or a connection inside a transaction of the caller's."""
+
+    async def fetch(self, query: str, *arguments: Any) -> list[Any]:
+        """Every row."""
+
+    async def execute(self, query: str, *arguments: Any) -> str:
+        """Run it; PostgreSQL's word for what was done, `UPDATE 1`."""
 
 
 class Database:
@@ -93,8 +102,7 @@ async def connect(
     command_timeout: float = COMMAND_TIMEOUT_SECONDS,
 ) -> Database:
     """A pool over `dsn` (`postgresql://…`); with `schema_check`, a database that is behind is refused."""
-    check_address(dsn)
-    with readable_errors():
+    with connecting(dsn):
         pool = await asyncpg.create_pool(
             dsn,
             min_size=min_size,
@@ -114,14 +122,6 @@ async def connect(
             await database.close()
             raise
     return database
-
-
-def check_address(dsn: str) -> None:
-    """Refuse what is no address of a PostgreSQL without quoting it: it may hold a password."""
-    if not dsn.startswith(("postgresql://", "postgres://")):
-        raise SettingsError(
-            "POLLER_DATABASE_URL is not an address of a PostgreSQL", "write postgresql://user:password@host:5432/name"
-        )
 
 
 async def _set_up(connection: Any) -> None:

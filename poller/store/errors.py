@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
-from poller.core.errors import DatabaseError
+from poller.core.errors import DatabaseError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 COMPLAINTS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """What may come out of asyncpg; a `TimeoutError` is an `OSError`."""
+_ADDRESS: Final = "write postgresql://user:password@host:5432/name"
 
 
 @contextlib.contextmanager
@@ -27,8 +28,22 @@ def readable_errors() -> Iterator[None]:
     """Whatever asyncpg or the network raises inside leaves as a `DatabaseError` of one line with its remedy."""
     try:
         yield
+    except asyncpg.ClientConfigurationError:
+        raise
     except COMPLAINTS as error:
         raise explain(error) from error
+
+
+@contextlib.contextmanager
+def connecting(dsn: str) -> Iterator[None]:
+    """For the first use of an address: one that cannot be used is refused without quoting it, cause included."""
+    if not dsn.startswith(("postgresql://", "postgres://")):
+        raise SettingsError("POLLER_DATABASE_URL is not the address of a PostgreSQL", _ADDRESS)
+    try:
+        with readable_errors():
+            yield
+    except (ValueError, asyncpg.ClientConfigurationError):
+        raise SettingsError("POLLER_DATABASE_URL cannot be used as an address", _ADDRESS) from None
 
 
 def explain(error: BaseException) -> DatabaseError:
@@ -42,8 +57,8 @@ def explain(error: BaseException) -> DatabaseError:
 _SERVER_AWAY: Final = "start PostgreSQL, or correct POLLER_DATABASE_URL, and try again"
 _REMEDIES: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]] = (
     (
-        (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.ClientConfigurationError),
-        "correct the user, password and address in POLLER_DATABASE_URL (postgresql://user:password@host:5432/name)",
+        asyncpg.InvalidAuthorizationSpecificationError,
+        f"correct the user and password in POLLER_DATABASE_URL: {_ADDRESS}",
     ),
     (asyncpg.InvalidCatalogNameError, "create the database, or correct its name in POLLER_DATABASE_URL"),
     (
@@ -67,9 +82,8 @@ _REMEDIES: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ..
 
 
 def _what(error: BaseException) -> str:
-    if isinstance(error, asyncpg.ClientConfigurationError):
-        return "the address of the database cannot be used"
-    if isinstance(error, asyncpg.DataError):
+    # The server's complaint of a value, and asyncpg's own (which is a ValueError): both quote it.
+    if isinstance(error, (asyncpg.DataError, ValueError)):
         return "a value does not fit its column"
     if isinstance(error, asyncpg.PostgresError):
         return str(getattr(error, "message", None) or error.args[0])

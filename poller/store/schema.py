@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 import asyncpg
 
 from poller.core.errors import DatabaseError
-from poller.store.errors import COMPLAINTS, explain, readable_errors
+from poller.store.errors import COMPLAINTS, connecting, explain, readable_errors
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -126,6 +126,6 @@ def _root_of(error: BaseException) -> BaseException:
 
 
 async def _connect(dsn: str) -> Any:
-    with readable_errors():
+    with connecting(dsn):
         async with asyncio.timeout(_CONNECT_TIMEOUT_SECONDS):
             return await asyncpg.connect(dsn, server_settings={"application_name": "poller migrate", "timezone": "UTC"})

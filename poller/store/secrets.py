@@ -15,6 +15,7 @@ import os
 import re
 import secrets as randomness
 import stat
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Self
 
 from cryptography.exceptions import InvalidTag
@@ -31,6 +32,15 @@ KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,32}")
 _FORM: Final = 'write id:base64-of-32-bytes[,id:…]; make a key with: echo "k1:$(openssl rand -base64 32)"'
+
+
+class Column(StrEnum):
+    """The columns that hold ciphertexts, as bound into them: never rename one without encrypting anew."""
+
+    CLIENT = "org_credentials.client_secret"
+    REFRESH = "org_credentials.refresh_token"
+    CODE = "org_credentials.grant_code"
+    ACCESS = "access_tokens.token"
 
 
 class Keyring:
@@ -69,24 +79,24 @@ class Keyring:
         """Of every key, the encrypting one first."""
         return tuple(self._keys)
 
-    def encrypt(self, org_id: int, column: str, secret: Secret) -> bytes:
-        """The ciphertext of `secret` for `column` (`table.column`) of an org, under the key `current_id`."""
+    def encrypt(self, org_id: int, column: Column, secret: Secret) -> bytes:
+        """The ciphertext of `secret` for `column` of an org, under the key `current_id`."""
         nonce = os.urandom(NONCE_BYTES)
         return nonce + self._keys[self.current_id].encrypt(nonce, secret.reveal().encode(), _place(org_id, column))
 
-    def decrypt(self, org_id: int, column: str, key_id: str, ciphertext: bytes) -> Secret:
+    def decrypt(self, org_id: int, column: Column, key_id: str, ciphertext: bytes) -> Secret:
         """What `encrypt` was given; a `CredentialError` where key, org and column are not those of the encryption."""
         key = self._keys.get(key_id)
         if key is None:
             raise CredentialError(
-                f"{column} of org {org_id} is encrypted with the key {key_id!r}, which is not at hand",
+                f"{column.value} of org {org_id} is encrypted with the key {key_id!r}, which is not at hand",
                 "put that key back into POLLER_SECRET_KEYS (or its key file back), or import the org anew",
             )
         try:
             plain = key.decrypt(ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:], _place(org_id, column))
         except (InvalidTag, ValueError) as wrong:
             raise CredentialError(
-                f"{column} of org {org_id} does not decrypt with the key {key_id!r}",
+                f"{column.value} of org {org_id} does not decrypt with the key {key_id!r}",
                 "it was damaged, moved from elsewhere or made with another key of that id: import the org anew",
             ) from wrong
         return Secret(plain.decode())
@@ -95,8 +105,8 @@ class Keyring:
         return f"Keyring({', '.join(self.ids)})"
 
 
-def _place(org_id: int, column: str) -> bytes:
-    return f"{org_id}:{column}".encode()
+def _place(org_id: int, column: Column) -> bytes:
+    return f"{org_id}:{column.value}".encode()
 
 
 def _parse(text: str, where: str) -> dict[str, bytes]:

@@ -11,13 +11,13 @@ from hypothesis import given, strategies as st
 
 from poller.core.errors import CredentialError, SettingsError
 from poller.core.secret import Secret
-from poller.store.secrets import Keyring
+from poller.store.secrets import Column, Keyring
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
-COLUMN = "org_credentials.client_secret"
+COLUMN = Column.CLIENT
 
 
 def encoded(key: bytes) -> str:
@@ -32,9 +32,9 @@ def test_what_was_encrypted_for_a_place_is_read_back_there(org_id: int, text: st
 
 @pytest.mark.parametrize(
     ("org_id", "column"),
-    [(8, COLUMN), (7, "org_credentials.refresh_token"), (71, "org_credentials.client_secret")],
+    [(8, COLUMN), (7, Column.REFRESH), (71, COLUMN)],
 )
-def test_a_ciphertext_moved_to_another_org_or_column_does_not_decrypt(org_id: int, column: str) -> None:
+def test_a_ciphertext_moved_to_another_org_or_column_does_not_decrypt(org_id: int, column: Column) -> None:
     ring = Keyring({"k1": OLD})
     moved = ring.encrypt(7, COLUMN, Secret("s3cret-value"))
     with pytest.raises(CredentialError, match=f"{column} of org {org_id} does not decrypt") as caught:

@@ -1,0 +1,240 @@
+"""The orgs themselves: found by name, paused, parked, removed. Their credentials are `credentials`' business.
+
+A removed org keeps its row and its history, and loses every secret at once; only a purge forgets it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from poller.core.errors import UsageError
+from poller.store.snapshots import delete_history
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Sequence
+    from datetime import datetime
+
+    from poller.store.database import Database
+
+FIRST_PROBE_SECONDS: Final = 3_600
+LAST_PROBE_SECONDS: Final = 86_400
+"""A parked org is tried again after an hour, then ever more seldom, down to daily."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrgRecord:
+    """An org as it is stored, for those who list and show orgs: nothing secret in it. None: not said, not known."""
+
+    id: int
+    name: str
+    data_center: str
+    zgid: str | None
+    edition: str | None
+    licences: int | None
+    poll_interval_seconds: int | None
+    api_version: str | None
+    tags: tuple[str, ...]
+    created_at: datetime
+    updated_at: datetime
+    paused_at: datetime | None
+    parked_at: datetime | None
+    parked_code: str | None
+    parked_remedy: str | None
+    probe_at: datetime | None
+    client_id: str | None
+    grant: str | None
+    """`refresh_token`, `grant_code` (not exchanged yet) or `soid`; None without credentials."""
+    key_id: str | None
+
+
+async def stream_orgs(database: Database, *, page: int = 500) -> AsyncIterator[OrgRecord]:
+    """Every org that was not removed, by name, a page at a time and no transaction between pages."""
+    after = ""
+    while True:
+        # orgs.list: a page of them by name.
+        rows = await database.fetch(
+            f"{_SELECT} WHERE o.removed_at IS NULL AND o.name > $1 ORDER BY o.name LIMIT $2", after, page
+        )
+        for row in rows:
+            yield _record(row)
+        if len(rows) < page:
+            return
+        after = rows[-1]["name"]
+
+
+async def find_orgs(database: Database, names: Sequence[str]) -> list[OrgRecord]:
+    """The orgs of these names, in this order; a `UsageError` suggests what an unknown name may have meant."""
+    # orgs.find: by name.
+    rows = await database.fetch(f"{_SELECT} WHERE o.removed_at IS NULL AND o.name = ANY($1::text[])", names)
+    found = {row["name"]: _record(row) for row in rows}
+    await _refuse_unknown(database, names, found)
+    return [found[name] for name in dict.fromkeys(names)]
+
+
+async def count_orgs(database: Database) -> int:
+    """How many orgs are neither paused nor removed."""
+    # orgs.count: those a sweep is about.
+    count: int = await database.fetchval("SELECT count(*) FROM orgs WHERE removed_at IS NULL AND paused_at IS NULL")
+    return count
+
+
+async def pause(database: Database, names: Sequence[str], now: datetime) -> int:
+    """Poll these no more until they are resumed; how many were not paused yet."""
+    # orgs.pause
+    return await _change(
+        database, names, "UPDATE orgs SET paused_at = $2, updated_at = $2 WHERE id = ANY($1) AND paused_at IS NULL", now
+    )
+
+
+async def resume(database: Database, names: Sequence[str], now: datetime) -> int:
+    """Poll these again, parked ones too: whoever resumes an org has mended it. How many were paused or parked."""
+    # orgs.resume
+    return await _change(
+        database,
+        names,
+        """
+        UPDATE orgs SET paused_at = NULL, parked_at = NULL, parked_code = NULL, parked_remedy = NULL,
+                        probe_at = NULL, probes = 0, updated_at = $2
+        WHERE id = ANY($1) AND (paused_at IS NOT NULL OR parked_at IS NOT NULL)
+        """,
+        now,
+    )
+
+
+async def remove(database: Database, names: Sequence[str], now: datetime) -> int:
+    """Forget the credentials and tokens of these, keep their history; their names are free again. How many."""
+    ids = [org.id for org in await find_orgs(database, names)]
+    async with database.transaction() as connection:
+        # orgs.remove: the row stays, for the history's sake.
+        await connection.execute(
+            """
+            UPDATE orgs SET removed_at = $2, updated_at = $2, parked_at = NULL, parked_code = NULL,
+                            parked_remedy = NULL, probe_at = NULL, probes = 0
+            WHERE id = ANY($1)
+            """,
+            ids,
+            now,
+        )
+        for statement in _REMOVE:
+            await connection.execute(statement, ids)
+    return len(ids)
+
+
+async def purge(database: Database, names: Sequence[str]) -> int:
+    """Forget orgs and their whole history: those of these names, or where there is none, those removed earlier."""
+    # orgs.find_purgeable: the living before the removed.
+    rows = await database.fetch(
+        """
+        SELECT id, name FROM orgs o WHERE name = ANY($1::text[]) AND (
+            removed_at IS NULL
+            OR NOT EXISTS (SELECT FROM orgs other WHERE other.name = o.name AND other.removed_at IS NULL))
+        """,
+        names,
+    )
+    await _refuse_unknown(database, names, {row["name"] for row in rows})
+    ids = [row["id"] for row in rows]
+    async with database.transaction() as connection:
+        for org_id in ids:
+            await delete_history(connection, org_id)
+        # orgs.purge: everything else refers to the row and goes with it.
+        await connection.execute("DELETE FROM orgs WHERE id = ANY($1)", ids)
+    return len(ids)
+
+
+async def park(database: Database, org_id: int, code: str, remedy: str, now: datetime) -> None:
+    """A person must mend this org: say what and how, and try again ever more seldom."""
+    # orgs.park: the first time, or once more after a probe.
+    await database.execute(
+        """
+        UPDATE orgs SET
+            parked_at = coalesce(parked_at, $4), parked_code = $2, parked_remedy = $3,
+            probe_at = $4 + make_interval(secs => least($5 * 2 ^ least(probes, 16), $6)),
+            probes = least(probes + 1, 1000)
+        WHERE id = $1 AND removed_at IS NULL
+        """,
+        org_id,
+        code,
+        remedy,
+        now,
+        float(FIRST_PROBE_SECONDS),
+        float(LAST_PROBE_SECONDS),
+    )
+
+
+async def unpark(database: Database, org_id: int) -> bool:
+    """The org answers again; whether it was parked."""
+    # orgs.unpark
+    status = await database.execute(
+        """
+        UPDATE orgs SET parked_at = NULL, parked_code = NULL, parked_remedy = NULL, probe_at = NULL, probes = 0
+        WHERE id = $1 AND parked_at IS NOT NULL
+        """,
+        org_id,
+    )
+    return _rows(status) > 0
+
+
+async def learn(
+    database: Database, org_id: int, *, zgid: str | None, edition: str | None, licences: int | None
+) -> bool:
+    """Note what Zoho says of an org; None: it did not say. Whether anything is new."""
+    # orgs.learn: only where something differs, so that nothing is rewritten for nothing.
+    status = await database.execute(
+        """
+        UPDATE orgs SET zgid = coalesce($2, zgid), edition = coalesce($3, edition), licences = coalesce($4, licences),
+                        updated_at = now()
+        WHERE id = $1 AND (zgid, edition, licences)
+              IS DISTINCT FROM (coalesce($2, zgid), coalesce($3, edition), coalesce($4, licences))
+        """,
+        org_id,
+        zgid,
+        edition,
+        licences,
+    )
+    return _rows(status) > 0
+
+
+# orgs.remove_secrets: and what is known of limits, which is the credentials' more than the org's.
+_REMOVE: Final = (
+    "DELETE FROM org_credentials WHERE org_id = ANY($1)",
+    "DELETE FROM access_tokens WHERE org_id = ANY($1)",
+    "DELETE FROM org_limits WHERE org_id = ANY($1)",
+    "DELETE FROM credit_spend WHERE org_id = ANY($1)",
+)
+
+_SELECT: Final = """
+SELECT o.id, o.name, o.data_center, o.zgid, o.edition, o.licences, o.poll_interval_seconds, o.api_version, o.tags,
+       o.created_at, o.updated_at, o.paused_at, o.parked_at, o.parked_code, o.parked_remedy, o.probe_at,
+       c.client_id, c.key_id,
+       CASE WHEN c.refresh_token IS NOT NULL THEN 'refresh_token'
+            WHEN c.grant_code IS NOT NULL THEN 'grant_code'
+            WHEN c.soid IS NOT NULL THEN 'soid' END AS "grant"
+FROM orgs o LEFT JOIN org_credentials c ON c.org_id = o.id
+"""
+
+
+def _record(row: Any) -> OrgRecord:
+    return OrgRecord(**{**row, "tags": tuple(row["tags"])})
+
+
+async def _change(database: Database, names: Sequence[str], statement: str, now: datetime) -> int:
+    ids = [org.id for org in await find_orgs(database, names)]
+    return _rows(await database.execute(statement, ids, now))
+
+
+async def _refuse_unknown(database: Database, names: Iterable[str], found: Iterable[str]) -> None:
+    unknown = next((name for name in names if name not in found), None)
+    if unknown is None:
+        return
+    # orgs.names: to tell what an unknown one may have meant.
+    rows = await database.fetch("SELECT name FROM orgs WHERE removed_at IS NULL")
+    close = difflib.get_close_matches(unknown, [row["name"] for row in rows], n=1)
+    remedy = f"did you mean {close[0]!r}?" if close else "see `poller orgs list`"
+    raise UsageError(f"there is no org {unknown!r}", remedy)
+
+
+def _rows(status: str) -> int:
+    """The number at the end of `UPDATE 3`."""
+    return int(status.rpartition(" ")[2])

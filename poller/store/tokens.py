@@ -1,0 +1,182 @@
+"""Access tokens shared by the whole fleet: `TokenStore` is what `zoho.tokens` keeps them in.
+
+A lease is one statement, and so is its budget: whatever dies afterwards, an issue was counted before Zoho was asked.
+No lock and no transaction outlives a statement. Times are the caller's `now`, so that tests turn the clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from poller.core.errors import CredentialError
+from poller.core.token import (
+    ISSUE_WINDOW_SECONDS,
+    ISSUES_PER_WINDOW,
+    Credentials,
+    Denial,
+    IssuedToken,
+    Lease,
+    LeaseDenied,
+    StoredToken,
+)
+from poller.store import credentials, orgs
+from poller.store.secrets import Column
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from poller.core.secret import Secret
+    from poller.store.database import Database
+    from poller.store.secrets import Keyring
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStore:
+    """The ports of `core.token`, over PostgreSQL. Its methods are passed on one by one."""
+
+    database: Database
+    keyring: Keyring
+
+    async def read_credentials(self, org_id: int) -> Credentials | None:
+        """An org's credentials, or None where it has none."""
+        return await credentials.read_credentials(self.database, self.keyring, org_id)
+
+    async def read(self, org_id: int) -> StoredToken | None:
+        """The newest token saved for an org, expired or not; None where there is none."""
+        # tokens.read: one org's token.
+        row = await self.database.fetchrow(
+            """
+            SELECT org_id, token, key_id, api_domain, issued_at, expires_at, generation
+            FROM access_tokens WHERE org_id = $1 AND token IS NOT NULL
+            """,
+            org_id,
+        )
+        return None if row is None else unseal_token(self.keyring, row)
+
+    async def acquire_lease(
+        self, org_id: int, holder: UUID, seconds: float, seen_generation: int, now: datetime
+    ) -> Lease | LeaseDenied:
+        """The right to ask for one token, for so many seconds, or why not; see `core.token.AcquireLease`."""
+        row = await self.database.fetchrow(
+            _ACQUIRE, org_id, holder, seconds, seen_generation, now, ISSUES_PER_WINDOW, ISSUE_WINDOW_SECONDS
+        )
+        if row is None:
+            raise CredentialError(f"org {org_id} has no credentials", "import the org anew")
+        if row["granted"]:
+            return Lease(holder, row["until"], row["cool_downs"])
+        return LeaseDenied(Denial(row["reason"]), row["until"])
+
+    async def save(self, org_id: int, holder: UUID, issued: IssuedToken) -> int | None:
+        """Keep a token and end the lease; the new generation, or None where the lease was no longer this holder's."""
+        # tokens.save: only the holder of the lease may.
+        generation: int | None = await self.database.fetchval(
+            """
+            UPDATE access_tokens SET
+                token = $3, key_id = $4, api_domain = $5, issued_at = $6, expires_at = $7, generation = generation + 1,
+                lease_holder = NULL, lease_until = NULL, cool_until = NULL, cool_downs = 0
+            WHERE org_id = $1 AND lease_holder = $2
+            RETURNING generation
+            """,
+            org_id,
+            holder,
+            self.keyring.encrypt(org_id, Column.ACCESS, issued.secret),
+            self.keyring.current_id,
+            issued.api_domain,
+            issued.issued_at,
+            issued.expires_at,
+        )
+        return generation
+
+    async def release(self, org_id: int, holder: UUID) -> None:
+        """End the lease if it is still this holder's."""
+        # tokens.release: nobody is asking any more.
+        await self.database.execute(
+            "UPDATE access_tokens SET lease_holder = NULL, lease_until = NULL WHERE org_id = $1 AND lease_holder = $2",
+            org_id,
+            holder,
+        )
+
+    async def cool_down(self, org_id: int, holder: UUID, until: datetime) -> None:
+        """Leave the token endpoint alone until then; whoever lost the lease meanwhile has a say all the same."""
+        # tokens.cool_down: a throttled endpoint is told by any answer of it, late ones included.
+        await self.database.execute(
+            """
+            UPDATE access_tokens SET
+                cool_until = greatest(cool_until, $3), cool_downs = least(cool_downs + 1, 1000),
+                lease_holder = nullif(lease_holder, $2),
+                lease_until = CASE WHEN lease_holder = $2 THEN NULL ELSE lease_until END
+            WHERE org_id = $1
+            """,
+            org_id,
+            holder,
+            until,
+        )
+
+    async def park(self, org_id: int, code: str, remedy: str, now: datetime) -> None:
+        """A person must mend this org."""
+        await orgs.park(self.database, org_id, code, remedy, now)
+
+    async def save_refresh_token(self, org_id: int, refresh_token: Secret) -> None:
+        """Put what a grant code was exchanged for in its place."""
+        await credentials.save_refresh_token(self.database, self.keyring, org_id, refresh_token)
+
+
+def unseal_token(keyring: Keyring, row: Any) -> StoredToken:
+    """The token of a row of `access_tokens` that has one."""
+    return StoredToken(
+        secret=keyring.decrypt(row["org_id"], Column.ACCESS, row["key_id"], row["token"]),
+        api_domain=row["api_domain"],
+        issued_at=row["issued_at"],
+        expires_at=row["expires_at"],
+        generation=row["generation"],
+    )
+
+
+# tokens.acquire: one lease per org at a time, and an issue of the grant's budget with it, or neither.
+# The org's row is locked first, so that of two who come at once the second sees what the first wrote; the budget's row
+# is changed under its own lock, and only where it has room. An issue is counted when it is reserved and reaches Zoho
+# at the latest when the lease ends: that much longer it stays in the window.
+# $1 org, $2 holder, $3 seconds, $4 generation seen, $5 now, $6 issues and $7 seconds of the window
+_ACQUIRE = """
+WITH held AS MATERIALIZED (
+    SELECT t.org_id, c.grant_fingerprint, t.generation, t.cool_until, t.cool_downs, t.lease_until,
+           CASE WHEN t.generation > $4 THEN 'renewed'
+                WHEN t.cool_until > $5 THEN 'cooling'
+                WHEN t.lease_until > $5 THEN 'held' END AS reason
+    FROM access_tokens t JOIN org_credentials c ON c.org_id = t.org_id
+    WHERE t.org_id = $1
+    FOR UPDATE OF t
+), span AS (
+    SELECT make_interval(secs => $7::float8 + $3::float8) AS kept
+), budget AS (
+    INSERT INTO token_budgets AS b (grant_fingerprint, issued_at)
+    SELECT grant_fingerprint, ARRAY[$5::timestamptz] FROM held WHERE reason IS NULL
+    ON CONFLICT (grant_fingerprint) DO UPDATE SET issued_at = ARRAY(
+        SELECT at FROM unnest(b.issued_at) AS at WHERE at > $5 - (SELECT kept FROM span) ORDER BY at
+    ) || $5::timestamptz
+    WHERE (SELECT count(*) FROM unnest(b.issued_at) AS at WHERE at > $5 - (SELECT kept FROM span)) < $6
+    RETURNING grant_fingerprint
+), leased AS (
+    UPDATE access_tokens t SET lease_holder = $2, lease_until = $5 + make_interval(secs => $3::float8)
+    FROM held, budget
+    WHERE t.org_id = held.org_id
+    RETURNING t.lease_until
+)
+SELECT leased.lease_until IS NOT NULL AS granted,
+       coalesce(held.reason, 'budget') AS reason,
+       held.cool_downs,
+       CASE WHEN leased.lease_until IS NOT NULL THEN leased.lease_until
+            WHEN held.reason = 'renewed' THEN $5
+            WHEN held.reason = 'cooling' THEN held.cool_until
+            WHEN held.reason = 'held' THEN held.lease_until
+            ELSE coalesce(
+                (SELECT at + (SELECT kept FROM span)
+                 FROM token_budgets b, unnest(b.issued_at) AS at
+                 WHERE b.grant_fingerprint = held.grant_fingerprint AND at > $5 - (SELECT kept FROM span)
+                 ORDER BY at DESC OFFSET $6 - 1 LIMIT 1),
+                $5 + (SELECT kept FROM span))
+       END AS until
+FROM held LEFT JOIN leased ON true
+"""

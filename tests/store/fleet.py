@@ -1,0 +1,34 @@
+"""Orgs for tests of the store, as an operator would write them down."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from poller.core.entry import OrgEntry
+from poller.core.secret import Secret
+from poller.store.imports import import_orgs
+
+if TYPE_CHECKING:
+    from poller.store.database import Database
+    from poller.store.secrets import Keyring
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def entry(name: str) -> OrgEntry:
+    return OrgEntry(
+        name=name,
+        data_center="eu",
+        client_id=f"1000.CLIENT-{name}",
+        client_secret=Secret(f"client-secret-of-{name}"),
+        refresh_token=Secret(f"1000.refresh-token-of-{name}"),
+    )
+
+
+async def added(database: Database, keyring: Keyring, *entries: OrgEntry) -> list[int]:
+    """The ids of the orgs of these entries, imported now."""
+    await import_orgs(database, keyring, entries)
+    rows = await database.fetch("SELECT id, name FROM orgs WHERE removed_at IS NULL")
+    ids = {row["name"]: row["id"] for row in rows}
+    return [ids[one.name] for one in entries]

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from poller.core.errors import DatabaseError, SettingsError
+from poller.store.database import Database, connect
+from tests.store.conftest import address
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("query", "arguments", "said"),
+    [
+        ("SELECT * FROM nothing", (), r'"nothing" does not exist; run `poller migrate`'),
+        ("SELECT pg_sleep(0)::text::int", (), "a value does not fit its column"),
+        ("SELECT $1::int", ("s3cret",), "a value does not fit its column"),
+        ("INSERT INTO orgs (name, data_center) VALUES ('', 's3cret')", (), "violates check constraint"),
+    ],
+)
+async def test_what_postgres_complains_of_is_one_sentence_that_quotes_no_value(
+    database: Database, query: str, arguments: tuple[object, ...], said: str
+) -> None:
+    with pytest.raises(DatabaseError, match=said) as caught:
+        await database.execute(query, *arguments)
+    assert "\n" not in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_a_database_that_does_not_exist_is_told_apart_from_a_server_that_is_away(
+    server_dsn: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DatabaseError, match='"no_such" does not exist; create the database'):
+        await connect(address(server_dsn, "no_such"))
+    with pytest.raises(DatabaseError, match="start PostgreSQL, or correct POLLER_DATABASE_URL"):
+        await connect(f"postgresql://poller@/poller?host={tmp_path}")
+
+
+async def test_a_port_nobody_listens_on_is_a_server_that_is_away() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        with pytest.raises(DatabaseError, match="start PostgreSQL"):
+            await connect(f"postgresql://u:pa55word@127.0.0.1:{bound.getsockname()[1]}/d")
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "mysql://u:pa55word@h/d",
+        "pa55word",
+        "postgresql://u:x@h:pa55word/d",
+        "postgresql://u@h/d?sslmode=pa55word",
+    ],
+)
+async def test_an_address_that_cannot_be_used_is_never_quoted(dsn: str) -> None:
+    with pytest.raises((DatabaseError, SettingsError)) as caught:
+        await connect(dsn)
+    assert "pa55word" not in f"{caught.value} {caught.value.__cause__}"
+    assert "POLLER_DATABASE_URL" in str(caught.value)
+
+
+async def test_a_connection_lost_in_the_middle_is_a_database_error_and_the_pool_recovers(database: Database) -> None:
+    with pytest.raises(DatabaseError, match="start PostgreSQL"):
+        async with database.connection() as connection:
+            await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    assert await database.fetchval("SELECT 1") == 1
+
+
+async def test_a_query_that_takes_too_long_is_given_up(database_url: str) -> None:
+    async with await connect(database_url, command_timeout=0.05) as database:
+        with pytest.raises(DatabaseError, match="no answer in time"):
+            await database.execute("SELECT pg_sleep(10)")
+
+
+async def test_errors_of_the_callers_own_pass_through_unchanged(database: Database) -> None:
+    with pytest.raises(ValueError, match="mine"):
+        async with database.transaction():
+            raise ValueError("mine")
+
+
+async def test_json_comes_out_as_it_went_in_and_times_are_utc(database: Database) -> None:
+    value = {"ActiveUsers": "INTERNAL_ERROR", "ü": [1, 2.5, None]}
+    assert await database.fetchval("SELECT $1::jsonb", value) == value
+    assert await database.fetchval("SHOW timezone") == "UTC"
+    assert await database.fetchval("SELECT current_setting('application_name')") == "poller"
