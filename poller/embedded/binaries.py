@@ -6,6 +6,7 @@ root keeps a copy of them that everybody can read; the folders above the origina
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.util
 import os
@@ -102,7 +103,7 @@ def _version(folder: Path, account: Account) -> str:
     try:
         said = run_as(account, [str(folder / "postgres"), "--version"])
     except (OSError, subprocess.SubprocessError) as failure:
-        if isinstance(failure, PermissionError):
+        if isinstance(failure, PermissionError) and failure.errno == errno.EACCES:
             raise
         raise EmbeddedError(f"{folder / 'postgres'} does not run here: {failure}", _ELSEWHERE) from failure
     version = re.search(r"\) (\d+(\.\d+)?)", said.stdout)

@@ -65,7 +65,7 @@ def ensure(cluster: Path, binaries: Binaries, account: Account, options: Sequenc
 def _make(cluster: Path, binaries: Binaries, account: Account, options: Sequence[str]) -> None:
     """All of it beside the place, then one rename: a crash leaves nothing half-made in the place itself."""
     partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=cluster.parent))
-    fd = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if os.geteuid() == 0:
             os.fchown(fd, account.uid, account.gid)

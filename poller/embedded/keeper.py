@@ -31,9 +31,10 @@ SOCKET: Final = ".s.PGSQL.5432"
 # A server that lived this long once did start: from then on it is restarted for ever, with a growing pause.
 SERVED_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
-FALSE_STARTS: Final = 6
+FALSE_STARTS: Final = 3
 # Fast shutdown writes a checkpoint: minutes on a slow disk. After that: immediate, and recovery at the next start.
 SHUTDOWN_SECONDS: Final = 300.0
+ORPHAN_SECONDS: Final = 5.0
 
 _OPENED: Final = "/proc/self/fd"
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
@@ -49,12 +50,13 @@ def data_argument(folder: Path, fd: int) -> str:
 
 
 class Keeper:
-    """Runs one server until its users are gone. The job: see `server._launch`."""
+    """Runs one server until its users are gone. The job: see `launch.Launch`."""
 
     def __init__(self, job: dict[str, Any]) -> None:
         self._job = job
         self._folder = Path(job["folder"])
         self._fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._options = [*job["options"], "-c", f"cluster_name={tag_of(self._folder)}"]
         self._ending = threading.Event()
         self._turn = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None
@@ -90,7 +92,7 @@ class Keeper:
                 return None
             # From the main thread: the death signal is sent when the thread that forked ends.
             self._server = subprocess.Popen(  # noqa: S603 - our own binary, no shell
-                [job["postgres"], "-D", data_argument(self._folder, self._fd), *job["options"]],
+                [job["postgres"], "-D", data_argument(self._folder, self._fd), *self._options],
                 cwd="/",
                 pass_fds=(self._fd,),
                 stdin=subprocess.DEVNULL,
@@ -114,34 +116,67 @@ class Keeper:
 
 
 def end_predecessor(folder: Path) -> None:
-    """End a server that outlived its keeper, and remove what a dead one left: it would stop the next from starting.
+    """End what outlived its keeper, and remove what a dead server left: it would stop the next from starting.
 
     PostgreSQL itself only asks whether some process has the number in its pid file, which after a restart of the
-    machine or in a container is often a stranger's. Children of a dead server it recognises by its shared memory.
+    machine or in a container is often a stranger's. The children of a killed server end by themselves, but not at
+    once, and until then the next cannot start.
     """
     pid = _recorded_pid(folder)
     if pid is not None and is_server_of(pid, folder):
         say(f"ending the server {pid}, whose keeper is gone")
-        for number, patience in ((signal.SIGINT, SHUTDOWN_SECONDS), (signal.SIGQUIT, SHUTDOWN_SECONDS)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-            end = time.monotonic() + patience
-            while is_server_of(pid, folder):
-                if time.monotonic() > end:
-                    break
-                time.sleep(0.02)
+        _signal([pid], signal.SIGINT)
+        _wait_for_none(folder, SHUTDOWN_SECONDS)
+    elif not _wait_for_none(folder, ORPHAN_SECONDS):
+        say("ending the children of a server that is gone")
+        _signal(servers_of(folder), signal.SIGQUIT)
+        _wait_for_none(folder, ORPHAN_SECONDS)
     if Path(_OPENED).exists():  # elsewhere nobody can tell whose process that is: PostgreSQL decides
         for left in (PID_FILE, f"{SOCKET}.lock"):
             (folder / left).unlink(missing_ok=True)
 
 
+def tag_of(folder: Path) -> str:
+    """The name of the one cluster in that folder; its server and all the server's children bear it."""
+    status = folder.stat()
+    return f"poller-{status.st_dev:x}-{status.st_ino:x}"
+
+
 def is_server_of(pid: int, folder: Path) -> bool:
-    """Whether that process is a living PostgreSQL in that folder; never true where there is no /proc."""
+    """Whether that process is a living PostgreSQL of that cluster; never true where there is no /proc.
+
+    Told by its command line, which may be read by all; its working folder tells of one that somebody started by hand,
+    but in a container root may not read that of another user's process.
+    """
     process = Path("/proc") / str(pid)
     try:
-        return (process / "exe").readlink().name.startswith("postgres") and (process / "cwd").samefile(folder)
+        if not (process / "comm").read_text(encoding="utf-8", errors="replace").startswith("postgres"):
+            return False
+        command = (process / "cmdline").read_bytes()  # empty: it has ended, and waits for its parent to notice
+        return bool(command) and (tag_of(folder).encode() in command or (process / "cwd").samefile(folder))
     except OSError:
         return False
+
+
+def servers_of(folder: Path) -> list[int]:
+    """Every living process of that cluster's server."""
+    numbers = (int(entry.name) for entry in Path("/proc").glob("[1-9]*"))
+    return [pid for pid in numbers if is_server_of(pid, folder)]
+
+
+def _wait_for_none(folder: Path, patience_seconds: float) -> bool:
+    end = time.monotonic() + patience_seconds
+    while servers_of(folder):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _signal(pids: list[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def say(fact: str) -> None:

@@ -78,9 +78,14 @@ def held(path: Path, kind: int, patience_seconds: float) -> Iterator[FileLock]:
 def open_private(path: Path, flags: int) -> int:
     """Open or make a file only its owner can read; made by root it belongs to the owner of its folder.
 
-    So a folder of somebody's stays theirs to use after root has used it once.
+    So a folder of somebody's stays theirs to use after root has used it once. What was there already keeps its owner:
+    it might be a link to something else.
     """
-    fd = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    flags |= os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return os.open(path, flags)
     if os.geteuid() == 0:
         owner = path.parent.stat()
         os.fchown(fd, owner.st_uid, owner.st_gid)

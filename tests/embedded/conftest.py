@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -39,18 +38,20 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def pattern(binaries: Path | None) -> Iterator[Path]:
-    """A data folder in which a server has run, to copy from: making one takes a second."""
-    with tempfile.TemporaryDirectory(prefix="poller-pattern-") as name:
+def made(binaries: Path | None) -> Iterator[Path]:
+    """One data folder for all the tests that do not need a new one: making one takes a second or two."""
+    with tempfile.TemporaryDirectory(prefix="poller-made-") as name:
         path = Path(name) / "data"
         start(path, binaries=binaries, settings=FAST).close()
         yield path
 
 
 @pytest.fixture
-def data_dir(folder: Path, pattern: Path) -> Path:
-    """A data folder with an empty cluster in it."""
-    return copy_owned(pattern, folder / "data")
+def data_dir(made: Path) -> Iterator[Path]:
+    """A data folder with a cluster in it that other tests have used, and no server."""
+    assert server_pid(made) is None
+    yield made
+    wait_until(lambda: server_pid(made) is None)
 
 
 @pytest.fixture
@@ -65,9 +66,3 @@ def user(binaries: Path | None) -> Iterator[Callable[..., User]]:
     yield begin
     for left in users:
         left.kill()
-
-
-def copy_owned(source: Path, target: Path) -> Path:
-    """A copy of a folder in which everything belongs to whom it belonged."""
-    subprocess.run(["/bin/cp", "-a", "--reflink=auto", str(source), str(target)], check=True)
-    return target

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def test_what_was_written_is_there_after_a_restart(data_dir: Path, binaries: Path | None) -> None:
     with start(data_dir, binaries=binaries, settings=FAST) as server:
-        sql(server, "CREATE TABLE kept AS SELECT 42 AS answer")
+        sql(server, "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 42 AS answer")
     assert server_pid(data_dir) is None
     with start(data_dir, binaries=binaries, settings=FAST) as server:
         assert sql(server, "SELECT answer FROM kept") == "42"
@@ -68,14 +68,14 @@ def test_a_server_that_is_killed_comes_back_to_its_users_with_all_that_was_commi
     data_dir: Path, binaries: Path | None
 ) -> None:
     with start(data_dir, binaries=binaries, settings=FAST) as server:
-        sql(server, "CREATE TABLE kept AS SELECT g FROM generate_series(1, 1000) g")
+        sql(server, "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT g FROM generate_series(1, 1000) g")
         pid = living(data_dir)
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: has_ended(pid))
         with start(data_dir, binaries=binaries) as again:
             assert living(data_dir) != pid
             assert sql(again, "SELECT count(*) FROM kept") == "1000"
-        wait_until(server.door.answers)
+        wait_until(server.answers)
         assert sql(server, "SELECT count(*) FROM kept") == "1000"
 
 
@@ -84,7 +84,7 @@ def test_after_everything_was_killed_at_once_the_next_start_recovers(
 ) -> None:
     only = user(data_dir).ready()
     with start(data_dir, binaries=binaries, settings=FAST) as server:
-        sql(server, "CREATE TABLE kept AS SELECT g FROM generate_series(1, 1000) g")
+        sql(server, "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT g FROM generate_series(1, 1000) g")
         pid = living(data_dir)
         keeper = parent_of(pid)
         os.kill(keeper, signal.SIGSTOP)  # or it would see its child's death
@@ -116,19 +116,44 @@ def test_a_stale_pid_file_that_names_a_living_stranger_does_not_stop_the_start(
     stranger.communicate()
 
 
-def test_killing_the_keeper_ends_the_server_and_the_next_start_brings_it_back(
-    data_dir: Path, binaries: Path | None
+def test_a_killed_keeper_takes_the_server_with_it_and_the_next_start_brings_both_back(
+    data_dir: Path, binaries: Path | None, user: Callable[..., User]
 ) -> None:
     with start(data_dir, binaries=binaries, settings=FAST) as server:
-        sql(server, "CREATE TABLE kept AS SELECT 42 AS answer")
+        sql(server, "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 42 AS answer")
         pid = living(data_dir)
         os.kill(parent_of(pid), signal.SIGKILL)
-        with start(data_dir, binaries=binaries) as again:
+        with start(data_dir, binaries=binaries, settings=FAST) as again:
             assert living(data_dir) != pid
             assert has_ended(pid)
             assert sql(again, "SELECT answer FROM kept") == "42"
         assert sql(server, "SELECT answer FROM kept") == "42"
     assert server_pid(data_dir) is None
+
+
+def test_a_killed_keeper_is_replaced_by_those_who_use_the_server(data_dir: Path, binaries: Path | None) -> None:
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        pid = living(data_dir)
+        os.kill(parent_of(pid), signal.SIGKILL)
+        wait_until(lambda: server_pid(data_dir) not in {pid, None})
+        wait_until(server.answers)
+        assert sql(server, "SELECT 1") == "1"
+    assert server_pid(data_dir) is None
+
+
+def test_a_server_somebody_started_by_hand_is_ended_before_ours_begins(data_dir: Path, binaries: Path | None) -> None:
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        programs = server.binaries
+    cluster = data_dir / "postgresql"
+    fd = os.open(cluster, os.O_RDONLY)
+    argv = [str(programs / "postgres"), "-D", f"/proc/self/fd/{fd}", "-c", "listen_addresses=", "-k", "."]
+    account = account_for(data_dir, cluster).popen
+    by_hand = subprocess.Popen(argv, pass_fds=(fd,), stderr=subprocess.DEVNULL, cwd="/", **account)
+    os.close(fd)
+    wait_until(lambda: server_pid(data_dir) == by_hand.pid)
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
+        assert by_hand.wait() == 0
+        assert sql(server, "SELECT 1") == "1"
 
 
 def test_a_signal_to_every_process_of_a_service_does_not_end_the_server_before_its_user(
@@ -158,7 +183,7 @@ def test_processes_that_come_and_go_all_the_time_each_find_a_server(
     data_dir: Path, binaries: Path | None, user: Callable[..., User]
 ) -> None:
     with start(data_dir, binaries=binaries, settings=FAST) as server:
-        sql(server, "CREATE TABLE visits (visit int)")
+        sql(server, "DROP TABLE IF EXISTS visits; CREATE TABLE visits (visit int)")
     for visit in range(5):
         crowd = [user(data_dir) for _ in range(3)]
         with start(data_dir, binaries=binaries, settings=FAST) as server:

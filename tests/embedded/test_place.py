@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import asyncpg
 import pytest
 
 from poller.core.errors import EmbeddedError
 from poller.embedded import start
-from tests.embedded.conftest import DEBIAN_15, copy_owned
-from tests.embedded.lab import FAST, living, parent_of, server_pid, sql
+from tests.embedded.conftest import DEBIAN_15
+from tests.embedded.lab import FAST, living, parent_of, server_pid, sql, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,11 +73,7 @@ def test_no_tcp_port_is_opened(data_dir: Path, binaries: Path | None) -> None:
 
 
 @pytest.mark.parametrize("name", ["a space", "per%cent&?=#", "é ü", "deep" + "/quite-a-long-name-for-a-folder" * 6])
-def test_a_data_folder_may_have_any_path(folder: Path, pattern: Path, binaries: Path | None, name: str) -> None:
-    import asyncio
-
-    import asyncpg
-
+def test_a_data_folder_may_be_moved_to_any_path(folder: Path, data_dir: Path, binaries: Path | None, name: str) -> None:
     async def ask(dsn: str) -> object:
         connection = await asyncpg.connect(dsn)
         try:
@@ -83,13 +81,17 @@ def test_a_data_folder_may_have_any_path(folder: Path, pattern: Path, binaries: 
         finally:
             await connection.close()
 
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    data_dir = copy_owned(pattern, folder / name)
-    with start(data_dir, binaries=binaries, settings=FAST) as server:
-        assert sql(server, "SELECT 1") == "1"
-        assert asyncio.run(ask(server.dsn())) == 42
-        assert asyncio.run(ask(server.dsn("postgres"))) == 42
-    assert server_pid(data_dir) is None
+    there = folder / name
+    there.parent.mkdir(parents=True, exist_ok=True)
+    data_dir.rename(there)
+    try:
+        with start(there, binaries=binaries, settings=FAST) as server:
+            assert sql(server, "SELECT 1") == "1"
+            assert asyncio.run(ask(server.dsn())) == 42
+            assert asyncio.run(ask(server.dsn("postgres"))) == 42
+        assert server_pid(there) is None
+    finally:
+        there.rename(data_dir)
 
 
 @as_root
@@ -99,13 +101,22 @@ def test_root_uses_a_folder_only_it_may_enter_and_loosens_nothing(folder: Path, 
     above = [secluded, *secluded.parents]
     modes = [path.stat().st_mode for path in above]
     users = Path("/etc/passwd").read_bytes()
-    with start(secluded / "data", binaries=binaries, settings=FAST) as server:
+    data_dir = secluded / "data"
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
         assert sql(server, "SELECT 1") == "1"
-        uid = Path(f"/proc/{living(secluded / 'data')}").stat().st_uid
+        uid = Path(f"/proc/{living(data_dir)}").stat().st_uid
         assert uid in {pwd.getpwnam(name).pw_uid for name in ("postgres", "nobody")}
-        assert (secluded / "data" / "postgresql").stat().st_uid == uid
+        assert (data_dir / "postgresql").stat().st_uid == uid
     assert [path.stat().st_mode for path in above] == modes
     assert Path("/etc/passwd").read_bytes() == users
+
+
+@as_root
+def test_a_folder_of_roots_is_refused_to_others_in_words(data_dir: Path, user: Callable[..., User]) -> None:
+    data_dir.parent.chmod(0o711)
+    said = user(data_dir, uid=pwd.getpwnam("nobody").pw_uid).said()
+    assert said.startswith("refused")
+    assert said.endswith("choose a POLLER_DATA_DIR of your own")
 
 
 @as_root
@@ -138,7 +149,7 @@ def test_neither_keeper_nor_server_inherits_our_environment(data_dir: Path, user
 
 def test_the_log_holds_no_value_of_a_row_or_statement(data_dir: Path, binaries: Path | None) -> None:
     with start(data_dir, binaries=binaries, settings=FAST) as server:
-        sql(server, "CREATE TABLE one (secret text UNIQUE)")
+        sql(server, "DROP TABLE IF EXISTS one; CREATE TABLE one (secret text UNIQUE)")
         with pytest.raises(AssertionError, match="duplicate key"):
             sql(server, "INSERT INTO one VALUES ('hush'), ('hush')")
     log = (data_dir / "postgresql.log").read_text()
@@ -165,9 +176,13 @@ def test_something_else_in_the_place_of_the_cluster_is_left_alone(folder: Path, 
 
 
 def test_a_cluster_open_to_others_is_refused_for_it_asks_no_password(data_dir: Path, binaries: Path | None) -> None:
-    (data_dir / "postgresql").chmod(0o750)
-    with pytest.raises(EmbeddedError, match=r"open to other users; chmod 700"):
-        start(data_dir, binaries=binaries)
+    cluster = data_dir / "postgresql"
+    cluster.chmod(0o750)
+    try:
+        with pytest.raises(EmbeddedError, match=r"open to other users; chmod 700"):
+            start(data_dir, binaries=binaries)
+    finally:
+        cluster.chmod(0o700)
 
 
 def test_a_data_folder_anybody_can_write_to_is_refused(folder: Path, binaries: Path | None) -> None:
@@ -179,15 +194,15 @@ def test_a_data_folder_anybody_can_write_to_is_refused(folder: Path, binaries: P
 
 def test_a_data_folder_that_is_a_file_is_refused(folder: Path, binaries: Path | None) -> None:
     (folder / "data").write_text("")
-    with pytest.raises(EmbeddedError, match="Not a directory; choose a POLLER_DATA_DIR"):
+    with pytest.raises(EmbeddedError, match="Not a directory; choose a POLLER_DATA_DIR of your own"):
         start(folder / "data", binaries=binaries)
 
 
-def test_what_a_crashed_first_start_left_is_swept_away(folder: Path, binaries: Path | None) -> None:
-    left = folder / "postgresql.new-abc"
+def test_what_a_crashed_first_start_left_is_swept_away(data_dir: Path, binaries: Path | None) -> None:
+    left = data_dir / "postgresql.new-abc"
     left.mkdir()
     (left / "PG_VERSION").write_text("18")
-    with start(folder, binaries=binaries, settings=FAST) as server:
+    with start(data_dir, binaries=binaries, settings=FAST) as server:
         assert sql(server, "SELECT 1") == "1"
     assert not left.exists()
 
@@ -195,8 +210,6 @@ def test_what_a_crashed_first_start_left_is_swept_away(folder: Path, binaries: P
 def test_a_first_start_that_is_killed_half_way_is_begun_anew(
     folder: Path, binaries: Path | None, user: Callable[..., User]
 ) -> None:
-    from tests.embedded.lab import wait_until
-
     data_dir = folder / "data"
     first = user(data_dir)
     wait_until(lambda: any(data_dir.glob("postgresql.new-*/base")))

@@ -1,0 +1,122 @@
+"""Where PostgreSQL's programs come from, and what root does where the server's user cannot reach them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from poller.core.errors import EmbeddedError
+from poller.embedded import binaries as programs, start
+from poller.embedded.account import Account, account_for
+from poller.embedded.cluster import failure
+from tests.embedded.lab import FAST, sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root lends the server another user")
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Account:
+    return account_for(tmp_path, tmp_path / "postgresql")
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A temporary folder every user may enter."""
+    with tempfile.TemporaryDirectory(prefix="poller-public-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_the_newest_of_the_wheel_is_chosen_where_there_is_no_data_yet(account: Account) -> None:
+    assert int(programs.find(None, account, None).major) >= 18
+
+
+def test_data_of_an_older_major_version_is_served_by_that_version_if_the_wheel_has_it(
+    account: Account, public: Path
+) -> None:
+    older = programs.find(None, account, "16")
+    if older.major != "16":
+        pytest.skip("this wheel has no second version")
+    with start(public / "data", binaries=older.folder, settings=FAST):
+        pass
+    with start(public / "data", settings=FAST) as server:
+        assert server.version.startswith("16.")
+        assert sql(server, "SHOW server_version").startswith("16.")
+
+
+def test_a_folder_without_programs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EmbeddedError, match="has no postgres; name a folder"):
+        start(tmp_path / "data", binaries=tmp_path)
+
+
+def test_programs_that_do_not_run_here_are_refused_with_what_they_said(account: Account, public: Path) -> None:
+    for name in ("postgres", "initdb", "psql"):
+        (public / name).write_text("#!/bin/sh\necho wrong machine >&2; exit 3\n")
+        (public / name).chmod(0o755)
+    with pytest.raises(EmbeddedError, match="does not run here: wrong machine; set POLLER_DATABASE_URL"):
+        programs.find(public, account, None)
+    (public / "postgres").write_bytes(b"\x7fELF")
+    with pytest.raises(EmbeddedError, match=r"does not run here: .*Exec format error"):
+        programs.find(public, account, None)
+
+
+@as_root
+def test_programs_out_of_the_servers_reach_are_copied_once_for_all_to_read(
+    account: Account, public: Path, tmp_path: Path
+) -> None:
+    original = programs.find(None, account, None).folder.parent
+    wheel = tmp_path / "environment" / programs.WHEEL  # pytest's folder is root's alone
+    subprocess.run(["/bin/mkdir", "-p", str(wheel)], check=True)
+    for part in ("bin", "lib", "share"):
+        shutil.copytree(original / part, wheel / original.name / part, symlinks=True)
+    shutil.copytree(original.parent.with_name(f"{programs.WHEEL}.libs"), wheel.with_name(f"{programs.WHEEL}.libs"))
+    tmp_path.chmod(0o700)
+    cache = public / "cache"
+
+    found = programs.find(wheel / original.name / "bin", account, None, cache)
+
+    assert found.folder.is_relative_to(cache)
+    with start(public / "data", binaries=found.folder, settings=FAST) as server:
+        assert sql(server, "SELECT 1") == "1"
+    assert all(path.stat().st_mode & 0o004 and not path.stat().st_mode & 0o022 for path in cache.rglob("*"))
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
+    before = {path: path.stat().st_mtime_ns for path in cache.rglob("*")}
+    assert programs.find(wheel / original.name / "bin", account, None, cache) == found
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*")} == before
+
+
+@as_root
+def test_a_cache_others_can_write_to_is_refused_for_root_would_start_what_they_put_there(
+    account: Account, public: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / programs.WHEEL / "pginstall18" / "bin"
+    folder.mkdir(parents=True)
+    tmp_path.chmod(0o700)
+    for name in ("postgres", "initdb", "psql"):
+        (folder / name).write_text("")
+    public.chmod(0o777)
+    with pytest.raises(EmbeddedError, match="can be written by others than root"):
+        programs.find(folder, account, None, public)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("initdb: error: no locale\nhint", "it failed: initdb: error: no locale; mend that, or set"),
+        ("LOG:  a\nFATAL:  b\nLOG:  c", "it failed: FATAL:  b; mend"),
+        ("last words", "it failed: last words; mend"),
+        ("", "it failed: it said nothing; mend"),
+        ("FATAL:  could not write: No space left on device", "it failed: the disk is full; free some space"),
+    ],
+)
+def test_a_failure_is_told_by_its_gravest_line(said: str, told: str) -> None:
+    assert str(failure("it failed", said)).replace("  ", " ").startswith(told.replace("  ", " "))
