@@ -5,7 +5,6 @@ Answers a form with a value; it refuses to touch a socket.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -95,9 +94,9 @@ def _refresh(world: World, client: int, refresh_token: str) -> _Consent | Reply:
 
 def _exchange(world: World, client: int, code: str) -> _Consent | Reply:
     now = world.now()
-    recent = world.exchanged_at.setdefault(client, deque())
+    recent = world.exchanged_at.setdefault(client, [])
     while recent and recent[0] <= now - rules.ISSUE_WINDOW_SECONDS:
-        recent.popleft()
+        del recent[0]
     recent.append(now)
     if len(recent) > rules.ISSUES_PER_WINDOW:
         world.audit.breach(f"client {client}: more than 10 codes exchanged in ten minutes")
@@ -131,7 +130,7 @@ def _of_client(world: World, client: int, form: Mapping[str, str]) -> _Consent |
 def _throttle(world: World, state: OrgState, now: float) -> Reply | None:
     """The eleventh in ten minutes is refused, and asking while refused prolongs it."""
     while state.issued_at and state.issued_at[0] <= now - rules.ISSUE_WINDOW_SECONDS:
-        state.issued_at.popleft()
+        del state.issued_at[0]
     if now >= state.throttled_until and len(state.issued_at) < rules.ISSUES_PER_WINDOW:
         return None
     state.throttled_until = now + world.options.throttle_seconds

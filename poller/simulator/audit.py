@@ -6,7 +6,7 @@ the endpoints' business, and a refused call can still be a breach.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,7 +43,7 @@ class OrgAudit:
     _in_minute: int = 0
     _held: tuple[float, float] = (0.0, 0.0)
     _throttled: tuple[float, float] = (0.0, 0.0)
-    _asked_at: deque[float] = field(default_factory=deque)
+    _asked_at: list[float] = field(default_factory=list)
 
     def request(self, in_flight: int, now: float) -> None:
         """A call to the API arrived, and made so many in flight."""
@@ -75,7 +75,7 @@ class OrgAudit:
         """The token endpoint said "too many"."""
         self._throttled = (now + HOLD_GRACE_SECONDS, now + THROTTLE_COOL_DOWN_SECONDS)
 
-    def token_issued(self, issued_at: deque[float], now: float) -> None:
+    def token_issued(self, issued_at: list[float], now: float) -> None:
         """An access token went out; `issued_at` are the recent ones, this included."""
         self.token_issues += 1
         self.most_token_issues_in_window = max(self.most_token_issues_in_window, _within_window(issued_at, now))
@@ -131,7 +131,7 @@ class Audit:
         }
 
 
-def _within_window(moments: deque[float], now: float) -> int:
+def _within_window(moments: list[float], now: float) -> int:
     while moments and moments[0] <= now - rules.ISSUE_WINDOW_SECONDS:
-        moments.popleft()
+        del moments[0]
     return len(moments)

@@ -38,7 +38,7 @@ def restore(world: World, index: int) -> None:
     """Everything as at first: consent, scopes, API access."""
     state = world.state(index)
     state.revoked, state.api_access = False, True
-    state.scopes = rules.normal_scopes(" ".join(rules.ALL_SCOPES))
+    state.scopes = rules.GRANTED_SCOPES
 
 
 def rotate(world: World, index: int) -> str:

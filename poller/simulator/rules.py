@@ -67,3 +67,7 @@ def scope_allows(granted: frozenset[str], needed: str) -> bool:
 def normal_scopes(text: str) -> frozenset[str]:
     """Scopes as asked for: by comma or space, in any letter case (Zoho's pages disagree on `users` and `Users`)."""
     return frozenset(text.lower().replace(",", " ").split())
+
+
+GRANTED_SCOPES: Final = normal_scopes(" ".join(ALL_SCOPES))
+"""What a customer of the simulated fleet has consented to."""

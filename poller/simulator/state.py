@@ -7,7 +7,6 @@ It refuses to speak HTTP.
 from __future__ import annotations
 
 import random
-from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Final
@@ -49,11 +48,11 @@ class OrgState:
     generation: int = 0
     revoked: bool = False
     api_access: bool = True
-    scopes: frozenset[str] = field(default_factory=lambda: rules.normal_scopes(" ".join(rules.ALL_SCOPES)))
-    live: deque[str] = field(default_factory=deque)
-    issued_at: deque[float] = field(default_factory=deque)
+    scopes: frozenset[str] = rules.GRANTED_SCOPES
+    live: list[str] = field(default_factory=list)
+    issued_at: list[float] = field(default_factory=list)
     throttled_until: float = 0.0
-    credit_spans: deque[tuple[int, int]] = field(default_factory=deque)
+    credit_spans: list[tuple[int, int]] = field(default_factory=list)
     credits_spent: int = 0
     credit_limit: int = 0
     credit_limit_span: int = -1
@@ -79,7 +78,7 @@ class World:
         self.started_at = options.now()
         self.tokens: dict[str, AccessToken] = {}
         self.orgs: dict[int, OrgState] = {}
-        self.exchanged_at: dict[int, deque[float]] = {}
+        self.exchanged_at: dict[int, list[float]] = {}
         self.used_codes: set[str] = set()
         self.minted: dict[str, float] = {}
         self._issues = 0
@@ -154,7 +153,7 @@ class World:
         self.tokens[token] = AccessToken(state.index, expires_at, scopes, headers)
         state.live.append(token)
         while len(state.live) > rules.LIVE_TOKENS or self.tokens[state.live[0]].expires_at <= now:
-            del self.tokens[state.live.popleft()]
+            del self.tokens[state.live.pop(0)]
         state.issued_at.append(now)
         state.audit.token_issued(state.issued_at, now)
         return token
@@ -162,7 +161,7 @@ class World:
     def end_tokens(self, state: OrgState) -> None:
         """End every access token of the org at once."""
         while state.live:
-            del self.tokens[state.live.popleft()]
+            del self.tokens[state.live.pop(0)]
 
     def grant_code(self, index: int) -> str:
         """A fresh code for the org, to be exchanged within its minutes."""
@@ -177,7 +176,7 @@ class World:
         """What remains of the rolling day."""
         horizon = self.now() - rules.CREDIT_WINDOW_SECONDS
         while state.credit_spans and (state.credit_spans[0][0] + 1) * _SPAN_SECONDS <= horizon:
-            state.credits_spent -= state.credit_spans.popleft()[1]
+            state.credits_spent -= state.credit_spans.pop(0)[1]
         return self.credit_limit(state) - state.credits_spent
 
     def credit_limit(self, state: OrgState) -> int:

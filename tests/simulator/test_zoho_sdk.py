@@ -1,0 +1,66 @@
+"""Zoho's own client and the simulator agree: both were written from Zoho's facts by different people."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from poller.simulator import Fault
+from tests.simulator.caller import Caller, playing
+from tests.simulator.zoho_sdk import SdkMissingError, read_with_sdk, sdk_python
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    try:
+        return sdk_python()
+    except SdkMissingError as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"{missing}; run 'make sdk' where packages can be had")
+
+
+def _as_asked(caller: Caller, index: int, *, by: str = "refresh_token") -> dict[str, str]:
+    org = caller.sim.org(index)
+    return {
+        "base": caller.sim.urls[org.data_center],
+        "client_id": org.client_id,
+        "client_secret": org.client_secret,
+        by: str(getattr(org, by)),
+    }
+
+
+async def test_zohos_sdk_reads_the_truth_of_every_org(python: Path) -> None:
+    async with playing(orgs=10) as caller:
+        found = await read_with_sdk(python, [_as_asked(caller, index) for index in range(10)])
+        for index, read in enumerate(found):
+            org, counts = caller.sim.org(index), caller.sim.truths(index)
+            assert read["counts"] == counts
+            assert read["org"] == {
+                "company_name": org.name,
+                "zgid": org.zgid,
+                "time_zone": org.time_zone,
+                "paid_type": org.edition,
+                "users_license_purchased": org.licences,
+            }
+            bought = {
+                "limits": org.licences,
+                "used_count": counts["ActiveUsers"],
+                "available_count": org.licences - counts["ActiveUsers"],
+            }
+            assert read["licences"] == (None if org.edition == "free" else bought)
+        audit = caller.sim.audit()
+        assert audit["breaches"] == []
+        assert audit["requests"] == {"token": 10, "count": 100, "org": 10, "licences": 10}
+
+
+async def test_zohos_sdk_comes_in_by_a_grant_code_and_meets_errors_in_shapes_it_knows(python: Path) -> None:
+    async with playing(faults=(Fault(name="no_permission", user_type="AdminUsers"),)) as caller:
+        (read,) = await read_with_sdk(python, [_as_asked(caller, 0, by="grant_code")])
+        assert read["counts"] == caller.sim.truths(0) | {"AdminUsers": "NO_PERMISSION"}
+        assert caller.breaches == []
