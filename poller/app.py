@@ -9,10 +9,17 @@ import asyncio
 import contextlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from poller.fleet import Fleet
+from poller.poll import World
 from poller.store.database import Database, connect
 from poller.store.secrets import Keyring
+from poller.store.tokens import TokenStore
+from poller.zoho.client import open_client
+from poller.zoho.limiter import Limiter
+from poller.zoho.tokens import TokenPorts, Tokens
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,6 +58,36 @@ async def open_app(settings: Settings, *, name: str = "poller") -> AsyncIterator
 
 
 @asynccontextmanager
+async def open_fleet(app: App) -> AsyncIterator[Fleet]:
+    """What polls the orgs of this database: one HTTP session, one limiter, tokens shared through PostgreSQL."""
+    settings = app.settings
+    limiter = Limiter(settings.concurrency)
+    async with open_client(
+        connections=settings.concurrency, request_timeout_seconds=settings.request_timeout_seconds
+    ) as client:
+        store = TokenStore(app.database, app.keyring)
+        tokens = Tokens(
+            TokenPorts(
+                read_credentials=store.read_credentials,
+                read=store.read,
+                acquire_lease=store.acquire_lease,
+                save=store.save,
+                release=store.release,
+                cool_down=store.cool_down,
+                park=store.park,
+                save_refresh_token=store.save_refresh_token,
+                post=client.post_token,
+                now=_utc_now,
+                sleep=asyncio.sleep,
+            ),
+            settings.data_centers,
+            lease_seconds=2.0 * settings.request_timeout_seconds,
+        )
+        world = World(client.count, tokens.get, tokens.renew, _utc_now)
+        yield Fleet(settings, app.database, app.keyring, limiter, world)
+
+
+@asynccontextmanager
 async def database_dsn(settings: Settings) -> AsyncIterator[str]:
     """The database's address, with the embedded server kept running meanwhile."""
     if settings.database_url is not None:
@@ -65,6 +102,10 @@ def _start_embedded(data_dir: Path) -> EmbeddedServer:
     from poller import embedded  # noqa: PLC0415 - not needed with a database of the operator's
 
     return embedded.start(data_dir)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _keyring(settings: Settings) -> Keyring:

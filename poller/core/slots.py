@@ -8,6 +8,7 @@ from typing import Final
 
 SHORTEST_INTERVAL_SECONDS: Final = 1
 LONGEST_INTERVAL_SECONDS: Final = 86_400
+_GOLDEN: Final = 2_654_435_769  # 2**32 divided by the golden ratio
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -15,6 +16,21 @@ def slot_of(at: datetime, interval_seconds: int) -> datetime:
     """The start (UTC) of the interval that `at` falls into: `floor(at / interval)`."""
     seconds = int(at.timestamp() // interval_seconds) * interval_seconds
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def phase_of(org_id: int, interval_seconds: int) -> float:
+    """Seconds into its interval at which an org is polled: the same for ever, and spread evenly over the fleet.
+
+    Fibonacci hashing: multiples of the golden ratio fill any stretch evenly, so that consecutive ids lie far apart and
+    no part of the interval is crowded.
+    """
+    return (org_id * _GOLDEN % 2**32) / 2**32 * interval_seconds
+
+
+def next_poll_at(org_id: int, interval_seconds: int, after: datetime) -> datetime:
+    """The first moment after `after` at which this org is due: a slot's start and its phase."""
+    phase = timedelta(seconds=phase_of(org_id, interval_seconds))
+    return slot_of(after - phase, interval_seconds) + timedelta(seconds=interval_seconds) + phase
 
 
 def parse_interval(text: str) -> int:

@@ -1,0 +1,194 @@
+"""The fleet, once: every org gets its poll and its row, one org's trouble never touching another's.
+
+Credits are reserved in PostgreSQL before the first request of a poll leaves, a few orgs at a time, so that a crash can
+only make the poller more careful. What a poll cost beyond that, and what it taught, goes with its row.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from poller.core.model import USER_TYPES, Org, Outcome, Snapshot
+from poller.core.quota import (
+    REQUESTS_PER_POLL,
+    affordable_interval,
+    credits_to_spend,
+    daily_credits,
+    limits_of,
+)
+from poller.core.remedies import remedy_for
+from poller.core.reply import BY_CODE
+from poller.core.slots import slot_of
+from poller.poll import World, poll_org
+from poller.sink import Sink
+from poller.store import credits as credit_store
+from poller.store.limits import Lesson, save_limits
+from poller.store.orgs import park, unpark
+from poller.store.snapshots import write_snapshots
+from poller.sweep import sweep
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+    from datetime import datetime
+
+    from poller.settings import Settings
+    from poller.store.database import Database
+    from poller.store.pollable import PollableOrg
+    from poller.store.secrets import Keyring
+    from poller.zoho.limiter import Limiter
+
+RESERVED_AT_ONCE: Final = 50
+"""Orgs whose credits are reserved by one statement. A crash costs each of them one poll's credits at the most."""
+CREDIT_SHARE_SPENT: Final = "credit_share_spent"
+
+log = structlog.get_logger("poller.fleet")
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """One org's poll, on its way to the store: the row, what it taught, and what was reserved for it."""
+
+    org: Org
+    snapshot: Snapshot
+    lesson: Lesson | None = None
+    reserved: int = 0
+    reserved_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done with one org now: ask it, or write down why not."""
+
+    pollable: PollableOrg
+    slot: datetime
+    at: datetime
+    refusal: tuple[Outcome, str] | None
+
+
+class Fleet:
+    """Polls orgs side by side, each under its own limits, and commits a row for each of them."""
+
+    def __init__(
+        self, settings: Settings, database: Database, keyring: Keyring, limiter: Limiter, world: World
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._keyring = keyring
+        self._limiter = limiter
+        self._world = world
+
+    def now(self) -> datetime:
+        """The clock polls go by, aware UTC."""
+        return self._world.now()
+
+    async def poll(
+        self,
+        orgs: AsyncIterator[PollableOrg],
+        committed: Callable[[Sequence[Polled]], None],
+        *,
+        probe: bool = False,
+    ) -> None:
+        """Poll each of `orgs` once; `committed` is told of every batch after its rows are safe.
+
+        With `probe` parked orgs are asked as well, due or not.
+        """
+        async with Sink(self._write, committed=committed) as sink, aclosing(self._plans(orgs, probe=probe)) as plans:
+
+            async def carry_out(plan: Plan) -> None:
+                await sink.put(await self._carry_out(plan))
+
+            # At two requests in flight per org, the fewest an org of ours has, this many orgs use every permit.
+            await sweep(plans, carry_out, at_once=math.ceil(self._settings.concurrency / 2))
+
+    async def _plans(self, orgs: AsyncIterator[PollableOrg], *, probe: bool) -> AsyncGenerator[Plan]:
+        batch: list[Plan] = []
+        async for pollable in orgs:
+            batch.append(plan(pollable, self._world.now(), self._settings, probe=probe))
+            if len(batch) == RESERVED_AT_ONCE:
+                await self._reserve(batch)
+                for one in batch:
+                    yield one
+                batch = []
+        await self._reserve(batch)
+        for one in batch:
+            yield one
+
+    async def _reserve(self, plans: Sequence[Plan]) -> None:
+        costs = {one.pollable.org.id: REQUESTS_PER_POLL for one in plans if one.refusal is None}
+        if costs:
+            await credit_store.spend(self._database, costs, plans[0].at)
+
+    async def _carry_out(self, plan: Plan) -> Polled:
+        org = plan.pollable.org
+        if plan.refusal is not None:
+            return Polled(org, _not_asked(org, plan.slot, plan.at, *plan.refusal))
+        limits = limits_of(org.edition, self._settings.in_flight_share)
+        with self._limiter.org(org.id, limits, plan.pollable.quota) as line:
+            snapshot = await poll_org(org, plan.slot, line, self._world, known_token=plan.pollable.token(self._keyring))
+            await self._judge_health(plan.pollable, snapshot)
+            learnt = line.quota != plan.pollable.quota or snapshot.credits_remaining is not None
+            lesson = Lesson(org.id, line.quota, snapshot.credits_remaining, plan.at) if learnt else None
+        return Polled(org, snapshot, lesson, REQUESTS_PER_POLL, plan.at)
+
+    async def _judge_health(self, pollable: PollableOrg, snapshot: Snapshot) -> None:
+        """Park what a person must mend, unpark what answers again."""
+        if snapshot.counts:
+            if pollable.parked is not None and await unpark(self._database, snapshot.org_id):
+                log.info("org.unparked", org=pollable.org.name)
+        elif snapshot.outcome in {Outcome.UNAUTHORIZED, Outcome.FORBIDDEN} and snapshot.requests and snapshot.error:
+            # Where no request left, the token's own judge has parked the org already.
+            remedy = remedy_for(snapshot.error)
+            await park(self._database, snapshot.org_id, snapshot.error, remedy, self._world.now())
+            log.warning("org.parked", org=pollable.org.name, code=snapshot.error, remedy=remedy)
+
+    async def _write(self, batch: Sequence[Polled]) -> None:
+        await write_snapshots(self._database, [one.snapshot for one in batch])
+        lessons = {one.org.id: one.lesson for one in batch if one.lesson is not None}
+        if lessons:
+            await save_limits(self._database, list(lessons.values()))
+        for at, owed in _overspent(batch).items():
+            await credit_store.spend(self._database, owed, at)
+
+
+def plan(pollable: PollableOrg, now: datetime, settings: Settings, *, probe: bool = False) -> Plan:
+    """Which slot of this org `now` belongs to, and whether it may be asked at all."""
+    org = pollable.org
+    allowance = daily_credits(org.edition, org.licences)
+    slot = slot_of(now, affordable_interval(org.interval_seconds, allowance, settings.credit_share))
+    refusal: tuple[Outcome, str] | None = None
+    if pollable.parked is not None and not probe and now < pollable.parked.probe_at:
+        code = pollable.parked.code
+        refusal = (BY_CODE[code].outcome if code in BY_CODE else Outcome.UNAUTHORIZED), code
+    else:
+        read_at = pollable.credits_remaining_at
+        age = math.inf if read_at is None else (now - read_at) / timedelta(seconds=1)
+        left = credits_to_spend(
+            allowance, settings.credit_share, pollable.credits_spent, pollable.credits_remaining, age
+        )
+        if left < REQUESTS_PER_POLL:
+            refusal = Outcome.THROTTLED, CREDIT_SHARE_SPENT
+    return Plan(pollable, slot, now, refusal)
+
+
+def _not_asked(org: Org, slot: datetime, at: datetime, outcome: Outcome, code: str) -> Snapshot:
+    return Snapshot(org.id, slot, at, outcome, code, dict.fromkeys(USER_TYPES, code))
+
+
+def _overspent(batch: Sequence[Polled]) -> dict[datetime, dict[int, int]]:
+    """By the moment of the reservation, what each org spent beyond what was reserved for it.
+
+    What was reserved and not spent is not given back: an error on that side costs the customer nothing.
+    """
+    owed: dict[datetime, dict[int, int]] = {}
+    for one in batch:
+        difference = one.snapshot.requests - one.reserved
+        if difference > 0 and one.reserved_at is not None:
+            of_moment = owed.setdefault(one.reserved_at, {})
+            of_moment[one.org.id] = of_moment.get(one.org.id, 0) + difference
+    return owed

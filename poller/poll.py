@@ -1,0 +1,188 @@
+"""One poll: ten questions to one org side by side, one snapshot, whatever happens.
+
+Gather (a token), decide (`core` judges every reply), apply (the limiter's quota, the token, the org's health). Nothing
+here raises for anything Zoho or the network does; nothing here writes a row: the snapshot is handed back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from poller.core.model import USER_TYPES, Org, Outcome, Snapshot, UserType
+from poller.core.reply import NoReply, Reply, Retry, judge
+from poller.core.secret import Secret
+from poller.core.settle import Refusal, settle
+from poller.zoho.tokens import NoToken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from poller.core.reply import Verdict
+    from poller.core.token import AccessToken, StoredToken
+    from poller.zoho.limiter import OrgLimiter
+
+PASSES: Final = 3
+"""How often a count is asked for at the most: the first time, and again after faults that may pass."""
+FIRST_BACK_OFF_SECONDS: Final = 0.5
+LONGEST_WAIT_SECONDS: Final = 20.0
+"""A poll waits this long for its org's quota or for Zoho; anything longer is a matter for a later poll."""
+
+HELD: Final = Refusal(Outcome.THROTTLED, "held")
+"""Not asked: a 429 holds the org for longer than a poll waits."""
+
+Ask = Callable[[str, str, UserType, Secret], Awaitable[Reply | NoReply]]
+"""`ask(api_domain, version, user_type, token)`: one count request."""
+
+log = structlog.get_logger("poller.poll")
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a poll asks of the world; each is a function, so that a test's is one too."""
+
+    ask: Ask
+    get_token: Callable[[Org, StoredToken | None], Awaitable[AccessToken | NoToken]]
+    """`get_token(org, known)`: `known` is the token the store had when the org was read."""
+    renew_token: Callable[[Org, AccessToken], Awaitable[AccessToken | NoToken]]
+    """`renew_token(org, stale)`: another than the one Zoho called invalid."""
+    now: Callable[[], datetime]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    jitter: Callable[[], float] = random.random
+    """In [0, 1)."""
+
+
+async def poll_org(
+    org: Org,
+    slot: datetime,
+    limiter: OrgLimiter,
+    world: World,
+    *,
+    known_token: StoredToken | None = None,
+    late_seconds: int = 0,
+) -> Snapshot:
+    """Ask `org` for its ten counts, once; the snapshot says what came of it."""
+    polled_at = world.now()
+    with structlog.contextvars.bound_contextvars(org=org.name, slot=slot.isoformat()):
+        questions = _Questions(org, limiter, world)
+        token = await world.get_token(org, known_token)
+        if isinstance(token, NoToken):
+            questions.refuse(USER_TYPES, Refusal(token.outcome, token.code))
+        else:
+            await questions.ask_all(token)
+        settled = settle(questions.answers)
+        if settled.outcome is not Outcome.THROTTLED and not questions.throttled:
+            limiter.climb()
+        duration = world.now() - polled_at
+        snapshot = Snapshot(
+            org_id=org.id,
+            slot=slot,
+            polled_at=polled_at,
+            outcome=settled.outcome,
+            error=settled.error,
+            errors=settled.errors,
+            late_seconds=late_seconds,
+            requests=questions.requests,
+            duration_ms=max(round(duration.total_seconds() * 1_000), 0),
+            credits_remaining=questions.credits_remaining,
+            counts=settled.counts,
+        )
+        _report(snapshot)
+        return snapshot
+
+
+@dataclass(slots=True)
+class _Questions:
+    """The ten questions of one poll, and what is known so far."""
+
+    org: Org
+    limiter: OrgLimiter
+    world: World
+    answers: dict[UserType, int | Refusal] = field(default_factory=dict)
+    requests: int = 0
+    credits_remaining: int | None = None
+    throttled: bool = False
+    stale: bool = False
+    """Zoho called the token invalid in this pass: what was not sent yet waits for the next token."""
+
+    async def ask_all(self, token: AccessToken) -> None:
+        pending, passes, renewed = USER_TYPES, 0, False
+        while pending:
+            pending = await self._ask_side_by_side(pending, token)
+            if self.stale:
+                # One refresh and one retry a poll, however many of the ten met the invalid token.
+                if renewed:
+                    return
+                renewed, self.stale = True, False
+                fresh = await self.world.renew_token(self.org, token)
+                if isinstance(fresh, NoToken):
+                    self.refuse(pending, Refusal(fresh.outcome, fresh.code))
+                    return
+                token = fresh
+            elif pending:
+                passes += 1
+                if passes == PASSES:
+                    return
+                await self.world.sleep(FIRST_BACK_OFF_SECONDS * 3 ** (passes - 1) * (1 + self.world.jitter()))
+
+    def refuse(self, user_types: tuple[UserType, ...], refusal: Refusal) -> None:
+        self.answers.update(dict.fromkeys(user_types, refusal))
+
+    async def _ask_side_by_side(self, pending: tuple[UserType, ...], token: AccessToken) -> tuple[UserType, ...]:
+        """Ask these; which of them are worth asking again."""
+        again: list[UserType] = []
+        remaining = iter(pending)
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(min(self.limiter.in_flight, len(pending))):
+                tasks.create_task(self._ask_in_turn(remaining, token, again))
+        return tuple(again)
+
+    async def _ask_in_turn(self, remaining: Iterator[UserType], token: AccessToken, again: list[UserType]) -> None:
+        for user_type in remaining:
+            if self.stale:
+                again.append(user_type)
+                continue
+            if await self.limiter.enter(LONGEST_WAIT_SECONDS) > 0.0:
+                self.answers[user_type] = HELD
+                continue
+            try:
+                self.requests += 1
+                reply = await self.world.ask(token.api_domain, self.org.api_version, user_type, token.secret)
+            finally:
+                self.limiter.leave()
+            verdict = judge(reply, self.world.now())
+            self._note(user_type, verdict)
+            if verdict.retry in {Retry.BACK_OFF, Retry.REFRESH_TOKEN}:
+                again.append(user_type)
+
+    def _note(self, user_type: UserType, verdict: Verdict) -> None:
+        if verdict.count is not None:
+            self.answers[user_type] = verdict.count
+        else:
+            self.answers[user_type] = Refusal(verdict.outcome, verdict.code or verdict.outcome.value)
+        if verdict.credits_remaining is not None:
+            self.credits_remaining = min(verdict.credits_remaining, self.credits_remaining or verdict.credits_remaining)
+        if verdict.retry is Retry.REFRESH_TOKEN:
+            self.stale = True
+        if verdict.outcome is Outcome.THROTTLED:
+            self.throttled = True
+            self.limiter.throttle(verdict.wait_seconds)
+
+
+def _report(snapshot: Snapshot) -> None:
+    """One event per poll; its level says whether somebody should look."""
+    event = log.info if snapshot.outcome in {Outcome.OK, Outcome.THROTTLED} else log.warning
+    event(
+        "poll.finished",
+        outcome=snapshot.outcome.value,
+        error=snapshot.error,
+        errors={user_type.value: code for user_type, code in snapshot.errors.items()} or None,
+        requests=snapshot.requests,
+        duration_ms=snapshot.duration_ms,
+    )

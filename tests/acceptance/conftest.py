@@ -1,0 +1,66 @@
+"""The whole line with real parts: PostgreSQL, the simulated Zoho, the poller between them."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from poller.app import App, open_fleet
+from poller.core.datacenters import with_operators
+from poller.core.entry import OrgEntry, entry_from
+from poller.settings import Settings
+from poller.store.imports import import_orgs
+from poller.store.pollable import stream_active
+from tests.store.conftest import database, database_url, keyring, server_dsn, template  # noqa: F401
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from poller.fleet import Polled
+    from poller.simulator import Simulator
+    from poller.store.database import Database
+    from poller.store.secrets import Keyring
+
+
+@dataclass(frozen=True)
+class Customer:
+    """A poller with a database, and a simulated Zoho whose orgs it looks after."""
+
+    app: App
+    sim: Simulator
+
+    async def poll(self, names: Sequence[str] | None = None, *, probe: bool = False) -> dict[str, Polled]:
+        """One poll of the fleet; what was committed, by the org's name."""
+        polled: dict[str, Polled] = {}
+
+        def committed(batch: Sequence[Polled]) -> None:
+            polled.update({one.org.name: one for one in batch})
+
+        settings = self.app.settings
+        async with open_fleet(self.app) as fleet:
+            orgs = stream_active(
+                self.app.database,
+                names,
+                now=fleet.now(),
+                api_version=settings.api_version,
+                interval_seconds=settings.poll_interval_seconds,
+            )
+            await fleet.poll(orgs, committed, probe=probe)
+        return polled
+
+
+@pytest.fixture
+def customer(database: Database, keyring: Keyring) -> Callable[..., Any]:  # noqa: F811
+    @asynccontextmanager
+    async def look_after(sim: Simulator, **changes: Any) -> AsyncIterator[Customer]:
+        settings = Settings(data_centers=with_operators(sim.data_centers_setting()), **changes)
+        entries = [entry_from(org.row(), settings.data_centers) for org in sim.fleet()]
+        good = [entry for entry in entries if isinstance(entry, OrgEntry)]
+        assert good == entries
+        await import_orgs(database, keyring, good)
+        yield Customer(App(settings, database, keyring), sim)
+
+    return look_after

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from poller.core.model import USER_TYPES, Outcome
+from poller.simulator import Fault, Simulator, SimulatorOptions
+
+if TYPE_CHECKING:
+    from tests.acceptance.conftest import Customer
+
+LookAfter = Callable[..., Any]
+
+
+async def rows_of(customer: Customer, org: str) -> list[Any]:
+    return await customer.app.database.fetch(
+        "SELECT user_type, count, outcome, error, polled_at FROM user_counts WHERE org = $1 ORDER BY slot", org
+    )
+
+
+async def test_every_org_gets_a_row_with_the_ten_counts_zoho_has_for_it(customer: LookAfter) -> None:
+    async with Simulator(SimulatorOptions(orgs=40)) as sim, customer(sim) as mine:
+        polled = await mine.poll()
+        assert len(polled) == 40
+        for index, org in enumerate(sim.fleet()):
+            rows = await rows_of(mine, org.name)
+            assert {row["user_type"]: row["count"] for row in rows} == sim.truths(index, rows[0]["polled_at"])
+            assert {row["outcome"] for row in rows} == {"ok"}
+        assert sim.audit()["breaches"] == []
+
+
+async def test_a_second_poll_of_a_slot_uses_the_same_token_and_adds_no_row(customer: LookAfter) -> None:
+    async with Simulator(SimulatorOptions(orgs=5)) as sim, customer(sim, poll_interval_seconds=86_400) as mine:
+        await mine.poll()
+        await mine.poll()
+        assert await mine.app.database.fetchval("SELECT count(*) FROM org_snapshots") == 5
+        assert await mine.app.database.fetchval("SELECT sum(generation)::int FROM access_tokens") == 5
+
+
+async def test_one_orgs_trouble_never_touches_anothers_row(customer: LookAfter) -> None:
+    async with Simulator(SimulatorOptions(orgs=12, retry_after="seconds")) as sim, customer(sim) as mine:
+        names = [org.name for org in sim.fleet()]
+        sim.add_faults(
+            Fault(name="too_many_requests", org=0),
+            Fault(name="internal_error", org=1),
+            Fault(name="oauth_scope_mismatch", org=2),
+            Fault(name="truncated", org=3, user_type="AdminUsers"),
+            Fault(name="count_null", org=4),
+        )
+        polled = await mine.poll()
+        outcomes = {name: polled[name].snapshot.outcome for name in names}
+        assert outcomes == dict.fromkeys(names, Outcome.OK) | {
+            names[0]: Outcome.THROTTLED,
+            names[1]: Outcome.UNAVAILABLE,
+            names[2]: Outcome.FORBIDDEN,
+            names[3]: Outcome.PARTIAL,
+            names[4]: Outcome.MALFORMED,
+        }
+        for name in names:
+            rows = await rows_of(mine, name)
+            assert {row["user_type"] for row in rows} == {user_type.value for user_type in USER_TYPES}
+            assert all((row["count"] is None) == (row["error"] is not None) for row in rows)
+        assert sim.audit()["breaches"] == []
