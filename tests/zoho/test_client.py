@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 
 import pytest
 import trustme
+import uvloop
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from poller.core.model import USER_TYPES, UserType
@@ -478,6 +479,38 @@ async def test_a_version_that_would_change_the_request_is_refused(version: str) 
     async with client() as asking:
         with pytest.raises(ValueError, match="no API version"):
             await asking.count("http://127.0.0.1:1", version, UserType.ALL, TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("answer", "failure"),
+    [
+        (silence, Failure.TIMEOUT),
+        (drip, Failure.TIMEOUT),
+        (reset, Failure.RESET),
+        (saying_and_closing(b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"cou'), Failure.RESET),
+        (saying_and_closing(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), Failure.PROTOCOL),
+        (flood, Failure.TOO_LARGE),
+    ],
+)
+def test_the_same_trouble_has_the_same_name_on_uvloop(answer: Answer, failure: Failure) -> None:
+    assert uvloop.run(count_from(answer, seconds=0.2)) == NoReply(failure)
+
+
+def test_what_fails_before_a_connection_stands_has_the_same_name_on_uvloop(authority: trustme.CA) -> None:
+    async def failures() -> list[Reply | NoReply]:
+        async with standin(saying(OK)) as gone:
+            pass
+        server = standin(saying(OK), served_with(authority, "127.0.0.1"))
+        async with server as zoho, client() as asking, client(resolver=NoNames()) as lost:
+            return [
+                await asking.count(zoho.base, "v7", UserType.ALL, TOKEN),
+                await asking.count(gone.base, "v7", UserType.ALL, TOKEN),
+                await lost.count("https://www.zohoapis.example", "v7", UserType.ALL, TOKEN),
+                await asking.count(f"https://{'a' * 64}.example", "v7", UserType.ALL, TOKEN),
+            ]
+
+    expected = (Failure.TLS, Failure.REFUSED, Failure.DNS, Failure.DNS)
+    assert uvloop.run(failures()) == [NoReply(failure) for failure in expected]
 
 
 async def test_no_bytes_whatsoever_make_it_raise_or_let_a_token_out(caplog: pytest.LogCaptureFixture) -> None:
