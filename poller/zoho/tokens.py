@@ -146,7 +146,9 @@ class Tokens:
             if isinstance(lease, Lease):
                 asked += 1
                 found = await self._ask(org, data_center, lease, form)
-                if not (wait and isinstance(found, NoToken) and found.ask_again and asked < _TIMES_ASKED):
+                # A grant code may be used up by a request whose answer was lost, and is paced besides.
+                may_again = wait and not exchange and asked < _TIMES_ASKED
+                if not (may_again and isinstance(found, NoToken) and found.ask_again):
                     return found
                 await ports.sleep(_BETWEEN_SECONDS)
             elif lease.reason is Denial.RENEWED:
