@@ -15,8 +15,8 @@ async def test_an_embedded_database_is_started_migrated_and_given_a_key_that_sta
     settings = Settings(data_dir=tmp_path / "new folder")
     async with open_app(settings) as app:
         assert await app.database.fetchval("SELECT count(*) FROM orgs") == 0
-        sealed = app.keyring.encrypt(7, Column.CLIENT_SECRET, Secret("tell nobody"))
+        sealed = app.keyring.encrypt(7, Column.CLIENT, Secret("tell nobody"))
 
     async with open_app(settings) as app:
-        opened = app.keyring.decrypt(7, Column.CLIENT_SECRET, app.keyring.current_id, sealed)
+        opened = app.keyring.decrypt(7, Column.CLIENT, app.keyring.current_id, sealed)
     assert opened == Secret("tell nobody")
