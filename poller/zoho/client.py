@@ -119,6 +119,8 @@ async def open_client(
         timeout=aiohttp.ClientTimeout(total=request_timeout_seconds, ceil_threshold=math.inf),  # exact, not rounded up
         trust_env=False,
     ) as session:
+        # aiohttp would send a broken GET a second time: a credit nobody counted, and past the org's limiter.
+        session._retry_connection = False  # noqa: SLF001 - it has no public switch
         yield ZohoClient(session)
 
 

@@ -191,6 +191,14 @@ async def test_connections_are_kept_alive() -> None:
     assert (len(zoho.requests), zoho.connections) == (10, 1)
 
 
+async def test_a_connection_the_server_has_closed_meanwhile_is_not_used() -> None:
+    async with standin(saying_and_closing(OK)) as zoho, client() as asking:
+        for _ in range(3):
+            assert await asking.count(zoho.base, "v7", UserType.ALL, TOKEN) == Reply(200, b'{"count": 11}')
+            await turns()
+    assert (len(zoho.requests), zoho.connections) == (3, 3)
+
+
 async def test_a_cookie_is_never_sent_back() -> None:
     reply = OK.replace(b"Content-Type", b"Set-Cookie: _zcsr_tmp=1; Path=/\r\nContent-Type")
     async with standin(saying(reply)) as zoho, client() as asking:
@@ -360,8 +368,10 @@ async def test_a_whole_pool_of_answers_nobody_asked_for_is_thrown_away() -> None
     ],
     ids=["reset", "nothing", "within the head", "within the body", "within the chunks"],
 )
-async def test_a_connection_that_breaks_is_a_reset_and_never_half_a_reply(answer: Answer) -> None:
-    assert await count_from(answer) == NoReply(Failure.RESET)
+async def test_a_connection_that_breaks_is_a_reset_never_half_a_reply_and_never_asked_again(answer: Answer) -> None:
+    async with standin(answer) as zoho, client() as asking:
+        assert await asking.count(zoho.base, "v7", UserType.ALL, TOKEN) == NoReply(Failure.RESET)
+    assert len(zoho.requests) == 1
 
 
 @pytest.mark.parametrize(
