@@ -6,6 +6,7 @@ agree on was understood twice.
 
 from __future__ import annotations
 
+from poller.simulator.fault_table import FAULTS
 from poller.simulator.faults import Fault, load_faults, parse_faults
 from poller.simulator.fleet import SimulatedOrg, import_lines
 from poller.simulator.options import SimulatorOptions
@@ -13,6 +14,7 @@ from poller.simulator.population import USER_TYPES, truth, truths
 from poller.simulator.server import Simulator
 
 __all__ = [
+    "FAULTS",
     "USER_TYPES",
     "Fault",
     "SimulatedOrg",

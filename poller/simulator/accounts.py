@@ -110,7 +110,20 @@ def _exchange(world: World, client: int, code: str) -> _Consent | Reply:
     world.used_codes.add(code)
     state = world.state(index)
     state.revoked = False
+    _keep_twenty(world, client, index)
     return _Consent(state, state.scopes, world.fleet.refresh_token(index, state.generation))
+
+
+def _keep_twenty(world: World, client: int, index: int) -> None:
+    """The consents of one client are given by one login here, so the twenty-first refresh token ends the oldest."""
+    connected = world.connected.setdefault(client, [])
+    if index in connected:
+        connected.remove(index)
+    connected.append(index)
+    while len(connected) > rules.REFRESH_TOKENS_PER_CLIENT:
+        oldest = world.state(connected.pop(0))
+        oldest.revoked = True
+        world.end_tokens(oldest)
 
 
 def _of_client(world: World, client: int, form: Mapping[str, str]) -> _Consent | Reply:

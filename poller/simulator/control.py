@@ -137,7 +137,7 @@ def _get_fleet(world: World, given: Mapping[str, Any]) -> Reply:
 
 
 def _post_faults(world: World, given: Any) -> Reply:
-    world.faults.add(parse_faults(given if isinstance(given, list) else [given]))
+    world.add_faults(parse_faults(given if isinstance(given, list) else [given]))
     return replies.of_json(200, world.faults.listed())
 
 

@@ -30,13 +30,13 @@ Endpoint = Literal["count", "org", "licences", "token"]
 class Fault:
     """One line of a script. A field left out fits every call; `endpoint` follows from the name if left out.
 
-    `org` is the number of one org, `share` a part of the fleet (0.33: every org has that chance of being in it, by the
-    seed). `since` and `until` are seconds on the simulator's clock; the script may give ISO times.
+    `org` is one org by its number, Zoho id or name; `share` a part of the fleet (0.33: every org has that chance of
+    being in it, by the seed). `since` and `until` are seconds on the simulator's clock; a script may give ISO times.
     `retry_after` seconds go with the reply, as a number or (`retry_after_date`) an HTTP date.
     """
 
     name: str
-    org: int | None = None
+    org: int | str | None = None
     share: float = 1.0
     data_center: str | None = None
     endpoint: Endpoint | None = None
@@ -120,6 +120,7 @@ class FaultScript:
         return random.Random(f"{self._seed}:{fault.name}:{org}").random() < fault.share
 
 
+_NUMBERS: Final = frozenset({"times", "since", "until", "retry_after", "share", "probability"})
 _FIELDS: Final = {field.name: field for field in dataclasses.fields(Fault)}
 
 
@@ -151,6 +152,9 @@ def _parse_fault(place: int, entry: Any) -> Fault:
         for moment in ("since", "until"):
             if isinstance(given.get(moment), str):
                 given[moment] = datetime.fromisoformat(given[moment]).timestamp()
+        for name in _NUMBERS & given.keys():
+            if not isinstance(given[name], int | float) or isinstance(given[name], bool):
+                raise TypeError(f"{name} {given[name]!r} is not a number")  # noqa: TRY301 - told with its place
         return Fault(**given)
     except (TypeError, ValueError) as wrong:
         raise ValueError(f"fault {place}: {wrong}") from wrong

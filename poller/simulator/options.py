@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from poller.simulator.faults import Fault
@@ -18,6 +19,7 @@ class SimulatorOptions:
 
     `now` gives seconds since 1970 and drives every rule; `speed` makes head-counts (and nothing else) live that many
     times faster from the start on. Latency is log-normal by its median and 99th percentile; 0 answers at once.
+    With `tls` the servers speak https by that context.
     `retry_after` says whether a 429 carries Retry-After, and how it spells it.
     """
 
@@ -37,6 +39,7 @@ class SimulatorOptions:
     retry_after_seconds: int = 30
     faults: tuple[Fault, ...] = ()
     speed: float = 1.0
+    tls: ssl.SSLContext | None = None
     now: Callable[[], float] = field(default=time.time, repr=False)
 
     def __post_init__(self) -> None:

@@ -100,7 +100,7 @@ class Simulator:
 
     def add_faults(self, *faults: Fault) -> None:
         """Let these go wrong from now on."""
-        self.world.faults.add(faults)
+        self.world.add_faults(faults)
 
     def clear_faults(self) -> None:
         """Let everything be well again."""
@@ -115,8 +115,9 @@ class Simulator:
         runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await runner.setup()
         self._open.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, _HOST, port, backlog=1_024).start()
-        return f"http://{_HOST}:{runner.addresses[0][1]}"
+        tls = self.options.tls
+        await web.TCPSite(runner, _HOST, port, backlog=1_024, ssl_context=tls).start()
+        return f"{'http' if tls is None else 'https'}://{_HOST}:{runner.addresses[0][1]}"
 
     async def _serve(self, data_center: str, request: web.BaseRequest) -> web.StreamResponse:
         target = request.raw_path

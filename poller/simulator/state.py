@@ -7,7 +7,7 @@ It refuses to speak HTTP.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Final
 
@@ -18,8 +18,9 @@ from poller.simulator.fleet import Fleet, SimulatedOrg
 from poller.simulator.replies import JSON
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from poller.simulator.faults import Fault
     from poller.simulator.options import SimulatorOptions
 
 _SPAN_SECONDS: Final = 900  # credits are forgotten a quarter of an hour at a time
@@ -72,13 +73,15 @@ class World:
             options.soid_share,
         )
         self.audit = Audit()
-        self.faults = FaultScript(options.seed, options.faults)
+        self.faults = FaultScript(options.seed)
+        self.add_faults(options.faults)
         self.random = random.Random(options.seed)
         self.advanced_seconds = 0.0
         self.started_at = options.now()
         self.tokens: dict[str, AccessToken] = {}
         self.orgs: dict[int, OrgState] = {}
         self.exchanged_at: dict[int, list[float]] = {}
+        self.connected: dict[int, list[int]] = {}
         self.used_codes: set[str] = set()
         self.minted: dict[str, float] = {}
         self._issues = 0
@@ -121,6 +124,15 @@ class World:
             if self.fleet.name(index) == org:
                 return index
         raise ValueError(f"there is no org {org!r}")
+
+    def add_faults(self, faults: Iterable[Fault]) -> None:
+        """Let these go wrong from now on; a `ValueError` for an org or data centre that is not there."""
+        found = []
+        for fault in faults:
+            if fault.data_center not in {None, *self.options.data_centers}:
+                raise ValueError(f"fault {fault.name!r}: there is no data centre {fault.data_center!r}")
+            found.append(fault if fault.org is None else replace(fault, org=self.find(fault.org)))
+        self.faults.add(found)
 
     # the truth ---------------------------------------------------------------------------------------------------
 

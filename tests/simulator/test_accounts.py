@@ -162,6 +162,23 @@ async def test_a_client_exchanges_ten_codes_in_ten_minutes() -> None:
         assert "refresh_token" in (await caller.token_reply(11, code=fresh, **asked)).json
 
 
+async def test_the_twenty_first_refresh_token_of_a_client_ends_the_oldest() -> None:
+    async with playing(orgs=22, orgs_per_client=22, grant_code_seconds=100_000) as caller:
+        asked = {"grant_type": "authorization_code", "refresh_token": ""}
+        for index in (*range(20), 0):
+            assert "refresh_token" in (await caller.token_reply(index, code=_fresh(caller, index), **asked)).json
+            caller.clock.at += 61
+        assert "access_token" in (await caller.token_reply(1)).json
+        await caller.token_reply(20, code=_fresh(caller, 20), **asked)
+        assert await _errors(caller, 1) == (200, "invalid_code")
+        assert "access_token" in (await caller.token_reply(0)).json
+        assert caller.breaches == []
+
+
+def _fresh(caller: Caller, index: int) -> str:
+    return caller.sim.world.grant_code(index)
+
+
 @pytest.mark.parametrize("scope", ["ZohoCRM.Users.READ", "ZohoCRM.users.ALL", "ZohoCRM.users.READ,ZohoCRM.modules.ALL"])
 async def test_client_credentials_give_a_token_with_the_scopes_asked_for(scope: str) -> None:
     async with playing() as caller:

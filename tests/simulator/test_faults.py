@@ -285,6 +285,19 @@ async def test_a_fault_strikes_only_what_its_fields_name() -> None:
         assert (await caller.call(2, third)).status == 200
 
 
+async def test_a_fault_names_its_org_by_number_zoho_id_or_name() -> None:
+    async with playing() as caller:
+        org = caller.sim.org(3)
+        for name in (3, org.zgid, org.name):
+            caller.sim.add_faults(Fault(name="html_500", org=name, times=1))
+        token = await caller.token(3)
+        assert (await caller.call(0, await caller.token(0))).status == 200
+        assert [(await caller.call(3, token)).status for _ in range(4)] == [500, 500, 500, 200]
+        for nobody in (Fault(name="html", org="Nobody Ltd"), Fault(name="html", data_center="us")):
+            with pytest.raises(ValueError, match="there is no"):
+                caller.sim.add_faults(nobody)
+
+
 async def test_a_fault_strikes_so_many_times_and_between_two_moments() -> None:
     script = (
         Fault(name="html_500", times=2, until=NOON + 60),
@@ -336,6 +349,8 @@ def test_a_script_is_read_from_its_file(tmp_path: Path) -> None:
         ([{"name": "html", "user_type": "Users"}], "no user type 'Users'"),
         ([{"name": "html", "share": 2}], "between 0 and 1"),
         ([{"name": "html", "until": "soon"}], "fault 1"),
+        ([{"name": "html", "times": "3"}], "fault 1: .*'3' is not a number"),
+        ([{"name": "html", "share": None}], "fault 1: share None is not a number"),
         ([{"name": "token_no_expires_in", "endpoint": "count"}], "belongs to the token endpoint"),
     ],
 )

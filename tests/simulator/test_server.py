@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from datetime import UTC, datetime, timedelta
 
+import aiohttp
 import pytest
+import trustme
 
 from poller.simulator import Simulator, SimulatorOptions
 from tests.simulator.caller import NOON, playing
@@ -102,6 +105,21 @@ async def test_latency_follows_its_median() -> None:
         for _ in range(5):
             await caller.call(0, token)
         assert 0.05 < asyncio.get_running_loop().time() - began < 5.0
+
+
+async def test_it_can_speak_tls() -> None:
+    authority = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(client)
+    async with playing(tls=server) as caller, aiohttp.ClientSession() as session:
+        url = f"{caller.sim.base_url}/crm/v7/org"
+        assert url.startswith("https://127.0.0.1:")
+        assert caller.sim.data_centers_setting()["sim-us"]["accounts_server"] == caller.sim.base_url
+        async with session.get(url, ssl=client) as reply:
+            assert reply.status == 401
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await session.get(url)
 
 
 async def test_a_restarted_simulator_knows_its_fleet_but_no_access_token() -> None:
