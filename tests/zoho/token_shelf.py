@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from uuid import UUID
 
+    from poller.core.datacenters import DataCenter
+
 ORG = Org(7, "Ärzte & Co", "eu", "v7", 900)
 CREDENTIALS = Credentials("1000.CLIENT", Secret("client-secret-XYZ"), refresh_token=Secret("1000.refresh-XYZ"))
 EU = ZOHO_DATA_CENTERS["eu"]
@@ -146,7 +148,14 @@ class Endpoint:
         return answer
 
 
-def tokens(shelf: Shelf, post: Callable[[str, Mapping[str, str | Secret]], Awaitable[Answer]]) -> Tokens:
+def tokens(
+    shelf: Shelf,
+    post: Callable[[str, Mapping[str, str | Secret]], Awaitable[Answer]],
+    *,
+    data_centers: Mapping[str, DataCenter] = ZOHO_DATA_CENTERS,
+    now: Callable[[], datetime] = utc_now,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Tokens:
     """One worker's tokens; several may share a shelf."""
     ports = TokenPorts(
         read_credentials=shelf.read_credentials,
@@ -158,7 +167,7 @@ def tokens(shelf: Shelf, post: Callable[[str, Mapping[str, str | Secret]], Await
         park=shelf.park,
         save_refresh_token=shelf.save_refresh_token,
         post=post,
-        now=utc_now,
-        sleep=asyncio.sleep,
+        now=now,
+        sleep=sleep,
     )
-    return Tokens(ports, ZOHO_DATA_CENTERS)
+    return Tokens(ports, data_centers)
