@@ -1,12 +1,13 @@
 """The fleet, once: every org gets its poll and its row, one org's trouble never touching another's.
 
-Credits are reserved in PostgreSQL before the first request of a poll leaves, a few orgs at a time, so that a crash can
-only make the poller more careful. What a poll cost beyond that, and what it taught, goes with its row.
+Credits are reserved in PostgreSQL before the first request of a poll leaves, a page of orgs at once, so that a crash
+can only make the poller more careful. What a poll cost beyond that, and what it taught, goes with its row.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,11 +31,12 @@ from poller.sink import Sink
 from poller.store import credits as credit_store
 from poller.store.limits import Lesson, save_limits
 from poller.store.orgs import park, unpark
+from poller.store.pollable import pages_of_active
 from poller.store.snapshots import write_snapshots
 from poller.sweep import sweep
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator
     from datetime import datetime
 
     from poller.settings import Settings
@@ -43,9 +45,10 @@ if TYPE_CHECKING:
     from poller.store.secrets import Keyring
     from poller.zoho.limiter import Limiter
 
-RESERVED_AT_ONCE: Final = 50
-"""Orgs whose credits are reserved by one statement. A crash costs each of them one poll's credits at the most."""
 CREDIT_SHARE_SPENT: Final = "credit_share_spent"
+
+Committed = Callable[[Sequence["Polled"]], None]
+"""Told of every batch of polls once its rows are safe."""
 
 log = structlog.get_logger("poller.fleet")
 
@@ -83,22 +86,22 @@ class Fleet:
         self._limiter = limiter
         self._world = world
 
-    def now(self) -> datetime:
-        """The clock polls go by, aware UTC."""
-        return self._world.now()
+    async def poll_now(self, names: Sequence[str] | None, committed: Committed) -> None:
+        """Poll every active org once, now, or those named, parked ones too; a `UsageError` if a name is unknown."""
+        pages = pages_of_active(
+            self._database,
+            names,
+            now=self._world.now(),
+            api_version=self._settings.api_version,
+            interval_seconds=self._settings.poll_interval_seconds,
+        )
+        await self._poll(pages, committed, probe=names is not None)
 
-    async def poll(
-        self,
-        orgs: AsyncIterator[PollableOrg],
-        committed: Callable[[Sequence[Polled]], None],
-        *,
-        probe: bool = False,
+    async def _poll(
+        self, pages: AsyncIterator[Sequence[PollableOrg]], committed: Committed, *, probe: bool = False
     ) -> None:
-        """Poll each of `orgs` once; `committed` is told of every batch after its rows are safe.
-
-        With `probe` parked orgs are asked as well, due or not.
-        """
-        async with Sink(self._write, committed=committed) as sink, aclosing(self._plans(orgs, probe=probe)) as plans:
+        """Poll the orgs of `pages`, a page's credits reserved at once; `committed` hears of rows that are safe."""
+        async with Sink(self._write, committed=committed) as sink, aclosing(self._plans(pages, probe=probe)) as plans:
 
             async def carry_out(plan: Plan) -> None:
                 await sink.put(await self._carry_out(plan))
@@ -106,18 +109,12 @@ class Fleet:
             # At two requests in flight per org, the fewest an org of ours has, this many orgs use every permit.
             await sweep(plans, carry_out, at_once=math.ceil(self._settings.concurrency / 2))
 
-    async def _plans(self, orgs: AsyncIterator[PollableOrg], *, probe: bool) -> AsyncGenerator[Plan]:
-        batch: list[Plan] = []
-        async for pollable in orgs:
-            batch.append(plan(pollable, self._world.now(), self._settings, probe=probe))
-            if len(batch) == RESERVED_AT_ONCE:
-                await self._reserve(batch)
-                for one in batch:
-                    yield one
-                batch = []
-        await self._reserve(batch)
-        for one in batch:
-            yield one
+    async def _plans(self, pages: AsyncIterator[Sequence[PollableOrg]], *, probe: bool) -> AsyncGenerator[Plan]:
+        async for page in pages:
+            plans = [plan(pollable, self._world.now(), self._settings, probe=probe) for pollable in page]
+            await self._reserve(plans)
+            for one in plans:
+                yield one
 
     async def _reserve(self, plans: Sequence[Plan]) -> None:
         costs = {one.pollable.org.id: REQUESTS_PER_POLL for one in plans if one.refusal is None}

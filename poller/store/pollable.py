@@ -62,15 +62,15 @@ class PollableOrg:
         return unseal_token(keyring, {**self._row, "key_id": self._row["token_key_id"]})
 
 
-async def stream_active(
+async def pages_of_active(
     database: Database,
     names: Sequence[str] | None,
     *,
     now: datetime,
     api_version: str,
     interval_seconds: int,
-    page: int = 500,
-) -> AsyncIterator[PollableOrg]:
+    page: int = 200,
+) -> AsyncIterator[list[PollableOrg]]:
     """Every org that is neither paused nor removed; or those named, paused or not. Parked ones are among them.
 
     `api_version` and `interval_seconds` are for orgs that have none of their own. An unknown name is a `UsageError`.
@@ -79,8 +79,7 @@ async def stream_active(
     after = 0
     while True:
         rows = await database.fetch(_PAGE, after, page, ids, counted_after(now))
-        for row in rows:
-            yield _pollable(row, api_version, interval_seconds)
+        yield [_pollable(row, api_version, interval_seconds) for row in rows]
         if len(rows) < page:
             return
         after = rows[-1]["org_id"]

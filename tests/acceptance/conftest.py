@@ -13,7 +13,6 @@ from poller.core.datacenters import with_operators
 from poller.core.entry import OrgEntry, entry_from
 from poller.settings import Settings
 from poller.store.imports import import_orgs
-from poller.store.pollable import stream_active
 from tests.store.conftest import database, database_url, keyring, server_dsn, template  # noqa: F401
 
 if TYPE_CHECKING:
@@ -32,23 +31,15 @@ class Customer:
     app: App
     sim: Simulator
 
-    async def poll(self, names: Sequence[str] | None = None, *, probe: bool = False) -> dict[str, Polled]:
+    async def poll(self, names: Sequence[str] | None = None) -> dict[str, Polled]:
         """One poll of the fleet; what was committed, by the org's name."""
         polled: dict[str, Polled] = {}
 
         def committed(batch: Sequence[Polled]) -> None:
             polled.update({one.org.name: one for one in batch})
 
-        settings = self.app.settings
         async with open_fleet(self.app) as fleet:
-            orgs = stream_active(
-                self.app.database,
-                names,
-                now=fleet.now(),
-                api_version=settings.api_version,
-                interval_seconds=settings.poll_interval_seconds,
-            )
-            await fleet.poll(orgs, committed, probe=probe)
+            await fleet.poll_now(names, committed)
         return polled
 
 

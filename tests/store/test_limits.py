@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from poller.core.quota import Quota
 from poller.store.limits import Lesson, save_limits
 from poller.store.orgs import purge
-from poller.store.pollable import stream_active
+from poller.store.pollable import pages_of_active
 from tests.store.fleet import NOON, added, entry
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ HOLD = NOON.timestamp() + 600
 
 
 async def quota_of(database: Database) -> Quota:
-    found = stream_active(database, None, now=NOON, api_version="v7", interval_seconds=900)
-    (quota,) = [one.quota async for one in found]
+    found = pages_of_active(database, None, now=NOON, api_version="v7", interval_seconds=900)
+    (quota,) = [one.quota async for page in found for one in page]
     return quota
 
 

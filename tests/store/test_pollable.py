@@ -15,7 +15,7 @@ from poller.core.token import IssuedToken
 from poller.store import orgs
 from poller.store.credits import spend
 from poller.store.limits import Lesson, save_limits
-from poller.store.pollable import Parked, PollableOrg, stream_active
+from poller.store.pollable import Parked, PollableOrg, pages_of_active
 from poller.store.secrets import Keyring
 from poller.store.tokens import TokenStore
 from tests.store.fleet import NOON, added, entry
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 
 async def active(database: Database, named: Sequence[str] | None = None, page: int = 500) -> list[PollableOrg]:
-    found = stream_active(database, named, now=NOON, api_version="v7", interval_seconds=900, page=page)
-    return [org async for org in found]
+    found = pages_of_active(database, named, now=NOON, api_version="v7", interval_seconds=900, page=page)
+    return [org async for orgs_of_page in found for org in orgs_of_page]
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 4, 5])
