@@ -116,10 +116,9 @@ def _version(folder: Path, account: Account) -> str:
 def _copy(install: Path, cache: Path) -> Path:
     """The `bin` folder of a world-readable copy of this part of the wheel, made once and used ever after."""
     libraries = install.parent.with_name(f"{WHEEL}.libs")
-    digest = hashlib.sha256()
-    for path in _files(install, libraries):
-        status = path.stat()
-        digest.update(f"{path.relative_to(install.parent.parent)} {status.st_size} {status.st_mtime_ns}\n".encode())
+    digest = hashlib.sha256((install / "bin" / "postgres").read_bytes())
+    for path in _files(install, libraries):  # no times: the same wheel installed twice needs one copy
+        digest.update(f"{path.relative_to(install.parent.parent)} {path.stat().st_size}\n".encode())
     home = cache / f"postgresql-{digest.hexdigest()[:16]}"
     _make_roots_own(cache)
     if not home.exists():

@@ -103,7 +103,7 @@ def _initdb_options(binaries: Binaries, options: Sequence[str]) -> list[str]:
 
 def failure(what: str, said: str) -> EmbeddedError:
     """An error with the line of PostgreSQL's own words that tells most, and a remedy that fits it."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip() for line in said.splitlines() if line.strip() and "database system is" not in line]
     grave = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "error:"))] or lines[-1:]
     why = grave[0] if grave else "it said nothing"
     if "No space left" in said:

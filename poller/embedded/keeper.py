@@ -32,6 +32,7 @@ SOCKET: Final = ".s.PGSQL.5432"
 SERVED_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
 FALSE_STARTS: Final = 3
+GAVE_UP: Final = "the server cannot be started"
 # Fast shutdown writes a checkpoint: minutes on a slow disk. After that: immediate, and recovery at the next start.
 SHUTDOWN_SECONDS: Final = 300.0
 ORPHAN_SECONDS: Final = 5.0
@@ -78,6 +79,7 @@ class Keeper:
                 served, pause = True, 0.1
             false_starts += 1
             if not served and false_starts >= FALSE_STARTS:
+                say(GAVE_UP)
                 return 1
             self._ending.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

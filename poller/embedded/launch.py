@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # Recovery of a crashed server replays at most some max_wal_size (1 GB): minutes on a slow disk, never ten.
 PATIENCE_SECONDS: Final = 600.0
 LOG: Final = "postgresql.log"
+_KEEPERS: Final = 5  # one that ends without a word was killed: another is tried
 _LOG_BYTES: Final = 1 << 20
 _LOG_TOLD_BYTES: Final = 64 << 10
 
@@ -48,14 +49,15 @@ class Launch:
         """Return once the server answers; give it a keeper if it has none."""
         end = time.monotonic() + PATIENCE_SECONDS
         log = self.data_dir / LOG
-        begins: int | None = None
+        begins: list[int] = []  # of each keeper's part of the log
         while time.monotonic() < end:
             kept = FileLock(self.data_dir / "postgresql.keeper")
             try:
                 if kept.try_take(EXCLUSIVE):
-                    if begins is not None:  # ours was here, and has ended
-                        raise cluster.failure("PostgreSQL could not be started", _read_from(log, begins))
-                    begins = self._begin(log, kept)
+                    said = _read_from(log, begins[-1]) if begins else ""
+                    if keeper.GAVE_UP in said or len(begins) == _KEEPERS:
+                        raise cluster.failure("PostgreSQL could not be started", said)
+                    begins.append(self._begin(log, kept))
                 elif door.answers():
                     return
             finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,7 +141,7 @@ def test_an_ordinary_user_runs_it_and_root_may_share_it(
 
 
 def test_neither_keeper_nor_server_inherits_our_environment(data_dir: Path, user: Callable[..., User]) -> None:
-    user(data_dir, env={"POLLER_SECRET_KEYS": "k1:hush", "PGOPTIONS": "-c fsync=on"}).ready()
+    user(data_dir, env={**os.environ, "POLLER_SECRET_KEYS": "k1:hush", "PGOPTIONS": "-c fsync=on"}).ready()
     pid = living(data_dir)
     for process in (pid, parent_of(pid)):
         assert b"hush" not in Path(f"/proc/{process}/environ").read_bytes()
@@ -155,6 +156,16 @@ def test_the_log_holds_no_value_of_a_row_or_statement(data_dir: Path, binaries: 
     log = (data_dir / "postgresql.log").read_text()
     assert "duplicate key" in log
     assert "hush" not in log
+
+
+def test_a_long_log_is_set_aside_once(data_dir: Path, binaries: Path | None) -> None:
+    log, aside = data_dir / "postgresql.log", data_dir / "postgresql.log.1"
+    with log.open("a") as file:
+        file.write("x" * (1 << 20))
+    with start(data_dir, binaries=binaries, settings=FAST):
+        assert aside.stat().st_size > 1 << 20
+        assert log.stat().st_size < 1 << 20
+    aside.unlink()
 
 
 def test_data_of_another_major_version_is_refused_by_name_of_both(data_dir: Path, binaries: Path | None) -> None:
@@ -225,6 +236,18 @@ def test_a_server_that_cannot_start_says_why_and_leaves_nothing_running(data_dir
     assert server_pid(data_dir) is None
     with start(data_dir, binaries=binaries, settings=FAST) as server:
         assert sql(server, "SELECT 1") == "1"
+
+
+@as_root
+def test_a_full_disk_is_called_that_and_leaves_nothing_half_made(folder: Path, binaries: Path | None) -> None:
+    if subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(folder)], check=False).returncode:
+        pytest.skip("no right to mount here")
+    try:
+        with pytest.raises(EmbeddedError, match="the disk is full; free some space"):
+            start(folder / "data", binaries=binaries)
+        assert not list((folder / "data").glob("postgresql*/*"))
+    finally:
+        subprocess.run(["/bin/umount", str(folder)], check=True)
 
 
 def test_closing_twice_is_closing_once(data_dir: Path, binaries: Path | None) -> None:
