@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _IN_WHEEL: Final = Path(__file__).parents[1] / "migrations"
 _IN_CHECKOUT: Final = Path(__file__).parents[2] / "migrations"
 _REVISION_FILE: Final = re.compile(r"([0-9]{4})_[a-z0-9_]+\.py")
+_REVISION: Final = re.compile(r"[0-9]{4}")
 _CONNECT_TIMEOUT_SECONDS: Final = 10.0
 
 _turns: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]] = WeakKeyDictionary()
@@ -67,6 +68,11 @@ async def read_state(connection: Any) -> SchemaState:
     with readable_errors(), contextlib.suppress(asyncpg.UndefinedTableError):
         # schema.current: the revision the database is at.
         current = await connection.fetchval("SELECT max(version_num) FROM alembic_version")
+    if current is not None and not _REVISION.fullmatch(current):
+        raise DatabaseError(
+            f"the database is at revision {current!r}, which is none of the poller's: another program lives there",
+            "give the poller a database of its own",
+        )
     return SchemaState(current, head_revision())
 
 

@@ -118,6 +118,14 @@ class TokenStore:
         """A person must mend this org."""
         await orgs.park(self.database, org_id, code, remedy, now)
 
+    async def forget_budgets(self, now: datetime) -> int:
+        """Delete the budgets that hold nothing back any more, of removed orgs and replaced grants; how many."""
+        # tokens.forget_budgets: an hour is longer than any window and lease together.
+        status = await self.database.execute(
+            "DELETE FROM token_budgets WHERE $1::timestamptz - interval '1 hour' > ALL (issued_at)", now
+        )
+        return int(status.rpartition(" ")[2])
+
     async def save_refresh_token(self, org_id: int, refresh_token: Secret) -> None:
         """Put what a grant code was exchanged for in its place."""
         await credentials.save_refresh_token(self.database, self.keyring, org_id, refresh_token)

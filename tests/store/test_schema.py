@@ -65,6 +65,12 @@ async def test_a_database_ahead_of_the_code_is_left_alone(database: Database, da
         pass
 
 
+async def test_the_database_of_another_program_is_left_alone(database: Database, database_url: str) -> None:
+    await database.execute("UPDATE alembic_version SET version_num = 'ae1027a6acf'")
+    with pytest.raises(DatabaseError, match="another program lives there; give the poller a database of its own"):
+        await schema.upgrade(database_url)
+
+
 async def test_a_migration_that_fails_says_why_in_one_line_and_leaves_the_lock(blank_database_url: str) -> None:
     connection = await asyncpg.connect(blank_database_url)
     await connection.execute("CREATE TABLE orgs (id integer)")

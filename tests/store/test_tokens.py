@@ -215,3 +215,9 @@ async def test_the_refresh_token_takes_the_place_of_the_grant_code_and_the_budge
     assert (stored.refresh_token, stored.grant_code) == (Secret("1000.earned"), None)
     await lease(tokens, org_id, NOON)
     assert await database.fetchval("SELECT array_agg(cardinality(issued_at)) FROM token_budgets") == [2]
+
+
+async def test_budgets_that_hold_nothing_back_are_forgotten(tokens: TokenStore, org_id: int) -> None:
+    await lease(tokens, org_id, NOON)
+    assert await tokens.forget_budgets(after(ISSUE_WINDOW_SECONDS + LEASE_SECONDS)) == 0
+    assert await tokens.forget_budgets(after(3_601)) == 1
