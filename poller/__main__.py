@@ -6,8 +6,15 @@ import sys
 
 
 def main() -> None:
-    """Run the command line."""
-    sys.exit("poller: no commands yet")
+    """Run the command line; whatever happens, a person gets at most a line, and a script the right exit code."""
+    # Within the function: a Ctrl-C while modules are being loaded is as quiet as any other.
+    try:
+        from poller.cli import run  # noqa: PLC0415
+
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == "__main__":

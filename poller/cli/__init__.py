@@ -1,0 +1,133 @@
+"""The command line: what may be typed, and how every end of it looks to a person and to a script.
+
+Exit codes: 0 done, 1 something failed and is recorded, 2 usage or settings, 130 Ctrl-C, 141 the reader of our output
+went away. An error is one line on standard error with its remedy; a traceback is a bug. Nothing heavy is imported
+before a command needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from poller import __version__
+from poller.core.errors import PollerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INTERRUPTED: Final = 130
+PIPE_CLOSED: Final = 141
+_BUG: Final = 1
+
+app = typer.Typer(
+    name="poller",
+    help="""Every user count of every Zoho CRM org you look after, as a time series in PostgreSQL.
+
+    Example: [bold]poller demo[/bold] shows it all without Zoho; [bold]poller orgs import orgs.csv && poller poll[/bold]
+    is the real thing.""",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out one command line; the exit code. Nothing is raised."""
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("poller", list(arguments)) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+    except typer.Exit as end:
+        return end.exit_code
+    except BaseException as error:  # noqa: BLE001  # the last stop: everything becomes a code, and a line at most
+        return _end(_root(error))
+    return 0
+
+
+def _end(cause: BaseException) -> int:
+    """Say in a line what happened, if there is anything to say; the exit code that goes with it."""
+    match cause:
+        case KeyboardInterrupt() | typer.Abort():
+            return INTERRUPTED
+        case SystemExit():
+            return cause.code if isinstance(cause.code, int) else _BUG
+        case BrokenPipeError():
+            # What is still in the buffer would be complained of at the interpreter's end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return PIPE_CLOSED
+        case PollerError():
+            for line in (str(cause), *getattr(cause, "__notes__", [])):
+                _complain(line)
+            return cause.exit_code
+        case _:
+            return _parsing(cause)
+
+
+def _parsing(cause: BaseException) -> int:
+    """A missing argument or an unknown option; what is none of these is a bug."""
+    describe = getattr(cause, "format_message", None)
+    if describe is None:
+        return _bug(cause)
+    context = getattr(cause, "ctx", None)
+    path = context.command_path if context is not None else "poller"
+    _complain(f"{' '.join(describe().split()).rstrip('.')}; see `{path} --help`")
+    return 2
+
+
+def _bug(cause: BaseException) -> int:
+    import structlog  # noqa: PLC0415
+
+    if structlog.is_configured():
+        structlog.get_logger("poller.cli").debug("cli.bug", exc_info=cause)
+    from poller.log import redact_text  # noqa: PLC0415
+
+    what = " ".join(redact_text(f"{type(cause).__name__}: {cause}").split())
+    _complain(f"unexpected {what}; this is a bug: please report it with what POLLER_LOG_LEVEL=debug tells")
+    return _BUG
+
+
+def _complain(line: str) -> None:
+    try:
+        print(f"poller: {line}", file=sys.stderr)  # noqa: T201
+    except OSError:
+        return
+
+
+def _root(error: BaseException) -> BaseException:
+    """What a person should hear of: the first of a group, and of those the poller's own before any other."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [_root(inner) for inner in error.exceptions]
+    return next((leaf for leaf in leaves if isinstance(leaf, PollerError)), leaves[0])
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"poller {__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def _poller(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _add_commands() -> None:
+    """Every command, in the order of `poller --help`."""
+    for name in ("migrate", "orgs", "poll", "status", "trend", "demo", "simulate", "psql"):
+        module: Any = import_module(f"poller.cli.{name}")
+        module.add_to(app)
+
+
+_add_commands()

@@ -1,0 +1,47 @@
+"""`poller migrate`: the database's schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from poller.cli import shell
+
+if TYPE_CHECKING:
+    from poller.settings import Settings
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make the command known."""
+    app.command("migrate")(migrate)
+
+
+def migrate(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 if the database is behind.")] = False,
+) -> None:
+    """Bring the database up to date.
+
+    Safe to run again, and by several at once. The embedded database is brought up to date by itself.
+
+    Example: [bold]poller migrate --check || poller migrate[/bold]
+    """
+    if shell.run(_migrate(shell.settings(), check=check)):
+        raise typer.Exit(1)
+
+
+async def _migrate(settings: Settings, *, check: bool) -> bool:
+    """Whether the database is behind, at the end."""
+    from poller.app import database_dsn  # noqa: PLC0415
+    from poller.store import schema  # noqa: PLC0415
+
+    async with database_dsn(settings) as dsn:
+        state = await (schema.check if check else schema.upgrade)(dsn)
+        found = "empty" if state.current is None else f"at revision {state.current}"
+        if not state.behind:
+            shell.say(f"The database is up to date, {found}.")
+        elif check:
+            shell.say(f"The database is {found}, this poller needs {state.head}; run `poller migrate`.")
+        else:
+            shell.say(f"The database was {found}, and is at revision {state.head} now.")
+        return check and state.behind

@@ -1,0 +1,115 @@
+"""`poller poll`: every org once, now."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from poller.cli import shell
+from poller.core.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.progress import Progress
+
+    from poller.core.model import Snapshot
+    from poller.fleet import Polled
+    from poller.settings import Settings
+
+LARGEST_TABLE: Final = 50
+"""Orgs; of more, only those that need a look are listed, as many as this."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make the command known."""
+    app.command("poll")(poll)
+
+
+def poll(
+    orgs: Annotated[
+        list[str] | None, typer.Argument(metavar="[ORG]...", help="Names; every active org if none.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and org.")] = False,
+) -> None:
+    """Poll orgs once, now, and keep what they said.
+
+    Every org has its row afterwards, whatever happened; orgs that are named are asked even if paused or parked. Exit 1
+    if a count is not known.
+
+    Example: [bold]poller poll "Acme Ltd" --json[/bold]
+    """
+    tally = shell.run(_poll(shell.settings(), list(dict.fromkeys(orgs or [])), as_json=as_json))
+    if tally.outcomes.total() != tally.outcomes[Outcome.OK]:
+        raise typer.Exit(1)
+
+
+class _Tally:
+    """What came of it so far, in little memory however large the fleet."""
+
+    def __init__(self, tell: Callable[[str, Snapshot], None], advance: Callable[[int], None]) -> None:
+        self.outcomes: Counter[Outcome] = Counter()
+        self.requests = 0
+        self.rows: list[tuple[str, Snapshot]] = []
+        self.troubled: list[tuple[str, Snapshot]] = []
+        self.deaf: BrokenPipeError | None = None
+        """Whoever read our output has left. The polls go on all the same: their rows are what this is about."""
+        self._tell = tell
+        self._advance = advance
+
+    def committed(self, batch: Sequence[Polled]) -> None:
+        for polled in batch:
+            row = (polled.org.name, polled.snapshot)
+            self.outcomes[polled.snapshot.outcome] += 1
+            self.requests += polled.snapshot.requests
+            # One more than is shown, to know that there are more.
+            if len(self.rows) <= LARGEST_TABLE:
+                self.rows.append(row)
+            if polled.snapshot.outcome is not Outcome.OK and len(self.troubled) < LARGEST_TABLE:
+                self.troubled.append(row)
+            if self.deaf is None:
+                try:
+                    self._tell(*row)
+                except BrokenPipeError as gone:
+                    self.deaf = gone
+        self._advance(len(batch))
+
+
+async def _poll(settings: Settings, names: list[str], *, as_json: bool) -> _Tally:
+    from poller.app import open_app, open_fleet  # noqa: PLC0415
+    from poller.cli import render  # noqa: PLC0415
+    from poller.store.orgs import count_orgs  # noqa: PLC0415
+
+    async with open_app(settings, name="poller poll") as app:
+        total = len(names) or await count_orgs(app.database)
+        with shell.progress() as progress:
+
+            def tell(org: str, snapshot: Snapshot) -> None:
+                if as_json:
+                    shell.tell(render.poll_json(org, snapshot))
+
+            started = time.monotonic()
+            tally = _Tally(tell, _bar(progress, total))
+            async with open_fleet(app) as fleet:
+                await fleet.poll_now(names or None, tally.committed)
+            seconds = time.monotonic() - started
+    if tally.deaf is not None:
+        raise tally.deaf
+    if as_json:
+        return tally
+    if not total:
+        shell.say("There is no active org yet; `poller orgs import FILE` brings some in.")
+        return tally
+    rows = tally.rows if len(tally.rows) <= LARGEST_TABLE else tally.troubled
+    if rows:
+        shell.console().print(render.poll_table(sorted(rows, key=lambda row: row[0])))
+    shell.tell(render.poll_summary(tally.outcomes, tally.requests, seconds))
+    return tally
+
+
+def _bar(progress: Progress, total: int) -> Callable[[int], None]:
+    task = progress.add_task("polling", total=total)
+    return lambda count: progress.advance(task, count)

@@ -1,0 +1,125 @@
+"""What every command needs of the process it runs in: settings, logging, an event loop, a terminal to write to.
+
+It refuses to know any command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from poller.settings import Settings
+
+T = TypeVar("T")
+
+TERMINATED: Final = 143
+_WIDE: Final = 10_000
+
+
+def settings(*, serving: bool = False) -> Settings:
+    """The settings, with the log set up by them and a warning for every variable that is none.
+
+    A command that serves logs as it is told to. One that answers does so to a pipe, but not to a terminal, where its
+    answer and its progress bar stand: there only errors are logged, unless POLLER_LOG_LEVEL says otherwise.
+    """
+    from poller import log  # noqa: PLC0415
+    from poller.settings import load, unknown  # noqa: PLC0415
+
+    loaded = load()
+    quiet = not serving and sys.stderr.isatty() and "log_level" not in loaded.model_fields_set
+    log.configure(log_format=loaded.log_format, level="error" if quiet else loaded.log_level)
+    for warning in unknown():
+        say(f"poller: warning: {warning}")
+    return loaded
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run `main` to its end on the fastest loop there is; Ctrl-C and SIGTERM cancel it, so that it can clean up."""
+    terminated = False
+
+    async def supervised() -> T:
+        task = asyncio.current_task()
+
+        def terminate() -> None:
+            nonlocal terminated
+            terminated = True
+            if task is not None:
+                task.cancel()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+        return await main
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        try:
+            return runner.run(supervised())
+        except asyncio.CancelledError:
+            raise SystemExit(TERMINATED if terminated else 1) from None
+
+
+async def until_stopped() -> None:
+    """Return at the first Ctrl-C or SIGTERM: for what is meant to be ended that way."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        await stopped.wait()
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def tell(line: str) -> None:
+    """A line of the result, on standard output; at once, for whoever reads along."""
+    print(line, flush=True)  # noqa: T201
+
+
+def say(line: str) -> None:
+    """A line for the person, beside the result: on standard error."""
+    print(line, file=sys.stderr)  # noqa: T201
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where tables and bars are drawn. Whatever is printed is taken as text, never as markup; a pipe has no width."""
+    from rich.console import Console  # noqa: PLC0415
+
+    class _Console(Console):
+        def on_broken_pipe(self) -> None:
+            """Rich would end the process by itself."""
+            raise BrokenPipeError
+
+    stream = sys.stderr if stderr else sys.stdout
+    return _Console(stderr=stderr, markup=False, highlight=False, emoji=False, width=None if stream.isatty() else _WIDE)
+
+
+def progress() -> Progress:
+    """A progress bar on standard error; nothing at all where that is no terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console(stderr=True),
+        transient=True,
+        # What goes to a pipe must not be drawn above the bar.
+        redirect_stdout=sys.stdout.isatty(),
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop  # noqa: PLC0415
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

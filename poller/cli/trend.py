@@ -1,0 +1,174 @@
+"""`poller trend`: what is known of the past, gaps and all."""
+
+from __future__ import annotations
+
+import re
+import sys
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Final, cast
+from zoneinfo import ZoneInfo
+
+import typer
+
+from poller.cli import shell
+from poller.core.errors import UsageError
+from poller.core.model import USER_TYPES, UserType
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+    from datetime import tzinfo
+
+    from poller.settings import Settings
+    from poller.store.trends import TrendPoint
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "y": 31_536_000}
+_NARROW: Final = 24
+_UNBOUND: Final = 120
+"""Characters of a sparkline: the fewest in a terminal, and where there is no terminal to fill."""
+
+
+class Format(StrEnum):
+    """How a trend is written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make the command known."""
+    app.command("trend")(trend)
+
+
+def trend(
+    org: Annotated[str | None, typer.Argument(metavar="[ORG]", help="Its name; every org if none.")] = None,
+    *,
+    user_type: Annotated[
+        str | None, typer.Option("--type", metavar="T", help="ActiveUsers, AdminUsers, …: one of Zoho's ten.")
+    ] = None,
+    since: Annotated[str, typer.Option(help="How far back (90d, 12w, 1y), or a day (2026-01-31).")] = "90d",
+    every: Annotated[str, typer.Option(help="The length of a step: 1h, 1d, 1w.")] = "1d",
+    output: Annotated[Format, typer.Option("--format", help="For people, spreadsheets or programs.")] = Format.TABLE,
+    tz: Annotated[str, typer.Option(help="Whose days: a time zone such as Europe/Berlin.")] = "UTC",
+) -> None:
+    """Show how counts moved. A dot in a sparkline is a gap: what we do not know is not drawn.
+
+    One org: all ten counts; with --type, step by step. Every org: a line each, of ActiveUsers or --type. CSV and JSON
+    hold every step of all of it.
+
+    Example: [bold]poller trend "Acme Ltd" --type AdminUsers --since 30d --tz Europe/Berlin[/bold]
+    """
+    zone, now = zone_of(tz), datetime.now(UTC)
+    question = _Question(
+        org=org,
+        kind=None if user_type is None else type_of(user_type),
+        since=since_of(since, now, zone),
+        until=now,
+        every_seconds=seconds_of(every),
+        zone=zone,
+    )
+    shell.run(_trend(shell.settings(), question, output))
+
+
+def seconds_of(text: str) -> int:
+    """Seconds in `90s`, `15m`, `1h`, `1d`, `12w`, `1y`."""
+    match = re.fullmatch(r"([0-9]{1,6})([smhdwy])", text.strip().lower())
+    if match is None or not int(match[1]):
+        raise UsageError(f"{text!r} is no length of time", "write 15m, 1h, 1d, 12w or 1y")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def since_of(text: str, now: datetime, zone: tzinfo) -> datetime:
+    """The moment (UTC) so long ago, or the beginning of that day in `zone`."""
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        try:
+            begin = datetime.fromisoformat(text).replace(tzinfo=zone).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise UsageError(f"{text!r} is no day", "write it as 2026-01-31") from None
+        if begin >= now:
+            raise UsageError(f"{text} is not in the past", "name an earlier day")
+        return begin
+    try:
+        return now - timedelta(seconds=seconds_of(text))
+    except OverflowError:
+        raise UsageError(f"{text!r} is before all calendars", "ask for less") from None
+
+
+def zone_of(name: str) -> tzinfo:
+    """The time zone of that name."""
+    try:
+        return UTC if name.upper() == "UTC" else ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise UsageError(f"there is no time zone {name!r}", "name one such as Europe/Berlin, or UTC") from None
+
+
+def type_of(name: str) -> UserType:
+    """The user type of that name, in any case."""
+    for user_type in USER_TYPES:
+        if user_type.value.lower() == name.lower():
+            return user_type
+    raise UsageError(f"{name!r} is no user type", f"use one of {', '.join(USER_TYPES)}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What was asked. `org` None: every org; `kind` None: whichever suits the answer's form."""
+
+    org: str | None
+    kind: UserType | None
+    since: datetime
+    until: datetime
+    every_seconds: int
+    zone: tzinfo
+
+
+async def _trend(settings: Settings, question: _Question, output: Format) -> None:
+    from poller.app import open_app  # noqa: PLC0415
+    from poller.cli import render  # noqa: PLC0415
+    from poller.store.orgs import find_orgs  # noqa: PLC0415
+    from poller.store.trends import bucket_edges, org_trend  # noqa: PLC0415
+
+    edges = bucket_edges(question.since, question.until, question.every_seconds, question.zone)
+    kinds = USER_TYPES if question.kind is None else (question.kind,)
+    if output is Format.TABLE and question.org is None and question.kind is None:
+        kinds = (UserType.ACTIVE,)
+    async with open_app(settings, name="poller trend") as app:
+        ids = None if question.org is None else [org.id for org in await find_orgs(app.database, [question.org])]
+        # A generator, so that whoever stops reading gives the connection back.
+        stream = cast("AsyncGenerator[TrendPoint]", org_trend(app.database, edges, org_ids=ids, user_types=kinds))
+        async with aclosing(stream) as points:
+            if output is Format.TABLE:
+                _draw(question, [point async for point in points])
+                return
+            write = render.trend_csv if output is Format.CSV else render.trend_json
+            async with aclosing(write(points, question.zone)) as lines:
+                async for line in lines:
+                    # By blocks: there may be millions.
+                    sys.stdout.write(f"{line}\n")
+
+
+def _draw(question: _Question, points: Sequence[TrendPoint]) -> None:
+    from poller.cli import render  # noqa: PLC0415
+
+    if not points:
+        shell.say("There is no org yet; `poller orgs import FILE` brings some in.")
+        return
+    console = shell.console()
+
+    def room(taken: int) -> int:
+        return max(console.width - taken, _NARROW) if sys.stdout.isatty() else _UNBOUND
+
+    if question.org is not None and question.kind is not None:
+        console.print(render.trend_table(points, question.zone))
+        title = f"{render.plain(question.org)} {question.kind.value}"
+        spark = render.sparkline([point.last for point in points], room(len(title) + 2))
+        console.print(f"{title}  {spark}")
+        return
+    series: dict[str, list[TrendPoint]] = {}
+    for point in points:
+        series.setdefault(point.org if question.org is None else point.user_type.value, []).append(point)
+    title = points[0].user_type.value if question.org is None else render.plain(question.org)
+    console.print(render.trend_overview(title, series, room(70)))
