@@ -74,6 +74,10 @@ class Plan:
     refusal: tuple[Outcome, str] | None
 
 
+def _always(_org_id: int, _slot: datetime) -> bool:
+    return True
+
+
 class Fleet:
     """Polls orgs side by side, each under its own limits, and commits a row for each of them."""
 
@@ -86,8 +90,13 @@ class Fleet:
         self._limiter = limiter
         self._world = world
 
-    async def poll_now(self, names: Sequence[str] | None, committed: Committed) -> None:
-        """Poll every active org once, now, or those named, parked ones too; a `UsageError` if a name is unknown."""
+    async def poll_now(
+        self, names: Sequence[str] | None, committed: Committed, *, wanted: Callable[[int, datetime], bool] = _always
+    ) -> None:
+        """Poll every active org once, now, or those named, parked ones too; a `UsageError` if a name is unknown.
+
+        An org whose id and slot are not `wanted` is passed over.
+        """
         pages = pages_of_active(
             self._database,
             names,
@@ -95,13 +104,10 @@ class Fleet:
             api_version=self._settings.api_version,
             interval_seconds=self._settings.poll_interval_seconds,
         )
-        await self._poll(pages, committed, probe=names is not None)
+        await self._poll(self._plans(pages, wanted, probe=names is not None), committed)
 
-    async def _poll(
-        self, pages: AsyncIterator[Sequence[PollableOrg]], committed: Committed, *, probe: bool = False
-    ) -> None:
-        """Poll the orgs of `pages`, a page's credits reserved at once; `committed` hears of rows that are safe."""
-        async with Sink(self._write, committed=committed) as sink, aclosing(self._plans(pages, probe=probe)) as plans:
+    async def _poll(self, plans: AsyncGenerator[Plan], committed: Committed) -> None:
+        async with Sink(self._write, committed=committed) as sink, aclosing(plans):
 
             async def carry_out(plan: Plan) -> None:
                 await sink.put(await self._carry_out(plan))
@@ -109,9 +115,13 @@ class Fleet:
             # At two requests in flight per org, the fewest an org of ours has, this many orgs use every permit.
             await sweep(plans, carry_out, at_once=math.ceil(self._settings.concurrency / 2))
 
-    async def _plans(self, pages: AsyncIterator[Sequence[PollableOrg]], *, probe: bool) -> AsyncGenerator[Plan]:
+    async def _plans(
+        self, pages: AsyncIterator[Sequence[PollableOrg]], wanted: Callable[[int, datetime], bool], *, probe: bool
+    ) -> AsyncGenerator[Plan]:
+        """What to do with each org, a page's credits reserved at once."""
         async for page in pages:
             plans = [plan(pollable, self._world.now(), self._settings, probe=probe) for pollable in page]
+            plans = [one for one in plans if wanted(one.pollable.org.id, one.slot)]
             await self._reserve(plans)
             for one in plans:
                 yield one

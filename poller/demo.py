@@ -1,0 +1,140 @@
+"""The demo: a simulated Zoho, a database of its own, months of history, and polls every few seconds.
+
+Everything real but Zoho: the history goes in by the store's own writing path, the polls over HTTP under the limits. It
+touches no database but its own, whatever the settings say, and refuses to start twice over the same folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+from zlib import crc32
+
+from poller.app import App, open_app, open_fleet
+from poller.core.datacenters import with_operators
+from poller.core.entry import OrgEntry, entry_from
+from poller.core.errors import UsageError
+from poller.core.model import COLUMNS, Outcome, Snapshot
+from poller.core.slots import slot_of, slots_between
+from poller.simulator import Simulator, SimulatorOptions
+from poller.store.imports import import_orgs
+from poller.store.orgs import find_orgs
+from poller.store.snapshots import write_snapshots
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from poller.fleet import Committed, Fleet, Polled
+    from poller.settings import Settings
+
+FOLDER: Final = "demo"
+"""In `DATA_DIR`: the demo's database and key, kept from one demo to the next."""
+HISTORY_INTERVAL_SECONDS: Final = 3_600
+_BATCH: Final = 1_000
+_OUTAGE_EVERY: Final = 97
+"""Of an org's days of history about one in so many is an outage: without gaps nobody would see what they look like."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """How large a fleet, how long its history, how often it is polled."""
+
+    orgs: int = 12
+    seed: int = 2026
+    days: int = 120
+    every_seconds: int = 5
+
+
+class Demo:
+    """A demo under way: what `open_demo` hands out."""
+
+    def __init__(self, app: App, simulator: Simulator, fleet: Fleet, options: DemoOptions) -> None:
+        self.app = app
+        self.simulator = simulator
+        self._fleet = fleet
+        self._options = options
+        self._polled: dict[int, datetime] = {}
+        self._ids: list[int] = []
+
+    async def import_fleet(self) -> int:
+        """Bring the simulated orgs in, as `poller orgs import` would; how many there are."""
+        entries = [entry_from(org.row(), self.app.settings.data_centers) for org in self.simulator.fleet()]
+        good = [entry for entry in entries if isinstance(entry, OrgEntry)]
+        await import_orgs(self.app.database, self.app.keyring, good)
+        self._ids = [org.id for org in await find_orgs(self.app.database, [entry.name for entry in good])]
+        return len(good)
+
+    async def back_fill(self, progress: Callable[[int, int], None]) -> int:
+        """Write the history that is not there yet, hour by hour; `progress(done, total)` in snapshots; how many."""
+        until = slot_of(datetime.now(UTC), HISTORY_INTERVAL_SECONDS)
+        # demo.history: how far an earlier demo got.
+        newest = await self.app.database.fetchval("SELECT max(slot) FROM org_snapshots WHERE slot < $1", until)
+        since = until - timedelta(days=self._options.days)
+        if newest is not None:
+            since = max(since, slot_of(newest, HISTORY_INTERVAL_SECONDS) + timedelta(seconds=HISTORY_INTERVAL_SECONDS))
+        slots = slots_between(since, until, HISTORY_INTERVAL_SECONDS)
+        total, done = len(slots) * len(self._ids), 0
+        batch: list[Snapshot] = []
+        for slot in slots:
+            batch.extend(self._remembered(index, org_id, slot) for index, org_id in enumerate(self._ids))
+            if len(batch) >= _BATCH or slot == slots[-1]:
+                await write_snapshots(self.app.database, batch)
+                done += len(batch)
+                batch = []
+                progress(done, total)
+        return done
+
+    async def poll(self, committed: Committed) -> None:
+        """Poll every org whose slot has not been polled yet."""
+
+        def remember(batch: Sequence[Polled]) -> None:
+            self._polled.update({one.org.id: one.snapshot.slot for one in batch})
+            committed(batch)
+
+        await self._fleet.poll_now(None, remember, wanted=lambda org_id, slot: self._polled.get(org_id) != slot)
+
+    def _remembered(self, index: int, org_id: int, slot: datetime) -> Snapshot:
+        """What a poll at `slot` would have found."""
+        if crc32(f"{self._options.seed}:{index}:{slot.date()}".encode()) % _OUTAGE_EVERY == 0:
+            return Snapshot(org_id, slot, slot, Outcome.UNAVAILABLE, "http_503", requests=30, duration_ms=2_000)
+        truths = self.simulator.truths(index, slot)
+        counts = {user_type: truths[user_type] for user_type in COLUMNS}
+        return Snapshot(org_id, slot, slot, Outcome.OK, requests=len(COLUMNS), duration_ms=120, counts=counts)
+
+
+@asynccontextmanager
+async def open_demo(settings: Settings, options: DemoOptions) -> AsyncIterator[Demo]:
+    """The simulator listening, the demo's database open, nothing imported yet."""
+    folder = settings.data_dir / FOLDER
+    with _only_one(folder):
+        async with Simulator(SimulatorOptions(orgs=options.orgs, seed=options.seed)) as simulator:
+            own = settings.model_copy(
+                update={
+                    "database_url": None,
+                    "secret_keys": None,
+                    "data_dir": folder,
+                    "data_centers": with_operators(simulator.data_centers_setting()),
+                    "poll_interval_seconds": options.every_seconds,
+                    # Nobody else uses these orgs' credits, and a demo polls more often than a service would.
+                    "credit_share": 1.0,
+                }
+            )
+            async with open_app(own, name="poller demo") as app, open_fleet(app) as fleet:
+                yield Demo(app, simulator, fleet, options)
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"another demo is running in {folder}", "end it, or set POLLER_DATA_DIR to another folder"
+            ) from None
+        yield
