@@ -38,11 +38,12 @@ def test_two_first_starts_at_once_share_one_cluster_and_one_server(folder: Path,
     assert not list(data_dir.glob("postgresql.new-*"))
 
 
-def test_a_new_data_folder_and_its_cluster_are_open_to_their_owners_alone(folder: Path, binaries: Path | None) -> None:
-    data_dir = folder / "new" / "data"
+def test_a_data_folder_it_made_and_the_cluster_in_it_are_open_to_their_owners_alone(
+    data_dir: Path, binaries: Path | None
+) -> None:
+    assert data_dir.stat().st_mode & 0o777 == 0o700
+    assert (data_dir / "postgresql").stat().st_mode & 0o777 == 0o700
     with start(data_dir, binaries=binaries, settings=FAST) as server:
-        assert data_dir.stat().st_mode & 0o777 == 0o700
-        assert (data_dir / "postgresql").stat().st_mode & 0o777 == 0o700
         assert sql(server, "SHOW server_encoding") == "UTF8"
         assert sql(server, "SHOW data_checksums") == "on"
         assert sql(server, "SELECT current_user || ' ' || current_database()") == "poller poller"
