@@ -84,14 +84,15 @@ def _refuse_doubles(entries: Iterable[OrgEntry]) -> None:
 
 
 async def _stored(connection: Any, entries: Sequence[OrgEntry]) -> dict[str, Any]:
-    # imports.stored: what is known of the orgs an import names, held still until it is over.
+    # imports.stored: what is known of the orgs an import names, held still until it is over; polls may go on, and write
+    # rows that refer to these.
     rows = await connection.fetch(
         """
         SELECT o.id, o.name, o.data_center, o.zgid, o.edition, o.licences, o.poll_interval_seconds, o.api_version,
                o.tags, c.client_id, c.client_secret, c.refresh_token, c.key_id, c.grant_fingerprint
         FROM orgs o LEFT JOIN org_credentials c ON c.org_id = o.id
         WHERE o.removed_at IS NULL AND o.name = ANY($1::text[])
-        FOR UPDATE OF o
+        FOR NO KEY UPDATE OF o
         """,
         [entry.name for entry in entries],
     )

@@ -3,10 +3,12 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
+import asyncpg
 import pytest
 
 from poller.core.errors import DatabaseError, SettingsError
 from poller.store.database import Database, connect
+from poller.store.errors import readable_errors
 from tests.store.conftest import address
 
 if TYPE_CHECKING:
@@ -74,6 +76,31 @@ async def test_a_query_that_takes_too_long_is_given_up(database_url: str) -> Non
     async with await connect(database_url, command_timeout=0.05) as database:
         with pytest.raises(DatabaseError, match="no answer in time"):
             await database.execute("SELECT pg_sleep(10)")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (asyncpg.DiskFullError("could not extend file"), "could not extend file; free space on PostgreSQL's disk"),
+        (asyncpg.TooManyConnectionsError("sorry, too many clients"), "too many clients; raise max_connections"),
+        (
+            asyncpg.ReadOnlySQLTransactionError("cannot execute INSERT"),
+            "cannot execute INSERT; point .* at the primary",
+        ),
+        (asyncpg.InsufficientPrivilegeError("permission denied"), "permission denied; use the role that owns"),
+        (asyncpg.InvalidPasswordError("password authentication failed"), "failed; correct the user and password"),
+        (asyncpg.CannotConnectNowError("the database system is starting up"), "starting up; start PostgreSQL"),
+        (asyncpg.InterfaceError("pool is closing"), "pool is closing; its log tells more"),
+        (socket.gaierror(-2, "Name or service not known"), "not known; correct the host"),
+        (ConnectionRefusedError(111, "Connection refused"), "Connection refused; start PostgreSQL"),
+        (OSError(), "no connection; start PostgreSQL"),
+        (TimeoutError(), "no answer in time; see whether PostgreSQL is up"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_every_trouble_has_a_remedy_of_its_own(error: Exception, said: str) -> None:
+    with pytest.raises(DatabaseError, match=said), readable_errors():
+        raise error
 
 
 async def test_errors_of_the_callers_own_pass_through_unchanged(database: Database) -> None:
