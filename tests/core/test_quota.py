@@ -136,7 +136,8 @@ def test_a_share_that_pays_for_no_poll_at_all_ends_at_one_a_day() -> None:
 
 
 def test_a_share_is_not_rounded_down_by_the_last_bit_of_a_float() -> None:
-    assert affordable_interval(1, 1_000, 0.29) == affordable_interval(1, 290, 1.0)
+    assert 100 * 0.29 < 29
+    assert credits_to_spend(100, 0.29, spent=0) == 29
 
 
 @given(st.integers(1, DAY_SECONDS), st.integers(0, 10_000_000), st.floats(0.0, 1.0), st.integers(1, 20))
@@ -254,6 +255,14 @@ def test_the_hold_zoho_asks_for_is_kept_be_it_shorter_or_longer_than_ours() -> N
     assert throttled(UNTAUGHT, NOW, 7_200.0).hold_until == NOW + 7_200
     assert throttled(UNTAUGHT, NOW, 0.0).hold_until == NOW + 1
     assert throttled(UNTAUGHT, NOW, 10.0**9).hold_until == NOW + DAY_SECONDS
+
+
+def test_no_number_of_429s_lowers_the_rate_below_its_floor() -> None:
+    quota, now = UNTAUGHT, NOW
+    for _ in range(50):
+        quota = throttled(quota, now)
+        now = quota.hold_until
+    assert quota.factor == LEAST_FACTOR
 
 
 def test_ten_requests_that_meet_the_same_429_halve_the_rate_once() -> None:

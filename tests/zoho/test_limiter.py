@@ -153,6 +153,7 @@ def test_a_hold_that_begins_while_a_request_waits_for_a_permit_still_holds_it() 
                 entering = tasks.create_task(org.enter(20.0))
                 await asyncio.sleep(0.1)
                 org.throttle(60.0)
+            assert limits.permits.locked() is False
             return entering.result(), len(zoho.left)
 
     wait, others = run_turned(main())
@@ -356,6 +357,16 @@ def test_a_lesson_of_this_process_is_not_unlearned_from_an_older_row() -> None:
             return org.quota
 
     assert run_turned(main()).hold_until == START + 60
+
+
+def test_an_org_that_was_only_looked_at_leaves_nothing_behind() -> None:
+    async def main() -> Limiter:
+        limits = limiter()
+        with limits.org(1, LIMITS):
+            pass
+        return limits
+
+    assert run_turned(main())._remembered == {}
 
 
 def test_orgs_with_nothing_to_remember_are_forgotten() -> None:

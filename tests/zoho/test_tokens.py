@@ -92,6 +92,15 @@ def test_life_is_counted_from_before_the_request_and_an_hour_where_zoho_does_not
     run_turned(main())
 
 
+@pytest.mark.parametrize(("said", "seconds"), [(1_800, 1_800), ("900", 900), (60, 60)])
+def test_a_token_lives_as_long_as_zoho_says(said: object, seconds: int) -> None:
+    async def main() -> None:
+        token = yes(await tokens(Shelf(), Endpoint([granted(expires_in=said)]).post).get(ORG))
+        assert (token.expires_at - token.issued_at).total_seconds() == seconds
+
+    run_turned(main())
+
+
 def test_no_secret_is_in_the_repr_of_a_token_or_in_the_log() -> None:
     async def main() -> None:
         with capture_logs() as events:
@@ -139,6 +148,16 @@ def test_a_token_that_is_due_but_not_over_is_used_where_the_next_cannot_be_had(a
         shelf.keep(seconds_ago=3_500)
         assert yes(await tokens(shelf, zoho.post).get(ORG)).secret == Secret("kept-1")
         assert len(zoho.asked) == 1
+
+    run_turned(main())
+
+
+def test_a_token_that_ended_while_the_next_was_asked_for_in_vain_is_not_used() -> None:
+    async def main() -> None:
+        shelf = Shelf()
+        shelf.keep(seconds_ago=3_595)
+        found = no(await tokens(shelf, Endpoint([NoReply(Failure.TIMEOUT)], seconds=15.0).post).get(ORG))
+        assert found.outcome is Outcome.UNAVAILABLE
 
     run_turned(main())
 
@@ -481,6 +500,17 @@ def test_a_grant_code_that_gives_no_refresh_token_parks_the_org_and_says_why(ans
         assert found.code == code
         assert shelf.parked == (code, found.remedy)
         assert "API console" in found.remedy
+
+    run_turned(main())
+
+
+def test_a_grant_code_is_never_sent_twice_in_one_exchange() -> None:
+    async def main() -> None:
+        shelf, zoho = Shelf(WITH_CODE), Endpoint([NoReply(Failure.RESET), granted(refresh_token="1000.fresh")])
+        found = no(await tokens(shelf, zoho.post).exchange(ORG))
+        assert (found.outcome, found.code) == (Outcome.UNAVAILABLE, "reset")
+        assert len(zoho.asked) == 1
+        assert shelf.parked is None
 
     run_turned(main())
 
