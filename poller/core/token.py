@@ -136,3 +136,7 @@ Park = Callable[[int, str, str, datetime], Awaitable[None]]
 
 SaveRefreshToken = Callable[[int, Secret], Awaitable[None]]
 """`save_refresh_token(org_id, refresh_token)`: takes the place of the org's grant code, in one transaction."""
+
+ShortenToken = Callable[[int, int, datetime], Awaitable[None]]
+"""`shorten(org_id, generation, expires_at)`: the token of that generation, if it is still the one kept, ends already at
+`expires_at`; a later end than the one kept changes nothing."""

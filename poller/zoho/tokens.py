@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         ReleaseLease,
         SaveRefreshToken,
         SaveToken,
+        ShortenToken,
         StoredToken,
     )
     from poller.zoho.grants import Form
@@ -58,6 +59,8 @@ _LEASES_WAITED_FOR: Final = 2
 _TIMES_ASKED: Final = 2
 """The second time only where the network or an edge failed: the next poll may be a quarter of an hour away."""
 _BETWEEN_SECONDS: Final = 1.0
+_END_TOLERANCE: Final = timedelta(minutes=1)
+"""Clocks differ by less; a token is renewed minutes before its end anyhow."""
 _MAY_PASS_AT_ONCE: Final = frozenset({"dns", "refused", "reset", "http_500", "http_502", "http_503", "http_504"})
 
 log = structlog.get_logger("poller.tokens")
@@ -79,6 +82,8 @@ class TokenPorts:
     """`post(accounts_server, form)`: one request to the token endpoint, the form in its body."""
     now: Callable[[], datetime]
     sleep: Callable[[float], Awaitable[None]]
+    shorten: ShortenToken | None = None
+    """Where it is left out, a token that ends early is found out by being refused."""
 
 
 class Tokens:
@@ -113,6 +118,12 @@ class Tokens:
     async def renew(self, org: Org, stale: AccessToken) -> AccessToken | NoToken:
         """A token for one that Zoho called invalid: another worker's newer one, or a new one. Once per org and poll."""
         return await self._guarded(org, lambda data_center: self._obtain(org, data_center, stale.generation))
+
+    async def note_end(self, org: Org, token: AccessToken, ends_at: datetime) -> None:
+        """An API reply (X-ACCESSTOKEN-RESET) says when this token ends: earlier than was thought, and all are told."""
+        early = token.expires_at - ends_at >= _END_TOLERANCE
+        if early and token.generation and self._ports.shorten is not None:
+            await self._ports.shorten(org.id, token.generation, ends_at)
 
     async def exchange(self, org: Org) -> AccessToken | NoToken:
         """The first token, for the org's grant code, which is replaced by a refresh token. Paced by onboarding."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +128,10 @@ class Shelf:
         assert self.credentials is not None
         self.credentials = Credentials(self.credentials.client_id, self.credentials.client_secret, refresh_token)
 
+    async def shorten(self, org_id: int, generation: int, expires_at: datetime) -> None:
+        if self.stored is not None and self.stored.generation == generation:
+            self.stored = replace(self.stored, expires_at=min(self.stored.expires_at, expires_at))
+
 
 Answer = Reply | NoReply
 
@@ -169,5 +173,6 @@ def tokens(
         post=post,
         now=now,
         sleep=sleep,
+        shorten=shelf.shorten,
     )
     return Tokens(ports, data_centers)
