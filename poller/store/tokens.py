@@ -89,6 +89,19 @@ class TokenStore:
         )
         return generation
 
+    async def shorten(self, org_id: int, generation: int, expires_at: datetime) -> None:
+        """The token of that generation, if it is still the one kept, ends earlier than was thought."""
+        # tokens.shorten: never longer, never another.
+        await self.database.execute(
+            """
+            UPDATE access_tokens SET expires_at = $3
+            WHERE org_id = $1 AND generation = $2 AND token IS NOT NULL AND expires_at > $3
+            """,
+            org_id,
+            generation,
+            expires_at,
+        )
+
     async def release(self, org_id: int, holder: UUID) -> None:
         """End the lease if it is still this holder's."""
         # tokens.release: nobody is asking any more.

@@ -93,6 +93,23 @@ async def test_whoever_has_not_seen_the_newest_token_is_told_to_read_it(tokens: 
     assert isinstance((await lease(tokens, org_id, NOON, seen=1))[1], Lease)
 
 
+async def test_a_token_may_be_found_to_end_earlier_but_never_later_and_never_its_successor(
+    tokens: TokenStore, org_id: int
+) -> None:
+    holder, _ = await lease(tokens, org_id, NOON)
+    await tokens.save(org_id, holder, issued("fresh"))
+
+    async def shortened(generation: int, seconds: float) -> datetime | None:
+        await tokens.shorten(org_id, generation, after(seconds))
+        stored = await tokens.read(org_id)
+        return stored and stored.expires_at
+
+    assert await shortened(1, 7_200) == after(3_600)
+    assert await shortened(0, 60) == after(3_600)
+    assert await shortened(1, 1_800) == after(1_800)
+    assert await shortened(1, 2_400) == after(1_800)
+
+
 async def test_a_cool_down_keeps_everybody_out_until_its_end_and_is_forgotten_with_the_next_token(
     tokens: TokenStore, org_id: int
 ) -> None:
