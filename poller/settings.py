@@ -133,7 +133,9 @@ def load(env_file: Path | None = ENV_FILE) -> Settings:
     Raises a `SettingsError` for the first wrong setting, with a note (PEP 678) for each further one.
     """
     try:
-        settings = Settings.model_construct(**dict(_Environment(_env_file=env_file)))
+        found = _Environment(_env_file=env_file)
+        # What was set and what is a default stays known, in `model_fields_set`.
+        settings = Settings.model_construct(found.model_fields_set, **dict(found))
     except ValidationError as wrong:
         faults = [_fault(details) for details in wrong.errors(include_url=False)]
     except (OSError, UnicodeDecodeError) as unreadable:

@@ -74,6 +74,12 @@ def test_every_variable_is_read_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp
     assert (settings.log_format, settings.log_level) == (LogFormat.JSON, LogLevel.DEBUG)
 
 
+def test_what_was_set_is_told_from_what_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLLER_LOG_LEVEL", "info")
+    monkeypatch.setenv("POLLER_POLL_INTERVAL", "15m")
+    assert load().model_fields_set == {"log_level", "poll_interval_seconds"}
+
+
 def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("POLLER_WEB_PORT=1\nPOLLER_CONCURRENCY=2\nOTHER=x\n")
     monkeypatch.setenv("POLLER_WEB_PORT", "3")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
-from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -13,13 +13,10 @@ import typer
 from poller.cli import shell
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from poller.demo import Demo, DemoOptions
-    from poller.fleet import Polled
     from poller.settings import Settings
 
-_SPARKLINE: Final = 48
+_DAY_SECONDS: Final = 86_400
 
 
 def add_to(app: typer.Typer) -> None:
@@ -43,69 +40,70 @@ def demo(
     """
     from poller.demo import DemoOptions  # noqa: PLC0415
 
-    shell.run(_demo(shell.settings(), DemoOptions(orgs=orgs, seed=seed, days=days, every_seconds=every), polls))
-
-
-async def _demo(settings: Settings, options: DemoOptions, polls: int) -> None:
-    from poller.demo import FOLDER, open_demo  # noqa: PLC0415
-
-    async with open_demo(settings, options) as demo:
-        shell.tell(f"A simulated Zoho listens at {', '.join(demo.simulator.urls.values())}.")
-        shell.tell(f"The demo's PostgreSQL lives in {settings.data_dir / FOLDER}.")
-        count = await demo.import_fleet()
-        with shell.progress() as progress:
-            task = progress.add_task("history", total=None)
-            await demo.back_fill(lambda done, total: progress.update(task, completed=done, total=total))
-        shell.tell(f"{count} orgs imported, {options.days} days of history in place:\n")
-        await _draw(demo, options.days)
-        shell.tell(f"\nPolling every {options.every_seconds} s" + ("." if polls else ", until Ctrl-C."))
-        await _poll_on(demo, options, polls)
-        shell.tell("")
-        await _draw(demo, options.days)
-        breaches = demo.simulator.audit()["breaches"]
-        shell.tell("\nZoho's rules: " + ("none was broken." if not breaches else f"BROKEN: {'; '.join(breaches)}"))
-        shell.tell(f"To look again: POLLER_DATA_DIR='{settings.data_dir / FOLDER}' poller trend")
-    if breaches:
+    options = DemoOptions(orgs=orgs, seed=seed, days=days, every_seconds=every)
+    if shell.run(_demo(shell.settings(showing=True), options, polls)):
         raise typer.Exit(1)
 
 
-async def _poll_on(demo: Demo, options: DemoOptions, polls: int) -> None:
-    """Poll slot by slot until told to stop; what is under way then is finished."""
-    stopped = asyncio.create_task(shell.until_stopped())
-    done = 0
-    try:
-        while not stopped.done() and (not polls or done < polls):
-            outcomes: Counter[str] = Counter()
-            requests = 0
+async def _demo(settings: Settings, options: DemoOptions, polls: int) -> bool:
+    """Whether the simulated Zoho has anything to complain of."""
+    from poller.demo import FOLDER, open_demo  # noqa: PLC0415
 
-            def committed(batch: Sequence[Polled]) -> None:
-                nonlocal requests
-                for one in batch:
-                    outcomes[one.snapshot.outcome] += 1  # noqa: B023 - called before the next round
-                    requests += one.snapshot.requests
-
-            started = time.monotonic()
-            await demo.poll(committed)
-            seconds = time.monotonic() - started
-            done += 1
-            fates = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.most_common())
-            shell.tell(f"{datetime.now(UTC):%H:%M:%S}  {fates} · {requests} requests in {seconds:.2f} s")
-            if not polls or done < polls:
-                until_next = options.every_seconds - time.time() % options.every_seconds
-                await asyncio.wait({stopped}, timeout=until_next)
-    finally:
-        stopped.cancel()
+    folder = settings.data_dir / FOLDER
+    async with open_demo(settings, options) as running:
+        shell.tell(f"A simulated Zoho listens at {', '.join(running.simulator.urls.values())}.")
+        shell.tell(f"The demo's PostgreSQL lives in {folder}.")
+        count = await running.import_fleet()
+        with shell.progress() as progress:
+            task = progress.add_task("history", total=None)
+            await running.back_fill(lambda done, total: progress.update(task, completed=done, total=total))
+        shell.tell(f"{count:,} orgs imported, {options.days} days of history in place:\n")
+        await _draw(running, options)
+        shell.tell(f"\nPolling every {options.every_seconds} s, {f'{polls} times' if polls else 'until Ctrl-C'}.")
+        await _poll(running, options.every_seconds, polls)
+        shell.tell("")
+        # The largest: something moves there.
+        org = max(running.simulator.fleet(), key=lambda one: one.licences).name
+        await _draw(running, options, org)
+        breaches: list[str] = running.simulator.audit()["breaches"]
+        shell.tell("\nZoho's rules: " + (f"BROKEN: {'; '.join(breaches)}" if breaches else "none was broken."))
+        shell.tell(f"To look again: POLLER_DATA_DIR='{folder}' {_poller()} trend '{org}' --type ActiveUsers")
+        return bool(breaches)
 
 
-async def _draw(demo: Demo, days: int) -> None:
-    """The trend of ActiveUsers, org by org."""
+async def _poll(running: Demo, every_seconds: int, polls: int) -> None:
+    """A line per poll, slot by slot, until there were enough or somebody says stop; what is under way is finished."""
     from poller.cli import render  # noqa: PLC0415
-    from poller.core.model import UserType  # noqa: PLC0415
-    from poller.store.trends import TrendPoint, bucket_edges, org_trend  # noqa: PLC0415
+    from poller.cli.poll import Tally  # noqa: PLC0415
+
+    done = 0
+    with shell.stop_signals() as stopped:
+        while not stopped.is_set():
+            started = time.monotonic()
+            tally = Tally(lambda _org, _snapshot: None, lambda _count: None)
+            await running.poll(tally.committed)
+            if tally.outcomes:
+                summary = render.poll_summary(tally.outcomes, tally.requests, time.monotonic() - started)
+                shell.tell(f"{datetime.now(UTC):%H:%M:%S}  {summary}")
+                done += 1
+            if done == polls > 0:
+                return
+            try:
+                # To the beginning of the next slot.
+                async with asyncio.timeout(every_seconds - time.time() % every_seconds):
+                    await stopped.wait()
+            except TimeoutError:
+                continue
+
+
+async def _draw(running: Demo, options: DemoOptions, org: str | None = None) -> None:
+    from poller.cli import trend  # noqa: PLC0415
 
     now = datetime.now(UTC)
-    edges = bucket_edges(now - timedelta(days=days), now, 86_400)
-    series: dict[str, list[TrendPoint]] = {}
-    async for point in org_trend(demo.app.database, edges, user_types=[UserType.ACTIVE]):
-        series.setdefault(point.org, []).append(point)
-    shell.console().print(render.trend_overview("ActiveUsers", series, _SPARKLINE))
+    since = now - timedelta(days=options.days)
+    await trend.draw(running.app.database, trend.Question(org, None, since, now, _DAY_SECONDS, UTC))
+
+
+def _poller() -> str:
+    """How this program was called: from a checkout it is in no PATH."""
+    return sys.argv[0] if sys.argv[0].endswith("poller") else "poller"

@@ -47,7 +47,7 @@ def poll(
         raise typer.Exit(1)
 
 
-class _Tally:
+class Tally:
     """What came of it so far, in little memory however large the fleet."""
 
     def __init__(self, tell: Callable[[str, Snapshot], None], advance: Callable[[int], None]) -> None:
@@ -78,7 +78,7 @@ class _Tally:
         self._advance(len(batch))
 
 
-async def _poll(settings: Settings, names: list[str], *, as_json: bool) -> _Tally:
+async def _poll(settings: Settings, names: list[str], *, as_json: bool) -> Tally:
     from poller.app import open_app, open_fleet  # noqa: PLC0415
     from poller.cli import render  # noqa: PLC0415
     from poller.store.orgs import count_orgs  # noqa: PLC0415
@@ -92,7 +92,7 @@ async def _poll(settings: Settings, names: list[str], *, as_json: bool) -> _Tall
                     shell.tell(render.poll_json(org, snapshot))
 
             started = time.monotonic()
-            tally = _Tally(tell, _bar(progress, total))
+            tally = Tally(tell, _bar(progress, total))
             async with open_fleet(app) as fleet:
                 await fleet.poll_now(names or None, tally.committed)
             seconds = time.monotonic() - started

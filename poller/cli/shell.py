@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
 
     from rich.console import Console
     from rich.progress import Progress
@@ -24,17 +25,19 @@ TERMINATED: Final = 143
 _WIDE: Final = 10_000
 
 
-def settings(*, serving: bool = False) -> Settings:
+def settings(*, serving: bool = False, showing: bool = False) -> Settings:
     """The settings, with the log set up by them and a warning for every variable that is none.
 
     A command that serves logs as it is told to. One that answers does so to a pipe, but not to a terminal, where its
-    answer and its progress bar stand: there only errors are logged, unless POLLER_LOG_LEVEL says otherwise.
+    answer and its progress bar stand: there only errors are logged, unless POLLER_LOG_LEVEL says otherwise. One that
+    is there to be looked at logs no more to a pipe either.
     """
     from poller import log  # noqa: PLC0415
     from poller.settings import load, unknown  # noqa: PLC0415
 
     loaded = load()
-    quiet = not serving and sys.stderr.isatty() and "log_level" not in loaded.model_fields_set
+    read_by_people = showing or (not serving and sys.stderr.isatty())
+    quiet = read_by_people and "log_level" not in loaded.model_fields_set
     log.configure(log_format=loaded.log_format, level="error" if quiet else loaded.log_level)
     for warning in unknown():
         say(f"poller: warning: {warning}")
@@ -64,14 +67,21 @@ def run(main: Coroutine[Any, Any, T]) -> T:
             raise SystemExit(TERMINATED if terminated else 1) from None
 
 
-async def until_stopped() -> None:
-    """Return at the first Ctrl-C or SIGTERM: for what is meant to be ended that way."""
+@contextmanager
+def stop_signals() -> Iterator[asyncio.Event]:
+    """Set at the first Ctrl-C or SIGTERM, for what is meant to be ended that way; the second one cancels at once."""
     stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def stop() -> None:
+        if stopped.is_set() and task is not None:
+            task.cancel()
+        stopped.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, stop)
     try:
-        await stopped.wait()
+        yield stopped
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)

@@ -71,7 +71,8 @@ async def _serve(options: SimulatorOptions, write_orgs: Path | None, file_format
             if write_orgs is not None:
                 _write(simulator, write_orgs, file_format)
             _explain(simulator, write_orgs)
-            await shell.until_stopped()
+            with shell.stop_signals() as stopped:
+                await stopped.wait()
     except OSError as refusal:
         if refusal.errno is None:
             raise

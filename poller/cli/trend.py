@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from poller.settings import Settings
+    from poller.store.database import Database
     from poller.store.trends import TrendPoint
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "y": 31_536_000}
@@ -62,7 +63,7 @@ def trend(
     Example: [bold]poller trend "Acme Ltd" --type AdminUsers --since 30d --tz Europe/Berlin[/bold]
     """
     zone, now = zone_of(tz), datetime.now(UTC)
-    question = _Question(
+    question = Question(
         org=org,
         kind=None if user_type is None else type_of(user_type),
         since=since_of(since, now, zone),
@@ -114,8 +115,8 @@ def type_of(name: str) -> UserType:
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    """What was asked. `org` None: every org; `kind` None: whichever suits the answer's form."""
+class Question:
+    """What was asked. `org` None: every org; `kind` None: all ten, or ActiveUsers where there is room for one."""
 
     org: str | None
     kind: UserType | None
@@ -125,34 +126,32 @@ class _Question:
     zone: tzinfo
 
 
-async def _trend(settings: Settings, question: _Question, output: Format) -> None:
+async def _trend(settings: Settings, question: Question, output: Format) -> None:
     from poller.app import open_app  # noqa: PLC0415
     from poller.cli import render  # noqa: PLC0415
-    from poller.store.orgs import find_orgs  # noqa: PLC0415
-    from poller.store.trends import bucket_edges, org_trend  # noqa: PLC0415
 
-    edges = bucket_edges(question.since, question.until, question.every_seconds, question.zone)
-    kinds = USER_TYPES if question.kind is None else (question.kind,)
-    if output is Format.TABLE and question.org is None and question.kind is None:
-        kinds = (UserType.ACTIVE,)
     async with open_app(settings, name="poller trend") as app:
-        ids = None if question.org is None else [org.id for org in await find_orgs(app.database, [question.org])]
-        # A generator, so that whoever stops reading gives the connection back.
-        stream = cast("AsyncGenerator[TrendPoint]", org_trend(app.database, edges, org_ids=ids, user_types=kinds))
-        async with aclosing(stream) as points:
-            if output is Format.TABLE:
-                _draw(question, [point async for point in points])
-                return
-            write = render.trend_csv if output is Format.CSV else render.trend_json
-            async with aclosing(write(points, question.zone)) as lines:
-                async for line in lines:
-                    # By blocks: there may be millions.
-                    sys.stdout.write(f"{line}\n")
+        if output is Format.TABLE:
+            await draw(app.database, question)
+            return
+        kinds = USER_TYPES if question.kind is None else (question.kind,)
+        write = render.trend_csv if output is Format.CSV else render.trend_json
+        async with (
+            await _points(app.database, question, kinds) as points,
+            aclosing(write(points, question.zone)) as lines,
+        ):
+            async for line in lines:
+                # By blocks: there may be millions.
+                sys.stdout.write(f"{line}\n")
 
 
-def _draw(question: _Question, points: Sequence[TrendPoint]) -> None:
+async def draw(database: Database, question: Question) -> None:
+    """Print the answer as a table with sparklines."""
     from poller.cli import render  # noqa: PLC0415
 
+    of_fleet = (UserType.ACTIVE,) if question.org is None else USER_TYPES
+    async with await _points(database, question, of_fleet if question.kind is None else (question.kind,)) as stream:
+        points = [point async for point in stream]
     if not points:
         shell.say("There is no org yet; `poller orgs import FILE` brings some in.")
         return
@@ -164,11 +163,24 @@ def _draw(question: _Question, points: Sequence[TrendPoint]) -> None:
     if question.org is not None and question.kind is not None:
         console.print(render.trend_table(points, question.zone))
         title = f"{render.plain(question.org)} {question.kind.value}"
-        spark = render.sparkline([point.last for point in points], room(len(title) + 2))
-        console.print(f"{title}  {spark}")
+        console.print(f"{title}  {render.sparkline([point.last for point in points], room(len(title) + 2))}")
         return
     series: dict[str, list[TrendPoint]] = {}
     for point in points:
         series.setdefault(point.org if question.org is None else point.user_type.value, []).append(point)
     title = points[0].user_type.value if question.org is None else render.plain(question.org)
-    console.print(render.trend_overview(title, series, room(70)))
+    # What the columns before the sparkline take.
+    taken = max(map(len, (title, *series))) + 45
+    console.print(render.trend_overview(title, series, room(taken)))
+
+
+async def _points(
+    database: Database, question: Question, kinds: Sequence[UserType]
+) -> aclosing[AsyncGenerator[TrendPoint]]:
+    """A generator to be closed, so that whoever stops reading gives the connection back."""
+    from poller.store.orgs import find_orgs  # noqa: PLC0415
+    from poller.store.trends import bucket_edges, org_trend  # noqa: PLC0415
+
+    edges = bucket_edges(question.since, question.until, question.every_seconds, question.zone)
+    ids = None if question.org is None else [org.id for org in await find_orgs(database, [question.org])]
+    return aclosing(cast("AsyncGenerator[TrendPoint]", org_trend(database, edges, org_ids=ids, user_types=kinds)))
