@@ -33,6 +33,7 @@ _CONVERSIONS: Final = {
     "slot": "to_timestamp(slot)",
     "polled_at": "to_timestamp(polled_at)",
     "late_seconds": "coalesce(late_seconds, 0::smallint)",
+    "outcome": "coalesce(outcome, 'ok')",
     "errors": "errors::jsonb",
 }
 
@@ -104,16 +105,16 @@ def _since(row: str) -> str:
 _COMES: Final = f"(excluded.@ IS NOT NULL AND (held.@ IS NULL OR {_since('excluded')} >= {_since('held')}))"
 _ROW_SLOT: Final = "greatest(excluded.slot, held.slot)"
 
-# Purpose: snapshots into `org_snapshots`, and the last known counts of their orgs into `latest_snapshots`.
-# `moved` is the usual way: a poll that knows everything and is newer. What is left over (new orgs, partly known polls,
-# late ones) is folded to one row per org and merged type by type.
+# Purpose: a batch of snapshots into `org_snapshots`, and into `latest_snapshots` what goes there the usual way: an
+# org's newest poll that knows everything. Returns the keys of what else may be the latest of its type: first polls of
+# an org, partly known ones, late ones.
 WRITE: Final = f"""
 WITH written AS ({_INSERT}),
 newest AS (
     SELECT DISTINCT ON (org_id) * FROM written WHERE outcome = 'ok' ORDER BY org_id, slot DESC
 ),
 later AS (
-    SELECT w.* FROM written w LEFT JOIN newest n USING (org_id)
+    SELECT w.org_id, w.slot FROM written w LEFT JOIN newest n USING (org_id)
     WHERE w.outcome = 'partial' AND (n.org_id IS NULL OR w.slot > n.slot)
 ),
 moved AS (
@@ -122,10 +123,17 @@ moved AS (
     FROM newest n
     WHERE held.org_id = n.org_id AND held.slot <= n.slot AND n.org_id NOT IN (SELECT org_id FROM later)
     RETURNING held.org_id
-),
-remaining AS (
-    SELECT * FROM newest WHERE org_id NOT IN (SELECT org_id FROM moved)
-    UNION ALL SELECT * FROM later
+)
+SELECT org_id, slot FROM newest WHERE org_id NOT IN (SELECT org_id FROM moved)
+UNION ALL SELECT org_id, slot FROM later
+"""
+
+# Purpose: merge the snapshots of these orgs and slots into `latest_snapshots`, type by type: folded to one row per org
+# first, because a statement can touch a row but once.
+MERGE_LATEST: Final = f"""
+WITH remaining AS (
+    SELECT s.* FROM unnest($1::integer[], $2::timestamptz[]) AS key (org_id, slot)
+    JOIN org_snapshots s ON s.org_id = key.org_id AND s.slot = key.slot
 ),
 folded AS (
     SELECT org_id, max(slot) AS slot, (array_agg(polled_at ORDER BY slot DESC))[1] AS polled_at,
