@@ -76,6 +76,7 @@ async def open_fleet(app: App) -> AsyncIterator[Fleet]:
                 cool_down=store.cool_down,
                 park=store.park,
                 save_refresh_token=store.save_refresh_token,
+                shorten=store.shorten,
                 post=client.post_token,
                 now=_utc_now,
                 sleep=asyncio.sleep,
@@ -83,7 +84,7 @@ async def open_fleet(app: App) -> AsyncIterator[Fleet]:
             settings.data_centers,
             lease_seconds=2.0 * settings.request_timeout_seconds,
         )
-        world = World(client.count, tokens.get, tokens.renew, _utc_now)
+        world = World(client.count, tokens.get, tokens.renew, tokens.note_end, _utc_now)
         yield Fleet(settings, app.database, app.keyring, limiter, world)
 
 

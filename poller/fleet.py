@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from poller.core.errors import CredentialError
 from poller.core.model import USER_TYPES, Org, Outcome, Snapshot
 from poller.core.quota import (
     REQUESTS_PER_POLL,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
     from datetime import datetime
 
+    from poller.core.token import StoredToken
     from poller.settings import Settings
     from poller.store.database import Database
     from poller.store.pollable import PollableOrg
@@ -112,7 +114,7 @@ class Fleet:
             async def carry_out(plan: Plan) -> None:
                 await sink.put(await self._carry_out(plan))
 
-            # At two requests in flight per org, the fewest an org of ours has, this many orgs use every permit.
+            # An org of the smallest edition has two requests in flight: this many orgs use every permit.
             await sweep(plans, carry_out, at_once=math.ceil(self._settings.concurrency / 2))
 
     async def _plans(
@@ -137,11 +139,19 @@ class Fleet:
             return Polled(org, _not_asked(org, plan.slot, plan.at, *plan.refusal))
         limits = limits_of(org.edition, self._settings.in_flight_share)
         with self._limiter.org(org.id, limits, plan.pollable.quota) as line:
-            snapshot = await poll_org(org, plan.slot, line, self._world, known_token=plan.pollable.token(self._keyring))
+            snapshot = await poll_org(org, plan.slot, line, self._world, known_token=self._known_token(plan.pollable))
             await self._judge_health(plan.pollable, snapshot)
-            learnt = line.quota != plan.pollable.quota or snapshot.credits_remaining is not None
+            # The first of a quota's fields is due_at, which every request moves: of no use to the next process.
+            learnt = line.quota[1:] != plan.pollable.quota[1:] or snapshot.credits_remaining is not None
             lesson = Lesson(org.id, line.quota, snapshot.credits_remaining, plan.at) if learnt else None
         return Polled(org, snapshot, lesson, REQUESTS_PER_POLL, plan.at)
+
+    def _known_token(self, pollable: PollableOrg) -> StoredToken | None:
+        """The token read with the org. One that the keys at hand do not open is the token flow's to deal with."""
+        try:
+            return pollable.token(self._keyring)
+        except CredentialError:
+            return None
 
     async def _judge_health(self, pollable: PollableOrg, snapshot: Snapshot) -> None:
         """Park what a person must mend, unpark what answers again."""

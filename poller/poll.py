@@ -52,6 +52,8 @@ class World:
     """`get_token(org, known)`: `known` is the token the store had when the org was read."""
     renew_token: Callable[[Org, AccessToken], Awaitable[AccessToken | NoToken]]
     """`renew_token(org, stale)`: another than the one Zoho called invalid."""
+    note_token_end: Callable[[Org, AccessToken, datetime], Awaitable[None]]
+    """`note_token_end(org, token, ends_at)`: Zoho said of a token when it ends."""
     now: Callable[[], datetime]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
@@ -108,6 +110,7 @@ class _Questions:
     requests: int = 0
     credits_remaining: int | None = None
     throttled: bool = False
+    token_ends_at: datetime | None = None
     stale: bool = False
     """Zoho called the token invalid in this pass: what was not sent yet waits for the next token."""
 
@@ -115,6 +118,9 @@ class _Questions:
         pending, passes, renewed = USER_TYPES, 0, False
         while pending:
             pending = await self._ask_side_by_side(pending, token)
+            if self.token_ends_at is not None and not self.stale:
+                await self.world.note_token_end(self.org, token, self.token_ends_at)
+                self.token_ends_at = None
             if self.stale:
                 # One refresh and one retry a poll, however many of the ten met the invalid token.
                 if renewed:
@@ -168,6 +174,8 @@ class _Questions:
             self.answers[user_type] = Refusal(verdict.outcome, verdict.code or verdict.outcome.value)
         if verdict.credits_remaining is not None:
             self.credits_remaining = min(verdict.credits_remaining, self.credits_remaining or verdict.credits_remaining)
+        if verdict.token_ends_at is not None:
+            self.token_ends_at = min(verdict.token_ends_at, self.token_ends_at or verdict.token_ends_at)
         if verdict.retry is Retry.REFRESH_TOKEN:
             self.stale = True
         if verdict.outcome is Outcome.THROTTLED:

@@ -45,6 +45,7 @@ class Zoho:
     renewals: int = 0
     renewed: AccessToken | NoToken | None = None
     seconds: float = 0.0
+    ends_told: list[datetime] = field(default_factory=list)
     in_flight: int = 0
     most_in_flight: int = 0
 
@@ -67,6 +68,10 @@ class Zoho:
         assert self.renewed is not None
         return self.renewed
 
+    async def note_token_end(self, org: Org, token: AccessToken, ends_at: datetime) -> None:
+        assert (org, token) == (ORG, self.token)
+        self.ends_told.append(ends_at)
+
     async def sleep(self, seconds: float) -> None:
         self.seconds += seconds
 
@@ -76,6 +81,7 @@ class Zoho:
             ask=self.ask,
             get_token=self.get_token,
             renew_token=self.renew_token,
+            note_token_end=self.note_token_end,
             now=lambda: NOON + timedelta(seconds=self.seconds),
             sleep=self.sleep,
             jitter=lambda: 0.0,
@@ -172,6 +178,16 @@ async def test_a_permanent_refusal_is_asked_once_only() -> None:
     snapshot = await zoho.poll()
     assert (snapshot.outcome, snapshot.error) == (Outcome.FORBIDDEN, "OAUTH_SCOPE_MISMATCH")
     assert (zoho.renewals, snapshot.requests) == (0, 10)
+
+
+async def test_a_token_that_zoho_says_ends_is_told_of_once_a_poll_by_the_earliest_word() -> None:
+    def answer(_: Zoho, user_type: UserType, __: str) -> Reply:
+        minute = 10 if user_type is UserType.ADMIN else 30
+        return Reply(200, b'{"count": 1}', {"x-accesstoken-reset": f"2026-11-23T12:{minute}:00+00:00"})
+
+    zoho = Zoho(answer, token())
+    await zoho.poll()
+    assert zoho.ends_told == [NOON + timedelta(minutes=10)]
 
 
 replies = st.one_of(
