@@ -102,7 +102,7 @@ def handle(world: World, method: str, path: str, query: str, body: bytes) -> Rep
         if isinstance(given, dict):
             given |= dict(parse_qsl(query))
         return wanted(world, given)
-    except (ValueError, KeyError, TypeError) as wrong:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, OSError) as wrong:
         return replies.of_json(400, {"error": f"{type(wrong).__name__}: {wrong}"})
 
 
