@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install test check format demo lock clean
+.PHONY: help install test check format demo bench lock clean
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
@@ -39,6 +39,9 @@ format: install  ## put the format right, and what the linter can mend by itself
 
 demo: install  ## a fleet, its history and a poller at work, without Zoho
 	@$(BIN)/poller demo $(DEMO)
+
+bench: install  ## the figures the documents quote: make bench BENCH="poll --orgs 500" for one of them
+	$(BIN)/python -m benchmarks $(BENCH)
 
 lock:  ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

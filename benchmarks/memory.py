@@ -1,0 +1,84 @@
+"""What a poll of a large fleet costs in memory, above the footprint of the imports alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import uvloop
+
+from benchmarks.parts import poller_over, simulated_zoho, table
+from poller import log
+from poller.app import App, open_fleet
+from poller.core.datacenters import with_operators
+from poller.settings import Settings
+from poller.store.database import connect
+from poller.store.secrets import KEY_BYTES, Keyring
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from poller.fleet import Polled
+
+
+async def main(orgs: int | None = None) -> None:
+    """Print the peak of a process that polls so many orgs, and of one that imports the same modules and stops."""
+    orgs = orgs or 50_000
+    async with simulated_zoho(orgs) as data_centers, poller_over(data_centers, orgs) as app:
+        bare = await _measured(app, data_centers, "imports")
+        polled = await _measured(app, data_centers, "poll")
+    table(
+        f"memory: {orgs:,} orgs polled once",
+        [
+            ("imports alone", f"{bare['peak_mb']:>7.1f} MB"),
+            ("poll", f"{polled['peak_mb']:>7.1f} MB, {polled['rows']:,} rows, {polled['requests']:,} requests"),
+            ("above the imports", f"{polled['peak_mb'] - bare['peak_mb']:>7.1f} MB"),
+            ("requests/s, tokens obtained on the way", f"{polled['requests'] / polled['seconds']:>7,.0f}"),
+        ],
+    )
+
+
+async def _measured(app: App, data_centers: dict[str, Any], what: str) -> dict[str, float]:
+    work = json.dumps({"what": what, "dsn": await _dsn(app), "data_centers": data_centers})
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.memory"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate(work.encode())
+    assert process.returncode == 0
+    measured: dict[str, float] = json.loads(output)
+    return measured
+
+
+async def _dsn(app: App) -> str:
+    folder = app.settings.data_dir / "postgresql"
+    return f"postgresql://poller@/poller?host={folder}"
+
+
+async def _child() -> None:
+    work = json.loads(sys.stdin.read())
+    log.configure(log_format=None, level="error")
+    rows = requests = 0
+
+    def committed(batch: Sequence[Polled]) -> None:
+        nonlocal rows, requests
+        rows += len(batch)
+        requests += sum(one.snapshot.requests for one in batch)
+
+    started = datetime.now(UTC)
+    if work["what"] == "poll":
+        settings = Settings(data_centers=with_operators(work["data_centers"]))
+        async with await connect(work["dsn"]) as database:
+            app = App(settings, database, Keyring({"bench": bytes(KEY_BYTES)}))
+            async with open_fleet(app) as fleet:
+                await fleet.poll_now(None, committed)
+    seconds = (datetime.now(UTC) - started).total_seconds()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024
+    print(json.dumps({"peak_mb": peak, "rows": rows, "requests": requests, "seconds": seconds}))
+
+
+if __name__ == "__main__":
+    uvloop.run(_child())
