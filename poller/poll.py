@@ -185,12 +185,10 @@ class _Questions:
 
 def _report(snapshot: Snapshot) -> None:
     """One event per poll; its level says whether somebody should look."""
+    facts: dict[str, object] = {"outcome": snapshot.outcome.value, "requests": snapshot.requests}
+    if snapshot.error is not None:
+        facts["error"] = snapshot.error
+    if snapshot.errors:
+        facts["errors"] = {user_type.value: code for user_type, code in snapshot.errors.items()}
     event = log.info if snapshot.outcome in {Outcome.OK, Outcome.THROTTLED} else log.warning
-    event(
-        "poll.finished",
-        outcome=snapshot.outcome.value,
-        error=snapshot.error,
-        errors={user_type.value: code for user_type, code in snapshot.errors.items()} or None,
-        requests=snapshot.requests,
-        duration_ms=snapshot.duration_ms,
-    )
+    event("poll.finished", duration_ms=snapshot.duration_ms, **facts)
