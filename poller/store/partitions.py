@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from poller.store.rollups import give_up_snapshots, lock_days
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -92,7 +94,7 @@ async def list_partitions(database: Database) -> list[Partition]:
 
 
 async def drop_partitions(database: Database, before: datetime) -> list[str]:
-    """Drop the months that end at or before `before`; the names of those dropped, oldest first.
+    """Drop the months that end at or before `before` and are rolled up; the names of those dropped, oldest first.
 
     Readers are waited for, not the other way round. A month left half dropped by a crash is dropped by the next call.
     """
@@ -101,9 +103,9 @@ async def drop_partitions(database: Database, before: datetime) -> list[str]:
         # Detaching without blocking anyone cannot run in a transaction, so the lock is the session's.
         await connection.execute(_ALONE_BY_SESSION, _LOCK_KEY)
         try:
-            names = sorted(row["name"] for row in await connection.fetch(_MONTHS))
-            for name in names:
-                if _NAME.fullmatch(name) and month_after(_month_named(name)) <= before:
+            for name in sorted(row["name"] for row in await connection.fetch(_MONTHS)):
+                month = _month_named(name)
+                if month_after(month) <= before and await _is_given_up(connection, month):
                     await _detach(connection, name)
                     await connection.execute(f"DROP TABLE {name}")
                     dropped.append(name)
@@ -152,6 +154,12 @@ async def _attach(connection: Any, month: datetime) -> bool:
     bounds = f"FROM ('{month.isoformat()}') TO ('{month_after(month).isoformat()}')"
     await connection.execute(f"ALTER TABLE org_snapshots ATTACH PARTITION {name} FOR VALUES {bounds}")
     return True
+
+
+async def _is_given_up(connection: Any, month: datetime) -> bool:
+    async with connection.transaction():
+        await lock_days(connection)
+        return await give_up_snapshots(connection, month.date(), month_after(month).date())
 
 
 async def _detach(connection: Any, name: str) -> None:

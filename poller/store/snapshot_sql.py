@@ -107,7 +107,7 @@ _ROW_SLOT: Final = "greatest(excluded.slot, held.slot)"
 
 # Purpose: a batch of snapshots into `org_snapshots`, and into `latest_snapshots` what goes there the usual way: an
 # org's newest poll that knows everything. Returns the keys of what else may be the latest of its type: first polls of
-# an org, partly known ones, late ones.
+# an org, partly known ones, late ones; and the keys of what was written into days already rolled up.
 WRITE: Final = f"""
 WITH written AS ({_INSERT}),
 newest AS (
@@ -124,8 +124,10 @@ moved AS (
     WHERE held.org_id = n.org_id AND held.slot <= n.slot AND n.org_id NOT IN (SELECT org_id FROM later)
     RETURNING held.org_id
 )
-SELECT org_id, slot FROM newest WHERE org_id NOT IN (SELECT org_id FROM moved)
-UNION ALL SELECT org_id, slot FROM later
+SELECT true AS merge, org_id, slot FROM newest WHERE org_id NOT IN (SELECT org_id FROM moved)
+UNION ALL SELECT true, org_id, slot FROM later
+UNION ALL SELECT false, org_id, slot FROM written
+WHERE slot < (SELECT rolled_until::timestamp AT TIME ZONE 'UTC' FROM rollup_state)
 """
 
 # Purpose: merge the snapshots of these orgs and slots into `latest_snapshots`, type by type: folded to one row per org

@@ -14,6 +14,7 @@ import orjson
 
 from poller.core.model import COLUMNS, USER_TYPES, Outcome, Snapshot, UserType
 from poller.store.partitions import add_partitions, month_of
+from poller.store.rollups import hold_days, lock_days, mark_dirty
 from poller.store.snapshot_sql import LARGEST_SMALLINT, MERGE_LATEST, WRITE
 
 if TYPE_CHECKING:
@@ -57,9 +58,10 @@ async def read_snapshot(database: Database, org_id: int, slot: datetime) -> Snap
 
 
 async def delete_history(connection: Any, org_id: int) -> None:
-    """Forget every snapshot of an org, within the caller's transaction."""
-    await connection.execute("DELETE FROM org_snapshots WHERE org_id = $1", org_id)
-    await connection.execute("DELETE FROM latest_snapshots WHERE org_id = $1", org_id)
+    """Forget every snapshot of an org and all that was made of them, within the caller's transaction."""
+    await lock_days(connection)
+    for table in ("org_snapshots", "latest_snapshots", "daily_counts", "dirty_days"):
+        await connection.execute(f"DELETE FROM {table} WHERE org_id = $1", org_id)  # noqa: S608 - named above
 
 
 def _rounds(snapshots: Sequence[Snapshot]) -> list[list[Snapshot]]:
@@ -80,11 +82,21 @@ def _rounds(snapshots: Sequence[Snapshot]) -> list[list[Snapshot]]:
 
 async def _write_rounds(connection: Any, rounds: list[list[Snapshot]]) -> None:
     async with connection.transaction():
+        await hold_days(connection)
         for snapshots in rounds:
-            remaining = await connection.fetch(WRITE, *_arguments(snapshots))
-            if remaining:
-                org_ids, slots = zip(*remaining, strict=True)
-                await connection.execute(MERGE_LATEST, org_ids, slots)
+            rest = await connection.fetch(WRITE, *_arguments(snapshots))
+            if rest:
+                await _write_rest(connection, rest)
+
+
+async def _write_rest(connection: Any, rest: Sequence[tuple[bool, int, datetime]]) -> None:
+    """What the usual statement leaves over: counts to merge one by one, and days to roll up again."""
+    to_merge = [(org_id, slot) for merge, org_id, slot in rest if merge]
+    if to_merge:
+        await connection.execute(MERGE_LATEST, *zip(*to_merge, strict=True))
+    rolled_up = [(org_id, slot) for merge, org_id, slot in rest if not merge]
+    if rolled_up:
+        await mark_dirty(connection, *zip(*rolled_up, strict=True))
 
 
 def _arguments(snapshots: Sequence[Snapshot]) -> list[Sequence[Any]]:

@@ -16,6 +16,7 @@ from poller.store.partitions import (
     month_of,
     partition_name,
 )
+from poller.store.rollups import roll_up
 from poller.store.snapshots import write_snapshots
 
 if TYPE_CHECKING:
@@ -86,21 +87,35 @@ async def test_a_month_is_made_while_others_read_and_write(database: Database) -
 
 async def test_months_whose_time_is_over_are_dropped_and_no_others(database: Database) -> None:
     await write_snapshots(database, [snapshot(NOVEMBER + timedelta(days=31 * month)) for month in range(4)])
+    await roll_up(database, FEBRUARY.date())
     assert await drop_partitions(database, datetime(2027, 1, 31, 23, tzinfo=UTC)) == NAMES[:2]
     assert await names(database) == NAMES[2:]
     assert await database.fetchval("SELECT count(*) FROM org_snapshots") == 2
     assert await drop_partitions(database, datetime(2027, 1, 31, 23, tzinfo=UTC)) == []
 
 
+async def test_a_month_that_is_not_rolled_up_yet_is_kept(database: Database) -> None:
+    await write_snapshots(database, [snapshot(NOVEMBER)])
+    await roll_up(database, NOVEMBER.date() + timedelta(days=29))
+    assert await drop_partitions(database, FEBRUARY) == []
+    await roll_up(database, FEBRUARY.date())
+    await write_snapshots(database, [snapshot(NOVEMBER + timedelta(days=1))])
+    assert await drop_partitions(database, FEBRUARY) == []
+    await roll_up(database, FEBRUARY.date())
+    assert await drop_partitions(database, FEBRUARY) == NAMES[:1]
+
+
 async def test_a_row_for_a_month_dropped_before_makes_the_month_again(database: Database) -> None:
     await write_snapshots(database, [snapshot(NOVEMBER)])
-    await drop_partitions(database, FEBRUARY)
+    await roll_up(database, FEBRUARY.date())
+    assert await drop_partitions(database, FEBRUARY) == NAMES[:1]
     await write_snapshots(database, [snapshot(NOVEMBER)])
     assert await names(database) == NAMES[:1]
 
 
 async def test_a_drop_that_did_not_finish_is_finished_by_the_next(database: Database) -> None:
     await write_snapshots(database, [snapshot(NOVEMBER)])
+    await roll_up(database, FEBRUARY.date())
     await database.execute("ALTER TABLE org_snapshots DETACH PARTITION org_snapshots_2026_11")
     assert await drop_partitions(database, FEBRUARY) == NAMES[:1]
     assert await database.fetchval("SELECT to_regclass('org_snapshots_2026_11')") is None

@@ -1,0 +1,188 @@
+"""Days made of snapshots: rolled up once they are over, and again when something of them changes.
+
+Whoever writes a snapshot holds the days while it does; whoever moves the line between rolled-up days and the rest, or
+takes a day off the list of dirty ones, waits for the writers and keeps them out for some milliseconds. So a day is
+either dirty, or its counts are those of all its committed snapshots: `daily_user_counts` is right without a rollup,
+and fast with one.
+"""
+
+# ruff: noqa: S608 - every name put into a statement stands in this file or in the model
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from poller.core.model import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date, datetime
+
+    from poller.store.database import Database
+
+BATCH: Final = 500
+"""Days of an org rolled up in one transaction, which writers wait for."""
+
+_LOCK_KEY: Final = int.from_bytes(b"days")
+"""Of the advisory lock that writers share and rollups take alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class RollupState:
+    """Days before `rolled_until` (UTC) are rolled up, but for `dirty` days of orgs that wait to be again."""
+
+    rolled_until: date
+    dirty: int
+
+
+async def roll_up(database: Database, until: date) -> int:
+    """Roll up every day (UTC) before `until`, and what became dirty since; how many days of orgs were.
+
+    Any number of processes may do this at once, and at any moment it may end: what is done is done.
+    """
+    while await _move_line(database, until):
+        pass
+    total = 0
+    while done := await _clean(database):
+        total += done
+    return total
+
+
+async def rollup_state(database: Database) -> RollupState:
+    """How far the rollups are."""
+    (row,) = await database.fetch(_STATE)
+    return RollupState(row["rolled_until"], row["dirty"])
+
+
+async def hold_days(connection: Any) -> None:
+    """Keep rollups out until the end of the caller's transaction; must come before what it reads or writes."""
+    await connection.execute(_HOLD)
+
+
+async def lock_days(connection: Any) -> None:
+    """Keep rollups and writers out until the end of the caller's transaction."""
+    await connection.execute(_ALONE)
+
+
+async def give_up_snapshots(connection: Any, since: date, until: date) -> bool:
+    """Let daily counts be all there is of the days `[since, until)`; False where some are not rolled up yet.
+
+    The caller locks the days; afterwards it may drop their snapshots.
+    """
+    given_up: bool | None = await connection.fetchval(_GIVE_UP, since, until)
+    return given_up is not None
+
+
+async def mark_dirty(connection: Any, org_ids: Sequence[int], slots: Sequence[datetime]) -> None:
+    """Put the days of these orgs and slots on the list; the caller holds the days."""
+    await connection.execute(_MARK, org_ids, slots)
+
+
+async def _move_line(database: Database, until: date) -> bool:
+    """Declare one more day over: all its snapshots' orgs go on the list, and later writers mark the day themselves."""
+    async with database.transaction() as connection:
+        await lock_days(connection)
+        day = await connection.fetchval(_NEXT_DAY, until)
+        if day is None:
+            return False
+        await connection.execute(_MARK_DAY, day)
+        await connection.execute(_LINE, day)
+        return True
+
+
+async def _clean(database: Database, most: int = BATCH) -> int:
+    """Roll up at most so many dirty days, the oldest first; how many."""
+    async with database.transaction() as connection:
+        await lock_days(connection)
+        keys = await connection.fetch(_TAKE, most)
+        if keys:
+            org_ids, days = zip(*keys, strict=True)
+            await connection.execute(_ROLL_UP, org_ids, days)
+        return len(keys)
+
+
+# Purpose: writers among themselves share, and wait for a rollup; a rollup waits for writers.
+_HOLD: Final = f"SELECT pg_advisory_xact_lock_shared({_LOCK_KEY})"
+_ALONE: Final = f"SELECT pg_advisory_xact_lock({_LOCK_KEY})"
+
+# Purpose: how far the rollups are.
+_STATE: Final = "SELECT rolled_until, (SELECT count(*) FROM dirty_days) AS dirty FROM rollup_state"
+
+# Purpose: the day after the line, if it is to be declared over.
+_NEXT_DAY: Final = "SELECT rolled_until FROM rollup_state WHERE rolled_until < $1::date"
+
+# Purpose: every org that has a snapshot on a day.
+_MARK_DAY: Final = """
+INSERT INTO dirty_days (org_id, day)
+SELECT DISTINCT org_id, $1::date FROM org_snapshots
+WHERE slot >= $1::date::timestamp AT TIME ZONE 'UTC' AND slot < ($1::date + 1)::timestamp AT TIME ZONE 'UTC'
+ON CONFLICT DO NOTHING
+"""
+
+# Purpose: the line behind a day.
+_LINE: Final = "UPDATE rollup_state SET rolled_until = $1::date + 1"
+
+# Purpose: from now on no day before this one is rolled up again.
+_GIVE_UP: Final = """
+UPDATE rollup_state SET raw_since = greatest(raw_since, $2::date)
+WHERE rolled_until >= $2::date AND NOT EXISTS (SELECT FROM dirty_days WHERE day >= $1::date AND day < $2::date)
+RETURNING true
+"""
+
+# Purpose: days of orgs on the list, and off go their counts, so that readers find these days in one place only. A day
+# whose snapshots may have been dropped keeps what was made of them.
+_MARK: Final = f"""
+WITH marked AS (
+    INSERT INTO dirty_days (org_id, day)
+    SELECT DISTINCT key.org_id, (key.slot AT TIME ZONE 'UTC')::date
+    FROM unnest($1::integer[], $2::timestamptz[]) AS key (org_id, slot), rollup_state
+    WHERE (key.slot AT TIME ZONE 'UTC')::date >= raw_since OR NOT EXISTS (
+        SELECT FROM daily_counts c
+        WHERE c.user_type = 'AllUsers' AND c.day = (key.slot AT TIME ZONE 'UTC')::date AND c.org_id = key.org_id
+    )
+    ORDER BY 1, 2
+    ON CONFLICT DO NOTHING
+    RETURNING org_id, day
+)
+DELETE FROM daily_counts c USING marked, unnest('{{{",".join(COLUMNS)}}}'::text[]) AS kind
+WHERE c.user_type = kind AND c.day = marked.day AND c.org_id = marked.org_id
+"""
+
+# Purpose: take the oldest days off the list.
+_TAKE: Final = """
+DELETE FROM dirty_days
+WHERE (org_id, day) IN (SELECT org_id, day FROM dirty_days ORDER BY day, org_id LIMIT $1)
+RETURNING org_id, day
+"""
+
+# Purpose: the counts of these days of orgs from their snapshots. Aggregated wide and told apart by type afterwards:
+# a tenth of the rows to group.
+_ROLL_UP: Final = f"""
+INSERT INTO daily_counts (user_type, day, org_id, first, last, min, max, sum, samples, missing)
+SELECT t.user_type, d.day, d.org_id, t.known[1], t.known[cardinality(t.known)], t.min, t.max, t.sum,
+       coalesce(cardinality(t.known), 0), d.snapshots - coalesce(cardinality(t.known), 0)
+FROM (
+    SELECT key.org_id, key.day, count(*)::integer AS snapshots,
+           {
+    ", ".join(
+        f'''array_agg(s.{column} ORDER BY s.slot) FILTER (WHERE s.{column} IS NOT NULL) AS {column},
+           min(s.{column}) AS {column}_min, max(s.{column}) AS {column}_max, sum(s.{column}) AS {column}_sum'''
+        for column in COLUMNS.values()
+    )
+}
+    FROM unnest($1::integer[], $2::date[]) AS key (org_id, day)
+    JOIN org_snapshots s ON s.org_id = key.org_id AND s.slot >= key.day::timestamp AT TIME ZONE 'UTC'
+        AND s.slot < (key.day + 1)::timestamp AT TIME ZONE 'UTC'
+    GROUP BY key.org_id, key.day
+) AS d
+CROSS JOIN LATERAL (VALUES
+    {
+    ", ".join(
+        f"('{kind.value}', d.{column}, d.{column}_min, d.{column}_max, d.{column}_sum)"
+        for kind, column in COLUMNS.items()
+    )
+}
+) AS t (user_type, known, min, max, sum)
+ORDER BY t.user_type, d.day, d.org_id
+"""

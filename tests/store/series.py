@@ -1,0 +1,96 @@
+"""Random polls for the property tests of the series, and the answers looked up the slow and obvious way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, settings, strategies as st
+
+from poller.core.model import COLUMNS, USER_TYPES, Outcome, Snapshot, UserType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import date
+
+    from poller.store.database import Database
+
+START = datetime(2026, 11, 30, 23, 30, tzinfo=UTC)
+SLOTS = [START + timedelta(minutes=15 * number) for number in range(5)]
+FAILURES = [Outcome.THROTTLED, Outcome.UNAUTHORIZED, Outcome.UNAVAILABLE, Outcome.MALFORMED]
+CODES = st.sampled_from(["timeout", "INVALID_TOKEN", "NO_PERMISSION"])
+MANY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+
+
+@st.composite
+def snapshots(draw: st.DrawFn, slots: list[datetime] = SLOTS) -> Snapshot:
+    """Any poll of a few orgs and slots across the end of a month: late, again, partly known, failed or missed."""
+    slot = draw(st.sampled_from(slots))
+    made = Snapshot(draw(st.integers(1, 3)), slot, slot + timedelta(minutes=draw(st.integers(0, 14))), Outcome.OK)
+    known = draw(st.sampled_from(["all", "some", "some", "none", "never asked"]))
+    if known == "never asked":
+        return replace(made, polled_at=None, outcome=Outcome.MISSED, error="no_worker")
+    if known == "none":
+        return replace(made, outcome=draw(st.sampled_from(FAILURES)), error=draw(CODES), requests=3)
+    kinds = USER_TYPES if known == "all" else draw(st.sets(st.sampled_from(USER_TYPES), min_size=1, max_size=9))
+    counts = {kind: draw(st.integers(0, 99)) for kind in kinds}
+    if known == "all":
+        return replace(made, counts=counts, requests=10)
+    code = draw(CODES)
+    errors = {kind: code for kind in USER_TYPES if kind not in counts}
+    return replace(made, outcome=Outcome.PARTIAL, error=code, errors=errors, counts=counts, requests=10)
+
+
+Latest = dict[tuple[int, UserType], tuple[datetime, datetime, int]]
+Daily = dict[tuple[int, UserType, "date"], tuple[Any, ...]]
+
+
+def latest_of(rows: Iterable[Mapping[str, Any]]) -> Latest:
+    """Every org's and type's last known count (slot, polled_at, count), by looking through all rows."""
+    found: Latest = {}
+    for row in sorted(rows, key=lambda row: row["slot"]):
+        for kind, column in COLUMNS.items():
+            if row[column] is not None:
+                found[row["org_id"], kind] = (row["slot"], row["polled_at"], row[column])
+    return found
+
+
+def daily_of(rows: Iterable[Mapping[str, Any]]) -> Daily:
+    """Every org's, type's and day's (first, last, min, max, avg, samples, missing), by looking through all rows."""
+    days: dict[tuple[int, UserType, date], list[int | None]] = {}
+    for row in sorted(rows, key=lambda row: row["slot"]):
+        for kind, column in COLUMNS.items():
+            days.setdefault((row["org_id"], kind, row["slot"].astimezone(UTC).date()), []).append(row[column])
+    found: Daily = {}
+    for key, counts in days.items():
+        known = [count for count in counts if count is not None]
+        missing = len(counts) - len(known)
+        found[key] = (
+            (known[0], known[-1], min(known), max(known), sum(known) / len(known), len(known), missing)
+            if known
+            else (None, None, None, None, None, 0, missing)
+        )
+    return found
+
+
+async def shown_latest(database: Any) -> Latest:
+    rows = await database.fetch("SELECT org_id, user_type, slot, polled_at, count FROM latest_user_counts")
+    assert len(rows) == len({(row[0], row[1]) for row in rows})
+    return {(row[0], UserType(row[1])): tuple(row[2:]) for row in rows}
+
+
+async def shown_daily(database: Any) -> Daily:
+    rows = await database.fetch(
+        "SELECT org_id, user_type, day, first, last, min, max, avg, samples, missing FROM daily_user_counts"
+    )
+    assert len(rows) == len({tuple(row[:3]) for row in rows})
+    return {(row[0], UserType(row[1]), row[2]): tuple(row[3:]) for row in rows}
+
+
+async def rows_of(database: Any) -> list[Any]:
+    return list(await database.fetch("SELECT * FROM org_snapshots"))
+
+
+async def forget_everything(database: Database) -> None:
+    await database.execute("TRUNCATE org_snapshots, latest_snapshots, daily_counts, dirty_days")
