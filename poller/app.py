@@ -17,12 +17,12 @@ from poller.poll import World
 from poller.store.database import Database, connect
 from poller.store.secrets import Keyring
 from poller.store.tokens import TokenStore
-from poller.zoho.client import open_client
+from poller.zoho.client import ZohoClient, open_client
 from poller.zoho.limiter import Limiter
 from poller.zoho.tokens import TokenPorts, Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from poller.embedded import EmbeddedServer
@@ -57,11 +57,28 @@ async def open_app(settings: Settings, *, name: str = "poller") -> AsyncIterator
             yield App(settings, database, keyring)
 
 
+@dataclass(frozen=True, slots=True)
+class Zoho:
+    """What speaks to Zoho for the orgs of a database: a client, their shared tokens, their limits."""
+
+    client: ZohoClient
+    tokens: Tokens
+    limiter: Limiter
+    now: Callable[[], datetime]
+    sleep: Callable[[float], Awaitable[None]]
+
+
 @asynccontextmanager
-async def open_fleet(app: App) -> AsyncIterator[Fleet]:
-    """What polls the orgs of this database: one HTTP session, one limiter, tokens shared through PostgreSQL."""
+async def open_zoho(
+    app: App,
+    *,
+    now: Callable[[], datetime] | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AsyncIterator[Zoho]:
+    """One HTTP session, one limiter, tokens shared through PostgreSQL. Who passes `now` and `sleep` turns the clock."""
     settings = app.settings
-    limiter = Limiter(settings.concurrency)
+    limiter = Limiter(settings.concurrency, now=None if now is None else _in_seconds(now), sleep=sleep)
+    now = now or _utc_now
     async with open_client(
         connections=settings.concurrency, request_timeout_seconds=settings.request_timeout_seconds
     ) as client:
@@ -78,14 +95,27 @@ async def open_fleet(app: App) -> AsyncIterator[Fleet]:
                 save_refresh_token=store.save_refresh_token,
                 shorten=store.shorten,
                 post=client.post_token,
-                now=_utc_now,
-                sleep=asyncio.sleep,
+                now=now,
+                sleep=sleep,
             ),
             settings.data_centers,
             lease_seconds=2.0 * settings.request_timeout_seconds,
         )
-        world = World(client.count, tokens.get, tokens.renew, tokens.note_end, _utc_now)
-        yield Fleet(settings, app.database, app.keyring, limiter, world)
+        yield Zoho(client, tokens, limiter, now, sleep)
+
+
+@asynccontextmanager
+async def open_fleet(
+    app: App,
+    *,
+    now: Callable[[], datetime] | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AsyncIterator[Fleet]:
+    """What polls the orgs of this database."""
+    async with open_zoho(app, now=now, sleep=sleep) as zoho:
+        tokens = zoho.tokens
+        world = World(zoho.client.count, tokens.get, tokens.renew, tokens.note_end, zoho.now, zoho.sleep)
+        yield Fleet(app.settings, app.database, app.keyring, zoho.limiter, world)
 
 
 @asynccontextmanager
@@ -103,6 +133,10 @@ def _start_embedded(data_dir: Path) -> EmbeddedServer:
     from poller import embedded  # noqa: PLC0415 - not needed with a database of the operator's
 
     return embedded.start(data_dir)
+
+
+def _in_seconds(now: Callable[[], datetime]) -> Callable[[], float]:
+    return lambda: now().timestamp()
 
 
 def _utc_now() -> datetime:

@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
@@ -39,6 +39,8 @@ HELD: Final = Refusal(Outcome.THROTTLED, "held")
 
 Ask = Callable[[str, str, UserType, Secret], Awaitable[Reply | NoReply]]
 """`ask(api_domain, version, user_type, token)`: one count request."""
+
+_T = TypeVar("_T", int, "datetime")
 
 log = structlog.get_logger("poller.poll")
 
@@ -79,7 +81,7 @@ async def poll_org(
         else:
             await questions.ask_all(token)
         settled = settle(questions.answers)
-        if settled.outcome is not Outcome.THROTTLED and not questions.throttled:
+        if settled.counts and not questions.throttled:
             limiter.climb()
         duration = world.now() - polled_at
         snapshot = Snapshot(
@@ -110,22 +112,29 @@ class _Questions:
     requests: int = 0
     credits_remaining: int | None = None
     throttled: bool = False
-    token_ends_at: datetime | None = None
+    heard: bool = False
+    """Something answered, whatever it said."""
     stale: bool = False
     """Zoho called the token invalid in this pass: what was not sent yet waits for the next token."""
+    silence: Refusal | None = None
+    """Nothing answers in this pass: what was not sent yet is not sent, or ten timeouts would follow one another."""
+    wait_seconds: float = 0.0
+    """What the faults of this pass asked for."""
+    token_ends_at: datetime | None = None
+    """As the replies of this pass say."""
 
     async def ask_all(self, token: AccessToken) -> None:
         pending, passes, renewed = USER_TYPES, 0, False
         while pending:
+            self._forget_the_last_pass()
             pending = await self._ask_side_by_side(pending, token)
             if self.token_ends_at is not None and not self.stale:
                 await self.world.note_token_end(self.org, token, self.token_ends_at)
-                self.token_ends_at = None
             if self.stale:
                 # One refresh and one retry a poll, however many of the ten met the invalid token.
                 if renewed:
                     return
-                renewed, self.stale = True, False
+                renewed = True
                 fresh = await self.world.renew_token(self.org, token)
                 if isinstance(fresh, NoToken):
                     self.refuse(pending, Refusal(fresh.outcome, fresh.code))
@@ -133,9 +142,13 @@ class _Questions:
                 token = fresh
             elif pending:
                 passes += 1
-                if passes == PASSES:
+                if passes == PASSES or self.wait_seconds > LONGEST_WAIT_SECONDS:
                     return
-                await self.world.sleep(FIRST_BACK_OFF_SECONDS * 3 ** (passes - 1) * (1 + self.world.jitter()))
+                back_off = FIRST_BACK_OFF_SECONDS * 3 ** (passes - 1) * (1 + self.world.jitter())
+                await self.world.sleep(max(back_off, self.wait_seconds))
+
+    def _forget_the_last_pass(self) -> None:
+        self.stale, self.silence, self.wait_seconds, self.token_ends_at = False, None, 0.0, None
 
     def refuse(self, user_types: tuple[UserType, ...], refusal: Refusal) -> None:
         self.answers.update(dict.fromkeys(user_types, refusal))
@@ -151,36 +164,52 @@ class _Questions:
 
     async def _ask_in_turn(self, remaining: Iterator[UserType], token: AccessToken, again: list[UserType]) -> None:
         for user_type in remaining:
-            if self.stale:
+            if self._is_of_no_use(user_type):
                 again.append(user_type)
                 continue
             if await self.limiter.enter(LONGEST_WAIT_SECONDS) > 0.0:
                 self.answers[user_type] = HELD
                 continue
             try:
+                if self._is_of_no_use(user_type):  # by now
+                    again.append(user_type)
+                    continue
                 self.requests += 1
                 reply = await self.world.ask(token.api_domain, self.org.api_version, user_type, token.secret)
             finally:
                 self.limiter.leave()
             verdict = judge(reply, self.world.now())
             self._note(user_type, verdict)
+            self.heard = self.heard or isinstance(reply, Reply)
+            if verdict.retry is Retry.BACK_OFF and not self.heard:
+                self.silence = Refusal(verdict.outcome, verdict.code or verdict.outcome.value)
             if verdict.retry in {Retry.BACK_OFF, Retry.REFRESH_TOKEN}:
                 again.append(user_type)
+
+    def _is_of_no_use(self, user_type: UserType) -> bool:
+        """Whether to wait for the next pass with this one."""
+        if self.silence is not None:
+            self.answers[user_type] = self.silence
+        return self.stale or self.silence is not None
 
     def _note(self, user_type: UserType, verdict: Verdict) -> None:
         if verdict.count is not None:
             self.answers[user_type] = verdict.count
         else:
             self.answers[user_type] = Refusal(verdict.outcome, verdict.code or verdict.outcome.value)
-        if verdict.credits_remaining is not None:
-            self.credits_remaining = min(verdict.credits_remaining, self.credits_remaining or verdict.credits_remaining)
-        if verdict.token_ends_at is not None:
-            self.token_ends_at = min(verdict.token_ends_at, self.token_ends_at or verdict.token_ends_at)
+        self.credits_remaining = _least(self.credits_remaining, verdict.credits_remaining)
+        self.token_ends_at = _least(self.token_ends_at, verdict.token_ends_at)
+        if verdict.retry is Retry.BACK_OFF:
+            self.wait_seconds = max(self.wait_seconds, verdict.wait_seconds or 0.0)
         if verdict.retry is Retry.REFRESH_TOKEN:
             self.stale = True
         if verdict.outcome is Outcome.THROTTLED:
             self.throttled = True
             self.limiter.throttle(verdict.wait_seconds)
+
+
+def _least(known: _T | None, said: _T | None) -> _T | None:
+    return min((value for value in (known, said) if value is not None), default=None)
 
 
 def _report(snapshot: Snapshot) -> None:

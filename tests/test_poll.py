@@ -164,6 +164,56 @@ async def test_after_a_429_nothing_more_leaves_and_nothing_is_asked_twice() -> N
     assert Counter(snapshot.errors.values()) == {"TOO_MANY_REQUESTS": 2, "held": 8}
 
 
+async def test_the_end_of_a_token_that_was_renewed_is_not_taken_for_that_of_the_new_one() -> None:
+    def answer(_: Zoho, user_type: UserType, sent: str) -> Reply:
+        if sent == "second":
+            return count(1)
+        ends = {"x-accesstoken-reset": (NOON + timedelta(minutes=10)).isoformat()}
+        return refusal(401, "INVALID_TOKEN") if user_type is UserType.ADMIN else Reply(200, b'{"count": 1}', ends)
+
+    zoho = Zoho(answer, token(), renewed=token("second"))
+    assert (await zoho.poll()).outcome is Outcome.OK
+    assert zoho.ends_told == []
+
+
+async def test_where_nothing_answers_no_more_is_asked_in_a_pass_than_may_be_in_flight() -> None:
+    zoho = Zoho(lambda *_: NoReply(Failure.TIMEOUT), token(), edition="free")
+    snapshot = await zoho.poll()
+    assert (snapshot.outcome, snapshot.error, snapshot.requests) == (Outcome.UNAVAILABLE, "timeout", 6)
+    assert set(snapshot.errors) == set(USER_TYPES)
+
+
+async def test_one_request_without_an_answer_keeps_none_from_being_asked_once_something_answered() -> None:
+    def answer(_: Zoho, user_type: UserType, __: str) -> Reply | NoReply:
+        return NoReply(Failure.TIMEOUT) if user_type is UserType.ADMIN else count(1)
+
+    snapshot = await Zoho(answer, token(), edition="free").poll()
+    assert (len(snapshot.counts), snapshot.requests) == (9, 12)
+
+
+async def test_a_fault_that_asks_for_patience_gets_it() -> None:
+    def answer(zoho: Zoho, *_: object) -> Reply:
+        return count(1) if zoho.seconds >= 7 else refusal(503, "INTERNAL_ERROR", **{"retry-after": "7"})
+
+    zoho = Zoho(answer, token())
+    assert (await zoho.poll()).outcome is Outcome.OK
+    assert zoho.seconds == 7.0
+
+
+async def test_a_fault_that_asks_for_more_patience_than_a_poll_has_is_left_for_the_next() -> None:
+    zoho = Zoho(lambda *_: refusal(503, "INTERNAL_ERROR", **{"retry-after": "60"}), token())
+    snapshot = await zoho.poll()
+    assert (snapshot.outcome, snapshot.requests, zoho.seconds) == (Outcome.UNAVAILABLE, 10, 0.0)
+
+
+async def test_the_least_of_the_credits_that_zoho_says_remain_is_kept_be_it_none() -> None:
+    def answer(zoho: Zoho, *_: object) -> Reply:
+        left = {"x-api-credits-remaining": str(max(3 - len(zoho.asked), 0))}
+        return Reply(200, b'{"count": 1}', left)
+
+    assert (await Zoho(answer, token(), edition="free").poll()).credits_remaining == 0
+
+
 async def test_what_was_known_before_a_429_stays_known() -> None:
     def answer(zoho: Zoho, *_: object) -> Reply:
         return count(4) if len(zoho.asked) <= 4 else refusal(429, "TOO_MANY_REQUESTS")

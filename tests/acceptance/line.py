@@ -1,0 +1,154 @@
+"""The whole line on a clock that is turned by hand: a real PostgreSQL, a real simulated Zoho, the poller between them.
+
+One clock for Zoho and for the poller: whoever sleeps turns it, so that minutes of holding back take no time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from poller.app import App, open_fleet, open_zoho
+from poller.core.datacenters import with_operators
+from poller.core.entry import OrgEntry, entry_from
+from poller.core.model import COLUMNS
+from poller.settings import Settings
+from poller.simulator import Simulator, SimulatorOptions
+from poller.store.imports import import_orgs
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+    from poller.app import Zoho
+    from poller.fleet import Polled
+    from poller.simulator import SimulatedOrg
+    from poller.store.database import Database
+    from poller.store.secrets import Keyring
+
+SUNDAY = 1_763_856_000.0
+"""Early on 2025-11-23 (UTC): a weekend, on which no simulated head-count moves."""
+
+
+@dataclass
+class Clock:
+    """Seconds since 1970; sleepers side by side wake side by side."""
+
+    seconds: float = SUNDAY
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        until = self.seconds + seconds
+        await asyncio.sleep(0)
+        self.seconds = max(self.seconds, until)
+
+    def turn(self, *, seconds: float = 0.0, minutes: float = 0.0, hours: float = 0.0) -> None:
+        self.seconds += seconds + 60.0 * minutes + 3_600.0 * hours
+
+
+@dataclass
+class Line:
+    """A poller with its database, and the simulated Zoho whose orgs it looks after."""
+
+    app: App
+    sim: Simulator
+    clock: Clock
+    names: list[str] = field(default_factory=list)
+
+    async def poll(self, names: Sequence[str] | None = None) -> dict[str, Polled]:
+        """One poll by a process of its own; what was committed, by the org's name."""
+        polled: dict[str, Polled] = {}
+
+        def committed(batch: Sequence[Polled]) -> None:
+            polled.update({one.org.name: one for one in batch})
+
+        async with open_fleet(self.app, now=self.clock.now, sleep=self.clock.sleep) as fleet:
+            await fleet.poll_now(names, committed)
+        return polled
+
+    async def poll_one(self, index: int = 0) -> Polled:
+        """A poll of the whole fleet; what came of one org."""
+        return (await self.poll())[self.names[index]]
+
+    @asynccontextmanager
+    async def zoho(self) -> AsyncIterator[Zoho]:
+        """Another process's way to Zoho."""
+        async with open_zoho(self.app, now=self.clock.now, sleep=self.clock.sleep) as opened:
+            yield opened
+
+    async def import_again(self, orgs: Iterable[SimulatedOrg], **changes: Any) -> None:
+        rows = [{**org.row(), **changes} for org in orgs]
+        entries = [entry_from(row, self.app.settings.data_centers) for row in rows]
+        good = [entry for entry in entries if isinstance(entry, OrgEntry)]
+        assert good == entries
+        await import_orgs(self.app.database, self.app.keyring, good)
+        self.names = [entry.name for entry in good]
+
+    async def row(self, index: int = 0) -> dict[str, Any]:
+        """The newest snapshot of an org, as it is stored; `counts` by Zoho's spelling."""
+        (row, *_) = await self.rows(index)
+        return row
+
+    async def rows(self, index: int = 0) -> list[dict[str, Any]]:
+        """Every snapshot of an org, the newest first."""
+        found = await self.app.database.fetch(
+            "SELECT s.* FROM org_snapshots s JOIN orgs o ON o.id = s.org_id WHERE o.name = $1 ORDER BY slot DESC",
+            self.names[index],
+        )
+        return [as_stored(row) for row in found]
+
+    async def org(self, index: int = 0) -> dict[str, Any]:
+        """What is stored of the org itself."""
+        (found,) = await self.app.database.fetch("SELECT * FROM orgs WHERE name = $1", self.names[index])
+        return dict(found)
+
+    def audit(self, index: int = 0) -> dict[str, Any]:
+        """What Zoho saw of one org."""
+        found = [org for org in self.sim.audit()["orgs"] if org["index"] == index]
+        return found[0] if found else {"requests": 0, "token_asks": 0, "token_issues": 0}
+
+    @property
+    def breaches(self) -> list[str]:
+        broken: list[str] = self.sim.audit()["breaches"]
+        return broken
+
+
+def as_stored(row: Any) -> dict[str, Any]:
+    errors = row["errors"] or {}
+    return {
+        **dict(row),
+        "errors": json.loads(errors) if isinstance(errors, str) else errors,
+        "counts": {kind.value: row[column] for kind, column in COLUMNS.items() if row[column] is not None},
+    }
+
+
+@asynccontextmanager
+async def line(
+    database: Database,
+    keyring: Keyring,
+    *,
+    clock: Clock | None = None,
+    settings: dict[str, Any] | None = None,
+    row: Callable[[SimulatedOrg], dict[str, Any]] | None = None,
+    **options: Any,
+) -> AsyncIterator[Line]:
+    """A simulated Zoho with `options`, and a poller that has imported its orgs, each as `row` writes it down."""
+    clock = clock or Clock()
+    async with Simulator(SimulatorOptions(now=clock, **options)) as sim:
+        made = Settings(data_centers=with_operators(sim.data_centers_setting()), **(settings or {}))
+        opened = Line(App(made, database, keyring), sim, clock)
+        rows = [(row or (lambda org: org.row()))(org) for org in sim.fleet()]
+        entries = [entry_from(one, made.data_centers) for one in rows]
+        good = [entry for entry in entries if isinstance(entry, OrgEntry)]
+        assert good == entries
+        await import_orgs(database, keyring, good)
+        opened.names = [org.name for org in sim.fleet()]
+        yield opened
