@@ -1,0 +1,108 @@
+"""Which slots of an org are due, and which were let go by: its slots handed out one after the other, each once.
+
+A slot is due a phase after its start and may be polled until the next one is due, a whole interval: only then is it
+missed. So every slot has the same time, whatever the org's phase, and two are never polled to catch up.
+
+How far an org's slots were handed out is a `Cursor`, kept by the caller. A change of the interval lets what was handed
+out stand and goes on with the first slot of the new interval that is later in every respect: nothing that was due is
+lost, no slot is handed out twice, and none is polled to make up for the change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from poller.core.slots import phase_of, slot_of
+
+
+class Cursor(NamedTuple):
+    """The next slot to hand out, and how far the handing out ever got: by slot, and by the moment it was due."""
+
+    slot: datetime
+    interval_seconds: int
+    newest_slot: datetime | None = None
+    newest_at: datetime | None = None
+
+
+class Due(NamedTuple):
+    """A slot to be polled once it is due."""
+
+    org_id: int
+    slot: datetime
+    interval_seconds: int
+
+    @property
+    def at(self) -> datetime:
+        """The moment to poll it."""
+        return self.slot + timedelta(seconds=phase_of(self.org_id, self.interval_seconds))
+
+    @property
+    def until(self) -> datetime:
+        """The moment from which on it is missed: the next slot is due."""
+        return self.at + timedelta(seconds=self.interval_seconds)
+
+
+class Missed(NamedTuple):
+    """Slots from `first` to `last`, both included, whose time is over."""
+
+    org_id: int
+    first: datetime
+    last: datetime
+    interval_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Handout:
+    """What to do about an org's slots now, and where its cursor stands afterwards."""
+
+    due: tuple[Due, ...]
+    missed: tuple[Missed, ...]
+    cursor: Cursor
+
+
+def hand_out(
+    org_id: int, interval_seconds: int, cursor: Cursor | None, now: datetime, ahead: timedelta = timedelta()
+) -> Handout:
+    """The slots that are due until `now + ahead` and were not handed out before.
+
+    An org without a cursor is new, or was paused: it begins with the first slot that is due after `now`.
+    """
+    if cursor is None:
+        cursor = Cursor(_next_slot(org_id, interval_seconds, now), interval_seconds)
+    if cursor.interval_seconds == interval_seconds:
+        return _walk(org_id, cursor, now, now + ahead)
+    # What was due before the change was noticed is still the old interval's.
+    old = _walk(org_id, cursor, now, now)
+    newest_slot, newest_at = old.cursor.newest_slot, old.cursor.newest_at
+    slot = _next_slot(org_id, interval_seconds, now if newest_at is None else max(now, newest_at))
+    if newest_slot is not None:
+        # A slot may begin where another interval's began, and that one has its row already.
+        slot = max(slot, slot_of(newest_slot, interval_seconds) + timedelta(seconds=interval_seconds))
+    new = _walk(org_id, Cursor(slot, interval_seconds, newest_slot, newest_at), now, now + ahead)
+    return Handout(old.due + new.due, old.missed, new.cursor)
+
+
+def _next_slot(org_id: int, interval_seconds: int, after: datetime) -> datetime:
+    """The first slot that is due after `after`."""
+    phase = timedelta(seconds=phase_of(org_id, interval_seconds))
+    return slot_of(after - phase, interval_seconds) + timedelta(seconds=interval_seconds)
+
+
+def _walk(org_id: int, cursor: Cursor, now: datetime, until: datetime) -> Handout:
+    """Hand out the cursor's slot and those after it that are due by `until`."""
+    interval_seconds = cursor.interval_seconds
+    step = timedelta(seconds=interval_seconds)
+    slot, newest_slot, newest_at = cursor.slot, cursor.newest_slot, cursor.newest_at
+    missed: tuple[Missed, ...] = ()
+    phase = Due(org_id, slot, interval_seconds).at - slot
+    over = slot_of(now - phase, interval_seconds) - step  # the newest slot whose successor is due already
+    if slot <= over:
+        missed = (Missed(org_id, slot, over, interval_seconds),)
+        slot, newest_slot, newest_at = over + step, over, over + phase
+    due: list[Due] = []
+    while slot + phase <= until:
+        due.append(Due(org_id, slot, interval_seconds))
+        slot, newest_slot, newest_at = slot + step, slot, slot + phase
+    return Handout(tuple(due), missed, Cursor(slot, interval_seconds, newest_slot, newest_at))
