@@ -7,6 +7,9 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
 
 from poller.embedded import start
 
@@ -39,3 +42,17 @@ def running_postgres() -> Iterator[str]:
         start(Path(folder) / "data", binaries=chosen_binaries(), settings=_FAST) as server,
     ):
         yield server.dsn()
+
+
+def address(server_dsn: str, name: str) -> str:
+    """The address of another database of the same server."""
+    return urlunsplit(urlsplit(server_dsn)._replace(path=f"/{name}"))
+
+
+async def run_on(dsn: str, statement: str) -> None:
+    """One statement, over a connection of its own."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

@@ -13,7 +13,6 @@ from poller.core.datacenters import with_operators
 from poller.core.entry import OrgEntry, entry_from
 from poller.settings import Settings
 from poller.store.imports import import_orgs
-from tests.store.conftest import database, database_url, keyring, server_dsn, template  # noqa: F401
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -44,7 +43,7 @@ class Customer:
 
 
 @pytest.fixture
-def customer(database: Database, keyring: Keyring) -> Callable[..., Any]:  # noqa: F811
+def customer(database: Database, keyring: Keyring) -> Callable[..., Any]:
     @asynccontextmanager
     async def look_after(sim: Simulator, **changes: Any) -> AsyncIterator[Customer]:
         settings = Settings(data_centers=with_operators(sim.data_centers_setting()), **changes)

@@ -9,7 +9,7 @@ import pytest
 from poller.core.errors import DatabaseError, SettingsError
 from poller.store.database import Database, connect
 from poller.store.errors import readable_errors
-from tests.store.conftest import address
+from tests.postgres import address
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,13 +6,12 @@ import asyncio
 import os
 import uuid
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 import pytest
 
 from poller.store import database as databases, schema
 from poller.store.secrets import KEY_BYTES, Keyring
+from tests.postgres import address, run_on, running_postgres
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -27,8 +26,6 @@ def server_dsn() -> Iterator[str]:
     if given:
         yield given
         return
-    from tests.postgres import running_postgres
-
     with running_postgres() as dsn:
         yield dsn
 
@@ -75,15 +72,3 @@ async def _fresh(server_dsn: str, options: str) -> AsyncIterator[str]:
     await run_on(server_dsn, f'CREATE DATABASE "{name}" {options}')
     yield address(server_dsn, name)
     await run_on(server_dsn, f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
-def address(server_dsn: str, name: str) -> str:
-    return urlunsplit(urlsplit(server_dsn)._replace(path=f"/{name}"))
-
-
-async def run_on(dsn: str, statement: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
