@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -32,7 +32,7 @@ from poller.sink import Sink
 from poller.store import credits as credit_store
 from poller.store.limits import Lesson, save_limits
 from poller.store.orgs import park, unpark
-from poller.store.pollable import pages_of_active
+from poller.store.pollable import pages_of_active, read_pollable
 from poller.store.snapshots import write_snapshots
 from poller.sweep import sweep
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
     from datetime import datetime
 
+    from poller.core.schedule import Due
     from poller.core.token import StoredToken
     from poller.settings import Settings
     from poller.store.database import Database
@@ -64,6 +65,7 @@ class Polled:
     lesson: Lesson | None = None
     reserved: int = 0
     reserved_at: datetime | None = None
+    was_parked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class Plan:
     slot: datetime
     at: datetime
     refusal: tuple[Outcome, str] | None
+    due_at: datetime | None = None
+    """When it was to be polled, where there is a schedule: later than that is late."""
 
 
 def _always(_org_id: int, _slot: datetime) -> bool:
@@ -108,11 +112,30 @@ class Fleet:
         )
         await self._poll(self._plans(pages, wanted, probe=names is not None), committed)
 
+    async def plan_due(self, due: Sequence[Due]) -> list[Plan]:
+        """What to do about these slots, each of another org; those of orgs removed meanwhile are left out.
+
+        Nothing is reserved yet: `reserve` what is to be carried out.
+        """
+        now = self._world.now()
+        of_org = {one.org_id: one for one in due}
+        pollables = await read_pollable(
+            self._database,
+            list(of_org),
+            now=now,
+            api_version=self._settings.api_version,
+            interval_seconds=self._settings.poll_interval_seconds,
+        )
+        plans = [plan(pollable, now, self._settings) for pollable in pollables]
+        return [
+            replace(one, slot=of_org[one.pollable.org.id].slot, due_at=of_org[one.pollable.org.id].at) for one in plans
+        ]
+
     async def _poll(self, plans: AsyncGenerator[Plan], committed: Committed) -> None:
-        async with Sink(self._write, committed=committed) as sink, aclosing(plans):
+        async with Sink(self.write, committed=committed) as sink, aclosing(plans):
 
             async def carry_out(plan: Plan) -> None:
-                await sink.put(await self._carry_out(plan))
+                await sink.put(await self.carry_out(plan))
 
             # An org of the smallest edition has two requests in flight: this many orgs use every permit.
             await sweep(plans, carry_out, at_once=math.ceil(self._settings.concurrency / 2))
@@ -124,27 +147,48 @@ class Fleet:
         async for page in pages:
             plans = [plan(pollable, self._world.now(), self._settings, probe=probe) for pollable in page]
             plans = [one for one in plans if wanted(one.pollable.org.id, one.slot)]
-            await self._reserve(plans)
+            await self.reserve(plans)
             for one in plans:
                 yield one
 
-    async def _reserve(self, plans: Sequence[Plan]) -> None:
+    async def reserve(self, plans: Sequence[Plan]) -> None:
+        """Count what these polls will cost, before the first request of any leaves."""
         costs = {one.pollable.org.id: REQUESTS_PER_POLL for one in plans if one.refusal is None}
         if costs:
             await credit_store.spend(self._database, costs, plans[0].at)
 
-    async def _carry_out(self, plan: Plan) -> Polled:
-        org = plan.pollable.org
+    async def carry_out(self, plan: Plan) -> Polled:
+        """Ask the org, or write down why not; what came of it is still to be written."""
+        org, was_parked = plan.pollable.org, plan.pollable.parked is not None
+        late_seconds = 0 if plan.due_at is None else max(int((self._world.now() - plan.due_at).total_seconds()), 0)
         if plan.refusal is not None:
-            return Polled(org, _not_asked(org, plan.slot, plan.at, *plan.refusal))
+            snapshot = replace(_not_asked(org, plan.slot, plan.at, *plan.refusal), late_seconds=late_seconds)
+            return Polled(org, snapshot)
         limits = limits_of(org.edition, self._settings.in_flight_share)
         with self._limiter.org(org.id, limits, plan.pollable.quota) as line:
-            snapshot = await poll_org(org, plan.slot, line, self._world, known_token=self._known_token(plan.pollable))
-            await self._judge_health(plan.pollable, snapshot)
+            snapshot = await poll_org(
+                org,
+                plan.slot,
+                line,
+                self._world,
+                known_token=self._known_token(plan.pollable),
+                late_seconds=late_seconds,
+            )
             # The first of a quota's fields is due_at, which every request moves: of no use to the next process.
             learnt = line.quota[1:] != plan.pollable.quota[1:] or snapshot.credits_remaining is not None
             lesson = Lesson(org.id, line.quota, snapshot.credits_remaining, plan.at) if learnt else None
-        return Polled(org, snapshot, lesson, REQUESTS_PER_POLL, plan.at)
+        return Polled(org, snapshot, lesson, REQUESTS_PER_POLL, plan.at, was_parked)
+
+    async def write(self, batch: Sequence[Polled]) -> None:
+        """Commit a batch, and what it taught. Written again after an error it can only make the poller more careful."""
+        await write_snapshots(self._database, [one.snapshot for one in batch])
+        lessons = {one.org.id: one.lesson for one in batch if one.lesson is not None}
+        if lessons:
+            await save_limits(self._database, list(lessons.values()))
+        for one in batch:
+            await self._judge_health(one)
+        for at, owed in _overspent(batch).items():
+            await credit_store.spend(self._database, owed, at)
 
     def _known_token(self, pollable: PollableOrg) -> StoredToken | None:
         """The token read with the org. One that the keys at hand do not open is the token flow's to deal with."""
@@ -153,24 +197,17 @@ class Fleet:
         except CredentialError:
             return None
 
-    async def _judge_health(self, pollable: PollableOrg, snapshot: Snapshot) -> None:
+    async def _judge_health(self, polled: Polled) -> None:
         """Park what a person must mend, unpark what answers again."""
+        org, snapshot = polled.org, polled.snapshot
         if snapshot.counts:
-            if pollable.parked is not None and await unpark(self._database, snapshot.org_id):
-                log.info("org.unparked", org=pollable.org.name)
+            if polled.was_parked and await unpark(self._database, org.id):
+                log.info("org.unparked", org=org.name)
         elif snapshot.outcome in {Outcome.UNAUTHORIZED, Outcome.FORBIDDEN} and snapshot.requests and snapshot.error:
             # Where no request left, the token's own judge has parked the org already.
             remedy = remedy_for(snapshot.error)
-            await park(self._database, snapshot.org_id, snapshot.error, remedy, self._world.now())
-            log.warning("org.parked", org=pollable.org.name, code=snapshot.error, remedy=remedy)
-
-    async def _write(self, batch: Sequence[Polled]) -> None:
-        await write_snapshots(self._database, [one.snapshot for one in batch])
-        lessons = {one.org.id: one.lesson for one in batch if one.lesson is not None}
-        if lessons:
-            await save_limits(self._database, list(lessons.values()))
-        for at, owed in _overspent(batch).items():
-            await credit_store.spend(self._database, owed, at)
+            await park(self._database, org.id, snapshot.error, remedy, self._world.now())
+            log.warning("org.parked", org=org.name, code=snapshot.error, remedy=remedy)
 
 
 def plan(pollable: PollableOrg, now: datetime, settings: Settings, *, probe: bool = False) -> Plan:

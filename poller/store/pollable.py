@@ -85,6 +85,14 @@ async def pages_of_active(
         after = rows[-1]["org_id"]
 
 
+async def read_pollable(
+    database: Database, org_ids: Sequence[int], *, now: datetime, api_version: str, interval_seconds: int
+) -> list[PollableOrg]:
+    """These orgs, paused or not; those removed meanwhile are left out."""
+    rows = await database.fetch(_PAGE, 0, len(org_ids), org_ids, counted_after(now))
+    return [_pollable(row, api_version, interval_seconds) for row in rows]
+
+
 # pollable.page: orgs by id, each with its credentials, token, limits and the credits of its last 24 hours.
 # $1 after this id, $2 rows, $3 these ids or NULL for all, $4 credits since
 _PAGE = """
