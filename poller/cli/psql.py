@@ -40,20 +40,14 @@ def _psql(data_dir: Path, arguments: list[str]) -> int:
 
     with embedded.start(data_dir) as server:
         command = server.psql(*arguments)
-        # Ctrl-C is psql's: it cancels the query, not the session.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Ctrl-C is psql's: it cancels the query, not the session. A handler, unlike SIG_IGN, is not handed down.
+        before = signal.signal(signal.SIGINT, lambda *_: None)
         try:
             return subprocess.run(  # noqa: S603  # the bundled psql, with what the person typed
                 command.argv,
                 cwd=command.cwd,
                 env=command.env,
                 check=False,
-                restore_signals=True,
-                preexec_fn=_take_interrupts,  # no thread of ours runs here
             ).returncode
         finally:
             signal.signal(signal.SIGINT, before)
-
-
-def _take_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 _NARROW: Final = 24
-_UNBOUND: Final = 120
+_UNBOUND: Final = 400
 """Characters of a sparkline: the fewest in a terminal, and where there is no terminal to fill."""
 
 

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import io
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Ended
+
+    Poller = Callable[..., Ended]
+
+pytestmark = pytest.mark.usefixtures("on_database")
+
+HEADER = "name,data_center,client_id,client_secret,refresh_token,edition,licences\n"
+SECRETS = ("4f1c9a7e5b2d8f60aa", "4f1c9a7e5b2d8f60bb")
+ACME = f"Acme,us,1000.A,{SECRETS[0]},{SECRETS[1]},free,3\n"
+BETA = f"Beta & Söhne,eu,1000.B,{SECRETS[0]},{SECRETS[1]},enterprise,50\n"
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, poller: Poller) -> Path:
+    path = tmp_path / "orgs.csv"
+    path.write_text(HEADER + ACME + BETA)
+    assert poller("orgs", "import", str(path)).code == 0
+    return path
+
+
+def shown(poller: Poller, name: str) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(poller("orgs", "show", name, "--json").out)
+    return read
+
+
+def piped(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+
+
+def test_an_import_says_what_it_did_and_a_second_one_changes_nothing(poller: Poller, fleet: Path) -> None:
+    assert poller("orgs", "import", str(fleet)).out == "2 orgs: 0 added, 0 changed, 2 same.\n"
+    fleet.write_text(HEADER + ACME.replace("free", "standard") + BETA)
+    dry = poller("orgs", "import", str(fleet), "--dry-run")
+    assert dry.out == "2 orgs: 0 would be added, 1 changed, 1 same.\n"
+    assert shown(poller, "Acme")["edition"] == "free"
+    assert poller("orgs", "import", str(fleet)).out == "2 orgs: 0 added, 1 changed, 1 same.\n"
+    assert shown(poller, "Acme")["edition"] == "standard"
+
+
+def test_one_bad_row_and_nothing_is_imported(poller: Poller, tmp_path: Path) -> None:
+    path = tmp_path / "orgs.csv"
+    path.write_text(HEADER + ACME + BETA.replace("eu", "xx") + ACME.replace("Acme", ""))
+    ended = poller("orgs", "import", str(path))
+    assert (ended.code, ended.out) == (1, "")
+    first, second, last = ended.err.splitlines()
+    assert first.startswith(f"{path}: line 3: data centre 'xx' is unknown")
+    assert second == f"{path}: line 4: name is missing"
+    assert last.startswith("poller: 2 rows are wrong, so nothing is imported")
+    assert poller("orgs", "list").err.startswith("There is no org yet")
+
+
+def test_a_list_is_a_table_or_an_object_a_line(poller: Poller, fleet: Path) -> None:
+    heading, acme, beta = poller("orgs", "list").out.splitlines()
+    assert heading.split() == ["org", "data", "centre", "edition", "licences", "state", "tags"]
+    assert acme.split() == ["Acme", "us", "free", "3", "active"]
+    assert beta.split() == ["Beta", "&", "Söhne", "eu", "enterprise", "50", "active"]
+    lines = [json.loads(line) for line in poller("orgs", "list", "--json").out.splitlines()]
+    assert [(line["org"], line["state"], line["grant"]) for line in lines] == [
+        ("Acme", "active", "refresh_token"),
+        ("Beta & Söhne", "active", "refresh_token"),
+    ]
+
+
+def test_an_org_is_shown_with_the_interval_its_credits_pay_for_and_without_a_secret(
+    poller: Poller, fleet: Path
+) -> None:
+    ended = poller("orgs", "show", "Acme")
+    assert "30m, stretched from 15m: 10% of the credits pay no more" in ended.out
+    assert not any(secret in ended.out + poller("orgs", "show", "Acme", "--json").out for secret in SECRETS)
+    assert "stretched" not in poller("orgs", "show", "Beta & Söhne").out
+
+
+def test_an_org_is_paused_and_resumed(poller: Poller, fleet: Path) -> None:
+    assert poller("orgs", "pause", "Acme").out == "1 org paused.\n"
+    assert shown(poller, "Acme")["state"] == "paused"
+    assert poller("orgs", "pause", "Acme", "Beta & Söhne").out == "1 org paused.\n"
+    assert poller("orgs", "resume", "Acme", "Beta & Söhne").out == "2 orgs resumed.\n"
+    assert shown(poller, "Acme")["state"] == "active"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["orgs", "show"], ["orgs", "pause"], ["orgs", "resume"], ["orgs", "remove", "--yes"], ["poll"], ["trend"]],
+)
+def test_an_unknown_org_is_answered_with_the_name_it_may_mean(poller: Poller, fleet: Path, command: list[str]) -> None:
+    ended = poller(*command, "Acne")
+    assert ended.code == 2
+    assert ended.error == "poller: there is no org 'Acne'; did you mean 'Acme'?"
+
+
+def test_removing_asks_and_without_anybody_to_ask_removes_nothing(
+    poller: Poller, fleet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piped(monkeypatch, "")
+    ended = poller("orgs", "remove", "Acme")
+    assert (ended.code, ended.error) == (2, "poller: there is nobody to ask; say --yes")
+    assert shown(poller, "Acme")["state"] == "active"
+    assert poller("orgs", "remove", "Acme", "--yes").out == "1 org removed.\n"
+    assert poller("orgs", "show", "Acme").code == 2
+    assert poller("orgs", "remove", "Acme", "--purge", "--yes").out == "1 org purged.\n"
+
+
+def test_an_org_is_added_by_lines_on_standard_input(poller: Poller, monkeypatch: pytest.MonkeyPatch) -> None:
+    piped(monkeypatch, f"# Acme\nclient_secret={SECRETS[0]}\n\nRefresh Token = {SECRETS[1]}\ntags=a,b\n")
+    ended = poller("orgs", "add", "Acme", "--data-center", "eu", "--client-id", "1000.A", "--poll-interval", "5m")
+    assert (ended.code, ended.err) == (0, "")
+    org = shown(poller, "Acme")
+    assert (org["data_center"], org["poll_interval_seconds"], org["tags"]) == ("eu", 300, ["a", "b"])
+
+
+def test_an_org_is_added_once(poller: Poller, fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    piped(monkeypatch, f"client_secret={SECRETS[0]}\nsoid=ZohoCRM.600012345\n")
+    ended = poller("orgs", "add", "Acme", "--data-center", "eu", "--client-id", "1000.A")
+    assert (ended.code, ended.error) == (
+        2,
+        "poller: there is an org 'Acme' already; change it with `poller orgs import`",
+    )
+    assert shown(poller, "Acme")["data_center"] == "us"
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (f"{SECRETS[0]}\n", "line 1 of standard input: it is not KEY=VALUE"),
+        (f"\n{SECRETS[0]}={SECRETS[1]}\n", "line 2 of standard input: a field has no name the poller knows"),
+        (f"client_sekret={SECRETS[1]}\n", "there is no field 'client_sekret', did you mean client_secret?"),
+        ("", "client_secret is missing; one of refresh_token, grant_code and soid is needed"),
+        (f"client_secret={SECRETS[0]} x\nrefresh_token={SECRETS[1]}\n", "client_secret has a blank"),
+    ],
+)
+def test_what_is_wrong_with_an_org_to_add_is_told_without_its_secrets(
+    poller: Poller, monkeypatch: pytest.MonkeyPatch, text: str, error: str
+) -> None:
+    piped(monkeypatch, text)
+    ended = poller("orgs", "add", "Acme", "--data-center", "eu", "--client-id", "1000.A")
+    assert ended.code == 2
+    assert error in ended.error
+    assert not any(secret in ended.err for secret in SECRETS)
+
+
+def test_no_secret_may_be_an_argument(poller: Poller) -> None:
+    for option in ("--client-secret", "--refresh-token", "--grant-code"):
+        assert poller("orgs", "add", "Acme", option, SECRETS[0]).code == 2
+
+
+def test_a_database_that_is_up_to_date_is_left_alone(poller: Poller) -> None:
+    for arguments in (["migrate", "--check"], ["migrate"]):
+        ended = poller(*arguments)
+        assert ended.code == 0
+        assert ended.error.startswith("The database is up to date, at revision ")
+
+
+def test_the_status_counts_the_orgs(poller: Poller, fleet: Path) -> None:
+    poller("orgs", "pause", "Acme")
+    facts = dict(line.rsplit(maxsplit=1) for line in poller("status").out.splitlines())
+    assert facts == {"orgs": "2", "active": "1", "paused": "1"}

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import typer
+
+from poller import __version__
+from poller.cli import _end, _root, app
+from poller.core.errors import DatabaseError, SettingsError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.cli.conftest import Ended
+
+    Poller = Callable[..., Ended]
+
+HEAVY = ("aiohttp", "asyncpg", "alembic", "sqlalchemy", "pydantic", "structlog", "cryptography", "uvloop", "orjson")
+
+
+def commands() -> Iterator[list[str]]:
+    def walk(command: object, path: list[str]) -> Iterator[list[str]]:
+        yield path
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from walk(inner, [*path, name])
+
+    return walk(typer.main.get_command(app), [])
+
+
+@pytest.mark.parametrize("path", list(commands()), ids=lambda path: " ".join(path) or "poller")
+def test_every_help_shows_an_example(poller: Poller, path: list[str]) -> None:
+    ended = poller(*path, "--help")
+    assert (ended.code, ended.err) == (0, "")
+    assert "Example: " in ended.out
+
+
+def test_help_loads_nothing_heavy() -> None:
+    script = f"""
+import sys
+from poller.cli import run
+assert run(["--help"]) == 0
+print([name for name in {HEAVY!r} if name in sys.modules])
+"""
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines()[-1] == "[]"
+
+
+def test_the_version_is_told(poller: Poller) -> None:
+    assert poller("--version").out == f"poller {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--bogus"], "poller: No such option: --bogus; see `poller --help`"),
+        (["pol"], "poller: No such command 'pol'"),
+        (["orgs", "show"], "poller: Missing argument 'ORG'; see `poller orgs show --help`"),
+        (["trend", "--format", "xml"], "poller: Invalid value for '--format'"),
+        (["trend", "--since", "yesterday"], "poller: 'yesterday' is no length of time; write "),
+        (["trend", "--since", "2026-13-01"], "poller: '2026-13-01' is no day; write "),
+        (["trend", "--since", "9999-01-01"], "poller: 9999-01-01 is not in the past; name "),
+        (["trend", "--since", "99999y"], "poller: '99999y' is before all calendars; ask "),
+        (["trend", "--every", "0d"], "poller: '0d' is no length of time; write "),
+        (["trend", "--type", "Users"], "poller: 'Users' is no user type; use one of AllUsers, "),
+        (["trend", "--tz", "Mars/Base"], "poller: there is no time zone 'Mars/Base'; name "),
+        (["trend", "--tz", "../etc/passwd"], "poller: there is no time zone "),
+        (["orgs", "import", "nothing.csv"], "poller: nothing.csv cannot be read: No such file or directory; name "),
+        (["orgs", "import", "orgs.xlsx"], "poller: orgs.xlsx is neither .csv nor .jsonl; name "),
+        (["orgs", "add", "Acme", "--grant", "password"], "poller: --grant password is no credential; use one of "),
+        (["simulate", "--faults", "nothing.json"], "poller: nothing.json cannot be read: No such file"),
+        (["simulate", "--write-orgs", "fleet.xlsx"], "poller: fleet.xlsx is neither .csv nor .jsonl; name "),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_with_a_remedy_and_exit_code_2(
+    poller: Poller, arguments: list[str], line: str
+) -> None:
+    ended = poller(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.error.startswith(line)
+    assert "; " in ended.error
+
+
+def test_every_wrong_setting_is_a_line_of_its_own(poller: Poller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLLER_CONCURRENCY", "x")
+    monkeypatch.setenv("POLLER_POLL_INTERVAL", "y")
+    ended = poller("poll")
+    assert ended.code == 2
+    assert [line.split(":")[1] for line in ended.err.splitlines()] == [" POLLER_POLL_INTERVAL", " POLLER_CONCURRENCY"]
+
+
+def test_a_variable_that_is_no_setting_is_warned_of(poller: Poller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLLER_CONCURENCY", "4")
+    monkeypatch.setenv("POLLER_DATABASE_URL", "postgresql://127.0.0.1:1/poller")
+    monkeypatch.setenv("POLLER_SECRET_KEYS", "k1:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LWFiY2Q=")
+    ended = poller("orgs", "list")
+    warning, error = ended.err.splitlines()
+    assert warning == "poller: warning: POLLER_CONCURENCY is not a setting; did you mean POLLER_CONCURRENCY?"
+    assert error.startswith("poller: ")
+    assert ended.code == 1
+
+
+def test_the_psql_of_the_bundle_is_for_the_embedded_database_only(poller: Poller, on_database: str) -> None:
+    ended = poller("psql")
+    assert ended.code == 2
+    assert ended.error == "poller: POLLER_DATABASE_URL names a database of yours; open it with your own psql"
+    assert on_database not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (UsageError("this is wrong", "do that"), 2, "poller: this is wrong; do that"),
+        (DatabaseError("it is\naway", "start it"), 1, "poller: it is away; start it"),
+        (KeyboardInterrupt(), 130, ""),
+        (typer.Abort(), 130, ""),
+        (SystemExit(143), 143, ""),
+        (
+            ValueError("client_secret=4f1c9a7e5b\nor so"),
+            1,
+            "poller: unexpected ValueError: client_secret=[hidden] or so; this is a bug",
+        ),
+    ],
+)
+def test_every_end_has_its_code_and_at_most_a_line(
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, line: str
+) -> None:
+    assert _end(error) == code
+    (printed,) = capsys.readouterr().err.splitlines() or [""]
+    assert printed.startswith(line)
+    assert bool(printed) == bool(line)
+
+
+def test_of_several_causes_the_one_a_person_can_mend_is_told() -> None:
+    mendable = SettingsError("a", "b")
+    assert _root(BaseExceptionGroup("", [ValueError(), BaseExceptionGroup("", [mendable])])) is mendable
+    first = ValueError()
+    assert _root(BaseExceptionGroup("", [first, OSError()])) is first
