@@ -44,7 +44,14 @@ class OperationError(PollerError):
 
 
 class DatabaseError(OperationError):
-    """PostgreSQL is away, refuses us, or holds another schema than this version needs."""
+    """PostgreSQL is away, refuses us, or holds another schema than this version needs.
+
+    `passing`: it may be over by itself, so that a service waits and tries again.
+    """
+
+    def __init__(self, what: str, remedy: str, *, passing: bool = False) -> None:
+        super().__init__(what, remedy)
+        self.passing = passing
 
 
 class CredentialError(OperationError):

@@ -50,10 +50,22 @@ def explain(error: BaseException) -> DatabaseError:
     """The `DatabaseError` that says in words what `error` means, and what to do."""
     for kinds, remedy in _REMEDIES:
         if isinstance(error, kinds):
-            return DatabaseError(f"PostgreSQL: {_what(error)}", remedy)
-    return DatabaseError(f"PostgreSQL: {_what(error)}", "its log tells more")
+            return DatabaseError(f"PostgreSQL: {_what(error)}", remedy, passing=isinstance(error, _PASSING))
+    # A connection that was lost between two statements is complained of by asyncpg itself, under no name of its own.
+    lost = isinstance(error, asyncpg.InterfaceError) and "closed" in str(error)
+    return DatabaseError(f"PostgreSQL: {_what(error)}", "its log tells more", passing=lost)
 
 
+# What comes and goes without anybody mending the poller: the server, its disk, its locks, the way to it.
+_PASSING: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    OSError,
+)
 _SERVER_AWAY: Final = "start PostgreSQL, or correct POLLER_DATABASE_URL, and try again"
 _REMEDIES: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]] = (
     (

@@ -103,6 +103,34 @@ def test_every_trouble_has_a_remedy_of_its_own(error: Exception, said: str) -> N
         raise error
 
 
+@pytest.mark.parametrize(
+    ("error", "passing"),
+    [
+        (asyncpg.DiskFullError("could not extend file"), True),
+        (asyncpg.TooManyConnectionsError("sorry, too many clients"), True),
+        (asyncpg.ReadOnlySQLTransactionError("cannot execute INSERT"), True),
+        (asyncpg.AdminShutdownError("terminating connection"), True),
+        (asyncpg.CannotConnectNowError("the database system is starting up"), True),
+        (asyncpg.QueryCanceledError("canceling statement due to statement timeout"), True),
+        (asyncpg.LockNotAvailableError("canceling statement due to lock timeout"), True),
+        (asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"), True),
+        (asyncpg.InterfaceError("connection is closed"), True),
+        (ConnectionRefusedError(111, "Connection refused"), True),
+        (TimeoutError(), True),
+        (asyncpg.InterfaceError("the server expects 1 argument for this query"), False),
+        (asyncpg.InsufficientPrivilegeError("permission denied"), False),
+        (asyncpg.UndefinedTableError("does not exist"), False),
+        (asyncpg.InvalidPasswordError("password authentication failed"), False),
+        (asyncpg.CheckViolationError("violates check constraint"), False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_what_may_pass_is_told_apart_from_what_somebody_must_mend(error: Exception, passing: bool) -> None:
+    with pytest.raises(DatabaseError) as caught, readable_errors():
+        raise error
+    assert caught.value.passing is passing
+
+
 async def test_errors_of_the_callers_own_pass_through_unchanged(database: Database) -> None:
     with pytest.raises(ValueError, match="mine"):
         async with database.transaction():
