@@ -17,6 +17,7 @@ from poller.poll import World
 from poller.store.database import Database, connect
 from poller.store.secrets import Keyring
 from poller.store.tokens import TokenStore
+from poller.zoho.check import CheckPorts, learn_facts
 from poller.zoho.client import ZohoClient, open_client
 from poller.zoho.limiter import Limiter
 from poller.zoho.tokens import TokenPorts, Tokens
@@ -113,8 +114,17 @@ async def open_fleet(
 ) -> AsyncIterator[Fleet]:
     """What polls the orgs of this database."""
     async with open_zoho(app, now=now, sleep=sleep) as zoho:
-        tokens = zoho.tokens
-        world = World(zoho.client.count, tokens.get, tokens.renew, tokens.note_end, zoho.now, zoho.sleep)
+        tokens, client = zoho.tokens, zoho.client
+        ports = CheckPorts(tokens, client.count, client.get, zoho.now)
+        world = World(
+            ask=client.count,
+            get_token=tokens.get,
+            renew_token=tokens.renew,
+            note_token_end=tokens.note_end,
+            learn_facts=lambda org, limiter: learn_facts(org, limiter, ports),
+            now=zoho.now,
+            sleep=zoho.sleep,
+        )
         yield Fleet(app.settings, app.database, app.keyring, zoho.limiter, world)
 
 

@@ -27,11 +27,11 @@ from poller.core.quota import (
 from poller.core.remedies import remedy_for
 from poller.core.reply import BY_CODE
 from poller.core.slots import slot_of
-from poller.poll import World, poll_org
+from poller.poll import HELD, LONGEST_WAIT_SECONDS, World, poll_org
 from poller.sink import Sink
 from poller.store import credits as credit_store
 from poller.store.limits import Lesson, save_limits
-from poller.store.orgs import park, unpark
+from poller.store.orgs import learn, park, unpark
 from poller.store.pollable import pages_of_active, read_pollable
 from poller.store.snapshots import write_snapshots
 from poller.sweep import sweep
@@ -44,11 +44,13 @@ if TYPE_CHECKING:
     from poller.core.token import StoredToken
     from poller.settings import Settings
     from poller.store.database import Database
-    from poller.store.pollable import PollableOrg
+    from poller.store.pollable import Parked, PollableOrg
     from poller.store.secrets import Keyring
-    from poller.zoho.limiter import Limiter
+    from poller.zoho.limiter import Limiter, OrgLimiter
 
 CREDIT_SHARE_SPENT: Final = "credit_share_spent"
+FACTS_SECONDS: Final = 86_400.0
+"""How long edition and licences are believed; of an org where one is unknown they are asked for with its next count."""
 
 Committed = Callable[[Sequence["Polled"]], None]
 """Told of every batch of polls once its rows are safe."""
@@ -65,7 +67,10 @@ class Polled:
     lesson: Lesson | None = None
     reserved: int = 0
     reserved_at: datetime | None = None
-    was_parked: bool = False
+    parked: Parked | None = None
+    """How the org stood before."""
+    asides: int = 0
+    """Requests beside those of the snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,13 @@ class Plan:
     refusal: tuple[Outcome, str] | None
     due_at: datetime | None = None
     """When it was to be polled, where there is a schedule: later than that is late."""
+    learn: bool = False
+    """Ask what edition the org has by now."""
+
+    @property
+    def cost(self) -> int:
+        """The credits it takes if every request is answered at once."""
+        return 0 if self.refusal is not None else REQUESTS_PER_POLL + self.learn
 
 
 def _always(_org_id: int, _slot: datetime) -> bool:
@@ -153,13 +165,13 @@ class Fleet:
 
     async def reserve(self, plans: Sequence[Plan]) -> None:
         """Count what these polls will cost, before the first request of any leaves."""
-        costs = {one.pollable.org.id: REQUESTS_PER_POLL for one in plans if one.refusal is None}
+        costs = {one.pollable.org.id: one.cost for one in plans if one.cost}
         if costs:
             await credit_store.spend(self._database, costs, plans[0].at)
 
     async def carry_out(self, plan: Plan) -> Polled:
         """Ask the org, or write down why not; what came of it is still to be written."""
-        org, was_parked = plan.pollable.org, plan.pollable.parked is not None
+        org = plan.pollable.org
         late_seconds = 0 if plan.due_at is None else max(int((self._world.now() - plan.due_at).total_seconds()), 0)
         if plan.refusal is not None:
             snapshot = replace(_not_asked(org, plan.slot, plan.at, *plan.refusal), late_seconds=late_seconds)
@@ -174,10 +186,11 @@ class Fleet:
                 known_token=self._known_token(plan.pollable),
                 late_seconds=late_seconds,
             )
+            asides = await self._learn(org, line) if plan.learn and snapshot.counts else 0
             # The first of a quota's fields is due_at, which every request moves: of no use to the next process.
             learnt = line.quota[1:] != plan.pollable.quota[1:] or snapshot.credits_remaining is not None
             lesson = Lesson(org.id, line.quota, snapshot.credits_remaining, plan.at) if learnt else None
-        return Polled(org, snapshot, lesson, REQUESTS_PER_POLL, plan.at, was_parked)
+        return Polled(org, snapshot, lesson, plan.cost, plan.at, plan.pollable.parked, asides)
 
     async def write(self, batch: Sequence[Polled]) -> None:
         """Commit a batch, and what it taught. Written again after an error it can only make the poller more careful."""
@@ -187,8 +200,11 @@ class Fleet:
             await save_limits(self._database, list(lessons.values()))
         for one in batch:
             await self._judge_health(one)
-        for at, owed in _overspent(batch).items():
-            await credit_store.spend(self._database, owed, at)
+        differences = _beside_the_reserved(batch)
+        if differences:
+            async with self._database.transaction() as connection:
+                for at, of_moment in differences.items():
+                    await credit_store.correct(connection, of_moment, at)
 
     def _known_token(self, pollable: PollableOrg) -> StoredToken | None:
         """The token read with the org. One that the keys at hand do not open is the token flow's to deal with."""
@@ -198,51 +214,77 @@ class Fleet:
             return None
 
     async def _judge_health(self, polled: Polled) -> None:
-        """Park what a person must mend, unpark what answers again."""
+        """Park what a person must mend, unpark what answers again, and try the rest of the parked again later."""
         org, snapshot = polled.org, polled.snapshot
         if snapshot.counts:
-            if polled.was_parked and await unpark(self._database, org.id):
+            if polled.parked is not None and await unpark(self._database, org.id):
                 log.info("org.unparked", org=org.name)
         elif snapshot.outcome in {Outcome.UNAUTHORIZED, Outcome.FORBIDDEN} and snapshot.requests and snapshot.error:
             # Where no request left, the token's own judge has parked the org already.
             remedy = remedy_for(snapshot.error)
             await park(self._database, org.id, snapshot.error, remedy, self._world.now())
             log.warning("org.parked", org=org.name, code=snapshot.error, remedy=remedy)
+        elif polled.parked is not None and polled.reserved and snapshot.outcome is not Outcome.UNAUTHORIZED:
+            # A probe that was held up says nothing new, and is not repeated every slot.
+            await park(self._database, org.id, polled.parked.code, polled.parked.remedy, self._world.now())
+
+    async def _learn(self, org: Org, line: OrgLimiter) -> int:
+        """What the org's limits follow from; how many requests it took."""
+        facts, requests = await self._world.learn_facts(org, line)
+        if requests:
+            zgid, edition, licences = (facts.zgid, facts.edition, facts.licences) if facts else (None, None, None)
+            at = self._world.now()
+            if await learn(self._database, org.id, at, zgid=zgid, edition=edition, licences=licences):
+                log.info("org.learned", org=org.name, edition=edition, licences=licences)
+        return requests
 
 
 def plan(pollable: PollableOrg, now: datetime, settings: Settings, *, probe: bool = False) -> Plan:
     """Which slot of this org `now` belongs to, and whether it may be asked at all."""
-    org = pollable.org
+    org, parked = pollable.org, pollable.parked
     allowance = daily_credits(org.edition, org.licences)
     slot = slot_of(now, affordable_interval(org.interval_seconds, allowance, settings.credit_share))
-    refusal: tuple[Outcome, str] | None = None
-    if pollable.parked is not None and not probe and now < pollable.parked.probe_at:
-        code = pollable.parked.code
-        refusal = (BY_CODE[code].outcome if code in BY_CODE else Outcome.UNAUTHORIZED), code
-    else:
-        read_at = pollable.credits_remaining_at
-        age = math.inf if read_at is None else (now - read_at) / timedelta(seconds=1)
-        left = credits_to_spend(
-            allowance, settings.credit_share, pollable.credits_spent, pollable.credits_remaining, age
-        )
-        if left < REQUESTS_PER_POLL:
-            refusal = Outcome.THROTTLED, CREDIT_SHARE_SPENT
-    return Plan(pollable, slot, now, refusal)
+    if parked is not None and not probe and now < parked.probe_at:
+        return Plan(pollable, slot, now, (_outcome_of(parked.code), parked.code))
+    if pollable.quota.hold_until - now.timestamp() > LONGEST_WAIT_SECONDS:
+        return Plan(pollable, slot, now, (HELD.outcome, HELD.code))
+    left = credits_to_spend(
+        allowance,
+        settings.credit_share,
+        pollable.credits_spent,
+        pollable.credits_remaining,
+        _age(pollable.credits_remaining_at, now),
+    )
+    if left < REQUESTS_PER_POLL:
+        return Plan(pollable, slot, now, (Outcome.THROTTLED, CREDIT_SHARE_SPENT))
+    stale = _age(pollable.facts_at, now) >= FACTS_SECONDS
+    return Plan(pollable, slot, now, None, learn=stale and left > REQUESTS_PER_POLL)
+
+
+def _age(at: datetime | None, now: datetime) -> float:
+    return math.inf if at is None else (now - at) / timedelta(seconds=1)
+
+
+def _outcome_of(code: str) -> Outcome:
+    """Of a parked org: what the API refuses is forbidden, what the token endpoint refuses leaves it without a token."""
+    if code in BY_CODE:
+        return BY_CODE[code].outcome
+    return Outcome.FORBIDDEN if code.isupper() or code == "http_403" else Outcome.UNAUTHORIZED
 
 
 def _not_asked(org: Org, slot: datetime, at: datetime, outcome: Outcome, code: str) -> Snapshot:
     return Snapshot(org.id, slot, at, outcome, code, dict.fromkeys(USER_TYPES, code))
 
 
-def _overspent(batch: Sequence[Polled]) -> dict[datetime, dict[int, int]]:
-    """By the moment of the reservation, what each org spent beyond what was reserved for it.
+def _beside_the_reserved(batch: Sequence[Polled]) -> dict[datetime, dict[int, int]]:
+    """By the moment of the reservation, what each org spent beyond what was reserved for it; less than 0: not as much.
 
-    What was reserved and not spent is not given back: an error on that side costs the customer nothing.
+    Whoever dies before this has reserved in full: an error on that side costs the customer nothing.
     """
-    owed: dict[datetime, dict[int, int]] = {}
+    beside: dict[datetime, dict[int, int]] = {}
     for one in batch:
-        difference = one.snapshot.requests - one.reserved
-        if difference > 0 and one.reserved_at is not None:
-            of_moment = owed.setdefault(one.reserved_at, {})
+        difference = one.snapshot.requests + one.asides - one.reserved
+        if difference and one.reserved_at is not None:
+            of_moment = beside.setdefault(one.reserved_at, {})
             of_moment[one.org.id] = of_moment.get(one.org.id, 0) + difference
-    return owed
+    return beside

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from poller.core.reply import Verdict
     from poller.core.token import AccessToken, StoredToken
+    from poller.zoho.check import OrgFacts
     from poller.zoho.limiter import OrgLimiter
 
 PASSES: Final = 3
@@ -56,6 +57,8 @@ class World:
     """`renew_token(org, stale)`: another than the one Zoho called invalid."""
     note_token_end: Callable[[Org, AccessToken, datetime], Awaitable[None]]
     """`note_token_end(org, token, ends_at)`: Zoho said of a token when it ends."""
+    learn_facts: Callable[[Org, OrgLimiter], Awaitable[tuple[OrgFacts | None, int]]]
+    """`learn_facts(org, limiter)`: its edition and licences, as far as it says, and the requests that took."""
     now: Callable[[], datetime]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random

@@ -22,6 +22,9 @@ from poller.zoho.tokens import NoToken
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from poller.zoho.check import OrgFacts
+    from poller.zoho.limiter import OrgLimiter
+
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ORG = Org(id=7, name="Acme", data_center="us", api_version="v7", interval_seconds=900, edition="enterprise")
 
@@ -72,6 +75,9 @@ class Zoho:
         assert (org, token) == (ORG, self.token)
         self.ends_told.append(ends_at)
 
+    async def learn_facts(self, org: Org, limiter: OrgLimiter) -> tuple[OrgFacts | None, int]:
+        raise AssertionError("the counts are all a poll asks for")
+
     async def sleep(self, seconds: float) -> None:
         self.seconds += seconds
 
@@ -82,6 +88,7 @@ class Zoho:
             get_token=self.get_token,
             renew_token=self.renew_token,
             note_token_end=self.note_token_end,
+            learn_facts=self.learn_facts,
             now=lambda: NOON + timedelta(seconds=self.seconds),
             sleep=self.sleep,
             jitter=lambda: 0.0,

@@ -42,6 +42,24 @@ async def spend(database: Queries, credits_by_org: Mapping[int, int], now: datet
     )
 
 
+async def correct(database: Queries, credits_by_org: Mapping[int, int], now: datetime) -> None:
+    """What these orgs spent at `now` beyond what was reserved then; less than 0: of that, what was not asked for."""
+    # credits.correct: in the order of the key, as above; never below nothing, and nothing where nothing was reserved.
+    await database.execute(
+        """
+        UPDATE credit_spend s SET credits = greatest(s.credits + known.credits, 0)
+        FROM (SELECT s.org_id, new.credits
+              FROM unnest($1::int[], $2::int[]) AS new (org_id, credits)
+                   JOIN credit_spend s ON s.org_id = new.org_id AND s.bucket = $3
+              ORDER BY s.org_id FOR UPDATE OF s) AS known
+        WHERE s.org_id = known.org_id AND s.bucket = $3
+        """,
+        list(credits_by_org.keys()),
+        list(credits_by_org.values()),
+        slot_of(now, QUARTER_SECONDS),
+    )
+
+
 async def spent(database: Queries, org_ids: Sequence[int], now: datetime) -> dict[int, int]:
     """What each of these orgs spent in the 24 hours before `now`; 0 for one that spent nothing."""
     # credits.spent: a day of each.

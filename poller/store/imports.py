@@ -219,12 +219,12 @@ async def _start_anew(connection: Any, org_ids: Sequence[int]) -> None:
         """,
         org_ids,
     )
-    # imports.unpark: what was wrong may be mended.
+    # imports.unpark: what was wrong may be mended; and who is asked may be another org.
     await connection.execute(
         """
         UPDATE orgs SET parked_at = NULL, parked_code = NULL, parked_remedy = NULL, probe_at = NULL, probes = 0,
-                        updated_at = now()
-        WHERE id = ANY($1::int[]) AND parked_at IS NOT NULL
+                        facts_at = NULL, updated_at = now()
+        WHERE id = ANY($1::int[]) AND num_nonnulls(parked_at, facts_at) > 0
         """,
         org_ids,
     )

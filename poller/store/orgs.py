@@ -145,13 +145,15 @@ async def purge(database: Database, names: Sequence[str]) -> int:
 
 async def park(database: Database, org_id: int, code: str, remedy: str, now: datetime) -> None:
     """A person must mend this org: say what and how, and try again ever more seldom."""
-    # orgs.park: the first time, or once more after a probe.
+    # orgs.park: the first time, or once more after a probe. Before the next probe is due only the reason changes: of
+    # ten workers that find the same fault at once, one counts.
     await database.execute(
         """
         UPDATE orgs SET
             parked_at = coalesce(parked_at, $4), parked_code = $2, parked_remedy = $3,
-            probe_at = $4 + make_interval(secs => least($5 * 2 ^ least(probes, 16), $6)),
-            probes = least(probes + 1, 1000)
+            probe_at = CASE WHEN probe_at > $4 THEN probe_at
+                            ELSE $4 + make_interval(secs => least($5 * 2 ^ least(probes, 16), $6)) END,
+            probes = CASE WHEN probe_at > $4 THEN probes ELSE least(probes + 1, 1000) END
         WHERE id = $1 AND removed_at IS NULL
         """,
         org_id,
@@ -177,23 +179,27 @@ async def unpark(database: Database, org_id: int) -> bool:
 
 
 async def learn(
-    database: Database, org_id: int, *, zgid: str | None, edition: str | None, licences: int | None
+    database: Database, org_id: int, now: datetime, *, zgid: str | None, edition: str | None, licences: int | None
 ) -> bool:
-    """Note what Zoho says of an org; None: it did not say. Whether anything is new."""
-    # orgs.learn: only where something differs, so that nothing is rewritten for nothing.
-    status = await database.execute(
+    """Note what Zoho says of an org, and that it was asked; None: it did not say. Whether anything is new."""
+    # orgs.learn: what was known before is read in the same statement, as it was.
+    news: bool | None = await database.fetchval(
         """
-        UPDATE orgs SET zgid = coalesce($2, zgid), edition = coalesce($3, edition), licences = coalesce($4, licences),
-                        updated_at = now()
-        WHERE id = $1 AND (zgid, edition, licences)
-              IS DISTINCT FROM (coalesce($2, zgid), coalesce($3, edition), coalesce($4, licences))
+        UPDATE orgs o SET facts_at = $5, zgid = coalesce($2, o.zgid), edition = coalesce($3, o.edition),
+               licences = coalesce($4, o.licences), updated_at = CASE WHEN known.differs THEN $5 ELSE o.updated_at END
+        FROM (SELECT id, (zgid, edition, licences) IS DISTINCT FROM
+                         (coalesce($2, zgid), coalesce($3, edition), coalesce($4, licences)) AS differs
+              FROM orgs WHERE id = $1) AS known
+        WHERE o.id = known.id
+        RETURNING known.differs
         """,
         org_id,
         zgid,
         edition,
         licences,
+        now,
     )
-    return _rows(status) > 0
+    return bool(news)
 
 
 # orgs.remove_secrets: and what is known of limits, which is the credentials' more than the org's.

@@ -40,7 +40,8 @@ class PollableOrg:
     """One org with what a poll of it starts from.
 
     `quota` is what 429s have taught, `credits_spent` the poller's own of the last 24 hours, `credits_remaining` Zoho's
-    last word on what is left to everybody, as of `credits_remaining_at`.
+    last word on what is left to everybody, as of `credits_remaining_at`. `facts_at`: as of when edition and licences
+    are known, from Zoho or from the operator; None where they are not.
     """
 
     org: Org
@@ -49,6 +50,7 @@ class PollableOrg:
     credits_spent: int
     credits_remaining: int | None
     credits_remaining_at: datetime | None
+    facts_at: datetime | None
     _row: Any = field(repr=False)
 
     def credentials(self, keyring: Keyring) -> Credentials | None:
@@ -98,6 +100,7 @@ async def read_pollable(
 _PAGE = """
 SELECT o.id AS org_id, o.name, o.data_center, o.api_version, o.poll_interval_seconds, o.edition, o.licences,
        o.parked_at, o.parked_code, o.parked_remedy, o.probe_at,
+       coalesce(o.facts_at, CASE WHEN num_nulls(o.edition, o.licences) = 0 THEN o.created_at END) AS facts_at,
        c.client_id, c.client_secret, c.refresh_token, c.grant_code, c.soid, c.key_id,
        t.token, t.key_id AS token_key_id, t.api_domain, t.issued_at, t.expires_at, t.generation,
        l.hold_until, l.holds, l.rate_factor, l.credits_remaining, l.credits_remaining_at,
@@ -141,5 +144,6 @@ def _pollable(row: Any, api_version: str, interval_seconds: int) -> PollableOrg:
         credits_spent=row["credits_spent"],
         credits_remaining=row["credits_remaining"],
         credits_remaining_at=row["credits_remaining_at"],
+        facts_at=row["facts_at"],
         _row=row,
     )

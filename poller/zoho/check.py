@@ -114,9 +114,22 @@ async def check_org(org: Org, limiter: OrgLimiter, ports: CheckPorts) -> OrgChec
     return OrgCheck(org, check.findings(), facts)
 
 
-async def learn_facts(org: Org, token: AccessToken, ports: CheckPorts) -> OrgFacts | None:
-    """The org's edition and licences by one request; None where the scope is missing or no answer came."""
-    return read_facts(await ports.get(token.api_domain, f"/crm/{org.api_version}/org", token.secret))
+async def learn_facts(org: Org, limiter: OrgLimiter, ports: CheckPorts) -> tuple[OrgFacts | None, int]:
+    """What the org says of itself, by one request under its limits, and how many requests that took.
+
+    None where the scope is missing or no answer came.
+    """
+    token = await ports.tokens.get(org)
+    if isinstance(token, NoToken) or await limiter.enter(PATIENCE_SECONDS) > 0.0:
+        return None, 0
+    try:
+        reply = await ports.get(token.api_domain, f"/crm/{org.api_version}/org", token.secret)
+    finally:
+        limiter.leave()
+    verdict = judge(reply, ports.now())
+    if verdict.outcome is Outcome.THROTTLED:
+        limiter.throttle(verdict.wait_seconds)
+    return read_facts(reply), 1
 
 
 def read_facts(reply: Reply | NoReply) -> OrgFacts | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from poller.store.credits import forget, spend, spent
+from poller.store.credits import correct, forget, spend, spent
 from poller.store.orgs import purge
 from tests.store.fleet import NOON, added, entry
 
@@ -23,6 +23,16 @@ async def test_what_several_workers_spend_adds_up(database: Database, keyring: K
             group.create_task(spend(database, {other: 3, one: 10}, NOON))
             group.create_task(spend(database, {one: 1, other: 0}, NOON))
     assert await spent(database, [one, other, idle], NOON) == {one: 88, other: 24, idle: 0}
+
+
+async def test_what_a_reserved_poll_took_is_corrected_either_way_and_never_below_nothing(
+    database: Database, keyring: Keyring
+) -> None:
+    one, other, more, idle = await added(database, keyring, *map(entry, "abcd"))
+    await spend(database, {one: 10, other: 10, more: 10}, NOON)
+    await correct(database, {one: -8, other: -20, more: 7, idle: 5}, NOON + timedelta(minutes=1))
+    await correct(database, {one: -1}, NOON - timedelta(hours=1))
+    assert await spent(database, [one, other, more, idle], NOON) == {one: 2, other: 0, more: 17, idle: 0}
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -75,12 +75,13 @@ async def test_a_parked_org_is_probed_after_an_hour_and_then_ever_more_seldom_do
     database: Database, keyring: Keyring
 ) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
-    waits = []
-    for hours in range(8):
-        await orgs.park(database, org_id, "invalid_code", f"remedy {hours}", NOON + timedelta(hours=hours))
+    now, waits = NOON, []
+    for probe in range(8):
+        await orgs.park(database, org_id, "invalid_code", f"remedy {probe}", now)
         (org,) = await orgs.find_orgs(database, ["a"])
         assert org.probe_at is not None
-        waits.append((org.probe_at - NOON) // timedelta(hours=1) - hours)
+        waits.append((org.probe_at - now) / timedelta(hours=1))
+        now = org.probe_at
     assert waits == [1, 2, 4, 8, 16, 24, 24, 24]
     (org,) = await orgs.find_orgs(database, ["a"])
     assert (org.parked_at, org.parked_code, org.parked_remedy) == (NOON, "invalid_code", "remedy 7")
@@ -89,6 +90,19 @@ async def test_a_parked_org_is_probed_after_an_hour_and_then_ever_more_seldom_do
     await orgs.park(database, org_id, "invalid_code", "again", NOON)
     (org,) = await orgs.find_orgs(database, ["a"])
     assert org.probe_at == NOON + timedelta(hours=1)
+
+
+async def test_of_ten_who_find_the_same_fault_at_once_one_makes_the_next_probe_later(
+    database: Database, keyring: Keyring
+) -> None:
+    (org_id,) = await added(database, keyring, entry("a"))
+    for second in range(10):
+        await orgs.park(database, org_id, "NO_PERMISSION", "mend it", NOON + timedelta(seconds=second))
+    (org,) = await orgs.find_orgs(database, ["a"])
+    assert org.probe_at == NOON + timedelta(hours=1)
+    await orgs.park(database, org_id, "invalid_code", "mend that", NOON + timedelta(minutes=30))
+    (org,) = await orgs.find_orgs(database, ["a"])
+    assert (org.parked_code, org.parked_remedy) == ("invalid_code", "mend that")
 
 
 async def test_resuming_a_parked_org_takes_it_at_its_word(database: Database, keyring: Keyring) -> None:
@@ -162,12 +176,16 @@ async def test_what_zoho_says_of_an_org_is_noted_once_and_silence_erases_nothing
     database: Database, keyring: Keyring
 ) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
-    assert await orgs.learn(database, org_id, zgid="60001", edition="enterprise", licences=50)
-    assert not await orgs.learn(database, org_id, zgid="60001", edition="enterprise", licences=50)
-    assert not await orgs.learn(database, org_id, zgid=None, edition=None, licences=None)
-    assert await orgs.learn(database, org_id, zgid=None, edition=None, licences=51)
+    assert await orgs.learn(database, org_id, NOON, zgid="60001", edition="enterprise", licences=50)
+    assert not await orgs.learn(database, org_id, NOON, zgid="60001", edition="enterprise", licences=50)
+    assert not await orgs.learn(database, org_id, NOON, zgid=None, edition=None, licences=None)
+    assert await orgs.learn(database, org_id, NOON, zgid=None, edition=None, licences=51)
     (org,) = await orgs.find_orgs(database, ["a"])
     assert (org.zgid, org.edition, org.licences) == ("60001", "enterprise", 51)
+
+
+async def test_an_org_that_was_removed_meanwhile_has_nothing_to_tell(database: Database) -> None:
+    assert not await orgs.learn(database, 99, NOON, zgid="60001", edition="free", licences=3)
 
 
 async def test_grant_codes_wait_in_the_order_they_came_until_they_are_exchanged(

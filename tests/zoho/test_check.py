@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from poller.core.quota import limits_of
 from poller.core.reply import Failure, NoReply, Reply
 from poller.core.secret import Secret
-from poller.core.token import AccessToken, Credentials
+from poller.core.token import Credentials
 from poller.zoho.check import CheckPorts, OrgCheck, OrgFacts, Standing, Subject, check_org, learn_facts, read_facts
 from poller.zoho.limiter import Limiter
 from tests.zoho.token_shelf import ORG, THROTTLED, Endpoint, Shelf, granted, refused, tokens, utc_now
@@ -233,15 +233,31 @@ def test_no_reply_whatsoever_makes_it_raise(status: int, raw: bytes, value: Any)
     read_facts(Reply(status, json.dumps({"org": value}).encode()))
 
 
-def test_facts_are_learned_by_one_request_of_their_own() -> None:
-    async def main() -> None:
-        api, endpoint = Api(), Endpoint([granted()])
-        worker = tokens(Shelf(), endpoint.post)
-        token = await worker.get(ORG)
-        assert isinstance(token, AccessToken)
-        facts = await learn_facts(ORG, token, CheckPorts(worker, api.count, api.get, utc_now))
-        assert facts is not None
-        assert facts.edition == "enterprise"
-        assert [path for _, path in api.asked] == ["/crm/v7/org"]
+def learned(api: Api, *answers: Reply, hold: float = 0.0) -> tuple[OrgFacts | None, int]:
+    async def main() -> tuple[OrgFacts | None, int]:
+        worker = tokens(Shelf(), Endpoint(list(answers)).post)
+        with Limiter(8, now=now).org(ORG.id, limits_of("free")) as limiter:
+            if hold:
+                limiter.throttle(hold)
+            return await learn_facts(ORG, limiter, CheckPorts(worker, api.count, api.get, utc_now))
 
-    run_turned(main())
+    return run_turned(main())
+
+
+def test_facts_are_learned_by_one_request_of_their_own() -> None:
+    api = Api()
+    facts, requests = learned(api, granted())
+    assert facts is not None
+    assert (facts.edition, facts.licences, requests) == ("enterprise", 50, 1)
+    assert [path for _, path in api.asked] == ["/crm/v7/org"]
+
+
+def test_without_the_scope_nothing_is_learned_for_one_request() -> None:
+    assert learned(Api(org_reply=NO_SCOPE), granted()) == (None, 1)
+
+
+def test_an_org_without_a_token_or_on_hold_is_not_asked_what_it_is() -> None:
+    api = Api()
+    assert learned(api, refused("invalid_code")) == (None, 0)
+    assert learned(api, granted(), hold=300.0) == (None, 0)
+    assert api.asked == []

@@ -1,0 +1,16 @@
+"""When an org last told its edition and licences: asked again daily, for its limits follow from them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+FACTS_AT: Final = "ALTER TABLE orgs ADD COLUMN facts_at timestamptz"
+
+
+def upgrade() -> None:
+    op.execute(FACTS_AT)
