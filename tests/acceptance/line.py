@@ -19,15 +19,19 @@ from poller.core.model import COLUMNS
 from poller.settings import Settings
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store.imports import import_orgs
+from poller.store.pollable import pages_of_active
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
     from poller.app import Zoho
+    from poller.core.model import Org
     from poller.fleet import Polled
     from poller.simulator import SimulatedOrg
     from poller.store.database import Database
     from poller.store.secrets import Keyring
+
+    Poll = Callable[..., Awaitable[dict[str, Polled]]]
 
 SUNDAY = 1_763_856_000.0
 """Early on 2025-11-23 (UTC): a weekend, on which no simulated head-count moves."""
@@ -63,16 +67,22 @@ class Line:
     clock: Clock
     names: list[str] = field(default_factory=list)
 
-    async def poll(self, names: Sequence[str] | None = None) -> dict[str, Polled]:
-        """One poll by a process of its own; what was committed, by the org's name."""
-        polled: dict[str, Polled] = {}
-
-        def committed(batch: Sequence[Polled]) -> None:
-            polled.update({one.org.name: one for one in batch})
-
+    @asynccontextmanager
+    async def process(self) -> AsyncIterator[Poll]:
+        """A process of its own, for as many polls as it lives; each returns what was committed, by the org's name."""
         async with open_fleet(self.app, now=self.clock.now, sleep=self.clock.sleep) as fleet:
-            await fleet.poll_now(names, committed)
-        return polled
+
+            async def poll(names: Sequence[str] | None = None) -> dict[str, Polled]:
+                polled: dict[str, Polled] = {}
+                await fleet.poll_now(names, lambda batch: polled.update({one.org.name: one for one in batch}))
+                return polled
+
+            yield poll
+
+    async def poll(self, names: Sequence[str] | None = None) -> dict[str, Polled]:
+        """One poll by a process that lives no longer."""
+        async with self.process() as poll:
+            return await poll(names)
 
     async def poll_one(self, index: int = 0) -> Polled:
         """A poll of the whole fleet; what came of one org."""
@@ -109,6 +119,20 @@ class Line:
         """What is stored of the org itself."""
         (found,) = await self.app.database.fetch("SELECT * FROM orgs WHERE name = $1", self.names[index])
         return dict(found)
+
+    async def orgs(self) -> list[Org]:
+        """The orgs as the poller sees them."""
+        settings = self.app.settings
+        found: list[Org] = []
+        async for page in pages_of_active(
+            self.app.database,
+            None,
+            now=self.clock.now(),
+            api_version=settings.api_version,
+            interval_seconds=settings.poll_interval_seconds,
+        ):
+            found.extend(one.org for one in page)
+        return found
 
     def audit(self, index: int = 0) -> dict[str, Any]:
         """What Zoho saw of one org."""
