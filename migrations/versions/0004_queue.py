@@ -173,13 +173,14 @@ ALTER TABLE pgqueuer SET (
 """,
 )
 
-# The next slot of each org to hand out (to queue it, or to explain it as missed), the interval it belongs to, and how
-# far the handing out ever got. Rewritten for every slot, hence room in each page for updates in place.
+# The next slot of each org to hand out (to queue it, or to explain it as missed), the interval it belongs to and when it
+# is due, and how far the handing out ever got. Rewritten for every slot, hence room in each page for updates in place.
 SCHEDULES: Final = """
 CREATE TABLE org_schedules (
     org_id           integer PRIMARY KEY REFERENCES orgs ON DELETE CASCADE,
     slot             timestamptz NOT NULL,
     interval_seconds integer NOT NULL CHECK (interval_seconds > 0),
+    due_at           timestamptz NOT NULL,
     newest_slot      timestamptz,
     newest_at        timestamptz
 ) WITH (fillfactor = 50)

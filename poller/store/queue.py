@@ -1,0 +1,246 @@
+"""The queue over PgQueuer: jobs handed to one worker at a time, taken over from workers that went silent.
+
+PgQueuer's own statements do the work: dedupe keys, delays, SKIP LOCKED, heartbeats. Its loop is not used (see
+docs/adr/0005): a batch of jobs is claimed, and done, together with the batch of rows it is about. It refuses to know
+what a job is for, to wait, and to log: what went wrong is in a row or in our own log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder
+from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.core.tm import TaskManager
+from pgqueuer.domain.settings import DBSettings, Durability
+from pgqueuer.domain.types import Channel, JobId, QueueEntrypoint, QueueManagerId
+from pgqueuer.ports.driver import Driver
+from pgqueuer.ports.repository import EntrypointExecutionParameter
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from pgqueuer.ports.driver import NotifyCallback
+
+    from poller.store.database import Database, Queries as Statements
+
+LOG_KEPT: Final = timedelta(hours=1)
+"""How long PgQueuer's log of jobs is kept: three rows a job, 2,000 a minute for 10,000 orgs every 15 minutes."""
+_DELETED_AT_ONCE: Final = 50_000
+
+# Every name said aloud: PgQueuer would read some of them from variables as common as CHANNEL or FUNCTION.
+_NAMES: Final = DBSettings(
+    prefix="",
+    db_schema=None,
+    channel=Channel("ch_pgqueuer"),
+    function="fn_pgqueuer_changed",
+    statistics_table="pgqueuer_statistics",
+    queue_status_type="pgqueuer_status",
+    queue_table="pgqueuer",
+    queue_table_log="pgqueuer_log",
+    trigger="tg_pgqueuer_changed",
+    schedules_table="pgqueuer_schedules",
+    durability=Durability.balanced,
+    widen_id=False,
+)
+
+
+class NewJob(NamedTuple):
+    """A job to enqueue: of its `key` there is one at a time. `delay`: not before."""
+
+    kind: str
+    key: str
+    payload: bytes
+    delay: timedelta
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that was claimed: this worker's, as long as it says in time that it still lives."""
+
+    id: int
+    kind: str
+    payload: bytes
+
+
+class Depth(NamedTuple):
+    """How many jobs wait for their time, are overdue, are being done, and for how long the oldest is overdue."""
+
+    waiting: int
+    overdue: int
+    under_way: int
+    overdue_seconds: float
+
+
+class JobQueue:
+    """The jobs of one database, as one worker (`worker_id`) sees them."""
+
+    def __init__(self, database: Database, worker_id: UUID, *, silence: timedelta = timedelta(seconds=30)) -> None:
+        self._database = database
+        self._worker_id = QueueManagerId(worker_id)
+        self._silence = silence
+        self._queries = _queries(database)
+
+    async def claim(self, kinds: Collection[str], most: int) -> list[Job]:
+        """Take up to so many jobs whose time has come, or whose worker has been silent for too long."""
+        jobs = await self._queries.dequeue(
+            most,
+            {QueueEntrypoint(kind): EntrypointExecutionParameter(concurrency_limit=0) for kind in kinds},
+            self._worker_id,
+            None,
+            self._silence,
+        )
+        return [Job(job.id, job.entrypoint, job.payload or b"") for job in jobs]
+
+    async def seconds_to_next(self, kinds: Collection[str]) -> float | None:
+        """Until the next job's time comes; None where none waits."""
+        wait = await self._queries.next_deferred_eta([QueueEntrypoint(kind) for kind in kinds])
+        return None if wait is None else wait.total_seconds()
+
+    async def beat(self, job_ids: Sequence[int]) -> None:
+        """Say that these are still being done."""
+        if job_ids:
+            await self._queries.update_heartbeat([JobId(job_id) for job_id in job_ids])
+
+    async def finish(self, job_ids: Sequence[int]) -> None:
+        """These are done: they leave the queue."""
+        if job_ids:
+            # queue.finish: PgQueuer's own, for many at once.
+            await self._database.execute(
+                self._queries.qbq.build_log_job_query(),
+                list(job_ids),
+                ["successful"] * len(job_ids),
+                [None] * len(job_ids),
+            )
+
+    async def put_back(self, job_ids: Sequence[int], delay: timedelta = timedelta()) -> None:
+        """Let any worker do these, not before `delay` is over; those that are no longer ours stay as they are."""
+        if job_ids:
+            # queue.put_back: many at once, and nothing about it in the log.
+            await self._database.execute(
+                """
+                UPDATE pgqueuer SET status = 'queued', execute_after = now() + $2, updated = now(),
+                                    attempts = attempts + 1, queue_manager_id = NULL
+                WHERE id = ANY($1::bigint[]) AND status = 'picked' AND queue_manager_id = $3
+                """,
+                list(job_ids),
+                delay,
+                self._worker_id,
+            )
+
+    async def being_done(self, kind: str) -> list[tuple[int, bytes]]:
+        """The jobs of this kind that workers who still live are doing: their ids and payloads."""
+        # queue.being_done
+        rows = await self._database.fetch(
+            """
+            SELECT id, payload FROM pgqueuer
+            WHERE status = 'picked' AND entrypoint = $1 AND heartbeat >= now() - $2::interval
+            """,
+            kind,
+            self._silence,
+        )
+        return [(row["id"], row["payload"]) for row in rows]
+
+
+async def enqueue(statements: Statements, jobs: Sequence[NewJob]) -> int:
+    """Enqueue what is not in the queue yet; how many were new. Within a transaction: with it, or not at all."""
+    if not jobs:
+        return 0
+    rows: Sequence[Any] = await statements.fetch(
+        _BUILDER.build_enqueue_query("skip"),
+        [job.priority for job in jobs],
+        [job.kind for job in jobs],
+        [job.payload for job in jobs],
+        [max(job.delay, timedelta()) for job in jobs],
+        [job.key for job in jobs],
+        [None] * len(jobs),
+    )
+    return len(rows)
+
+
+async def depth(database: Database, kind: str | None = None) -> Depth:
+    """What is in the queue, of one kind or of all."""
+    # queue.depth
+    row = await database.fetchrow(
+        """
+        SELECT count(*) FILTER (WHERE status = 'queued' AND execute_after > now()) AS waiting,
+               count(*) FILTER (WHERE status = 'queued' AND execute_after <= now()) AS overdue,
+               count(*) FILTER (WHERE status = 'picked') AS under_way,
+               coalesce(extract(epoch FROM now() - min(execute_after) FILTER (
+                   WHERE status = 'queued' AND execute_after <= now())), 0)::float8 AS overdue_seconds
+        FROM pgqueuer WHERE entrypoint = coalesce($1, entrypoint)
+        """,
+        kind,
+    )
+    return Depth(**row) if row is not None else Depth(0, 0, 0, 0.0)
+
+
+async def forget_log(database: Database, before: datetime) -> int:
+    """Delete what PgQueuer logged before that moment, a bounded number at a time; how many rows."""
+    total = 0
+    while True:
+        # queue.forget_log
+        status = await database.execute(
+            """
+            DELETE FROM pgqueuer_log WHERE id IN (
+                SELECT id FROM pgqueuer_log WHERE created < $1 ORDER BY created LIMIT $2)
+            """,
+            before,
+            _DELETED_AT_ONCE,
+        )
+        deleted = int(status.rpartition(" ")[2])
+        total += deleted
+        if deleted < _DELETED_AT_ONCE:
+            return total
+
+
+_BUILDER: Final = QueryQueueBuilder(settings=_NAMES)
+
+
+def _queries(database: Database) -> Queries:
+    return Queries(
+        _Driver(database),
+        qbe=QueryBuilderEnvironment(settings=_NAMES),
+        qbq=QueryQueueBuilder(settings=_NAMES),
+        qbs=QuerySchedulerBuilder(settings=_NAMES),
+    )
+
+
+class _Driver(Driver):
+    """PgQueuer's way to our database. Nobody listens: workers know when the next job's time comes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._shutdown = asyncio.Event()
+
+    async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:
+        return [dict(row) for row in await self._database.fetch(query, *args)]
+
+    async def execute(self, query: str, *args: object) -> str:
+        return await self._database.execute(query, *args)
+
+    async def add_listener(self, channel: str, callback: NotifyCallback) -> None:
+        raise NotImplementedError
+
+    async def notify(self, channel: str, payload: str) -> None:
+        raise NotImplementedError
+
+    @property
+    def shutdown(self) -> asyncio.Event:
+        return self._shutdown
+
+    @property
+    def tm(self) -> TaskManager:
+        return TaskManager()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from poller.store.queue import JobQueue, NewJob, depth, enqueue, forget_log
+
+if TYPE_CHECKING:
+    from poller.store.database import Database
+
+AT_ONCE = timedelta()
+KINDS = ("poll",)
+
+
+def job(key: str, *, delay: timedelta = AT_ONCE, priority: int = 0) -> NewJob:
+    return NewJob("poll", key, key.encode(), delay, priority)
+
+
+def worker(database: Database, silence: timedelta = timedelta(seconds=30)) -> JobQueue:
+    return JobQueue(database, uuid.uuid4(), silence=silence)
+
+
+async def test_of_a_key_there_is_one_job_at_a_time_and_another_once_it_is_done(database: Database) -> None:
+    assert await enqueue(database, [job("1:a"), job("1:b"), job("1:a")]) == 2
+    assert await enqueue(database, [job("1:a"), job("1:c")]) == 1
+    mine = worker(database)
+    claimed = await mine.claim(KINDS, 10)
+    assert [one.payload for one in claimed] == [b"1:a", b"1:b", b"1:c"]
+    assert await enqueue(database, [job("1:a")]) == 0
+    await mine.finish([one.id for one in claimed])
+    assert await enqueue(database, [job("1:a")]) == 1
+
+
+async def test_no_two_workers_have_the_same_job(database: Database) -> None:
+    await enqueue(database, [job(str(number)) for number in range(20)])
+    one, other = worker(database), worker(database)
+    first, second = await one.claim(KINDS, 12), await other.claim(KINDS, 12)
+    assert len(first) == 12
+    assert len(second) == 8
+    assert not {a.id for a in first} & {b.id for b in second}
+    assert {number for number, _ in await one.being_done("poll")} == {job.id for job in first + second}
+
+
+async def test_a_job_waits_for_its_time_and_a_worker_knows_how_long(database: Database) -> None:
+    await enqueue(database, [job("later", delay=timedelta(hours=1)), job("soon", delay=timedelta(minutes=1))])
+    mine = worker(database)
+    assert await mine.claim(KINDS, 10) == []
+    assert await mine.seconds_to_next(KINDS) == pytest.approx(60, abs=5)
+    assert await mine.seconds_to_next(("another",)) is None
+    assert (await depth(database)).waiting == 2
+
+
+async def test_a_silent_workers_jobs_go_to_another_and_a_living_ones_do_not(database: Database) -> None:
+    await enqueue(database, [job("dead"), job("living")])
+    silence = timedelta(seconds=30)
+    gone, other = worker(database, silence), worker(database, silence)
+    dead, living = await gone.claim(KINDS, 2)
+    await database.execute("UPDATE pgqueuer SET heartbeat = now() - interval '31 seconds'")
+    await gone.beat([living.id])
+    assert [one.id for one in await other.claim(KINDS, 2)] == [dead.id]
+    assert {number for number, _ in await other.being_done("poll")} == {dead.id, living.id}
+
+
+async def test_what_is_put_back_is_anybodys_after_its_delay(database: Database) -> None:
+    await enqueue(database, [job("now"), job("later")])
+    mine, other = worker(database), worker(database)
+    now, later = await mine.claim(KINDS, 2)
+    await mine.put_back([now.id])
+    await mine.put_back([later.id], timedelta(minutes=5))
+    assert [one.id for one in await other.claim(KINDS, 2)] == [now.id]
+    assert await other.seconds_to_next(KINDS) == pytest.approx(300, abs=5)
+
+
+async def test_a_worker_that_was_thought_dead_puts_back_nothing_of_anothers(database: Database) -> None:
+    await enqueue(database, [job("one")])
+    gone, other = worker(database), worker(database)
+    (held,) = await gone.claim(KINDS, 1)
+    await database.execute("UPDATE pgqueuer SET heartbeat = now() - interval '1 minute'")
+    await other.claim(KINDS, 1)
+    await gone.put_back([held.id])
+    assert await gone.claim(KINDS, 1) == []
+
+
+async def test_jobs_are_enqueued_with_the_transaction_or_not_at_all(database: Database) -> None:
+    with pytest.raises(LookupError):
+        async with database.transaction() as connection:
+            await enqueue(connection, [job("never")])
+            raise LookupError
+    assert await depth(database) == (0, 0, 0, 0.0)
+
+
+async def test_the_more_urgent_goes_first(database: Database) -> None:
+    await enqueue(database, [job("a"), job("b", priority=1)])
+    assert [one.payload for one in await worker(database).claim(KINDS, 1)] == [b"b"]
+
+
+async def test_the_depth_tells_waiting_overdue_and_under_way_apart(database: Database) -> None:
+    await enqueue(database, [job("1"), job("2"), job("3", delay=timedelta(hours=1))])
+    await worker(database).claim(KINDS, 1)
+    await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '10 s' WHERE dedupe_key = '2'")
+    waiting, overdue, under_way, seconds = await depth(database, "poll")
+    assert (waiting, overdue, under_way) == (1, 1, 1)
+    assert seconds == pytest.approx(10, abs=5)
+
+
+async def test_the_log_of_jobs_is_forgotten_and_the_queue_ends_empty(database: Database) -> None:
+    mine = worker(database)
+    for _ in range(10):
+        await enqueue(database, [job(str(number)) for number in range(100)])
+        await mine.finish([one.id for one in await mine.claim(KINDS, 100)])
+    assert await database.fetchval("SELECT count(*) FROM pgqueuer") == 0
+    assert await forget_log(database, datetime.now(UTC) - timedelta(hours=1)) == 0
+    assert await forget_log(database, datetime.now(UTC) + timedelta(hours=1)) == 3_000
+    assert await database.fetchval("SELECT count(*) FROM pgqueuer_log") == 0
+
+
+def test_variables_that_pgqueuer_would_read_change_nothing() -> None:
+    import os
+    import subprocess
+    import sys
+
+    asked = "from poller.store import queue; print(queue._NAMES.queue_table, queue._NAMES.channel, queue._NAMES.prefix)"
+    environ = os.environ | {"QUEUE_TABLE": "theirs", "CHANNEL": "theirs", "PGQUEUER_PREFIX": "theirs"}
+    said = subprocess.run([sys.executable, "-c", asked], env=environ, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["pgqueuer", "ch_pgqueuer"]

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from poller.core.model import Org, Outcome, Snapshot
+from poller.core.schedule import Cursor, Due, Handout, Missed, hand_out
+from poller.store.orgs import pause, remove, resume
+from poller.store.queue import JobQueue
+from poller.store.schedules import (
+    EXPLAIN,
+    POLL,
+    HandedOut,
+    SlotState,
+    hand_out_slots,
+    read_due,
+    read_missed,
+    slot_states,
+)
+from poller.store.snapshots import write_snapshots
+from tests.store.fleet import added, entry
+
+if TYPE_CHECKING:
+    from poller.store.database import Database
+    from poller.store.secrets import Keyring
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def by_interval(org: Org, cursor: Cursor | None, now: datetime) -> Handout:
+    return hand_out(org.id, org.interval_seconds, cursor, now, MINUTE)
+
+
+async def handed_out(database: Database, now: datetime, *, review: bool = False, interval: int = 60) -> HandedOut:
+    since = None if review else now
+    return await hand_out_slots(database, by_interval, now, MINUTE, interval_seconds=interval, changed_since=since)
+
+
+async def queued(database: Database, kind: str) -> list[bytes]:
+    rows = await database.fetch(
+        "SELECT payload FROM pgqueuer WHERE entrypoint = $1 AND status = 'queued' ORDER BY id", kind
+    )
+    return [row["payload"] for row in rows]
+
+
+async def test_every_slot_is_queued_once_and_ahead_of_its_time(database: Database, keyring: Keyring) -> None:
+    ids = await added(database, keyring, *(entry(f"org {number}") for number in range(5)))
+    for seconds in range(0, 1_200, 15):
+        assert (await handed_out(database, NOON + timedelta(seconds=seconds))).stretches == 0
+    due = [read_due(payload) for payload in await queued(database, POLL)]
+    for org_id in ids:
+        slots = [one.slot for one in due if one.org_id == org_id]
+        assert slots == [slots[0] + MINUTE * number for number in range(len(slots))]
+        assert len(slots) in {20, 21}
+    keys = await database.fetch("SELECT dedupe_key FROM pgqueuer")
+    assert {row["dedupe_key"] for row in keys} == {f"{one.org_id}:{one.slot:%Y-%m-%dT%H:%M:%SZ}" for one in due}
+
+
+async def test_two_workers_hand_out_nothing_twice(database: Database, keyring: Keyring) -> None:
+    await added(database, keyring, entry("one"), entry("two"))
+    await handed_out(database, NOON)
+    first = await handed_out(database, NOON + MINUTE)
+    second = await handed_out(database, NOON + MINUTE)
+    assert first.slots == 2
+    assert (second.slots, second.stretches) == (0, 0)
+
+
+async def test_while_one_hands_out_the_other_does_not_wait_for_it(database: Database, keyring: Keyring) -> None:
+    await added(database, keyring, entry("one"))
+    async with database.transaction() as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", int.from_bytes(b"slots"))
+        assert await handed_out(database, NOON) == HandedOut(alone=False)
+
+
+async def test_a_stretch_in_which_nobody_polled_is_queued_to_be_explained(database: Database, keyring: Keyring) -> None:
+    (org_id,) = await added(database, keyring, entry("one"))
+    await handed_out(database, NOON)
+    before = [read_due(payload) for payload in await queued(database, POLL)]
+    await handed_out(database, NOON + timedelta(days=30))
+    (missed,) = [read_missed(payload) for payload in await queued(database, EXPLAIN)]
+    later = [read_due(payload) for payload in await queued(database, POLL)][len(before) :]
+    assert missed == Missed(org_id, before[-1].slot + MINUTE, later[0].slot - MINUTE, 60)
+    assert later[0].at <= NOON + timedelta(days=30) < later[0].until
+
+
+async def test_paused_is_not_a_gap_but_what_was_due_before_is(database: Database, keyring: Keyring) -> None:
+    (org_id,) = await added(database, keyring, entry("one"))
+    await handed_out(database, NOON)
+    await pause(database, ["one"], NOON + timedelta(minutes=10))
+    assert (await handed_out(database, NOON + timedelta(hours=1))).slots == 0
+    (missed,) = [read_missed(payload) for payload in await queued(database, EXPLAIN)]
+    assert missed.last < NOON + timedelta(minutes=10)
+    assert await database.fetchval("SELECT count(*) FROM org_schedules") == 0
+
+    await resume(database, ["one"], NOON + timedelta(hours=2))
+    again = await handed_out(database, NOON + timedelta(hours=2))
+    assert again.stretches == 0
+    due = [read_due(payload) for payload in await queued(database, POLL)]
+    assert due[-1].org_id == org_id
+    assert due[-1].at > NOON + timedelta(hours=2)
+
+
+async def test_a_removed_org_has_no_slots_any_more(database: Database, keyring: Keyring) -> None:
+    await added(database, keyring, entry("one"))
+    await handed_out(database, NOON)
+    await remove(database, ["one"], NOON)
+    assert (await handed_out(database, NOON + timedelta(hours=1))).slots == 0
+
+
+async def test_a_changed_interval_is_heeded_before_the_old_one_is_over(database: Database, keyring: Keyring) -> None:
+    (org_id,) = await added(database, keyring, entry("one"))
+    now = datetime.now(UTC)
+    await handed_out(database, now, interval=86_400)
+    assert await queued(database, POLL) == []
+    await database.execute("UPDATE orgs SET poll_interval_seconds = 60, updated_at = $1", now + timedelta(minutes=10))
+    await handed_out(database, now + timedelta(minutes=10), interval=86_400)
+    (due,) = [read_due(payload) for payload in await queued(database, POLL)]
+    assert due.org_id == org_id
+    assert due.interval_seconds == 60
+    assert due.at > now + timedelta(minutes=10)
+
+
+async def test_a_changed_default_is_heeded_by_a_review(database: Database, keyring: Keyring) -> None:
+    await added(database, keyring, entry("one"))
+    await handed_out(database, NOON, interval=86_400)
+    assert (await handed_out(database, NOON, review=True, interval=60)).slots == 1
+
+
+async def test_what_is_known_of_slots_is_told_in_their_order(database: Database, keyring: Keyring) -> None:
+    one, two, gone = await added(database, keyring, entry("one"), entry("two"), entry("gone"))
+    await write_snapshots(database, [Snapshot(two, NOON, NOON + MINUTE, Outcome.THROTTLED, "held")])
+    await pause(database, ["one"], NOON)
+    await remove(database, ["gone"], NOON)
+    await database.execute("UPDATE access_tokens SET cool_until = $2 WHERE org_id = $1", two, NOON + 5 * MINUTE)
+    states = await slot_states(database, [Due(gone, NOON, 60), Due(two, NOON, 60), Due(one, NOON, 60)])
+    nothing = SlotState(active=False, outcome=None, polled_at=None, cool_until=None)
+    cool_until = await database.fetchval("SELECT cool_until FROM access_tokens WHERE org_id = $1", two)
+    assert cool_until == NOON + 5 * MINUTE
+    assert states == [nothing, SlotState(True, "throttled", NOON + MINUTE, cool_until), nothing]
+
+
+async def test_a_queued_slot_is_what_a_worker_claims(database: Database, keyring: Keyring) -> None:
+    await added(database, keyring, entry("one"))
+    now = datetime.now(UTC) - timedelta(minutes=5)
+    await handed_out(database, now)
+    await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '1 second'")
+    (job,) = await JobQueue(database, uuid.uuid4()).claim((POLL,), 5)
+    assert read_due(job.payload).at > now
