@@ -1,4 +1,7 @@
-"""A database of its own for every test that asks for one: a clone of a template that was migrated once."""
+"""What every test may ask for: a database of its own, cloned from a template that was migrated once.
+
+What the tests print on the way is remembered for the last of them, which searches it for secrets.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,26 @@ import pytest
 from poller.store import database as databases, schema
 from poller.store.secrets import KEY_BYTES, Keyring
 from tests.postgres import address, run_on, running_postgres
+from tests.witness import WITNESS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from poller.store.database import Database
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "last: it judges what all the other tests did, so it runs after them")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    for name, text in report.sections:
+        WITNESS.hear(f"{report.nodeid} ({name})", text)
 
 
 @pytest.fixture(scope="session")

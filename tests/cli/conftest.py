@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import os
-import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,27 +11,15 @@ import structlog
 
 from poller.cli import run
 from poller.settings import NAMES
+from tests import command
+from tests.command import Ended
+from tests.witness import WITNESS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
 KEYS = "k1:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LWFiY2Q="
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended, and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def error(self) -> str:
-        """The one line of an error."""
-        (line,) = self.err.splitlines()
-        return line
 
 
 @pytest.fixture(autouse=True)
@@ -59,9 +43,11 @@ def poller(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
     """`poller("orgs", "list")` in this process."""
 
     def call(*arguments: str) -> Ended:
+        command.know_input(arguments, os.environ)
         capsys.readouterr()
         code = run(arguments)
         printed = capsys.readouterr()
+        WITNESS.hear(f"poller {' '.join(arguments)} (in this process)", printed.out + printed.err)
         return Ended(code, printed.out, printed.err)
 
     return call
@@ -78,32 +64,4 @@ def on_database(monkeypatch: pytest.MonkeyPatch, database_url: str) -> str:
 @pytest.fixture
 def process() -> Callable[..., Awaitable[Ended]]:
     """`await process("orgs", "list", stdin=b"…")`: the same as a process of its own."""
-
-    async def call(*arguments: str, stdin: bytes = b"", environ: dict[str, str] | None = None) -> Ended:
-        async with asyncio.timeout(60):
-            started = await start(*arguments, environ=environ)
-            out, err = await started.communicate(stdin)
-        assert started.returncode is not None
-        return Ended(started.returncode, out.decode(), err.decode())
-
-    return call
-
-
-async def start(*arguments: str, environ: dict[str, str] | None = None) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "poller",
-        *arguments,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, **(environ or {})},
-    )
-
-
-async def end(process: asyncio.subprocess.Process) -> None:
-    """For a test that failed half-way."""
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    await process.communicate()
+    return command.run

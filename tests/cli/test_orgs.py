@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.cli.conftest import Ended
+    from tests.command import Ended
 
     Poller = Callable[..., Ended]
 

@@ -17,13 +17,15 @@ import pytest
 
 from poller.core.model import USER_TYPES
 from poller.simulator import Fault, Simulator, SimulatorOptions
-from tests.cli.conftest import KEYS, end, start
+from tests.cli.conftest import KEYS
+from tests.command import start
+from tests.witness import WITNESS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from tests.cli.conftest import Ended
+    from tests.command import Ended
 
     Process = Callable[..., Awaitable[Ended]]
 
@@ -118,7 +120,7 @@ async def test_a_poll_that_is_told_to_stop_stops_without_a_word(
             polling.send_signal(number)
             out, err = await polling.communicate()
         finally:
-            await end(polling)
+            await polling.end()
         assert (polling.returncode, out, err) == (code, b"", b"")
 
 
@@ -126,7 +128,6 @@ async def test_a_simulator_runs_until_it_is_told_to_stop(tmp_path: Path) -> None
     async with asyncio.timeout(60):
         simulating = await start("simulate", "--orgs", "3", "--write-orgs", "fleet.csv")
         try:
-            assert simulating.stdout is not None
             line = (await simulating.stdout.readline()).decode()
             setting = line.removeprefix("export POLLER_DATA_CENTERS='").removesuffix("'\n")
             assert set(json.loads(setting)) == {"sim-us", "sim-eu"}
@@ -135,7 +136,7 @@ async def test_a_simulator_runs_until_it_is_told_to_stop(tmp_path: Path) -> None
             simulating.send_signal(signal.SIGINT)
             _, err = await simulating.communicate()
         finally:
-            await end(simulating)
+            await simulating.end()
     assert simulating.returncode == 0
     assert b"poller orgs import fleet.csv && poller poll" in err
 
@@ -148,15 +149,13 @@ async def test_a_reader_who_leaves_early_is_no_error(tmp_path: Path, process: Pr
     async with asyncio.timeout(60):
         listing = await start("trend", "--format", "csv")
         try:
-            assert listing.stdout is not None
             await listing.stdout.readline()
             # Nobody reads on: the pipe is closed on our side.
-            listing.stdout._transport.close()  # type: ignore[attr-defined]
-            assert listing.stderr is not None
+            listing.stdout.close()
             err = await listing.stderr.read()
             await listing.wait()
         finally:
-            await end(listing)
+            await listing.end()
     assert (listing.returncode, err) == (141, b"")
 
 
@@ -185,6 +184,8 @@ def test_at_a_terminal_secrets_are_asked_for_and_not_shown() -> None:
         finally:
             asking.kill()
             os.close(ours)
+    WITNESS.know(*(secret.decode() for secret in secrets))
+    WITNESS.hear("poller orgs add (at a terminal)", seen)
     assert asking.returncode == 0
     assert not any(secret in seen for secret in secrets)
 

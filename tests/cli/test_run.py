@@ -14,7 +14,7 @@ from poller.core.errors import DatabaseError, SettingsError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.cli.conftest import Ended
+    from tests.command import Ended
 
     Poller = Callable[..., Ended]
 

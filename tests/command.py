@@ -1,0 +1,163 @@
+"""The real `poller` as a process of its own: the one way in which the tests start it.
+
+Whatever such a process prints is remembered, and so are the secrets of its settings, its input and its files: the last
+test of the suite searches the one for the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tests.witness import WITNESS, Witness
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Mapping, Sequence
+
+POLLER: Final = (sys.executable, "-m", "poller")
+PATIENCE_SECONDS: Final = 120.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one line of an error."""
+        (line,) = self.err.splitlines()
+        return line
+
+
+class Heard:
+    """One of a process's streams; what is read of it is remembered."""
+
+    def __init__(self, source: str, stream: asyncio.StreamReader | None, witness: Witness) -> None:
+        assert stream is not None
+        self.stream = stream
+        self._source = source
+        self._witness = witness
+
+    async def readline(self) -> bytes:
+        return self._remember(await self.stream.readline())
+
+    async def read(self) -> bytes:
+        return self._remember(await self.stream.read())
+
+    def close(self) -> None:
+        """Read no more: the process writes to a pipe that nobody holds."""
+        self.stream._transport.close()  # type: ignore[attr-defined]
+
+    def _remember(self, text: bytes) -> bytes:
+        self._witness.hear(self._source, text)
+        return text
+
+
+class Running:
+    """A `poller` under way."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, source: str, environ: Mapping[str, str], witness: Witness
+    ) -> None:
+        self.stdin = process.stdin
+        self.stdout = Heard(f"{source} (stdout)", process.stdout, witness)
+        self.stderr = Heard(f"{source} (stderr)", process.stderr, witness)
+        self.pid = process.pid
+        self._process = process
+        self._environ = environ
+        self._witness = witness
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    async def wait(self) -> int:
+        return await self._process.wait()
+
+    async def communicate(self, stdin: bytes = b"") -> tuple[bytes, bytes]:
+        """Give it its input and read all of its output, to its end."""
+        assert self.stdin is not None
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.stdin.write(stdin)
+            await self.stdin.drain()
+        self.stdin.close()
+        async with asyncio.TaskGroup() as group:
+            out, err = group.create_task(self.stdout.read()), group.create_task(self.stderr.read())
+        await self.wait()
+        _know_key_file(self._environ, self._witness)
+        return out.result(), err.result()
+
+    async def end(self) -> None:
+        """For a test that failed half-way: it is gone afterwards, whatever it was doing."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self.communicate()
+
+
+async def start(
+    *arguments: str, environ: Mapping[str, str] | None = None, cwd: Path | None = None, witness: Witness = WITNESS
+) -> Running:
+    """`poller` with these arguments, begun; `environ` is added to this process's own."""
+    given = {**os.environ, **(environ or {})}
+    know_input(arguments, given, cwd, witness)
+    process = await asyncio.create_subprocess_exec(
+        *POLLER,
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=given,
+        cwd=cwd,
+        # A test that is interrupted sees to the end of what it began; a Ctrl-C at the terminal would do it twice.
+        start_new_session=True,
+    )
+    return Running(process, f"poller {' '.join(arguments)}", given, witness)
+
+
+async def run(
+    *arguments: str,
+    stdin: bytes = b"",
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    witness: Witness = WITNESS,
+) -> Ended:
+    """The same to its end."""
+    witness.know_text(stdin.decode())
+    running = await start(*arguments, environ=environ, cwd=cwd, witness=witness)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            out, err = await running.communicate(stdin)
+    finally:
+        if running.returncode is None:
+            await running.end()
+    return Ended(await running.wait(), out.decode(), err.decode())
+
+
+def know_input(
+    arguments: Sequence[str], environ: Mapping[str, str], cwd: Path | None = None, witness: Witness = WITNESS
+) -> None:
+    """Remember the secrets of the settings and of the files a command is given."""
+    witness.know_settings(environ)
+    for path in (((cwd or Path()) / argument) for argument in arguments):
+        if path.suffix in {".csv", ".jsonl"} and path.is_file():
+            witness.know_text(path.read_text(encoding="utf-8", errors="replace"))
+
+
+def _know_key_file(environ: Mapping[str, str], witness: Witness) -> None:
+    folder = environ.get("POLLER_DATA_DIR")
+    for path in Path(folder).rglob("secret.key") if folder else ():
+        with contextlib.suppress(OSError):
+            witness.know_settings({"POLLER_SECRET_KEYS": path.read_text().strip()})

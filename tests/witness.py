@@ -1,0 +1,112 @@
+"""What the suite's pollers printed and the secrets they were given: the last test searches the one for the other.
+
+A secret is known by its value, where a test or the simulator made it, and by its shape, whoever made it. It refuses to
+ask the poller's own redaction what a secret looks like.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from poller.simulator import Simulator
+
+SHORTEST: Final = 12
+"""What is shorter could stand in a text by chance; no test may use a shorter secret and expect it to be looked for."""
+_AROUND: Final = 60
+_CREDENTIAL: Final = re.compile(
+    r"(?:client[ _]?secret|refresh[ _]?token|grant[ _]?code|access[ _]?token)\"?\s*[=:]\s*\"?([^\s\",;]+)",
+    re.IGNORECASE,
+)
+_RUN: Final = re.compile(rf"\S{{{SHORTEST},}}")
+# What is public and looks alike is told apart: a client's id is `1000.` and one run of digits, a test's
+# database is called test_… or template_….
+_SHAPES: Final = {
+    "a token or grant code of Zoho's": re.compile(r"1000\.[0-9a-f]{16,}\.[0-9a-f]{16,}"),
+    "a client secret, or a part of a token": re.compile(r"(?<![0-9a-z_])(?<!1000\.)[0-9a-f]{30,}(?![0-9a-z])"),
+    "a key of 32 bytes": re.compile(r"(?<![\w+/=-])[\w+/-]{43}=(?!\w)"),
+}
+
+
+@dataclass
+class Witness:
+    """Everything heard, by who said it; every secret known."""
+
+    heard: dict[str, list[str]] = field(default_factory=dict)
+    secrets: set[str] = field(default_factory=set)
+
+    def hear(self, source: str, text: str | bytes) -> None:
+        """Something was printed or logged."""
+        if text:
+            told = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+            self.heard.setdefault(source, []).append(told)
+
+    def know(self, *secrets: str) -> None:
+        """These must never be heard."""
+        self.secrets.update(secret for secret in secrets if len(secret) >= SHORTEST)
+
+    def know_text(self, text: str) -> None:
+        """Whatever stands in an org file, or is typed as KEY=VALUE, under a secret's name."""
+        self.know(*(found[1] for found in _CREDENTIAL.finditer(text)))
+        head, _, rows = text.partition("\n")
+        names = re.split("[,;\t]", head.lower())
+        for place in (place for place, name in enumerate(names) if re.search("secret|token|code", name)):
+            self.know(
+                *(row[place] for row in (re.split("[,;\t]", row) for row in rows.split("\n")) if len(row) > place)
+            )
+
+    def know_settings(self, environ: Mapping[str, str]) -> None:
+        """The keys, and the database's password."""
+        for key in environ.get("POLLER_SECRET_KEYS", "").split(","):
+            self.know(key.partition(":")[2])
+        password = urlsplit(environ.get("POLLER_DATABASE_URL", "")).password
+        if password:
+            self.know(password, unquote(password))
+
+    def know_simulator(self, sim: Simulator) -> None:
+        """Every credential of its fleet, and every token it has issued."""
+        for org in sim.fleet():
+            self.know(org.client_secret, org.refresh_token, org.grant_code)
+        self.know(*sim.world.tokens)
+
+    def leaks(self) -> list[str]:
+        """Each place where a secret was heard: who said it, what it is, and the words around it."""
+        begins = self._begins()
+        return [
+            f"{source}: {what} in …{text[max(0, at - _AROUND) : at + _AROUND]!r}…"
+            for source, texts in self.heard.items()
+            for text in texts
+            for what, at in (*_of_a_shape(text), *_known(text, begins))
+        ]
+
+    def _begins(self) -> dict[str, list[str]]:
+        """Each secret, plain and as an `Authorization: Basic` would have it, by its first characters."""
+        begins: dict[str, list[str]] = {}
+        for secret in self.secrets:
+            for form in (secret, base64.b64encode(secret.encode()).decode().rstrip("=")):
+                begins.setdefault(form[:SHORTEST], []).append(form)
+        return begins
+
+
+def _of_a_shape(text: str) -> Iterator[tuple[str, int]]:
+    for what, shape in _SHAPES.items():
+        for found in shape.finditer(text):
+            yield what, found.start()
+
+
+def _known(text: str, begins: Mapping[str, list[str]]) -> Iterator[tuple[str, int]]:
+    # There are thousands of secrets and megabytes of text: each place is looked up, not each secret looked for.
+    for run in _RUN.finditer(text):
+        for at in range(run.start(), run.end() - SHORTEST + 1):
+            if any(text.startswith(form, at) for form in begins.get(text[at : at + SHORTEST], ())):
+                yield "a secret a test knows", at
+
+
+WITNESS: Final = Witness()
+"""The one of this run of the suite."""
