@@ -1,9 +1,9 @@
 """Days made of snapshots: rolled up once they are over, and again when something of them changes.
 
-Whoever writes a snapshot holds the days while it does; whoever moves the line between rolled-up days and the rest, or
-takes a day off the list of dirty ones, waits for the writers and keeps them out for some milliseconds. So a day is
-either dirty, or its counts are those of all its committed snapshots: `daily_user_counts` is right without a rollup,
-and fast with one.
+Whoever writes a snapshot holds the days while it does; whoever moves the line between rolled-up days and open ones, or
+takes a day off the list of dirty ones, waits for the writers and keeps them out for some milliseconds. So a day behind
+the line is either dirty, or its counts are those of all its committed snapshots: `daily_user_counts` is right without
+a rollup, and fast with one.
 """
 
 # ruff: noqa: S608 - every name put into a statement stands in this file or in the model
@@ -107,7 +107,9 @@ _HOLD: Final = f"SELECT pg_advisory_xact_lock_shared({_LOCK_KEY})"
 _ALONE: Final = f"SELECT pg_advisory_xact_lock({_LOCK_KEY})"
 
 # Purpose: how far the rollups are.
-_STATE: Final = "SELECT rolled_until, (SELECT count(*) FROM dirty_days) AS dirty FROM rollup_state"
+_STATE: Final = """
+SELECT rolled_until, (SELECT count(*) FROM dirty_days WHERE day < rolled_until) AS dirty FROM rollup_state
+"""
 
 # Purpose: the day after the line, if it is to be declared over.
 _NEXT_DAY: Final = "SELECT rolled_until FROM rollup_state WHERE rolled_until < $1::date"
@@ -139,28 +141,30 @@ WITH marked AS (
     FROM unnest($1::integer[], $2::timestamptz[]) AS key (org_id, slot), rollup_state
     WHERE (key.slot AT TIME ZONE 'UTC')::date >= raw_since OR NOT EXISTS (
         SELECT FROM daily_counts c
-        WHERE c.user_type = 'AllUsers' AND c.day = (key.slot AT TIME ZONE 'UTC')::date AND c.org_id = key.org_id
+        WHERE c.type = 1 AND c.day = (key.slot AT TIME ZONE 'UTC')::date AND c.org_id = key.org_id
     )
     ORDER BY 1, 2
     ON CONFLICT DO NOTHING
     RETURNING org_id, day
 )
-DELETE FROM daily_counts c USING marked, unnest('{{{",".join(COLUMNS)}}}'::text[]) AS kind
-WHERE c.user_type = kind AND c.day = marked.day AND c.org_id = marked.org_id
+DELETE FROM daily_counts c USING marked, generate_series(1, {len(COLUMNS)}) AS kind
+WHERE c.org_id = marked.org_id AND c.type = kind AND c.day = marked.day
 """
 
-# Purpose: take the oldest days off the list.
+# Purpose: take the oldest days behind the line off the list.
 _TAKE: Final = """
 DELETE FROM dirty_days
-WHERE (org_id, day) IN (SELECT org_id, day FROM dirty_days ORDER BY day, org_id LIMIT $1)
+WHERE (org_id, day) IN (
+    SELECT org_id, day FROM dirty_days, rollup_state WHERE day < rolled_until ORDER BY day, org_id LIMIT $1
+)
 RETURNING org_id, day
 """
 
 # Purpose: the counts of these days of orgs from their snapshots. Aggregated wide and told apart by type afterwards:
 # a tenth of the rows to group.
 _ROLL_UP: Final = f"""
-INSERT INTO daily_counts (user_type, day, org_id, first, last, min, max, sum, samples, missing)
-SELECT t.user_type, d.day, d.org_id, t.known[1], t.known[cardinality(t.known)], t.min, t.max, t.sum,
+INSERT INTO daily_counts (type, day, org_id, first, last, min, max, sum, samples, missing)
+SELECT t.type, d.day, d.org_id, t.known[1], t.known[cardinality(t.known)], t.min, t.max, t.sum,
        coalesce(cardinality(t.known), 0), d.snapshots - coalesce(cardinality(t.known), 0)
 FROM (
     SELECT key.org_id, key.day, count(*)::integer AS snapshots,
@@ -179,10 +183,10 @@ FROM (
 CROSS JOIN LATERAL (VALUES
     {
     ", ".join(
-        f"('{kind.value}', d.{column}, d.{column}_min, d.{column}_max, d.{column}_sum)"
-        for kind, column in COLUMNS.items()
+        f"({place}, d.{column}, d.{column}_min, d.{column}_max, d.{column}_sum)"
+        for place, column in enumerate(COLUMNS.values(), 1)
     )
 }
-) AS t (user_type, known, min, max, sum)
-ORDER BY t.user_type, d.day, d.org_id
+) AS t (type, known, min, max, sum)
+ORDER BY t.type, d.day, d.org_id
 """

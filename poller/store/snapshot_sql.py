@@ -107,7 +107,8 @@ _ROW_SLOT: Final = "greatest(excluded.slot, held.slot)"
 
 # Purpose: a batch of snapshots into `org_snapshots`, and into `latest_snapshots` what goes there the usual way: an
 # org's newest poll that knows everything. Returns the keys of what else may be the latest of its type: first polls of
-# an org, partly known ones, late ones; and the keys of what was written into days already rolled up.
+# an org, partly known ones, late ones; and the keys of what was written into days that are rolled up already, or not
+# open yet.
 WRITE: Final = f"""
 WITH written AS ({_INSERT}),
 newest AS (
@@ -128,6 +129,7 @@ SELECT true AS merge, org_id, slot FROM newest WHERE org_id NOT IN (SELECT org_i
 UNION ALL SELECT true, org_id, slot FROM later
 UNION ALL SELECT false, org_id, slot FROM written
 WHERE slot < (SELECT rolled_until::timestamp AT TIME ZONE 'UTC' FROM rollup_state)
+   OR slot >= ((now() AT TIME ZONE 'UTC')::date + 2)::timestamp AT TIME ZONE 'UTC'
 """
 
 # Purpose: merge the snapshots of these orgs and slots into `latest_snapshots`, type by type: folded to one row per org

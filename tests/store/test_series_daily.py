@@ -19,18 +19,21 @@ from tests.store.series import MANY, daily_of, forget_everything, rows_of, shown
 if TYPE_CHECKING:
     from poller.store.database import Database
 
-FIRST_DAY = date(2026, 11, 29)
-# The ends of four days, one of them also of a month.
+# Days that are over, today, tomorrow, and beyond: whatever the date, the tests meet every kind of day.
+TODAY = datetime.now(UTC).date()
+FIRST_DAY = TODAY - timedelta(days=2)
 SLOTS = [
-    datetime(2026, 11, 29, 12, tzinfo=UTC) + timedelta(days=day, hours=hours)
-    for day in range(4)
-    for hours in (0, 11, 12)
+    datetime(TODAY.year, TODAY.month, TODAY.day, tzinfo=UTC) + timedelta(days=day, hours=hour)
+    for day in range(-2, 4)
+    for hour in (0, 12, 23)
 ]
+# Days of a test about whole months, which must not change with the date.
+NOVEMBER = [datetime(2098, 11, 29, 12, tzinfo=UTC) + timedelta(hours=12 * n) for n in range(8)]
 BATCHES = st.lists(snapshots(SLOTS), max_size=10)
 STEPS = st.one_of(
     BATCHES,
-    st.integers(0, 5).map(lambda days: ("roll up", FIRST_DAY + timedelta(days=days))),
-    st.integers(0, 5).map(lambda days: ("die after moving the line", FIRST_DAY + timedelta(days=days))),
+    st.integers(0, 7).map(lambda days: ("roll up", FIRST_DAY + timedelta(days=days))),
+    st.integers(0, 7).map(lambda days: ("die after moving the line", FIRST_DAY + timedelta(days=days))),
     st.just(("die after a part", None)),
 )
 
@@ -42,8 +45,13 @@ async def early(database: Database) -> Database:
     return database
 
 
-async def draw_line(database: Database) -> None:
-    await database.execute("UPDATE rollup_state SET rolled_until = $1, raw_since = '-infinity'", FIRST_DAY)
+async def draw_line(database: Database, day: date = FIRST_DAY) -> None:
+    """Three orgs, and rollups that begin at `day`."""
+    await database.execute("UPDATE rollup_state SET rolled_until = $1, raw_since = '-infinity'", day)
+    await database.execute(
+        "INSERT INTO orgs (id, name, data_center) OVERRIDING SYSTEM VALUE"
+        " SELECT id, 'org ' || id, 'us' FROM generate_series(1, 3) AS id ON CONFLICT DO NOTHING"
+    )
 
 
 @MANY
@@ -62,7 +70,7 @@ async def test_the_days_agree_with_the_rows_after_every_step(database: Database,
             case _:
                 await rollups._clean(database, 2)
         assert await shown_daily(database) == daily_of(await rows_of(database))
-    await roll_up(database, FIRST_DAY + timedelta(days=5))
+    await roll_up(database, FIRST_DAY + timedelta(days=7))
     assert (await rollup_state(database)).dirty == 0
     stored = await database.fetchval("SELECT count(*) FROM daily_counts")
     assert stored == len(await shown_daily(database)) == len(daily_of(await rows_of(database)))
@@ -77,7 +85,7 @@ async def test_whoever_reads_while_others_write_and_roll_up_sees_the_days_agree_
     await draw_line(database)
     async with asyncio.TaskGroup() as group:
         work: list[asyncio.Task[Any]] = [group.create_task(write_snapshots(database, batch)) for batch in batches]
-        work += [group.create_task(roll_up(database, FIRST_DAY + timedelta(days=days))) for days in (2, 5)]
+        work += [group.create_task(roll_up(database, FIRST_DAY + timedelta(days=days))) for days in (1, 3, 6)]
         while not all(task.done() for task in work):
             async with database.connection() as reader, reader.transaction(isolation="repeatable_read", readonly=True):
                 assert await shown_daily(reader) == daily_of(await rows_of(reader))
@@ -89,57 +97,90 @@ def ok(slot: datetime, count: int = 5, org_id: int = 1) -> Snapshot:
 
 
 async def test_a_poll_of_a_day_not_over_yet_leaves_no_work_behind(early: Database) -> None:
-    await write_snapshots(early, [ok(slot) for slot in SLOTS])
-    assert await rollup_state(early) == RollupState(FIRST_DAY, 0)
+    await write_snapshots(early, [ok(slot) for slot in SLOTS if slot.date() <= TODAY])
+    assert await early.fetchval("SELECT count(*) FROM dirty_days") == 0
 
 
 async def test_a_late_row_opens_its_day_alone(early: Database) -> None:
-    await write_snapshots(early, [ok(slot, org_id=org_id) for slot in SLOTS for org_id in (1, 2)])
-    assert await roll_up(early, FIRST_DAY + timedelta(days=3)) == 6
-    await write_snapshots(early, [ok(SLOTS[1] + timedelta(minutes=15), count=9)])
-    assert await rollup_state(early) == RollupState(FIRST_DAY + timedelta(days=3), 1)
-    assert await early.fetchval("SELECT count(*) FROM daily_counts") == 50
+    await write_snapshots(early, [ok(slot, org_id=org_id) for slot in SLOTS[:9] for org_id in (1, 2)])
+    assert await roll_up(early, TODAY) == 4
+    await write_snapshots(early, [ok(SLOTS[2] + timedelta(minutes=15), count=9)])
+    assert await rollup_state(early) == RollupState(TODAY, 1)
+    assert await early.fetchval("SELECT count(*) FROM daily_counts") == 30
     assert await roll_up(early, FIRST_DAY) == 1
     found = await early.fetchrow("SELECT last, samples FROM daily_user_counts WHERE org_id = 1 AND day = $1", FIRST_DAY)
     assert found is not None
-    assert tuple(found) == (9, 3)
+    assert tuple(found) == (9, 4)
 
 
 async def test_the_line_never_goes_back(early: Database) -> None:
-    await roll_up(early, FIRST_DAY + timedelta(days=3))
+    await roll_up(early, TODAY)
     await roll_up(early, FIRST_DAY)
-    assert (await rollup_state(early)).rolled_until == FIRST_DAY + timedelta(days=3)
+    assert (await rollup_state(early)).rolled_until == TODAY
 
 
-async def test_days_outlive_the_snapshots_they_were_made_of(early: Database) -> None:
-    await write_snapshots(early, [ok(slot, count) for count, slot in enumerate(SLOTS)])
-    await roll_up(early, FIRST_DAY + timedelta(days=5))
-    before = await shown_daily(early)
-    assert await drop_partitions(early, datetime(2026, 12, 1, tzinfo=UTC)) == ["org_snapshots_2026_11"]
-    assert await shown_daily(early) == before
+async def test_the_days_carry_the_types_and_names_of_their_snapshots(early: Database) -> None:
+    counts = {kind: place for place, kind in enumerate(USER_TYPES)}
+    await write_snapshots(early, [Snapshot(1, slot, slot, Outcome.OK, counts=counts) for slot in (SLOTS[0], SLOTS[6])])
+    await roll_up(early, TODAY)
+    for day in (FIRST_DAY, TODAY):
+        rows = await early.fetch("SELECT org, user_type, last FROM daily_user_counts WHERE day = $1 ORDER BY last", day)
+        assert [tuple(row) for row in rows] == [("org 1", kind.value, place) for kind, place in counts.items()]
 
 
-async def test_a_row_that_comes_after_its_month_was_dropped_takes_nothing_from_what_is_kept(early: Database) -> None:
-    await write_snapshots(early, [ok(slot, count) for count, slot in enumerate(SLOTS)])
-    await roll_up(early, FIRST_DAY + timedelta(days=5))
-    before = await shown_daily(early)
-    await drop_partitions(early, datetime(2026, 12, 1, tzinfo=UTC))
-    await write_snapshots(early, [ok(SLOTS[0])])
-    assert await shown_daily(early) == before
+@pytest.fixture
+async def november(database: Database) -> Database:
+    """A database with a month that is rolled up and dropped, and the next one rolled up."""
+    await draw_line(database, NOVEMBER[0].date())
+    await write_snapshots(database, [ok(slot, count) for count, slot in enumerate(NOVEMBER)])
+    await roll_up(database, date(2098, 12, 9))
+    before = await shown_daily(database)
+    assert await drop_partitions(database, datetime(2098, 12, 1, tzinfo=UTC)) == ["org_snapshots_2098_11"]
+    assert await shown_daily(database) == before
+    return database
 
 
-async def test_an_org_is_back_filled_into_months_that_were_dropped_for_others(early: Database) -> None:
-    await write_snapshots(early, [ok(slot) for slot in SLOTS])
-    await roll_up(early, FIRST_DAY + timedelta(days=5))
-    await drop_partitions(early, datetime(2026, 12, 1, tzinfo=UTC))
-    await write_snapshots(early, [ok(slot, 7, org_id=2) for slot in SLOTS[:2]])
-    await roll_up(early, FIRST_DAY + timedelta(days=5))
-    found = await early.fetch("SELECT DISTINCT last, samples FROM daily_user_counts WHERE org_id = 2")
-    assert [tuple(row) for row in found] == [(7, 2)]
+async def test_days_outlive_the_snapshots_they_were_made_of(november: Database) -> None:
+    rows = await november.fetch(
+        "SELECT day, first, last FROM daily_user_counts WHERE user_type = 'AllUsers' ORDER BY 1"
+    )
+    assert [tuple(row) for row in rows] == [
+        (date(2098, 11, 29), 0, 0),
+        (date(2098, 11, 30), 1, 2),
+        (date(2098, 12, 1), 3, 4),
+        (date(2098, 12, 2), 5, 6),
+        (date(2098, 12, 3), 7, 7),
+    ]
+
+
+async def test_a_row_that_comes_after_its_month_was_dropped_takes_nothing_from_what_is_kept(november: Database) -> None:
+    before = await shown_daily(november)
+    await write_snapshots(november, [ok(NOVEMBER[0], 99)])
+    await roll_up(november, date(2098, 12, 9))
+    assert await shown_daily(november) == before
+
+
+async def test_an_org_is_back_filled_into_months_that_were_dropped_for_others(november: Database) -> None:
+    await write_snapshots(november, [ok(slot, 7, org_id=2) for slot in NOVEMBER[1:3]])
+    await roll_up(november, date(2098, 12, 9))
+    rows = await november.fetch("SELECT DISTINCT day, last, samples FROM daily_user_counts WHERE org_id = 2")
+    assert [tuple(row) for row in rows] == [(date(2098, 11, 30), 7, 2)]
+
+
+async def test_a_question_about_one_org_reads_no_other(early: Database) -> None:
+    plan = await early.fetch(
+        "EXPLAIN SELECT day, last FROM daily_user_counts WHERE org_id = 1 AND user_type = 'AllUsers' AND day >= $1",
+        FIRST_DAY,
+    )
+    text = "\n".join(row[0] for row in plan)
+    assert "(org_id = 1) AND (type = " in text
+    assert "orgs x" in text
+    assert "(id = 1)" in text
 
 
 async def test_the_reader_reads_the_days(early: Database) -> None:
-    await write_snapshots(early, [ok(SLOTS[0])])
+    await write_snapshots(early, [ok(SLOTS[0]), ok(SLOTS[6])])
+    await roll_up(early, TODAY)
     async with early.transaction() as connection:
         await connection.execute("SET LOCAL ROLE poller_reader")
-        assert len(await connection.fetch("SELECT * FROM daily_user_counts")) == 10
+        assert len(await connection.fetch("SELECT * FROM daily_user_counts")) == 20
