@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -9,12 +10,25 @@ def main() -> None:
     """Run the command line; whatever happens, a person gets at most a line, and a script the right exit code."""
     # Within the function: a Ctrl-C while modules are being loaded is as quiet as any other.
     try:
+        _open_standard_streams()
         from poller.cli import run  # noqa: PLC0415
 
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
         code = 130
     sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Where a parent closed one of the three, the next file opened would take its place, and get what is printed."""
+    for number, mode in ((0, "r"), (1, "w"), (2, "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if (sys.stdin, sys.stdout, sys.stderr)[number] is None:
+            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115  # kept to the end
+            setattr(sys, ("stdin", "stdout", "stderr")[number], stream)
 
 
 if __name__ == "__main__":

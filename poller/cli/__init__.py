@@ -7,6 +7,8 @@ before a command needs it.
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 from importlib import import_module
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from poller import __version__
-from poller.core.errors import PollerError
+from poller.core.errors import PollerError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 INTERRUPTED: Final = 130
 PIPE_CLOSED: Final = 141
 _BUG: Final = 1
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 app = typer.Typer(
     name="poller",
@@ -41,6 +44,8 @@ def run(arguments: Sequence[str]) -> int:
     """Carry out one command line; the exit code. Nothing is raised."""
     command = typer.main.get_command(app)
     try:
+        _read_arguments(arguments)
+        _write_anything()
         with command.make_context("poller", list(arguments)) as context:
             command.invoke(context)
         sys.stdout.flush()
@@ -59,13 +64,16 @@ def _end(cause: BaseException) -> int:
         case SystemExit():
             return cause.code if isinstance(cause.code, int) else _BUG
         case BrokenPipeError():
-            # What is still in the buffer would be complained of at the interpreter's end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            _forget_output()
             return PIPE_CLOSED
         case PollerError():
             for line in (str(cause), *getattr(cause, "__notes__", [])):
                 _complain(line)
             return cause.exit_code
+        case OSError() if cause.errno in _FULL:
+            _forget_output()
+            _complain(f"{cause.strerror}; make room, and run it again")
+            return PollerError.exit_code
         case _:
             return _parsing(cause)
 
@@ -91,6 +99,22 @@ def _bug(cause: BaseException) -> int:
     what = " ".join(redact_text(f"{type(cause).__name__}: {cause}").split())
     _complain(f"unexpected {what}; this is a bug: please report it with what POLLER_LOG_LEVEL=debug tells")
     return _BUG
+
+
+def _read_arguments(arguments: Sequence[str]) -> None:
+    if any("\udc80" <= character <= "\udcff" for argument in arguments for character in argument):
+        raise UsageError("an argument is not UTF-8", "type it in the terminal's own encoding")
+
+
+def _write_anything() -> None:
+    """An org may have a name that an old terminal has no letters for: better a `?` than an error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def _forget_output() -> None:
+    """What is still in the buffer would be complained of at the interpreter's end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _complain(line: str) -> None:

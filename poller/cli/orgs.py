@@ -140,7 +140,8 @@ def show(
         return
     from poller.cli import render  # noqa: PLC0415
 
-    shell.console().print(render.facts_table(org_facts.for_people(record, settings)))
+    for line in render.facts(org_facts.for_people(record, settings)):
+        shell.tell(line)
 
 
 @orgs.command()
@@ -230,7 +231,7 @@ async def _list(settings: Settings, *, as_json: bool) -> None:
             return
         records = [record async for record in stream_orgs(app.database)]
     if records:
-        shell.console().print(render.org_table(records))
+        shell.show(render.org_table(records))
     else:
         shell.say("There is no org yet; `poller orgs import FILE` brings some in.")
 

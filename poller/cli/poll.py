@@ -105,7 +105,7 @@ async def _poll(settings: Settings, names: list[str], *, as_json: bool) -> Tally
         return tally
     rows = tally.rows if len(tally.rows) <= LARGEST_TABLE else tally.troubled
     if rows:
-        shell.console().print(render.poll_table(sorted(rows, key=lambda row: row[0])))
+        shell.show(render.poll_table(sorted(rows, key=lambda row: row[0])))
     shell.tell(render.poll_summary(tally.outcomes, tally.requests, seconds))
     return tally
 

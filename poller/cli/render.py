@@ -1,4 +1,4 @@
-"""How things look: tables, sparklines, CSV and JSON. Values in, text or a Rich table out; nothing is printed here.
+"""How things look: tables, sparklines, CSV and JSON. Values in, text or a table out; nothing is printed here.
 
 A gap is drawn as a gap (`·`, an empty field, null), never as a zero and never joined over. What came from outside
 (names, codes) is stripped of anything a terminal would obey.
@@ -11,14 +11,13 @@ import io
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from rich.table import Table
-
 from poller.cli.org_facts import state_of
+from poller.cli.table import Table
 from poller.core.model import USER_TYPES, Outcome, UserType
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, tzinfo
 
     from poller.core.model import Snapshot
@@ -39,13 +38,22 @@ _HEADINGS: Final[Mapping[UserType, str]] = {
     UserType.ACTIVE_CONFIRMED_ADMIN: "conf. admins",
 }
 """What a table has room for: CurrentUser is always 1."""
+_LEAST_TELLING: Final = (
+    UserType.ACTIVE_CONFIRMED_ADMIN,
+    UserType.ACTIVE_CONFIRMED,
+    UserType.NOT_CONFIRMED,
+    UserType.DEACTIVE,
+    UserType.DELETED,
+    UserType.CONFIRMED,
+)
+"""What a narrow terminal goes without, in this order."""
 
 
 def sparkline(values: Sequence[float | None], width: int) -> str:
     """One character per value, or per stretch of values where there are more than `width`; None is a gap.
 
-    A stretch shows its last known value, and is a gap where half of it or more is; what is known at the very end is
-    always shown.
+    A stretch shows its last value, and is a gap where any of it is: an outage of a day is to be seen in a year, too.
+    Only what is known at the very end is always shown.
     """
     stretches = [_stretch(part) for part in _parts(values, width)]
     if values and values[-1] is not None:
@@ -101,13 +109,16 @@ def poll_json(org: str, snapshot: Snapshot) -> str:
 
 def poll_table(rows: Iterable[tuple[str, Snapshot]]) -> Table:
     """What each org said, or why we do not know."""
-    table = Table("org", "outcome", box=None, pad_edge=False)
-    for heading in _HEADINGS.values():
-        table.add_column(heading, justify="right")
-    table.add_column("why not")
+    table = Table(
+        ("org", "outcome", *_HEADINGS.values(), "why not"),
+        right=_HEADINGS.values(),
+        spare=[_HEADINGS[kind] for kind in _LEAST_TELLING],
+    )
     for org, snapshot in rows:
         counts = [number(snapshot.counts.get(kind)) for kind in _HEADINGS]
-        table.add_row(plain(org), snapshot.outcome.value, *counts, plain(snapshot.error) if snapshot.error else "")
+        table.rows.append(
+            (plain(org), snapshot.outcome.value, *counts, plain(snapshot.error) if snapshot.error else "")
+        )
     return table
 
 
@@ -120,73 +131,66 @@ def poll_summary(outcomes: Counter[Outcome], requests: int, seconds: float) -> s
 
 def org_table(orgs: Iterable[OrgRecord]) -> Table:
     """The fleet, a line each."""
-    table = Table("org", "data centre", "edition", box=None, pad_edge=False)
-    table.add_column("licences", justify="right")
-    table.add_column("state")
-    table.add_column("tags")
+    table = Table(
+        ("org", "data centre", "edition", "licences", "state", "tags"),
+        right=("licences",),
+        spare=("tags", "licences", "edition"),
+    )
     for org in orgs:
-        table.add_row(
-            plain(org.name),
-            plain(org.data_center),
-            plain(org.edition),
-            number(org.licences),
-            plain(state_of(org)),
-            plain(", ".join(org.tags)),
-        )
+        name, data_center, edition = plain(org.name), plain(org.data_center), plain(org.edition)
+        state, tags = plain(state_of(org)), plain(", ".join(org.tags))
+        table.rows.append((name, data_center, edition, number(org.licences), state, tags))
     return table
 
 
-def facts_table(facts: Mapping[str, str]) -> Table:
-    """Facts about one thing, by name."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, fact in facts.items():
-        table.add_row(name, plain(fact))
-    return table
+def facts(facts: Mapping[str, str]) -> Iterator[str]:
+    """Facts about one thing, by name, a line each."""
+    longest = max(map(len, facts))
+    return (f"{name:<{longest}}  {plain(fact)}" for name, fact in facts.items())
 
 
 def trend_table(points: Sequence[TrendPoint], zone: tzinfo) -> Table:
     """One type of one org, bucket by bucket."""
-    table = Table("from", box=None, pad_edge=False)
-    for heading in ("last", "change", "min", "max", "avg", "samples", "missing"):
-        table.add_column(heading, justify="right")
+    numbers = ("last", "change", "min", "max", "avg", "samples", "missing")
+    table = Table(("from", *numbers), right=numbers)
     before: int | None = None
     for point in points:
-        table.add_row(
-            _when(point.at, zone),
-            number(point.last),
-            change(before, point.last),
-            number(point.min),
-            number(point.max),
-            GAP if point.avg is None else f"{point.avg:,.1f}",
-            number(point.samples),
-            number(point.missing),
+        table.rows.append(
+            (
+                _when(point.at, zone),
+                number(point.last),
+                change(before, point.last),
+                number(point.min),
+                number(point.max),
+                GAP if point.avg is None else f"{point.avg:,.1f}",
+                number(point.samples),
+                number(point.missing),
+            )
         )
         before = point.last if point.last is not None else before
     return table
 
 
-def trend_overview(heading: str, series: Mapping[str, Sequence[TrendPoint]], width: int) -> Table:
-    """Several series side by side: where each began, where it ended, and the way between."""
-    table = Table(heading, box=None, pad_edge=False)
-    for column in ("first", "last", "change", "min", "max", "gaps"):
-        table.add_column(column, justify="right")
-    table.add_column("trend", no_wrap=True)
-    for name, points in series.items():
-        known = [point for point in points if point.last is not None]
-        first, last = (known[0].first, known[-1].last) if known else (None, None)
-        table.add_row(
-            plain(name),
-            number(first),
-            number(last),
-            change(first, last),
-            number(min((point.min for point in known if point.min is not None), default=None)),
-            number(max((point.max for point in known if point.max is not None), default=None)),
-            number(len(points) - len(known)),
-            sparkline([point.last for point in points], width),
-        )
-    return table
+def overview_table(heading: str) -> Table:
+    """For several series, a row of `overview_row` each: where it began, where it ended, and the way between."""
+    numbers = ("first", "last", "change", "min", "max", "gaps")
+    return Table((heading, *numbers, "trend"), right=numbers, spare=("min", "max", "first"))
+
+
+def overview_row(name: str, points: Sequence[TrendPoint], width: int) -> list[str]:
+    """One series."""
+    known = [point for point in points if point.last is not None]
+    first, last = (known[0].first, known[-1].last) if known else (None, None)
+    return [
+        plain(name),
+        number(first),
+        number(last),
+        change(first, last),
+        number(min((point.min for point in known if point.min is not None), default=None)),
+        number(max((point.max for point in known if point.max is not None), default=None)),
+        number(len(points) - len(known)),
+        sparkline([point.last for point in points], width),
+    ]
 
 
 TREND_COLUMNS: Final = ("org_id", "org", "user_type", "at", "first", "last", "min", "max", "avg", "samples", "missing")
@@ -230,5 +234,4 @@ def _parts(values: Sequence[float | None], width: int) -> list[Sequence[float | 
 
 
 def _stretch(part: Sequence[float | None]) -> float | None:
-    known = [value for value in part if value is not None]
-    return known[-1] if len(known) * 2 > len(part) else None
+    return None if None in part else part[-1]

@@ -6,6 +6,7 @@ It refuses to know any command.
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import sys
 from contextlib import contextmanager
@@ -14,15 +15,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
-    from rich.console import Console
     from rich.progress import Progress
 
+    from poller.cli.table import Table
     from poller.settings import Settings
 
 T = TypeVar("T")
 
 TERMINATED: Final = 143
-_WIDE: Final = 10_000
 
 
 def settings(*, serving: bool = False, showing: bool = False) -> Settings:
@@ -97,21 +97,20 @@ def say(line: str) -> None:
     print(line, file=sys.stderr)  # noqa: T201
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Where tables and bars are drawn. Whatever is printed is taken as text, never as markup; a pipe has no width."""
-    from rich.console import Console  # noqa: PLC0415
+def show(table: Table) -> None:
+    """A table on standard output, cut to the terminal; to a pipe it goes whole."""
+    for line in table.lines(width()):
+        print(line)  # noqa: T201
 
-    class _Console(Console):
-        def on_broken_pipe(self) -> None:
-            """Rich would end the process by itself."""
-            raise BrokenPipeError
 
-    stream = sys.stderr if stderr else sys.stdout
-    return _Console(stderr=stderr, markup=False, highlight=False, emoji=False, width=None if stream.isatty() else _WIDE)
+def width() -> int | None:
+    """Cells in a line of the terminal; None where standard output is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def progress() -> Progress:
     """A progress bar on standard error; nothing at all where that is no terminal."""
+    from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
     return Progress(
@@ -119,7 +118,7 @@ def progress() -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=console(stderr=True),
+        console=Console(stderr=True),
         transient=True,
         # What goes to a pipe must not be drawn above the bar.
         redirect_stdout=sys.stdout.isatty(),

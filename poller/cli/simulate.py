@@ -70,8 +70,9 @@ async def _serve(options: SimulatorOptions, write_orgs: Path | None, file_format
         async with Simulator(options) as simulator:
             if write_orgs is not None:
                 _write(simulator, write_orgs, file_format)
-            _explain(simulator, write_orgs)
+            # Before it is said that all is ready: whoever waits for that may stop it at once.
             with shell.stop_signals() as stopped:
+                _explain(simulator, write_orgs)
                 await stopped.wait()
     except OSError as refusal:
         if refusal.errno is None:

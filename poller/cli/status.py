@@ -39,12 +39,6 @@ async def _status(settings: Settings) -> None:
             states[state.partition(":")[0]] += 1
             if state.startswith("parked"):
                 parked[org.name] = f"{org.parked_code}: {org.parked_remedy}"
-    shell.console().print(
-        render.facts_table(
-            {
-                "orgs": f"{states.total():,}",
-                **{state: f"{count:,}" for state, count in sorted(states.items())},
-                **parked,
-            }
-        )
-    )
+    counts = {state: f"{count:,}" for state, count in sorted(states.items())}
+    for line in render.facts({"orgs": f"{states.total():,}", **counts, **parked}):
+        shell.tell(line)

@@ -18,7 +18,7 @@ from poller.core.errors import UsageError
 from poller.core.model import USER_TYPES, UserType
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
     from datetime import tzinfo
 
     from poller.settings import Settings
@@ -29,6 +29,8 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "y": 31
 _NARROW: Final = 24
 _UNBOUND: Final = 400
 """Characters of a sparkline: the fewest in a terminal, and where there is no terminal to fill."""
+_TAKEN: Final = 75
+"""By the columns before it, names of 30 characters among them."""
 
 
 class Format(StrEnum):
@@ -150,28 +152,40 @@ async def draw(database: Database, question: Question) -> None:
     from poller.cli import render  # noqa: PLC0415
 
     of_fleet = (UserType.ACTIVE,) if question.org is None else USER_TYPES
-    async with await _points(database, question, of_fleet if question.kind is None else (question.kind,)) as stream:
-        points = [point async for point in stream]
-    if not points:
+    kinds = of_fleet if question.kind is None else (question.kind,)
+    title = kinds[0].value if question.org is None else render.plain(question.org)
+    table = render.overview_table(title)
+    async with await _points(database, question, kinds) as points:
+        async for series in _series(points):
+            if question.org is not None and len(kinds) == 1:
+                shell.show(render.trend_table(series, question.zone))
+                title = f"{title} {kinds[0].value}"
+                spark = render.sparkline([point.last for point in series], _room(len(title) + 2))
+                shell.tell(f"{title}  {spark}")
+                return
+            name = series[0].org if question.org is None else series[0].user_type.value
+            table.rows.append(render.overview_row(name, series, _room(_TAKEN)))
+    if table.rows:
+        shell.show(table)
+    else:
         shell.say("There is no org yet; `poller orgs import FILE` brings some in.")
-        return
-    console = shell.console()
 
-    def room(taken: int) -> int:
-        return max(console.width - taken, _NARROW) if sys.stdout.isatty() else _UNBOUND
 
-    if question.org is not None and question.kind is not None:
-        console.print(render.trend_table(points, question.zone))
-        title = f"{render.plain(question.org)} {question.kind.value}"
-        console.print(f"{title}  {render.sparkline([point.last for point in points], room(len(title) + 2))}")
-        return
-    series: dict[str, list[TrendPoint]] = {}
-    for point in points:
-        series.setdefault(point.org if question.org is None else point.user_type.value, []).append(point)
-    title = points[0].user_type.value if question.org is None else render.plain(question.org)
-    # What the columns before the sparkline take.
-    taken = max(map(len, (title, *series))) + 45
-    console.print(render.trend_overview(title, series, room(taken)))
+def _room(taken: int) -> int:
+    width = shell.width()
+    return _UNBOUND if width is None else max(width - taken, _NARROW)
+
+
+async def _series(points: AsyncIterator[TrendPoint]) -> AsyncIterator[list[TrendPoint]]:
+    """The points of one org and type at a time: a fleet's history does not fit in memory."""
+    series: list[TrendPoint] = []
+    async for point in points:
+        if series and (point.org_id, point.user_type) != (series[0].org_id, series[0].user_type):
+            yield series
+            series = []
+        series.append(point)
+    if series:
+        yield series
 
 
 async def _points(

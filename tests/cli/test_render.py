@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, strategies as st
-from rich.console import Console
 
 from poller.cli import render
 from poller.core.model import USER_TYPES, Outcome, Snapshot, UserType
@@ -19,16 +17,15 @@ from poller.store.trends import TrendPoint
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from poller.cli.table import Table
+
 SLOT = datetime(2026, 11, 1, 12, 15, tzinfo=UTC)
 DAY = timedelta(days=1)
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
-def text_of(drawn: Any) -> str:
-    console = Console(file=io.StringIO(), width=200, markup=False, highlight=False)
-    console.print(drawn)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+def text_of(table: Table) -> str:
+    return "\n".join(table.lines())
 
 
 def point(day: int, last: int | None, *, org: str = "Acme", kind: UserType = UserType.ACTIVE) -> TrendPoint:
@@ -54,6 +51,7 @@ async def stream(points: Sequence[TrendPoint]) -> AsyncIterator[TrendPoint]:
         ([1, 1, 2, 2, 9, 9], 3, "▁▂█"),
         ([1, 1, None, None, 9, 9], 3, "▁·█"),
         ([1, None, None, 5, 9, 9], 3, "··▅"),
+        ([1, 1, 1, 5, 5, None, 9, 9, 9, 9, 9, None], 4, "▁·█·"),
         ([None, None, None, None, None, 9], 3, "··▅"),
     ],
 )
@@ -134,7 +132,10 @@ def test_a_step_that_is_no_day_of_the_zone_shows_its_hour() -> None:
 
 def test_an_overview_has_a_line_per_series_and_counts_its_gaps() -> None:
     series = {"Acme": [point(1, 10), point(2, None), point(3, 14)], "Beta": [point(1, None)]}
-    _, acme, beta = text_of(render.trend_overview("org", series, 30)).splitlines()
+    table = render.overview_table("org")
+    for name, points in series.items():
+        table.rows.append(render.overview_row(name, points, 30))
+    _, acme, beta = text_of(table).splitlines()
     assert acme.split() == ["Acme", "9", "14", "+5", "9", "14", "1", "▁·█"]
     assert beta.split() == ["Beta", "·", "·", "·", "·", "·", "1", "·"]
 
