@@ -1,0 +1,66 @@
+"""Text tables: columns side by side, as wide as what is in them, and no wider than the terminal.
+
+Where a terminal is too narrow whole columns go, the least telling first, and then the longest texts are cut; a number
+is never cut, and nothing at all where the reader is a file or a pipe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from rich.cells import cell_len, set_cell_size
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+_GUTTER: Final = 2
+_NARROWEST: Final = 8
+"""Cells a text is left with."""
+
+
+@dataclass(slots=True)
+class Table:
+    """Rows under headings. `right`: the headings of numbers; `spare`: those that may go, the first to go first."""
+
+    headings: Sequence[str]
+    right: Collection[str] = ()
+    spare: Sequence[str] = ()
+    rows: list[Sequence[str]] = field(default_factory=list)
+
+    def lines(self, width: int | None = None) -> Iterator[str]:
+        """The table line by line, headings first, at most `width` cells wide."""
+        columns = [list(column) for column in zip(self.headings, *self.rows, strict=True)]
+        widths = [max(map(cell_len, column)) for column in columns]
+        shown = list(range(len(columns)))
+        if width is not None:
+            for heading in self.spare:
+                if _total(widths, shown) <= width:
+                    break
+                shown.remove(list(self.headings).index(heading))
+            self._squeeze(widths, shown, width)
+        for row in (self.headings, *self.rows):
+            cells = (self._cell(row[place], place, widths[place]) for place in shown)
+            yield (" " * _GUTTER).join(cells).rstrip()
+
+    def _squeeze(self, widths: list[int], shown: Sequence[int], width: int) -> None:
+        """Cut the widest text, again and again, until the table fits or no text is left to be cut."""
+        texts = [place for place in shown if self.headings[place] not in self.right]
+        while texts and (excess := _total(widths, shown) - width) > 0:
+            widest = max(texts, key=lambda place: widths[place])
+            others = [widths[place] for place in texts if place != widest]
+            target = max(widths[widest] - excess, min(max(others, default=0), widths[widest] - 1), _NARROWEST)
+            if target >= widths[widest]:
+                return
+            widths[widest] = target
+
+    def _cell(self, text: str, place: int, width: int) -> str:
+        length = cell_len(text)
+        if length > width:
+            return set_cell_size(text, width - 1) + "…"
+        blanks = " " * (width - length)
+        return blanks + text if self.headings[place] in self.right else text + blanks
+
+
+def _total(widths: Sequence[int], shown: Sequence[int]) -> int:
+    return sum(widths[place] for place in shown) + _GUTTER * (len(shown) - 1)
