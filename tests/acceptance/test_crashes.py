@@ -1,0 +1,71 @@
+"""Many processes, killed without warning: Zoho's limits on tokens hold for all of them together."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from typing import TYPE_CHECKING
+
+from poller.simulator import Simulator, SimulatorOptions, control
+from tests.acceptance.processes import Machine, kill, machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ISSUES = 10
+"""Access tokens of one refresh token in ten minutes."""
+
+
+async def bring_in(mine: Machine, sim: Simulator, folder: Path) -> None:
+    file = folder / "fleet.jsonl"
+    file.write_text("".join(sim.import_lines("jsonl")))
+    assert (await mine.run("orgs", "import", str(file))).code == 0
+
+
+async def test_ten_processes_at_once_ask_for_one_token_between_them(database_url: str, tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(orgs=3)) as sim:
+        mine = machine(sim, database_url)
+        await bring_in(mine, sim, tmp_path)
+        async with asyncio.TaskGroup() as processes:
+            polls = [processes.create_task(mine.run("poll", "--json")) for _ in range(10)]
+        for poll in polls:
+            ended = poll.result()
+            assert ended.code == 0, ended.err
+            assert {json.loads(line)["outcome"] for line in ended.out.splitlines()} == {"ok"}
+        assert [org["token_asks"] for org in sim.audit()["orgs"]] == [1, 1, 1]
+        assert sim.audit()["breaches"] == []
+
+
+async def test_a_fleet_in_a_crash_loop_never_has_more_tokens_issued_than_zoho_allows(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Every process is killed as soon as it has asked for a token, and whatever token there is ends each time."""
+    chance = random.Random(7)
+    async with Simulator(SimulatorOptions(orgs=1)) as sim:
+        mine = machine(sim, database_url, POLLER_REQUEST_TIMEOUT="1s")
+        await bring_in(mine, sim, tmp_path)
+
+        def asks() -> int:
+            return sum(org["token_asks"] for org in sim.audit()["orgs"])
+
+        for _ in range(ISSUES + 2):
+            before = asks()
+            several = [await mine.start("poll") for _ in range(2)]
+            try:
+                async with asyncio.timeout(6.0):
+                    while asks() == before and any(process.returncode is None for process in several):  # noqa: ASYNC110
+                        await asyncio.sleep(0.005)
+                await asyncio.sleep(chance.uniform(0.0, 0.03))
+            except TimeoutError:
+                pass
+            for process in several:
+                await kill(process)
+            control.end_tokens(sim.world, 0)
+        assert asks() == ISSUES
+        last = await mine.run("poll", "--json")
+        row = json.loads(last.out)
+        assert (last.code, row["outcome"], row["error"]) == (1, "throttled", "token_budget")
+        (org,) = sim.audit()["orgs"]
+        assert (org["token_asks"], org["most_token_asks_in_window"]) == (ISSUES, ISSUES)
+        assert sim.audit()["breaches"] == []
