@@ -1,0 +1,56 @@
+"""Standard streams that are closed, full or of another alphabet; by a shell, since only a shell can close them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.command import POLLER
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def by_shell(line: str, **environ: str) -> tuple[int, bytes, bytes]:
+    """`line` with `poller` for the poller: its exit code and what came of it."""
+    poller = f"'{POLLER[0]}' {' '.join(POLLER[1:])}"
+    ended = subprocess.run(
+        ["/bin/sh", "-c", line.replace("poller", poller)],
+        env={**os.environ, **environ},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+@pytest.mark.parametrize("stream", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_like_one_nobody_reads(stream: str, tmp_path: Path) -> None:
+    # What is opened first gets the number of what was closed: nothing may be printed into it.
+    precious = tmp_path / "precious.csv"
+    precious.write_text("name,data_center,client_id,client_secret,refresh_token\nAcme,xx,i,s,r\n")
+    before = precious.read_bytes()
+    assert by_shell(f"poller orgs import {precious} {stream}")[0] == 1
+    assert by_shell(f"poller --version {stream}")[0] == 0
+    assert precious.read_bytes() == before
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is Linux's")  # noqa: PTH110
+def test_a_full_disk_is_one_line() -> None:
+    code, _, err = by_shell("poller --version >/dev/full")
+    assert (code, err) == (1, b"poller: No space left on device; make room, and run it again\n")
+
+
+def test_an_argument_that_is_not_utf_8_is_a_matter_of_usage() -> None:
+    code, _, err = by_shell(r"""poller orgs show "$(printf '\377')" """)
+    assert (code, err) == (2, b"poller: an argument is not UTF-8; type it in the terminal's own encoding\n")
+
+
+def test_a_terminal_without_the_letters_gets_others_and_no_error() -> None:
+    code, out, err = by_shell("poller --help", PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
+    assert (code, err) == (0, b"")
+    assert out.isascii()
