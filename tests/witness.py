@@ -10,7 +10,7 @@ import base64
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,6 +24,7 @@ _CREDENTIAL: Final = re.compile(
     r"(?:client[ _]?secret|refresh[ _]?token|grant[ _]?code|access[ _]?token)\"?\s*[=:]\s*\"?([^\s\",;]+)",
     re.IGNORECASE,
 )
+_PASSWORD: Final = re.compile("://[^/:@]*:([^@]*)@")
 _RUN: Final = re.compile(rf"\S{{{SHORTEST},}}")
 # What is public and looks alike is told apart: a client's id is `1000.` and one run of digits, a test's
 # database is called test_… or template_….
@@ -65,9 +66,9 @@ class Witness:
         """The keys, and the database's password."""
         for key in environ.get("POLLER_SECRET_KEYS", "").split(","):
             self.know(key.partition(":")[2])
-        password = urlsplit(environ.get("POLLER_DATABASE_URL", "")).password
+        password = _PASSWORD.search(environ.get("POLLER_DATABASE_URL", ""))
         if password:
-            self.know(password, unquote(password))
+            self.know(password[1], unquote(password[1]))
 
     def know_simulator(self, sim: Simulator) -> None:
         """Every credential of its fleet, and every token it has issued."""
@@ -77,12 +78,21 @@ class Witness:
 
     def leaks(self) -> list[str]:
         """Each place where a secret was heard: who said it, what it is, and the words around it."""
-        begins = self._begins()
-        return [
-            f"{source}: {what} in …{text[max(0, at - _AROUND) : at + _AROUND]!r}…"
+        return self.known_leaks() + [
+            _told(source, what, text, at)
             for source, texts in self.heard.items()
             for text in texts
-            for what, at in (*_of_a_shape(text), *_known(text, begins))
+            for what, at in _of_a_shape(text)
+        ]
+
+    def known_leaks(self) -> list[str]:
+        """The same of known secrets only, for where strangers print long numbers too."""
+        begins = self._begins()
+        return [
+            _told(source, "a secret a test knows", text, at)
+            for source, texts in self.heard.items()
+            for text in texts
+            for at in _known(text, begins)
         ]
 
     def _begins(self) -> dict[str, list[str]]:
@@ -94,18 +104,22 @@ class Witness:
         return begins
 
 
+def _told(source: str, what: str, text: str, at: int) -> str:
+    return f"{source}: {what} in …{text[max(0, at - _AROUND) : at + _AROUND]!r}…"
+
+
 def _of_a_shape(text: str) -> Iterator[tuple[str, int]]:
     for what, shape in _SHAPES.items():
         for found in shape.finditer(text):
             yield what, found.start()
 
 
-def _known(text: str, begins: Mapping[str, list[str]]) -> Iterator[tuple[str, int]]:
+def _known(text: str, begins: Mapping[str, list[str]]) -> Iterator[int]:
     # There are thousands of secrets and megabytes of text: each place is looked up, not each secret looked for.
     for run in _RUN.finditer(text):
         for at in range(run.start(), run.end() - SHORTEST + 1):
             if any(text.startswith(form, at) for form in begins.get(text[at : at + SHORTEST], ())):
-                yield "a secret a test knows", at
+                yield at
 
 
 WITNESS: Final = Witness()

@@ -1,0 +1,117 @@
+"""No secret in anything that is printed, logged or listed: by a line of commands, then by the whole suite."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from poller.simulator import Fault, Simulator, SimulatorOptions
+from tests import command
+from tests.witness import WITNESS, Witness
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ADDED = "1000.added.by-hand-with-a-secret"
+
+
+@contextmanager
+def process_list(of: Witness = WITNESS) -> Iterator[Witness]:
+    """Every command line of this machine, read again and again; it knows the secrets that are known to `of`."""
+    seen, over = Witness(secrets=of.secrets), threading.Event()
+
+    def watch() -> None:
+        lines: set[bytes] = set()
+        while not over.wait(0.01):
+            for entry in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    line = entry.read_bytes()
+                except OSError:
+                    continue
+                if line not in lines:
+                    lines.add(line)
+                    seen.hear("the process list", line.replace(b"\0", b" "))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        watcher.join()
+
+
+async def test_commands_tell_no_secret_to_a_reader_a_log_or_a_process_list(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    async with Simulator(SimulatorOptions(orgs=9, grant_share=0.3, soid_share=0.3)) as sim:
+        environ = {
+            "POLLER_DATA_DIR": str(data_dir),
+            "POLLER_DATA_CENTERS": json.dumps(sim.data_centers_setting()),
+            "POLLER_LOG_LEVEL": "debug",
+        }
+        good, bad = tmp_path / "good.csv", tmp_path / "bad.jsonl"
+        good.write_text("".join(sim.import_lines("csv")))
+        bad.write_text("".join(sim.import_lines("jsonl")).replace("sim-us", "nowhere"))
+        sim.add_faults(
+            Fault(name="oauth_scope_mismatch", org=1),
+            Fault(name="truncated", org=2),
+            Fault(name="token_html", org=3),
+        )
+        added = f"client_id=1000.A\nclient_secret={ADDED}-1\nrefresh_token={ADDED}-2\ndata_center=sim-us\n".encode()
+        with process_list() as seen:
+            ends = [
+                await command.run(*arguments, stdin=stdin, environ=environ)
+                for arguments, stdin in (
+                    (("orgs", "import", str(bad)), b""),
+                    (("orgs", "import", str(good)), b""),
+                    (("orgs", "add", "By hand"), added),
+                    (("orgs", "add", "Wrongly"), added.replace(b"sim-us", b"nowhere")),
+                    (("poll",), b""),
+                    (("orgs", "list", "--json"), b""),
+                    (("status",), b""),
+                    (("psql", "--", "-c", "SELECT * FROM org_snapshots"), b""),
+                )
+            ]
+        WITNESS.know_simulator(sim)
+        WITNESS.hear("the embedded server's log", "".join(log.read_text() for log in data_dir.rglob("*.log")))
+    assert [ended.code for ended in ends] == [1, 0, 0, 2, 1, 0, 0, 0], ends
+    assert any("python" in line and "orgs import" in line for line in seen.heard["the process list"])
+    assert any("postgres" in line for line in seen.heard["the process list"])
+    assert seen.known_leaks() == []
+
+
+async def test_a_password_of_the_database_is_in_no_error() -> None:
+    password = "the-password-of-the-database"
+    keys = "k1:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LWFiY2Q="
+    nowhere = f"postgresql://poller:{password}@127.0.0.1:1/poller"
+    with process_list() as seen:
+        for environ in (
+            {"POLLER_DATABASE_URL": nowhere, "POLLER_SECRET_KEYS": keys},
+            {"POLLER_DATABASE_URL": nowhere, "POLLER_SECRET_KEYS": keys[:-9]},
+            {"POLLER_DATABASE_URL": nowhere.replace("postgresql", "mysql"), "POLLER_SECRET_KEYS": keys},
+            {"POLLER_DATABASE_URL": nowhere.replace("127.0.0.1", "[::"), "POLLER_SECRET_KEYS": keys},
+            {"POLLER_DATABASE_URL": nowhere},
+        ):
+            ended = await command.run("migrate", environ={"POLLER_LOG_LEVEL": "debug"} | environ)
+            assert ended.code in {1, 2}
+    assert seen.known_leaks() == []
+
+
+async def test_a_secret_on_a_command_line_would_be_seen() -> None:
+    own = Witness(secrets={f"{ADDED}-3"})
+    with process_list(own) as seen:
+        await command.run("trend", "--type", f"{ADDED}-3", witness=own)
+    assert "the process list: a secret a test knows" in seen.known_leaks()[0]
+
+
+@pytest.mark.last
+def test_nothing_the_whole_suite_printed_or_logged_holds_a_secret() -> None:
+    if not WITNESS.heard:
+        pytest.skip("nothing was run before it")
+    leaks = WITNESS.leaks()
+    assert leaks == [], "\n".join(leaks)
