@@ -46,14 +46,17 @@ def run(arguments: Sequence[str]) -> int:
     try:
         _read_arguments(arguments)
         _write_anything()
-        with command.make_context("poller", list(arguments)) as context:
-            command.invoke(context)
+        try:
+            with command.make_context("poller", list(arguments)) as context:
+                command.invoke(context)
+            code = 0
+        except typer.Exit as end:
+            code = end.exit_code
+        # Now, while an error of it can still be told.
         sys.stdout.flush()
-    except typer.Exit as end:
-        return end.exit_code
     except BaseException as error:  # noqa: BLE001  # the last stop: everything becomes a code, and a line at most
         return _end(_root(error))
-    return 0
+    return code
 
 
 def _end(cause: BaseException) -> int:
