@@ -57,16 +57,18 @@ async def org_trend(
 ) -> AsyncIterator[TrendPoint]:
     """One point for every org (by name), type (in the order given) and bucket between two of `edges`.
 
-    `org_ids` None: every org that was not removed. A connection is held until the end; to stop before it, use
-    `contextlib.aclosing`.
+    `org_ids` None: every org that was not removed. Where all edges are midnights of UTC, the answer is made of days,
+    which are kept longer than snapshots; the numbers are the same. A connection is held until the end; to stop before
+    it, use `contextlib.aclosing`.
     """
     if len(edges) < 2 or not user_types:
         return
     gaps: Iterator[TrendPoint] = iter(())
     org_id: int | None = None
-    query = _trend_query(user_types)
+    query = _FROM_DAYS if all(map(_is_midnight, edges)) else _FROM_SNAPSHOTS
+    kinds = [kind.value for kind in user_types]
     async with database.connection() as connection, connection.transaction(readonly=True):
-        async for row in connection.cursor(query, list(edges), org_ids, prefetch=_PREFETCH):
+        async for row in connection.cursor(query, list(edges), org_ids, kinds, prefetch=_PREFETCH):
             if row["org_id"] != org_id:
                 for gap in gaps:
                     yield gap
@@ -117,29 +119,51 @@ def _all_gaps(org_id: int, org: str, user_types: Sequence[UserType], edges: Sequ
     return (TrendPoint(org_id, org, kind, at) for kind, at in product(user_types, edges[:-1]))
 
 
-def _trend_query(user_types: Sequence[UserType]) -> str:
-    """One row per org, type and bucket that holds a snapshot, and one row of NULLs for an org that has none.
+def _is_midnight(edge: datetime) -> bool:
+    return (edge - _EPOCH) % timedelta(days=1) == timedelta()
 
-    Org by org, so that the server, too, works on one org's stretch at a time.
-    """
-    columns = ", ".join(f"({place}, s.{COLUMNS[kind]})" for place, kind in enumerate(user_types))
-    kinds = ", ".join(f"'{kind.value}'" for kind in user_types)
-    return f"""
-    SELECT o.id AS org_id, o.name AS org, (ARRAY[{kinds}])[b.place + 1] AS user_type,
-           ($1::timestamptz[])[b.bucket] AS at,
-           b.first, b.last, b.min, b.max, b.avg, coalesce(b.samples, 0), coalesce(b.missing, 0)
-    FROM orgs o
-    LEFT JOIN LATERAL (
-        SELECT t.place, width_bucket(s.slot, $1::timestamptz[]) AS bucket,
-               (array_agg(t.count ORDER BY s.slot) FILTER (WHERE t.count IS NOT NULL))[1] AS first,
-               (array_agg(t.count ORDER BY s.slot DESC) FILTER (WHERE t.count IS NOT NULL))[1] AS last,
-               min(t.count), max(t.count), avg(t.count)::float8 AS avg,
-               count(t.count) AS samples, count(*) - count(t.count) AS missing
-        FROM org_snapshots s CROSS JOIN LATERAL (VALUES {columns}) AS t (place, count)
-        WHERE s.org_id = o.id AND s.slot >= ($1::timestamptz[])[1]
-          AND s.slot < ($1::timestamptz[])[cardinality($1::timestamptz[])]
-        GROUP BY 1, 2 ORDER BY 1, 2
-    ) AS b ON true
-    WHERE CASE WHEN $2::integer[] IS NULL THEN o.removed_at IS NULL ELSE o.id = ANY ($2) END
-    ORDER BY o.name, o.id, b.place, b.bucket
+
+# One row per org, type and bucket that something is known to have been tried in, and one row of NULLs for an org
+# without any. Org by org, so that the server, too, works on one org's stretch at a time.
+_ORG_BY_ORG: Final = """
+SELECT o.id AS org_id, o.name AS org, ($3::text[])[b.place] AS user_type, ($1::timestamptz[])[b.bucket] AS at,
+       b.first, b.last, b.min, b.max, b.avg, coalesce(b.samples, 0), coalesce(b.missing, 0)
+FROM orgs o
+LEFT JOIN LATERAL ({}) AS b ON true
+WHERE CASE WHEN $2::integer[] IS NULL THEN o.removed_at IS NULL ELSE o.id = ANY ($2) END
+ORDER BY o.name, o.id, b.place, b.bucket
+"""
+
+# Purpose: org_trend over buckets of any length.
+_FROM_SNAPSHOTS: Final = _ORG_BY_ORG.format(
+    f"""
+    SELECT array_position($3::text[], t.user_type) AS place, width_bucket(s.slot, $1::timestamptz[]) AS bucket,
+           (array_agg(t.count ORDER BY s.slot) FILTER (WHERE t.count IS NOT NULL))[1] AS first,
+           (array_agg(t.count ORDER BY s.slot DESC) FILTER (WHERE t.count IS NOT NULL))[1] AS last,
+           min(t.count), max(t.count), avg(t.count)::float8 AS avg,
+           count(t.count) AS samples, count(*) - count(t.count) AS missing
+    FROM org_snapshots s
+    CROSS JOIN LATERAL (VALUES {", ".join(f"('{kind.value}', s.{column})" for kind, column in COLUMNS.items())})
+         AS t (user_type, count)
+    WHERE s.org_id = o.id AND s.slot >= ($1::timestamptz[])[1]
+      AND s.slot < ($1::timestamptz[])[cardinality($1::timestamptz[])] AND t.user_type = ANY ($3::text[])
+    GROUP BY 1, 2 ORDER BY 1, 2
     """  # noqa: S608 - names from the model
+)
+
+# Purpose: org_trend over buckets of whole days (UTC).
+_FROM_DAYS: Final = _ORG_BY_ORG.format(
+    """
+    SELECT array_position($3::text[], d.user_type) AS place,
+           width_bucket(d.day::timestamp AT TIME ZONE 'UTC', $1::timestamptz[]) AS bucket,
+           (array_agg(d.first ORDER BY d.day) FILTER (WHERE d.samples > 0))[1] AS first,
+           (array_agg(d.last ORDER BY d.day DESC) FILTER (WHERE d.samples > 0))[1] AS last,
+           min(d.min), max(d.max), sum(d.avg * d.samples) / nullif(sum(d.samples), 0) AS avg,
+           sum(d.samples) AS samples, sum(d.missing) AS missing
+    FROM daily_user_counts d
+    WHERE d.org_id = o.id AND d.day >= (($1::timestamptz[])[1] AT TIME ZONE 'UTC')::date
+      AND d.day < (($1::timestamptz[])[cardinality($1::timestamptz[])] AT TIME ZONE 'UTC')::date
+      AND d.user_type = ANY ($3::text[])
+    GROUP BY 1, 2 ORDER BY 1, 2
+    """
+)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import zoneinfo
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from hypothesis import given, strategies as st
 
 from poller.core.errors import UsageError
 from poller.core.model import USER_TYPES, Outcome, Snapshot, UserType
+from poller.store.partitions import drop_partitions
+from poller.store.rollups import roll_up
 from poller.store.snapshots import write_snapshots
 from poller.store.trends import DAY_SECONDS, TrendPoint, bucket_edges, org_trend
 
@@ -110,6 +113,34 @@ async def test_many_buckets_of_many_orgs_are_streamed_whole(database: Database) 
     found = await points(database, bucket_edges(MIDNIGHT, MIDNIGHT + 3 * DAY, 3_600), *USER_TYPES)
     assert len(found) == 30 * 10 * 72
     assert all(point.last == (point.at - MIDNIGHT) / HOUR + USER_TYPES.index(point.user_type) for point in found)
+
+
+async def test_days_and_weeks_are_the_same_made_of_snapshots_or_of_days(database: Database) -> None:
+    await make_orgs(database, "acme", "zeta")
+    counts = iter(range(10_000, 0, -7))
+    batch = [ok(org_id, MIDNIGHT + n * 7 * HOUR, next(counts)) for org_id in (1, 2) for n in range(50)]
+    batch += [Snapshot(1, one.slot + HOUR, one.slot, Outcome.UNAVAILABLE, "timeout") for one in batch[:20]]
+    await write_snapshots(database, batch)
+    for days in (1, 7):
+        edges = bucket_edges(MIDNIGHT - DAY, MIDNIGHT + 16 * DAY, days * DAY_SECONDS)
+        # An edge off midnight, behind everything, asks the snapshots.
+        from_snapshots = await points(database, [*edges, edges[-1] + HOUR], *USER_TYPES)
+        from_days = await points(database, edges, *USER_TYPES)
+        known = [point for point in from_snapshots if point.at < edges[-1]]
+        assert [replace(point, avg=None) for point in from_days] == [replace(point, avg=None) for point in known]
+        assert [point.avg for point in from_days] == [point.avg and pytest.approx(point.avg) for point in known]
+        assert sum(point.samples for point in from_days) == 10 * 100
+        await roll_up(database, (MIDNIGHT + 9 * DAY).date())
+
+
+async def test_a_trend_by_the_day_reaches_further_back_than_the_snapshots(database: Database) -> None:
+    await make_orgs(database, "acme")
+    await write_snapshots(database, [ok(1, MIDNIGHT + n * 12 * HOUR, n) for n in range(5)])
+    await roll_up(database, (MIDNIGHT + 12 * DAY).date())
+    before = await points(database, DAYS)
+    assert await drop_partitions(database, MIDNIGHT + 12 * DAY) == ["org_snapshots_2026_11"]
+    assert await points(database, DAYS) == before
+    assert [point.last for point in before] == [1, 3, 4]
 
 
 async def test_nothing_asked_is_nothing_told(database: Database) -> None:
