@@ -21,6 +21,11 @@ ISSUES_PER_WINDOW: Final = 10
 ISSUE_WINDOW_SECONDS: Final = 600
 """Zoho issues 10 access tokens per refresh token in 10 minutes (Zoho, "OAuth limits"); every grant is held to it."""
 
+CODES_PER_WINDOW: Final = 10
+CODE_WINDOW_SECONDS: Final = 660.0
+"""Zoho takes 10 grant codes of a client in 10 minutes ("OAuth limits"); what is counted now may be asked for up to a
+minute later, so each counts a minute longer."""
+
 SCOPES: Final = ("ZohoCRM.users.READ", "ZohoCRM.org.READ", "ZohoCRM.features.READ")
 """What a grant must allow: the counts, the edition and licences, the seats."""
 
@@ -136,6 +141,10 @@ Park = Callable[[int, str, str, datetime], Awaitable[None]]
 
 SaveRefreshToken = Callable[[int, Secret], Awaitable[None]]
 """`save_refresh_token(org_id, refresh_token)`: takes the place of the org's grant code, in one transaction."""
+
+ReserveExchange = Callable[[str, datetime], Awaitable[float]]
+"""`reserve_exchange(client_id, now)`: 0.0, and one exchange of a grant code of this client is counted; or how many
+seconds until its next may be, and nothing is counted."""
 
 ShortenToken = Callable[[int, int, datetime], Awaitable[None]]
 """`shorten(org_id, generation, expires_at)`: the token of that generation, if it is still the one kept, ends already at

@@ -6,11 +6,14 @@ No lock and no transaction outlives a statement. Times are the caller's `now`, s
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from poller.core.errors import CredentialError
 from poller.core.token import (
+    CODE_WINDOW_SECONDS,
+    CODES_PER_WINDOW,
     ISSUE_WINDOW_SECONDS,
     ISSUES_PER_WINDOW,
     Credentials,
@@ -139,6 +142,14 @@ class TokenStore:
         )
         return int(status.rpartition(" ")[2])
 
+    async def reserve_exchange(self, client_id: str, now: datetime) -> float:
+        """Count one exchange of a grant code of this client: 0.0; or the seconds to wait, and nothing is counted."""
+        key = hashlib.sha256(f"grant codes\0{client_id}".encode()).digest()
+        until: datetime | None = await self.database.fetchval(
+            _RESERVE_EXCHANGE, key, now, CODES_PER_WINDOW, CODE_WINDOW_SECONDS
+        )
+        return 0.0 if until is None else (until - now).total_seconds()
+
     async def save_refresh_token(self, org_id: int, refresh_token: Secret) -> None:
         """Put what a grant code was exchanged for in its place."""
         await credentials.save_refresh_token(self.database, self.keyring, org_id, refresh_token)
@@ -154,6 +165,25 @@ def unseal_token(keyring: Keyring, row: Any) -> StoredToken:
         generation=row["generation"],
     )
 
+
+# tokens.reserve_exchange: a client's codes are counted beside the issues of grants, under a key no grant can have.
+# $1 key, $2 now, $3 exchanges and $4 seconds of the window
+_RESERVE_EXCHANGE = """
+WITH span AS (
+    SELECT $2::timestamptz - make_interval(secs => $4::float8) AS start
+), counted AS (
+    INSERT INTO token_budgets AS b (grant_fingerprint, issued_at) VALUES ($1, ARRAY[$2::timestamptz])
+    ON CONFLICT (grant_fingerprint) DO UPDATE SET issued_at = ARRAY(
+        SELECT at FROM unnest(b.issued_at) AS at WHERE at > (SELECT start FROM span) ORDER BY at
+    ) || $2::timestamptz
+    WHERE (SELECT count(*) FROM unnest(b.issued_at) AS at WHERE at > (SELECT start FROM span)) < $3
+    RETURNING true
+)
+SELECT CASE WHEN NOT EXISTS (SELECT FROM counted) THEN coalesce(
+    (SELECT at FROM token_budgets b, unnest(b.issued_at) AS at
+     WHERE b.grant_fingerprint = $1 AND at > (SELECT start FROM span) ORDER BY at DESC OFFSET $3 - 1 LIMIT 1),
+    $2::timestamptz) + make_interval(secs => $4::float8) END
+"""
 
 # tokens.acquire: one lease per org at a time, and an issue of the grant's budget with it, or neither.
 # The org's row is locked first, so that of two who come at once the second sees what the first wrote; the budget's row

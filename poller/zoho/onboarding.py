@@ -4,7 +4,7 @@ A code lives 3 to 10 minutes and serves once; Zoho takes 10 of a client in 10 mi
 own, the codes in it are exchanged at once as far as its ten go, and whoever watches is told how long the rest wait.
 
 It refuses to exchange a code twice, to hide that one expired while it waited, and to let one client's line hold up
-another's. The pace is this process's: what another process exchanges for the same client is not known here.
+another's. The pace is kept by a port, so that all processes keep one; without it, it is this process's.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from poller.core.model import Outcome
+from poller.core.token import CODE_WINDOW_SECONDS, CODES_PER_WINDOW
 from poller.zoho.grants import NoToken
 
 if TYPE_CHECKING:
@@ -22,11 +23,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.core.model import Org
-    from poller.core.token import AccessToken
+    from poller.core.token import AccessToken, ReserveExchange
 
-CODES_PER_WINDOW: Final = 10
-CODE_WINDOW_SECONDS: Final = 600.0
-"""Zoho, "OAuth limits": 10 grant tokens per client in 10 minutes."""
 EXCHANGES_AT_ONCE: Final = 8
 
 
@@ -62,21 +60,18 @@ class CodeProgress:
 
 
 class CodePacer:
-    """How soon the next code of a client may be exchanged. Counted from when an exchange ended, to be careful."""
+    """The pace of a process that is alone: `reserve` is a `ReserveExchange`."""
 
     def __init__(self) -> None:
-        self._ended: dict[str, deque[float]] = {}
+        self._counted: dict[str, deque[float]] = {}
 
-    def wait_seconds(self, client_id: str, now: float) -> float:
-        """Seconds until this client's next code may leave."""
-        ended = self._ended.get(client_id)
-        if ended is None or len(ended) < CODES_PER_WINDOW:
-            return 0.0
-        return max(ended[0] + CODE_WINDOW_SECONDS - now, 0.0)
-
-    def ended(self, client_id: str, now: float) -> None:
-        """An exchange of this client is over, whatever came of it."""
-        self._ended.setdefault(client_id, deque(maxlen=CODES_PER_WINDOW)).append(now)
+    async def reserve(self, client_id: str, now: datetime) -> float:
+        """0.0 and one exchange counted, or the seconds until this client's next."""
+        counted = self._counted.setdefault(client_id, deque(maxlen=CODES_PER_WINDOW))
+        wait = counted[0] + CODE_WINDOW_SECONDS - now.timestamp() if len(counted) == CODES_PER_WINDOW else 0.0
+        if wait <= 0.0:
+            counted.append(now.timestamp())
+        return max(wait, 0.0)
 
 
 async def exchange_codes(
@@ -86,7 +81,7 @@ async def exchange_codes(
     now: Callable[[], datetime],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     on_progress: Callable[[CodeProgress], None] | None = None,
-    pacer: CodePacer | None = None,
+    reserve: ReserveExchange | None = None,
 ) -> list[ExchangedCode]:
     """Exchange all `codes`, each client's in the order given, an org's once; what came of them, in the order it came.
 
@@ -101,7 +96,7 @@ async def exchange_codes(
         now=now,
         sleep=sleep,
         on_progress=on_progress,
-        pacer=pacer or CodePacer(),
+        reserve=reserve or CodePacer().reserve,
         progress=CodeProgress(sum(map(len, lines.values()))),
         lines_at_work=len(lines),
     )
@@ -120,7 +115,7 @@ class _Run:
     now: Callable[[], datetime]
     sleep: Callable[[float], Awaitable[None]]
     on_progress: Callable[[CodeProgress], None] | None
-    pacer: CodePacer
+    reserve: ReserveExchange
     progress: CodeProgress
     lines_at_work: int
     done: list[ExchangedCode] = field(default_factory=list)
@@ -130,18 +125,22 @@ class _Run:
 
     async def exchange_line(self, client_id: str, line: list[WaitingCode]) -> None:
         for code in line:
-            wait = self.pacer.wait_seconds(client_id, self._seconds())
-            if wait > 0.0:
-                await self._pause(client_id, wait)
-            async with self.hands:
-                result = await self.exchange(code.org)
-            self.pacer.ended(client_id, self._seconds())
+            result = await self._exchange(client_id, code.org)
             self._count(ExchangedCode(code.org, result), last=code is line[-1])
             if isinstance(result, NoToken) and result.outcome is Outcome.THROTTLED and result.until is not None:
                 # Asking again would prolong it; and whatever is left of the line may well expire, and is told so then.
                 wait = (result.until - self.now()).total_seconds()
                 if wait > 0.0 and code is not line[-1]:
                     await self._pause(client_id, wait)
+
+    async def _exchange(self, client_id: str, org: Org) -> AccessToken | NoToken:
+        while True:
+            async with self.hands:
+                # Counted with a hand free: it is asked for at once.
+                wait = await self.reserve(client_id, self.now())
+                if wait <= 0.0:
+                    return await self.exchange(org)
+            await self._pause(client_id, wait)
 
     async def _pause(self, client_id: str, seconds: float) -> None:
         self.pauses_end[client_id] = self._seconds() + seconds

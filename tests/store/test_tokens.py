@@ -238,3 +238,29 @@ async def test_budgets_that_hold_nothing_back_are_forgotten(tokens: TokenStore, 
     await lease(tokens, org_id, NOON)
     assert await tokens.forget_budgets(after(ISSUE_WINDOW_SECONDS + LEASE_SECONDS)) == 0
     assert await tokens.forget_budgets(after(3_601)) == 1
+
+
+async def test_of_a_clients_grant_codes_ten_are_exchanged_in_ten_minutes_however_many_processes_ask(
+    tokens: TokenStore,
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(tokens.reserve_exchange("1000.A", NOON)) for _ in range(25)]
+    waits = sorted(task.result() for task in asked)
+    assert waits == [0.0] * 10 + [660.0] * 15
+    assert await tokens.reserve_exchange("1000.B", NOON) == 0.0
+    assert await tokens.reserve_exchange("1000.A", NOON + timedelta(seconds=60)) == 600.0
+    assert await tokens.reserve_exchange("1000.A", NOON + timedelta(seconds=660)) == 0.0
+
+
+async def test_no_ten_minutes_ever_see_more_than_ten_exchanges_of_a_client(tokens: TokenStore) -> None:
+    chance = random.Random(3)
+    now, counted = NOON, []
+    for _ in range(200):
+        wait = await tokens.reserve_exchange("1000.A", now)
+        if wait == 0.0:
+            counted.append(now)
+        else:
+            assert await tokens.reserve_exchange("1000.A", now + timedelta(seconds=wait - 1)) > 0.0
+        now += timedelta(seconds=chance.uniform(0.0, 120.0))
+    assert len(counted) > 50
+    assert all(later - earlier >= timedelta(seconds=660) for earlier, later in zip(counted, counted[10:], strict=False))
