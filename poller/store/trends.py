@@ -68,6 +68,8 @@ async def org_trend(
     query = _FROM_DAYS if all(map(_is_midnight, edges)) else _FROM_SNAPSHOTS
     kinds = [kind.value for kind in user_types]
     async with database.connection() as connection, connection.transaction(readonly=True):
+        # It takes the many orgs for a reason to compile: three seconds before the first row, measured on PostgreSQL 15.
+        await connection.execute("SET LOCAL jit = off")
         async for row in connection.cursor(query, list(edges), org_ids, kinds, prefetch=_PREFETCH):
             if row["org_id"] != org_id:
                 for gap in gaps:
