@@ -108,10 +108,14 @@ class Running:
 
 
 async def start(
-    *arguments: str, environ: Mapping[str, str] | None = None, cwd: Path | None = None, witness: Witness = WITNESS
+    *arguments: str,
+    environ: Mapping[str, str] | None = None,
+    inherit: bool = True,
+    cwd: Path | None = None,
+    witness: Witness = WITNESS,
 ) -> Running:
-    """`poller` with these arguments, begun; `environ` is added to this process's own."""
-    given = {**os.environ, **(environ or {})}
+    """`poller` with these arguments, begun; `environ` is added to this process's own, or is all there is."""
+    given = {**(os.environ if inherit else {}), **(environ or {})}
     know_input(arguments, given, cwd, witness)
     process = await asyncio.create_subprocess_exec(
         *POLLER,
@@ -131,12 +135,13 @@ async def run(
     *arguments: str,
     stdin: bytes = b"",
     environ: Mapping[str, str] | None = None,
+    inherit: bool = True,
     cwd: Path | None = None,
     witness: Witness = WITNESS,
 ) -> Ended:
     """The same to its end."""
     witness.know_text(stdin.decode())
-    running = await start(*arguments, environ=environ, cwd=cwd, witness=witness)
+    running = await start(*arguments, environ=environ, inherit=inherit, cwd=cwd, witness=witness)
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             out, err = await running.communicate(stdin)

@@ -13,6 +13,7 @@ from poller.core.datacenters import with_operators
 from poller.core.entry import OrgEntry, entry_from
 from poller.settings import Settings
 from poller.store.imports import import_orgs
+from tests.witness import WITNESS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -52,5 +53,6 @@ def customer(database: Database, keyring: Keyring) -> Callable[..., Any]:
         assert good == entries
         await import_orgs(database, keyring, good)
         yield Customer(App(settings, database, keyring), sim)
+        WITNESS.know_simulator(sim)
 
     return look_after

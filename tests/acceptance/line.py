@@ -20,6 +20,7 @@ from poller.settings import Settings
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store.imports import import_orgs
 from poller.store.pollable import pages_of_active
+from tests.witness import WITNESS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -176,3 +177,4 @@ async def line(
         await import_orgs(database, keyring, good)
         opened.names = [org.name for org in sim.fleet()]
         yield opened
+        WITNESS.know_simulator(sim)

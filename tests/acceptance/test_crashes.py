@@ -8,7 +8,7 @@ import random
 from typing import TYPE_CHECKING
 
 from poller.simulator import Simulator, SimulatorOptions, control
-from tests.acceptance.processes import Machine, kill, machine
+from tests.acceptance.processes import Machine, machine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,7 @@ async def test_a_fleet_in_a_crash_loop_never_has_more_tokens_issued_than_zoho_al
             except TimeoutError:
                 pass
             for process in several:
-                await kill(process)
+                await process.end()
             control.end_tokens(sim.world, 0)
         assert asks() == ISSUES
         last = await mine.run("poll", "--json")
