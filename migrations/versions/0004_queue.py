@@ -173,8 +173,8 @@ ALTER TABLE pgqueuer SET (
 """,
 )
 
-# The next slot of each org to hand out (to queue it, or to explain it as missed), the interval it belongs to and when it
-# is due, and how far the handing out ever got. Rewritten for every slot, hence room in each page for updates in place.
+# The next slot of each org to hand out (queue it, or explain it as missed), the interval it belongs to and when it is
+# due, and how far the handing out ever got. Rewritten for every slot, hence room in each page for updates in place.
 SCHEDULES: Final = """
 CREATE TABLE org_schedules (
     org_id           integer PRIMARY KEY REFERENCES orgs ON DELETE CASCADE,

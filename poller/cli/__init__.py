@@ -54,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
             code = end.exit_code
         # Now, while an error of it can still be told.
         sys.stdout.flush()
-    except BaseException as error:  # noqa: BLE001  # the last stop: everything becomes a code, and a line at most
+    except BaseException as error:  # noqa: BLE001 - the last stop: everything becomes a code, and a line at most
         return _end(_root(error))
     return code
 
@@ -93,11 +93,11 @@ def _parsing(cause: BaseException) -> int:
 
 
 def _bug(cause: BaseException) -> int:
-    import structlog  # noqa: PLC0415
+    import structlog
 
     if structlog.is_configured():
         structlog.get_logger("poller.cli").debug("cli.bug", exc_info=cause)
-    from poller.log import redact_text  # noqa: PLC0415
+    from poller.log import redact_text
 
     what = " ".join(redact_text(f"{type(cause).__name__}: {cause}").split())
     _complain(f"unexpected {what}; this is a bug: please report it with what POLLER_LOG_LEVEL=debug tells")
@@ -122,7 +122,7 @@ def _forget_output() -> None:
 
 def _complain(line: str) -> None:
     try:
-        print(f"poller: {line}", file=sys.stderr)  # noqa: T201
+        print(f"poller: {line}", file=sys.stderr)
     except OSError:
         return
 
@@ -137,7 +137,7 @@ def _root(error: BaseException) -> BaseException:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"poller {__version__}")  # noqa: T201
+        print(f"poller {__version__}")
         raise typer.Exit
 
 

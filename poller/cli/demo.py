@@ -38,7 +38,7 @@ def demo(
 
     Example: [bold]poller demo --orgs 30 --days 365[/bold]
     """
-    from poller.demo import DemoOptions  # noqa: PLC0415
+    from poller.demo import DemoOptions
 
     options = DemoOptions(orgs=orgs, seed=seed, days=days, every_seconds=every)
     if shell.run(_demo(shell.settings(showing=True), options, polls)):
@@ -47,7 +47,7 @@ def demo(
 
 async def _demo(settings: Settings, options: DemoOptions, polls: int) -> bool:
     """Whether the simulated Zoho has anything to complain of."""
-    from poller.demo import FOLDER, open_demo  # noqa: PLC0415
+    from poller.demo import FOLDER, open_demo
 
     folder = settings.data_dir / FOLDER
     async with open_demo(settings, options) as running:
@@ -73,8 +73,8 @@ async def _demo(settings: Settings, options: DemoOptions, polls: int) -> bool:
 
 async def _poll(running: Demo, every_seconds: int, polls: int) -> None:
     """A line per poll, slot by slot, until there were enough or somebody says stop; what is under way is finished."""
-    from poller.cli import render  # noqa: PLC0415
-    from poller.cli.poll import Tally  # noqa: PLC0415
+    from poller.cli import render
+    from poller.cli.poll import Tally
 
     done = 0
     with shell.stop_signals() as stopped:
@@ -97,7 +97,7 @@ async def _poll(running: Demo, every_seconds: int, polls: int) -> None:
 
 
 async def _draw(running: Demo, options: DemoOptions, org: str | None = None) -> None:
-    from poller.cli import trend  # noqa: PLC0415
+    from poller.cli import trend
 
     now = datetime.now(UTC)
     since = now - timedelta(days=options.days)

@@ -32,8 +32,8 @@ def migrate(
 
 async def _migrate(settings: Settings, *, check: bool) -> bool:
     """Whether the database is behind, at the end."""
-    from poller.app import database_dsn  # noqa: PLC0415
-    from poller.store import schema  # noqa: PLC0415
+    from poller.app import database_dsn
+    from poller.store import schema
 
     async with database_dsn(settings) as dsn:
         state = await (schema.check if check else schema.upgrade)(dsn)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from pathlib import Path  # noqa: TC003  # Typer reads the annotations
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -50,7 +50,7 @@ def import_file(
     Example: [bold]poller orgs import orgs.csv --dry-run[/bold]
     """
     settings = shell.settings()
-    from poller.orgfile import read_org_file  # noqa: PLC0415
+    from poller.orgfile import read_org_file
 
     entries, bad = read_org_file(file, settings.data_centers)
     if bad:
@@ -138,7 +138,7 @@ def show(
     if as_json:
         shell.tell(org_facts.as_json(record))
         return
-    from poller.cli import render  # noqa: PLC0415
+    from poller.cli import render
 
     for line in render.facts(org_facts.for_people(record, settings)):
         shell.tell(line)
@@ -150,7 +150,7 @@ def pause(names: Names) -> None:
 
     Example: [bold]poller orgs pause "Acme Ltd"[/bold]
     """
-    from poller.store import orgs as store  # noqa: PLC0415
+    from poller.store import orgs as store
 
     count = shell.run(_change(shell.settings(), lambda database: store.pause(database, names, _now())))
     shell.tell(f"{_orgs(count)} paused.")
@@ -162,7 +162,7 @@ def resume(names: Names) -> None:
 
     Example: [bold]poller orgs resume "Acme Ltd"[/bold]
     """
-    from poller.store import orgs as store  # noqa: PLC0415
+    from poller.store import orgs as store
 
     count = shell.run(_change(shell.settings(), lambda database: store.resume(database, names, _now())))
     shell.tell(f"{_orgs(count)} resumed.")
@@ -187,7 +187,7 @@ def remove(
             raise UsageError("there is nobody to ask", "say --yes")
         if not typer.confirm(f"Forget {what} {', '.join(names)}?", err=True):
             raise typer.Exit(1)
-    from poller.store import orgs as store  # noqa: PLC0415
+    from poller.store import orgs as store
 
     count = shell.run(
         _change(
@@ -202,8 +202,8 @@ async def _import(
     settings: Settings, entries: Sequence[OrgEntry], *, dry_run: bool = False, new: bool = False
 ) -> ImportResult:
     """Bring them in; with `new`, only if none of them is there."""
-    from poller.app import open_app  # noqa: PLC0415
-    from poller.store.imports import import_orgs  # noqa: PLC0415
+    from poller.app import open_app
+    from poller.store.imports import import_orgs
 
     async with open_app(settings, name="poller orgs") as app:
         if new and (await import_orgs(app.database, app.keyring, entries, dry_run=True)).added < len(entries):
@@ -220,9 +220,9 @@ async def _import(
 
 
 async def _list(settings: Settings, *, as_json: bool) -> None:
-    from poller.app import open_app  # noqa: PLC0415
-    from poller.cli import render  # noqa: PLC0415
-    from poller.store.orgs import stream_orgs  # noqa: PLC0415
+    from poller.app import open_app
+    from poller.cli import render
+    from poller.store.orgs import stream_orgs
 
     async with open_app(settings, name="poller orgs") as app:
         if as_json:
@@ -237,15 +237,15 @@ async def _list(settings: Settings, *, as_json: bool) -> None:
 
 
 async def _find(settings: Settings, names: Sequence[str]) -> list[OrgRecord]:
-    from poller.app import open_app  # noqa: PLC0415
-    from poller.store.orgs import find_orgs  # noqa: PLC0415
+    from poller.app import open_app
+    from poller.store.orgs import find_orgs
 
     async with open_app(settings, name="poller orgs") as app:
         return await find_orgs(app.database, names)
 
 
 async def _change(settings: Settings, change: Callable[[Any], Awaitable[int]]) -> int:
-    from poller.app import open_app  # noqa: PLC0415
+    from poller.app import open_app
 
     async with open_app(settings, name="poller orgs") as app:
         return await change(app.database)

@@ -79,9 +79,9 @@ class Tally:
 
 
 async def _poll(settings: Settings, names: list[str], *, as_json: bool) -> Tally:
-    from poller.app import open_app, open_fleet  # noqa: PLC0415
-    from poller.cli import render  # noqa: PLC0415
-    from poller.store.orgs import count_orgs  # noqa: PLC0415
+    from poller.app import open_app, open_fleet
+    from poller.cli import render
+    from poller.store.orgs import count_orgs
 
     async with open_app(settings, name="poller poll") as app:
         total = len(names) or await count_orgs(app.database)

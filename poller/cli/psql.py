@@ -36,14 +36,14 @@ def psql(
 
 
 def _psql(data_dir: Path, arguments: list[str]) -> int:
-    from poller import embedded  # noqa: PLC0415
+    from poller import embedded
 
     with embedded.start(data_dir) as server:
         command = server.psql(*arguments)
         # Ctrl-C is psql's: it cancels the query, not the session. A handler, unlike SIG_IGN, is not handed down.
         before = signal.signal(signal.SIGINT, lambda *_: None)
         try:
-            return subprocess.run(  # noqa: S603  # the bundled psql, with what the person typed
+            return subprocess.run(  # noqa: S603 - the bundled psql, with what the person typed
                 command.argv,
                 cwd=command.cwd,
                 env=command.env,

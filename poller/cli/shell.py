@@ -32,8 +32,8 @@ def settings(*, serving: bool = False, showing: bool = False) -> Settings:
     answer and its progress bar stand: there only errors are logged, unless POLLER_LOG_LEVEL says otherwise. One that
     is there to be looked at logs no more to a pipe either.
     """
-    from poller import log  # noqa: PLC0415
-    from poller.settings import load, unknown  # noqa: PLC0415
+    from poller import log
+    from poller.settings import load, unknown
 
     loaded = load()
     read_by_people = showing or (not serving and sys.stderr.isatty())
@@ -89,18 +89,18 @@ def stop_signals() -> Iterator[asyncio.Event]:
 
 def tell(line: str) -> None:
     """A line of the result, on standard output; at once, for whoever reads along."""
-    print(line, flush=True)  # noqa: T201
+    print(line, flush=True)
 
 
 def say(line: str) -> None:
     """A line for the person, beside the result: on standard error."""
-    print(line, file=sys.stderr)  # noqa: T201
+    print(line, file=sys.stderr)
 
 
 def show(table: Table) -> None:
     """A table on standard output, cut to the terminal; to a pipe it goes whole."""
     for line in table.lines(width()):
-        print(line)  # noqa: T201
+        print(line)
 
 
 def width() -> int | None:
@@ -110,8 +110,8 @@ def width() -> int | None:
 
 def progress() -> Progress:
     """A progress bar on standard error; nothing at all where that is no terminal."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
         TextColumn("{task.description}"),
@@ -128,7 +128,7 @@ def progress() -> Progress:
 
 def _loop_factory() -> Any:
     try:
-        import uvloop  # noqa: PLC0415
+        import uvloop
     except ImportError:
         return None
     return uvloop.new_event_loop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path  # noqa: TC003  # Typer reads the annotations
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -35,7 +35,7 @@ def simulate(
 
     Example: [bold]poller simulate --orgs 20 --write-orgs fleet.csv[/bold], then in another terminal what it says
     """
-    from poller.simulator import SimulatorOptions, load_faults  # noqa: PLC0415
+    from poller.simulator import SimulatorOptions, load_faults
 
     file_format = _format_of(write_orgs)
     try:
@@ -64,7 +64,7 @@ def _format_of(path: Path | None) -> Literal["csv", "jsonl"]:
 
 
 async def _serve(options: SimulatorOptions, write_orgs: Path | None, file_format: Literal["csv", "jsonl"]) -> None:
-    from poller.simulator import Simulator  # noqa: PLC0415
+    from poller.simulator import Simulator
 
     try:
         async with Simulator(options) as simulator:

@@ -27,9 +27,9 @@ def status() -> None:
 
 
 async def _status(settings: Settings) -> None:
-    from poller.app import open_app  # noqa: PLC0415
-    from poller.cli import org_facts, render  # noqa: PLC0415
-    from poller.store.orgs import stream_orgs  # noqa: PLC0415
+    from poller.app import open_app
+    from poller.cli import org_facts, render
+    from poller.store.orgs import stream_orgs
 
     states: Counter[str] = Counter()
     parked: dict[str, str] = {}

@@ -129,8 +129,8 @@ class Question:
 
 
 async def _trend(settings: Settings, question: Question, output: Format) -> None:
-    from poller.app import open_app  # noqa: PLC0415
-    from poller.cli import render  # noqa: PLC0415
+    from poller.app import open_app
+    from poller.cli import render
 
     async with open_app(settings, name="poller trend") as app:
         if output is Format.TABLE:
@@ -149,7 +149,7 @@ async def _trend(settings: Settings, question: Question, output: Format) -> None
 
 async def draw(database: Database, question: Question) -> None:
     """Print the answer as a table with sparklines."""
-    from poller.cli import render  # noqa: PLC0415
+    from poller.cli import render
 
     of_fleet = (UserType.ACTIVE,) if question.org is None else USER_TYPES
     kinds = of_fleet if question.kind is None else (question.kind,)
@@ -192,8 +192,8 @@ async def _points(
     database: Database, question: Question, kinds: Sequence[UserType]
 ) -> aclosing[AsyncGenerator[TrendPoint]]:
     """A generator to be closed, so that whoever stops reading gives the connection back."""
-    from poller.store.orgs import find_orgs  # noqa: PLC0415
-    from poller.store.trends import bucket_edges, org_trend  # noqa: PLC0415
+    from poller.store.orgs import find_orgs
+    from poller.store.trends import bucket_edges, org_trend
 
     edges = bucket_edges(question.since, question.until, question.every_seconds, question.zone)
     ids = None if question.org is None else [org.id for org in await find_orgs(database, [question.org])]
