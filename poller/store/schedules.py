@@ -45,7 +45,7 @@ class HandedOut:
 class SlotState:
     """What is known of a slot before it is polled, and of its org.
 
-    `active`: the org is neither paused nor removed. `cool_until`: the token endpoint is to be left alone.
+    `active`: the org is neither paused nor removed. `cool_until`: no token can be had before.
     """
 
     active: bool
@@ -87,9 +87,9 @@ async def hand_out_slots(
     return HandedOut(alone=True, slots=slots, stretches=len(jobs) - slots)
 
 
-async def slot_states(database: Database, due: Sequence[Due]) -> list[SlotState]:
+async def slot_states(database: Database, due: Sequence[Due], now: datetime) -> list[SlotState]:
     """What is known of each of these slots, in their order."""
-    rows = await database.fetch(_STATES, [one.org_id for one in due], [one.slot for one in due])
+    rows = await database.fetch(_STATES, [one.org_id for one in due], [one.slot for one in due], now)
     return [SlotState(*row) for row in rows]
 
 
@@ -155,7 +155,7 @@ ON CONFLICT (org_id) DO UPDATE SET slot = excluded.slot, interval_seconds = excl
 # schedules.states: by key, so that each slot is looked up in its own month only.
 _STATES: Final = """
 SELECT o.id IS NOT NULL AND o.paused_at IS NULL AND o.removed_at IS NULL AS active,
-       s.outcome, s.polled_at, t.cool_until
+       s.outcome, s.polled_at, CASE WHEN t.token IS NULL OR t.expires_at <= $3 THEN t.cool_until END AS cool_until
 FROM unnest($1::int[], $2::timestamptz[]) WITH ORDINALITY AS due (org_id, slot, place)
      LEFT JOIN orgs o ON o.id = due.org_id
      LEFT JOIN access_tokens t ON t.org_id = due.org_id

@@ -134,14 +134,6 @@ class TokenStore:
         """A person must mend this org."""
         await orgs.park(self.database, org_id, code, remedy, now)
 
-    async def forget_budgets(self, now: datetime) -> int:
-        """Delete the budgets that hold nothing back any more, of removed orgs and replaced grants; how many."""
-        # tokens.forget_budgets: an hour is longer than any window and lease together.
-        status = await self.database.execute(
-            "DELETE FROM token_budgets WHERE $1::timestamptz - interval '1 hour' > ALL (issued_at)", now
-        )
-        return int(status.rpartition(" ")[2])
-
     async def reserve_exchange(self, client_id: str, now: datetime) -> float:
         """Count one exchange of a grant code of this client: 0.0; or the seconds to wait, and nothing is counted."""
         key = hashlib.sha256(f"grant codes\0{client_id}".encode()).digest()
@@ -153,6 +145,15 @@ class TokenStore:
     async def save_refresh_token(self, org_id: int, refresh_token: Secret) -> None:
         """Put what a grant code was exchanged for in its place."""
         await credentials.save_refresh_token(self.database, self.keyring, org_id, refresh_token)
+
+
+async def forget_budgets(database: Database, now: datetime) -> int:
+    """Delete the budgets that hold nothing back any more, of removed orgs and replaced grants; how many."""
+    # tokens.forget_budgets: an hour is longer than any window and lease together.
+    status = await database.execute(
+        "DELETE FROM token_budgets WHERE $1::timestamptz - interval '1 hour' > ALL (issued_at)", now
+    )
+    return int(status.rpartition(" ")[2])
 
 
 def unseal_token(keyring: Keyring, row: Any) -> StoredToken:

@@ -134,7 +134,7 @@ async def test_what_is_known_of_slots_is_told_in_their_order(database: Database,
     await pause(database, ["one"], NOON)
     await remove(database, ["gone"], NOON)
     await database.execute("UPDATE access_tokens SET cool_until = $2 WHERE org_id = $1", two, NOON + 5 * MINUTE)
-    states = await slot_states(database, [Due(gone, NOON, 60), Due(two, NOON, 60), Due(one, NOON, 60)])
+    states = await slot_states(database, [Due(gone, NOON, 60), Due(two, NOON, 60), Due(one, NOON, 60)], NOON)
     nothing = SlotState(active=False, outcome=None, polled_at=None, cool_until=None)
     cool_until = await database.fetchval("SELECT cool_until FROM access_tokens WHERE org_id = $1", two)
     assert cool_until == NOON + 5 * MINUTE

@@ -1,0 +1,43 @@
+"""`poller run`: the service."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import typer
+
+from poller.cli import shell
+
+if TYPE_CHECKING:
+    from poller.settings import Settings
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make the command known."""
+    app.command("run")(run)
+
+
+def run() -> None:
+    """Be the service: poll every org when it is due, until Ctrl-C or SIGTERM.
+
+    Run as many as you like, on any machines, over one database: they share the work, and one that dies is made up for.
+    Told to stop, it finishes what it has begun; told twice, it stops at once.
+
+    Example: [bold]poller run[/bold]
+    """
+    if shell.run(_run(shell.settings(serving=True))):
+        raise typer.Exit(1)
+
+
+async def _run(settings: Settings) -> int:
+    """How many readings were lost, because the database did not come back before the end."""
+    from poller.app import open_app, open_fleet
+    from poller.worker import Pace, Worker
+
+    async with open_app(settings, name="poller run") as app, open_fleet(app) as fleet:
+        # An org of the smallest edition has two requests in flight: this many orgs use every permit.
+        worker = Worker(settings, app.database, fleet, Pace(hands=math.ceil(settings.concurrency / 2)))
+        with shell.stop_signals() as stopped:
+            await worker.run(stopped)
+        return worker.lost

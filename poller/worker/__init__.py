@@ -1,0 +1,8 @@
+"""The service: slots handed out, polled when they are due, and one row for each, whatever breaks meanwhile."""
+
+from __future__ import annotations
+
+from poller.worker.polls import Observer, Silent
+from poller.worker.service import Pace, Worker
+
+__all__ = ["Observer", "Pace", "Silent", "Worker"]

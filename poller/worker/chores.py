@@ -1,0 +1,74 @@
+"""The chores of a database that runs for years: what is made ahead, rolled up and forgotten, and how often.
+
+Each is safe to do twice and to be broken off. None is urgent: whatever is not made ahead is made on demand.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from poller.store import credits as credit_store
+from poller.store.partitions import MONTHS_AHEAD, MOST_AT_ONCE, ensure_partitions, month_after, month_of
+from poller.store.queue import LOG_KEPT, forget_log
+from poller.store.rollups import roll_up
+from poller.store.tokens import forget_budgets
+from poller.store.workers import forget_workers
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from poller.store.database import Database
+
+MINUTE: Final = 60
+HOUR: Final = 3_600
+_WORKERS_KEPT: Final = timedelta(days=1)
+
+
+class Chore(NamedTuple):
+    """What to do, and every how many seconds; it tells in a few words what came of it."""
+
+    every_seconds: int
+    do: Callable[[Database, datetime], Awaitable[str]]
+
+
+async def _make_partitions(database: Database, now: datetime) -> str:
+    until = month_of(now)
+    for _ in range(MONTHS_AHEAD):
+        until = month_after(until)
+    made: list[str] = []
+    while batch := await ensure_partitions(database, now, until):
+        made += batch
+        if len(batch) < MOST_AT_ONCE:
+            break
+    return f"{len(made)} made"
+
+
+async def _roll_up(database: Database, now: datetime) -> str:
+    return f"{await roll_up(database, now.date())} days of orgs"
+
+
+async def _forget_credits(database: Database, now: datetime) -> str:
+    return f"{await credit_store.forget(database, now)} quarters of an hour forgotten"
+
+
+async def _forget_budgets(database: Database, now: datetime) -> str:
+    return f"{await forget_budgets(database, now)} forgotten"
+
+
+async def _forget_log(database: Database, now: datetime) -> str:
+    return f"{await forget_log(database, now - LOG_KEPT)} rows forgotten"
+
+
+async def _forget_workers(database: Database, now: datetime) -> str:
+    return f"{await forget_workers(database, now - _WORKERS_KEPT)} forgotten"
+
+
+CHORES: Final[Mapping[str, Chore]] = {
+    "partitions": Chore(6 * HOUR, _make_partitions),
+    "rollups": Chore(10 * MINUTE, _roll_up),
+    "credits": Chore(HOUR, _forget_credits),
+    "token budgets": Chore(HOUR, _forget_budgets),
+    "queue log": Chore(5 * MINUTE, _forget_log),
+    "workers": Chore(HOUR, _forget_workers),
+}

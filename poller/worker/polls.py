@@ -1,0 +1,238 @@
+"""Polls under way: slots claimed from the queue, decided upon, polled side by side, done once their rows are safe.
+
+A slot is held from its claim until its row is committed; as long as it is held the queue is told that it still is. What
+is not finished when this process stops, is frozen or dies goes to another worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from poller.core.claims import CRASHED, Circumstances, Drop, Later, Miss, Poll, decide
+from poller.core.errors import DatabaseError
+from poller.core.model import USER_TYPES, Outcome, Snapshot
+from poller.fleet import Polled
+from poller.poll import LONGEST_WAIT_SECONDS
+from poller.store.schedules import POLL, read_due, slot_states
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from poller.core.model import Org
+    from poller.core.schedule import Due
+    from poller.fleet import Fleet, Plan
+    from poller.sink import Sink
+    from poller.store.database import Database
+    from poller.store.queue import Job, JobQueue
+    from poller.store.schedules import SlotState
+
+log = structlog.get_logger("poller.worker")
+
+
+class Observer(Protocol):
+    """Who is told what happens, for the figures."""
+
+    def claimed(self, due: Due, now: datetime) -> None:
+        """A slot was claimed."""
+
+    def written(self, batch: Sequence[Polled]) -> None:
+        """These rows are safe."""
+
+    def missed(self, slots: int) -> None:
+        """So many slots were written down as missed that nobody had queued."""
+
+    def put_back(self, reason: str, slots: int) -> None:
+        """So many slots have to wait, in the queue."""
+
+    def database_error(self) -> None:
+        """PostgreSQL, or the way to it, made trouble."""
+
+
+class Silent:
+    """An observer who tells nobody."""
+
+    def claimed(self, due: Due, now: datetime) -> None:
+        """Nothing."""
+
+    def written(self, batch: Sequence[Polled]) -> None:
+        """Nothing."""
+
+    def missed(self, slots: int) -> None:
+        """Nothing."""
+
+    def put_back(self, reason: str, slots: int) -> None:
+        """Nothing."""
+
+    def database_error(self) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What came of a job, on its way to the store; `polled` is None where there is nothing to write."""
+
+    job_id: int
+    polled: Polled | None
+
+
+class Polls:
+    """The slots this process holds."""
+
+    def __init__(
+        self,
+        database: Database,
+        fleet: Fleet,
+        queue: JobQueue,
+        sink: Sink[Reading],
+        *,
+        now: Callable[[], datetime],
+        jitter: Callable[[], float],
+        observer: Observer,
+    ) -> None:
+        self._database = database
+        self._fleet = fleet
+        self._queue = queue
+        self._sink = sink
+        self._now = now
+        self._jitter = jitter
+        self._observer = observer
+        self._held: set[int] = set()
+        self._under_way: dict[asyncio.Task[None], Job] = {}
+        self._orgs: set[int] = set()
+        self.freed = asyncio.Event()
+
+    @property
+    def held(self) -> list[int]:
+        """The jobs whose rows are not safe yet."""
+        return list(self._held)
+
+    @property
+    def under_way(self) -> int:
+        """How many orgs are being polled."""
+        return len(self._under_way)
+
+    async def begin(self, jobs: Sequence[Job], tasks: asyncio.TaskGroup) -> None:
+        """Poll these, each in a task of its own, or do with them what else there is to do.
+
+        A `DatabaseError` leaves those that were not begun to whoever finds them silent.
+        """
+        due = {job.id: read_due(job.payload) for job in jobs}
+        self._held.update(due)
+        try:
+            await self._sort_out(jobs, due, tasks)
+        except BaseException:
+            begun = {job.id for job in self._under_way.values()}
+            self._held.difference_update(job.id for job in jobs if job.id not in begun)
+            raise
+
+    def done(self, batch: Sequence[Reading]) -> None:
+        """The rows of these are safe, and the queue knows."""
+        self._held.difference_update(one.job_id for one in batch)
+
+    async def let_go(self) -> None:
+        """Break off what is under way, and put it back for others, as far as it is still ours."""
+        broken_off = dict(self._under_way)
+        for task in broken_off:
+            task.cancel()
+        if broken_off:
+            await asyncio.wait(broken_off)
+            ids = [job.id for job in broken_off.values() if job.id in self._held]
+            self._held.difference_update(ids)
+            await self._queue.put_back(ids)
+            self._observer.put_back("stopped", len(ids))
+
+    async def _sort_out(self, jobs: Sequence[Job], due: dict[int, Due], tasks: asyncio.TaskGroup) -> None:
+        now = self._now()
+        states = await slot_states(self._database, list(due.values()), now)
+        elsewhere = await self._orgs_polled_elsewhere()
+        wanted: dict[int, tuple[Job, Due, SlotState]] = {}
+        for job, state in zip(jobs, states, strict=True):
+            one = due[job.id]
+            self._observer.claimed(one, now)
+            busy = one.org_id in self._orgs or one.org_id in elsewhere or one.org_id in wanted
+            verdict = decide(one, _circumstances(state, busy=busy), now)
+            if isinstance(verdict, Poll | Miss):
+                wanted[one.org_id] = (job, one, state)
+            else:
+                await self._settle(job, verdict)
+        found = await self._fleet.plan_due([one for _, one, _ in wanted.values()])
+        plans = {plan.pollable.org.id: plan for plan in found}
+        chosen: list[tuple[Job, Plan]] = []
+        for org_id, (job, one, state) in wanted.items():
+            plan = plans.get(org_id)
+            verdict = Drop() if plan is None else decide(one, _circumstances(state, plan=plan), now)
+            if plan is not None and isinstance(verdict, Poll):
+                chosen.append((job, plan))
+            else:
+                await self._settle(job, verdict, plan)
+        await self._fleet.reserve([plan for _, plan in chosen])
+        for job, plan in chosen:
+            task = tasks.create_task(self._poll(job, plan), name=f"poll {plan.pollable.org.id}")
+            self._under_way[task] = job
+            self._orgs.add(plan.pollable.org.id)
+            task.add_done_callback(partial(self._ended, plan.pollable.org.id))
+
+    async def _settle(self, job: Job, verdict: Later | Drop | Miss | Poll, plan: Plan | None = None) -> None:
+        """Do with a job what there is to do without asking the org."""
+        match verdict:
+            case Later(seconds, reason):
+                self._held.discard(job.id)
+                await self._queue.put_back([job.id], timedelta(seconds=seconds + self._jitter()))
+                self._observer.put_back(reason, 1)
+            case Miss(error) if plan is not None:
+                await self._sink.put(Reading(job.id, _missed(plan.pollable.org, plan.slot, error)))
+            case _:
+                await self._sink.put(Reading(job.id, None))
+
+    async def _orgs_polled_elsewhere(self) -> set[int]:
+        being_done = await self._queue.being_done(POLL)
+        return {read_due(payload).org_id for job_id, payload in being_done if job_id not in self._held}
+
+    async def _poll(self, job: Job, plan: Plan) -> None:
+        org = plan.pollable.org
+        try:
+            polled = await self._fleet.carry_out(plan)
+        except DatabaseError as error:
+            if not error.passing:
+                raise
+            # Nothing was read, or not all of it: whoever finds the job silent polls the slot.
+            self._held.discard(job.id)
+            log.info("poll.broken_off", org=org.name, why=error.what)
+            return
+        except Exception:
+            log.exception("poll.crashed", org=org.name, slot=plan.slot.isoformat())
+            polled = _missed(org, plan.slot, CRASHED)
+        await self._sink.put(Reading(job.id, polled))
+
+    def _ended(self, org_id: int, task: asyncio.Task[None]) -> None:
+        del self._under_way[task]
+        self._orgs.discard(org_id)
+        self.freed.set()
+
+
+def _circumstances(state: SlotState, *, busy: bool = False, plan: Plan | None = None) -> Circumstances:
+    wait_until, wait_for = None, ""
+    if plan is not None and plan.refusal is None:
+        wait_until, wait_for = state.cool_until, "cool_down"
+        hold_until = datetime.fromtimestamp(plan.pollable.quota.hold_until, UTC)
+        # A shorter hold is waited for by the poll itself.
+        if hold_until > plan.at + timedelta(seconds=LONGEST_WAIT_SECONDS):
+            wait_until, wait_for = hold_until, "hold"
+    return Circumstances(
+        active=state.active,
+        ok=state.outcome == Outcome.OK,
+        polled_at=state.polled_at,
+        busy=busy,
+        wait_until=wait_until,
+        wait_for=wait_for,
+    )
+
+
+def _missed(org: Org, slot: datetime, error: str) -> Polled:
+    return Polled(org, Snapshot(org.id, slot, None, Outcome.MISSED, error, dict.fromkeys(USER_TYPES, error)))

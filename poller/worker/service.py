@@ -1,0 +1,262 @@
+"""One worker of the service: it hands out slots, polls what it claims, does chores, and leaves in order.
+
+Every loop here may be the only one in the world or one of many: what is to be done is in the database, nothing is
+agreed upon between workers. A database that goes away is waited for; what was read meanwhile is kept and written when
+it is back. Told to stop, it claims nothing more, finishes what it has begun for as long as its grace lasts, and puts
+back the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import random
+import socket
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID, uuid4
+
+import structlog
+
+from poller import __version__
+from poller.core.errors import DatabaseError
+from poller.core.quota import affordable_interval, daily_credits
+from poller.core.schedule import hand_out
+from poller.sink import Sink
+from poller.store.chores import queue_chores
+from poller.store.queue import JobQueue
+from poller.store.schedules import POLL, hand_out_slots
+from poller.store.workers import WorkerRecord, say_alive, say_goodbye
+from poller.worker.outage import LONGEST_PAUSE_SECONDS, Outage
+from poller.worker.polls import Observer, Polls, Reading, Silent
+from poller.worker.side_jobs import CHORES, SideJobs
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from poller.core.model import Org
+    from poller.core.schedule import Cursor, Handout
+    from poller.fleet import Fleet
+    from poller.settings import Settings
+    from poller.store.database import Database
+
+log = structlog.get_logger("poller.worker")
+
+_LEAST_AHEAD: Final = timedelta(seconds=15)
+_MOST_AHEAD: Final = timedelta(seconds=60)
+"""How far ahead slots are queued: so long may the handing out stand still before a poll is late. A change of an
+interval takes as long to show."""
+_BATCH: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often what is done. `hands`: orgs polled side by side. `silence`: of a worker taken for dead."""
+
+    hands: int = 32
+    tick_seconds: float = 5.0
+    idle_seconds: float = 1.0
+    breath_seconds: float = 0.02
+    """Between two looks into the queue, so that jobs come in batches and other workers get theirs."""
+    silence_seconds: float = 30.0
+    presence_seconds: float = 10.0
+    grace_seconds: float = 20.0
+
+
+@dataclass(slots=True)
+class Worker:
+    """A worker: `run` it until it is told to stop."""
+
+    settings: Settings
+    database: Database
+    fleet: Fleet
+    pace: Pace = field(default_factory=Pace)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    observer: Observer = field(default_factory=Silent)
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    jitter: Callable[[], float] = random.random
+    id: UUID = field(default_factory=uuid4)
+    outage: Outage = field(init=False)
+    lost: int = 0
+    """Readings that could not be written before the grace was over."""
+    _queue: JobQueue = field(init=False)
+    _sink: Sink[Reading] = field(init=False)
+    _polls: Polls = field(init=False)
+    _stopping: asyncio.Event = field(init=False)
+    _give_up_at: float = math.inf
+
+    def __post_init__(self) -> None:
+        self.outage = Outage(sleep=self.sleep, jitter=self.jitter, count=self.observer.database_error)
+        self._queue = JobQueue(self.database, self.id, silence=timedelta(seconds=self.pace.silence_seconds))
+
+    @property
+    def ready(self) -> bool:
+        """Whether polls are being claimed and written just now."""
+        return not self.outage.is_on and not self._stopping.is_set()
+
+    def facts(self) -> Mapping[str, Any]:
+        """What this worker says of itself."""
+        return {"under_way": self._polls.under_way, "held": len(self._polls.held)}
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping` is set, then leave in order. Raises what a person must mend."""
+        self._stopping = stopping
+        log.info("worker.started", worker=str(self.id), hands=self.pace.hands)
+        started_at = self.now()
+        self._sink = Sink(self._write, rows=200, age_seconds=0.1)
+        async with self._sink, asyncio.TaskGroup() as loops:
+            self._polls = Polls(
+                self.database,
+                self.fleet,
+                self._queue,
+                self._sink,
+                now=self.now,
+                jitter=self.jitter,
+                observer=self.observer,
+            )
+            side_jobs = SideJobs(self.database, self._queue, self.outage, now=self.now, observer=self.observer)
+            others = [
+                loops.create_task(self._hand_out()),
+                loops.create_task(self._beat(side_jobs)),
+                loops.create_task(self._watch_for_freezing()),
+                loops.create_task(self._say_alive(started_at)),
+                loops.create_task(side_jobs.run(self._pause, self.pace.idle_seconds)),
+            ]
+            try:
+                await self._poll_until_stopped()
+            except asyncio.CancelledError:
+                self._give_up_at = 0.0
+                raise
+            for task in others:
+                task.cancel()
+        with suppress(DatabaseError):
+            await say_goodbye(self.database, self.id)
+        log.info("worker.stopped", worker=str(self.id), lost=self.lost or None)
+
+    async def _poll_until_stopped(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            while not self._stopping.is_set():
+                await self._claim(tasks)
+            self._give_up_at = time.monotonic() + self.pace.grace_seconds
+            log.info("worker.draining", under_way=self._polls.under_way, grace_seconds=self.pace.grace_seconds)
+            try:
+                async with asyncio.timeout(self.pace.grace_seconds):
+                    while self._polls.under_way:
+                        self._polls.freed.clear()
+                        await self._polls.freed.wait()
+            except TimeoutError:
+                with suppress(DatabaseError):
+                    await self._polls.let_go()
+
+    async def _claim(self, tasks: asyncio.TaskGroup) -> None:
+        """Begin as many polls as there are free hands; where there is none, or nothing to do, wait a little."""
+        polls = self._polls
+        polls.freed.clear()
+        free = self.pace.hands - polls.under_way
+        if not free:
+            await self._pause(self.pace.idle_seconds, polls.freed)
+            return
+        ended_at = self.outage.ended_at
+        try:
+            jobs = await self.outage.weather(
+                partial(self._queue.claim, (POLL,), min(free, _BATCH)), give_up=self._stopping.is_set
+            )
+            if self.outage.ended_at != ended_at:
+                # Others hold readings that they could not write either. They go first: their slots are polled already.
+                await self._pause(LONGEST_PAUSE_SECONDS + 1)
+            if jobs:
+                await polls.begin(jobs, tasks)
+                await self._pause(self.pace.breath_seconds)
+            else:
+                wait = await self._queue.seconds_to_next((POLL,))
+                idle = self.pace.idle_seconds
+                await self._pause(max(min(idle if wait is None else wait, idle), self.pace.breath_seconds))
+        except DatabaseError as error:
+            if not error.passing:
+                raise
+
+    async def _hand_out(self) -> None:
+        changed_since: datetime | None = None
+        intervals = {name: chore.every_seconds for name, chore in CHORES.items()}
+        while True:
+            now = self.now()
+            handed = await self.outage.weather(
+                partial(
+                    hand_out_slots,
+                    self.database,
+                    self._due_of,
+                    now,
+                    _MOST_AHEAD,
+                    interval_seconds=self.settings.poll_interval_seconds,
+                    changed_since=changed_since,
+                )
+            )
+            if handed.alone:
+                changed_since = now
+                await self.outage.weather(partial(queue_chores, self.database, intervals, now))
+            if handed.stretches:
+                log.warning("slots.missed", stretches=handed.stretches)
+            await self.sleep(self.pace.tick_seconds * (0.75 + self.jitter() / 2))
+
+    def _due_of(self, org: Org, cursor: Cursor | None, now: datetime) -> Handout:
+        allowance = daily_credits(org.edition, org.licences)
+        seconds = affordable_interval(org.interval_seconds, allowance, self.settings.credit_share)
+        ahead = min(max(timedelta(seconds=seconds), _LEAST_AHEAD), _MOST_AHEAD)
+        return hand_out(org.id, seconds, cursor, now, ahead)
+
+    async def _beat(self, side_jobs: SideJobs) -> None:
+        while True:
+            await self.outage.weather(lambda: self._queue.beat([*self._polls.held, *side_jobs.held]))
+            await self.sleep(self.pace.silence_seconds / 6)
+
+    async def _watch_for_freezing(self) -> None:
+        """A process that was stopped for longer than its silence is taken for dead: others have its jobs by now."""
+        loop = asyncio.get_running_loop()
+        while True:
+            before = loop.time()
+            await asyncio.sleep(min(1.0, self.pace.silence_seconds / 6))
+            frozen_seconds = loop.time() - before
+            if frozen_seconds > self.pace.silence_seconds / 2:
+                log.warning("worker.frozen", seconds=round(frozen_seconds, 1))
+                with suppress(DatabaseError):
+                    await self._polls.let_go()
+
+    async def _say_alive(self, started_at: datetime) -> None:
+        name = f"{socket.gethostname()}:{os.getpid()}"
+        while True:
+            record = WorkerRecord(self.id, name, __version__, started_at, self.now(), self.facts())
+            await self.outage.weather(partial(say_alive, self.database, record))
+            await self.sleep(self.pace.presence_seconds)
+
+    async def _write(self, batch: Sequence[Reading]) -> None:
+        """Rows first, then the jobs: a worker that dies between the two leaves a slot that is found to be polled."""
+        polled = [one.polled for one in batch if one.polled is not None]
+        try:
+            if polled:
+                await self.outage.weather(partial(self.fleet.write, polled), give_up=self._may_give_up)
+            job_ids = [one.job_id for one in batch]
+            await self.outage.weather(partial(self._queue.finish, job_ids), give_up=self._may_give_up)
+        except DatabaseError:
+            self.lost += len(polled)
+            log.exception("readings.lost", readings=len(polled))
+            raise
+        self._polls.done(batch)
+        self.observer.written(polled)
+
+    def _may_give_up(self) -> bool:
+        return time.monotonic() >= self._give_up_at
+
+    async def _pause(self, seconds: float, or_until: asyncio.Event | None = None) -> None:
+        """Wait so long, or until something happens, or until this worker is to stop."""
+        events = [self._stopping] if or_until is None else [self._stopping, or_until]
+        waiting = [asyncio.ensure_future(event.wait()) for event in events]
+        try:
+            await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()

@@ -1,0 +1,123 @@
+"""What is done beside the polls, one thing at a time: chores, and stretches of slots that nobody polled.
+
+A stretch is explained row by row: a missing row would be a lie. It may be long (a poller that stood still for a month),
+so it is written piece by piece and begun again from the start where it was broken off: known rows stay as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from poller.core.claims import NOT_RUNNING
+from poller.core.errors import DatabaseError
+from poller.core.model import Outcome, Snapshot
+from poller.store.chores import CHORE, begin_chore, end_chore
+from poller.store.schedules import EXPLAIN, read_missed
+from poller.store.snapshots import write_snapshots
+from poller.worker.chores import CHORES
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from poller.core.schedule import Missed
+    from poller.store.database import Database
+    from poller.store.queue import Job, JobQueue
+    from poller.worker.outage import Outage
+    from poller.worker.polls import Observer
+
+__all__ = ["CHORES", "SideJobs"]
+
+PIECE: Final = 1_000
+"""Slots written at once."""
+OLDEST_EXPLAINED: Final = timedelta(days=396)
+"""Thirteen months: what is older would be dropped with its month."""
+
+log = structlog.get_logger("poller.worker")
+
+
+class SideJobs:
+    """This worker's share of the jobs that are no polls."""
+
+    def __init__(
+        self,
+        database: Database,
+        queue: JobQueue,
+        outage: Outage,
+        *,
+        now: Callable[[], datetime],
+        observer: Observer,
+    ) -> None:
+        self._database = database
+        self._queue = queue
+        self._outage = outage
+        self._now = now
+        self._observer = observer
+        self.held: list[int] = []
+        """The job that is being done, if any."""
+
+    async def run(self, pause: Callable[[float], Awaitable[None]], idle_seconds: float) -> None:
+        """Do one job after the other, until cancelled: what was not done by then is put back."""
+        while True:
+            jobs = await self._outage.weather(partial(self._queue.claim, (CHORE, EXPLAIN), 1))
+            for job in jobs:
+                self.held = [job.id]
+                try:
+                    await self._do(job)
+                except asyncio.CancelledError:
+                    with suppress(DatabaseError):
+                        await self._queue.put_back([job.id])
+                    raise
+                await self._outage.weather(partial(self._queue.finish, [job.id]))
+                self.held = []
+            if not jobs:
+                await pause(idle_seconds)
+
+    async def _do(self, job: Job) -> None:
+        if job.kind == CHORE:
+            await self._chore(job.payload.decode())
+        else:
+            await self._explain(read_missed(job.payload))
+
+    async def _chore(self, name: str) -> None:
+        chore = CHORES.get(name)
+        if chore is None:
+            # Of a newer release than this one; it will be queued again.
+            return
+        begun_at = self._now()
+        await self._outage.weather(partial(begin_chore, self._database, name, begun_at))
+        try:
+            detail = await self._outage.weather(partial(chore.do, self._database, begun_at))
+        except DatabaseError as error:
+            # A chore that this role may not do keeps nobody from polling.
+            log.exception("chore.failed", chore=name, why=error.what, remedy=error.remedy)
+            await self._outage.weather(partial(end_chore, self._database, name, self._now(), error=error.what))
+            return
+        await self._outage.weather(partial(end_chore, self._database, name, self._now(), detail=detail))
+        log.info("chore.done", chore=name, detail=detail, seconds=(self._now() - begun_at).total_seconds())
+
+    async def _explain(self, missed: Missed) -> None:
+        total = 0
+        for piece in _pieces(missed, self._now() - OLDEST_EXPLAINED):
+            await self._outage.weather(partial(write_snapshots, self._database, piece))
+            total += len(piece)
+            self._observer.missed(len(piece))
+        log.info("slots.explained", org_id=missed.org_id, slots=total, error=NOT_RUNNING)
+
+
+def _pieces(missed: Missed, oldest: datetime) -> Iterator[list[Snapshot]]:
+    step = timedelta(seconds=missed.interval_seconds)
+    slot = missed.first
+    if slot < oldest:
+        slot += -((slot - oldest) // step) * step
+    while slot <= missed.last:
+        piece: list[Snapshot] = []
+        while slot <= missed.last and len(piece) < PIECE:
+            piece.append(Snapshot(missed.org_id, slot, None, Outcome.MISSED, NOT_RUNNING))
+            slot += step
+        yield piece

@@ -1,0 +1,89 @@
+"""Workers in this process: real PostgreSQL, a simulated Zoho, the service between them at a quick pace."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from poller.app import App, open_fleet
+from poller.core.datacenters import with_operators
+from poller.core.entry import OrgEntry, entry_from
+from poller.settings import Settings
+from poller.simulator import Simulator, SimulatorOptions
+from poller.store.imports import import_orgs
+from poller.worker import Pace, Worker
+from tests.witness import WITNESS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from poller.store.database import Database
+    from poller.store.secrets import Keyring
+
+QUICK = Pace(tick_seconds=0.1, idle_seconds=0.1, silence_seconds=3.0, presence_seconds=0.2, grace_seconds=5.0)
+
+
+@dataclass
+class Service:
+    """A database, a simulated Zoho, and as many workers as a test starts."""
+
+    app: App
+    sim: Simulator
+    names: list[str] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def worker(self, pace: Pace = QUICK, **options: Any) -> AsyncIterator[Worker]:
+        """A worker at work, told to stop at the end."""
+        stopping = asyncio.Event()
+        async with open_fleet(self.app) as fleet:
+            worker = Worker(self.app.settings, self.app.database, fleet, pace, **options)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(worker.run(stopping))
+                try:
+                    yield worker
+                finally:
+                    stopping.set()
+
+    async def rows(self) -> list[Any]:
+        return await self.app.database.fetch(
+            """
+            SELECT s.*, o.name, EXISTS (SELECT FROM org_schedules c WHERE c.org_id = o.id) AS scheduled
+            FROM org_snapshots s JOIN orgs o ON o.id = s.org_id ORDER BY s.slot, s.org_id
+            """
+        )
+
+    async def until(self, query: str, *arguments: Any, seconds: float = 20.0) -> Any:
+        """Wait until a query says something true; what it says."""
+        async with asyncio.timeout(seconds):
+            while not (said := await self.app.database.fetchval(query, *arguments)):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            return said
+
+
+@pytest.fixture
+def service(database: Database, keyring: Keyring) -> Callable[..., AbstractAsyncContextManager[Service]]:
+    @asynccontextmanager
+    async def open_service(
+        *, orgs: int = 5, interval: int = 2, options: dict[str, Any] | None = None, **changes: Any
+    ) -> AsyncIterator[Service]:
+        async with Simulator(SimulatorOptions(orgs=orgs, **(options or {}))) as sim:
+            settings = Settings(
+                data_centers=with_operators(sim.data_centers_setting()),
+                poll_interval_seconds=interval,
+                **({"credit_share": 1.0} | changes),
+            )
+            entries = [entry_from(org.row(), settings.data_centers) for org in sim.fleet()]
+            good = [entry for entry in entries if isinstance(entry, OrgEntry)]
+            assert good == entries
+            await import_orgs(database, keyring, good)
+            # A short interval is no more than a day's credits here: the day of a test is short too.
+            await database.execute("UPDATE orgs SET edition = 'ultimate', licences = 100000")
+            yield Service(App(settings, database, keyring), sim, [entry.name for entry in good])
+            WITNESS.know_simulator(sim)
+
+    return open_service
