@@ -1,4 +1,4 @@
-"""`poller run`: the service."""
+"""`poller run`: the service. (A module called `run` would hide the function of that name.)"""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Make the command known."""
-    app.command("run")(run)
+    app.command("run")(serve)
 
 
-def run() -> None:
+def serve() -> None:
     """Be the service: poll every org when it is due, until Ctrl-C or SIGTERM.
 
     Run as many as you like, on any machines, over one database: they share the work, and one that dies is made up for.
