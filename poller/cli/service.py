@@ -1,4 +1,7 @@
-"""`poller run`: the service. (A module called `run` would hide the function of that name.)"""
+"""`poller run`: the service.
+
+A module called `run` would hide the function of that name in `poller.cli`.
+"""
 
 from __future__ import annotations
 
