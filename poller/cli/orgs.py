@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from poller.cli import answers, org_facts, shell
+from poller.cli import answers, check, grant_codes, org_facts, shell
 from poller.core.entry import GRANTS, entry_from
 from poller.core.errors import UsageError
 
@@ -34,6 +34,7 @@ Names = Annotated[list[str], typer.Argument(metavar="ORG...", help="Names of org
 
 def add_to(app: typer.Typer) -> None:
     """Make the commands known."""
+    check.add_to(orgs)
     app.add_typer(orgs)
 
 
@@ -45,7 +46,8 @@ def import_file(
     """Add and change orgs, by name: all of the file's or, if one row is wrong, none.
 
     Columns: name, data_center, client_id, client_secret and one of refresh_token, grant_code, soid; optional: zgid,
-    edition, licences, poll_interval, api_version, tags. A second import changes only what differs.
+    edition, licences, poll_interval, api_version, tags. A second import changes only what differs. A grant_code is
+    exchanged at once, for it lives for minutes; Zoho takes ten of a client in ten minutes. Exit 1 if one was lost.
 
     Example: [bold]poller orgs import orgs.csv --dry-run[/bold]
     """
@@ -59,11 +61,14 @@ def import_file(
         rows = "1 row is" if len(bad) == 1 else f"{len(bad)} rows are"
         shell.say(f"poller: {rows} wrong, so nothing is imported; mend {file} and import it again")
         raise typer.Exit(1)
-    result = shell.run(_import(settings, entries, dry_run=dry_run))
     verb = "would be " if dry_run else ""
-    shell.tell(
-        f"{len(entries):,} orgs: {result.added:,} {verb}added, {result.changed:,} changed, {result.unchanged:,} same."
-    )
+
+    def tell(result: ImportResult) -> None:
+        counts = f"{result.added:,} {verb}added, {result.changed:,} changed, {result.unchanged:,} same"
+        shell.tell(f"{len(entries):,} orgs: {counts}.")
+
+    if not shell.run(_import(settings, entries, tell, dry_run=dry_run)):
+        raise typer.Exit(1)
 
 
 @orgs.command()
@@ -109,8 +114,12 @@ def add(
     entry = entry_from({**given, **secrets}, settings.data_centers)
     if isinstance(entry, list):
         raise UsageError(f"the org cannot be added: {'; '.join(entry)}", "see `poller orgs add --help`")
-    if shell.run(_import(settings, [entry], new=True)).added:
+
+    def tell(_: ImportResult) -> None:
         shell.tell(f"{entry.name} is added; `poller poll` asks it for the first time.")
+
+    if not shell.run(_import(settings, [entry], tell, new=True)):
+        raise typer.Exit(1)
 
 
 @orgs.command("list")
@@ -199,9 +208,14 @@ def remove(
 
 
 async def _import(
-    settings: Settings, entries: Sequence[OrgEntry], *, dry_run: bool = False, new: bool = False
-) -> ImportResult:
-    """Bring them in; with `new`, only if none of them is there."""
+    settings: Settings,
+    entries: Sequence[OrgEntry],
+    tell: Callable[[ImportResult], None],
+    *,
+    dry_run: bool = False,
+    new: bool = False,
+) -> bool:
+    """Bring them in, with `new` only if none is there, and exchange their grant codes. Whether no code was lost."""
     from poller.app import open_app
     from poller.store.imports import import_orgs
 
@@ -210,13 +224,20 @@ async def _import(
             raise UsageError(f"there is an org {entries[0].name!r} already", "change it with `poller orgs import`")
         with shell.progress() as progress:
             task = progress.add_task("importing", total=len(entries))
-            return await import_orgs(
+            result = await import_orgs(
                 app.database,
                 app.keyring,
                 entries,
                 dry_run=dry_run,
                 progress=lambda done: progress.update(task, completed=done),
             )
+        tell(result)
+        if dry_run:
+            return True
+        await grant_codes.warn_of_crowds(app, {entry.client_id for entry in entries})
+        with_codes = [entry.name for entry in entries if entry.grant_code is not None]
+        done = await grant_codes.exchange(app, with_codes) if with_codes else []
+        return all(one.refusal is None for one in done)
 
 
 async def _list(settings: Settings, *, as_json: bool) -> None:

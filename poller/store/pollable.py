@@ -53,6 +53,12 @@ class PollableOrg:
     facts_at: datetime | None
     _row: Any = field(repr=False)
 
+    @property
+    def client_id(self) -> str | None:
+        """Of the client its tokens are asked for with; None where there are no credentials."""
+        client_id: str | None = self._row["client_id"]
+        return client_id
+
     def credentials(self, keyring: Keyring) -> Credentials | None:
         """Unsealed; None where there are none, `CredentialError` where the keys at hand do not open them."""
         return None if self._row["client_id"] is None else unseal(keyring, self._row)

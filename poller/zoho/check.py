@@ -85,6 +85,10 @@ class OrgCheck:
         """Whether all is well."""
         return all(finding.standing is Standing.OK for finding in self.findings)
 
+    def standing(self, subject: Subject) -> Standing:
+        """How one subject stands."""
+        return next(finding.standing for finding in self.findings if finding.subject is subject)
+
 
 @dataclass(frozen=True, slots=True)
 class CheckPorts:
@@ -96,11 +100,12 @@ class CheckPorts:
     now: Callable[[], datetime]
 
 
-async def check_org(org: Org, limiter: OrgLimiter, ports: CheckPorts) -> OrgCheck:
-    """Prove what can be proven of `org`. A grant code that still waits is exchanged on the way."""
-    token = await ports.tokens.get(org)
-    if isinstance(token, NoToken) and token.code == "grant_code_waiting":
-        token = await ports.tokens.exchange(org)
+async def check_org(org: Org, limiter: OrgLimiter, ports: CheckPorts, *, refusal: NoToken | None = None) -> OrgCheck:
+    """Prove what can be proven of `org`; `refusal` is what the exchange of its grant code has just come to.
+
+    Exchanges are paced for all orgs of a client together, so none is made here.
+    """
+    token = refusal or await ports.tokens.get(org)
     check = _Check(org, limiter, ports)
     if isinstance(token, NoToken):
         check.note_no_token(token)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, strategies as st
 
+from poller.core.model import Outcome
 from poller.core.quota import limits_of
 from poller.core.reply import Failure, NoReply, Reply
 from poller.core.secret import Secret
 from poller.core.token import Credentials
 from poller.zoho.check import CheckPorts, OrgCheck, OrgFacts, Standing, Subject, check_org, learn_facts, read_facts
+from poller.zoho.grants import no_token
 from poller.zoho.limiter import Limiter
 from tests.zoho.token_shelf import ORG, THROTTLED, Endpoint, Shelf, granted, refused, tokens, utc_now
 from tests.zoho.turned_clock import now, run_turned
@@ -180,11 +182,27 @@ def test_consent_withdrawn_since_the_token_was_kept_is_found() -> None:
     assert standings(found)[Subject.CREDENTIALS] is FAULT
 
 
-def test_a_grant_code_that_waits_is_exchanged_on_the_way() -> None:
+def test_a_grant_code_that_waits_is_told_and_left_to_those_who_pace_its_client() -> None:
     shelf = Shelf(Credentials("1000.CLIENT", Secret("s"), grant_code=Secret("1000.code")))
-    assert check(Api(), shelf=shelf, endpoint=Endpoint([granted(refresh_token="1000.fresh")])).ok
-    assert shelf.credentials is not None
-    assert shelf.credentials.refresh_token == Secret("1000.fresh")
+    endpoint = Endpoint([granted()])
+    found = check(Api(), shelf=shelf, endpoint=endpoint)
+    (fault,) = [one for one in found.findings if one.standing is not UNKNOWN]
+    assert (fault.subject, fault.standing, fault.code) == (Subject.CREDENTIALS, FAULT, "grant_code_waiting")
+    assert endpoint.asked == []
+
+
+def test_what_the_exchange_of_its_code_came_to_is_what_is_found() -> None:
+    async def main() -> OrgCheck:
+        ports = CheckPorts(tokens(Shelf(), Endpoint([granted()]).post), Api().count, Api().get, utc_now)
+        with Limiter(8, now=now).org(ORG.id, limits_of("free")) as limiter:
+            refusal = no_token(Outcome.UNAUTHORIZED, "grant_code_expired")
+            return await check_org(ORG, limiter, ports, refusal=refusal)
+
+    found = run_turned(main())
+    assert standings(found)[Subject.CREDENTIALS] is found.standing(Subject.CREDENTIALS) is FAULT
+    # Only the data centre the client belongs to looks at codes.
+    assert found.standing(Subject.DATA_CENTER) is OK
+    assert found.standing(Subject.USERS) is UNKNOWN
 
 
 def test_an_org_on_hold_is_left_alone_and_nothing_is_made_up() -> None:

@@ -1,0 +1,108 @@
+"""Grant codes that wait: exchanged at once, at Zoho's pace, with the queue in sight; and the crowd at one client.
+
+It refuses to be quiet about a code that was lost, and to ask for one twice that Zoho has called spent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from poller.cli import shell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from poller.app import App, Zoho
+    from poller.zoho.onboarding import CodeProgress, ExchangedCode
+
+CROWDED: Final = 15
+FULL: Final = 20
+"""Refresh tokens Zoho keeps of one client and login; one more ends the oldest ("OAuth limits")."""
+SPENT: Final = "grant_code_expired"
+
+
+async def exchange(app: App, names: Sequence[str] | None) -> list[ExchangedCode]:
+    """Exchange the codes of these orgs that wait, of all if None; the queue is shown, and each loss told."""
+    from poller.app import open_zoho
+    from poller.store.credentials import waiting_grant_codes
+
+    if not await waiting_grant_codes(app.database, names):
+        return []
+    async with open_zoho(app) as zoho:
+        with shell.progress() as progress:
+            task = progress.add_task("exchanging grant codes", total=None)
+
+            def show(now: CodeProgress) -> None:
+                done = now.exchanged + now.refused
+                progress.update(task, total=done + now.waiting, completed=done, description=_queue(now))
+                if now.pause_seconds and progress.disable:
+                    shell.say(f"poller: {_queue(now)}")
+
+            done = await exchange_waiting(app, zoho, names, show)
+    for one in done:
+        if one.refusal is not None:
+            shell.say(f"poller: {one.org.name}: {one.refusal.code}: {one.refusal.remedy}")
+    return done
+
+
+async def exchange_waiting(
+    app: App, zoho: Zoho, names: Sequence[str] | None, on_progress: Callable[[CodeProgress], None] | None = None
+) -> list[ExchangedCode]:
+    """What came of each code that waits; one that Zoho has called spent already is not asked for again."""
+    from poller.core.model import Outcome
+    from poller.store.credentials import waiting_grant_codes
+    from poller.store.pollable import read_pollable
+    from poller.store.tokens import TokenStore
+    from poller.zoho.grants import no_token
+    from poller.zoho.onboarding import ExchangedCode, WaitingCode, exchange_codes
+
+    ids = await waiting_grant_codes(app.database, names)
+    pollables = await read_pollable(
+        app.database,
+        ids,
+        now=zoho.now(),
+        api_version=app.settings.api_version,
+        interval_seconds=app.settings.poll_interval_seconds,
+    )
+    by_id = {one.org.id: one for one in pollables}
+    in_line = [by_id[org_id] for org_id in ids if org_id in by_id]
+    spent = [one.org for one in in_line if one.parked is not None and one.parked.code == SPENT]
+    exchanged = await exchange_codes(
+        [WaitingCode(one.org, one.client_id or "") for one in in_line if one.org not in spent],
+        zoho.tokens.exchange,
+        now=zoho.now,
+        sleep=zoho.sleep,
+        on_progress=on_progress,
+        reserve=TokenStore(app.database, app.keyring).reserve_exchange,
+    )
+    return [*(ExchangedCode(org, no_token(Outcome.UNAUTHORIZED, SPENT)) for org in spent), *exchanged]
+
+
+async def warn_of_crowds(app: App, client_ids: Collection[str]) -> None:
+    """Say which of these clients have nearly as many refresh tokens as Zoho keeps, or more."""
+    from poller.store.credentials import crowded_clients
+
+    for client_id, grants in await crowded_clients(app.database, CROWDED):
+        if client_id in client_ids:
+            shell.say(f"poller: warning: {crowd(client_id, grants)}")
+
+
+def crowd(client_id: str, grants: int) -> str:
+    """What is the matter with a client that so many orgs were connected by."""
+    if grants > FULL:
+        return (
+            f"client {client_id} has {grants} refresh tokens: Zoho keeps {FULL} of one login, so if one login gave "
+            "them all the oldest have ended; connect those orgs again by another client or login"
+        )
+    return (
+        f"client {client_id} has {grants} refresh tokens: Zoho keeps {FULL} of one login and ends the oldest for each "
+        "one more; use another client or login for the next orgs"
+    )
+
+
+def _queue(now: CodeProgress) -> str:
+    if not now.pause_seconds:
+        return "exchanging grant codes"
+    codes = "1 grant code waits" if now.waiting == 1 else f"{now.waiting:,} grant codes wait"
+    minutes, seconds = divmod(round(now.pause_seconds), 60)
+    return f"{codes}, the next for {minutes}:{seconds:02}: Zoho takes ten of a client in ten minutes"

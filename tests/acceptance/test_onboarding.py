@@ -1,0 +1,200 @@
+"""Connecting orgs as an operator does, with credentials of every kind, and proving that they work."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from poller.cli.check import check_all
+from poller.cli.grant_codes import exchange_waiting
+from poller.simulator import Simulator, SimulatorOptions, control
+from poller.zoho.check import OrgCheck, Standing, Subject
+from tests.acceptance.line import Line, line
+from tests.acceptance.processes import Machine, machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from poller.simulator import SimulatedOrg
+    from poller.store.database import Database
+    from poller.store.secrets import Keyring
+    from poller.zoho.onboarding import CodeProgress
+
+
+def by(kind: str, org: SimulatedOrg, **more: Any) -> dict[str, Any]:
+    """The row of an import file, with that kind of credential."""
+    row = {**org.row(), "edition": "", "licences": "", "zgid": ""}
+    for other in ("refresh_token", "grant_code", "soid"):
+        row.pop(other, None)
+    return row | {kind: getattr(org, kind)} | more
+
+
+def file_of(folder: Path, *rows: dict[str, Any]) -> str:
+    path = folder / "orgs.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return str(path)
+
+
+async def shown(mine: Machine, org: str) -> str:
+    return (await mine.run("orgs", "show", org)).out
+
+
+# --- at the command line ---------------------------------------------------------------------------------------------
+
+
+async def test_orgs_of_every_kind_of_credential_are_connected_and_polled(database_url: str, tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(orgs=4)) as sim:
+        mine = machine(sim, database_url)
+        orgs = list(sim.fleet())
+        kinds = ("refresh_token", "grant_code", "soid")
+        file = file_of(tmp_path, *(by(kind, org) for kind, org in zip(kinds, orgs, strict=False)))
+        imported = await mine.run("orgs", "import", file)
+        assert (imported.code, imported.out) == (0, "3 orgs: 3 added, 0 changed, 0 same.\n")
+        secrets = "\n".join(
+            f"{name}={getattr(orgs[3], name)}" for name in ("data_center", "client_id", "client_secret", "grant_code")
+        )
+        added = await mine.run("orgs", "add", orgs[3].name, "--grant", "grant_code", stdin=secrets)
+        assert added.code == 0, added.err
+        polled = await mine.run("poll", "--json")
+        assert polled.code == 0, polled.err
+        assert {json.loads(row)["outcome"] for row in polled.out.splitlines()} == {"ok"}
+        # A second import of the same file changes nothing, and asks for no code a second time.
+        assert (await mine.run("orgs", "import", file)).out == "3 orgs: 0 added, 0 changed, 3 same.\n"
+        for org in orgs:
+            table = await shown(mine, org.name)
+            assert org.edition in table
+        assert sim.audit()["breaches"] == []
+
+
+async def test_an_expired_code_is_reported_as_such_and_asked_for_once(database_url: str, tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(orgs=2)) as sim:
+        mine = machine(sim, database_url)
+        good, late = sim.fleet()
+        sim.world.used_codes.add(late.grant_code)
+        file = file_of(tmp_path, by("grant_code", good), by("grant_code", late))
+        ended = await mine.run("orgs", "import", file)
+        assert (ended.code, ended.out) == (1, "2 orgs: 2 added, 0 changed, 0 same.\n")
+        told = [text for text in ended.err.splitlines() if text.startswith("poller: ")]
+        assert len(told) == 1
+        assert told[0].startswith(f"poller: {late.name}: grant_code_expired: the grant code has expired or was used")
+        again = await mine.run("orgs", "check", late.name)
+        assert again.code == 1
+        assert "credentials             fault  grant_code_expired" in again.out
+        assert "make a new one in the API console" in again.out
+        assert sim.audit()["token_asks"] == 2
+        assert "parked: grant_code_expired" in await shown(mine, late.name)
+        fresh = by("grant_code", late, grant_code=sim.world.grant_code(1))
+        assert (await mine.run("orgs", "import", file_of(tmp_path, fresh))).code == 0
+        assert (await mine.run("poll")).code == 0
+
+
+async def test_whoever_nears_twenty_refresh_tokens_of_a_client_is_warned(database_url: str, tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(orgs=21, orgs_per_client=21)) as sim:
+        mine = machine(sim, database_url)
+        orgs = list(sim.fleet())
+        few = await mine.run("orgs", "import", file_of(tmp_path, *(org.row() for org in orgs[:14])))
+        assert (few.code, "warning" in few.err) == (0, False)
+        many = await mine.run("orgs", "import", file_of(tmp_path, *(org.row() for org in orgs[:15])))
+        assert f"poller: warning: client {orgs[0].client_id} has 15 refresh tokens: Zoho keeps 20" in many.err
+        every = await mine.run("orgs", "import", file_of(tmp_path, *(org.row() for org in orgs)))
+        assert every.code == 0
+        assert "has 21 refresh tokens" in every.err
+        assert "the oldest have ended" in every.err
+
+
+async def test_a_check_says_of_each_fault_what_to_do_and_where(database_url: str, tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(orgs=6)) as sim:
+        mine = machine(sim, database_url)
+        orgs = list(sim.fleet())
+        rows = [org.row() for org in orgs]
+        rows[1]["client_secret"] = "b" * 42
+        rows[2]["data_center"] = next(name for name in sim.urls if name != orgs[2].data_center)
+        control.revoke(sim.world, 3)
+        control.narrow(sim.world, 4, "ZohoCRM.users.READ")
+        control.deny_api(sim.world, 5)
+        assert (await mine.run("orgs", "import", file_of(tmp_path, *rows))).code == 0
+        ended = await mine.run("orgs", "check", "--json")
+        assert ended.code == 1
+        found = {row["org"]: row for row in map(json.loads, ended.out.splitlines())}
+        faults = {
+            name: {subject: one["code"] for subject, one in row["findings"].items() if one["standing"] == "fault"}
+            for name, row in found.items()
+        }
+        scopes = {"ZohoCRM.org.READ": "OAUTH_SCOPE_MISMATCH", "ZohoCRM.features.READ": "OAUTH_SCOPE_MISMATCH"}
+        assert [faults[org.name] for org in orgs] == [
+            {},
+            {"credentials": "invalid_client_secret"},
+            {"credentials": "invalid_client"},
+            {"credentials": "invalid_code"},
+            scopes,
+            {"API access": "NO_PERMISSION"},
+        ]
+        assert (found[orgs[0].name]["edition"], found[orgs[0].name]["licences"]) == (orgs[0].edition, orgs[0].licences)
+        people = await mine.run("orgs", "check", orgs[0].name, orgs[4].name, orgs[5].name)
+        assert people.code == 1
+        assert f"{orgs[0].name}: in order\n" in people.out
+        assert "  ZohoCRM.org.READ        fault  OAUTH_SCOPE_MISMATCH\n      the consent lacks a scope" in people.out
+        assert "Setup > Security Control > Profiles" in people.out
+        assert people.out.endswith("3 orgs: 1 in order, 2 not\n")
+        assert sim.audit()["breaches"] == []
+
+
+async def test_a_check_of_an_unknown_org_is_refused_before_anything_is_asked(database_url: str) -> None:
+    async with Simulator(SimulatorOptions(orgs=1)) as sim:
+        ended = await machine(sim, database_url).run("orgs", "check", "Nobody")
+        assert (ended.code, ended.err) == (2, "poller: there is no org 'Nobody'; see `poller orgs list`\n")
+
+
+# --- with the clock turned -------------------------------------------------------------------------------------------
+
+
+async def checks(mine: Line, *names: str) -> dict[str, OrgCheck]:
+    found: dict[str, OrgCheck] = {}
+    async with mine.zoho() as zoho:
+        await check_all(mine.app, zoho, names or None, lambda one: found.update({one.org.name: one}))
+    return found
+
+
+async def test_codes_of_one_client_are_paced_over_processes_and_restarts(database: Database, keyring: Keyring) -> None:
+    options: dict[str, Any] = {"orgs": 25, "orgs_per_client": 25, "grant_share": 1.0, "grant_code_seconds": 900}
+    async with line(database, keyring, **options) as mine:
+        seen: list[CodeProgress] = []
+        async with mine.zoho() as zoho:
+            first = await exchange_waiting(mine.app, zoho, mine.names[:6])
+        async with mine.zoho() as zoho:
+            rest = await exchange_waiting(mine.app, zoho, None, seen.append)
+        assert [one.refusal.code if one.refusal else None for one in first] == [None] * 6
+        # Ten at once, ten after eleven minutes; the last five were too late, and are told so.
+        assert [one.refusal.code if one.refusal else None for one in rest] == [None] * 14 + ["grant_code_expired"] * 5
+        assert (seen[0].waiting, seen[-1].waiting) == (19, 0)
+        assert max(progress.pause_seconds for progress in seen) > 600
+        assert mine.breaches == []
+        polled = await mine.poll()
+        outcomes = [polled[name].snapshot.error for name in mine.names]
+        assert outcomes == [None] * 20 + ["grant_code_expired"] * 5
+
+
+async def test_a_client_polled_with_a_waiting_code_says_what_to_run_and_spends_nothing(
+    database: Database, keyring: Keyring
+) -> None:
+    async with line(database, keyring, orgs=1, grant_share=1.0) as mine:
+        row = (await mine.poll_one()).snapshot
+        assert (row.outcome, row.error, row.requests) == ("unauthorized", "grant_code_waiting", 0)
+        assert mine.audit()["token_asks"] == 0
+
+
+async def test_a_check_that_finds_all_well_again_unparks_and_learns(database: Database, keyring: Keyring) -> None:
+    def unsaid(org: SimulatedOrg) -> dict[str, Any]:
+        return {**org.row(), "edition": "", "licences": ""}
+
+    async with line(database, keyring, orgs=1, row=unsaid) as mine:
+        control.deny_api(mine.sim.world, 0)
+        await mine.poll()
+        assert (await mine.org())["parked_code"] == "NO_PERMISSION"
+        assert (await checks(mine))[mine.names[0]].standing(Subject.API_ACCESS) is Standing.FAULT
+        assert (await mine.org())["parked_code"] == "NO_PERMISSION"
+        control.restore(mine.sim.world, 0)
+        assert (await checks(mine))[mine.names[0]].ok
+        org = await mine.org()
+        assert (org["parked_at"], org["edition"]) == (None, mine.sim.org(0).edition)
+        assert mine.breaches == []
