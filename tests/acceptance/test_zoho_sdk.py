@@ -1,0 +1,55 @@
+"""Zoho's own client as the judge: it asks the same Zoho for the same orgs, and must be told what the poller stored."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance.line import line
+from tests.simulator.zoho_sdk import SdkMissingError, read_with_sdk, sdk_python
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from poller.store.database import Database
+    from poller.store.secrets import Keyring
+
+ORGS = 6
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    try:
+        return sdk_python()
+    except SdkMissingError as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"{missing}; run 'make sdk' where packages can be had")
+
+
+async def test_the_ten_counts_of_zohos_own_client_are_those_the_poller_stored_and_the_truth(
+    python: Path, database: Database, keyring: Keyring
+) -> None:
+    async with line(database, keyring, orgs=ORGS) as mine:
+        await mine.poll()
+        orgs = list(mine.sim.fleet())
+        asked = [
+            {
+                "base": mine.sim.urls[org.data_center],
+                "client_id": org.client_id,
+                "client_secret": org.client_secret,
+                "refresh_token": org.refresh_token,
+            }
+            for org in orgs
+        ]
+        told = await read_with_sdk(python, asked)
+        print(f"\n{'org':32} {'user type':22} {'truth':>7} {'SDK':>7} {'stored':>7}")  # noqa: T201 - what it is for
+        for index, org in enumerate(orgs):
+            truth, stored = mine.sim.truths(index, mine.clock.now()), (await mine.row(index))["counts"]
+            assert told[index]["counts"] == stored == truth
+            for kind, count in truth.items():
+                print(f"{org.name:32} {kind:22} {count:7} {told[index]['counts'][kind]:7} {stored[kind]:7}")  # noqa: T201
+            assert told[index]["org"]["paid_type"] == (await mine.org(index))["edition"]
+        assert mine.breaches == []
