@@ -17,6 +17,7 @@ from poller.simulator import Simulator, SimulatorOptions
 from poller.store.imports import import_orgs
 from poller.worker import Pace, Worker
 from tests.witness import WITNESS
+from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -37,11 +38,14 @@ class Service:
     names: list[str] = field(default_factory=list)
 
     @asynccontextmanager
-    async def worker(self, pace: Pace = QUICK, **options: Any) -> AsyncIterator[Worker]:
-        """A worker at work, told to stop at the end."""
+    async def worker(
+        self, pace: Pace = QUICK, *, database: Database | None = None, **options: Any
+    ) -> AsyncIterator[Worker]:
+        """A worker at work, told to stop at the end; `database`: by another way than the test's own."""
         stopping = asyncio.Event()
-        async with open_fleet(self.app) as fleet:
-            worker = Worker(self.app.settings, self.app.database, fleet, pace, **options)
+        app = self.app if database is None else App(self.app.settings, database, self.app.keyring)
+        async with open_fleet(app) as fleet:
+            worker = Worker(app.settings, app.database, fleet, pace, **options)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(worker.run(stopping))
                 try:
@@ -59,10 +63,7 @@ class Service:
 
     async def until(self, query: str, *arguments: Any, seconds: float = 20.0) -> Any:
         """Wait until a query says something true; what it says."""
-        async with asyncio.timeout(seconds):
-            while not (said := await self.app.database.fetchval(query, *arguments)):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-            return said
+        return await eventually(lambda: self.app.database.fetchval(query, *arguments), seconds)
 
 
 @pytest.fixture

@@ -1,0 +1,21 @@
+"""Waiting for what another task or process does, where nothing tells when it has."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+
+async def eventually(ask: Callable[[], Awaitable[Any]] | Callable[[], Any], seconds: float = 20.0) -> Any:
+    """Ask again and again, until the answer is true; that answer."""
+    async with asyncio.timeout(seconds):
+        while True:
+            answer = ask()
+            if asyncio.iscoroutine(answer):
+                answer = await answer
+            if answer:
+                return answer
+            await asyncio.sleep(0.05)
