@@ -13,11 +13,13 @@ RUN /opt/build/bin/python -m hatchling build -t wheel \
  && /opt/poller/bin/pip install --no-cache-dir --disable-pip-version-check --no-index --no-deps dist/*.whl
 
 FROM python:3.13-slim-trixie
-RUN useradd --system --uid 10001 --home-dir /var/lib/poller --create-home poller
+RUN useradd --system --no-log-init --uid 10001 --home-dir /var/lib/poller --create-home poller
 COPY --from=build /opt/poller /opt/poller
 ENV PATH=/opt/poller/bin:$PATH PYTHONUNBUFFERED=1 POLLER_DATA_DIR=/var/lib/poller
 USER poller
 WORKDIR /var/lib/poller
-HEALTHCHECK --interval=30s --timeout=10s --start-period=20s CMD ["poller", "migrate", "--check"]
+# The database is there and of this poller's version. An embedded one is not woken for it.
+HEALTHCHECK --interval=60s --timeout=10s --start-period=20s \
+  CMD ["/bin/sh", "-c", "test -z \"$POLLER_DATABASE_URL\" || exec poller migrate --check"]
 ENTRYPOINT ["poller"]
 CMD ["--help"]
