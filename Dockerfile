@@ -16,7 +16,8 @@ FROM python:3.13-slim-trixie
 RUN useradd --system --no-log-init --uid 10001 --home-dir /var/lib/poller --create-home poller
 COPY --from=build /opt/poller /opt/poller
 ENV PATH=/opt/poller/bin:$PATH PYTHONUNBUFFERED=1 POLLER_DATA_DIR=/var/lib/poller
-USER poller
+# By number: an orchestrator can then see that it is not root.
+USER 10001
 WORKDIR /var/lib/poller
 # The database is there and of this poller's version. An embedded one is not woken for it.
 HEALTHCHECK --interval=60s --timeout=10s --start-period=20s \
