@@ -84,7 +84,7 @@ async def poll_org(
         else:
             await questions.ask_all(token)
         settled = settle(questions.answers)
-        if settled.counts and not questions.throttled:
+        if settled.counts and questions.throttled_at is None:
             limiter.climb()
         duration = world.now() - polled_at
         snapshot = Snapshot(
@@ -114,7 +114,8 @@ class _Questions:
     answers: dict[UserType, int | Refusal] = field(default_factory=dict)
     requests: int = 0
     credits_remaining: int | None = None
-    throttled: bool = False
+    throttled_at: datetime | None = None
+    """When the first 429 came."""
     heard: bool = False
     """Something answered, whatever it said."""
     stale: bool = False
@@ -170,7 +171,7 @@ class _Questions:
             if self._is_of_no_use(user_type):
                 again.append(user_type)
                 continue
-            if await self.limiter.enter(LONGEST_WAIT_SECONDS) > 0.0:
+            if await self.limiter.enter(self._patience()) > 0.0:
                 self.answers[user_type] = HELD
                 continue
             try:
@@ -188,6 +189,13 @@ class _Questions:
                 self.silence = Refusal(verdict.outcome, verdict.code or verdict.outcome.value)
             if verdict.retry in {Retry.BACK_OFF, Retry.REFRESH_TOKEN}:
                 again.append(user_type)
+
+    def _patience(self) -> float:
+        """Seconds this poll has left to wait for its org's quota: after a 429 no more than one wait in all."""
+        if self.throttled_at is None:
+            return LONGEST_WAIT_SECONDS
+        waited = (self.world.now() - self.throttled_at).total_seconds()
+        return max(LONGEST_WAIT_SECONDS - waited, 0.0)
 
     def _is_of_no_use(self, user_type: UserType) -> bool:
         """Whether to wait for the next pass with this one."""
@@ -207,7 +215,7 @@ class _Questions:
         if verdict.retry is Retry.REFRESH_TOKEN:
             self.stale = True
         if verdict.outcome is Outcome.THROTTLED:
-            self.throttled = True
+            self.throttled_at = self.throttled_at or self.world.now()
             self.limiter.throttle(verdict.wait_seconds)
 
 

@@ -143,13 +143,13 @@ def show(
     Example: [bold]poller orgs show "Acme Ltd"[/bold]
     """
     settings = shell.settings()
-    (record,) = shell.run(_find(settings, [org]))
     if as_json:
-        shell.tell(org_facts.as_json(record))
+        (record,) = shell.run(_find(settings, [org]))
+        shell.tell(org_facts.as_json(record, settings))
         return
     from poller.cli import render
 
-    for line in render.facts(org_facts.for_people(record, settings)):
+    for line in render.facts(shell.run(_facts(settings, org))):
         shell.tell(line)
 
 
@@ -248,7 +248,7 @@ async def _list(settings: Settings, *, as_json: bool) -> None:
     async with open_app(settings, name="poller orgs") as app:
         if as_json:
             async for record in stream_orgs(app.database):
-                shell.tell(org_facts.as_json(record))
+                shell.tell(org_facts.as_json(record, settings))
             return
         records = [record async for record in stream_orgs(app.database)]
     if records:
@@ -263,6 +263,23 @@ async def _find(settings: Settings, names: Sequence[str]) -> list[OrgRecord]:
 
     async with open_app(settings, name="poller orgs") as app:
         return await find_orgs(app.database, names)
+
+
+async def _facts(settings: Settings, name: str) -> dict[str, str]:
+    from poller.app import open_app
+    from poller.store.orgs import find_orgs
+    from poller.store.pollable import read_pollable
+
+    async with open_app(settings, name="poller orgs") as app:
+        (record,) = await find_orgs(app.database, [name])
+        (pollable,) = await read_pollable(
+            app.database,
+            [record.id],
+            now=_now(),
+            api_version=settings.api_version,
+            interval_seconds=settings.poll_interval_seconds,
+        )
+    return org_facts.for_people(record, settings, pollable)
 
 
 async def _change(settings: Settings, change: Callable[[Any], Awaitable[int]]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from poller.cli import shell
 
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from poller.settings import Settings
 
 
+LISTED: Final = 20
+"""Orgs of one heading: the rest are counted. Those that wait for a person are all named."""
+
+
 def add_to(app: typer.Typer) -> None:
     """Make the command known."""
     app.command("status")(status)
@@ -20,6 +24,9 @@ def add_to(app: typer.Typer) -> None:
 
 def status() -> None:
     """Say how the fleet is: how many orgs are polled, and which wait for a person.
+
+    Orgs that are parked are named with what to do, and those that are polled more seldom than was asked for, because
+    their credits pay for no more, with how often they are.
 
     Example: [bold]poller status[/bold]
     """
@@ -32,13 +39,26 @@ async def _status(settings: Settings) -> None:
     from poller.store.orgs import stream_orgs
 
     states: Counter[str] = Counter()
-    parked: dict[str, str] = {}
+    told: dict[str, dict[str, str]] = {"parked": {}, "stretched": {}}
     async with open_app(settings, name="poller status") as app:
         async for org in stream_orgs(app.database):
-            state = org_facts.state_of(org)
-            states[state.partition(":")[0]] += 1
-            if state.startswith("parked"):
-                parked[org.name] = f"{org.parked_code}: {org.parked_remedy}"
+            state = org_facts.state_of(org).partition(":")[0]
+            states[state] += 1
+            if state == "parked":
+                told["parked"][org.name] = f"{org.parked_code}: {org.parked_remedy}"
+            elif (pace := org_facts.pace_of(org, settings)).stretched and state == "active":
+                states["stretched"] += 1
+                if len(told["stretched"]) < LISTED:
+                    told["stretched"][org.name] = str(pace)
     counts = {state: f"{count:,}" for state, count in sorted(states.items())}
-    for line in render.facts({"orgs": f"{states.total():,}", **counts, **parked}):
+    for line in render.facts({"orgs": f"{states.total() - states['stretched']:,}", **counts}):
         shell.tell(line)
+    for heading, orgs in told.items():
+        if orgs:
+            shell.tell(f"\n{heading}:")
+            for line in render.facts(orgs):
+                shell.tell(f"  {line}")
+    if states["stretched"] > LISTED:
+        shell.tell(
+            f"  and {states['stretched'] - LISTED:,} more: `poller orgs list --json` tells interval_seconds of each"
+        )

@@ -163,12 +163,14 @@ async def line(
     clock: Clock | None = None,
     settings: dict[str, Any] | None = None,
     row: Callable[[SimulatedOrg], dict[str, Any]] | None = None,
+    more_data_centers: Callable[[Simulator], dict[str, Any]] = lambda _: {},
     **options: Any,
 ) -> AsyncIterator[Line]:
     """A simulated Zoho with `options`, and a poller that has imported its orgs, each as `row` writes it down."""
     clock = clock or Clock()
     async with Simulator(SimulatorOptions(now=clock, **options)) as sim:
-        made = Settings(data_centers=with_operators(sim.data_centers_setting()), **(settings or {}))
+        data_centers = with_operators(sim.data_centers_setting() | more_data_centers(sim))
+        made = Settings(data_centers=data_centers, **(settings or {}))
         opened = Line(App(made, database, keyring), sim, clock)
         rows = [(row or (lambda org: org.row()))(org) for org in sim.fleet()]
         entries = [entry_from(one, made.data_centers) for one in rows]

@@ -1,0 +1,346 @@
+"""The limits of each org, over the whole line: credits, in flight, holds; and what they come to for the others."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trustme
+
+from poller.core.model import Org, Outcome
+from poller.core.quota import limits_of
+from poller.core.reply import Reply
+from poller.core.secret import Secret
+from poller.core.token import AccessToken
+from poller.poll import World, poll_org
+from poller.simulator import Fault, Simulator, SimulatorOptions, control
+from poller.sweep import sweep
+from poller.zoho.limiter import Limiter
+from tests.acceptance.line import Line, line
+from tests.acceptance.processes import machine
+from tests.zoho.token_shelf import utc_now
+from tests.zoho.turned_clock import now, run_turned
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from poller.simulator import SimulatedOrg
+    from poller.store.database import Database
+    from poller.store.secrets import Keyring
+
+
+def of_edition(edition: str, mine: Line | Simulator) -> int:
+    """The first simulated org of that edition."""
+    sim = mine.sim if isinstance(mine, Line) else mine
+    return next(org.index for org in sim.fleet() if org.edition == edition)
+
+
+def unsaid(org: SimulatedOrg) -> dict[str, Any]:
+    """An operator who knows nothing of an org but its credentials."""
+    return {**org.row(), "edition": "", "licences": ""}
+
+
+# --- credits ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_free_org_asked_for_every_quarter_is_polled_every_half_hour_and_stays_within_its_share(
+    database: Database, keyring: Keyring
+) -> None:
+    async with line(database, keyring, orgs=40) as mine, mine.process() as poll:
+        free = of_edition("free", mine)
+        await poll([name for index, name in enumerate(mine.names) if index != free])
+        for _ in range(2 * 96):
+            await poll([mine.names[free]])
+            mine.clock.turn(minutes=15)
+        rows = await mine.rows(free)
+        assert [row["slot"].minute % 30 for row in rows] == [0] * len(rows)
+        assert len(rows) == 2 * 48
+        spent = await spent_in_any_day(mine, free)
+        # 10 % of 5,000: and whoever asks twice in a slot has no credits left for the last slots of the day.
+        assert 490 <= spent <= 500
+        assert {row["outcome"] for row in rows} == {"ok", "throttled"}
+        assert {row["error"] for row in rows if row["outcome"] == "throttled"} == {"credit_share_spent"}
+        assert mine.breaches == []
+
+
+async def spent_in_any_day(mine: Line, index: int) -> int:
+    """The most credits Zoho saw the poller spend in any 24 hours, by the requests of the rows."""
+    rows = await mine.rows(index)
+    day = timedelta(hours=24)
+    costs: list[tuple[datetime, int]] = [(row["slot"], row["requests"]) for row in rows]
+    return max(sum(cost for slot, cost in costs if start <= slot < start + day) for start, _ in costs)
+
+
+async def test_the_share_is_kept_by_all_processes_together_and_across_restarts(
+    database: Database, keyring: Keyring
+) -> None:
+    async with line(database, keyring, orgs=40, settings={"credit_share": 0.02}) as mine:
+        free = of_edition("free", mine)
+        outcomes = [(await mine.poll([mine.names[free]]))[mine.names[free]].snapshot.outcome.value for _ in range(14)]
+        assert outcomes == ["ok"] * 10 + ["throttled"] * 4
+        assert mine.audit(free)["requests"] == 100
+        mine.clock.turn(hours=24, minutes=16)
+        assert (await mine.poll([mine.names[free]]))[mine.names[free]].snapshot.outcome == "ok"
+
+
+async def test_the_last_credits_are_the_customers(database: Database, keyring: Keyring) -> None:
+    """The customer's other programs spend; Zoho says what is left; the poller takes its share of that and no more."""
+    async with line(database, keyring, orgs=40) as mine:
+        index = of_edition("free", mine)
+        name = mine.names[index]
+        await mine.poll([name])
+        control.spend(mine.sim.world, index, 4_920)
+        mine.clock.turn(minutes=30)
+        assert (await mine.poll([name]))[name].snapshot.credits_remaining == 60
+        mine.clock.turn(minutes=30)
+        row = (await mine.poll([name]))[name].snapshot
+        assert (row.outcome, row.error, row.requests) == ("throttled", "credit_share_spent", 0)
+        # Zoho's word ages: an hour later the org is asked once more, and says anew.
+        mine.clock.turn(minutes=31)
+        assert (await mine.poll([name]))[name].snapshot.credits_remaining == 50
+
+
+async def test_what_a_held_org_was_not_asked_costs_it_nothing(database: Database, keyring: Keyring) -> None:
+    async with line(database, keyring, orgs=40) as mine:
+        index = of_edition("free", mine)
+        mine.sim.add_faults(Fault(name="too_many_requests", org=index, retry_after=7_200))
+        spent = []
+        for _ in range(4):
+            await mine.poll([mine.names[index]])
+            spent.append(
+                await database.fetchval(
+                    "SELECT sum(credits)::int FROM credit_spend s JOIN orgs o ON o.id = s.org_id WHERE o.name = $1",
+                    mine.names[index],
+                )
+            )
+            mine.clock.turn(minutes=30)
+        assert spent == [2, 2, 2, 2]
+        assert mine.audit(index)["requests"] == 2
+        assert mine.breaches == []
+
+
+# --- editions --------------------------------------------------------------------------------------------------------
+
+
+async def test_edition_and_licences_are_learned_with_the_first_counts_and_again_every_day(
+    database: Database, keyring: Keyring
+) -> None:
+    async with line(database, keyring, orgs=12, row=unsaid) as mine:
+        await mine.poll()
+        for index in range(12):
+            org, known = await mine.org(index), mine.sim.org(index)
+            assert (org["edition"], org["licences"], org["zgid"]) == (known.edition, known.licences, known.zgid)
+        asked = [mine.sim.audit()["requests"]["org"]]
+        for _ in range(5):
+            mine.clock.turn(hours=6)
+            await mine.poll()
+            asked.append(mine.sim.audit()["requests"]["org"])
+        assert asked == [12, 12, 12, 12, 24, 24]
+        assert mine.breaches == []
+
+
+async def test_an_org_whose_consent_hides_its_edition_is_asked_once_a_day_and_kept_to_the_free_ones_limits(
+    database: Database, keyring: Keyring
+) -> None:
+    async with line(database, keyring, orgs=1, row=unsaid) as mine:
+        control.narrow(mine.sim.world, 0, "ZohoCRM.users.READ")
+        for _ in range(5):
+            assert (await mine.poll_one()).snapshot.outcome == "ok"
+            mine.clock.turn(hours=6)
+        assert mine.sim.audit()["requests"] == {"token": mine.audit()["token_asks"], "count": 50, "org": 2}
+        assert (await mine.org())["edition"] is None
+        assert mine.audit()["most_in_flight"] <= 2
+
+
+async def test_the_edition_an_operator_wrote_down_is_asked_about_a_day_later(
+    database: Database, keyring: Keyring
+) -> None:
+    wrong = {"edition": "ultimate", "licences": 9}
+    async with line(database, keyring, orgs=1, row=lambda org: {**org.row(), **wrong}) as mine:
+        await database.execute("UPDATE orgs SET created_at = $1", mine.clock.now())
+        await mine.poll()
+        assert (await mine.org())["edition"] == "ultimate"
+        mine.clock.turn(hours=24)
+        await mine.poll()
+        known = mine.sim.org(0)
+        assert ((await mine.org())["edition"], (await mine.org())["licences"]) == (known.edition, known.licences)
+
+
+async def test_an_interval_that_credits_do_not_pay_for_is_told_with_the_one_in_force(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with Simulator(SimulatorOptions(orgs=40)) as sim:
+        mine = machine(sim, database_url)
+        free = sim.org(of_edition("free", sim))
+        rich = sim.org(of_edition("ultimate", sim))
+        file = tmp_path / "orgs.csv"
+        header = "name,data_center,client_id,client_secret,refresh_token\n"
+        lines = [
+            f"{org.name},{org.data_center},{org.client_id},{org.client_secret},{org.refresh_token}\n"
+            for org in (free, rich)
+        ]
+        file.write_text(header + "".join(lines))
+        assert (await mine.run("orgs", "import", str(file))).code == 0
+        unknown = (await mine.run("orgs", "show", rich.name)).out
+        assert "not known: limits of the free edition are kept" in unknown
+        assert "30m, stretched from 15m: 10% of the credits pay no more (5,000 a day, for its edition" in unknown
+        assert (await mine.run("poll")).code == 0
+        shown = (await mine.run("orgs", "show", free.name)).out
+        assert "30m, stretched from 15m: 10% of the credits pay no more (5,000 a day)" in shown
+        # Ten counts, and the question what edition it is.
+        assert "11 by the poller in the last 24 hours, of 500 that are its share" in shown
+        known = (await mine.run("orgs", "show", rich.name)).out
+        assert "edition        ultimate\n" in known
+        assert "stretched" not in known
+        status = (await mine.run("status")).out
+        assert "stretched  1\n" in status
+        assert f"  {free.name}  30m, stretched from 15m" in status
+        assert rich.name not in status
+
+
+# --- throttled -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("as_date", [False, True])
+async def test_a_retry_after_is_waited_for_by_whatever_process_comes_next(
+    database: Database, keyring: Keyring, as_date: bool
+) -> None:
+    async with line(database, keyring, orgs=2, settings={"poll_interval_seconds": 60}) as mine:
+        fault = Fault(name="too_many_requests", org=0, times=1, retry_after=600, retry_after_date=as_date)
+        mine.sim.add_faults(fault)
+        outcomes = []
+        for _ in range(11):
+            polled = await mine.poll()
+            outcomes.append(polled[mine.names[0]].snapshot)
+            assert polled[mine.names[1]].snapshot.outcome == "ok"
+            mine.clock.turn(minutes=1)
+        assert outcomes[0].outcome in {"partial", "throttled"}
+        assert [(one.outcome, one.error, one.requests) for one in outcomes[1:10]] == [("throttled", "held", 0)] * 9
+        assert outcomes[10].outcome == "ok"
+        assert mine.breaches == []
+
+
+async def test_without_a_retry_after_the_hold_is_a_minute_and_doubles_while_zoho_goes_on_refusing(
+    database: Database, keyring: Keyring
+) -> None:
+    async with line(database, keyring, orgs=1, settings={"poll_interval_seconds": 60}) as mine:
+        mine.sim.add_faults(Fault(name="too_many_requests"))
+        asked, before = [], 0
+        for minute in range(32):
+            await mine.poll()
+            if mine.audit()["requests"] > before:
+                asked.append(minute)
+            before = mine.audit()["requests"]
+            mine.clock.turn(minutes=1)
+        assert asked == [0, 1, 3, 7, 15, 31]
+
+
+@dataclass
+class Crowd:
+    """A hundred orgs asked by one process on a turned clock, all at once; each takes a time of its own to answer."""
+
+    throttled: int | None
+    latencies: dict[int, float] = field(default_factory=dict)
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+    def run(self) -> None:
+        run_turned(self._run())
+
+    async def _run(self) -> None:
+        limiter = Limiter(1_000, now=now)
+
+        async def orgs() -> AsyncIterator[Org]:
+            for number in range(100):
+                yield Org(number, f"org {number}", "us", "v8", 900, "free")
+
+        async def poll(org: Org) -> None:
+            world = World(
+                ask=lambda *_: self._ask(org),
+                get_token=self._token,
+                renew_token=self._token,
+                note_token_end=_nothing,
+                learn_facts=_no_facts,
+                now=utc_now,
+            )
+            started = now()
+            with limiter.org(org.id, limits_of(org.edition)) as own:
+                snapshot = await poll_org(org, utc_now(), own, world)
+            self.latencies[org.id], self.outcomes[org.id] = now() - started, snapshot.outcome
+
+        await sweep(orgs(), poll, at_once=100)
+
+    async def _ask(self, org: Org) -> Reply:
+        await asyncio.sleep(0.05 + org.id / 1_000)
+        if org.id == self.throttled:
+            return Reply(429, b'{"code": "TOO_MANY_REQUESTS"}', {"retry-after": "15"})
+        return Reply(200, b'{"count": 1}')
+
+    async def _token(self, *_: object) -> AccessToken:
+        return AccessToken(Secret("t"), "https://www.zohoapis.com", utc_now(), utc_now() + timedelta(hours=1), 1)
+
+
+async def _nothing(*_: object) -> None:
+    return None
+
+
+async def _no_facts(*_: object) -> tuple[None, int]:
+    return None, 0
+
+
+def test_of_a_hundred_orgs_one_is_throttled_and_the_others_latencies_do_not_move() -> None:
+    """Every org's own latency, to the microsecond: the throttled one waits for its Retry-After, and nobody for it."""
+    calm, throttled = Crowd(throttled=None), Crowd(throttled=40)
+    calm.run()
+    throttled.run()
+    assert throttled.outcomes.pop(40) is Outcome.THROTTLED
+    assert len(throttled.outcomes) == 99
+    assert set(throttled.outcomes.values()) == {Outcome.OK}
+    assert 15.0 < throttled.latencies.pop(40) < 21.0
+    del calm.latencies[40]
+    assert throttled.latencies == pytest.approx(calm.latencies, abs=1e-6)
+
+
+# --- whom a token may be sent to -------------------------------------------------------------------------------------
+
+
+async def test_a_certificate_nobody_vouches_for_and_a_name_that_is_none_get_no_token(
+    database: Database, keyring: Keyring
+) -> None:
+    presented = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(presented)
+    names = ("accounts-of-an-impostor", "api-of-an-impostor", "nowhere")
+    async with Simulator(SimulatorOptions(orgs=1, tls=presented)) as impostor:
+
+        def data_centers(sim: Simulator) -> dict[str, Any]:
+            url, evil, nowhere = sim.base_url, impostor.base_url, f"https://{'a' * 70}.example"
+            ways = ((evil, url), (url, evil), (url, nowhere))
+            return {
+                name: {"accounts_server": accounts, "api_domains": [api]}
+                for name, (accounts, api) in zip(names, ways, strict=True)
+            }
+
+        async with line(
+            database,
+            keyring,
+            orgs=3,
+            data_centers=("sim",),
+            faults=(Fault(name="token_no_api_domain"),),
+            more_data_centers=data_centers,
+            row=lambda org: {**org.row(), "data_center": names[org.index]},
+        ) as mine:
+            await mine.poll()
+            rows = [await mine.row(index) for index in range(3)]
+            assert [(row["outcome"], row["error"]) for row in rows] == [
+                ("unavailable", "tls"),
+                ("unavailable", "tls"),
+                ("unavailable", "dns"),
+            ]
+            assert mine.sim.audit()["requests"] == {"token": 2}
+            assert mine.breaches == []
+        assert impostor.audit()["requests"] == {}
