@@ -43,6 +43,9 @@ demo: install  ## a fleet, its history and a poller at work, without Zoho
 bench: install  ## the figures the documents quote: make bench BENCH="poll --orgs 500" for one of them
 	$(BIN)/python -m benchmarks $(BENCH)
 
+picture: install  ## draw docs/demo.svg, the demo in a terminal
+	$(BIN)/python docs/picture.py
+
 lock:  ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
