@@ -10,8 +10,9 @@ import contextlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, ParamSpec
 
+from poller.core.reply import NoReply, Reply
 from poller.fleet import Fleet
 from poller.poll import World
 from poller.store.database import Database, connect
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from poller.embedded import EmbeddedServer
     from poller.settings import Settings
+
+P = ParamSpec("P")
 
 KEY_FILE: Final = "secret.key"
 """In `DATA_DIR`: the keys of the embedded database, made on first use."""
@@ -69,12 +72,24 @@ class Zoho:
     sleep: Callable[[float], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """Who is told of every request that ended: its HTTP status, or why there was no reply."""
+
+    replied: Callable[[str], None]
+    token_replied: Callable[[str], None]
+
+
+DEAF: Final = Ears(lambda _: None, lambda _: None)
+
+
 @asynccontextmanager
 async def open_zoho(
     app: App,
     *,
     now: Callable[[], datetime] | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ears: Ears | None = None,
 ) -> AsyncIterator[Zoho]:
     """One HTTP session, one limiter, tokens shared through PostgreSQL. Who passes `now` and `sleep` turns the clock."""
     settings = app.settings
@@ -95,7 +110,7 @@ async def open_zoho(
                 park=store.park,
                 save_refresh_token=store.save_refresh_token,
                 shorten=store.shorten,
-                post=client.post_token,
+                post=_overheard(client.post_token, (ears or DEAF).token_replied),
                 now=now,
                 sleep=sleep,
             ),
@@ -111,13 +126,15 @@ async def open_fleet(
     *,
     now: Callable[[], datetime] | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ears: Ears | None = None,
 ) -> AsyncIterator[Fleet]:
     """What polls the orgs of this database."""
-    async with open_zoho(app, now=now, sleep=sleep) as zoho:
+    async with open_zoho(app, now=now, sleep=sleep, ears=ears) as zoho:
         tokens, client = zoho.tokens, zoho.client
+        replied = (ears or DEAF).replied
         ports = CheckPorts(tokens, client.count, client.get, zoho.now)
         world = World(
-            ask=client.count,
+            ask=_overheard(client.count, replied),
             get_token=tokens.get,
             renew_token=tokens.renew,
             note_token_end=tokens.note_end,
@@ -137,6 +154,17 @@ async def database_dsn(settings: Settings) -> AsyncIterator[str]:
     server = await asyncio.to_thread(_start_embedded, settings.data_dir)
     with contextlib.closing(server):
         yield server.dsn()
+
+
+def _overheard(
+    send: Callable[P, Awaitable[Reply | NoReply]], hear: Callable[[str], None]
+) -> Callable[P, Awaitable[Reply | NoReply]]:
+    async def ask(*args: P.args, **kwargs: P.kwargs) -> Reply | NoReply:
+        reply = await send(*args, **kwargs)
+        hear(reply.failure.value if isinstance(reply, NoReply) else str(reply.status))
+        return reply
+
+    return ask
 
 
 def _start_embedded(data_dir: Path) -> EmbeddedServer:

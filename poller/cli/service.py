@@ -35,12 +35,21 @@ def serve() -> None:
 
 async def _run(settings: Settings) -> int:
     """How many readings were lost, because the database did not come back before the end."""
-    from poller.app import open_app, open_fleet
+    from poller.app import Ears, open_app, open_fleet
+    from poller.store.figures import fleet_figures
+    from poller.web import Figures, Health, serve
     from poller.worker import Pace, Worker
 
-    async with open_app(settings, name="poller run") as app, open_fleet(app) as fleet:
+    figures = Figures()
+    ears = Ears(figures.replied, figures.token_replied)
+    async with open_app(settings, name="poller run") as app, open_fleet(app, ears=ears) as fleet:
         # An org of the smallest edition has two requests in flight: this many orgs use every permit.
-        worker = Worker(settings, app.database, fleet, Pace(hands=math.ceil(settings.concurrency / 2)))
+        pace = Pace(hands=math.ceil(settings.concurrency / 2))
+        worker = Worker(settings, app.database, fleet, pace, observer=figures)
+        figures.watch("poller_polls_under_way", "Orgs being polled.", lambda: worker.facts()["under_way"])
+        figures.watch("poller_readings_held", "Slots whose row is not safe yet.", lambda: worker.facts()["held"])
+        health = Health(worker.why_not_ready, lambda: fleet_figures(app.database, worker.now()))
         with shell.stop_signals() as stopped:
-            await worker.run(stopped)
+            async with serve(settings.web_host, settings.web_port, health, figures):
+                await worker.run(stopped)
         return worker.lost

@@ -44,7 +44,7 @@ class Observer(Protocol):
     def written(self, batch: Sequence[Polled]) -> None:
         """These rows are safe."""
 
-    def missed(self, slots: int) -> None:
+    def missed(self, slots: int, reason: str) -> None:
         """So many slots were written down as missed that nobody had queued."""
 
     def put_back(self, reason: str, slots: int) -> None:
@@ -63,7 +63,7 @@ class Silent:
     def written(self, batch: Sequence[Polled]) -> None:
         """Nothing."""
 
-    def missed(self, slots: int) -> None:
+    def missed(self, slots: int, reason: str) -> None:
         """Nothing."""
 
     def put_back(self, reason: str, slots: int) -> None:

@@ -35,6 +35,7 @@ from poller.store.workers import WorkerRecord, say_alive, say_goodbye
 from poller.worker.outage import LONGEST_PAUSE_SECONDS, Outage
 from poller.worker.polls import Observer, Polls, Reading, Silent
 from poller.worker.side_jobs import CHORES, SideJobs
+from poller.worker.systemd import ALIVE, READY, STOPPING, notify, watchdog_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -87,17 +88,28 @@ class Worker:
     _queue: JobQueue = field(init=False)
     _sink: Sink[Reading] = field(init=False)
     _polls: Polls = field(init=False)
-    _stopping: asyncio.Event = field(init=False)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _give_up_at: float = math.inf
 
     def __post_init__(self) -> None:
         self.outage = Outage(sleep=self.sleep, jitter=self.jitter, count=self.observer.database_error)
         self._queue = JobQueue(self.database, self.id, silence=timedelta(seconds=self.pace.silence_seconds))
+        self._sink = Sink(self._write, rows=200, age_seconds=0.1)
+        self._polls = Polls(
+            self.database,
+            self.fleet,
+            self._queue,
+            self._sink,
+            now=self.now,
+            jitter=self.jitter,
+            observer=self.observer,
+        )
 
-    @property
-    def ready(self) -> bool:
-        """Whether polls are being claimed and written just now."""
-        return not self.outage.is_on and not self._stopping.is_set()
+    def why_not_ready(self) -> str | None:
+        """Why no polls are claimed and written just now; None where they are."""
+        if self._stopping.is_set():
+            return "stopping"
+        return "the database is away" if self.outage.is_on else None
 
     def facts(self) -> Mapping[str, Any]:
         """What this worker says of itself."""
@@ -107,18 +119,9 @@ class Worker:
         """Work until `stopping` is set, then leave in order. Raises what a person must mend."""
         self._stopping = stopping
         log.info("worker.started", worker=str(self.id), hands=self.pace.hands)
+        notify(READY)
         started_at = self.now()
-        self._sink = Sink(self._write, rows=200, age_seconds=0.1)
         async with self._sink, asyncio.TaskGroup() as loops:
-            self._polls = Polls(
-                self.database,
-                self.fleet,
-                self._queue,
-                self._sink,
-                now=self.now,
-                jitter=self.jitter,
-                observer=self.observer,
-            )
             side_jobs = SideJobs(self.database, self._queue, self.outage, now=self.now, observer=self.observer)
             others = [
                 loops.create_task(self._hand_out()),
@@ -136,13 +139,14 @@ class Worker:
                 task.cancel()
         with suppress(DatabaseError):
             await say_goodbye(self.database, self.id)
-        log.info("worker.stopped", worker=str(self.id), lost=self.lost or None)
+        log.info("worker.stopped", worker=str(self.id), **({"lost": self.lost} if self.lost else {}))
 
     async def _poll_until_stopped(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             while not self._stopping.is_set():
                 await self._claim(tasks)
             self._give_up_at = time.monotonic() + self.pace.grace_seconds
+            notify(STOPPING)
             log.info("worker.draining", under_way=self._polls.under_way, grace_seconds=self.pace.grace_seconds)
             try:
                 async with asyncio.timeout(self.pace.grace_seconds):
@@ -219,7 +223,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         while True:
             before = loop.time()
-            await asyncio.sleep(min(1.0, self.pace.silence_seconds / 6))
+            notify(ALIVE)
+            await asyncio.sleep(min(1.0, self.pace.silence_seconds / 6, (watchdog_seconds() or math.inf) / 2))
             frozen_seconds = loop.time() - before
             if frozen_seconds > self.pace.silence_seconds / 2:
                 log.warning("worker.frozen", seconds=round(frozen_seconds, 1))

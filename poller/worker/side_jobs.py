@@ -106,7 +106,7 @@ class SideJobs:
         for piece in _pieces(missed, self._now() - OLDEST_EXPLAINED):
             await self._outage.weather(partial(write_snapshots, self._database, piece))
             total += len(piece)
-            self._observer.missed(len(piece))
+            self._observer.missed(len(piece), NOT_RUNNING)
         log.info("slots.explained", org_id=missed.org_id, slots=total, error=NOT_RUNNING)
 
 

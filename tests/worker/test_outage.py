@@ -100,14 +100,14 @@ async def test_readings_taken_while_the_database_is_away_are_written_when_it_is_
                 await mine.until("SELECT count(*) FROM pgqueuer WHERE status = 'picked' AND entrypoint = 'poll'")
                 await cable.cut()
                 await eventually(lambda: worker.outage.is_on and not worker.facts()["under_way"])
-                assert not worker.ready
+                assert worker.why_not_ready() == "the database is away"
                 held = worker.facts()["held"]
                 assert held
                 written = await mine.app.database.fetchval("SELECT count(*) FROM org_snapshots")
                 await cable.mend()
                 await mine.until("SELECT count(*) >= $1::bigint FROM org_snapshots", written + held)
                 await mine.until("SELECT count(*) >= 6 * 4 FROM org_snapshots WHERE outcome = 'ok'", seconds=40)
-                assert worker.ready
+                assert worker.why_not_ready() is None
         events = [entry["event"] for entry in logs]
         assert events.count("database.away") == events.count("database.back") <= 2
     rows = await mine.rows()

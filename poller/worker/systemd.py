@@ -1,0 +1,39 @@
+"""Telling systemd how we are (`Type=notify`, `WatchdogSec=`), where it asks to be told; elsewhere nothing happens.
+
+The protocol is one datagram per message to the socket of NOTIFY_SOCKET: sd_notify(3). It refuses to fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+READY = "READY=1"
+STOPPING = "STOPPING=1"
+ALIVE = "WATCHDOG=1"
+
+
+def notify(state: str, environ: Mapping[str, str] = os.environ) -> bool:
+    """Tell it; whether there was somebody to tell."""
+    address = environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return False
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
+        # A name with @ is of the abstract kind, whose first byte is zero.
+        datagrams.connect(f"\0{address[1:]}" if address.startswith("@") else address)
+        datagrams.send(state.encode())
+        return True
+    return False
+
+
+def watchdog_seconds(environ: Mapping[str, str] = os.environ) -> float | None:
+    """How often systemd wants to hear that we live; None where it does not. WATCHDOG_PID may mean another process."""
+    if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    microseconds = environ.get("WATCHDOG_USEC", "")
+    return int(microseconds) / 1_000_000 if microseconds.isdecimal() and int(microseconds) else None

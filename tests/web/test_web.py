@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import re
+import socket
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiohttp
+import structlog
+from prometheus_client.parser import text_string_to_metric_families
+
+from poller.core.errors import DatabaseError
+from poller.core.model import USER_TYPES, Org, Outcome, Snapshot
+from poller.core.schedule import Due
+from poller.fleet import Polled
+from poller.store.figures import FleetFigures, fleet_figures
+from poller.store.snapshots import write_snapshots
+from poller.web import Figures, Health, serve
+from tests.store.fleet import added, entry
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from poller.store.database import Database
+    from poller.store.secrets import Keyring
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+ORG = Org(1, "Acme Ltd", "eu", "v7", 900)
+NOTHING = FleetFigures({"active": 3}, {"overdue": 2}, 1.5, 1, {"rollups": 1.0}, [0] * 9 + [3])
+
+
+class Process:
+    """The rest of a process, as the server asks it."""
+
+    def __init__(self) -> None:
+        self.why_not: str | None = None
+        self.database_is_away = False
+
+    async def figures(self) -> FleetFigures:
+        if self.database_is_away:
+            raise DatabaseError("PostgreSQL: no connection", "start it", passing=True)
+        return NOTHING
+
+
+@asynccontextmanager
+async def served(process: Process, figures: Figures | None = None) -> AsyncIterator[str]:
+    health = Health(lambda: process.why_not, process.figures)
+    async with serve("127.0.0.1", 0, health, figures or Figures()) as url:
+        assert url is not None
+        yield url
+
+
+async def get(url: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(url) as reply:
+        return reply.status, await reply.text()
+
+
+def values(text: str) -> dict[str, float]:
+    """Every sample, by its name and labels."""
+    return {
+        sample.name + "".join(f" {key}={value}" for key, value in sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def test_it_is_ready_while_polls_are_made_and_the_database_answers() -> None:
+    process = Process()
+    async with served(process) as url:
+        assert await get(f"{url}/readyz") == (200, "ready\n")
+        process.database_is_away = True
+        assert await get(f"{url}/readyz") == (503, "the database does not answer\n")
+        process.why_not = "stopping"
+        assert await get(f"{url}/readyz") == (503, "stopping\n")
+        assert await get(f"{url}/healthz") == (200, "alive\n")
+
+
+async def test_a_second_server_on_a_port_warns_and_lets_the_process_work() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        process = Process()
+        with structlog.testing.capture_logs() as logs:
+            port = taken.getsockname()[1]
+            async with serve("127.0.0.1", port, Health(lambda: None, process.figures), Figures()) as url:
+                assert url is None
+    assert [entry["event"] for entry in logs] == ["web.not_served"]
+
+
+async def test_what_the_worker_does_is_counted_in_base_units() -> None:
+    figures = Figures()
+    due = Due(1, NOON, 900)
+    figures.claimed(due, due.at + timedelta(seconds=2))
+    ok = Snapshot(1, NOON, NOON, Outcome.OK, late_seconds=2, requests=10, duration_ms=500)
+    missed = Snapshot(1, NOON, None, Outcome.MISSED, "too_late")
+    figures.written([Polled(ORG, ok), Polled(ORG, missed)])
+    figures.missed(40, "not_running")
+    figures.put_back("hold", 1)
+    figures.database_error()
+    figures.replied("200")
+    figures.token_replied("timeout")
+    figures.watch("poller_readings_held", "Held.", lambda: 7)
+    async with served(Process(), figures) as url:
+        status, text = await get(f"{url}/metrics")
+    assert status == 200
+    found = values(text)
+    assert found["poller_polls_total outcome=ok"] == 1
+    assert found["poller_polls_total outcome=throttled"] == 0
+    assert found["poller_slots_missed_total reason=not_running"] == 40
+    assert found["poller_slots_missed_total reason=too_late"] == 1
+    assert found["poller_slots_late_total"] == 1
+    assert found["poller_poll_lateness_seconds_sum"] == 2
+    assert found["poller_poll_duration_seconds_sum"] == 0.5
+    assert found["poller_credits_spent_total"] == 10
+    assert found["poller_requests_total status=200"] == 1
+    assert found["poller_token_requests_total status=timeout"] == 1
+    assert found["poller_slots_put_back_total reason=hold"] == 1
+    assert found["poller_database_errors_total"] == 1
+    assert found["poller_readings_held"] == 7
+    assert found["poller_database_up"] == 1
+    assert found["poller_orgs state=active"] == 3
+    assert found["poller_queue_jobs state=overdue"] == 2
+    assert found["poller_queue_overdue_seconds"] == 1.5
+    assert found["poller_org_freshness_seconds_bucket le=+Inf"] == 3
+    assert "Acme" not in text
+
+
+async def test_without_the_database_a_process_still_tells_its_own_figures() -> None:
+    process = Process()
+    process.database_is_away = True
+    async with served(process) as url:
+        status, text = await get(f"{url}/metrics")
+    found = values(text)
+    assert status == 200
+    assert found["poller_database_up"] == 0
+    assert "poller_polls_total outcome=ok" in found
+    assert not any(name.startswith("poller_orgs") for name in found)
+
+
+async def test_the_fleets_figures_are_those_of_the_database(database: Database, keyring: Keyring) -> None:
+    ids = await added(database, keyring, *(entry(name) for name in ("new", "fresh", "old", "paused")))
+    for org_id, minutes in zip(ids[1:], (2, 90, 1), strict=True):
+        at = NOON - timedelta(minutes=minutes)
+        await write_snapshots(database, [Snapshot(org_id, at, at, Outcome.OK, counts=dict.fromkeys(USER_TYPES, 1))])
+    await database.execute("UPDATE orgs SET paused_at = now() WHERE name = 'paused'")
+    figures = await fleet_figures(database, NOON)
+    assert figures.orgs == {"active": 3, "paused": 1, "parked": 0}
+    assert list(figures.freshness) == [0, 1, 0, 0, 0, 1, 0, 0, 0, 1]
+    assert figures.freshness_sum_seconds == 92 * 60
+    assert figures.jobs == {"waiting": 0, "overdue": 0, "under_way": 0}
+
+
+async def test_every_metric_is_in_the_reference_and_nothing_else() -> None:
+    figures = Figures()
+    for name in ("poller_polls_under_way", "poller_readings_held"):
+        figures.watch(name, "Watched.", lambda: 0)
+    text = figures.text(NOTHING).decode()
+    served_names = {
+        family.name.removesuffix("_total")
+        for family in text_string_to_metric_families(text)
+        if not family.name.endswith(("_created", "_gcount", "_gsum"))
+    }
+    reference = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    told = {name.removesuffix("_total") for name in re.findall(r"^\| `(poller_\w+)`", reference, re.MULTILINE)}
+    assert served_names == told
