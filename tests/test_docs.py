@@ -1,0 +1,58 @@
+"""The documents keep to what is there: settings, commands, files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from poller.cli import app
+from poller.settings import NAMES, Settings
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+OPERATIONS = ROOT / "docs" / "operations.md"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_into_the_project_leads_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8"))
+    missing = [target for target in targets if "://" not in target and not (document.parent / target).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_setting_a_document_names_is_one(document: Path) -> None:
+    named = set(re.findall(r"POLLER_(?!TEST_)[A-Z_]+", document.read_text(encoding="utf-8")))
+    assert named <= set(NAMES)
+
+
+def test_every_setting_is_in_the_table_of_operations_with_its_default() -> None:
+    rows = [line.split(" | ") for line in OPERATIONS.read_text(encoding="utf-8").splitlines() if "| `POLLER_" in line]
+    named = [name for row in rows for name in re.findall(r"POLLER_[A-Z_]+", row[0])]
+    assert sorted(named) == sorted(NAMES)
+    told = {name: row[1] for row in rows for name in re.findall(r"POLLER_[A-Z_]+", row[0])}
+    defaults = Settings()
+    assert f"`{defaults.api_version}`" == told["POLLER_API_VERSION"]
+    assert f"`{defaults.poll_interval_seconds // 60}m`" == told["POLLER_POLL_INTERVAL"]
+    assert f"`{defaults.credit_share:.2f}`" == told["POLLER_CREDIT_SHARE"]
+    assert f"`{defaults.in_flight_share}`" == told["POLLER_IN_FLIGHT_SHARE"]
+    assert f"`{defaults.concurrency}`" == told["POLLER_CONCURRENCY"]
+    assert f"`{defaults.request_timeout_seconds}s`" == told["POLLER_REQUEST_TIMEOUT"]
+    assert f"`{defaults.web_host}`, `{defaults.web_port}`" == told["POLLER_WEB_HOST"]
+    assert f"`{defaults.log_level}`" == told["POLLER_LOG_LEVEL"]
+
+
+@pytest.mark.parametrize("document", [ROOT / "README.md", OPERATIONS], ids=lambda path: path.name)
+def test_every_command_that_is_shown_exists(document: Path) -> None:
+    group = typer.main.get_command(app)
+    text = document.read_text(encoding="utf-8")
+    shown = re.findall(r"(?m)^ {4}(?:\$ )?(?:\.venv/bin/)?poller ([a-z]+)(?: ([a-z]+))?", text)
+    assert shown
+    for name, second in shown:
+        command = getattr(group, "commands", {}).get(name)
+        assert command is not None, name
+        if hasattr(command, "commands"):
+            assert second in command.commands, f"{name} {second}"
