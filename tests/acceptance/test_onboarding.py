@@ -60,9 +60,11 @@ async def test_orgs_of_every_kind_of_credential_are_connected_and_polled(databas
         assert {json.loads(row)["outcome"] for row in polled.out.splitlines()} == {"ok"}
         # A second import of the same file changes nothing, and asks for no code a second time.
         assert (await mine.run("orgs", "import", file)).out == "3 orgs: 0 added, 0 changed, 3 same.\n"
-        for org in orgs:
-            table = await shown(mine, org.name)
-            assert org.edition in table
+        listed = (await mine.run("orgs", "list", "--json")).out.splitlines()
+        assert {row["org"]: (row["edition"], row["grant"]) for row in map(json.loads, listed)} == {
+            org.name: (org.edition, "soid" if kind == "soid" else "refresh_token")
+            for org, kind in zip(orgs, (*kinds, "grant_code"), strict=True)
+        }
         assert sim.audit()["breaches"] == []
 
 
@@ -86,6 +88,31 @@ async def test_an_expired_code_is_reported_as_such_and_asked_for_once(database_u
         fresh = by("grant_code", late, grant_code=sim.world.grant_code(1))
         assert (await mine.run("orgs", "import", file_of(tmp_path, fresh))).code == 0
         assert (await mine.run("poll")).code == 0
+
+
+async def test_a_parked_org_is_told_with_what_to_do_wherever_one_looks(database_url: str, tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(orgs=2)) as sim:
+        mine = machine(sim, database_url)
+        lost, well = sim.fleet()
+        control.revoke(sim.world, 0)
+        assert (await mine.run("orgs", "import", file_of(tmp_path, lost.row(), well.row()))).code == 0
+        assert (await mine.run("poll")).code == 1
+        remedy = (
+            "the grant code is spent (it lives 3 to 10 minutes, once) or the consent revoked: make a new grant code"
+        )
+        status = (await mine.run("status")).out
+        assert "parked  1\n" in status
+        assert f"  {lost.name}  invalid_code: {remedy}" in status
+        table = await shown(mine, lost.name)
+        assert "state          parked: invalid_code\n" in table
+        assert f"what to do     {remedy}" in table
+        assert "next probe     2" in table
+        # The service leaves it alone for an hour; who names it is taken at his word.
+        assert (await mine.run("poll", "--json")).code == 1
+        assert sim.audit()["orgs"][0]["token_asks"] == 1
+        control.restore(sim.world, 0)
+        assert (await mine.run("poll", lost.name)).code == 0
+        assert "parked" not in (await mine.run("status")).out
 
 
 async def test_whoever_nears_twenty_refresh_tokens_of_a_client_is_warned(database_url: str, tmp_path: Path) -> None:
