@@ -44,4 +44,17 @@ async def _migrate(settings: Settings, *, check: bool) -> bool:
             shell.say(f"The database is {found}, this poller needs {state.head}; run `poller migrate`.")
         else:
             shell.say(f"The database was {found}, and is at revision {state.head} now.")
+        if not check:
+            await _admit_readers(dsn)
         return check and state.behind
+
+
+async def _admit_readers(dsn: str) -> None:
+    """Say what an administrator must do where this role may not make the roles of those who only read."""
+    from poller.store.database import connect
+    from poller.store.readers import admit_readers
+
+    async with await connect(dsn, max_size=1, application_name="poller migrate") as database:
+        if missing := await admit_readers(database):
+            statements = " ".join(f"CREATE ROLE {role};" for role in missing)
+            shell.say(f"To let others read, have an administrator run `{statements}`, then `poller migrate` again.")

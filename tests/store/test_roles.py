@@ -1,0 +1,337 @@
+"""Who sees what: readers every relation and no secret, guests the orgs that carry their tags and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+
+from poller.core.model import USER_TYPES, Outcome, Snapshot
+from poller.store.database import connect
+from poller.store.imports import import_orgs
+from poller.store.readers import admit_readers
+from poller.store.rollups import roll_up
+from poller.store.snapshots import write_snapshots
+from tests import command
+from tests.postgres import address, run_on, running_postgres
+from tests.store.fleet import entry
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from poller.store.database import Database
+    from poller.store.secrets import Keyring
+
+NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+SLOTS = [NOW - timedelta(hours=8 * n) for n in range(12)]
+TENS = {"alpha": 10, "beta": 20, "gamma": 30, "delta": 40}
+TAGS = {"alpha": ["customer:a"], "beta": ["customer:a", "trial"], "gamma": ["customer:b"], "delta": []}
+RELATIONS = ("user_counts", "latest_user_counts", "daily_user_counts", "poll_gaps")
+PRIVATE = (
+    "org_credentials",
+    "access_tokens",
+    "token_budgets",
+    "credit_spend",
+    "org_limits",
+    "pgqueuer",
+    "pgqueuer_log",
+    "pgqueuer_schedules",
+    "pgqueuer_statistics",
+    "workers",
+    "chores",
+    "shared_relations",
+)
+
+
+@pytest.fixture
+async def fleet(database: Database, keyring: Keyring) -> Database:
+    """Four orgs with some history: rolled up, rolled up and opened again, not rolled up; and slots nobody polled."""
+    await import_orgs(database, keyring, [entry(name) for name in TENS])
+    for name, tags in TAGS.items():
+        await database.execute("UPDATE orgs SET tags = $2 WHERE name = $1", name, tags)
+    await database.execute("UPDATE rollup_state SET rolled_until = $1", SLOTS[-1].date())
+    ids = {row["name"]: row["id"] for row in await database.fetch("SELECT id, name FROM orgs")}
+    batch = []
+    for name, org_id in ids.items():
+        for n, slot in enumerate(SLOTS):
+            counts = dict.fromkeys(USER_TYPES, TENS[name] + n % 10)
+            failed = Snapshot(org_id, slot, slot, Outcome.UNAVAILABLE, f"code_of_{name}")
+            batch.append(failed if n == 5 else Snapshot(org_id, slot, slot, Outcome.OK, counts=counts))
+    await write_snapshots(database, batch)
+    await roll_up(database, (NOW - timedelta(days=1)).date())
+    await write_snapshots(database, [Snapshot(i, SLOTS[-2], SLOTS[-2], Outcome.UNAVAILABLE, "x") for i in ids.values()])
+    await database.execute(
+        "INSERT INTO org_schedules (org_id, slot, interval_seconds, due_at) SELECT id, $1, 900, $1 FROM orgs",
+        SLOTS[0] - timedelta(hours=2),
+    )
+    await database.execute("INSERT INTO dirty_days SELECT id, $1 FROM orgs ON CONFLICT DO NOTHING", SLOTS[-1].date())
+    return database
+
+
+@pytest.fixture
+async def login(server_dsn: str, database: Database) -> AsyncIterator[str]:
+    """A login that is nothing yet."""
+    name = f"login_{uuid.uuid4().hex}"
+    await run_on(server_dsn, f"CREATE ROLE {name} LOGIN")
+    yield name
+    await database.execute(f"DROP OWNED BY {name}")
+    await run_on(server_dsn, f"DROP ROLE {name}")
+
+
+@contextlib.asynccontextmanager
+async def logged_in(database: Database, login: str) -> AsyncIterator[Any]:
+    """A connection with this login's rights and no others; nothing it does stays."""
+    async with database.connection() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            await connection.execute(f"SET LOCAL SESSION AUTHORIZATION {login}")
+            yield connection
+        finally:
+            await transaction.rollback()
+
+
+async def admit(database: Database, login: str, *tags: str, role: str = "poller_guest") -> None:
+    await database.execute(f"GRANT {role} TO {login}")
+    for tag in tags:
+        await database.execute("INSERT INTO guest_tags (login, tag) VALUES ($1, $2)", login, tag)
+
+
+async def orgs_in(connection: Any, relation: str) -> set[str]:
+    return {row[0] for row in await connection.fetch(f"SELECT DISTINCT org FROM {relation}")}
+
+
+async def seen(connection: Any) -> dict[str, set[str]]:
+    """The orgs in every relation, by every way to it."""
+    found = {relation: await orgs_in(connection, relation) for relation in RELATIONS}
+    for table in ("org_snapshots", "latest_snapshots", "daily_counts", "dirty_days", "org_schedules"):
+        rows = await connection.fetch(f"SELECT DISTINCT o.name FROM {table} t LEFT JOIN orgs o ON o.id = t.org_id")
+        found[table] = {row[0] for row in rows}
+    found["orgs"] = {row[0] for row in await connection.fetch("SELECT name FROM orgs")}
+    return found
+
+
+async def all_ids(database: Database) -> dict[str, int]:
+    return {row["name"]: row["id"] for row in await database.fetch("SELECT id, name FROM orgs")}
+
+
+async def refused(connection: Any, statement: str) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with connection.transaction():
+            await connection.execute(statement)
+
+
+async def test_a_reader_sees_every_org_in_every_relation(fleet: Database, login: str) -> None:
+    await admit(fleet, login, role="poller_reader")
+    async with logged_in(fleet, login) as connection:
+        found = await seen(connection)
+    assert all(orgs == set(TENS) for orgs in found.values()), found
+
+
+@pytest.mark.parametrize("role", ["poller_reader", "poller_guest"])
+async def test_who_reads_sees_no_credential_token_key_or_queue_and_writes_nothing(
+    fleet: Database, login: str, role: str
+) -> None:
+    await admit(fleet, login, "customer:a", role=role)
+    tables = {row[0] for row in await fleet.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
+    months = {table for table in tables if table.startswith("org_snapshots_")}
+    assert months
+    assert tables >= set(PRIVATE)
+    async with logged_in(fleet, login) as connection:
+        for table in (*PRIVATE, *months):
+            await refused(connection, f"SELECT FROM {table}")
+        for columns in ("*", "zgid", "parked_remedy"):
+            await refused(connection, f"SELECT {columns} FROM orgs")
+        for table in tables:
+            await refused(connection, f"DELETE FROM {table}")
+        await refused(connection, "INSERT INTO guest_tags VALUES (current_user, 'customer:b')")
+        await refused(connection, "UPDATE orgs SET tags = '{customer:a}'")
+        await refused(connection, "CREATE TABLE mine (id integer)")
+        await refused(connection, "SELECT admit_readers()")
+
+
+@pytest.mark.parametrize(
+    ("tags", "orgs"),
+    [
+        (["customer:a"], {"alpha", "beta"}),
+        (["customer:b"], {"gamma"}),
+        (["trial", "customer:b"], {"beta", "gamma"}),
+        (["customer"], set()),
+        ([], set()),
+    ],
+)
+async def test_a_guest_sees_the_orgs_that_carry_its_tags_and_no_other_in_any_relation(
+    fleet: Database, login: str, tags: list[str], orgs: set[str]
+) -> None:
+    await admit(fleet, login, *tags)
+    await fleet.execute(
+        "INSERT INTO guest_tags VALUES ('somebody_else', 'customer:a'), ('somebody_else', 'customer:b')"
+    )
+    async with logged_in(fleet, login) as connection:
+        found = await seen(connection)
+        bound = await connection.fetch("SELECT login, tag FROM guest_tags")
+    assert all(visible == orgs for visible in found.values()), found
+    assert {tuple(row) for row in bound} == {(login, tag) for tag in tags}
+
+
+async def test_a_guest_sees_of_its_orgs_what_a_reader_sees_of_them(fleet: Database, login: str) -> None:
+    await admit(fleet, login, "customer:a")
+    of_its_orgs = "WHERE org IN ('alpha', 'beta')"
+    columns = {
+        "user_counts": "*",
+        # Its age differs from one transaction to the next.
+        "latest_user_counts": "org_id, org, user_type, slot, polled_at, count",
+        "daily_user_counts": "*",
+        "poll_gaps": "*",
+    }
+    async with logged_in(fleet, login) as connection:
+        for relation, names in columns.items():
+            mine = await connection.fetch(f"SELECT {names} FROM {relation} ORDER BY 1, 2, 3, 4")
+            all_of_them = await fleet.fetch(f"SELECT {names} FROM {relation} {of_its_orgs} ORDER BY 1, 2, 3, 4")
+            assert mine == all_of_them != [], relation
+
+
+async def test_a_guest_gets_nothing_out_of_functions(fleet: Database, login: str) -> None:
+    await admit(fleet, login, "customer:b")
+    ids = await all_ids(fleet)
+    async with logged_in(fleet, login) as connection:
+        for name, org_id in ids.items():
+            days = await connection.fetch("SELECT * FROM counts_of_day($1, $2, 1)", org_id, SLOTS[3].date())
+            assert bool(days) == (name == "gamma")
+        others = await connection.fetch(
+            "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef"
+        )
+    assert others == [], "a function that runs with its owner's rights sees every org"
+
+
+async def test_a_function_a_guest_writes_is_not_shown_the_rows_of_others(fleet: Database, login: str) -> None:
+    await admit(fleet, login, "customer:b")
+    told: list[str] = []
+    async with logged_in(fleet, login) as connection:
+        connection.add_log_listener(lambda _, message: told.append(message.message))
+        await connection.execute(
+            "CREATE FUNCTION pg_temp.tell(text) RETURNS boolean LANGUAGE plpgsql COST 0.0000001 AS $$"
+            " BEGIN RAISE NOTICE '%', $1; RETURN true; END $$"
+        )
+        await connection.fetch("SELECT FROM org_snapshots WHERE pg_temp.tell(all_users::text)")
+        await connection.fetch("SELECT FROM poll_gaps WHERE pg_temp.tell(reason)")
+        await connection.fetch("SELECT FROM orgs WHERE pg_temp.tell(name)")
+        connection._log_listeners.clear()
+    assert {"gamma", "unavailable: code_of_gamma"} < set(told)
+    assert not [line for line in told if line in TENS and line != "gamma"]
+    assert not [line for line in told if "code_of_" in line and "gamma" not in line]
+    assert all(30 <= int(line) < 40 for line in told if line.isdecimal())
+
+
+async def test_the_planners_statistics_tell_a_guest_nothing(fleet: Database, login: str) -> None:
+    await admit(fleet, login, "customer:b")
+    await fleet.execute("ANALYZE")
+    about = "SELECT count(*) FROM pg_stats WHERE schemaname = 'public' AND tablename LIKE ANY ('{org%,latest%,daily%}')"
+    assert await fleet.fetchval(about) > 0
+    async with logged_in(fleet, login) as connection:
+        assert await connection.fetchval(about) == 0
+
+
+async def test_a_tag_given_or_taken_counts_at_once(fleet: Database, login: str) -> None:
+    await admit(fleet, login, "customer:b")
+    await fleet.execute("UPDATE orgs SET tags = tags || '{customer:b}' WHERE name = 'delta'")
+    async with logged_in(fleet, login) as connection:
+        assert await orgs_in(connection, "user_counts") == {"gamma", "delta"}
+    await fleet.execute("DELETE FROM guest_tags WHERE login = $1", login)
+    async with logged_in(fleet, login) as connection:
+        assert await orgs_in(connection, "user_counts") == set()
+
+
+async def test_tags_may_be_bound_to_a_role_that_several_logins_share(
+    fleet: Database, login: str, server_dsn: str
+) -> None:
+    group = f"group_{login}"
+    await run_on(server_dsn, f"CREATE ROLE {group}")
+    try:
+        await admit(fleet, login)
+        await admit(fleet, group, "customer:b")
+        await fleet.execute(f"GRANT {group} TO {login}")
+        async with logged_in(fleet, login) as connection:
+            assert await orgs_in(connection, "latest_user_counts") == {"gamma"}
+    finally:
+        await run_on(server_dsn, f"DROP ROLE {group}")
+
+
+async def test_a_guest_that_is_a_reader_too_stays_a_guest(fleet: Database, login: str) -> None:
+    await admit(fleet, login, role="poller_reader")
+    await admit(fleet, login, "customer:b")
+    async with logged_in(fleet, login) as connection:
+        assert await orgs_in(connection, "user_counts") == {"gamma"}
+
+
+async def test_what_guests_may_read_is_what_readers_may_and_every_table_of_it_keeps_its_rows_apart(
+    fleet: Database,
+) -> None:
+    relations = await fleet.fetch(
+        "SELECT relname, relkind::text AS kind, relrowsecurity AS guarded,"
+        " 'security_invoker=true' = ANY (coalesce(reloptions, '{}')) AS by_invoker,"
+        " EXISTS (SELECT FROM pg_attribute WHERE attrelid = oid AND attname = 'org_id') OR relname = 'orgs' AS by_org,"
+        " EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid AND polname = 'guests' AND NOT polpermissive) AS held,"
+        " has_any_column_privilege('poller_guest', oid, 'SELECT') AS guest,"
+        " has_any_column_privilege('poller_reader', oid, 'SELECT') AS reader"
+        " FROM pg_class c WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')"
+    )
+    assert {row["relname"] for row in relations if row["guest"]} >= {*RELATIONS, "org_snapshots", "orgs"}
+    for row in relations:
+        assert row["guest"] == row["reader"], row["relname"]
+        if row["guest"] and row["kind"] == "v":
+            assert row["by_invoker"], f"{row['relname']} shows its owner's rows to guests"
+        elif row["guest"] and row["by_org"]:
+            assert row["guarded"] and row["held"], f"{row['relname']} shows every org to guests"  # noqa: PT018
+    unguarded = {row["relname"] for row in relations if row["guest"] and row["kind"] != "v" and not row["guarded"]}
+    assert unguarded == {"rollup_state"}
+
+
+async def test_whoever_is_no_guest_is_not_held_by_tags(fleet: Database, login: str) -> None:
+    await fleet.execute(f"GRANT SELECT, INSERT, UPDATE ON org_snapshots TO {login}")
+    async with logged_in(fleet, login) as connection:
+        assert await connection.fetchval("SELECT count(DISTINCT org_id) FROM org_snapshots") == len(TENS)
+        assert await connection.execute("UPDATE org_snapshots SET requests = 1 WHERE org_id = 1") == "UPDATE 12"
+
+
+async def test_a_guests_question_about_one_org_reads_no_other(fleet: Database, login: str) -> None:
+    await admit(fleet, login, "customer:b")
+    async with logged_in(fleet, login) as connection:
+        await connection.execute("SET LOCAL enable_seqscan = off")
+        plan = await connection.fetch("EXPLAIN SELECT slot, all_users FROM org_snapshots WHERE slot >= $1", SLOTS[3])
+        text = "\n".join(row[0] for row in plan)
+    assert "Index Cond: ((org_id = ANY (" in text
+    assert "Bitmap Index Scan on orgs_tags_idx" in text
+
+
+async def test_where_the_poller_may_not_make_roles_an_administrator_makes_them_and_it_grants_the_rest(
+    keyring: Keyring,
+) -> None:
+    with running_postgres() as boss:
+        await run_on(boss, "CREATE ROLE modest LOGIN")
+        await run_on(boss, "CREATE DATABASE modest OWNER modest")
+        dsn = address(boss, "modest").replace("://poller@", "://modest@")
+        environ = {"POLLER_DATABASE_URL": dsn, "POLLER_SECRET_KEYS": "k1:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LWFiY2Q="}
+        migrated = await command.run("migrate", environ=environ)
+        assert migrated.code == 0, migrated.err
+        statements = "CREATE ROLE poller_reader; CREATE ROLE poller_guest;"
+        assert f"have an administrator run `{statements}`, then `poller migrate` again." in migrated.err
+        async with await connect(dsn) as database:
+            assert await admit_readers(database) == ["poller_reader", "poller_guest"]
+            assert await database.fetchval("SELECT count(*) FROM pg_policy") == 0
+        for statement in statements.split("; "):
+            await run_on(boss, statement)
+        again = await command.run("migrate", environ=environ)
+        assert (again.code, "administrator" in again.err) == (0, False)
+        async with await connect(dsn) as database:
+            assert await admit_readers(database) == []
+            await import_orgs(database, keyring, [entry("alpha")])
+        async with await connect(address(boss, "modest")) as database, logged_in(database, "modest") as connection:
+            assert await connection.fetchval("SELECT count(*) FROM orgs") == 1
+        for role, orgs in (("poller_reader", 1), ("poller_guest", 0)):
+            async with await connect(address(boss, "modest")) as database, logged_in(database, role) as connection:
+                assert await connection.fetchval("SELECT count(*) FROM orgs") == orgs
