@@ -71,6 +71,7 @@ async def test_commands_tell_no_secret_to_a_reader_a_log_or_a_process_list(tmp_p
                     (("orgs", "import", str(good)), b""),
                     (("orgs", "add", "By hand"), added),
                     (("orgs", "add", "Wrongly"), added.replace(b"sim-us", b"nowhere")),
+                    (("orgs", "check"), b""),
                     (("poll",), b""),
                     (("orgs", "list", "--json"), b""),
                     (("status",), b""),
@@ -80,7 +81,7 @@ async def test_commands_tell_no_secret_to_a_reader_a_log_or_a_process_list(tmp_p
         WITNESS.know_simulator(sim)
         WITNESS.hear("the embedded server's log", "".join(log.read_text() for log in data_dir.rglob("*.log")))
     # The good file fails for one org alone: its grant code meets the token endpoint's HTML.
-    assert [ended.code for ended in ends] == [1, 1, 0, 2, 1, 0, 0, 0], ends
+    assert [ended.code for ended in ends] == [1, 1, 0, 2, 1, 1, 0, 0, 0], ends
     assert any("python" in line and "orgs import" in line for line in seen.heard["the process list"])
     assert any("postgres" in line for line in seen.heard["the process list"])
     assert seen.known_leaks() == []
