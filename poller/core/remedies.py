@@ -77,6 +77,7 @@ REMEDIES: Final[Mapping[str, str]] = {
         "see whether another program uses the same refresh token"
     ),
     # no reply, or one that nobody can read
+    "data_center_away": _NETWORK,
     "dns": _NETWORK,
     "refused": _NETWORK,
     "reset": _NETWORK,

@@ -7,19 +7,21 @@ is not finished when this process stops, is frozen or dies goes to another worke
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from poller.core.claims import CRASHED, Circumstances, Drop, Later, Miss, Poll, decide
+from poller.core.circuit import AWAY
+from poller.core.claims import CRASHED, MARGIN, Circumstances, Drop, Later, Miss, Poll, decide
 from poller.core.errors import DatabaseError
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.fleet import Polled
 from poller.poll import LONGEST_WAIT_SECONDS
 from poller.store.schedules import POLL, read_due, slot_states
+from poller.worker.circuits import Circuits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -106,6 +108,7 @@ class Polls:
         self._under_way: dict[asyncio.Task[None], Job] = {}
         self._orgs: set[int] = set()
         self.freed = asyncio.Event()
+        self.circuits = Circuits()
 
     @property
     def held(self) -> list[int]:
@@ -166,8 +169,13 @@ class Polls:
         chosen: list[tuple[Job, Plan]] = []
         for org_id, (job, one, state) in wanted.items():
             plan = plans.get(org_id)
-            verdict = Drop() if plan is None else decide(one, _circumstances(state, plan=plan), now)
-            if plan is not None and isinstance(verdict, Poll):
+            if plan is None:
+                await self._settle(job, Drop())
+                continue
+            verdict = decide(one, _circumstances(state, plan=plan), now)
+            if isinstance(verdict, Poll) and plan.refusal is None:
+                plan, verdict = self._ask_circuit(plan, one, now)
+            if isinstance(verdict, Poll):
                 chosen.append((job, plan))
             else:
                 await self._settle(job, verdict, plan)
@@ -177,6 +185,15 @@ class Polls:
             self._under_way[task] = job
             self._orgs.add(plan.pollable.org.id)
             task.add_done_callback(partial(self._ended, plan.pollable.org.id))
+
+    def _ask_circuit(self, plan: Plan, due: Due, now: datetime) -> tuple[Plan, Poll | Later]:
+        """A data centre that is away is not asked; a slot waits for it as long as it lasts."""
+        wait_until = self.circuits.wait_until(plan, due, now)
+        if wait_until is None:
+            return plan, Poll()
+        if wait_until < due.until - MARGIN:
+            return plan, Later((wait_until - now).total_seconds(), "data_center")
+        return replace(plan, refusal=(Outcome.UNAVAILABLE, AWAY)), Poll()
 
     async def _settle(self, job: Job, verdict: Later | Drop | Miss | Poll, plan: Plan | None = None) -> None:
         """Do with a job what there is to do without asking the org."""
@@ -198,6 +215,7 @@ class Polls:
         org = plan.pollable.org
         try:
             polled = await self._fleet.carry_out(plan)
+            self.circuits.learn(plan, polled, self._now())
         except DatabaseError as error:
             if not error.passing:
                 raise

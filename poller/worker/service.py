@@ -113,7 +113,8 @@ class Worker:
 
     def facts(self) -> Mapping[str, Any]:
         """What this worker says of itself."""
-        return {"under_way": self._polls.under_way, "held": len(self._polls.held)}
+        polls = self._polls
+        return {"under_way": polls.under_way, "held": len(polls.held), "away": polls.circuits.facts()}
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set, then leave in order. Raises what a person must mend."""

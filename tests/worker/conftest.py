@@ -76,13 +76,13 @@ def service(database: Database, keyring: Keyring) -> Callable[..., AbstractAsync
             settings = Settings(
                 data_centers=with_operators(sim.data_centers_setting()),
                 poll_interval_seconds=interval,
-                **({"credit_share": 1.0} | changes),
+                **({"credit_share": 1.0, "in_flight_share": 0.2} | changes),
             )
             entries = [entry_from(org.row(), settings.data_centers) for org in sim.fleet()]
             good = [entry for entry in entries if isinstance(entry, OrgEntry)]
             assert good == entries
             await import_orgs(database, keyring, good)
-            # A short interval is no more than a day's credits here: the day of a test is short too.
+            # The day of a test is short: no interval is stretched. A fifth of these limits is within the smallest.
             await database.execute("UPDATE orgs SET edition = 'ultimate', licences = 100000")
             yield Service(App(settings, database, keyring), sim, [entry.name for entry in good])
             WITNESS.know_simulator(sim)

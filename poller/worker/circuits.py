@@ -1,0 +1,66 @@
+"""The circuits of this process, one per data centre, told of every poll; told to people when one opens or closes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+
+from poller.core import circuit as circuits
+from poller.core.circuit import CLOSED, Circuit
+from poller.core.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from poller.core.schedule import Due
+    from poller.fleet import Plan, Polled
+
+log = structlog.get_logger("poller.worker")
+
+
+@dataclass(slots=True)
+class Circuits:
+    """By the name of the data centre; those that were never in trouble are not in it."""
+
+    known: dict[str, Circuit] = field(default_factory=dict)
+
+    def wait_until(self, plan: Plan, due: Due, now: datetime) -> datetime | None:
+        """When a slot is to be looked at again; None where its org may be asked now, and is, it is assumed."""
+        name = plan.pollable.org.data_center
+        circuit = self.known.get(name, CLOSED)
+        if circuits.lets_through(circuit, now):
+            if circuit.opened_at is not None:
+                self.known[name] = circuits.probing(circuit, now)
+            return None
+        return circuits.wait_until(due, now)
+
+    def learn(self, plan: Plan, polled: Polled, now: datetime) -> None:
+        """A poll ended. One that was not to ask anything teaches nothing."""
+        if plan.refusal is not None:
+            return
+        snapshot, name = polled.snapshot, plan.pollable.org.data_center
+        before = self.known.get(name, CLOSED)
+        if snapshot.outcome is Outcome.UNAVAILABLE:
+            after = circuits.failed(before, snapshot.org_id, snapshot.error, now)
+        elif snapshot.requests:
+            after = circuits.heard(before)
+        else:
+            after = circuits.unheard(before, now)
+        self.known[name] = after
+        if before.opened_at is None and after.opened_at is not None:
+            log.error("data_center.away", data_center=name, error=after.error)
+        elif before.opened_at is not None and after.opened_at is None:
+            log.info("data_center.back", data_center=name, seconds=(now - before.opened_at).total_seconds())
+        if after == CLOSED:
+            del self.known[name]
+
+    def facts(self) -> Mapping[str, Mapping[str, str]]:
+        """The open ones, for people: since when, and why."""
+        return {
+            name: {"since": circuit.opened_at.isoformat(), "error": circuit.error or ""}
+            for name, circuit in self.known.items()
+            if circuit.opened_at is not None
+        }
