@@ -105,4 +105,4 @@ def _queue(now: CodeProgress) -> str:
         return "exchanging grant codes"
     codes = "1 grant code waits" if now.waiting == 1 else f"{now.waiting:,} grant codes wait"
     minutes, seconds = divmod(round(now.pause_seconds), 60)
-    return f"{codes}, the next for {minutes}:{seconds:02}: Zoho takes ten of a client in ten minutes"
+    return f"{codes} for {minutes}:{seconds:02} minutes, for Zoho takes ten of a client in ten"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
-from dataclasses import dataclass
+import pty
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests import command
 from tests.witness import WITNESS
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from poller.simulator import Simulator
 
 KEYS = "k1:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LWFiY2Q="
@@ -42,3 +48,44 @@ def machine(sim: Simulator, database_url: str, **settings: str) -> Machine:
             **settings,
         }
     )
+
+
+@dataclass
+class Screen:
+    """What a terminal shows, as it comes."""
+
+    text: str = ""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def read(self, terminal: int) -> None:
+        with contextlib.suppress(OSError):  # whoever held the other end is gone
+            self.text += os.read(terminal, 4_096).decode(errors="replace")
+        self.changed.set()
+
+    async def shows(self, text: str) -> None:
+        async with asyncio.timeout(30):
+            while text not in self.text:
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@asynccontextmanager
+async def at_terminal(mine: Machine, *arguments: str) -> AsyncIterator[tuple[Screen, asyncio.subprocess.Process]]:
+    """The command at a terminal of its own."""
+    ours, theirs = pty.openpty()
+    screen, loop = Screen(), asyncio.get_running_loop()
+    loop.add_reader(ours, screen.read, ours)
+    wide = mine.environ | {"TERM": "xterm", "COLUMNS": "200"}
+    process = await asyncio.create_subprocess_exec(
+        *command.POLLER, *arguments, env=wide, stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    try:
+        yield screen, process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        loop.remove_reader(ours)
+        os.close(theirs)
+        os.close(ours)
+        WITNESS.hear(f"poller {' '.join(arguments)} (at a terminal)", screen.text.encode())

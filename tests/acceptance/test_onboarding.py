@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from poller.cli.check import check_all
@@ -10,7 +12,7 @@ from poller.cli.grant_codes import exchange_waiting
 from poller.simulator import Simulator, SimulatorOptions, control
 from poller.zoho.check import OrgCheck, Standing, Subject
 from tests.acceptance.line import Line, line
-from tests.acceptance.processes import Machine, machine
+from tests.acceptance.processes import Machine, at_terminal, machine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,6 +172,25 @@ async def test_a_check_of_an_unknown_org_is_refused_before_anything_is_asked(dat
     async with Simulator(SimulatorOptions(orgs=1)) as sim:
         ended = await machine(sim, database_url).run("orgs", "check", "Nobody")
         assert (ended.code, ended.err) == (2, "poller: there is no org 'Nobody'; see `poller orgs list`\n")
+
+
+async def test_at_a_terminal_the_queue_of_codes_is_in_sight_and_may_be_left_and_come_back_to(
+    database_url: str, tmp_path: Path
+) -> None:
+    options = SimulatorOptions(orgs=11, orgs_per_client=11, grant_share=1.0)
+    async with Simulator(options) as sim:
+        mine = machine(sim, database_url)
+        file = file_of(tmp_path, *(org.row() for org in sim.fleet()))
+        async with at_terminal(mine, "orgs", "import", file) as (screen, importing):
+            await screen.shows("1 grant code waits for 1")
+            await screen.shows("10/11")
+            importing.send_signal(signal.SIGINT)
+            assert await importing.wait() == 130
+        listed = (await mine.run("orgs", "list", "--json")).out.splitlines()
+        assert Counter(json.loads(row)["grant"] for row in listed) == {"refresh_token": 10, "grant_code": 1}
+        assert "which exchanges its grant code" in await shown(mine, sim.org(10).name)
+        assert sim.audit()["token_issues"] == 10
+        assert sim.audit()["breaches"] == []
 
 
 # --- with the clock turned -------------------------------------------------------------------------------------------
