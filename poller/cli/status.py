@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from poller.cli import shell
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import typer
 
     from poller.settings import Settings
@@ -23,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def status() -> None:
-    """Say how the fleet is: how many orgs are polled, and which wait for a person.
+    """Say how the fleet and its service are: orgs, workers, queue, chores, and which orgs wait for a person.
 
     Orgs that are parked are named with what to do, and those that are polled more seldom than was asked for, because
     their credits pay for no more, with how often they are.
@@ -36,6 +39,7 @@ def status() -> None:
 async def _status(settings: Settings) -> None:
     from poller.app import open_app
     from poller.cli import org_facts, render
+    from poller.cli.service_facts import service_facts
     from poller.store.orgs import stream_orgs
 
     states: Counter[str] = Counter()
@@ -50,15 +54,24 @@ async def _status(settings: Settings) -> None:
                 states["stretched"] += 1
                 if len(told["stretched"]) < LISTED:
                     told["stretched"][org.name] = str(pace)
+        service = await service_facts(app.database, datetime.now(UTC))
     counts = {state: f"{count:,}" for state, count in sorted(states.items())}
     for line in render.facts({"orgs": f"{states.total() - states['stretched']:,}", **counts}):
         shell.tell(line)
-    for heading, orgs in told.items():
-        if orgs:
-            shell.tell(f"\n{heading}:")
-            for line in render.facts(orgs):
-                shell.tell(f"  {line}")
+    for heading, about in told.items():
+        _tell(heading, about)
     if states["stretched"] > LISTED:
         shell.tell(
             f"  and {states['stretched'] - LISTED:,} more: `poller orgs list --json` tells interval_seconds of each"
         )
+    for heading, facts in service.items():
+        _tell(heading, facts)
+
+
+def _tell(heading: str, facts: Mapping[str, str]) -> None:
+    from poller.cli import render
+
+    if facts:
+        shell.tell(f"\n{heading}:")
+        for line in render.facts(facts):
+            shell.tell(f"  {line}")

@@ -165,5 +165,8 @@ def test_a_database_that_is_up_to_date_is_left_alone(poller: Poller) -> None:
 
 def test_the_status_counts_the_orgs(poller: Poller, fleet: Path) -> None:
     poller("orgs", "pause", "Acme")
-    facts = dict(line.rsplit(maxsplit=1) for line in poller("status").out.splitlines())
+    fleet_part, _, service_part = poller("status").out.partition("\n\n")
+    facts = dict(line.rsplit(maxsplit=1) for line in fleet_part.splitlines())
     assert facts == {"orgs": "2", "active": "1", "paused": "1"}
+    assert "no `poller run` was seen in the last minute" in service_part
+    assert "within 15m  0 of 1 active orgs" in service_part

@@ -1,0 +1,84 @@
+"""What the service says of itself: workers, queue, data centres that are away, chores. For `poller status`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from poller.core.slots import format_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from poller.store.chores import ChoreRecord
+    from poller.store.database import Database
+    from poller.store.figures import FleetFigures
+    from poller.store.workers import WorkerRecord
+
+_SEEN: Final = timedelta(minutes=1)
+_FRESH: Final = (900, 3_600, 86_400)
+
+
+async def service_facts(database: Database, now: datetime) -> Mapping[str, Mapping[str, str]]:
+    """Facts by heading, each by name, as text."""
+    from poller.store.chores import list_chores
+    from poller.store.figures import FRESHNESS_SECONDS, fleet_figures
+    from poller.store.workers import list_workers
+
+    figures = await fleet_figures(database, now)
+    workers = await list_workers(database, now - _SEEN)
+    return {
+        "newest known counts": dict(_freshness(figures, FRESHNESS_SECONDS)),
+        "queue": _queue(figures),
+        "workers": {worker.name: _worker(worker, now) for worker in workers}
+        or {"none": "no `poller run` was seen in the last minute"},
+        "data centres that are away": dict(_away(workers)),
+        "chores": {chore.name: _chore(chore, now) for chore in await list_chores(database)},
+    }
+
+
+def _freshness(figures: FleetFigures, bounds: tuple[int, ...]) -> Iterator[tuple[str, str]]:
+    total = 0
+    for bound, orgs in zip(bounds, figures.freshness, strict=False):
+        total += orgs
+        if bound in _FRESH:
+            yield f"within {format_interval(bound)}", f"{total:,} of {sum(figures.freshness):,} active orgs"
+
+
+def _queue(figures: FleetFigures) -> dict[str, str]:
+    overdue = f"{figures.jobs['overdue']:,}"
+    if figures.jobs["overdue"]:
+        overdue += f", the oldest for {figures.overdue_seconds:.0f} s"
+    return {
+        "waiting": f"{figures.jobs['waiting']:,}",
+        "overdue": overdue,
+        "under way": f"{figures.jobs['under_way']:,}",
+    }
+
+
+def _worker(worker: WorkerRecord, now: datetime) -> str:
+    facts = worker.facts
+    return (
+        f"for {_age(now - worker.started_at)}, seen {_age(now - worker.seen_at)} ago, version {worker.version}, "
+        f"{facts.get('under_way', 0)} polls under way"
+    )
+
+
+def _away(workers: list[WorkerRecord]) -> Iterator[tuple[str, str]]:
+    for worker in workers:
+        for name, away in worker.facts.get("away", {}).items():
+            yield name, f"since {away['since']}: {away['error']} (says {worker.name})"
+
+
+def _chore(chore: ChoreRecord, now: datetime) -> str:
+    done = "never done" if chore.done_at is None else f"{_age(now - chore.done_at)} ago: {chore.detail}"
+    return done if chore.error is None else f"{done}; failed {_age(now - (chore.failed_at or now))} ago: {chore.error}"
+
+
+def _age(age: timedelta) -> str:
+    seconds = max(int(age.total_seconds()), 0)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
