@@ -17,7 +17,7 @@ from poller.core.reply import Reply
 from poller.core.secret import Secret
 from poller.core.token import AccessToken
 from poller.poll import World, poll_org
-from poller.simulator import Fault, Simulator, SimulatorOptions, control
+from poller.simulator import FAULTS, Fault, Simulator, SimulatorOptions, control
 from poller.sweep import sweep
 from poller.zoho.limiter import Limiter
 from tests.acceptance.line import Line, line
@@ -156,6 +156,24 @@ async def test_an_org_whose_consent_hides_its_edition_is_asked_once_a_day_and_ke
         assert mine.sim.audit()["requests"] == {"token": mine.audit()["token_asks"], "count": 50, "org": 2}
         assert (await mine.org())["edition"] is None
         assert mine.audit()["most_in_flight"] <= 2
+
+
+async def test_whatever_an_org_answers_to_what_it_is_its_counts_are_kept_and_it_is_asked_again_tomorrow(
+    database: Database, keyring: Keyring
+) -> None:
+    names = [name for name in FAULTS if not name.startswith("token_")]
+    faults = tuple(Fault(name=name, org=index, endpoint="org") for index, name in enumerate(names))
+    settings = {"request_timeout_seconds": 1}
+    async with line(database, keyring, orgs=len(names), faults=faults, row=unsaid, settings=settings) as mine:
+        assert {one.snapshot.outcome.value for one in (await mine.poll()).values()} == {"ok"}
+        assert {(await mine.org(index))["edition"] for index in range(len(names))} == {None}
+        mine.sim.clear_faults()
+        mine.clock.turn(hours=25)
+        assert {one.snapshot.outcome.value for one in (await mine.poll()).values()} == {"ok"}
+        for index in range(len(names)):
+            assert (await mine.org(index))["edition"] == mine.sim.org(index).edition
+        assert mine.sim.audit()["requests"]["org"] == 2 * len(names)
+        assert mine.breaches == []
 
 
 async def test_the_edition_an_operator_wrote_down_is_asked_about_a_day_later(
