@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime, tzinfo
 
     from poller.core.model import Snapshot
+    from poller.store.gaps import Gap
     from poller.store.orgs import OrgRecord
     from poller.store.trends import TrendPoint
 
@@ -198,21 +199,52 @@ TREND_COLUMNS: Final = ("org_id", "org", "user_type", "at", "first", "last", "mi
 
 async def trend_csv(points: AsyncIterator[TrendPoint], zone: tzinfo) -> AsyncGenerator[str]:
     """The series as CSV, a line at a time; a gap has empty fields."""
-    yield ",".join(TREND_COLUMNS)
-    async for point in points:
-        line = io.StringIO()
-        csv.writer(line, lineterminator="").writerow(_fields(point, zone).values())
-        yield line.getvalue()
+    async for line in csv_lines(TREND_COLUMNS, (_fields(point, zone) async for point in points)):
+        yield line
 
 
 async def trend_json(points: AsyncIterator[TrendPoint], zone: tzinfo) -> AsyncGenerator[str]:
     """The series as one JSON list, an object a line; a gap has nulls."""
+    async for line in json_lines(_fields(point, zone) async for point in points):
+        yield line
+
+
+GAP_COLUMNS: Final = ("org_id", "org", "slot", "reason")
+
+
+async def gap_csv(gaps: AsyncIterator[Gap], zone: tzinfo) -> AsyncGenerator[str]:
+    """Slots of which something is not known as CSV."""
+    async for line in csv_lines(GAP_COLUMNS, (_gap_fields(gap, zone) async for gap in gaps)):
+        yield line
+
+
+async def gap_json(gaps: AsyncIterator[Gap], zone: tzinfo) -> AsyncGenerator[str]:
+    """The same as one JSON list, an object a line."""
+    async for line in json_lines(_gap_fields(gap, zone) async for gap in gaps):
+        yield line
+
+
+async def csv_lines(columns: Sequence[str], rows: AsyncIterator[Mapping[str, Any]]) -> AsyncGenerator[str]:
+    """Rows as CSV, a line at a time, the names of the columns first."""
+    yield ",".join(columns)
+    async for row in rows:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow([row[column] for column in columns])
+        yield line.getvalue()
+
+
+async def json_lines(rows: AsyncIterator[Mapping[str, Any]]) -> AsyncGenerator[str]:
+    """Rows as one JSON list, an object a line."""
     line = "["
-    async for point in points:
+    async for row in rows:
         yield line if line == "[" else f"{line},"
-        line = json.dumps(_fields(point, zone), ensure_ascii=False)
+        line = json.dumps(row, ensure_ascii=False)
     yield line
     yield "]"
+
+
+def _gap_fields(gap: Gap, zone: tzinfo) -> dict[str, Any]:
+    return {"org_id": gap.org_id, "org": gap.org, "slot": gap.slot.astimezone(zone).isoformat(), "reason": gap.reason}
 
 
 def _fields(point: TrendPoint, zone: tzinfo) -> dict[str, Any]:

@@ -1,0 +1,133 @@
+"""`poller gaps`: what is not known of the past, and why."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from poller.cli import shell
+from poller.cli.trend import Format, since_of, zone_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+    from datetime import tzinfo
+
+    from poller.settings import Settings
+    from poller.store.gaps import Gap
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make the command known."""
+    app.command("gaps")(gaps)
+
+
+def gaps(
+    org: Annotated[str | None, typer.Argument(metavar="[ORG]", help="Its name; every org if none.")] = None,
+    *,
+    since: Annotated[str, typer.Option(help="How far back (7d, 12w, 1y), or a day (2026-01-31).")] = "7d",
+    output: Annotated[Format, typer.Option("--format", help="For people, spreadsheets or programs.")] = Format.TABLE,
+    tz: Annotated[str, typer.Option(help="Whose days and hours: a time zone such as Europe/Berlin.")] = "UTC",
+) -> None:
+    """Show what we do not know, and why: polls that failed, knew only a part, or never were.
+
+    The table draws slots that follow on one another together, as long as their reason is the same; CSV and JSON hold
+    every slot. Time in which an org was paused is no gap.
+
+    Example: [bold]poller gaps "Acme Ltd" --since 30d --tz Europe/Berlin[/bold]
+    """
+    zone, now = zone_of(tz), datetime.now(UTC)
+    shell.run(_gaps(shell.settings(), Question(org, since_of(since, now, zone), now, zone), output))
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What was asked. `org` None: every org."""
+
+    org: str | None
+    since: datetime
+    until: datetime
+    zone: tzinfo
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Gaps of one org and reason, each of the slot after that of the one before."""
+
+    first: Gap
+    last: Gap
+    slots: int = 1
+
+    def takes(self, gap: Gap) -> bool:
+        """Whether this gap, the next of all, belongs to the stretch; it is part of it then."""
+        if not gap.follows or (gap.org_id, gap.reason) != (self.last.org_id, self.last.reason):
+            return False
+        self.last = gap
+        self.slots += 1
+        return True
+
+
+async def stretches(found: AsyncIterator[Gap]) -> AsyncIterator[Stretch]:
+    """Gaps that follow on one another, put together."""
+    stretch: Stretch | None = None
+    async for gap in found:
+        if stretch is not None and stretch.takes(gap):
+            continue
+        if stretch is not None:
+            yield stretch
+        stretch = Stretch(gap, gap)
+    if stretch is not None:
+        yield stretch
+
+
+async def _gaps(settings: Settings, question: Question, output: Format) -> None:
+    from poller.app import open_app
+    from poller.cli import render
+    from poller.store.gaps import stream_gaps
+    from poller.store.orgs import find_orgs
+
+    async with open_app(settings, name="poller gaps") as app:
+        ids = None if question.org is None else [org.id for org in await find_orgs(app.database, [question.org])]
+        found = stream_gaps(
+            app.database,
+            question.since,
+            question.until,
+            interval_seconds=settings.poll_interval_seconds,
+            org_ids=ids,
+        )
+        async with aclosing(cast("AsyncGenerator[Gap]", found)) as stream:
+            if output is Format.TABLE:
+                await _draw(stream, question)
+                return
+            write = render.gap_csv if output is Format.CSV else render.gap_json
+            async with aclosing(write(stream, question.zone)) as lines:
+                async for line in lines:
+                    # By blocks: there may be millions.
+                    sys.stdout.write(f"{line}\n")
+
+
+async def _draw(found: AsyncIterator[Gap], question: Question) -> None:
+    from poller.cli import render
+    from poller.cli.table import Table
+
+    table = Table(("org", "from", "to", "slots", "why"), right=("slots",))
+    slots, orgs = 0, set()
+    async for stretch in stretches(found):
+        slots += stretch.slots
+        orgs.add(stretch.first.org_id)
+        begin, end = (f"{gap.slot.astimezone(question.zone):%Y-%m-%d %H:%M}" for gap in (stretch.first, stretch.last))
+        reason = render.plain(stretch.first.reason)
+        table.rows.append((render.plain(stretch.first.org), begin, end, render.number(stretch.slots), reason))
+    when = f"{question.since.astimezone(question.zone):%Y-%m-%d %H:%M}"
+    if not slots:
+        shell.tell(f"Everything is known since {when}.")
+        return
+    shell.show(table)
+    of_orgs = (
+        "" if question.org is not None else f" of {render.number(len(orgs))} {'org' if len(orgs) == 1 else 'orgs'}"
+    )
+    shell.tell(f"{render.number(slots)} {'slot' if slots == 1 else 'slots'}{of_orgs} not wholly known since {when}.")
