@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from typing import TYPE_CHECKING
 
-from benchmarks import memory, poll
+from benchmarks import memory, poll, store
 
-GROUPS = {"poll": poll.main, "memory": memory.main}
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+GROUPS: dict[str, Callable[[argparse.Namespace], Coroutine[None, None, None]]] = {
+    "poll": lambda given: poll.main(given.orgs),
+    "memory": lambda given: memory.main(given.orgs),
+    "store": lambda given: store.main(given.orgs, given.days, explain=given.explain),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("groups", nargs="*", choices=[*GROUPS, []], help="all, if none is named")
     parser.add_argument("--orgs", type=int, help="the size of the fleet, where a group has one")
+    parser.add_argument("--days", type=int, help="of history, where a group has one")
+    parser.add_argument("--explain", action="store_true", help="store: how PostgreSQL answers each question")
     arguments = parser.parse_args()
     for group in arguments.groups or GROUPS:
-        asyncio.run(GROUPS[group](arguments.orgs))
+        asyncio.run(GROUPS[group](arguments))
 
 
 if __name__ == "__main__":

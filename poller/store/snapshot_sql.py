@@ -69,7 +69,8 @@ def _merged_errors(newer: str, older: str) -> str:
      || (coalesce({newer}.errors, '{{}}') - {_known(older, but_not_by=newer)}), '{{}}')"""
 
 
-_INSERT: Final = f"""
+# Purpose: a batch of snapshots into `org_snapshots`, and nothing else: the first half of `WRITE`.
+INSERT: Final = f"""
 INSERT INTO org_snapshots AS held ({", ".join(_PARAMETERS)})
 SELECT {", ".join(_CONVERSIONS.get(column, column) for column in _PARAMETERS)}
 FROM unnest({", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_PARAMETERS.values(), 1))})
@@ -93,7 +94,6 @@ errors = CASE WHEN NOT {_BOTH_PARTIAL} THEN CASE WHEN {_TAKES} THEN excluded.err
 requests = CASE WHEN excluded.polled_at = held.polled_at THEN greatest(held.requests, excluded.requests)
      ELSE least({LARGEST_SMALLINT}, held.requests::integer + excluded.requests) END
 WHERE {_TAKES} OR {_BOTH_PARTIAL} OR excluded.requests > 0
-RETURNING held.org_id, held.slot, held.polled_at, held.outcome, {_listed("held.@", joint=", ")}
 """
 
 
@@ -110,7 +110,9 @@ _ROW_SLOT: Final = "greatest(excluded.slot, held.slot)"
 # an org, partly known ones, late ones; and the keys of what was written into days that are rolled up already, or not
 # open yet.
 WRITE: Final = f"""
-WITH written AS ({_INSERT}),
+WITH written AS ({INSERT}
+    RETURNING held.org_id, held.slot, held.polled_at, held.outcome, {_listed("held.@", joint=", ")}
+),
 newest AS (
     SELECT DISTINCT ON (org_id) * FROM written WHERE outcome = 'ok' ORDER BY org_id, slot DESC
 ),

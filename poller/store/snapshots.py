@@ -84,7 +84,7 @@ async def _write_rounds(connection: Any, rounds: list[list[Snapshot]]) -> None:
     async with connection.transaction():
         await hold_days(connection)
         for snapshots in rounds:
-            rest = await connection.fetch(WRITE, *_arguments(snapshots))
+            rest = await connection.fetch(WRITE, *arguments_of(snapshots))
             if rest:
                 await _write_rest(connection, rest)
 
@@ -99,7 +99,7 @@ async def _write_rest(connection: Any, rest: Sequence[tuple[bool, int, datetime]
         await mark_dirty(connection, *zip(*rolled_up, strict=True))
 
 
-def _arguments(snapshots: Sequence[Snapshot]) -> list[Sequence[Any]]:
+def arguments_of(snapshots: Sequence[Snapshot]) -> list[Sequence[Any]]:
     """One list per column. A list that would say nothing is left empty: `unnest` fills it up with NULL.
 
     Times travel as seconds: a float holds this century to a quarter of a microsecond, and asyncpg encodes it four
