@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install test check format demo bench lock clean
+.PHONY: help install test check format demo bench picture lock clean
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
@@ -24,8 +24,8 @@ $(INSTALLED): pyproject.toml requirements-dev.lock
 	fi
 	@touch $(INSTALLED)
 
-test: install  ## every test
-	$(BIN)/python -m pytest
+test: install  ## every test, or make test TEST=tests/core for some
+	$(BIN)/python -m pytest $(TEST)
 
 check: install  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
