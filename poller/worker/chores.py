@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from poller.store import credits as credit_store
+from poller.store.packing import pack_partitions
 from poller.store.partitions import MONTHS_AHEAD, MOST_AT_ONCE, ensure_partitions, month_after, month_of
 from poller.store.queue import LOG_KEPT, forget_log
 from poller.store.rollups import roll_up
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 MINUTE: Final = 60
 HOUR: Final = 3_600
+_SETTLED: Final = timedelta(days=2)
+"""After the end of a month its late rows have come."""
 _WORKERS_KEPT: Final = timedelta(days=1)
 
 
@@ -42,6 +45,10 @@ async def _make_partitions(database: Database, now: datetime) -> str:
         if len(batch) < MOST_AT_ONCE:
             break
     return f"{len(made)} made"
+
+
+async def _pack(database: Database, now: datetime) -> str:
+    return f"{len(await pack_partitions(database, now - _SETTLED))} packed"
 
 
 async def _roll_up(database: Database, now: datetime) -> str:
@@ -66,6 +73,7 @@ async def _forget_workers(database: Database, now: datetime) -> str:
 
 CHORES: Final[Mapping[str, Chore]] = {
     "partitions": Chore(6 * HOUR, _make_partitions),
+    "packing": Chore(6 * HOUR, _pack),
     "rollups": Chore(10 * MINUTE, _roll_up),
     "credits": Chore(HOUR, _forget_credits),
     "token budgets": Chore(HOUR, _forget_budgets),

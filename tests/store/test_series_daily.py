@@ -45,12 +45,13 @@ async def early(database: Database) -> Database:
     return database
 
 
-async def draw_line(database: Database, day: date = FIRST_DAY) -> None:
-    """Three orgs, and rollups that begin at `day`."""
+async def draw_line(database: Database, day: date = FIRST_DAY, orgs: int = 3) -> None:
+    """So many orgs, and rollups that begin at `day`."""
     await database.execute("UPDATE rollup_state SET rolled_until = $1, raw_since = '-infinity'", day)
     await database.execute(
         "INSERT INTO orgs (id, name, data_center) OVERRIDING SYSTEM VALUE"
-        " SELECT id, 'org ' || id, 'us' FROM generate_series(1, 3) AS id ON CONFLICT DO NOTHING"
+        " SELECT id, 'org ' || id, 'us' FROM generate_series(1, $1::integer) AS id ON CONFLICT DO NOTHING",
+        orgs,
     )
 
 
@@ -167,15 +168,49 @@ async def test_an_org_is_back_filled_into_months_that_were_dropped_for_others(no
     assert [tuple(row) for row in rows] == [(date(2098, 11, 30), 7, 2)]
 
 
-async def test_a_question_about_one_org_reads_no_other(early: Database) -> None:
-    plan = await early.fetch(
-        "EXPLAIN SELECT day, last FROM daily_user_counts WHERE org_id = 1 AND user_type = 'AllUsers' AND day >= $1",
-        FIRST_DAY,
+async def plan_of(connection: Any, where: str) -> str:
+    rows = await connection.fetch(
+        f"EXPLAIN (ANALYZE, COSTS OFF) SELECT day, last FROM daily_user_counts WHERE user_type = 'AllUsers' AND {where}"
     )
-    text = "\n".join(row[0] for row in plan)
-    assert "(org_id = 1) AND (type = " in text
-    assert "orgs x" in text
-    assert "(id = 1)" in text
+    return "\n".join(row[0] for row in rows)
+
+
+async def test_a_question_about_one_org_reads_no_other(early: Database) -> None:
+    await draw_line(early, orgs=199)
+    await write_snapshots(early, [ok(slot, org_id=org_id) for slot in SLOTS for org_id in range(1, 200)])
+    await roll_up(early, TODAY)
+    await early.execute("ANALYZE")
+    plan = await plan_of(early, "org_id = 1")
+    assert "(org_id = 1) AND (type = " in plan
+    assert "(org_id = 1) AND (slot >= " in plan
+    assert "Rows Removed by Index Recheck" not in plan
+    read = [line for line in plan.splitlines() if " on org_snapshots_" in line and "never executed" not in line]
+    assert all("Index Scan" in line for line in read)
+
+
+async def test_a_question_about_finished_days_looks_at_no_snapshot(early: Database) -> None:
+    await write_snapshots(early, [ok(slot) for slot in SLOTS])
+    await roll_up(early, TODAY)
+    plan = await plan_of(early, f"day < '{TODAY}'")
+    assert " on org_snapshots_" in plan
+    assert all("never executed" in line for line in plan.splitlines() if " on org_snapshots_" in line)
+
+
+async def test_the_open_days_of_a_fleet_are_read_day_by_day_not_org_by_org(early: Database) -> None:
+    await write_snapshots(early, [ok(slot, org_id=org_id) for slot in SLOTS for org_id in range(1, 200)])
+    plan = await plan_of(early, "true")
+    read = [line for line in plan.splitlines() if " on org_snapshots_" in line and "never executed" not in line]
+    assert read
+    days = (datetime.now(UTC).date() - FIRST_DAY).days + 2
+    assert all(int(line.partition("loops=")[2].rstrip(")")) <= days for line in read)
+
+
+async def test_a_plan_made_before_the_line_moved_on_is_right_after_it(early: Database) -> None:
+    async with early.connection() as connection:
+        for day in (FIRST_DAY, TODAY):
+            await write_snapshots(early, [ok(slot, slot.hour) for slot in SLOTS if slot.date() <= day])
+            await roll_up(early, day)
+            assert await shown_daily(connection) == daily_of(await rows_of(connection))
 
 
 async def test_the_reader_reads_the_days(early: Database) -> None:
