@@ -152,7 +152,19 @@ def _poller(
 
 def _add_commands() -> None:
     """Every command, in the order of `poller --help`."""
-    for name in ("migrate", "orgs", "poll", "service", "status", "trend", "gaps", "demo", "simulate", "psql"):
+    for name in (
+        "migrate",
+        "orgs",
+        "poll",
+        "service",
+        "status",
+        "trend",
+        "gaps",
+        "export",
+        "demo",
+        "simulate",
+        "psql",
+    ):
         module: Any = import_module(f"poller.cli.{name}")
         module.add_to(app)
 

@@ -1,0 +1,102 @@
+"""`poller export`: the long form in files, for other tools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from poller.cli import shell
+from poller.cli.trend import since_of, type_of
+from poller.core.model import USER_TYPES
+from poller.export import Format  # noqa: TC001 - Typer reads the annotations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import date
+
+    from rich.progress import Progress
+
+    from poller.core.model import UserType
+    from poller.export import Exported
+    from poller.settings import Settings
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make the command known."""
+    app.command("export")(export)
+
+
+def export(
+    *,
+    output: Annotated[Format, typer.Option("--format", help="For DuckDB, pandas and Spark, or for everything else.")],
+    out: Annotated[Path, typer.Option("--out", metavar="PATH", file_okay=False, help="A folder; made if need be.")],
+    since: Annotated[
+        str | None, typer.Option(help="How far back (90d, 1y), or a day (2026-01-31); everything if not given.")
+    ] = None,
+    orgs: Annotated[
+        list[str] | None, typer.Option("--org", metavar="ORG", help="Only this one; more than once.")
+    ] = None,
+    user_types: Annotated[
+        list[str] | None, typer.Option("--type", metavar="T", help="ActiveUsers, AdminUsers, …; more than once.")
+    ] = None,
+) -> None:
+    """Write every count ever polled into files, one per day (UTC): org, type, slot, count, or why it is not known.
+
+    Run it again, after Ctrl-C or a year: days that are there already and have not changed are passed over.
+
+    Example: [bold]poller export --format parquet --out counts --since 90d[/bold]
+    """
+    now = datetime.now(UTC)
+    days = (None if since is None else since_of(since, now, UTC).date(), now.date())
+    kinds = {type_of(name) for name in user_types or USER_TYPES}
+    question = Question(output, out, days, orgs or [], tuple(kind for kind in USER_TYPES if kind in kinds))
+    shell.run(_export(shell.settings(), question))
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What was asked: `days` from (None: the oldest there are) and to; no `orgs`: all of them."""
+
+    output: Format
+    folder: Path
+    days: tuple[date | None, date]
+    orgs: Sequence[str]
+    user_types: tuple[UserType, ...]
+
+
+async def _export(settings: Settings, question: Question) -> None:
+    from poller.app import open_app
+    from poller.export import export
+    from poller.store.export import Selection
+    from poller.store.orgs import find_orgs
+
+    since, until = question.days
+    async with open_app(settings, name="poller export") as app:
+        ids = {org.id for org in await find_orgs(app.database, question.orgs)}
+        selection = Selection(tuple(sorted(ids)) if question.orgs else None, question.user_types)
+        with shell.progress() as progress:
+            done = await export(
+                app.database,
+                question.folder,
+                question.output,
+                selection,
+                since=since,
+                until=until,
+                progress=_bar(progress),
+            )
+    shell.tell(_summary(done, question.folder))
+
+
+def _bar(progress: Progress) -> Callable[[int, int], None]:
+    task = progress.add_task("days", total=None)
+    return lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _summary(done: Exported, folder: Path) -> str:
+    days = f"{done.written:,} {'day' if done.written == 1 else 'days'}"
+    kept = f", {done.kept:,} as before" if done.kept else ""
+    return f"{days} written{kept}: {done.rows:,} rows, {done.bytes / 1e6:,.1f} MB, in {folder}"

@@ -1,0 +1,89 @@
+"""The long form in files, one per day: written whole or not at all, and not again unless something of the day changed.
+
+A folder holds one export. One that was interrupted goes on where it ended, and one that is run daily writes what is new
+or was corrected. Days whose snapshots were dropped since stay as they were written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from poller.export.folder import Record, alone_in, replaced
+from poller.store.export import days_kept, open_day, whole_since
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import date
+    from pathlib import Path
+
+    from poller.store.database import Database
+    from poller.store.export import DayReader, Selection
+
+__all__ = ["Exported", "Format", "export"]
+
+
+class Format(StrEnum):
+    """What a file of an export is."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
+
+
+@dataclass(slots=True)
+class Exported:
+    """What came of an export: days written, days that were there already, rows and bytes written."""
+
+    written: int = 0
+    kept: int = 0
+    rows: int = 0
+    bytes: int = 0
+
+
+async def export(
+    database: Database,
+    folder: Path,
+    output: Format,
+    selection: Selection,
+    *,
+    since: date | None,
+    until: date,
+    progress: Callable[[int, int], None],
+) -> Exported:
+    """Bring the files of `folder` up to date with the days from `since` (None: the oldest) to `until`.
+
+    `progress(done, all)` counts days.
+    """
+    done = Exported()
+    with alone_in(folder):
+        record = Record.read(folder, output, selection)
+        whole = await whole_since(database)
+        days = await days_kept(database, since, until)
+        for place, day in enumerate(days):
+            progress(place, len(days))
+            if day < whole and record.has(day):
+                done.kept += 1
+                continue
+            async with open_day(database, selection, day) as reader:
+                content = await reader.content()
+                if record.holds(day, content):
+                    done.kept += 1
+                elif content.snapshots:
+                    done.bytes += await _write(record.path(day), output, reader, selection)
+                    done.rows += content.snapshots * len(selection.user_types)
+                    done.written += 1
+                    record.add(day, content)
+        progress(len(days), len(days))
+    return done
+
+
+async def _write(path: Path, output: Format, reader: DayReader, selection: Selection) -> int:
+    """One day's file; how many bytes."""
+    if output is Format.CSV:
+        from poller.export.csv_file import write  # noqa: PLC0415 - only what is needed, see the other
+    else:
+        from poller.export.parquet_file import write  # noqa: PLC0415 - an extra, and heavy
+    with replaced(path) as file:
+        await write(file, reader.blocks(), selection.user_types)
+        return int(file.tell())

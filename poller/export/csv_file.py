@@ -1,0 +1,36 @@
+"""Snapshots as CSV of the long form: one row per org, slot and user type, as in the view `user_counts`.
+
+Times are ISO 8601 with their offset (UTC); what is not known is an empty field.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
+
+from poller.export.rows import COLUMNS, counts_of, errors_of, has_errors
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+
+
+async def write(file: Any, blocks: AsyncIterator[list[Any]], user_types: Sequence[str]) -> None:
+    """Write the headings and every block of `DayReader.blocks`; whoever opened the file closes it."""
+    file.write(f"{','.join(COLUMNS)}\n".encode())
+    kinds = [str(kind) for kind in user_types]
+    async for block in blocks:
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        for row in block:
+            writer.writerows(_long(row, kinds))
+        file.write(text.getvalue().encode())
+
+
+def _long(row: Sequence[Any], kinds: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    org_id, org, at, polled_at, outcome = row[:5]
+    slot, polled = at.isoformat(), "" if polled_at is None else polled_at.isoformat()
+    errors = errors_of(row, kinds) if has_errors(row) else repeat(None, len(kinds))
+    for kind, count, error in zip(kinds, counts_of(row), errors, strict=True):
+        yield org_id, org, kind, slot, polled, count, outcome, error
