@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Final, cast
 from zoneinfo import ZoneInfo
 
@@ -56,13 +57,16 @@ def trend(
     every: Annotated[str, typer.Option(help="The length of a step: 1h, 1d, 1w.")] = "1d",
     output: Annotated[Format, typer.Option("--format", help="For people, spreadsheets or programs.")] = Format.TABLE,
     tz: Annotated[str, typer.Option(help="Whose days: a time zone such as Europe/Berlin.")] = "UTC",
+    picture: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", dir_okay=False, help="Draw it as .png, .svg or .pdf.")
+    ] = None,
 ) -> None:
     """Show how counts moved. A dot in a sparkline is a gap: what we do not know is not drawn.
 
     One org: all ten counts; with --type, step by step. Every org: a line each, of ActiveUsers or --type. CSV and JSON
     hold every step of all of it.
 
-    Example: [bold]poller trend "Acme Ltd" --type AdminUsers --since 30d --tz Europe/Berlin[/bold]
+    Example: [bold]poller trend "Acme Ltd" --type AdminUsers --since 30d --tz Europe/Berlin --plot admins.png[/bold]
     """
     zone, now = zone_of(tz), datetime.now(UTC)
     question = Question(
@@ -73,7 +77,10 @@ def trend(
         every_seconds=seconds_of(every),
         zone=zone,
     )
-    shell.run(_trend(shell.settings(), question, output))
+    if picture is None:
+        shell.run(_trend(shell.settings(), question, output))
+    else:
+        shell.run(_plot(shell.settings(), question, picture))
 
 
 def seconds_of(text: str) -> int:
@@ -127,6 +134,12 @@ class Question:
     every_seconds: int
     zone: tzinfo
 
+    def edges(self) -> list[datetime]:
+        """Where the steps begin, and where the last of them ends."""
+        from poller.store.trends import bucket_edges
+
+        return bucket_edges(self.since, self.until, self.every_seconds, self.zone)
+
 
 async def _trend(settings: Settings, question: Question, output: Format) -> None:
     from poller.app import open_app
@@ -171,6 +184,30 @@ async def draw(database: Database, question: Question) -> None:
         shell.say("There is no org yet; `poller orgs import FILE` brings some in.")
 
 
+async def _plot(settings: Settings, question: Question, path: Path) -> None:
+    from poller.app import open_app
+    from poller.cli import plot
+
+    plot.check_path(path)
+    async with open_app(settings, name="poller trend") as app:
+        one_type = (UserType.ACTIVE,) if question.org is None else USER_TYPES
+        kinds = one_type if question.kind is None else (question.kind,)
+        edges = question.edges()
+        async with await _points(app.database, question, kinds) as points:
+            if question.org is None:
+                series, total = await plot.largest(_series(points))
+            else:
+                series, total = [one async for one in _series(points)], 1
+    if not series:
+        shell.say("There is no org yet; `poller orgs import FILE` brings some in.")
+        return
+    if question.org is None:
+        plot.draw_fleet(path, series, total, edges, question.zone)
+    else:
+        plot.draw_org(path, series, edges, question.zone)
+    shell.tell(f"Drawn: {path}")
+
+
 def _room(taken: int) -> int:
     width = shell.width()
     return _UNBOUND if width is None else max(width - taken, _NARROW)
@@ -193,8 +230,9 @@ async def _points(
 ) -> aclosing[AsyncGenerator[TrendPoint]]:
     """A generator to be closed, so that whoever stops reading gives the connection back."""
     from poller.store.orgs import find_orgs
-    from poller.store.trends import bucket_edges, org_trend
+    from poller.store.trends import org_trend
 
-    edges = bucket_edges(question.since, question.until, question.every_seconds, question.zone)
     ids = None if question.org is None else [org.id for org in await find_orgs(database, [question.org])]
-    return aclosing(cast("AsyncGenerator[TrendPoint]", org_trend(database, edges, org_ids=ids, user_types=kinds)))
+    return aclosing(
+        cast("AsyncGenerator[TrendPoint]", org_trend(database, question.edges(), org_ids=ids, user_types=kinds))
+    )
