@@ -1,0 +1,181 @@
+"""Something in every table, under any revision: written by plain statements, as earlier versions would have."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from poller.core.model import COLUMNS, USER_TYPES
+from poller.core.secret import Secret
+from poller.core.slots import slot_of
+from poller.store.partitions import add_partitions, month_of
+from poller.store.rollups import mark_dirty, roll_up
+from poller.store.secrets import Column
+
+if TYPE_CHECKING:
+    from poller.store.secrets import Keyring
+
+NOW: Final = datetime.now(UTC)
+HOUR: Final = timedelta(hours=1)
+DAY: Final = timedelta(days=1)
+# Over two months' ends, in the past, today, and a little beyond.
+SLOTS: Final = [slot_of(NOW, 3_600) + n * 37 * HOUR for n in range(-40, 2)]
+ORGS: Final = (1, 2, 3, 4)
+"""The third is paused, the fourth removed."""
+REMOVED: Final = 4
+_TABLES: Final = """
+SELECT c.relname FROM pg_class c
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+  AND c.relname <> 'alembic_version'
+"""
+
+
+async def fill(connection: Any, revision: str, keyring: Keyring) -> None:
+    """Something in every table that this revision knows."""
+    await fill_orgs(connection, keyring)
+    if revision >= "0002":
+        await fill_snapshots(connection)
+    if revision >= "0003":
+        await fill_days(connection)
+    if revision >= "0004":
+        await fill_queue(connection)
+    if revision >= "0005":
+        await connection.execute("UPDATE orgs SET facts_at = $1 WHERE id = 2", NOW)
+    if revision >= "0007":
+        await connection.execute("INSERT INTO guest_tags VALUES ('north_bi', 'customer:north')")
+
+
+async def fill_orgs(connection: Any, keyring: Keyring) -> None:
+    await connection.execute(
+        "INSERT INTO orgs (name, data_center, zgid, edition, licences, poll_interval_seconds, api_version, tags)"
+        " SELECT 'org ' || n, 'eu', n::text, 'enterprise', 10 * n, 3600, 'v7', ARRAY['customer:north', n::text]"
+        " FROM generate_series(1, 4) n"
+    )
+    await connection.execute("UPDATE orgs SET paused_at = $1 WHERE id = 3", NOW - 2 * DAY)
+    await connection.execute("UPDATE orgs SET removed_at = $1 WHERE id = 4", NOW - DAY)
+    await connection.execute(
+        "UPDATE orgs SET parked_at = $1, parked_code = 'invalid_code', parked_remedy = 'ask', probe_at = $1, probes = 3"
+        " WHERE id = 2",
+        NOW,
+    )
+    for org_id in ORGS[:3]:
+        secret = keyring.encrypt(org_id, Column.CLIENT, Secret(f"client-secret-{org_id}"))
+        refresh = keyring.encrypt(org_id, Column.REFRESH, Secret(f"refresh-token-{org_id}"))
+        token = keyring.encrypt(org_id, Column.ACCESS, Secret(f"access-token-{org_id}"))
+        await connection.execute(
+            "INSERT INTO org_credentials (org_id, client_id, client_secret, refresh_token, key_id, grant_fingerprint)"
+            " VALUES ($1, '1000.X', $2, $3, 'k1', $4)",
+            *(org_id, secret, refresh, bytes([org_id]) * 32),
+        )
+        await connection.execute(
+            "INSERT INTO access_tokens (org_id, token, key_id, api_domain, issued_at, expires_at, generation)"
+            " VALUES ($1, $2, 'k1', 'https://www.zohoapis.eu', $3, $4, 7)",
+            *(org_id, token, NOW, NOW + HOUR),
+        )
+        await connection.execute("INSERT INTO token_budgets VALUES ($1, $2)", bytes([org_id]) * 32, [NOW, NOW - HOUR])
+        await connection.execute("INSERT INTO credit_spend VALUES ($1, $2, 40)", org_id, slot_of(NOW, 900))
+        await connection.execute("INSERT INTO org_limits (org_id, rate_factor) VALUES ($1, 0.5)", org_id)
+
+
+async def fill_snapshots(connection: Any) -> None:
+    """By the statements of the first version: known, not known and partly known slots, and the latest of them."""
+    await add_partitions(connection, sorted({month_of(slot) for slot in SLOTS}))
+    number = count(1)
+    for slot in SLOTS:
+        for org_id in ORGS:
+            if (org_id == 3 and slot >= NOW - 2 * DAY) or (org_id == 4 and slot >= NOW - DAY):
+                continue
+            await insert(connection, org_id, slot, next(number))
+    columns = list(COLUMNS.values())
+    last = ", ".join(f"(array_agg({c} ORDER BY slot DESC) FILTER (WHERE {c} IS NOT NULL))[1]" for c in columns)
+    slots = ", ".join(f"max(slot) FILTER (WHERE {c} IS NOT NULL)" for c in columns)
+    times = ", ".join(f"(array_agg(polled_at ORDER BY slot DESC) FILTER (WHERE {c} IS NOT NULL))[1]" for c in columns)
+    names = ", ".join(f"{c}{suffix}" for suffix in ("", "_slot", "_polled_at") for c in columns)
+    await connection.execute(
+        f"INSERT INTO latest_snapshots (org_id, slot, polled_at, {names})"
+        f" SELECT org_id, max(slot), max(polled_at), {last}, {slots}, {times} FROM org_snapshots"
+        " WHERE outcome IN ('ok', 'partial') GROUP BY org_id"
+    )
+
+
+async def insert(connection: Any, org_id: int, slot: datetime, number: int) -> None:
+    outcome, hidden = {0: ("unavailable", 10), 3: ("partial", 2)}.get(number % 9, ("ok", 0))
+    counts = [None if place < hidden else 100 * org_id + number + place for place in range(10)]
+    errors = {kind.value: "NO_PERMISSION" for kind in USER_TYPES[:hidden]} if outcome == "partial" else None
+    await connection.execute(
+        "INSERT INTO org_snapshots (slot, polled_at, org_id, duration_ms, late_seconds, requests, outcome, error,"
+        f" errors, credits_remaining, {', '.join(COLUMNS.values())})"
+        f" VALUES ($1, $2, $3, 5, 1, 10, $4, $5, $6, 17, {', '.join(f'${n}' for n in range(7, 17))})",
+        slot,
+        slot + timedelta(seconds=9),
+        org_id,
+        outcome,
+        None if outcome == "ok" else "http_503",
+        None if errors is None else str(errors).replace("'", '"'),
+        *counts,
+    )
+
+
+async def fill_days(connection: Any) -> None:
+    """Half of the days rolled up, and one of them opened again by a row that came late."""
+    await connection.execute("UPDATE rollup_state SET rolled_until = $1", SLOTS[0].date())
+
+    class Alone:
+        """A database of this one connection, which knows nothing of later revisions."""
+
+        def transaction(self) -> Any:
+            return InTransaction(connection)
+
+    await roll_up(Alone(), SLOTS[20].date())  # type: ignore[arg-type] # the part of a database a rollup needs
+    async with connection.transaction():
+        await insert(connection, 1, SLOTS[4] + HOUR, 1)
+        await mark_dirty(connection, [1], [SLOTS[4] + HOUR])
+
+
+class InTransaction:
+    """`Database.transaction` of a connection that is there already."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._transaction = connection.transaction()
+
+    async def __aenter__(self) -> Any:
+        await self._transaction.start()
+        return self._connection
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._transaction.commit()
+
+
+async def fill_queue(connection: Any) -> None:
+    cursor = slot_of(NOW, 3_600) - 5 * HOUR
+    await connection.execute(
+        "INSERT INTO org_schedules (org_id, slot, interval_seconds, due_at, newest_slot, newest_at)"
+        " VALUES (1, $1, 3600, $2, $1, $2)",
+        cursor,
+        cursor + timedelta(seconds=1),
+    )
+    await connection.execute("INSERT INTO workers VALUES ($1, 'one', '0.1', $2, $2, '{\"a\": 1}')", UUID(int=1), NOW)
+    await connection.execute("INSERT INTO chores VALUES ('rollup', $1, $1, 'well', NULL, NULL)", NOW)
+    await connection.execute(
+        "INSERT INTO pgqueuer (priority, status, entrypoint, dedupe_key, payload)"
+        " VALUES (1, 'queued', 'poll', 'k', 'x')"
+    )
+    await connection.execute(
+        "INSERT INTO pgqueuer_log (job_id, status, priority, entrypoint) VALUES (1, 'queued', 1, 'p')"
+    )
+    await connection.execute("INSERT INTO pgqueuer_schedules (expression, entrypoint) VALUES ('* * * * *', 'p')")
+    await connection.execute(
+        "INSERT INTO pgqueuer_statistics (count, priority, status, entrypoint) VALUES (1, 1, 'queued', 'p')"
+    )
+
+
+async def contents(connection: Any) -> dict[str, list[dict[str, Any]]]:
+    """Every row of every table."""
+    tables = [row[0] for row in await connection.fetch(_TABLES)]
+    return {
+        table: [dict(row) for row in await connection.fetch(f"SELECT t.* FROM {table} t ORDER BY t::text")]
+        for table in sorted(tables)
+    }

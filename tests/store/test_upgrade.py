@@ -1,0 +1,153 @@
+"""A database filled under each earlier revision and upgraded: no row is lost, every relation is as it must be."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+import pytest
+
+from poller.core.model import COLUMNS, UserType
+from poller.store import database as databases, schema
+from poller.store.credentials import read_credentials
+from poller.store.gaps import stream_gaps
+from poller.store.partitions import add_partitions, ensure_partitions, list_partitions, month_of
+from poller.store.rollups import roll_up, rollup_state
+from poller.store.tokens import TokenStore
+from poller.store.trends import DAY_SECONDS, bucket_edges, org_trend
+from tests.store.everything import DAY, HOUR, NOW, ORGS, REMOVED, SLOTS, contents, fill, insert
+from tests.store.series import daily_of, latest_of, rows_of, shown_daily, shown_latest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from poller.store.database import Database
+    from poller.store.secrets import Keyring
+
+TODAY: Final = NOW.date()
+
+
+def revisions() -> list[str]:
+    """Every one but the newest."""
+    files: list[Path] = sorted((schema.migrations_folder() / "versions").glob("[0-9]*.py"))
+    return [file.name[:4] for file in files if file.name[:4] < schema.head_revision()]
+
+
+@pytest.fixture(params=revisions())
+async def filled(request: pytest.FixtureRequest, blank_database_url: str, keyring: Keyring) -> tuple[str, Any]:
+    """The address of a database at an earlier revision, and what is in it."""
+    await schema.upgrade(blank_database_url, request.param)
+    connection = await asyncpg.connect(blank_database_url)
+    try:
+        await fill(connection, request.param, keyring)
+        before = await contents(connection)
+    finally:
+        await connection.close()
+    empty = {table for table, rows in before.items() if not rows}
+    assert empty <= {"shared_relations"}, "an upgrade of nothing shows nothing"
+    return blank_database_url, before
+
+
+async def test_no_row_of_any_table_is_lost_or_changed_by_an_upgrade(filled: tuple[str, Any]) -> None:
+    dsn, before = filled
+    await schema.upgrade(dsn)
+    connection = await asyncpg.connect(dsn)
+    try:
+        after = await contents(connection)
+    finally:
+        await connection.close()
+    for table, rows in before.items():
+        columns = list(rows[0]) if rows else []
+        kept = [{column: row[column] for column in columns} for row in after[table]]
+        missing = [row for row in rows if row not in kept]
+        assert not missing, table
+        # A table that tells of the schema itself may gain rows.
+        assert len(kept) == len(rows) or table in {"shared_relations", "dirty_days"}, table
+
+
+async def test_every_relation_shows_after_an_upgrade_what_the_rows_make_it(filled: tuple[str, Any]) -> None:
+    dsn, before = filled
+    await schema.upgrade(dsn)
+    async with await databases.connect(dsn) as database:
+        rows = await rows_of(database)
+        assert len(rows) == len(before.get("org_snapshots", []))
+        await check_relations(database, rows, before)
+        await roll_up(database, SLOTS[-1].date() + DAY)
+        assert (await rollup_state(database)).dirty == 0
+        await check_relations(database, rows, before)
+
+
+async def check_relations(database: Database, rows: list[Any], before: Any) -> None:
+    latest = {key: value for key, value in latest_of(rows).items() if key[0] != REMOVED}
+    assert await shown_latest(database) == latest
+    assert await shown_daily(database) == daily_of(rows)
+    long = await database.fetch("SELECT org_id, user_type, slot, polled_at, count, outcome FROM user_counts")
+    assert {tuple(row) for row in long} == {
+        (row["org_id"], kind.value, row["slot"], row["polled_at"], row[column], row["outcome"])
+        for row in rows
+        for kind, column in COLUMNS.items()
+    }
+    gaps = {(row["org_id"], row["slot"]) for row in await database.fetch("SELECT org_id, slot FROM poll_gaps")}
+    failed = {(row["org_id"], row["slot"]) for row in rows if row["outcome"] != "ok"}
+    assert gaps >= failed
+    never_polled = gaps - failed
+    if "org_schedules" in before:
+        cursor = before["org_schedules"][0]["slot"]
+        assert never_polled >= {(1, cursor + n * HOUR) for n in range(4)} - {(r["org_id"], r["slot"]) for r in rows}
+    else:
+        assert never_polled == set()
+    streamed = [gap async for gap in stream_gaps(database, SLOTS[0], NOW + 99 * DAY, interval_seconds=3_600)]
+    assert {(gap.org_id, gap.slot) for gap in streamed} == {key for key in gaps if key[0] != REMOVED}
+    edges = bucket_edges(SLOTS[0], SLOTS[-1] + HOUR, DAY_SECONDS)
+    trend = {
+        (point.org_id, point.user_type, point.at.date()): point.last
+        async for point in org_trend(database, edges, user_types=[UserType.ACTIVE])
+        if point.samples
+    }
+    assert trend == {
+        key: day[1] for key, day in daily_of(rows).items() if key[1] is UserType.ACTIVE and key[0] != REMOVED and day[5]
+    }
+
+
+async def test_an_upgraded_poller_goes_on_with_its_credentials_tokens_and_slots(
+    filled: tuple[str, Any], keyring: Keyring
+) -> None:
+    dsn, _ = filled
+    await schema.upgrade(dsn)
+    async with await databases.connect(dsn) as database:
+        for org_id in ORGS[:3]:
+            credentials = await read_credentials(database, keyring, org_id)
+            token = await TokenStore(database, keyring).read(org_id)
+            assert credentials is not None
+            assert token is not None
+            assert credentials.client_secret.reveal() == f"client-secret-{org_id}"
+            assert credentials.refresh_token is not None
+            assert credentials.refresh_token.reveal() == f"refresh-token-{org_id}"
+        months = await list_partitions(database)
+        await ensure_partitions(database, NOW, NOW + 90 * DAY)
+        assert len(await list_partitions(database)) > len(months)
+
+
+async def test_an_upgrade_goes_on_beside_a_poller_of_the_first_version_that_writes(blank_database_url: str) -> None:
+    await schema.upgrade(blank_database_url, "0002")
+    writer = await asyncpg.connect(blank_database_url)
+    try:
+        await writer.execute("INSERT INTO orgs (name, data_center) VALUES ('acme', 'us')")
+        await add_partitions(writer, [month_of(NOW - DAY), month_of(NOW), month_of(NOW + DAY)])
+        await writer.execute("SET lock_timeout = '5s'")
+        begin = datetime(TODAY.year, TODAY.month, TODAY.day, tzinfo=UTC)
+        upgrade = asyncio.create_task(schema.upgrade(blank_database_url))
+        written = 0
+        while not upgrade.done() or written < 50:
+            await insert(writer, 1, begin + timedelta(seconds=written), written)
+            written += 1
+            await asyncio.sleep(0)
+        await upgrade
+    finally:
+        await writer.close()
+    async with await databases.connect(blank_database_url) as database:
+        rows = await rows_of(database)
+        assert len(rows) == written
+        assert await shown_daily(database) == daily_of(rows)
