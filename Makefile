@@ -24,8 +24,9 @@ $(INSTALLED): pyproject.toml requirements-dev.lock
 	fi
 	@touch $(INSTALLED)
 
+# Two processes, a file's tests in one of them: much of the suite waits for servers and signals.
 test: install  ## every test, or make test TEST=tests/core for some
-	$(BIN)/python -m pytest $(TEST)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(TEST)
 
 check: install  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -1,6 +1,6 @@
 """What every test may ask for: a database of its own, cloned from a template that was migrated once.
 
-What the tests print on the way is remembered for the last of them, which searches it for secrets.
+What the tests print on the way is remembered, and searched for secrets when they are over.
 """
 
 from __future__ import annotations
@@ -23,18 +23,17 @@ if TYPE_CHECKING:
     from poller.store.database import Database
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "last: it judges what all the other tests did, so it runs after them")
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
-
-
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     for name, text in report.sections:
         WITNESS.hear(f"{report.nodeid} ({name})", text)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_the_whole_suite_printed_or_logged_holds_a_secret() -> Iterator[None]:
+    """Judged when every test of this process is over, and an error of the last of them if it does not hold."""
+    yield
+    leaks = WITNESS.leaks()
+    assert leaks == [], "\n".join(leaks)
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from poller.simulator import Fault, Simulator, SimulatorOptions
 from tests import command
 from tests.witness import WITNESS, Witness
@@ -109,11 +107,3 @@ async def test_a_secret_on_a_command_line_would_be_seen() -> None:
     with process_list(own) as seen:
         await command.run("trend", "--type", f"{ADDED}-3", witness=own)
     assert "the process list: a secret a test knows" in seen.known_leaks()[0]
-
-
-@pytest.mark.last
-def test_nothing_the_whole_suite_printed_or_logged_holds_a_secret() -> None:
-    if not WITNESS.heard:
-        pytest.skip("nothing was run before it")
-    leaks = WITNESS.leaks()
-    assert leaks == [], "\n".join(leaks)
