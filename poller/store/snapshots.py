@@ -15,7 +15,7 @@ import orjson
 from poller.core.model import COLUMNS, USER_TYPES, Outcome, Snapshot, UserType
 from poller.store.partitions import add_partitions, month_of
 from poller.store.rollups import hold_days, lock_days, mark_dirty
-from poller.store.snapshot_sql import LARGEST_SMALLINT, MERGE_LATEST, WRITE
+from poller.store.snapshot_sql import LARGEST_SMALLINT, MERGE_LATEST, WRITE, WRITE_NEW
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,19 +84,21 @@ async def _write_rounds(connection: Any, rounds: list[list[Snapshot]]) -> None:
     async with connection.transaction():
         await hold_days(connection)
         for snapshots in rounds:
-            rest = await connection.fetch(WRITE, *arguments_of(snapshots))
+            arguments = arguments_of(snapshots)
+            rest = await connection.fetch(WRITE_NEW, *arguments)
+            if any(row["rest"] == "again" for row in rest):
+                rest += await connection.fetch(WRITE, *arguments)
             if rest:
                 await _write_rest(connection, rest)
 
 
-async def _write_rest(connection: Any, rest: Sequence[tuple[bool, int, datetime]]) -> None:
+async def _write_rest(connection: Any, rest: Sequence[Mapping[str, Any]]) -> None:
     """What the usual statement leaves over: counts to merge one by one, and days to roll up again."""
-    to_merge = [(org_id, slot) for merge, org_id, slot in rest if merge]
-    if to_merge:
-        await connection.execute(MERGE_LATEST, *zip(*to_merge, strict=True))
-    rolled_up = [(org_id, slot) for merge, org_id, slot in rest if not merge]
-    if rolled_up:
-        await mark_dirty(connection, *zip(*rolled_up, strict=True))
+    keys = {kind: {(row["org_id"], row["slot"]) for row in rest if row["rest"] == kind} for kind in ("latest", "day")}
+    if keys["latest"]:
+        await connection.execute(MERGE_LATEST, *zip(*sorted(keys["latest"]), strict=True))
+    if keys["day"]:
+        await mark_dirty(connection, *zip(*sorted(keys["day"]), strict=True))
 
 
 def arguments_of(snapshots: Sequence[Snapshot]) -> list[Sequence[Any]]:
