@@ -1,4 +1,4 @@
-"""What the suite's pollers printed and the secrets they were given: the end of the suite searches the one for the other.
+"""What the suite's pollers printed and the secrets they were given: the suite's end searches the one for the other.
 
 A secret is known by its value, where a test or the simulator made it, and by its shape, whoever made it. It refuses to
 ask the poller's own redaction what a secret looks like.
