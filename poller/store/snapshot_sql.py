@@ -69,11 +69,13 @@ def _merged_errors(newer: str, older: str) -> str:
      || (coalesce({newer}.errors, '{{}}') - {_known(older, but_not_by=newer)}), '{{}}')"""
 
 
+# In the list, where they move on together; `FROM unnest(…, …)` lays every array down first, a tenth of the time.
 _INSERT: Final = f"""
 INSERT INTO org_snapshots AS held ({", ".join(_PARAMETERS)})
 SELECT {", ".join(_CONVERSIONS.get(column, column) for column in _PARAMETERS)}
-FROM unnest({", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_PARAMETERS.values(), 1))})
-     AS batch ({", ".join(_PARAMETERS)})
+FROM (SELECT {
+    ", ".join(f"unnest(${place}::{kind}[]) AS {column}" for place, (column, kind) in enumerate(_PARAMETERS.items(), 1))
+}) AS batch
 """
 _OR_NOT: Final = "ON CONFLICT DO NOTHING"
 _OR_MERGE: Final = f"""
