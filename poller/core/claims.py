@@ -22,7 +22,8 @@ CRASHED: Final = "crashed"
 
 BUSY_SECONDS: Final = 1.0
 """How long a slot waits where an earlier one of its org is still being polled."""
-MARGIN: Final = timedelta(seconds=1)
+MARGIN: Final = timedelta(seconds=3)
+"""What is put back comes back with jitter, to a worker that looks every second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,10 @@ def decide(due: Due, known: Circumstances, now: datetime) -> Verdict:
     if not known.active or known.ok or (known.polled_at is not None and known.polled_at >= due.at):
         # Polled by a worker that died before it could say so, or by hand: never twice.
         return Drop()
-    if now >= due.until:
-        return Miss()
     if known.busy:
         return Later(BUSY_SECONDS, "busy")
+    if now >= due.until:
+        return Miss()
     if known.wait_until is not None and now < known.wait_until < due.until - MARGIN:
         return Later((known.wait_until - now).total_seconds(), known.wait_for)
     return Poll()

@@ -7,6 +7,7 @@ session state between two uses of a connection (so none has to be reset), and ne
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import asyncpg
@@ -18,6 +19,10 @@ from poller.store.errors import connecting, readable_errors
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from types import TracebackType
+
+# A pool that cannot make up for a lost connection says so every few seconds, with a traceback; whoever asks it for one
+# is told, and that is enough.
+logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 COMMAND_TIMEOUT_SECONDS: Final = 60.0

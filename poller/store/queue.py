@@ -98,6 +98,10 @@ class JobQueue:
         )
         return [Job(job.id, job.entrypoint, job.payload or b"") for job in jobs]
 
+    async def ping(self) -> None:
+        """Whether the queue can be had at all."""
+        await self._database.fetchval("SELECT 1 FROM pgqueuer LIMIT 1")
+
     async def seconds_to_next(self, kinds: Collection[str]) -> float | None:
         """Until the next job's time comes; None where none waits."""
         wait = await self._queries.next_deferred_eta([QueueEntrypoint(kind) for kind in kinds])

@@ -26,7 +26,6 @@ from poller.worker.circuits import Circuits
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from poller.core.model import Org
     from poller.core.schedule import Due
     from poller.fleet import Fleet, Plan
     from poller.sink import Sink
@@ -120,6 +119,10 @@ class Polls:
         """How many orgs are being polled."""
         return len(self._under_way)
 
+    def holds(self, job: Job) -> bool:
+        """Whether this job is in hand already."""
+        return job.id in self._held
+
     async def begin(self, jobs: Sequence[Job], tasks: asyncio.TaskGroup) -> None:
         """Poll these, each in a task of its own, or do with them what else there is to do.
 
@@ -203,7 +206,10 @@ class Polls:
                 await self._queue.put_back([job.id], timedelta(seconds=seconds + self._jitter()))
                 self._observer.put_back(reason, 1)
             case Miss(error) if plan is not None:
-                await self._sink.put(Reading(job.id, _missed(plan.pollable.org, plan.slot, error)))
+                outcome = Outcome.MISSED
+                if plan.pollable.org.data_center in self.circuits.facts():
+                    outcome, error = Outcome.UNAVAILABLE, AWAY
+                await self._sink.put(Reading(job.id, _not_polled(plan, outcome, error)))
             case _:
                 await self._sink.put(Reading(job.id, None))
 
@@ -225,7 +231,7 @@ class Polls:
             return
         except Exception:
             log.exception("poll.crashed", org=org.name, slot=plan.slot.isoformat())
-            polled = _missed(org, plan.slot, CRASHED)
+            polled = _not_polled(plan, Outcome.MISSED, CRASHED)
         await self._sink.put(Reading(job.id, polled))
 
     def _ended(self, org_id: int, task: asyncio.Task[None]) -> None:
@@ -252,5 +258,6 @@ def _circumstances(state: SlotState, *, busy: bool = False, plan: Plan | None = 
     )
 
 
-def _missed(org: Org, slot: datetime, error: str) -> Polled:
-    return Polled(org, Snapshot(org.id, slot, None, Outcome.MISSED, error, dict.fromkeys(USER_TYPES, error)))
+def _not_polled(plan: Plan, outcome: Outcome, error: str) -> Polled:
+    org = plan.pollable.org
+    return Polled(org, Snapshot(org.id, plan.slot, None, outcome, error, dict.fromkeys(USER_TYPES, error)))

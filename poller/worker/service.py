@@ -48,19 +48,21 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("poller.worker")
 
-_LEAST_AHEAD: Final = timedelta(seconds=15)
-_MOST_AHEAD: Final = timedelta(seconds=60)
-"""How far ahead slots are queued: so long may the handing out stand still before a poll is late. A change of an
-interval takes as long to show."""
 _BATCH: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often what is done. `hands`: orgs polled side by side. `silence`: of a worker taken for dead."""
+    """How often what is done. `hands`: orgs polled side by side. `silence`: of a worker taken for dead.
+
+    Slots are queued an interval ahead, between `least_ahead` and `most_ahead`: so long may the handing out stand still
+    before a poll is late, and as long does a change of an interval take to show.
+    """
 
     hands: int = 32
     tick_seconds: float = 5.0
+    least_ahead_seconds: float = 15.0
+    most_ahead_seconds: float = 60.0
     idle_seconds: float = 1.0
     breath_seconds: float = 0.02
     """Between two looks into the queue, so that jobs come in batches and other workers get theirs."""
@@ -166,14 +168,10 @@ class Worker:
         if not free:
             await self._pause(self.pace.idle_seconds, polls.freed)
             return
-        ended_at = self.outage.ended_at
         try:
-            jobs = await self.outage.weather(
-                partial(self._queue.claim, (POLL,), min(free, _BATCH)), give_up=self._stopping.is_set
-            )
-            if self.outage.ended_at != ended_at:
-                # Others hold readings that they could not write either. They go first: their slots are polled already.
-                await self._pause(LONGEST_PAUSE_SECONDS + 1)
+            jobs = await self._queue.claim((POLL,), min(free, _BATCH))
+            # A database that was away made this worker's own jobs look silent too.
+            jobs = [job for job in jobs if not polls.holds(job)]
             if jobs:
                 await polls.begin(jobs, tasks)
                 await self._pause(self.pace.breath_seconds)
@@ -184,6 +182,15 @@ class Worker:
         except DatabaseError as error:
             if not error.passing:
                 raise
+            await self._wait_for_the_database()
+
+    async def _wait_for_the_database(self) -> None:
+        """And then a little more: others hold readings of slots that they could not write either, and go first."""
+        ended_at = self.outage.ended_at
+        with suppress(DatabaseError):
+            await self.outage.weather(self._queue.ping, give_up=self._stopping.is_set)
+        if self.outage.ended_at != ended_at:
+            await self._pause(LONGEST_PAUSE_SECONDS + 1)
 
     async def _hand_out(self) -> None:
         changed_since: datetime | None = None
@@ -196,7 +203,7 @@ class Worker:
                     self.database,
                     self._due_of,
                     now,
-                    _MOST_AHEAD,
+                    timedelta(seconds=self.pace.most_ahead_seconds),
                     interval_seconds=self.settings.poll_interval_seconds,
                     changed_since=changed_since,
                 )
@@ -211,8 +218,8 @@ class Worker:
     def _due_of(self, org: Org, cursor: Cursor | None, now: datetime) -> Handout:
         allowance = daily_credits(org.edition, org.licences)
         seconds = affordable_interval(org.interval_seconds, allowance, self.settings.credit_share)
-        ahead = min(max(timedelta(seconds=seconds), _LEAST_AHEAD), _MOST_AHEAD)
-        return hand_out(org.id, seconds, cursor, now, ahead)
+        ahead = min(max(seconds, self.pace.least_ahead_seconds), self.pace.most_ahead_seconds)
+        return hand_out(org.id, seconds, cursor, now, timedelta(seconds=ahead))
 
     async def _beat(self, side_jobs: SideJobs) -> None:
         while True:

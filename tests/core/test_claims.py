@@ -37,8 +37,9 @@ def test_a_poll_by_hand_that_learnt_nothing_does_not_take_the_slots_turn() -> No
     assert decide(DUE, replace(WELL, polled_at=DUE.at - SECOND), DUE.at) == Poll()
 
 
-def test_an_org_that_is_being_polled_is_not_polled_beside_itself() -> None:
-    assert isinstance(decide(DUE, replace(WELL, busy=True), DUE.at), Later)
+def test_an_org_that_is_being_polled_has_one_slot_in_hand_at_a_time() -> None:
+    for now in (DUE.at, DUE.until):
+        assert isinstance(decide(DUE, replace(WELL, busy=True), now), Later)
 
 
 def test_a_hold_is_waited_for_in_the_queue_as_long_as_the_slot_lasts() -> None:
