@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BINARIES_VARIABLE: Final = "POLLER_TEST_POSTGRES_BIN"
 """A folder with PostgreSQL's programs, such as /usr/lib/postgresql/15/bin; unset: the wheel's."""
 
-_FAST: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+FAST: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
 
 
 def chosen_binaries() -> Path | None:
@@ -39,7 +39,7 @@ def running_postgres() -> Iterator[str]:
     """
     with (
         tempfile.TemporaryDirectory(prefix="poller-tests-") as folder,
-        start(Path(folder) / "data", binaries=chosen_binaries(), settings=_FAST) as server,
+        start(Path(folder) / "data", binaries=chosen_binaries(), settings=FAST) as server,
     ):
         yield server.dsn()
 

@@ -61,7 +61,12 @@ class Cable:
         self._folder.cleanup()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        behind_reader, behind_writer = await asyncio.open_unix_connection(self._behind)
+        try:
+            behind_reader, behind_writer = await asyncio.open_unix_connection(self._behind)
+        except OSError:
+            # The server is away: so is whoever would connect.
+            writer.transport.abort()
+            return
         self._open |= {writer, behind_writer}
         try:
             async with asyncio.TaskGroup() as ways:

@@ -1,0 +1,92 @@
+"""Three workers, started again whenever one ends, as a service manager would."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tests.chaos.storm import WORKERS
+from tests.witness import WITNESS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+AGAIN_SECONDS = 0.3
+
+
+class Crew:
+    """The processes; `kill` and `freeze` one of them, `stop` them all."""
+
+    def __init__(self, environ: Mapping[str, str], clock: Path, logs: Path) -> None:
+        self._environ = environ
+        self._clock = clock
+        self._logs = logs
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._leaving = False
+        self.started = 0
+        self.codes: list[int] = []
+        """How they ended, one after the other."""
+
+    async def keep(self) -> None:
+        """Keep them running until told to stop; returns when all have ended."""
+        async with asyncio.TaskGroup() as tasks:
+            for place in range(WORKERS):
+                tasks.create_task(self._keep_one(place))
+
+    async def _keep_one(self, place: int) -> None:
+        while not self._leaving:
+            with (self._logs / f"worker-{place}.log").open("ab") as log:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "tests.chaos.worker", str(self._clock),
+                    env=self._environ, stdout=log, stderr=log, start_new_session=True,
+                )  # fmt: skip
+            self._processes[place] = process
+            self.started += 1
+            self.codes.append(await process.wait())
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    def kill(self, place: int) -> None:
+        """With SIGKILL: it has no time for anything."""
+        self._send(place, signal.SIGKILL)
+
+    async def freeze(self, place: int, seconds: float) -> None:
+        """With SIGSTOP, and wake it again."""
+        process = self._processes.get(place % WORKERS)
+        self._send(place, signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        if process is not None:
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Tell all of them to leave in order."""
+        self._leaving = True
+        for place in list(self._processes):
+            self._send(place, signal.SIGTERM)
+
+    def kill_all(self) -> None:
+        """Whatever is left."""
+        self._leaving = True
+        for place in list(self._processes):
+            self._send(place, signal.SIGKILL)
+
+    def hear(self) -> dict[str, int]:
+        """What the logs say, by event; the witness hears all of it."""
+        events: dict[str, int] = {}
+        for log in self._logs.glob("worker-*.log"):
+            text = log.read_text(encoding="utf-8", errors="replace")
+            WITNESS.hear(f"chaos {log.name}", text)
+            for line in text.splitlines():
+                event = line.partition('"event": "')[2].partition('"')[0] or line[:60]
+                events[event] = events.get(event, 0) + 1
+        return events
+
+    def _send(self, place: int, number: signal.Signals) -> None:
+        process = self._processes.get(place % WORKERS)
+        if process is not None and process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.send_signal(number)

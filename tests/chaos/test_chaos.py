@@ -1,0 +1,225 @@
+"""Three real workers, a real PostgreSQL, a simulated Zoho with faults, and a storm over all of them.
+
+Short by default; POLLER_TEST_CHAOS_SECONDS makes it longer, POLLER_TEST_CHAOS_SEED replays one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import random
+import signal
+from collections import Counter
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from poller.core.datacenters import with_operators
+from poller.core.entry import OrgEntry, entry_from
+from poller.core.errors import DatabaseError
+from poller.core.model import COLUMNS
+from poller.embedded import start
+from poller.simulator import Fault, Simulator, SimulatorOptions
+from poller.store import schema
+from poller.store.database import Database, connect
+from poller.store.imports import import_orgs
+from poller.store.secrets import KEY_BYTES, Keyring
+from tests.chaos.crew import Crew
+from tests.chaos.storm import Event, storm
+from tests.postgres import FAST, chosen_binaries
+from tests.witness import WITNESS
+from tests.worker.cable import Cable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from poller.embedded import EmbeddedServer
+
+SECONDS = float(os.environ.get("POLLER_TEST_CHAOS_SECONDS", "20"))
+SEED = int(os.environ.get("POLLER_TEST_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
+ORGS = 30
+INTERVALS = (2, 3, 5, 6)
+CALM_SECONDS = 12.0
+KEY = bytes(range(KEY_BYTES))
+
+
+@dataclass
+class World:
+    """All there is in the storm."""
+
+    server: EmbeddedServer
+    database: Database
+    cable: Cable
+    sim: Simulator
+    crew: Crew
+    clock: Path
+    ids: list[int]
+    edited: set[int] = field(default_factory=set)
+    happened: Counter[str] = field(default_factory=Counter)
+
+    async def let(self, event: Event) -> None:
+        """It happens, and is over when this returns."""
+        self.happened[event.kind] += 1
+        org = self.ids[event.whom % len(self.ids)]
+        match event.kind:
+            case "kill":
+                self.crew.kill(event.whom)
+            case "freeze":
+                await self.crew.freeze(event.whom, event.seconds)
+            case "restart_database":
+                number = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)[event.whom % 3]
+                with suppress(FileNotFoundError, ProcessLookupError):  # it is being restarted already
+                    pid_file = self.server.data_dir / "postgresql" / "postmaster.pid"
+                    os.kill(int(pid_file.read_text(encoding="utf-8").split()[0]), number)
+            case "cut_database":
+                await self.cable.cut()
+                await asyncio.sleep(event.seconds / 2)
+                await self.cable.mend()
+            case "lose_data_center":
+                name, home = (("reset", "hang", "unavailable")[event.whom % 3], ("sim-us", "sim-eu")[event.whom % 2])
+                until = self.sim.world.now() + event.seconds
+                self.sim.add_faults(*(Fault(name=one, data_center=home, until=until) for one in (name, "token_500")))
+            case "set_clock":
+                self.clock.write_text(str((event.seconds - 3.0) * 2), encoding="ascii")
+            case "pause":
+                self.edited.add(org)
+                await self.edit("UPDATE orgs SET paused_at = now(), updated_at = now() WHERE id = $1", org)
+                await asyncio.sleep(event.seconds)
+                await self.edit("UPDATE orgs SET paused_at = NULL, updated_at = now() WHERE id = $1", org)
+            case _:
+                self.edited.add(org)
+                seconds = INTERVALS[event.whom % len(INTERVALS)]
+                change = "UPDATE orgs SET poll_interval_seconds = $2, updated_at = now() WHERE id = $1"
+                await self.edit(change, org, seconds)
+
+    async def edit(self, statement: str, *arguments: Any) -> None:
+        """By somebody whose own connection goes on through the storm."""
+        for _ in range(100):
+            try:
+                await self.database.execute(statement, *arguments)
+            except DatabaseError:
+                await asyncio.sleep(0.2)
+            else:
+                return
+
+
+@asynccontextmanager
+async def world(folder: Path) -> AsyncIterator[World]:
+    server = await asyncio.to_thread(start, folder / "data", binaries=chosen_binaries(), settings=FAST)
+    try:
+        await schema.upgrade(server.dsn())
+        options = SimulatorOptions(
+            orgs=ORGS, seed=SEED, latency_median_seconds=0.03, latency_p99_seconds=0.3, retry_after="seconds"
+        )
+        async with (
+            Simulator(options) as sim,
+            Cable(server.dsn()) as cable,
+            await connect(server.dsn()) as database,
+        ):
+            sim.add_faults(
+                Fault(name="too_many_requests", share=0.2, probability=0.01, retry_after=2),
+                Fault(name="internal_error", share=0.2, probability=0.05),
+                Fault(name="truncated", share=0.2, probability=0.05),
+                Fault(name="reset", share=0.2, probability=0.02),
+                Fault(name="invalid_token", share=0.1, probability=0.002),
+            )
+            centers = sim.data_centers_setting()
+            rows = [entry_from(org.row(), with_operators(centers)) for org in sim.fleet()]
+            await import_orgs(database, Keyring({"k1": KEY}), [row for row in rows if isinstance(row, OrgEntry)])
+            # No interval is stretched.
+            await database.execute("UPDATE orgs SET edition = 'ultimate', licences = 100000")
+            clock = folder / "clock"
+            clock.write_text("0", encoding="ascii")
+            environ = os.environ | {
+                "POLLER_DATABASE_URL": cable.dsn,
+                "POLLER_SECRET_KEYS": f"k1:{base64.b64encode(KEY).decode()}",
+                "POLLER_DATA_CENTERS": json.dumps(centers),
+                "POLLER_POLL_INTERVAL": "4",
+                "POLLER_CREDIT_SHARE": "1",
+                # Two workers may poll an org at once, where one is frozen: together within the smallest edition.
+                "POLLER_IN_FLIGHT_SHARE": "0.1",
+                "POLLER_REQUEST_TIMEOUT": "2",
+            }
+            crew = Crew(environ, clock, folder)
+            ids = [row["id"] for row in await database.fetch("SELECT id FROM orgs ORDER BY id")]
+            yield World(server, database, cable, sim, crew, clock, ids)
+            WITNESS.know_simulator(sim)
+    finally:
+        await asyncio.to_thread(server.close)
+
+
+async def test_through_every_storm_each_slot_is_known_or_explained(tmp_path: Path) -> None:
+    print(f"\nPOLLER_TEST_CHAOS_SEED={SEED} POLLER_TEST_CHAOS_SECONDS={SECONDS:.0f}")  # noqa: T201
+    async with world(tmp_path) as there:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(there.crew.keep())
+                async with asyncio.TaskGroup() as events:
+                    for event in storm(SEED, SECONDS):
+                        await asyncio.sleep(event.wait)
+                        events.create_task(there.let(event))
+                there.clock.write_text("0", encoding="ascii")
+                await asyncio.sleep(CALM_SECONDS)
+                there.crew.stop()
+        finally:
+            there.crew.kill_all()
+        report = await judged(there)
+        print(json.dumps(report, indent=1))  # noqa: T201
+
+
+async def judged(there: World) -> dict[str, Any]:
+    """Everything that must hold after a storm; what there is to report of it."""
+    rows = await there.database.fetch("SELECT * FROM org_snapshots ORDER BY org_id, slot")
+    assert {row["org_id"] for row in rows} == set(there.ids)
+    queued = await there.database.fetch(
+        """
+        SELECT dedupe_key AS key, status, extract(epoch FROM execute_after - now())::float8 AS wait, attempts,
+               extract(epoch FROM now() - created)::float8 AS age
+        FROM pgqueuer ORDER BY id
+        """
+    )
+    for org_id in set(there.ids) - there.edited:
+        slots = [row["slot"] for row in rows if row["org_id"] == org_id]
+        gaps = [(one, other) for one, other in pairwise(slots) if (other - one).total_seconds() != 4.0]
+        assert not gaps, (SEED, org_id, gaps, slots[-1], str(_of_org(queued, org_id)))
+    for row in rows:
+        counts = {kind.value: row[column] for kind, column in COLUMNS.items()}
+        if row["outcome"] == "ok":
+            assert counts == there.sim.truths(there.ids.index(row["org_id"]), row["polled_at"])
+        else:
+            assert row["error"], row
+    audit = there.sim.audit()
+    events = there.crew.hear()
+    assert audit["breaches"] == [], (SEED, audit["breaches"])
+    assert "Traceback (most recent call last):" not in events, events
+    left = await there.database.fetchval("SELECT count(*) FROM pgqueuer WHERE status = 'picked'")
+    assert left == 0
+    assert there.crew.codes[-3:] == [0, 0, 0]
+    asked = sum(row["requests"] for row in rows)
+    return {
+        "seed": SEED,
+        "seconds": SECONDS,
+        "happened": dict(there.happened),
+        "workers started": there.crew.started,
+        "rows": len(rows),
+        "outcomes": dict(Counter(row["outcome"] for row in rows)),
+        "errors": dict(Counter(row["error"] for row in rows if row["error"])),
+        "late": sum(row["late_seconds"] > 0 for row in rows),
+        "requests in rows": asked,
+        "requests of polls that were broken off": audit["requests"]["count"] - asked,
+        "tokens issued": audit["token_issues"],
+        "log": {event: count for event, count in sorted(events.items()) if count < 10_000},
+    }
+
+
+def _of_org(queued: list[Any], org_id: int) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in queued if row["key"].startswith(f"{org_id}:")]
+
+
+def test_the_same_seed_is_the_same_storm() -> None:
+    assert list(storm(7, 60)) == list(storm(7, 60))
+    assert list(storm(7, 60)) != list(storm(8, 60))

@@ -1,0 +1,48 @@
+"""A worker as a process of its own, at a quick pace, on a slot clock that the storm may set: `… worker.py CLOCK`.
+
+The same `Worker` as `poller run` has; only the numbers and the clock of the slots are the storm's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from poller import log
+from poller.app import open_app, open_fleet
+from poller.cli import shell
+from poller.core.errors import PollerError
+from poller.settings import load
+from poller.worker import Pace, Worker
+
+PACE = Pace(
+    hands=12,
+    tick_seconds=0.2,
+    least_ahead_seconds=3.0,
+    most_ahead_seconds=3.0,
+    idle_seconds=0.2,
+    silence_seconds=3.0,
+    presence_seconds=0.5,
+    grace_seconds=5.0,
+)
+
+
+async def main(clock: Path) -> None:
+    settings = load(env_file=None)
+    log.configure(log_format="json", level="info")
+
+    def now() -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=float(clock.read_text(encoding="ascii") or 0))
+
+    async with open_app(settings, name="chaos") as app, open_fleet(app) as fleet:
+        with shell.stop_signals() as stopped:
+            await Worker(settings, app.database, fleet, PACE, now=now).run(stopped)
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main(Path(sys.argv[1])))
+    except PollerError as error:
+        sys.exit(f"worker: {error}")
