@@ -112,6 +112,8 @@ async def _load(database: Database, history: History, measured: Measured) -> Non
     ways = dict(zip(days[-3 * ROUNDS :], ("COPY", "INSERT", "write") * ROUNDS, strict=True))
     for day in [*days, history.until]:
         batches = list(history.batches(day, datetime.now(UTC).hour if day == history.until else HOURS))
+        if not batches:  # today, in its first hour
+            continue
         rows = sum(map(len, batches))
         await _put(database, batches, ways.get(day, ""), measured)
         if day < history.until:
