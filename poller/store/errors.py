@@ -48,12 +48,21 @@ def connecting(dsn: str) -> Iterator[None]:
 
 def explain(error: BaseException) -> DatabaseError:
     """The `DatabaseError` that says in words what `error` means, and what to do."""
+    if _is_lost(error):
+        return DatabaseError("PostgreSQL: the connection was lost", _SERVER_AWAY, passing=True)
     for kinds, remedy in _REMEDIES:
         if isinstance(error, kinds):
             return DatabaseError(f"PostgreSQL: {_what(error)}", remedy, passing=isinstance(error, _PASSING))
-    # A connection that was lost between two statements is complained of by asyncpg itself, under no name of its own.
-    lost = isinstance(error, asyncpg.InterfaceError) and "closed" in str(error)
-    return DatabaseError(f"PostgreSQL: {_what(error)}", "its log tells more", passing=lost)
+    return DatabaseError(f"PostgreSQL: {_what(error)}", "its log tells more")
+
+
+def _is_lost(error: BaseException) -> bool:
+    """A connection lost between two statements: asyncpg has no name of its own for it.
+
+    It is closed, or the server has said goodbye and the end of the stream is still on its way.
+    """
+    words = {asyncpg.InterfaceError: "closed", asyncpg.InternalClientError: "cannot switch to state"}
+    return any(isinstance(error, kind) and word in str(error) for kind, word in words.items())
 
 
 # What comes and goes without anybody mending the poller: the server, its disk, its locks, the way to it.

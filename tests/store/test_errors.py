@@ -14,6 +14,9 @@ from tests.postgres import address
 if TYPE_CHECKING:
     from pathlib import Path
 
+GOODBYE = "cannot switch to state 12; another operation (2) is in progress"
+"""What asyncpg says where a statement follows the server's last word and comes before the end of the stream."""
+
 
 @pytest.mark.parametrize(
     ("query", "arguments", "said"),
@@ -91,6 +94,8 @@ async def test_a_query_that_takes_too_long_is_given_up(database_url: str) -> Non
         (asyncpg.InvalidPasswordError("password authentication failed"), "failed; correct the user and password"),
         (asyncpg.CannotConnectNowError("the database system is starting up"), "starting up; start PostgreSQL"),
         (asyncpg.InterfaceError("pool is closing"), "pool is closing; its log tells more"),
+        (asyncpg.InterfaceError("connection is closed"), "the connection was lost; start PostgreSQL"),
+        (asyncpg.InternalClientError(GOODBYE), "the connection was lost; start PostgreSQL"),
         (socket.gaierror(-2, "Name or service not known"), "not known; correct the host"),
         (ConnectionRefusedError(111, "Connection refused"), "Connection refused; start PostgreSQL"),
         (OSError(), "no connection; start PostgreSQL"),
@@ -115,6 +120,8 @@ def test_every_trouble_has_a_remedy_of_its_own(error: Exception, said: str) -> N
         (asyncpg.LockNotAvailableError("canceling statement due to lock timeout"), True),
         (asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"), True),
         (asyncpg.InterfaceError("connection is closed"), True),
+        (asyncpg.InternalClientError(GOODBYE), True),
+        (asyncpg.InternalClientError("got result for unknown protocol state 4"), False),
         (ConnectionRefusedError(111, "Connection refused"), True),
         (TimeoutError(), True),
         (asyncpg.InterfaceError("the server expects 1 argument for this query"), False),
