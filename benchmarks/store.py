@@ -156,8 +156,16 @@ def _record(snapshot: Snapshot) -> tuple[Any, ...]:
 
 
 async def _bytes(database: Database, history: History, measured: Measured) -> None:
-    """Bytes a reading, after the chores of finished months."""
+    """Bytes a reading, after the packing that is a chore; of the month that grows, as it was before, too."""
+    await _bytes_of_months(database, history, measured, "unpacked, ")
     await pack_partitions(database, history.until)
+    await _bytes_of_months(database, history, measured, "")
+    sizes = {row["name"]: row["total"] for row in await database.fetch(_SIZES)}
+    for name in ("daily_counts", "latest_snapshots"):
+        measured.bytes[name] = sizes[name] / measured.readings
+
+
+async def _bytes_of_months(database: Database, history: History, measured: Measured, how: str) -> None:
     rows = {
         row["name"]: row["rows"]
         for row in await database.fetch(
@@ -170,9 +178,7 @@ async def _bytes(database: Database, history: History, measured: Measured) -> No
         readings = len(COLUMNS) * sum(rows.get(name, 0) for name in names)
         for part, label in (("heap", " heap"), ("indexes", " indexes"), ("total", "")):
             total = sum(sizes[name][part] for name in names if rows.get(name))
-            measured.bytes[f"org_snapshots, {what}{label}"] = total / max(readings, 1)
-    for name in ("daily_counts", "latest_snapshots"):
-        measured.bytes[name] = sizes[name]["total"] / measured.readings
+            measured.bytes[f"org_snapshots, {how}{what}{label}"] = total / max(readings, 1)
 
 
 _SIZES: Final = """

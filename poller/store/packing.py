@@ -1,8 +1,9 @@
-"""The keys of finished months, written anew without the room they were given to grow.
+"""The keys of months, written anew without the room that splitting pages has left in them.
 
 Rows come slot by slot and the key sorts them by org, so its pages split in their middles and end up two thirds full:
-four bytes a reading instead of less than three. Nothing here keeps anyone from reading or writing, and nothing is
-remembered: what is sparse shows by its size, also when late rows have made it so again.
+more than four bytes a reading instead of less than three. A finished month is packed tight; a month that still grows
+keeps a tenth of room and is packed when it is a third larger than it need be, of hourly polls every day or two. Nothing
+here keeps anyone from reading or writing, and nothing is remembered: what is sparse shows by its size.
 """
 
 from __future__ import annotations
@@ -24,30 +25,31 @@ _LOCK_KEY: Final = int.from_bytes(b"packing")
 
 
 async def pack_partitions(database: Database, before: datetime) -> list[str]:
-    """Pack the months that end at or before `before` and are sparse; the names of those packed, oldest first.
+    """Pack the months that are sparse, those that end at or before `before` tight; the names of those packed.
 
-    One process at a time; another that is asked to meanwhile does nothing.
+    Oldest first. One process at a time; another that is asked to meanwhile does nothing.
     """
-    finished = [month.name for month in await list_partitions(database) if month_after(month.since) <= before]
+    months = [(month.name, month_after(month.since) <= before) for month in await list_partitions(database)]
     async with database.connection() as connection:
         if not await connection.fetchval(_ALONE, _LOCK_KEY):
             return []
         try:
-            return [name for name in finished if await _pack(connection, name)]
+            return [name for name, finished in months if await _pack(connection, name, finished=finished)]
         finally:
             await connection.execute(_NO_LONGER_ALONE, _LOCK_KEY)
 
 
-async def _pack(connection: Any, partition: str) -> bool:
+async def _pack(connection: Any, partition: str, *, finished: bool) -> bool:
     for left_over in await connection.fetch(_LEFT_OVER, partition):
         await connection.execute(f"DROP INDEX CONCURRENTLY {left_over['name']}", timeout=_TIMEOUT_SECONDS)
     key = await connection.fetchrow(_KEY, partition)
     if key["rows"] < 0:
         await connection.execute(f"ANALYZE {key['partition']}", timeout=_TIMEOUT_SECONDS)
         key = await connection.fetchrow(_KEY, partition)
-    if not key["sparse"]:
+    fullness, most = (100, _FINISHED) if finished else (90, _GROWING)
+    if key["pages"] <= most * key["needed"] + _SPARE_PAGES:
         return False
-    await connection.execute(f"ALTER INDEX {key['name']} SET (fillfactor = 100)")
+    await connection.execute(f"ALTER INDEX {key['name']} SET (fillfactor = {fullness})")
     await connection.execute(f"REINDEX INDEX CONCURRENTLY {key['name']}", timeout=_TIMEOUT_SECONDS)
     return True
 
@@ -55,11 +57,16 @@ async def _pack(connection: Any, partition: str) -> bool:
 _ALONE: Final = "SELECT pg_try_advisory_lock($1)"
 _NO_LONGER_ALONE: Final = "SELECT pg_advisory_unlock($1)"
 
-# Purpose: a month's key, and whether it takes a tenth more than its rows need: 28 bytes an entry of org and slot (tuple
-# header 8, org 4, padding 4, slot 8, line pointer 4), 291 to a page of 8 kB, and some pages above the leaves.
+_FINISHED: Final = 1.1
+_GROWING: Final = 4 / 3
+_SPARE_PAGES: Final = 8
+"""How many pages a key may have, by what it needs: the rest is room that packing gives back."""
+
+# Purpose: a month's key, its pages and how many its rows need: 28 bytes an entry of org and slot (tuple header 8, org
+# 4, padding 4, slot 8, line pointer 4), 291 to a page of 8 kB.
 _KEY: Final = """
 SELECT t.oid::regclass::text AS partition, i.indexrelid::regclass::text AS name, t.reltuples AS rows,
-       pg_relation_size(i.indexrelid) > 8192 * (1.1 * t.reltuples / 291 + 8) AS sparse
+       pg_relation_size(i.indexrelid) / 8192 AS pages, t.reltuples / 291 AS needed
 FROM pg_class t JOIN pg_index i ON i.indrelid = t.oid AND i.indisprimary
 WHERE t.oid = to_regclass($1)
 """

@@ -1,8 +1,9 @@
-"""Finished months give back the room their keys were given to grow, and nothing else of them changes."""
+"""Months give back the room that splitting pages left in their keys, and nothing else of them changes."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -56,14 +57,33 @@ async def indexes(database: Database) -> list[tuple[str, bool]]:
     return [tuple(row) for row in rows]
 
 
-async def test_the_months_that_are_over_are_packed_and_the_others_left(sparse: Database) -> None:
+async def test_a_month_that_is_over_is_packed_tight_and_one_that_grows_keeps_a_tenth_of_room(sparse: Database) -> None:
     (october, november), before = await pages(sparse), await indexes(sparse)
-    assert await pack_partitions(sparse, NOVEMBER) == MONTHS[:1]
-    packed, untouched = await pages(sparse)
+    assert await pack_partitions(sparse, NOVEMBER) == MONTHS
+    tight, roomy = await pages(sparse)
     # 24,000 entries, 291 to a page, and some pages above them.
-    assert packed < 24_000 / 291 + 4 < 0.8 * october
-    assert untouched == november
+    assert tight < 24_000 / 291 + 4 < 0.8 * october
+    assert 24_000 / 291 / 0.92 < roomy < 24_000 / 291 / 0.88 + 4 < 0.9 * november
     assert await indexes(sparse) == before
+
+
+async def test_a_month_that_grows_is_packed_again_when_it_is_a_third_too_large(sparse: Database) -> None:
+    assert await pack_partitions(sparse, NOVEMBER) == MONTHS
+    columns = ", ".join(COLUMNS.values())
+    packed_after = []
+    for hours in range(120, 240):
+        await sparse.execute(
+            f"INSERT INTO org_snapshots (slot, org_id, duration_ms, late_seconds, requests, outcome, {columns})"
+            f" SELECT $1::timestamptz + make_interval(hours => $2), n, 0, 0, 0, 'ok'{', n' * 10}"
+            " FROM generate_series(1, 200) AS n",
+            NOVEMBER,
+            hours,
+        )
+        if hours % 12 == 0:
+            await sparse.execute(f"ANALYZE {MONTHS[1]}")
+            packed_after += [hours] * len(await pack_partitions(sparse, NOVEMBER))
+    assert packed_after
+    assert all(later - earlier >= 24 for earlier, later in pairwise([120, *packed_after]))
 
 
 async def test_a_packed_month_is_packed_again_only_when_late_rows_made_it_sparse(sparse: Database) -> None:
