@@ -49,6 +49,11 @@ class Crew:
             self.codes.append(await process.wait())
             await asyncio.sleep(AGAIN_SECONDS)
 
+    @property
+    def pids(self) -> list[int]:
+        """Of those that have not ended."""
+        return [process.pid for process in self._processes.values() if process.returncode is None]
+
     def kill(self, place: int) -> None:
         """With SIGKILL: it has no time for anything."""
         self._send(place, signal.SIGKILL)

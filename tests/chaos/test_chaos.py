@@ -62,6 +62,12 @@ CROSS JOIN generate_series(first.slot, $2::timestamptz - $3::interval, $3) AS du
 WHERE NOT EXISTS (SELECT FROM org_snapshots s WHERE s.org_id = first.org_id AND s.slot = due.slot)
 """
 
+# How many of these processes said of late that they work.
+_AT_WORK = """
+SELECT count(*) FROM workers
+WHERE seen_at > now() - interval '2 s' AND split_part(name, ':', 2)::integer = ANY($1::integer[])
+"""
+
 
 @dataclass
 class World:
@@ -115,9 +121,7 @@ class World:
     async def is_calm(self, over: datetime) -> bool:
         """Whether every slot that began before that moment has its row, and every worker is at work."""
         try:
-            at_work = await self.database.fetchval(
-                "SELECT count(*) FROM workers WHERE seen_at > now() - interval '2 s'"
-            )
+            at_work = await self.database.fetchval(_AT_WORK, self.crew.pids)
             return at_work == WORKERS and not await self.missing(over)
         except DatabaseError:
             return False
