@@ -11,6 +11,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from poller.store import database as databases, schema
 from poller.store.secrets import KEY_BYTES, Keyring
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from poller.store.database import Database
+
+
+# A clone's first run makes Hypothesis's table of all characters, seconds long on a busy machine; and there an example
+# may take any time. Neither is the fault of the test it happens in.
+settings.register_profile("house", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("house")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -32,6 +32,7 @@ def test_a_secret_that_was_told_is_found(told: str) -> None:
         "client 1000.00000001aaaaaaaaaaaaaaaaaaaaaaaa of Acme",
         "database test_bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
         "kept-secret-4711-of-beta",
+        "reproduce it with @seed(74544289226383474161746198744659932158)",
         "",
     ],
 )

@@ -127,7 +127,7 @@ def test_a_count_with_any_status_but_200_is_not_believed(status: int) -> None:
     assert found.outcome is not Outcome.OK
 
 
-# zoho.md, section 2: status, code, then what the poller makes of it.
+# Zoho's documented errors: status, code, then what the poller makes of it.
 CODES = [
     (401, "INVALID_TOKEN", Outcome.UNAUTHORIZED, Retry.REFRESH_TOKEN),
     (400, "INVALID_TOKEN", Outcome.UNAUTHORIZED, Retry.REFRESH_TOKEN),

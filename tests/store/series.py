@@ -20,7 +20,9 @@ START = datetime(2026, 11, 30, 23, 30, tzinfo=UTC)
 SLOTS = [START + timedelta(minutes=15 * number) for number in range(5)]
 FAILURES = [Outcome.THROTTLED, Outcome.UNAUTHORIZED, Outcome.UNAVAILABLE, Outcome.MALFORMED]
 CODES = st.sampled_from(["timeout", "INVALID_TOKEN", "NO_PERMISSION"])
-MANY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+MANY = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=100, deadline=None
+)
 
 
 @st.composite

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 TEN = dict(zip(USER_TYPES, range(100, 110), strict=True))
+ON_ONE_DATABASE = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40, deadline=None
+)
 
 
 def ok(slot: datetime = NOON, *, org_id: int = 1, minutes: int = 0, plus: int = 0, **more: Any) -> Snapshot:
@@ -203,7 +206,7 @@ async def test_numbers_beyond_their_columns_saturate(database: Database) -> None
     assert (left.late_seconds, left.duration_ms) == (32_767, 2**31 - 1)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@ON_ONE_DATABASE
 @given(code=st.text(st.characters(exclude_categories=()), min_size=1, max_size=300))
 async def test_no_code_from_outside_can_stop_a_batch(database: Database, code: str) -> None:
     await database.execute("TRUNCATE org_snapshots, latest_snapshots")
@@ -213,7 +216,7 @@ async def test_no_code_from_outside_can_stop_a_batch(database: Database, code: s
     assert len(left.error) <= 200
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@ON_ONE_DATABASE
 @given(polled_at=st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
 async def test_times_are_kept_to_the_microsecond(database: Database, polled_at: datetime) -> None:
     await database.execute("TRUNCATE org_snapshots, latest_snapshots")
