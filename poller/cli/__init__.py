@@ -7,6 +7,7 @@ before a command needs it.
 
 from __future__ import annotations
 
+import codecs
 import errno
 import io
 import os
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from poller import __version__
-from poller.core.errors import PollerError, UsageError
+from poller.core.errors import OperationError, PollerError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,7 @@ INTERRUPTED: Final = 130
 PIPE_CLOSED: Final = 141
 _BUG: Final = 1
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_STAND_INS: Final = dict(zip("·▁▂▃▄▅▆▇█…±━╺╸", ".12345678~ ---", strict=True))
 
 app = typer.Typer(
     name="poller",
@@ -43,6 +45,7 @@ app = typer.Typer(
 def run(arguments: Sequence[str]) -> int:
     """Carry out one command line; the exit code. Nothing is raised."""
     command = typer.main.get_command(app)
+    _unwrap_help(command)
     try:
         _read_arguments(arguments)
         _write_anything()
@@ -73,10 +76,9 @@ def _end(cause: BaseException) -> int:
             for line in (str(cause), *getattr(cause, "__notes__", [])):
                 _complain(line)
             return cause.exit_code
-        case OSError() if cause.errno in _FULL:
+        case OSError() if (trouble := _with_output(cause)) is not None:
             _forget_output()
-            _complain(f"{cause.strerror}; make room, and run it again")
-            return PollerError.exit_code
+            return _end(trouble)
         case _:
             return _parsing(cause)
 
@@ -88,7 +90,9 @@ def _parsing(cause: BaseException) -> int:
         return _bug(cause)
     context = getattr(cause, "ctx", None)
     path = context.command_path if context is not None else "poller"
-    _complain(f"{' '.join(describe().split()).rstrip('.')}; see `{path} --help`")
+    # A command that wants another after it has just shown its help, and has nothing to add.
+    if what := " ".join(describe().split()).rstrip("."):
+        _complain(f"{what}; see `{path} --help`")
     return 2
 
 
@@ -110,9 +114,33 @@ def _read_arguments(arguments: Sequence[str]) -> None:
 
 
 def _write_anything() -> None:
-    """An org may have a name that an old terminal has no letters for: better a `?` than an error."""
+    """An org may have a name that an old terminal has no letters for: better a `?` than an error.
+
+    What the poller itself draws with has a stand-in of the same width, or all of a sparkline would be question marks.
+    """
+
+    def stand_in(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        missing = error.object[error.start : error.end]
+        return "".join(_STAND_INS.get(letter, "?") for letter in missing), error.end
+
+    codecs.register_error("poller.stand_in", stand_in)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
+        sys.stdout.reconfigure(errors="poller.stand_in")
+
+
+def _with_output(cause: OSError) -> PollerError | None:
+    """What is wrong with where the output goes, if that is what failed."""
+    if cause.errno in _FULL:
+        return OperationError(cause.strerror or "no room", "make room, and run it again")
+    if cause.errno != errno.EBADF:
+        return None
+    try:
+        os.write(1, b"")
+    except OSError:
+        return UsageError("standard output cannot be written to", "open it for writing, and run it again")
+    return None
 
 
 def _forget_output() -> None:
@@ -133,6 +161,13 @@ def _root(error: BaseException) -> BaseException:
         return error
     leaves = [_root(inner) for inner in error.exceptions]
     return next((leaf for leaf in leaves if isinstance(leaf, PollerError)), leaves[0])
+
+
+def _unwrap_help(command: Any) -> None:
+    """Docstrings are wrapped for those who read the source; a terminal wraps a paragraph for itself."""
+    command.help = "\n\n".join(" ".join(part.split()) for part in (command.help or "").split("\n\n"))
+    for inner in getattr(command, "commands", {}).values():
+        _unwrap_help(inner)
 
 
 def _version(wanted: bool) -> None:

@@ -62,8 +62,11 @@ async def _check(settings: Settings, names: list[str], *, as_json: bool) -> Coun
 
             def told(found: OrgCheck) -> None:
                 standings[found.ok] += 1
-                for line in [as_line(found)] if as_json else for_people(found):
-                    shell.tell(line)
+                if as_json:
+                    shell.tell(as_line(found))
+                else:
+                    for line in for_people(found):
+                        shell.tell_folded(line, 6)
                 progress.advance(task)
 
             async with open_zoho(app) as zoho:

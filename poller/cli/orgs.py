@@ -65,7 +65,7 @@ def import_file(
 
     def tell(result: ImportResult) -> None:
         counts = f"{result.added:,} {verb}added, {result.changed:,} changed, {result.unchanged:,} same"
-        shell.tell(f"{len(entries):,} orgs: {counts}.")
+        shell.tell(f"{_orgs(len(entries))}: {counts}.")
 
     if not shell.run(_import(settings, entries, tell, dry_run=dry_run)):
         raise typer.Exit(1)
@@ -149,8 +149,9 @@ def show(
         return
     from poller.cli import render
 
-    for line in render.facts(shell.run(_facts(settings, org))):
-        shell.tell(line)
+    facts = shell.run(_facts(settings, org))
+    for line in render.facts(facts):
+        shell.tell_folded(line, max(map(len, facts)) + 2)
 
 
 @orgs.command()

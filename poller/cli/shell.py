@@ -9,6 +9,7 @@ import asyncio
 import shutil
 import signal
 import sys
+import textwrap
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -90,6 +91,19 @@ def stop_signals() -> Iterator[asyncio.Event]:
 def tell(line: str) -> None:
     """A line of the result, on standard output; at once, for whoever reads along."""
     print(line, flush=True)
+
+
+def tell_folded(line: str, hang: int) -> None:
+    """The same for a line with sentences in it: folded at blanks where the terminal is narrower, `hang` cells in."""
+    for part in folded(line, hang, width()):
+        tell(part)
+
+
+def folded(line: str, hang: int, cells: int | None) -> list[str]:
+    """A line in parts of at most `cells`, all but the first indented by `hang`; whole where there is no limit."""
+    if cells is None or cells < 2 * hang or not line.strip():
+        return [line]
+    return textwrap.wrap(line, cells, subsequent_indent=" " * hang, break_long_words=False, break_on_hyphens=False)
 
 
 def say(line: str) -> None:

@@ -74,4 +74,4 @@ def _tell(heading: str, facts: Mapping[str, str]) -> None:
     if facts:
         shell.tell(f"\n{heading}:")
         for line in render.facts(facts):
-            shell.tell(f"  {line}")
+            shell.tell_folded(f"  {line}", 6)

@@ -64,6 +64,6 @@ _FRESHNESS: Final = """
 SELECT coalesce(width_bucket(extract(epoch FROM $2 - l.polled_at)::float8, $1::float8[]), cardinality($1)) AS place,
        count(*)::int AS orgs, coalesce(sum(extract(epoch FROM $2 - l.polled_at)), 0)::float8 AS ages
 FROM orgs o LEFT JOIN latest_snapshots l ON l.org_id = o.id
-WHERE o.removed_at IS NULL AND o.paused_at IS NULL
+WHERE o.removed_at IS NULL AND o.paused_at IS NULL AND o.parked_at IS NULL
 GROUP BY 1
 """

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,6 +36,24 @@ def test_every_help_shows_an_example(poller: Poller, path: list[str]) -> None:
     ended = poller(*path, "--help")
     assert (ended.code, ended.err) == (0, "")
     assert "Example: " in ended.out
+
+
+@pytest.mark.parametrize("path", [[], ["orgs"]], ids=["poller", "poller orgs"])
+def test_a_command_that_wants_another_shows_its_help_and_complains_of_nothing(poller: Poller, path: list[str]) -> None:
+    ended = poller(*path)
+    assert (ended.code, ended.err) == (2, "")
+    assert "Example: " in ended.out
+
+
+@pytest.mark.parametrize("columns", ["60", "200"])
+def test_a_help_flows_with_its_terminal(poller: Poller, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("TERMINAL_WIDTH", columns)
+    lines = poller("orgs", "import", "--help").out.splitlines()
+    begin = next(place for place, line in enumerate(lines) if "Columns: " in line)
+    end = next(place for place in range(begin, len(lines)) if not lines[place].strip())
+    for line, following in pairwise(lines[begin:end]):
+        assert len(line.rstrip()) + len(following.split()[0]) >= int(columns) - 2, f"{line!r} ends too early"
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,9 @@ from tests.command import POLLER
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+POOR = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}
 
 
 def by_shell(line: str, **environ: str) -> tuple[int, bytes, bytes]:
@@ -45,12 +49,26 @@ def test_a_full_disk_is_one_line() -> None:
     assert (code, err) == (1, b"poller: No space left on device; make room, and run it again\n")
 
 
+def test_a_stream_that_can_only_be_read_is_one_line() -> None:
+    for line in ("poller --version 1</dev/null", "poller --help 1</dev/null"):
+        code, _, err = by_shell(line)
+        told = b"poller: standard output cannot be written to; open it for writing, and run it again\n"
+        assert (code, err) == (2, told)
+
+
 def test_an_argument_that_is_not_utf_8_is_a_matter_of_usage() -> None:
     code, _, err = by_shell(r"""poller orgs show "$(printf '\377')" """)
     assert (code, err) == (2, b"poller: an argument is not UTF-8; type it in the terminal's own encoding\n")
 
 
 def test_a_terminal_without_the_letters_gets_others_and_no_error() -> None:
-    code, out, err = by_shell("poller --help", PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
+    code, out, err = by_shell("poller --help", **POOR)
     assert (code, err) == (0, b"")
     assert out.isascii()
+
+
+def test_a_sparkline_in_a_poor_alphabet_still_tells_high_from_low_and_a_gap_from_both() -> None:
+    drawn = ascii("▁▄█·±é")
+    script = f"from poller.cli import run; run(['--version']); print({drawn})"
+    told = subprocess.run([sys.executable, "-c", script], env={**os.environ, **POOR}, capture_output=True, check=True)
+    assert told.stdout.splitlines()[-1] == b"148. ?"

@@ -140,13 +140,14 @@ async def test_without_the_database_a_process_still_tells_its_own_figures() -> N
 
 
 async def test_the_fleets_figures_are_those_of_the_database(database: Database, keyring: Keyring) -> None:
-    ids = await added(database, keyring, *(entry(name) for name in ("new", "fresh", "old", "paused")))
-    for org_id, minutes in zip(ids[1:], (2, 90, 1), strict=True):
+    ids = await added(database, keyring, *(entry(name) for name in ("new", "fresh", "old", "paused", "parked")))
+    for org_id, minutes in zip(ids[1:], (2, 90, 1, 1), strict=True):
         at = NOON - timedelta(minutes=minutes)
         await write_snapshots(database, [Snapshot(org_id, at, at, Outcome.OK, counts=dict.fromkeys(USER_TYPES, 1))])
     await database.execute("UPDATE orgs SET paused_at = now() WHERE name = 'paused'")
+    await database.execute("UPDATE orgs SET parked_at = now(), parked_code = 'invalid_code' WHERE name = 'parked'")
     figures = await fleet_figures(database, NOON)
-    assert figures.orgs == {"active": 3, "paused": 1, "parked": 0}
+    assert figures.orgs == {"active": 3, "paused": 1, "parked": 1}
     assert list(figures.freshness) == [0, 1, 0, 0, 0, 1, 0, 0, 0, 1]
     assert figures.freshness_sum_seconds == 92 * 60
     assert figures.jobs == {"waiting": 0, "overdue": 0, "under_way": 0}
