@@ -114,7 +114,7 @@ async def _draw(found: AsyncIterator[Gap], question: Question) -> None:
     from poller.cli import render
     from poller.cli.table import Table
 
-    table = Table(("org", "from", "to", "slots", "why"), right=("slots",))
+    table = Table(("org", "from", "to", "slots", "why"), right=("slots",), spare=("to",))
     slots, orgs = 0, set()
     async for stretch in stretches(found):
         slots += stretch.slots

@@ -97,4 +97,4 @@ _GENERAL: Final = "the poller tries again by itself; if it lasts, report this co
 
 def remedy_for(code: str) -> str:
     """What to do about `code`: one sentence without a full stop."""
-    return REMEDIES.get(code, _GENERAL)
+    return REMEDIES.get(code, _WAIT if code.startswith("http_5") else _GENERAL)

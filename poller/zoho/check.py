@@ -202,16 +202,22 @@ class _Check:
         if facts is None:
             self._note_verdict(Subject.ORG, judge(reply, self._ports.now()))
         else:
-            self.note(Subject.ORG, Standing.OK)
+            self._note_answer(Subject.ORG)
         return facts
 
     async def features(self, token: AccessToken) -> None:
         reply = await self._get(token, "__features/user_licenses")
         # 204: the scope is there, this edition has no such report.
         if _first(reply, "__features") is not None or (isinstance(reply, Reply) and reply.status == 204):
-            self.note(Subject.FEATURES, Standing.OK)
+            self._note_answer(Subject.FEATURES)
         else:
             self._note_verdict(Subject.FEATURES, judge(reply, self._ports.now()))
+
+    def _note_answer(self, subject: Subject) -> None:
+        """An answer with what was asked for: whatever came of other calls, the token is known and may ask there."""
+        self.note(subject, Standing.OK)
+        for proven in (Subject.DATA_CENTER, Subject.API_ACCESS):
+            self._found.setdefault(proven, Finding(proven, Standing.OK))
 
     def _note_verdict(self, subject: Subject, verdict: Verdict) -> None:
         """What a verdict says of a scope, and of access to the API as a whole."""

@@ -219,7 +219,7 @@ def test_a_token_that_was_dead_on_arrival_is_due_at_once() -> None:
 
 def test_every_code_a_person_can_mend_has_a_remedy_of_its_own() -> None:
     general = remedies.remedy_for("BRAND_NEW_CODE")
-    codes = [*BY_CODE, *PERMANENT, *BY_FAILURE, "throttled", "redirect", "not_json", "current_user_not_one"]
+    codes = [*BY_CODE, *PERMANENT, *BY_FAILURE, "throttled", "redirect", "not_json", "current_user_not_one", "http_502"]
     assert [code for code in codes if remedies.remedy_for(code) == general] == []
 
 

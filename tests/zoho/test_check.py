@@ -124,6 +124,14 @@ def test_a_missing_scope_for_the_org_hides_nothing_but_its_facts() -> None:
     assert standings(found)[Subject.USERS] is standings(found)[Subject.FEATURES] is OK
 
 
+def test_an_answer_to_one_call_proves_the_data_center_and_the_access_that_another_leaves_open() -> None:
+    found = check(Api(count_reply=Reply(200, b'{"count": -1}')))
+    assert standings(found) == dict.fromkeys(Subject, OK) | {Subject.USERS: UNKNOWN}
+    assert found.standing(Subject.API_ACCESS) is OK
+    denied = check(Api(count_reply=NO_ACCESS))
+    assert denied.standing(Subject.API_ACCESS) is FAULT
+
+
 def test_an_edition_without_a_licence_report_has_the_scope_all_the_same() -> None:
     assert check(Api(features_reply=Reply(204, b""))).ok
 
