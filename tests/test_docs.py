@@ -45,6 +45,14 @@ def test_every_setting_is_in_the_table_of_operations_with_its_default() -> None:
     assert f"`{defaults.log_level}`" == told["POLLER_LOG_LEVEL"]
 
 
+def test_every_room_is_on_the_page_of_the_architecture() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    inside = (ROOT / "poller").iterdir()
+    rooms = {f"{path.name}/" if path.is_dir() else path.name for path in inside if path.suffix in {"", ".py"}}
+    rooms = {room for room in rooms if not room.startswith("__")}
+    assert {room for room in rooms if f"`{room}`" not in page} == set()
+
+
 @pytest.mark.parametrize("document", [ROOT / "README.md", OPERATIONS], ids=lambda path: path.name)
 def test_every_command_that_is_shown_exists(document: Path) -> None:
     group = typer.main.get_command(app)
