@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install test check format demo bench picture lock clean
+.PHONY: help install test check format demo bench picture sdk lock clean
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
@@ -47,6 +47,9 @@ bench: install  ## the figures the documents quote: make bench BENCH="poll --org
 picture: install  ## draw docs/demo.svg, the demo in a terminal
 	$(BIN)/python docs/picture.py
 
+sdk: install  ## Zoho's own SDK, in .venv-sdk, for the tests that ask it (they fetch it too)
+	$(BIN)/python -m tests.simulator.zoho_sdk
+
 lock:  ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
@@ -56,4 +59,4 @@ lock:  ## resolve the dependencies anew (needs uv)
 	  --custom-compile-command 'make lock' -c requirements-dev.lock - -o requirements-build.lock
 
 clean:  ## remove what was made here
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .venv-sdk .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

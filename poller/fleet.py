@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from poller.core.errors import CredentialError
+from poller.core.claims import CRASHED
+from poller.core.errors import CredentialError, PollerError
 from poller.core.model import USER_TYPES, Org, Outcome, Snapshot
 from poller.core.quota import (
     REQUESTS_PER_POLL,
@@ -147,7 +148,7 @@ class Fleet:
         async with Sink(self.write, committed=committed) as sink, aclosing(plans):
 
             async def carry_out(plan: Plan) -> None:
-                await sink.put(await self.carry_out(plan))
+                await sink.put(await self._carry_out_or_explain(plan))
 
             # An org of the smallest edition has two requests in flight: this many orgs use every permit.
             await sweep(plans, carry_out, at_once=math.ceil(self._settings.concurrency / 2))
@@ -168,6 +169,16 @@ class Fleet:
         costs = {one.pollable.org.id: one.cost for one in plans if one.cost}
         if costs:
             await credit_store.spend(self._database, costs, plans[0].at)
+
+    async def _carry_out_or_explain(self, plan: Plan) -> Polled:
+        """A mistake of ours about one org leaves a row that says so, and the others theirs."""
+        try:
+            return await self.carry_out(plan)
+        except PollerError:
+            raise
+        except Exception:
+            log.exception("poll.crashed", org=plan.pollable.org.name, slot=plan.slot.isoformat())
+            return not_polled(plan, Outcome.MISSED, CRASHED)
 
     async def carry_out(self, plan: Plan) -> Polled:
         """Ask the org, or write down why not; what came of it is still to be written."""
@@ -259,6 +270,12 @@ def plan(pollable: PollableOrg, now: datetime, settings: Settings, *, probe: boo
         return Plan(pollable, slot, now, (Outcome.THROTTLED, CREDIT_SHARE_SPENT))
     stale = _age(pollable.facts_at, now) >= FACTS_SECONDS
     return Plan(pollable, slot, now, None, learn=stale and left > REQUESTS_PER_POLL)
+
+
+def not_polled(plan: Plan, outcome: Outcome, error: str) -> Polled:
+    """The row of an org that nothing was heard of, whatever was reserved for it."""
+    org = plan.pollable.org
+    return Polled(org, Snapshot(org.id, plan.slot, None, outcome, error, dict.fromkeys(USER_TYPES, error)))
 
 
 def _age(at: datetime | None, now: datetime) -> float:

@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from poller.core.datacenters import ZOHO_DATA_CENTERS, DataCenter, with_operators
 from poller.core.errors import SettingsError
+from poller.core.model import API_VERSION
 from poller.core.slots import LONGEST_INTERVAL_SECONDS, parse_interval
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _database_url(url: SecretStr) -> SecretStr:
 
 
 def _api_version(version: str) -> str:
-    if not re.fullmatch(r"v[0-9]{1,3}(\.[0-9]{1,3})?", version):
+    if not re.fullmatch(API_VERSION, version):
         raise ValueError(f"{version!r} is not a version of Zoho's API")
     return version
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from poller.core.model import API_VERSION
 from poller.core.secret import Secret
 from poller.core.slots import parse_interval
 
@@ -191,6 +192,6 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "edition": _edition,
     "licences": _licences,
     "poll_interval": _interval,
-    "api_version": _like(r"v[0-9]{1,3}(\.[0-9]{1,3})?", "v8"),
+    "api_version": _like(API_VERSION, "v8"),
     "tags": _tags,
 }

@@ -50,6 +50,9 @@ COLUMNS: Final[Mapping[UserType, str]] = {
 
 USER_TYPES: Final = tuple(COLUMNS)
 
+API_VERSION: Final = r"v[0-9]{1,3}(\.[0-9]{1,3})?"
+"""What a version of Zoho's API looks like, as a regular expression: it becomes a segment of every request's path."""
+
 
 class Outcome(StrEnum):
     """What came of a poll, or of one request of it."""

@@ -17,8 +17,8 @@ import structlog
 from poller.core.circuit import AWAY
 from poller.core.claims import CRASHED, MARGIN, Circumstances, Drop, Later, Miss, Poll, decide
 from poller.core.errors import DatabaseError
-from poller.core.model import USER_TYPES, Outcome, Snapshot
-from poller.fleet import Polled
+from poller.core.model import Outcome
+from poller.fleet import Polled, not_polled
 from poller.poll import LONGEST_WAIT_SECONDS
 from poller.store.schedules import POLL, read_due, slot_states
 from poller.worker.circuits import Circuits
@@ -209,7 +209,7 @@ class Polls:
                 outcome = Outcome.MISSED
                 if plan.pollable.org.data_center in self.circuits.facts():
                     outcome, error = Outcome.UNAVAILABLE, AWAY
-                await self._sink.put(Reading(job.id, _not_polled(plan, outcome, error)))
+                await self._sink.put(Reading(job.id, not_polled(plan, outcome, error)))
             case _:
                 await self._sink.put(Reading(job.id, None))
 
@@ -231,7 +231,7 @@ class Polls:
             return
         except Exception:
             log.exception("poll.crashed", org=org.name, slot=plan.slot.isoformat())
-            polled = _not_polled(plan, Outcome.MISSED, CRASHED)
+            polled = not_polled(plan, Outcome.MISSED, CRASHED)
         await self._sink.put(Reading(job.id, polled))
 
     def _ended(self, org_id: int, task: asyncio.Task[None]) -> None:
@@ -256,8 +256,3 @@ def _circumstances(state: SlotState, *, busy: bool = False, plan: Plan | None = 
         wait_until=wait_until,
         wait_for=wait_for,
     )
-
-
-def _not_polled(plan: Plan, outcome: Outcome, error: str) -> Polled:
-    org = plan.pollable.org
-    return Polled(org, Snapshot(org.id, plan.slot, None, outcome, error, dict.fromkeys(USER_TYPES, error)))

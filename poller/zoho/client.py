@@ -20,6 +20,7 @@ from aiohttp.http_exceptions import ContentLengthError, HttpProcessingError, Tra
 from yarl import URL
 
 from poller import __version__
+from poller.core.model import API_VERSION
 from poller.core.reply import HEADERS_READ, Failure, NoReply, Reply
 from poller.core.secret import Secret
 
@@ -37,7 +38,7 @@ LARGEST_BODY: Final = 65_536
 """Bytes, decompressed. A count takes a dozen, the longest reply Zoho documents for our calls a few thousand."""
 _DNS_SECONDS: Final = 300
 _KEEP_ALIVE_SECONDS: Final = 30.0
-_VERSION: Final = re.compile(r"v[0-9]{1,2}(\.[0-9]{1,2})?")
+_VERSION: Final = re.compile(API_VERSION)
 # The first row that fits. What fits none speaks something else than HTTP.
 _FAILURES: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Failure], ...]] = (
     (TimeoutError, Failure.TIMEOUT),

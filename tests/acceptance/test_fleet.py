@@ -37,6 +37,20 @@ async def test_a_second_poll_of_a_slot_uses_the_same_token_and_adds_no_row(custo
         assert await mine.app.database.fetchval("SELECT sum(generation)::int FROM access_tokens") == 5
 
 
+async def test_a_mistake_of_ours_about_one_org_leaves_a_row_that_says_so_and_the_others_theirs(
+    customer: LookAfter,
+) -> None:
+    async with Simulator(SimulatorOptions(orgs=6)) as sim, customer(sim) as mine:
+        names = [org.name for org in sim.fleet()]
+        # The client refuses to ask in such a way, and its callers are to see to it that it never has to.
+        await mine.app.database.execute("UPDATE orgs SET api_version = 'v12345' WHERE name = $1", names[2])
+        polled = await mine.poll()
+        row = polled[names[2]].snapshot
+        assert (row.outcome, row.error, row.counts) == (Outcome.MISSED, "crashed", {})
+        assert {polled[name].snapshot.outcome for name in names if name != names[2]} == {Outcome.OK}
+        assert {row["count"] for row in await rows_of(mine, names[2])} == {None}
+
+
 async def test_one_orgs_trouble_never_touches_anothers_row(customer: LookAfter) -> None:
     async with Simulator(SimulatorOptions(orgs=12, retry_after="seconds")) as sim, customer(sim) as mine:
         names = [org.name for org in sim.fleet()]

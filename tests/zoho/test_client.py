@@ -19,9 +19,12 @@ import trustme
 import uvloop
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from poller.core.datacenters import ZOHO_DATA_CENTERS
+from poller.core.entry import OrgEntry, entry_from
 from poller.core.model import USER_TYPES, UserType
 from poller.core.reply import Failure, NoReply, Reply
 from poller.core.secret import Secret
+from poller.settings import Settings
 from poller.zoho.client import LARGEST_BODY, ZohoClient, open_client
 
 TOKEN = Secret("1000.8cb99dfeedfacefeedfacebe93.9b8feedfacef")
@@ -482,6 +485,15 @@ async def test_a_cancellation_passes() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await asking.count(zoho.base, "v7", UserType.ALL, TOKEN)
+
+
+@pytest.mark.parametrize("version", ["v2", "v8", "v123.456"])
+async def test_every_version_that_a_setting_or_an_org_file_may_name_can_be_asked_for(version: str) -> None:
+    assert Settings(api_version=version).api_version == version
+    row = {"name": "A", "data_center": "us", "client_id": "1000.A", "client_secret": "s", "refresh_token": "r"}
+    assert isinstance(entry_from({**row, "api_version": version}, ZOHO_DATA_CENTERS), OrgEntry)
+    async with standin(saying(OK)) as zoho, client() as asking:
+        assert await asking.count(zoho.base, version, UserType.ALL, TOKEN) == Reply(200, b'{"count": 11}')
 
 
 @pytest.mark.parametrize("version", ["", "7", "v7/../v2", "v7 HTTP/1.1\r\nX: y\r\n", "v7?a=b", "v٧"])  # noqa: RUF001 - an Arabic digit
