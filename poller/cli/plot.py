@@ -175,6 +175,6 @@ def _matplotlib() -> Any:
     except ImportError:
         raise UsageError(
             "a picture needs matplotlib, which is not installed",
-            "run `pip install 'zoho-user-count-poller[plot]'`",
+            "run `pip install matplotlib`",
         ) from None
     return matplotlib

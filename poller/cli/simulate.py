@@ -12,7 +12,7 @@ from poller.cli import shell
 from poller.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from poller.simulator import Simulator, SimulatorOptions
+    from poller.simulator import Simulator
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def simulate(
 
     Example: [bold]poller simulate --orgs 20 --write-orgs fleet.csv[/bold], then in another terminal what it says
     """
-    from poller.simulator import SimulatorOptions, load_faults
+    from poller.simulator import Simulator, SimulatorOptions, load_faults
 
     file_format = _format_of(write_orgs)
     try:
@@ -48,11 +48,13 @@ def simulate(
             latency_p99_seconds=max(latency_p99, latency) / 1_000 if latency else 0.0,
             faults=load_faults(faults) if faults is not None else (),
         )
+        simulator = Simulator(options)
     except OSError as refusal:
         raise UsageError(f"{faults} cannot be read: {refusal.strerror}", "name a readable file") from refusal
     except ValueError as wrong:
-        raise UsageError(str(wrong), "see `poller simulate --help`") from wrong
-    shell.run(_serve(options, write_orgs, file_format))
+        what, remedy = (faults, f"mend {faults}") if faults else ("the fleet", "see `poller simulate --help`")
+        raise UsageError(f"{what}: {wrong}", remedy) from wrong
+    shell.run(_serve(simulator, write_orgs, file_format))
 
 
 def _format_of(path: Path | None) -> Literal["csv", "jsonl"]:
@@ -63,11 +65,9 @@ def _format_of(path: Path | None) -> Literal["csv", "jsonl"]:
     raise UsageError(f"{path.name} is neither .csv nor .jsonl", "name the file by what it is to hold")
 
 
-async def _serve(options: SimulatorOptions, write_orgs: Path | None, file_format: Literal["csv", "jsonl"]) -> None:
-    from poller.simulator import Simulator
-
+async def _serve(simulator: Simulator, write_orgs: Path | None, file_format: Literal["csv", "jsonl"]) -> None:
     try:
-        async with Simulator(options) as simulator:
+        async with simulator:
             if write_orgs is not None:
                 _write(simulator, write_orgs, file_format)
             # Before it is said that all is ready: whoever waits for that may stop it at once.
@@ -95,6 +95,9 @@ def _explain(simulator: Simulator, fleet: Path | None) -> None:
 
 def _write(simulator: Simulator, path: Path, file_format: Literal["csv", "jsonl"]) -> None:
     """Secrets of nobody, kept as secrets all the same: readable by the owner alone."""
-    path.touch(mode=0o600)
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(simulator.import_lines(file_format))
+    try:
+        path.touch(mode=0o600)
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(simulator.import_lines(file_format))
+    except OSError as refusal:
+        raise UsageError(f"{path} cannot be written: {refusal.strerror}", "name a file in a folder of yours") from None

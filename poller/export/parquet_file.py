@@ -16,7 +16,7 @@ try:
 except ImportError:
     raise UsageError(
         "Parquet needs pyarrow, which is not installed",
-        "run `pip install 'zoho-user-count-poller[export]'`, or use --format csv",
+        "run `pip install pyarrow`, or use --format csv",
     ) from None
 
 if TYPE_CHECKING:

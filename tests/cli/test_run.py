@@ -14,6 +14,7 @@ from poller.core.errors import DatabaseError, SettingsError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.command import Ended
 
@@ -100,6 +101,35 @@ def test_what_cannot_be_done_is_one_line_with_a_remedy_and_exit_code_2(
     assert (ended.code, ended.out) == (2, "")
     assert ended.error.startswith(line)
     assert "; " in ended.error
+
+
+@pytest.mark.parametrize(
+    ("script", "line"),
+    [
+        ("[{", "poller: faults.json: unexpected end of data"),
+        ('[{"name": "nope"}]', "poller: faults.json: fault 1: there is no fault 'nope'; there are: count_string, "),
+        (
+            '[{"name": "html", "org": 99}]',
+            "poller: faults.json: there is no org 99: the fleet has 50; mend faults.json",
+        ),
+        ('[{"name": "html", "org": "Acme"}]', "poller: faults.json: there is no org 'Acme'; mend faults.json"),
+    ],
+)
+def test_a_script_of_faults_that_makes_no_sense_is_named_with_the_reason(
+    poller: Poller, tmp_path: Path, script: str, line: str
+) -> None:
+    (tmp_path / "faults.json").write_text(script)
+    ended = poller("simulate", "--faults", "faults.json")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.error.startswith(line)
+
+
+def test_a_fleet_that_cannot_be_written_is_not_blamed_on_the_port(poller: Poller) -> None:
+    ended = poller("simulate", "--port", "0", "--write-orgs", "nowhere/fleet.csv")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.error == (
+        "poller: nowhere/fleet.csv cannot be written: No such file or directory; name a file in a folder of yours"
+    )
 
 
 def test_every_wrong_setting_is_a_line_of_its_own(poller: Poller, monkeypatch: pytest.MonkeyPatch) -> None:
