@@ -28,6 +28,7 @@ from poller.core.quota import (
 from poller.core.remedies import remedy_for
 from poller.core.reply import BY_CODE
 from poller.core.slots import slot_of
+from poller.log import bound
 from poller.poll import HELD, LONGEST_WAIT_SECONDS, World, poll_org
 from poller.sink import Sink
 from poller.store import credits as credit_store
@@ -188,7 +189,10 @@ class Fleet:
             snapshot = replace(_not_asked(org, plan.slot, plan.at, *plan.refusal), late_seconds=late_seconds)
             return Polled(org, snapshot)
         limits = limits_of(org.edition, self._settings.in_flight_share)
-        with self._limiter.org(org.id, limits, plan.pollable.quota) as line:
+        with (
+            bound(org=org.name, slot=plan.slot.isoformat()),
+            self._limiter.org(org.id, limits, plan.pollable.quota) as line,
+        ):
             snapshot = await poll_org(
                 org,
                 plan.slot,
@@ -210,7 +214,8 @@ class Fleet:
         if lessons:
             await save_limits(self._database, list(lessons.values()))
         for one in batch:
-            await self._judge_health(one)
+            with bound(org=one.org.name, slot=one.snapshot.slot.isoformat()):
+                await self._judge_health(one)
         differences = _beside_the_reserved(batch)
         if differences:
             async with self._database.transaction() as connection:
@@ -229,12 +234,12 @@ class Fleet:
         org, snapshot = polled.org, polled.snapshot
         if snapshot.counts:
             if polled.parked is not None and await unpark(self._database, org.id):
-                log.info("org.unparked", org=org.name)
+                log.info("org.unparked")
         elif snapshot.outcome in {Outcome.UNAUTHORIZED, Outcome.FORBIDDEN} and snapshot.requests and snapshot.error:
             # Where no request left, the token's own judge has parked the org already.
             remedy = remedy_for(snapshot.error)
             await park(self._database, org.id, snapshot.error, remedy, self._world.now())
-            log.warning("org.parked", org=org.name, code=snapshot.error, remedy=remedy)
+            log.warning("org.parked", code=snapshot.error, remedy=remedy)
         elif polled.parked is not None and polled.reserved and snapshot.outcome is not Outcome.UNAUTHORIZED:
             # A probe that was held up says nothing new, and is not repeated every slot.
             await park(self._database, org.id, polled.parked.code, polled.parked.remedy, self._world.now())
@@ -246,7 +251,7 @@ class Fleet:
             zgid, edition, licences = (facts.zgid, facts.edition, facts.licences) if facts else (None, None, None)
             at = self._world.now()
             if await learn(self._database, org.id, at, zgid=zgid, edition=edition, licences=licences):
-                log.info("org.learned", org=org.name, edition=edition, licences=licences)
+                log.info("org.learned", edition=edition, licences=licences)
         return requests
 
 

@@ -24,6 +24,7 @@ from poller.core.errors import CredentialError
 from poller.core.model import Outcome
 from poller.core.token import AccessToken, Denial, IssuedToken, Lease
 from poller.core.token_reply import Granted, Refused, Throttled, Unavailable, judge_token, refresh_at
+from poller.log import bound
 from poller.zoho.grants import NoToken, no_token, token_form
 
 if TYPE_CHECKING:
@@ -136,11 +137,12 @@ class Tokens:
         data_center = self._data_centers.get(org.data_center)
         if data_center is None:
             return no_token(Outcome.UNAUTHORIZED, "unknown_data_center")
-        try:
-            return await flow(data_center)
-        except CredentialError as unreadable:
-            log.error("token.unreadable", org_id=org.id, what=unreadable.what)  # noqa: TRY400 - a fact, not a traceback
-            return NoToken(Outcome.UNAUTHORIZED, "unreadable_credentials", unreadable.remedy)
+        with bound(org=org.name):
+            try:
+                return await flow(data_center)
+            except CredentialError as unreadable:
+                log.error("token.unreadable", org_id=org.id, what=unreadable.what)  # noqa: TRY400 - a fact, not a traceback
+                return NoToken(Outcome.UNAUTHORIZED, "unreadable_credentials", unreadable.remedy)
 
     async def _obtain(
         self, org: Org, data_center: DataCenter, seen_generation: int, *, wait: bool = True, exchange: bool = False

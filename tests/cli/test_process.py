@@ -58,6 +58,12 @@ async def test_a_fleet_is_imported_polled_and_told_of_and_no_secret_is_printed(
                 assert (line["outcome"], line["errors"], line["requests"]) == ("ok", {}, 10)
                 assert line["counts"] == sim.truths(index)
 
+        facts = [json.loads(line) for line in polled.err.splitlines()]
+        of_orgs = [fact for fact in facts if fact["event"].partition(".")[0] in {"poll", "token", "org"}]
+        assert {"poll.finished", "token.refreshed", "org.parked"} <= {fact["event"] for fact in of_orgs}
+        slots = {line["org"]: line["slot"] for line in told.values()}
+        assert [fact for fact in of_orgs if fact.get("slot") != slots.get(fact.get("org"), "?")] == []
+
         sim.clear_faults()
         again = await process("poll", orgs[1].name, environ=environ)
         assert again.code == 0, "an org that is named is asked though it is parked"
