@@ -1,0 +1,50 @@
+"""The package as it is installed without its checkout: built, unpacked, and asked to bring a database up to date."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with nothing but what the wheel holds."""
+    made, site = tmp_path_factory.mktemp("made"), tmp_path_factory.mktemp("site")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(made)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = made.iterdir()
+    zipfile.ZipFile(wheel).extractall(site)
+    return site
+
+
+def test_a_wheel_holds_every_revision_and_every_module(unpacked: Path) -> None:
+    for there, here in (("poller/migrations", ROOT / "migrations"), ("poller", ROOT / "poller")):
+        wanted = {path.relative_to(here) for path in here.rglob("*.py")}
+        assert wanted - {path.relative_to(unpacked / there) for path in (unpacked / there).rglob("*.py")} == set()
+    assert not [path for path in unpacked.rglob("*") if "tests" in path.relative_to(unpacked).parts]
+
+
+def test_a_poller_from_a_wheel_migrates_a_database_by_its_own_revisions(
+    unpacked: Path, blank_database_url: str
+) -> None:
+    code = (
+        "import asyncio, sys; from poller.store import schema;"
+        "asyncio.run(schema.upgrade(sys.argv[1])); print(schema.migrations_folder());"
+        "print(asyncio.run(schema.check(sys.argv[1])).behind)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, blank_database_url],
+        cwd=unpacked,
+        env={**os.environ, "PYTHONPATH": str(unpacked)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.split() == [str(unpacked / "poller" / "migrations"), "False"]
