@@ -59,7 +59,7 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> str | None:
             host=host,
             port=port,
             why=refusal.strerror,
-            remedy="set POLLER_WEB_PORT to a free port of this machine, 0 for any",
+            remedy="set POLLER_WEB_HOST to an address of this machine and POLLER_WEB_PORT to a free port, 0 for any",
         )
         return None
     address = runner.addresses[0]

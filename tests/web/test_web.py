@@ -87,6 +87,7 @@ async def test_a_second_server_on_a_port_warns_and_lets_the_process_work() -> No
             async with serve("127.0.0.1", port, Health(lambda: None, process.figures), Figures()) as url:
                 assert url is None
     assert [entry["event"] for entry in logs] == ["web.not_served"]
+    assert "POLLER_WEB_HOST" in logs[0]["remedy"]
 
 
 async def test_what_the_worker_does_is_counted_in_base_units() -> None:
