@@ -10,7 +10,7 @@ import contextlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, ParamSpec
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from poller.core.reply import NoReply, Reply
 from poller.fleet import Fleet
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
+    from poller.core.reply import Verdict
     from poller.embedded import EmbeddedServer
     from poller.settings import Settings
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 KEY_FILE: Final = "secret.key"
 """In `DATA_DIR`: the keys of the embedded database, made on first use."""
@@ -74,13 +76,19 @@ class Zoho:
 
 @dataclass(frozen=True, slots=True)
 class Ears:
-    """Who is told of every request that ended: its HTTP status, or why there was no reply."""
+    """Who is told of what happens thousands of times, for the figures.
 
-    replied: Callable[[str], None]
-    token_replied: Callable[[str], None]
+    `judged`: a count request ended, and what that means. `waited`: one could not leave at once, for so many seconds.
+    `token_replied`: a token request ended, with which HTTP status or why without a reply. `token_issued`: with a token.
+    """
+
+    judged: Callable[[Reply | NoReply, Verdict], None] = lambda _reply, _verdict: None
+    waited: Callable[[float], None] = lambda _seconds: None
+    token_replied: Callable[[str], None] = lambda _status: None
+    token_issued: Callable[[], None] = lambda: None
 
 
-DEAF: Final = Ears(lambda _: None, lambda _: None)
+DEAF: Final = Ears()
 
 
 @asynccontextmanager
@@ -89,11 +97,12 @@ async def open_zoho(
     *,
     now: Callable[[], datetime] | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ears: Ears | None = None,
+    ears: Ears = DEAF,
 ) -> AsyncIterator[Zoho]:
     """One HTTP session, one limiter, tokens shared through PostgreSQL. Who passes `now` and `sleep` turns the clock."""
     settings = app.settings
-    limiter = Limiter(settings.concurrency, now=None if now is None else _in_seconds(now), sleep=sleep)
+    in_seconds = None if now is None else _in_seconds(now)
+    limiter = Limiter(settings.concurrency, now=in_seconds, sleep=sleep, waited=ears.waited)
     now = now or _utc_now
     async with open_client(
         connections=settings.concurrency, request_timeout_seconds=settings.request_timeout_seconds
@@ -104,13 +113,13 @@ async def open_zoho(
                 read_credentials=store.read_credentials,
                 read=store.read,
                 acquire_lease=store.acquire_lease,
-                save=store.save,
+                save=_after(store.save, ears.token_issued),
                 release=store.release,
                 cool_down=store.cool_down,
                 park=store.park,
                 save_refresh_token=store.save_refresh_token,
                 shorten=store.shorten,
-                post=_overheard(client.post_token, (ears or DEAF).token_replied),
+                post=_overheard(client.post_token, ears.token_replied),
                 now=now,
                 sleep=sleep,
             ),
@@ -126,21 +135,21 @@ async def open_fleet(
     *,
     now: Callable[[], datetime] | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ears: Ears | None = None,
+    ears: Ears = DEAF,
 ) -> AsyncIterator[Fleet]:
     """What polls the orgs of this database."""
     async with open_zoho(app, now=now, sleep=sleep, ears=ears) as zoho:
         tokens, client = zoho.tokens, zoho.client
-        replied = (ears or DEAF).replied
         ports = CheckPorts(tokens, client.count, client.get, zoho.now)
         world = World(
-            ask=_overheard(client.count, replied),
+            ask=client.count,
             get_token=tokens.get,
             renew_token=tokens.renew,
             note_token_end=tokens.note_end,
             learn_facts=lambda org, limiter: learn_facts(org, limiter, ports),
             now=zoho.now,
             sleep=zoho.sleep,
+            judged=ears.judged,
         )
         yield Fleet(app.settings, app.database, app.keyring, zoho.limiter, world)
 
@@ -165,6 +174,15 @@ def _overheard(
         return reply
 
     return ask
+
+
+def _after(do: Callable[P, Awaitable[T]], tell: Callable[[], None]) -> Callable[P, Awaitable[T]]:
+    async def done(*args: P.args, **kwargs: P.kwargs) -> T:
+        result = await do(*args, **kwargs)
+        tell()
+        return result
+
+    return done
 
 
 def _start_embedded(data_dir: Path) -> EmbeddedServer:

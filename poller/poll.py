@@ -63,6 +63,8 @@ class World:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
     """In [0, 1)."""
+    judged: Callable[[Reply | NoReply, Verdict], None] = lambda _reply, _verdict: None
+    """Told of every count request that ended, and what it means."""
 
 
 async def poll_org(
@@ -183,6 +185,7 @@ class _Questions:
             finally:
                 self.limiter.leave()
             verdict = judge(reply, self.world.now())
+            self.world.judged(reply, verdict)
             self._note(user_type, verdict)
             self.heard = self.heard or isinstance(reply, Reply)
             if verdict.retry is Retry.BACK_OFF and not self.heard:

@@ -118,6 +118,8 @@ class Settings(BaseModel):
     """By name: Zoho's own and the operator's."""
     web_host: str = "127.0.0.1"
     web_port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    metrics_orgs: Annotated[int, Field(ge=0)] = 0
+    """How large a fleet may be whose orgs are named at `/metrics/orgs`; 0: none is."""
     log_format: Annotated[LogFormat, BeforeValidator(_lower)] | None = None
     """None: console on a terminal, else JSON."""
     log_level: Annotated[LogLevel, BeforeValidator(_lower)] = LogLevel.INFO
@@ -203,6 +205,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     ),
     "POLLER_WEB_HOST": "write an address or a host name",
     "POLLER_WEB_PORT": "write a port from 0 to 65535",
+    "POLLER_METRICS_ORGS": "write the number of orgs that may be named, 0 for none",
     "POLLER_LOG_FORMAT": "write console or json",
     "POLLER_LOG_LEVEL": "write debug, info, warning or error",
 }

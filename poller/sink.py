@@ -7,6 +7,7 @@ number of snapshots: whoever puts more waits. It knows nothing of SQL and retrie
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
@@ -30,12 +31,17 @@ class Sink(Generic[T]):
         committed: Callable[[Sequence[T]], None] | None = None,
         rows: int = 500,
         age_seconds: float = 0.5,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._write = write
         self._committed = committed
         self._rows = rows
         self._age_seconds = age_seconds
+        self._clock = clock
         self._held: list[T] = []
+        self._held_since = 0.0
+        self._writing: Sequence[T] = ()
+        self._writing_since = 0.0
         self._put = asyncio.Event()
         self._room = asyncio.Event()
         self._closing = False
@@ -54,11 +60,24 @@ class Sink(Generic[T]):
         if self._writer is not None:
             await self._writer
 
+    @property
+    def depth(self) -> int:
+        """How many snapshots were put and are not committed."""
+        return len(self._held) + len(self._writing)
+
+    @property
+    def oldest_seconds(self) -> float:
+        """For how long the oldest of them has been here; 0.0 where there is none."""
+        since = self._writing_since if self._writing else self._held_since
+        return self._clock() - since if self.depth else 0.0
+
     async def put(self, snapshot: T) -> None:
         """Hand a snapshot over; returns as soon as there is room for it, not when it is committed."""
         await self._room.wait()
         if self._writer is not None and self._writer.done():
             await self._writer
+        if not self._held:
+            self._held_since = self._clock()
         self._held.append(snapshot)
         if len(self._held) >= self._rows:
             self._put.set()
@@ -71,11 +90,13 @@ class Sink(Generic[T]):
                 if len(self._held) < self._rows and not self._closing:
                     await self._wait_for_a_batch()
                 batch, self._held = self._held, []
+                self._writing, self._writing_since = batch, self._held_since
                 self._room.set()
                 if batch:
                     await self._write(batch)
                     if self._committed is not None:
                         self._committed(batch)
+                    self._writing = ()
         finally:
             # Nobody may wait for room that a dead writer will never make.
             self._room.set()

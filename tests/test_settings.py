@@ -35,7 +35,7 @@ def test_with_nothing_set_the_defaults_are_those_of_the_documentation() -> None:
     assert (settings.credit_share, settings.in_flight_share) == (0.10, 0.5)
     assert (settings.concurrency, settings.request_timeout_seconds) == (64, 15)
     assert settings.data_centers == ZOHO_DATA_CENTERS
-    assert (settings.web_host, settings.web_port) == ("127.0.0.1", 8080)
+    assert (settings.web_host, settings.web_port, settings.metrics_orgs) == ("127.0.0.1", 8080, 0)
     assert (settings.log_format, settings.log_level) == (None, LogLevel.INFO)
 
 
@@ -53,6 +53,7 @@ def test_every_variable_is_read_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp
         "POLLER_DATA_CENTERS": '{"lab": {"accounts_server": "http://127.0.0.1:1", "api_domains": ["http://[::1]:2/"]}}',
         "POLLER_WEB_HOST": "::1",
         "POLLER_WEB_PORT": "0",
+        "POLLER_METRICS_ORGS": "500",
         "POLLER_LOG_FORMAT": "JSON",
         "POLLER_LOG_LEVEL": "Debug",
     }
@@ -70,7 +71,7 @@ def test_every_variable_is_read_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp
     assert settings.request_timeout_seconds == 90
     assert settings.data_centers["lab"].api_domain == "http://[::1]:2"
     assert settings.data_centers["eu"] == ZOHO_DATA_CENTERS["eu"]
-    assert (settings.web_host, settings.web_port) == ("::1", 0)
+    assert (settings.web_host, settings.web_port, settings.metrics_orgs) == ("::1", 0, 500)
     assert (settings.log_format, settings.log_level) == (LogFormat.JSON, LogLevel.DEBUG)
 
 

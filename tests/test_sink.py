@@ -91,3 +91,32 @@ async def test_an_error_of_the_store_reaches_the_one_who_polls_and_nobody_waits_
             for org_id in range(100):
                 await sink.put(snapshot(org_id))
                 await asyncio.sleep(0)
+
+
+async def test_what_is_put_is_in_the_sink_until_it_is_committed() -> None:
+    writing, may_commit = asyncio.Event(), asyncio.Event()
+    seconds = [100.0]
+    seen: list[tuple[int, float]] = []
+
+    async def write(batch: Sequence[Snapshot]) -> None:
+        writing.set()
+        await may_commit.wait()
+
+    def look() -> None:
+        seen.append((sink.depth, sink.oldest_seconds))
+
+    async with Sink(write, rows=2, age_seconds=60, clock=lambda: seconds[0]) as sink:
+        look()
+        await sink.put(snapshot(1))
+        seconds[0] = 103.0
+        await sink.put(snapshot(2))
+        await writing.wait()
+        await sink.put(snapshot(3))
+        seconds[0] = 105.0
+        look()
+        may_commit.set()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        look()
+    look()
+    assert seen == [(0, 0.0), (3, 5.0), (1, 2.0), (0, 0.0)]

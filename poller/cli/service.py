@@ -14,6 +14,8 @@ from poller.cli import shell
 
 if TYPE_CHECKING:
     from poller.settings import Settings
+    from poller.web import Figures
+    from poller.worker import Worker
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,20 +38,38 @@ def serve() -> None:
 async def _run(settings: Settings) -> int:
     """How many readings were lost, because the database did not come back before the end."""
     from poller.app import Ears, open_app, open_fleet
-    from poller.store.figures import fleet_figures
+    from poller.store.figures import fleet_figures, org_ages
     from poller.web import Figures, Health, serve
     from poller.worker import Pace, Worker
 
     figures = Figures()
-    ears = Ears(figures.replied, figures.token_replied)
+    ears = Ears(figures.judged, figures.waited, figures.token_replied, figures.token_issued)
     async with open_app(settings, name="poller run") as app, open_fleet(app, ears=ears) as fleet:
         # An org of the smallest edition has two requests in flight: this many orgs use every permit.
         pace = Pace(hands=math.ceil(settings.concurrency / 2))
         worker = Worker(settings, app.database, fleet, pace, observer=figures)
-        figures.watch("poller_polls_under_way", "Orgs being polled.", lambda: worker.facts()["under_way"])
-        figures.watch("poller_readings_held", "Slots whose row is not safe yet.", lambda: worker.facts()["held"])
-        health = Health(worker.why_not_ready, lambda: fleet_figures(app.database, worker.now()))
+        _watch(figures, worker, settings)
+        health = Health(
+            worker.why_not_ready,
+            lambda: fleet_figures(app.database, worker.now()),
+            lambda at_most: org_ages(app.database, worker.now(), at_most),
+            settings.metrics_orgs,
+        )
         with shell.stop_signals() as stopped:
             async with serve(settings.web_host, settings.web_port, health, figures):
                 await worker.run(stopped)
         return worker.lost
+
+
+def _watch(figures: Figures, worker: Worker, settings: Settings) -> None:
+    """What is in hand just now, read when somebody asks."""
+
+    def away() -> dict[str, float]:
+        open_ones = worker.facts()["away"]
+        return {name: float(name in open_ones) for name in settings.data_centers}
+
+    figures.watch("poller_polls_under_way", "Orgs being polled.", lambda: worker.facts()["under_way"])
+    figures.watch("poller_readings_held", "Slots claimed, row not safe yet.", lambda: worker.facts()["held"])
+    figures.watch("poller_sink_rows", "Readings on their way to the database.", lambda: worker.sink.depth)
+    figures.watch("poller_sink_oldest_seconds", "How long the oldest has been.", lambda: worker.sink.oldest_seconds)
+    figures.watch_each("poller_data_center_away", "Whether its circuit is open.", "data_center", away)

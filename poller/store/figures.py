@@ -51,6 +51,14 @@ async def fleet_figures(database: Database, now: datetime) -> FleetFigures:
     return FleetFigures(dict(orgs), jobs, queue.overdue_seconds, workers, chores, freshness, ages)
 
 
+async def org_ages(database: Database, now: datetime, at_most: int) -> Mapping[str, float]:
+    """By name, seconds since the newest known counts of each org that is not paused, infinite where none were known.
+
+    The first `at_most` of them.
+    """
+    return {row["name"]: row["age"] for row in await database.fetch(_AGES, now, at_most)}
+
+
 # figures.orgs: by state.
 _ORGS: Final = """
 SELECT count(*) FILTER (WHERE paused_at IS NULL AND parked_at IS NULL) AS active,
@@ -66,4 +74,12 @@ SELECT coalesce(width_bucket(extract(epoch FROM $2 - l.polled_at)::float8, $1::f
 FROM orgs o LEFT JOIN latest_snapshots l ON l.org_id = o.id
 WHERE o.removed_at IS NULL AND o.paused_at IS NULL AND o.parked_at IS NULL
 GROUP BY 1
+"""
+
+# figures.ages: the same org by org, up to $2 of them.
+_AGES: Final = """
+SELECT o.name, coalesce(extract(epoch FROM $1 - l.polled_at)::float8, 'infinity') AS age
+FROM orgs o LEFT JOIN latest_snapshots l ON l.org_id = o.id
+WHERE o.removed_at IS NULL AND o.paused_at IS NULL
+ORDER BY o.name LIMIT $2
 """

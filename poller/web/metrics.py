@@ -1,20 +1,30 @@
 """The figures at `/metrics`, in base units, without a label that grows with the fleet.
 
 What this process does is counted as it happens; what the whole fleet shares (queue, orgs, freshness) is read from the
-database when somebody asks, and is the same from every worker.
+database when somebody asks.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeHistogramMetricFamily, GaugeMetricFamily
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.registry import Collector
 
 from poller import __version__
+from poller.core.claims import CRASHED, NOT_RUNNING, TOO_LATE
 from poller.core.model import Outcome
-from poller.store.figures import FRESHNESS_SECONDS, FleetFigures
+from poller.core.reply import NoReply
+from poller.web.shared import FleetCollector, gauge, gauges
+from poller.web.tallies import Spread, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,11 +32,21 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
+    from poller.core.reply import Reply, Verdict
     from poller.core.schedule import Due
     from poller.fleet import Polled
+    from poller.store.figures import FleetFigures
 
+# Those known beforehand are shown from the start, at 0: a rate sees the first one only then.
+_PUT_BACK_FOR: Final = ("busy", "cool_down", "data_center", "hold", "stopped")
+_MISSED_FOR: Final = (CRASHED, NOT_RUNNING, TOO_LATE)
 _LATENESS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 900, 3_600)
 _DURATIONS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80)
+_WAITS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
+"""To the longest a poll waits for its org's quota."""
+
+# A moment of birth beside every counter doubles what is served, and tells nothing that a restart does not.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Figures:
@@ -34,49 +54,76 @@ class Figures:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        # CPU, memory, file descriptors, start: where the system tells.
+        ProcessCollector(registry=registry)
         Gauge("poller_build_info", "Always 1.", ["version"], registry=registry).labels(__version__).set(1)
+        self._count_slots(registry)
+        self._polls = Counter("poller_polls", "Polls whose row is safe, by outcome.", ["outcome"], registry=registry)
+        for outcome in Outcome:
+            self._polls.labels(outcome.value)
+        self._durations = Histogram(
+            "poller_poll_duration_seconds", "One org's poll, all requests.", buckets=_DURATIONS, registry=registry
+        )
+        self._requests = Tally(
+            "poller_requests",
+            "Requests for counts, by what came of them, and by HTTP status or why there was no reply.",
+            ["outcome", "status"],
+        )
+        self._waits = Spread(
+            "poller_limiter_wait_seconds",
+            "Requests that waited for their org's limits or for a permit of this process, by how long.",
+            _WAITS,
+        )
+        self._watched = _Watched()
+        self._fleet = FleetCollector()
+        for collector in (self._requests, self._waits, self._watched, self._fleet):
+            registry.register(collector)
+        self._token_requests = Counter(
+            "poller_token_requests", "Requests to token endpoints, by HTTP status.", ["status"], registry=registry
+        )
+        self._tokens = Counter("poller_tokens_issued", "Access tokens Zoho issued to this worker.", registry=registry)
+        self._credits = Counter("poller_credits_spent", "Credits of the orgs spent.", registry=registry)
+        self._database_errors = Counter(
+            "poller_database_errors", "Times PostgreSQL, or the way to it, failed.", registry=registry
+        )
+        self._database_up = Gauge("poller_database_up", "Whether PostgreSQL answered just now.", registry=registry)
+
+    def _count_slots(self, registry: CollectorRegistry) -> None:
+        self._due = Counter(
+            "poller_slots_due", "Slots handed out, and those found to have been let go by.", registry=registry
+        )
         self._claimed = Counter(
             "poller_slots_claimed", "Slots this worker took from the queue, put back ones again.", registry=registry
         )
         self._put_back = Counter(
             "poller_slots_put_back", "Slots that had to wait, in the queue, by what for.", ["reason"], registry=registry
         )
-        self._polls = Counter("poller_polls", "Polls whose row is safe, by outcome.", ["outcome"], registry=registry)
+        for reason in _PUT_BACK_FOR:
+            self._put_back.labels(reason)
         self._late = Counter("poller_slots_late", "Slots polled a second late or more.", registry=registry)
         self._missed = Counter(
             "poller_slots_missed", "Slots written down as missed, by reason.", ["reason"], registry=registry
         )
+        for reason in _MISSED_FOR:
+            self._missed.labels(reason)
         self._lateness = Histogram(
             "poller_poll_lateness_seconds",
             "From the moment a slot was due to its claim.",
             buckets=_LATENESS,
             registry=registry,
         )
-        self._durations = Histogram(
-            "poller_poll_duration_seconds", "One org's poll, all requests.", buckets=_DURATIONS, registry=registry
-        )
-        self._requests = Counter(
-            "poller_requests",
-            "Requests for counts, by HTTP status, or by why there was no reply.",
-            ["status"],
-            registry=registry,
-        )
-        self._token_requests = Counter(
-            "poller_token_requests", "Requests to token endpoints, by HTTP status.", ["status"], registry=registry
-        )
-        self._credits = Counter("poller_credits_spent", "Credits of the orgs spent.", registry=registry)
-        self._database_errors = Counter(
-            "poller_database_errors", "Times PostgreSQL, or the way to it, failed.", registry=registry
-        )
-        self._database_up = Gauge("poller_database_up", "Whether PostgreSQL answered just now.", registry=registry)
-        self._fleet = _Fleet()
-        registry.register(self._fleet)
-        for outcome in Outcome:
-            self._polls.labels(outcome.value)
 
     def watch(self, name: str, help_text: str, read: Callable[[], float]) -> None:
         """A gauge of this process, read when somebody asks."""
-        Gauge(name, help_text, registry=self.registry).set_function(read)
+        self._watched.add(lambda: gauge(name, help_text, read()))
+
+    def watch_each(self, name: str, help_text: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """The same for each value of a label."""
+        self._watched.add(lambda: gauges(name, help_text, label, read()))
+
+    def handed_out(self, slots: int) -> None:
+        """So many slots were queued."""
+        self._due.inc(slots)
 
     def claimed(self, due: Due, now: datetime) -> None:
         """A slot was claimed."""
@@ -91,14 +138,15 @@ class Figures:
                 self._missed.labels(snapshot.error or "").inc()
                 continue
             self._polls.labels(snapshot.outcome.value).inc()
-            self._credits.inc(snapshot.requests)
+            self._credits.inc(snapshot.requests + one.asides)
             if snapshot.late_seconds:
                 self._late.inc()
             if snapshot.requests:
                 self._durations.observe(snapshot.duration_ms / 1_000)
 
     def missed(self, slots: int, reason: str) -> None:
-        """So many slots were written down as missed."""
+        """So many slots were written down as missed that nobody had queued."""
+        self._due.inc(slots)
         self._missed.labels(reason).inc(slots)
 
     def put_back(self, reason: str, slots: int) -> None:
@@ -109,13 +157,21 @@ class Figures:
         """PostgreSQL, or the way to it, made trouble."""
         self._database_errors.inc()
 
-    def replied(self, status: str) -> None:
-        """A request for a count ended."""
-        self._requests.labels(status).inc()
+    def judged(self, reply: Reply | NoReply, verdict: Verdict) -> None:
+        """A request for a count ended, and this is what it means."""
+        self._requests.count(verdict.outcome, reply.failure if isinstance(reply, NoReply) else reply.status)
+
+    def waited(self, seconds: float) -> None:
+        """A request waited so long before it might leave, or gave up."""
+        self._waits.observe(seconds)
 
     def token_replied(self, status: str) -> None:
         """A request to a token endpoint ended."""
         self._token_requests.labels(status).inc()
+
+    def token_issued(self) -> None:
+        """It ended with a token."""
+        self._tokens.inc()
 
     def text(self, fleet: FleetFigures | None) -> bytes:
         """Everything, in Prometheus's format; `fleet` is None where the database does not answer."""
@@ -124,43 +180,15 @@ class Figures:
         return generate_latest(self.registry)
 
 
-class _Fleet(Collector):
-    """What was read from the database last; nothing where it did not answer."""
+class _Watched(Collector):
+    """Gauges with a label, read when somebody asks."""
 
     def __init__(self) -> None:
-        self.figures: FleetFigures | None = None
+        self._read: list[Callable[[], Metric]] = []
+
+    def add(self, read: Callable[[], Metric]) -> None:
+        self._read.append(read)
 
     def collect(self) -> Iterable[Metric]:
-        figures = self.figures
-        if figures is None:
-            return
-        yield _gauge("poller_orgs", "Orgs, by state.", "state", figures.orgs)
-        yield _gauge("poller_queue_jobs", "Jobs in the queue, by state.", "state", figures.jobs)
-        yield _gauge(
-            "poller_queue_overdue_seconds", "Age of the oldest overdue job.", None, {"": figures.overdue_seconds}
-        )
-        yield _gauge("poller_workers", "Workers seen in the last minute.", None, {"": figures.workers})
-        yield _gauge(
-            "poller_chore_last_success_timestamp_seconds", "When each chore was last done.", "chore", figures.chores
-        )
-        yield GaugeHistogramMetricFamily(
-            "poller_org_freshness_seconds",
-            "Age of the newest known count of each active org.",
-            buckets=_cumulative(figures.freshness),
-            gsum_value=figures.freshness_sum_seconds,
-        )
-
-
-def _gauge(name: str, help_text: str, label: str | None, values: Mapping[str, float]) -> Metric:
-    family = GaugeMetricFamily(name, help_text, labels=[label] if label else [])
-    for key, value in values.items():
-        family.add_metric([key] if label else [], value)
-    return family
-
-
-def _cumulative(counts: Sequence[int]) -> list[tuple[str, float]]:
-    total, found = 0, []
-    for bound, count in zip((*map(str, FRESHNESS_SECONDS), "+Inf"), counts, strict=True):
-        total += count
-        found.append((bound, float(total)))
-    return found
+        for read in self._read:
+            yield read()

@@ -1,26 +1,35 @@
-"""The server: `/healthz`, `/readyz`, `/metrics`. It decides nothing, and shows nothing about any single org."""
+"""The server: `/healthz`, `/readyz`, `/metrics`. It decides nothing.
+
+It names no org but at `/metrics/orgs`, and there only where the operator asked for it and the fleet is no larger than
+was asked for.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from poller.core.errors import DatabaseError
+from poller.web.shared import org_ages_text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from poller.store.figures import FleetFigures
     from poller.web.metrics import Figures
 
 ANSWER_SECONDS: Final = 3.0
 """A database that takes longer counts as away: whoever asks has a timeout of their own."""
+
+_PROMETHEUS: Final = {"Content-Type": CONTENT_TYPE_LATEST}
+
+T = TypeVar("T")
 
 log = structlog.get_logger("poller.web")
 
@@ -29,11 +38,14 @@ log = structlog.get_logger("poller.web")
 class Health:
     """How to ask the rest of the process.
 
-    `why_not_ready` says in a few words why no polls are made just now, or nothing.
+    `why_not_ready` says in a few words why no polls are made just now, or nothing. `org_ages` tells of up to so many
+    orgs; where there are more than `orgs_named`, none is named.
     """
 
     why_not_ready: Callable[[], str | None]
     fleet_figures: Callable[[], Awaitable[FleetFigures]]
+    org_ages: Callable[[int], Awaitable[Mapping[str, float]]]
+    orgs_named: int = 0
 
 
 @asynccontextmanager
@@ -74,22 +86,35 @@ def _app(health: Health, figures: Figures) -> web.Application:
 
     async def readyz(_request: web.Request) -> web.Response:
         why_not = health.why_not_ready()
-        if why_not is None and await _ask(health) is None:
+        if why_not is None and await _ask(health.fleet_figures) is None:
             why_not = "the database does not answer"
         return web.Response(status=503 if why_not else 200, text=f"{why_not or 'ready'}\n")
 
     async def metrics(_request: web.Request) -> web.Response:
-        body = figures.text(await _ask(health))
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+        body = figures.text(await _ask(health.fleet_figures))
+        return web.Response(body=body, headers=_PROMETHEUS)
+
+    async def metrics_of_orgs(_request: web.Request) -> web.Response:
+        if not health.orgs_named:
+            return web.Response(status=404, text="set POLLER_METRICS_ORGS to the number of orgs that may be named\n")
+        ages = await _ask(lambda: health.org_ages(health.orgs_named + 1))
+        if ages is None:
+            return web.Response(status=503, text="the database does not answer\n")
+        if len(ages) > health.orgs_named:
+            too_many = f"there are more orgs than the {health.orgs_named:,} of POLLER_METRICS_ORGS\n"
+            return web.Response(status=413, text=too_many)
+        return web.Response(body=org_ages_text(ages), headers=_PROMETHEUS)
 
     app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    app.add_routes([web.get("/metrics", metrics), web.get("/metrics/orgs", metrics_of_orgs)])
     return app
 
 
-async def _ask(health: Health) -> FleetFigures | None:
+async def _ask(read: Callable[[], Awaitable[T]]) -> T | None:
+    """What the database says, or None where it does not answer in time."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            return await health.fleet_figures()
+            return await read()
     except (DatabaseError, TimeoutError):
         return None

@@ -39,6 +39,9 @@ log = structlog.get_logger("poller.worker")
 class Observer(Protocol):
     """Who is told what happens, for the figures."""
 
+    def handed_out(self, slots: int) -> None:
+        """So many slots were queued."""
+
     def claimed(self, due: Due, now: datetime) -> None:
         """A slot was claimed."""
 
@@ -57,6 +60,9 @@ class Observer(Protocol):
 
 class Silent:
     """An observer who tells nobody."""
+
+    def handed_out(self, slots: int) -> None:
+        """Nothing."""
 
     def claimed(self, due: Due, now: datetime) -> None:
         """Nothing."""
@@ -227,6 +233,7 @@ class Polls:
                 raise
             # Nothing was read, or not all of it: whoever finds the job silent polls the slot.
             self._held.discard(job.id)
+            self._observer.database_error()
             log.info("poll.broken_off", org=org.name, why=error.what)
             return
         except Exception:

@@ -113,6 +113,11 @@ class Worker:
             return "stopping"
         return "the database is away" if self.outage.is_on else None
 
+    @property
+    def sink(self) -> Sink[Reading]:
+        """Where readings wait for the database."""
+        return self._sink
+
     def facts(self) -> Mapping[str, Any]:
         """What this worker says of itself."""
         polls = self._polls
@@ -182,6 +187,7 @@ class Worker:
         except DatabaseError as error:
             if not error.passing:
                 raise
+            self.observer.database_error()
             await self._wait_for_the_database()
 
     async def _wait_for_the_database(self) -> None:
@@ -210,6 +216,7 @@ class Worker:
             )
             if handed.alone:
                 changed_since = now
+                self.observer.handed_out(handed.slots)
                 await self.outage.weather(partial(queue_chores, self.database, intervals, now))
             if handed.stretches:
                 log.warning("slots.missed", stretches=handed.stretches)

@@ -34,7 +34,10 @@ def steady_clock() -> Callable[[], float]:
 
 
 class Limiter:
-    """The limits of one process: `concurrency` permits for all, and a line per org."""
+    """The limits of one process: `concurrency` permits for all, and a line per org.
+
+    `waited` is told of every request that could not leave at once: the seconds until it could, or gave up.
+    """
 
     def __init__(
         self,
@@ -42,7 +45,9 @@ class Limiter:
         *,
         now: Callable[[], float] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        waited: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
+        self.waited = waited
         self.now = now or steady_clock()
         self.sleep = sleep
         self.permits = asyncio.Semaphore(concurrency)
@@ -117,6 +122,7 @@ class OrgLimiter:
                 await self._room.acquire()
                 await permits.acquire()
                 return wait
+        began = self._limiter.now()
         async with self._turn:
             await self._room.acquire()
             wait = -1.0
@@ -125,6 +131,7 @@ class OrgLimiter:
             finally:
                 if wait != 0.0:
                     self._room.release()
+            self._limiter.waited(self._limiter.now() - began)
             return wait
 
     def leave(self) -> None:

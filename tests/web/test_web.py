@@ -1,27 +1,27 @@
 from __future__ import annotations
 
-import re
+import math
 import socket
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
 import structlog
-from prometheus_client.parser import text_string_to_metric_families
 
 from poller.core.errors import DatabaseError
 from poller.core.model import USER_TYPES, Org, Outcome, Snapshot
+from poller.core.reply import Failure, NoReply, Reply, judge
 from poller.core.schedule import Due
 from poller.fleet import Polled
-from poller.store.figures import FleetFigures, fleet_figures
+from poller.store.figures import FleetFigures, fleet_figures, org_ages
 from poller.store.snapshots import write_snapshots
 from poller.web import Figures, Health, serve
 from tests.store.fleet import added, entry
+from tests.web.scrape import values
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from poller.store.database import Database
     from poller.store.secrets import Keyring
@@ -43,10 +43,15 @@ class Process:
             raise DatabaseError("PostgreSQL: no connection", "start it", passing=True)
         return NOTHING
 
+    async def ages(self, at_most: int) -> Mapping[str, float]:
+        if self.database_is_away:
+            raise DatabaseError("PostgreSQL: no connection", "start it", passing=True)
+        return dict([("Acme Ltd", 60.0), ('A "b"\nc', math.inf)][:at_most])
+
 
 @asynccontextmanager
-async def served(process: Process, figures: Figures | None = None) -> AsyncIterator[str]:
-    health = Health(lambda: process.why_not, process.figures)
+async def served(process: Process, figures: Figures | None = None, *, orgs_named: int = 0) -> AsyncIterator[str]:
+    health = Health(lambda: process.why_not, process.figures, process.ages, orgs_named)
     async with serve("127.0.0.1", 0, health, figures or Figures()) as url:
         assert url is not None
         yield url
@@ -55,15 +60,6 @@ async def served(process: Process, figures: Figures | None = None) -> AsyncItera
 async def get(url: str) -> tuple[int, str]:
     async with aiohttp.ClientSession() as session, session.get(url) as reply:
         return reply.status, await reply.text()
-
-
-def values(text: str) -> dict[str, float]:
-    """Every sample, by its name and labels."""
-    return {
-        sample.name + "".join(f" {key}={value}" for key, value in sorted(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
 
 
 async def test_it_is_ready_while_polls_are_made_and_the_database_answers() -> None:
@@ -84,7 +80,7 @@ async def test_a_second_server_on_a_port_warns_and_lets_the_process_work() -> No
         process = Process()
         with structlog.testing.capture_logs() as logs:
             port = taken.getsockname()[1]
-            async with serve("127.0.0.1", port, Health(lambda: None, process.figures), Figures()) as url:
+            async with serve("127.0.0.1", port, Health(lambda: None, process.figures, process.ages), Figures()) as url:
                 assert url is None
     assert [entry["event"] for entry in logs] == ["web.not_served"]
     assert "POLLER_WEB_HOST" in logs[0]["remedy"]
@@ -93,15 +89,17 @@ async def test_a_second_server_on_a_port_warns_and_lets_the_process_work() -> No
 async def test_what_the_worker_does_is_counted_in_base_units() -> None:
     figures = Figures()
     due = Due(1, NOON, 900)
+    figures.handed_out(50)
     figures.claimed(due, due.at + timedelta(seconds=2))
     ok = Snapshot(1, NOON, NOON, Outcome.OK, late_seconds=2, requests=10, duration_ms=500)
     missed = Snapshot(1, NOON, None, Outcome.MISSED, "too_late")
-    figures.written([Polled(ORG, ok), Polled(ORG, missed)])
+    figures.written([Polled(ORG, ok, asides=1), Polled(ORG, missed)])
     figures.missed(40, "not_running")
     figures.put_back("hold", 1)
     figures.database_error()
-    figures.replied("200")
     figures.token_replied("timeout")
+    figures.token_issued()
+    figures.watch_each("poller_data_center_away", "Away.", "data_center", lambda: {"eu": 1.0, "us": 0.0})
     figures.watch("poller_readings_held", "Held.", lambda: 7)
     async with served(Process(), figures) as url:
         status, text = await get(f"{url}/metrics")
@@ -114,8 +112,11 @@ async def test_what_the_worker_does_is_counted_in_base_units() -> None:
     assert found["poller_slots_late_total"] == 1
     assert found["poller_poll_lateness_seconds_sum"] == 2
     assert found["poller_poll_duration_seconds_sum"] == 0.5
-    assert found["poller_credits_spent_total"] == 10
-    assert found["poller_requests_total status=200"] == 1
+    assert found["poller_slots_due_total"] == 90
+    assert found["poller_credits_spent_total"] == 11
+    assert found["poller_tokens_issued_total"] == 1
+    assert found["poller_data_center_away data_center=eu"] == 1
+    assert found["poller_data_center_away data_center=us"] == 0
     assert found["poller_token_requests_total status=timeout"] == 1
     assert found["poller_slots_put_back_total reason=hold"] == 1
     assert found["poller_database_errors_total"] == 1
@@ -126,6 +127,24 @@ async def test_what_the_worker_does_is_counted_in_base_units() -> None:
     assert found["poller_queue_overdue_seconds"] == 1.5
     assert found["poller_org_freshness_seconds_bucket le=+Inf"] == 3
     assert "Acme" not in text
+
+
+def test_requests_are_counted_by_what_came_of_them_and_waits_by_how_long_they_were() -> None:
+    figures = Figures()
+    for reply in (Reply(200, b'{"count": 7}'), Reply(200, b'{"count": 8}'), NoReply(Failure.DNS), Reply(200, b"7")):
+        figures.judged(reply, judge(reply, NOON))
+    figures.waited(0.005)
+    figures.waited(3.0)
+    figures.waited(21.0)
+    found = values(figures.text(None).decode())
+    assert found["poller_requests_total outcome=ok status=200"] == 2
+    assert found["poller_requests_total outcome=malformed status=200"] == 1
+    assert found["poller_requests_total outcome=unavailable status=dns"] == 1
+    assert found["poller_limiter_wait_seconds_bucket le=0.001"] == 0
+    assert found["poller_limiter_wait_seconds_bucket le=0.005"] == 1, "a bound is within its bucket"
+    assert found["poller_limiter_wait_seconds_bucket le=5.0"] == 2
+    assert found["poller_limiter_wait_seconds_count"] == found["poller_limiter_wait_seconds_bucket le=+Inf"] == 3
+    assert found["poller_limiter_wait_seconds_sum"] == 24.005
 
 
 async def test_without_the_database_a_process_still_tells_its_own_figures() -> None:
@@ -154,16 +173,29 @@ async def test_the_fleets_figures_are_those_of_the_database(database: Database, 
     assert figures.jobs == {"waiting": 0, "overdue": 0, "under_way": 0}
 
 
-async def test_every_metric_is_in_the_reference_and_nothing_else() -> None:
-    figures = Figures()
-    for name in ("poller_polls_under_way", "poller_readings_held"):
-        figures.watch(name, "Watched.", lambda: 0)
-    text = figures.text(NOTHING).decode()
-    served_names = {
-        family.name.removesuffix("_total")
-        for family in text_string_to_metric_families(text)
-        if not family.name.endswith(("_created", "_gcount", "_gsum"))
-    }
-    reference = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
-    told = {name.removesuffix("_total") for name in re.findall(r"^\| `(poller_\w+)`", reference, re.MULTILINE)}
-    assert served_names == told
+async def test_orgs_are_named_only_where_it_was_asked_for_and_there_are_not_too_many() -> None:
+    process = Process()
+    async with served(process) as url:
+        status, text = await get(f"{url}/metrics/orgs")
+        assert status == 404
+        assert "set POLLER_METRICS_ORGS" in text
+    async with served(process, orgs_named=1) as url:
+        assert await get(f"{url}/metrics/orgs") == (413, "there are more orgs than the 1 of POLLER_METRICS_ORGS\n")
+    async with served(process, orgs_named=2) as url:
+        status, text = await get(f"{url}/metrics/orgs")
+        assert status == 200
+        assert values(text) == {
+            "poller_org_age_seconds org=Acme Ltd": 60,
+            'poller_org_age_seconds org=A "b"\nc': math.inf,
+        }
+        process.database_is_away = True
+        assert await get(f"{url}/metrics/orgs") == (503, "the database does not answer\n")
+
+
+async def test_an_orgs_age_is_that_of_its_newest_known_counts(database: Database, keyring: Keyring) -> None:
+    ids = await added(database, keyring, *(entry(name) for name in ("fresh", "new", "paused")))
+    at = NOON - timedelta(minutes=2)
+    await write_snapshots(database, [Snapshot(ids[0], at, at, Outcome.OK, counts=dict.fromkeys(USER_TYPES, 1))])
+    await database.execute("UPDATE orgs SET paused_at = now() WHERE name = 'paused'")
+    assert await org_ages(database, NOON, 10) == {"fresh": 120.0, "new": math.inf}
+    assert await org_ages(database, NOON, 1) == {"fresh": 120.0}

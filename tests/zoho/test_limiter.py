@@ -62,6 +62,20 @@ def test_no_more_requests_are_in_flight_than_the_org_allows() -> None:
     assert zoho.left == pytest.approx([0, 0, 0.2, 0.2, 0.4, 0.4, 0.6, 0.6, 0.8, 0.8], abs=1e-5)
 
 
+def test_every_wait_is_told_and_whoever_leaves_at_once_has_none() -> None:
+    async def main() -> list[float]:
+        waits: list[float] = []
+        limits = Limiter(64, now=now, waited=waits.append)
+        with limits.org(1, LIMITS) as org, limits.org(2, LIMITS) as throttled:
+            await poll(org, Zoho())
+            throttled.throttle(30.0)
+            assert await throttled.enter(20.0) == pytest.approx(30.0, abs=1e-5)
+        return waits
+
+    waits = run_turned(main())
+    assert waits == pytest.approx([0.2, 0.2, 0.4, 0.4, 0.6, 0.6, 0.8, 0.8, 0.0], abs=1e-5)
+
+
 def test_polls_of_one_org_that_overlap_share_its_requests_in_flight() -> None:
     async def main() -> Zoho:
         zoho, limits = Zoho(), limiter()

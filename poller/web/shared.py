@@ -1,0 +1,81 @@
+"""The figures that are the same from every worker: what the fleet shares, as it was read from the database last.
+
+Nothing is shown where the database did not answer: an old figure would be a lie.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeHistogramMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from poller.store.figures import FRESHNESS_SECONDS
+from poller.web.tallies import cumulative
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from prometheus_client import Metric
+
+    from poller.store.figures import FleetFigures
+
+
+class FleetCollector(Collector):
+    """`figures` is set before each question; None: the database did not answer."""
+
+    def __init__(self) -> None:
+        self.figures: FleetFigures | None = None
+
+    def collect(self) -> Iterable[Metric]:
+        """The registry's question."""
+        figures = self.figures
+        if figures is None:
+            return
+        yield gauges("poller_orgs", "Orgs, by state.", "state", figures.orgs)
+        yield gauges("poller_queue_jobs", "Jobs in the queue, by state.", "state", figures.jobs)
+        yield gauge("poller_queue_overdue_seconds", "Age of the oldest overdue job.", figures.overdue_seconds)
+        yield gauge("poller_workers", "Workers seen in the last minute.", figures.workers)
+        yield gauges(
+            "poller_chore_last_success_timestamp_seconds", "When each chore was last done.", "chore", figures.chores
+        )
+        yield GaugeHistogramMetricFamily(
+            "poller_org_freshness_seconds",
+            "Age of the newest known counts of each org that is not paused.",
+            buckets=list(cumulative(FRESHNESS_SECONDS, figures.freshness)),
+            gsum_value=figures.freshness_sum_seconds,
+        )
+
+
+class _Ages(Collector):
+    def __init__(self, ages: Mapping[str, float]) -> None:
+        self._ages = ages
+
+    def collect(self) -> Iterable[Metric]:
+        yield gauges(
+            "poller_org_age_seconds",
+            "Age of the newest known counts of an org that is not paused, +Inf where none were ever known.",
+            "org",
+            self._ages,
+        )
+
+
+def org_ages_text(ages: Mapping[str, float]) -> bytes:
+    """The ages by org, in Prometheus's format."""
+    registry = CollectorRegistry()
+    registry.register(_Ages(ages))
+    return generate_latest(registry)
+
+
+def gauges(name: str, help_text: str, label: str, values: Mapping[str, float]) -> Metric:
+    """A gauge for each value of a label."""
+    family = GaugeMetricFamily(name, help_text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
+def gauge(name: str, help_text: str, value: float) -> Metric:
+    """A gauge without labels."""
+    return GaugeMetricFamily(name, help_text, value=value)
