@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from poller.core.reply import Verdict
     from poller.embedded import EmbeddedServer
     from poller.settings import Settings
+    from poller.traces.spans import Spans
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -98,6 +99,7 @@ async def open_zoho(
     now: Callable[[], datetime] | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ears: Ears = DEAF,
+    spans: Spans | None = None,
 ) -> AsyncIterator[Zoho]:
     """One HTTP session, one limiter, tokens shared through PostgreSQL. Who passes `now` and `sleep` turns the clock."""
     settings = app.settings
@@ -108,6 +110,7 @@ async def open_zoho(
         connections=settings.concurrency, request_timeout_seconds=settings.request_timeout_seconds
     ) as client:
         store = TokenStore(app.database, app.keyring)
+        post = client.post_token if spans is None else spans.post(client.post_token)
         tokens = Tokens(
             TokenPorts(
                 read_credentials=store.read_credentials,
@@ -119,7 +122,7 @@ async def open_zoho(
                 park=store.park,
                 save_refresh_token=store.save_refresh_token,
                 shorten=store.shorten,
-                post=_overheard(client.post_token, ears.token_replied),
+                post=_overheard(post, ears.token_replied),
                 now=now,
                 sleep=sleep,
             ),
@@ -136,11 +139,13 @@ async def open_fleet(
     now: Callable[[], datetime] | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ears: Ears = DEAF,
+    spans: Spans | None = None,
 ) -> AsyncIterator[Fleet]:
-    """What polls the orgs of this database."""
-    async with open_zoho(app, now=now, sleep=sleep, ears=ears) as zoho:
+    """What polls the orgs of this database; `spans`: with a trace of every poll."""
+    async with open_zoho(app, now=now, sleep=sleep, ears=ears, spans=spans) as zoho:
         tokens, client = zoho.tokens, zoho.client
-        ports = CheckPorts(tokens, client.count, client.get, zoho.now)
+        get = client.get if spans is None else spans.get(client.get)
+        ports = CheckPorts(tokens, client.count, get, zoho.now)
         world = World(
             ask=client.count,
             get_token=tokens.get,
@@ -151,7 +156,8 @@ async def open_fleet(
             sleep=zoho.sleep,
             judged=ears.judged,
         )
-        yield Fleet(app.settings, app.database, app.keyring, zoho.limiter, world)
+        make = Fleet if spans is None else spans.fleet
+        yield make(app.settings, app.database, app.keyring, zoho.limiter, world)
 
 
 @asynccontextmanager

@@ -82,8 +82,9 @@ async def _poll(settings: Settings, names: list[str], *, as_json: bool) -> Tally
     from poller.app import open_app, open_fleet
     from poller.cli import render
     from poller.store.orgs import count_orgs
+    from poller.traces import open_spans
 
-    async with open_app(settings, name="poller poll") as app:
+    async with open_app(settings, name="poller poll") as app, open_spans() as spans:
         total = len(names) or await count_orgs(app.database)
         with shell.progress() as progress:
 
@@ -93,7 +94,7 @@ async def _poll(settings: Settings, names: list[str], *, as_json: bool) -> Tally
 
             started = time.monotonic()
             tally = Tally(tell, _bar(progress, total))
-            async with open_fleet(app) as fleet:
+            async with open_fleet(app, spans=spans) as fleet:
                 await fleet.poll_now(names or None, tally.committed)
             seconds = time.monotonic() - started
     if tally.deaf is not None:

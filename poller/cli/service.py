@@ -39,12 +39,17 @@ async def _run(settings: Settings) -> int:
     """How many readings were lost, because the database did not come back before the end."""
     from poller.app import Ears, open_app, open_fleet
     from poller.store.figures import fleet_figures, org_ages
+    from poller.traces import open_spans
     from poller.web import Figures, Health, serve
     from poller.worker import Pace, Worker
 
     figures = Figures()
     ears = Ears(figures.judged, figures.waited, figures.token_replied, figures.token_issued)
-    async with open_app(settings, name="poller run") as app, open_fleet(app, ears=ears) as fleet:
+    async with (
+        open_app(settings, name="poller run") as app,
+        open_spans() as spans,
+        open_fleet(app, ears=ears, spans=spans) as fleet,
+    ):
         # An org of the smallest edition has two requests in flight: this many orgs use every permit.
         pace = Pace(hands=math.ceil(settings.concurrency / 2))
         worker = Worker(settings, app.database, fleet, pace, observer=figures)
