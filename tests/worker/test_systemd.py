@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
+import signal
 import socket
-from typing import TYPE_CHECKING
+import subprocess
+import sys
+from pathlib import Path
 
+import pytest
+
+from poller.simulator import Simulator, SimulatorOptions
 from poller.worker.systemd import READY, notify, watchdog_seconds
+from tests.acceptance.processes import machine
 
-if TYPE_CHECKING:
-    from pathlib import Path
+UNIT = Path(__file__).parents[2] / "deploy" / "poller.service"
 
 
 def test_whoever_listens_is_told(tmp_path: Path) -> None:
@@ -35,3 +43,38 @@ def test_the_watchdogs_wish_is_read_in_seconds_and_only_if_it_is_ours() -> None:
     assert watchdog_seconds({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}) is None
     assert watchdog_seconds({"WATCHDOG_USEC": "soon"}) is None
     assert watchdog_seconds({}) is None
+
+
+async def test_a_service_says_that_it_polls_that_it_lives_and_that_it_stops(database_url: str, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "s"))
+        listening.setblocking(False)
+        async with Simulator(SimulatorOptions(orgs=1)) as sim:
+            notified = {"NOTIFY_SOCKET": str(tmp_path / "s"), "WATCHDOG_USEC": "500000"}
+            service = await machine(sim, database_url, POLLER_WEB_PORT="0", **notified).start("run")
+            try:
+                assert [await heard(listening) for _ in range(3)] == ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]
+            finally:
+                service.send_signal(signal.SIGTERM)
+                await service.communicate()
+        rest = [await heard(listening)]
+        while rest[-1] != "STOPPING=1":
+            rest.append(await heard(listening))
+    assert set(rest[:-1]) <= {"WATCHDOG=1"}
+    assert service.returncode == 0
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_has_no_fault_to_find_with_the_unit(tmp_path: Path) -> None:
+    text = UNIT.read_text(encoding="utf-8")
+    here = tmp_path / "poller.service"
+    here.write_text(text.replace("/opt/poller/.venv/bin/poller", str(Path(sys.executable).with_name("poller"))))
+    argv = ["systemd-analyze", "verify", "--man=no", str(here)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+async def heard(listening: socket.socket) -> str:
+    """What is said next."""
+    async with asyncio.timeout(60):
+        return (await asyncio.get_running_loop().sock_recv(listening, 100)).decode()
