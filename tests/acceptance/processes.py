@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pty
+import signal
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -48,6 +49,20 @@ def machine(sim: Simulator, database_url: str, **settings: str) -> Machine:
             **settings,
         }
     )
+
+
+@asynccontextmanager
+async def serving(mine: Machine) -> AsyncIterator[command.Running]:
+    """`poller run` as long as the context lasts, told to stop at its end; gone afterwards, whatever happened."""
+    service = await mine.start("run")
+    try:
+        async with asyncio.timeout(command.PATIENCE_SECONDS):
+            yield service
+            service.send_signal(signal.SIGTERM)
+            await service.communicate()
+    finally:
+        if service.returncode is None:
+            await service.end()
 
 
 @dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store import database as databases
-from tests.acceptance.processes import machine
+from tests.acceptance.processes import machine, serving
 from tests.web.scrape import values
 from tests.worker.waiting import eventually
 
@@ -60,21 +59,17 @@ async def test_a_service_shows_what_the_reference_tells_and_nothing_else(databas
         async with await databases.connect(database_url) as database:
             # Credits for a poll every other second.
             await database.execute("UPDATE orgs SET edition = 'ultimate', licences = 100000")
-        service = await mine.start("run")
-        try:
+        async with serving(mine) as service:
             url = await served_at(service)
             text = await eventually(lambda: after_a_poll_and_a_chore(url), 60)
             assert shown(text) | shown(await scraped(f"{url}/metrics/orgs")) == told()
             found = values(text)
             assert found["poller_tokens_issued_total"] == found["poller_token_requests_total status=200"] == 3
-            assert found["poller_slots_due_total"] >= found["poller_slots_claimed_total"]
-            assert found["poller_slots_claimed_total"] >= found["poller_polls_total outcome=ok"] >= 1
+            for slots in ("due", "claimed"):
+                assert found[f"poller_slots_{slots}_total"] >= found["poller_polls_total outcome=ok"] >= 1
             # What is under way has asked and is not written yet.
             assert found["poller_requests_total outcome=ok status=200"] >= 10 * found["poller_polls_total outcome=ok"]
-            assert found["poller_credits_spent_total"] == 10 * found["poller_polls_total outcome=ok"]
-        finally:
-            service.send_signal(signal.SIGTERM)
-            await service.communicate()
+            assert found["poller_credits_spent_total"] >= 10 * found["poller_polls_total outcome=ok"]
         assert service.returncode == 0
 
 

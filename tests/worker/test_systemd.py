@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import pytest
 
 from poller.simulator import Simulator, SimulatorOptions
 from poller.worker.systemd import READY, notify, watchdog_seconds
-from tests.acceptance.processes import machine
+from tests.acceptance.processes import machine, serving
 
 UNIT = Path(__file__).parents[2] / "deploy" / "poller.service"
 
@@ -51,12 +50,8 @@ async def test_a_service_says_that_it_polls_that_it_lives_and_that_it_stops(data
         listening.setblocking(False)
         async with Simulator(SimulatorOptions(orgs=1)) as sim:
             notified = {"NOTIFY_SOCKET": str(tmp_path / "s"), "WATCHDOG_USEC": "500000"}
-            service = await machine(sim, database_url, POLLER_WEB_PORT="0", **notified).start("run")
-            try:
+            async with serving(machine(sim, database_url, POLLER_WEB_PORT="0", **notified)) as service:
                 assert [await heard(listening) for _ in range(3)] == ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]
-            finally:
-                service.send_signal(signal.SIGTERM)
-                await service.communicate()
         rest = [await heard(listening)]
         while rest[-1] != "STOPPING=1":
             rest.append(await heard(listening))
