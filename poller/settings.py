@@ -24,9 +24,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from poller.core.datacenters import ZOHO_DATA_CENTERS, DataCenter, with_operators
 from poller.core.errors import SettingsError
 from poller.core.model import API_VERSION
+from poller.core.retention import FOREVER, Retention, parse_retention
 from poller.core.slots import LONGEST_INTERVAL_SECONDS, parse_interval
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydantic_core import ErrorDetails
 
 PREFIX: Final = "POLLER_"
@@ -51,6 +54,10 @@ class LogLevel(StrEnum):
 
 def _seconds(value: object) -> object:
     return parse_interval(value) if isinstance(value, str) else value
+
+
+def _retention(value: object) -> object:
+    return parse_retention(value) if isinstance(value, str) else value
 
 
 def _database_url(url: SecretStr) -> SecretStr:
@@ -95,6 +102,8 @@ def _lower(value: object) -> object:
 
 Seconds = Annotated[int, BeforeValidator(_seconds), Field(ge=1, le=LONGEST_INTERVAL_SECONDS)]
 Share = Annotated[float, Field(gt=0, le=1)]
+Kept = Annotated[Retention | None, NoDecode, BeforeValidator(_retention)]
+"""None: for ever."""
 
 
 class Settings(BaseModel):
@@ -116,6 +125,10 @@ class Settings(BaseModel):
     request_timeout_seconds: Seconds = Field(default=15, validation_alias="POLLER_REQUEST_TIMEOUT")
     data_centers: Annotated[Mapping[str, DataCenter], NoDecode, BeforeValidator(_data_centers)] = ZOHO_DATA_CENTERS
     """By name: Zoho's own and the operator's."""
+    snapshot_retention: Kept = Retention(months=13)
+    """For snapshots: their months are dropped whole, once they have been over for so long."""
+    daily_retention: Kept = None
+    """For daily counts."""
     web_host: str = "127.0.0.1"
     web_port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     metrics_orgs: Annotated[int, Field(ge=0)] = 0
@@ -144,11 +157,9 @@ def load(env_file: Path | None = ENV_FILE) -> Settings:
     except (OSError, UnicodeDecodeError) as unreadable:
         raise SettingsError(f"{env_file} cannot be read", "make it a readable UTF-8 file") from unreadable
     else:
-        if settings.database_url is None or settings.secret_keys is not None:
+        faults = list(_contradictions(settings))
+        if not faults:
             return settings
-        faults = [
-            ("POLLER_SECRET_KEYS: it is required where POLLER_DATABASE_URL is set", _REMEDIES["POLLER_SECRET_KEYS"])
-        ]
     error = SettingsError(*faults[0])
     for what, remedy in faults[1:]:
         error.add_note(f"{what}; {remedy}")
@@ -203,12 +214,27 @@ _REMEDIES: Final[Mapping[str, str]] = {
         'write JSON such as {"lab": {"accounts_server": "https://accounts.example", '
         '"api_domains": ["https://api.example"]}}'
     ),
+    "POLLER_SNAPSHOT_RETENTION": f"write 13mo, 400d, 2y or {FOREVER}",
+    "POLLER_DAILY_RETENTION": (
+        f"write {FOREVER}, 10y, 120mo or 4000d, and no less than POLLER_SNAPSHOT_RETENTION, which is 13mo if not set"
+    ),
     "POLLER_WEB_HOST": "write an address or a host name",
     "POLLER_WEB_PORT": "write a port from 0 to 65535",
     "POLLER_METRICS_ORGS": "write the number of orgs that may be named, 0 for none",
     "POLLER_LOG_FORMAT": "write console or json",
     "POLLER_LOG_LEVEL": "write debug, info, warning or error",
 }
+
+
+def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
+    """What is wrong with settings that are right one by one."""
+    if settings.database_url is not None and settings.secret_keys is None:
+        name = "POLLER_SECRET_KEYS"
+        yield f"{name}: it is required where POLLER_DATABASE_URL is set", _REMEDIES[name]
+    snapshots, daily = settings.snapshot_retention, settings.daily_retention
+    if daily is not None and (snapshots is None or daily.roughly_days < snapshots.roughly_days):
+        name = "POLLER_DAILY_RETENTION"
+        yield f"{name}: daily counts would be kept for less long than the snapshots they are made of", _REMEDIES[name]
 
 
 def _fault(details: ErrorDetails) -> tuple[str, str]:

@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from poller.cli import app
+from poller.core.retention import format_retention
 from poller.settings import NAMES, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +42,8 @@ def test_every_setting_is_in_the_table_of_operations_with_its_default() -> None:
     assert f"`{defaults.in_flight_share}`" == told["POLLER_IN_FLIGHT_SHARE"]
     assert f"`{defaults.concurrency}`" == told["POLLER_CONCURRENCY"]
     assert f"`{defaults.request_timeout_seconds}s`" == told["POLLER_REQUEST_TIMEOUT"]
+    assert f"`{format_retention(defaults.snapshot_retention)}`" == told["POLLER_SNAPSHOT_RETENTION"]
+    assert f"`{format_retention(defaults.daily_retention)}`" == told["POLLER_DAILY_RETENTION"]
     assert f"`{defaults.web_host}`, `{defaults.web_port}`" == told["POLLER_WEB_HOST"]
     assert f"`{defaults.log_level}`" == told["POLLER_LOG_LEVEL"]
 

@@ -6,6 +6,7 @@ import pytest
 
 from poller.core.datacenters import ZOHO_DATA_CENTERS
 from poller.core.errors import SettingsError
+from poller.core.retention import Retention
 from poller.settings import _REMEDIES, NAMES, LogFormat, LogLevel, Settings, load, unknown
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def test_with_nothing_set_the_defaults_are_those_of_the_documentation() -> None:
     assert (settings.credit_share, settings.in_flight_share) == (0.10, 0.5)
     assert (settings.concurrency, settings.request_timeout_seconds) == (64, 15)
     assert settings.data_centers == ZOHO_DATA_CENTERS
+    assert (settings.snapshot_retention, settings.daily_retention) == (Retention(months=13), None)
     assert (settings.web_host, settings.web_port, settings.metrics_orgs) == ("127.0.0.1", 8080, 0)
     assert (settings.log_format, settings.log_level) == (None, LogLevel.INFO)
 
@@ -51,6 +53,8 @@ def test_every_variable_is_read_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp
         "POLLER_CONCURRENCY": "8",
         "POLLER_REQUEST_TIMEOUT": "90s",
         "POLLER_DATA_CENTERS": '{"lab": {"accounts_server": "http://127.0.0.1:1", "api_domains": ["http://[::1]:2/"]}}',
+        "POLLER_SNAPSHOT_RETENTION": "400d",
+        "POLLER_DAILY_RETENTION": "10y",
         "POLLER_WEB_HOST": "::1",
         "POLLER_WEB_PORT": "0",
         "POLLER_METRICS_ORGS": "500",
@@ -71,6 +75,7 @@ def test_every_variable_is_read_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp
     assert settings.request_timeout_seconds == 90
     assert settings.data_centers["lab"].api_domain == "http://[::1]:2"
     assert settings.data_centers["eu"] == ZOHO_DATA_CENTERS["eu"]
+    assert (settings.snapshot_retention, settings.daily_retention) == (Retention(days=400), Retention(years=10))
     assert (settings.web_host, settings.web_port, settings.metrics_orgs) == ("::1", 0, 500)
     assert (settings.log_format, settings.log_level) == (LogFormat.JSON, LogLevel.DEBUG)
 
@@ -131,6 +136,9 @@ def test_a_field_name_that_is_no_variable_name_sets_nothing(monkeypatch: pytest.
         ("POLLER_DATA_CENTERS", '{"lab": {"accounts_server": "http://a.example", "api_domains": ["https://b.c"]}}'),
         ("POLLER_WEB_PORT", "65536"),
         ("POLLER_LOG_FORMAT", "xml"),
+        ("POLLER_SNAPSHOT_RETENTION", "13"),
+        ("POLLER_SNAPSHOT_RETENTION", "0mo"),
+        ("POLLER_DAILY_RETENTION", "1y"),
         ("POLLER_LOG_LEVEL", "loud"),
     ],
 )
@@ -159,6 +167,21 @@ def test_a_database_elsewhere_needs_keys_and_says_how_to_make_one(monkeypatch: p
     monkeypatch.setenv("POLLER_DATABASE_URL", "postgresql://db/poller")
     with pytest.raises(SettingsError, match=r"POLLER_SECRET_KEYS: .*openssl rand -base64 32"):
         load()
+
+
+@pytest.mark.parametrize(("snapshots", "days"), [("forever", "10y"), ("2y", "13mo"), ("400d", "399d")])
+def test_days_are_not_dropped_before_the_snapshots_they_are_made_of(
+    monkeypatch: pytest.MonkeyPatch, snapshots: str, days: str
+) -> None:
+    monkeypatch.setenv("POLLER_SNAPSHOT_RETENTION", snapshots)
+    monkeypatch.setenv("POLLER_DAILY_RETENTION", days)
+    with pytest.raises(SettingsError, match=r"POLLER_DAILY_RETENTION: .* less long than the snapshots.*; write "):
+        load()
+
+
+def test_what_is_kept_for_ever_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLLER_SNAPSHOT_RETENTION", "Forever")
+    assert load().snapshot_retention is None
 
 
 def test_a_file_that_is_not_utf_8_is_one_line_too(tmp_path: Path) -> None:

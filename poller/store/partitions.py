@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from poller.store.rollups import give_up_snapshots, lock_days
+from poller.store.retention import give_up_snapshots
+from poller.store.rollups import lock_days
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

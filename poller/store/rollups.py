@@ -65,18 +65,12 @@ async def lock_days(connection: Any) -> None:
     await connection.execute(_ALONE)
 
 
-async def give_up_snapshots(connection: Any, since: date, until: date) -> bool:
-    """Let daily counts be all there is of the days `[since, until)`; False where some are not rolled up yet.
+async def mark_dirty(connection: Any, org_ids: Sequence[int], slots: Sequence[datetime]) -> list[tuple[int, date]]:
+    """Put the days of these orgs and slots on the list; the caller holds the days.
 
-    The caller locks the days; afterwards it may drop their snapshots.
+    Returns the days (`org_id`, day) that stay as they are: what they were made of has been dropped.
     """
-    given_up: bool | None = await connection.fetchval(_GIVE_UP, since, until)
-    return given_up is not None
-
-
-async def mark_dirty(connection: Any, org_ids: Sequence[int], slots: Sequence[datetime]) -> None:
-    """Put the days of these orgs and slots on the list; the caller holds the days."""
-    await connection.execute(_MARK, org_ids, slots)
+    return [tuple(row) for row in await connection.fetch(_MARK, org_ids, slots)]
 
 
 async def _move_line(database: Database, until: date) -> bool:
@@ -129,30 +123,38 @@ ON CONFLICT DO NOTHING
 # Purpose: the line behind a day.
 _LINE: Final = "UPDATE rollup_state SET rolled_until = $1::date + 1"
 
-# Purpose: from now on no day before this one is rolled up again.
-_GIVE_UP: Final = """
-UPDATE rollup_state SET raw_since = greatest(raw_since, $2::date)
-WHERE rolled_until >= $2::date AND NOT EXISTS (SELECT FROM dirty_days WHERE day >= $1::date AND day < $2::date)
-RETURNING true
-"""
-
 # Purpose: days of orgs on the list, and off go their counts, so that readers find these days in one place only. A day
-# whose snapshots may have been dropped keeps what was made of them.
+# whose snapshots have been dropped keeps what was made of them, and is returned; where nothing was made of it, it is
+# made of what comes from now on.
 _MARK: Final = f"""
-WITH marked AS (
+WITH keys AS (
+    SELECT DISTINCT key.org_id, (key.slot AT TIME ZONE 'UTC')::date AS day
+    FROM unnest($1::integer[], $2::timestamptz[]) AS key (org_id, slot)
+),
+late AS (
+    SELECT k.org_id, k.day, NOT EXISTS (
+        SELECT FROM daily_counts c WHERE c.type = 1 AND c.day = k.day AND c.org_id = k.org_id
+    ) AS counted
+    FROM keys k JOIN rollup_state ON k.day < raw_since
+    WHERE NOT EXISTS (SELECT FROM late_days l WHERE l.org_id = k.org_id AND l.day = k.day AND l.counted)
+),
+noted AS (
+    INSERT INTO late_days SELECT org_id, day, counted FROM late ORDER BY 1, 2
+    ON CONFLICT (org_id, day) DO UPDATE SET counted = true WHERE excluded.counted
+),
+marked AS (
     INSERT INTO dirty_days (org_id, day)
-    SELECT DISTINCT key.org_id, (key.slot AT TIME ZONE 'UTC')::date
-    FROM unnest($1::integer[], $2::timestamptz[]) AS key (org_id, slot), rollup_state
-    WHERE (key.slot AT TIME ZONE 'UTC')::date >= raw_since OR NOT EXISTS (
-        SELECT FROM daily_counts c
-        WHERE c.type = 1 AND c.day = (key.slot AT TIME ZONE 'UTC')::date AND c.org_id = key.org_id
-    )
+    SELECT k.org_id, k.day FROM keys k
+    WHERE NOT EXISTS (SELECT FROM late l WHERE l.org_id = k.org_id AND l.day = k.day AND NOT l.counted)
     ORDER BY 1, 2
     ON CONFLICT DO NOTHING
     RETURNING org_id, day
+),
+moved AS (
+    DELETE FROM daily_counts c USING marked, generate_series(1, {len(COLUMNS)}) AS kind
+    WHERE c.org_id = marked.org_id AND c.type = kind AND c.day = marked.day
 )
-DELETE FROM daily_counts c USING marked, generate_series(1, {len(COLUMNS)}) AS kind
-WHERE c.org_id = marked.org_id AND c.type = kind AND c.day = marked.day
+SELECT org_id, day FROM late WHERE NOT counted ORDER BY 1, 2
 """
 
 # Purpose: take the oldest days behind the line off the list.

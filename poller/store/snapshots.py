@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 import orjson
+import structlog
 
 from poller.core.model import COLUMNS, USER_TYPES, Outcome, Snapshot, UserType
 from poller.store.partitions import add_partitions, month_of
@@ -19,7 +20,7 @@ from poller.store.snapshot_sql import LARGEST_SMALLINT, MERGE_LATEST, WRITE, WRI
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from poller.store.database import Database
 
@@ -28,17 +29,20 @@ _ATTEMPTS: Final = 5
 _LARGEST_INTEGER: Final = 2_147_483_647
 _LONGEST_CODE: Final = 200
 
+log = structlog.get_logger("poller.store")
+
 
 async def write_snapshots(database: Database, snapshots: Sequence[Snapshot]) -> None:
     """Commit all of them, or raise `DatabaseError` and none; writing the same ones again changes nothing.
 
     Fastest at about a thousand at a time. Several of one org and slot are written one after the other, in their order.
+    Those of days that retention has closed are written too, and logged: no day counts them.
     """
     rounds = _rounds(snapshots)
     async with database.connection() as connection:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                await _write_rounds(connection, rounds)
+                closed = await _write_rounds(connection, rounds)
             except asyncpg.CheckViolationError as refusal:
                 # The same error for a month that has no partition and for a broken constraint, but for the name.
                 if refusal.constraint_name is not None or attempt == _ATTEMPTS:
@@ -48,6 +52,10 @@ async def write_snapshots(database: Database, snapshots: Sequence[Snapshot]) -> 
                 if attempt == _ATTEMPTS:
                     raise
             else:
+                if closed:
+                    log.warning(
+                        "snapshots.late", days=len(closed), org_id=min(closed)[0], day=min(closed)[1].isoformat()
+                    )
                 return
 
 
@@ -60,7 +68,7 @@ async def read_snapshot(database: Database, org_id: int, slot: datetime) -> Snap
 async def delete_history(connection: Any, org_id: int) -> None:
     """Forget every snapshot of an org and all that was made of them, within the caller's transaction."""
     await lock_days(connection)
-    for table in ("org_snapshots", "latest_snapshots", "daily_counts", "dirty_days"):
+    for table in ("org_snapshots", "latest_snapshots", "daily_counts", "dirty_days", "late_days"):
         await connection.execute(f"DELETE FROM {table} WHERE org_id = $1", org_id)  # noqa: S608 - named above
 
 
@@ -80,7 +88,9 @@ def _rounds(snapshots: Sequence[Snapshot]) -> list[list[Snapshot]]:
     return [[keyed[key] for key in sorted(keyed)] for keyed in rounds]
 
 
-async def _write_rounds(connection: Any, rounds: list[list[Snapshot]]) -> None:
+async def _write_rounds(connection: Any, rounds: list[list[Snapshot]]) -> set[tuple[int, date]]:
+    """The days of orgs that are closed, and do not count what was written."""
+    closed: set[tuple[int, date]] = set()
     async with connection.transaction():
         await hold_days(connection)
         for snapshots in rounds:
@@ -89,16 +99,16 @@ async def _write_rounds(connection: Any, rounds: list[list[Snapshot]]) -> None:
             if any(row["rest"] == "again" for row in rest):
                 rest += await connection.fetch(WRITE, *arguments)
             if rest:
-                await _write_rest(connection, rest)
+                closed.update(await _write_rest(connection, rest))
+    return closed
 
 
-async def _write_rest(connection: Any, rest: Sequence[Mapping[str, Any]]) -> None:
+async def _write_rest(connection: Any, rest: Sequence[Mapping[str, Any]]) -> list[tuple[int, date]]:
     """What the usual statement leaves over: counts to merge one by one, and days to roll up again."""
     keys = {kind: {(row["org_id"], row["slot"]) for row in rest if row["rest"] == kind} for kind in ("latest", "day")}
     if keys["latest"]:
         await connection.execute(MERGE_LATEST, *zip(*sorted(keys["latest"]), strict=True))
-    if keys["day"]:
-        await mark_dirty(connection, *zip(*sorted(keys["day"]), strict=True))
+    return await mark_dirty(connection, *zip(*sorted(keys["day"]), strict=True)) if keys["day"] else []
 
 
 def arguments_of(snapshots: Sequence[Snapshot]) -> list[Sequence[Any]]:

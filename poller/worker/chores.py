@@ -1,4 +1,4 @@
-"""The chores of a database that runs for years: what is made ahead, rolled up and forgotten, and how often.
+"""The chores of a database that runs for years: what is made ahead, rolled up, dropped and forgotten, and how often.
 
 Each is safe to do twice and to be broken off. None is urgent: whatever is not made ahead is made on demand.
 """
@@ -6,12 +6,22 @@ Each is safe to do twice and to be broken off. None is urgent: whatever is not m
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from poller.store import credits as credit_store
 from poller.store.packing import pack_partitions
-from poller.store.partitions import MONTHS_AHEAD, MOST_AT_ONCE, ensure_partitions, month_after, month_of
+from poller.store.partitions import (
+    MONTHS_AHEAD,
+    MOST_AT_ONCE,
+    drop_partitions,
+    ensure_partitions,
+    list_partitions,
+    month_after,
+    month_of,
+)
 from poller.store.queue import LOG_KEPT, forget_log
+from poller.store.retention import drop_daily_counts, late_days
 from poller.store.rollups import roll_up
 from poller.store.tokens import forget_budgets
 from poller.store.workers import forget_workers
@@ -19,6 +29,7 @@ from poller.store.workers import forget_workers
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from poller.core.retention import Retention
     from poller.store.database import Database
 
 MINUTE: Final = 60
@@ -71,7 +82,28 @@ async def _forget_workers(database: Database, now: datetime) -> str:
     return f"{await forget_workers(database, now - _WORKERS_KEPT)} forgotten"
 
 
-CHORES: Final[Mapping[str, Chore]] = {
+async def _retain(database: Database, now: datetime, *, snapshots: Retention | None, days: Retention | None) -> str:
+    told = []
+    if snapshots is not None:
+        cutoff = snapshots.cutoff(now)
+        late = await late_days(database, month_of(cutoff).date())
+        dropped = await drop_partitions(database, cutoff)
+        told.append(f"{len(dropped)} months dropped")
+        if dropped and late:
+            told.append(f"with late snapshots of {late} days of orgs, which no day counts")
+        if waiting := sum(month_after(month.since) <= cutoff for month in await list_partitions(database)):
+            told.append(f"{waiting} kept until they are rolled up")
+    if days is not None:
+        told.append(f"{await drop_daily_counts(database, days.cutoff(now).date())} days dropped")
+    return ", ".join(told) or "everything is kept"
+
+
+def chores(*, snapshots: Retention | None, days: Retention | None) -> Mapping[str, Chore]:
+    """Every chore by its name; snapshots and daily counts are kept for so long, None for ever."""
+    return {**_CHORES, "retention": Chore(6 * HOUR, partial(_retain, snapshots=snapshots, days=days))}
+
+
+_CHORES: Final[Mapping[str, Chore]] = {
     "partitions": Chore(6 * HOUR, _make_partitions),
     "packing": Chore(6 * HOUR, _pack),
     "rollups": Chore(10 * MINUTE, _roll_up),

@@ -32,9 +32,10 @@ from poller.store.chores import queue_chores
 from poller.store.queue import JobQueue
 from poller.store.schedules import POLL, hand_out_slots
 from poller.store.workers import WorkerRecord, say_alive, say_goodbye
+from poller.worker.chores import chores
 from poller.worker.outage import LONGEST_PAUSE_SECONDS, Outage
 from poller.worker.polls import Observer, Polls, Reading, Silent
-from poller.worker.side_jobs import CHORES, SideJobs
+from poller.worker.side_jobs import SideJobs
 from poller.worker.systemd import ALIVE, READY, STOPPING, notify, watchdog_seconds
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from poller.fleet import Fleet
     from poller.settings import Settings
     from poller.store.database import Database
+    from poller.worker.chores import Chore
 
 log = structlog.get_logger("poller.worker")
 
@@ -90,12 +92,14 @@ class Worker:
     _queue: JobQueue = field(init=False)
     _sink: Sink[Reading] = field(init=False)
     _polls: Polls = field(init=False)
+    _chores: Mapping[str, Chore] = field(init=False)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _give_up_at: float = math.inf
 
     def __post_init__(self) -> None:
         self.outage = Outage(sleep=self.sleep, jitter=self.jitter, count=self.observer.database_error)
         self._queue = JobQueue(self.database, self.id, silence=timedelta(seconds=self.pace.silence_seconds))
+        self._chores = chores(snapshots=self.settings.snapshot_retention, days=self.settings.daily_retention)
         self._sink = Sink(self._write, rows=200, age_seconds=0.1)
         self._polls = Polls(
             self.database,
@@ -130,7 +134,15 @@ class Worker:
         notify(READY)
         started_at = self.now()
         async with self._sink, asyncio.TaskGroup() as loops:
-            side_jobs = SideJobs(self.database, self._queue, self.outage, now=self.now, observer=self.observer)
+            side_jobs = SideJobs(
+                self.database,
+                self._queue,
+                self.outage,
+                self._chores,
+                retention=self.settings.snapshot_retention,
+                now=self.now,
+                observer=self.observer,
+            )
             others = [
                 loops.create_task(self._hand_out()),
                 loops.create_task(self._beat(side_jobs)),
@@ -200,7 +212,7 @@ class Worker:
 
     async def _hand_out(self) -> None:
         changed_since: datetime | None = None
-        intervals = {name: chore.every_seconds for name, chore in CHORES.items()}
+        intervals = {name: chore.every_seconds for name, chore in self._chores.items()}
         while True:
             now = self.now()
             handed = await self.outage.weather(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -20,42 +20,47 @@ from poller.core.model import Outcome, Snapshot
 from poller.store.chores import CHORE, begin_chore, end_chore
 from poller.store.schedules import EXPLAIN, read_missed
 from poller.store.snapshots import write_snapshots
-from poller.worker.chores import CHORES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
+    from poller.core.retention import Retention
     from poller.core.schedule import Missed
     from poller.store.database import Database
     from poller.store.queue import Job, JobQueue
+    from poller.worker.chores import Chore
     from poller.worker.outage import Outage
     from poller.worker.polls import Observer
 
-__all__ = ["CHORES", "SideJobs"]
-
 PIECE: Final = 1_000
 """Slots written at once."""
-OLDEST_EXPLAINED: Final = timedelta(days=396)
-"""Thirteen months: what is older would be dropped with its month."""
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 
 log = structlog.get_logger("poller.worker")
 
 
 class SideJobs:
-    """This worker's share of the jobs that are no polls."""
+    """This worker's share of the jobs that are no polls.
+
+    Slots older than `retention` (None: none are) are not explained: they would be dropped with their month.
+    """
 
     def __init__(
         self,
         database: Database,
         queue: JobQueue,
         outage: Outage,
+        chores: Mapping[str, Chore],
         *,
+        retention: Retention | None,
         now: Callable[[], datetime],
         observer: Observer,
     ) -> None:
         self._database = database
         self._queue = queue
         self._outage = outage
+        self._chores = chores
+        self._retention = retention
         self._now = now
         self._observer = observer
         self.held: list[int] = []
@@ -85,7 +90,7 @@ class SideJobs:
             await self._explain(read_missed(job.payload))
 
     async def _chore(self, name: str) -> None:
-        chore = CHORES.get(name)
+        chore = self._chores.get(name)
         if chore is None:
             # Of a newer release than this one; it will be queued again.
             return
@@ -103,7 +108,8 @@ class SideJobs:
 
     async def _explain(self, missed: Missed) -> None:
         total = 0
-        for piece in _pieces(missed, self._now() - OLDEST_EXPLAINED):
+        oldest = _EARLIEST if self._retention is None else self._retention.cutoff(self._now())
+        for piece in _pieces(missed, oldest):
             await self._outage.weather(partial(write_snapshots, self._database, piece))
             total += len(piece)
             self._observer.missed(len(piece), NOT_RUNNING)

@@ -11,7 +11,7 @@ from poller.core.model import COLUMNS, USER_TYPES
 from poller.core.secret import Secret
 from poller.core.slots import slot_of
 from poller.store.partitions import add_partitions, month_of
-from poller.store.rollups import mark_dirty, roll_up
+from poller.store.rollups import roll_up
 from poller.store.secrets import Column
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ async def fill(connection: Any, revision: str, keyring: Keyring) -> None:
         await connection.execute("UPDATE orgs SET facts_at = $1 WHERE id = 2", NOW)
     if revision >= "0007":
         await connection.execute("INSERT INTO guest_tags VALUES ('north_bi', 'customer:north')")
+    if revision >= "0008":
+        await connection.execute("INSERT INTO late_days VALUES (1, $1, false)", (SLOTS[0] - DAY).date())
 
 
 async def fill_orgs(connection: Any, keyring: Keyring) -> None:
@@ -129,9 +131,10 @@ async def fill_days(connection: Any) -> None:
             return InTransaction(connection)
 
     await roll_up(Alone(), SLOTS[20].date())  # type: ignore[arg-type] # the part of a database a rollup needs
-    async with connection.transaction():
-        await insert(connection, 1, SLOTS[4] + HOUR, 1)
-        await mark_dirty(connection, [1], [SLOTS[4] + HOUR])
+    await insert(connection, 1, SLOTS[4] + HOUR, 1)
+    day = (SLOTS[4] + HOUR).date()
+    await connection.execute("INSERT INTO dirty_days VALUES (1, $1)", day)
+    await connection.execute("DELETE FROM daily_counts WHERE org_id = 1 AND day = $1", day)
 
 
 class InTransaction:

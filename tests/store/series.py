@@ -95,4 +95,4 @@ async def rows_of(database: Any) -> list[Any]:
 
 
 async def forget_everything(database: Database) -> None:
-    await database.execute("TRUNCATE org_snapshots, latest_snapshots, daily_counts, dirty_days")
+    await database.execute("TRUNCATE org_snapshots, latest_snapshots, daily_counts, dirty_days, late_days")
