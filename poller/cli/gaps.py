@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -89,8 +89,13 @@ async def _gaps(settings: Settings, question: Question, output: Format) -> None:
     from poller.cli import render
     from poller.store.gaps import stream_gaps
     from poller.store.orgs import find_orgs
+    from poller.store.retention import whole_since
 
     async with open_app(settings, name="poller gaps") as app:
+        kept = await whole_since(app.database)
+        if question.since.date() < kept:
+            shell.say(f"Snapshots before {kept} are not kept any longer, and neither are their gaps.")
+            question = replace(question, since=datetime(kept.year, kept.month, kept.day, tzinfo=UTC))
         ids = None if question.org is None else [org.id for org in await find_orgs(app.database, [question.org])]
         found = stream_gaps(
             app.database,

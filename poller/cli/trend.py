@@ -146,6 +146,7 @@ async def _trend(settings: Settings, question: Question, output: Format) -> None
     from poller.cli import render
 
     async with open_app(settings, name="poller trend") as app:
+        await _warn(app.database, question)
         if output is Format.TABLE:
             await draw(app.database, question)
             return
@@ -190,6 +191,7 @@ async def _plot(settings: Settings, question: Question, path: Path) -> None:
 
     plot.check_path(path)
     async with open_app(settings, name="poller trend") as app:
+        await _warn(app.database, question)
         one_type = (UserType.ACTIVE,) if question.org is None else USER_TYPES
         kinds = one_type if question.kind is None else (question.kind,)
         edges = question.edges()
@@ -206,6 +208,19 @@ async def _plot(settings: Settings, question: Question, path: Path) -> None:
     else:
         plot.draw_org(path, series, edges, question.zone)
     shell.tell(f"Drawn: {path}")
+
+
+async def _warn(database: Database, question: Question) -> None:
+    """Say so where a question reaches beyond what is kept: what is no longer known is drawn as what never was."""
+    from poller.store.retention import whole_since
+    from poller.store.trends import are_days
+
+    edges = question.edges()
+    if edges[0].date() < (kept := await whole_since(database)) and not are_days(edges):
+        shell.say(
+            f"Snapshots before {kept} are not kept any longer: of what is before, days of UTC are known"
+            " (--every 1d, no --tz)."
+        )
 
 
 def _room(taken: int) -> int:

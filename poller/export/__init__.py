@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from poller.export.folder import Record, alone_in, replaced
-from poller.store.export import days_kept, open_day, whole_since
+from poller.store.export import days_kept, open_day
+from poller.store.retention import whole_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -85,13 +85,6 @@ async def days_kept(database: Database, since: date | None, until: date) -> list
     return [first + timedelta(days=n) for n in range((until - first).days + 1)]
 
 
-async def whole_since(database: Database) -> date:
-    """Snapshots of days before this one may have been dropped, all of them or some."""
-    (row,) = await database.fetch("SELECT raw_since FROM rollup_state")
-    found: date = row["raw_since"]
-    return found
-
-
 # Purpose: the rows of a day, of some orgs or of all.
 _OF_THE_DAY: Final = "s.slot >= $1 AND s.slot < $2 AND ($3::integer[] IS NULL OR s.org_id = ANY ($3))"
 

@@ -95,7 +95,7 @@ async def list_partitions(database: Database) -> list[Partition]:
 
 
 async def drop_partitions(database: Database, before: datetime) -> list[str]:
-    """Drop the months that end at or before `before` and are rolled up; the names of those dropped, oldest first.
+    """Drop the months that end at or before `before`, oldest first, up to one not rolled up yet; the names of those.
 
     Readers are waited for, not the other way round. A month left half dropped by a crash is dropped by the next call.
     """
@@ -106,10 +106,12 @@ async def drop_partitions(database: Database, before: datetime) -> list[str]:
         try:
             for name in sorted(row["name"] for row in await connection.fetch(_MONTHS)):
                 month = _month_named(name)
-                if month_after(month) <= before and await _is_given_up(connection, month):
-                    await _detach(connection, name)
-                    await connection.execute(f"DROP TABLE {name}")
-                    dropped.append(name)
+                # None past one that has to wait: what is older than a month given up counts as given up itself.
+                if month_after(month) > before or not await _is_given_up(connection, month):
+                    break
+                await _detach(connection, name)
+                await connection.execute(f"DROP TABLE {name}")
+                dropped.append(name)
         finally:
             await connection.execute(_NO_LONGER_ALONE, _LOCK_KEY)
     return dropped

@@ -31,6 +31,13 @@ async def give_up_snapshots(connection: Any, since: date, until: date) -> bool:
     return True
 
 
+async def whole_since(database: Database) -> date:
+    """Snapshots of days before this one may have been dropped, all of them or some."""
+    (row,) = await database.fetch("SELECT raw_since FROM rollup_state")
+    found: date = row["raw_since"]
+    return found
+
+
 async def late_days(database: Database, before: date = date.max) -> int:
     """How many days of orgs, of those before `before`, have snapshots that came too late to be counted in them."""
     uncounted: int = await database.fetchval(_UNCOUNTED, before)

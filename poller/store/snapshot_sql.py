@@ -151,7 +151,8 @@ WRITE: Final = _written(_OR_MERGE)
 INSERT: Final = f"{_INSERT} {_OR_NOT}"
 
 # Purpose: merge the snapshots of these orgs and slots into `latest_snapshots`, type by type: folded to one row per org
-# first, because a statement can touch a row but once.
+# first, because a statement can touch a row but once. A poll of the latest slot again may know less than is kept of it,
+# where the first one's row was dropped with its month.
 MERGE_LATEST: Final = f"""
 WITH remaining AS (
     SELECT s.* FROM unnest($1::integer[], $2::timestamptz[]) AS key (org_id, slot)
@@ -179,7 +180,8 @@ polled_at = CASE WHEN excluded.slot >= held.slot THEN excluded.polled_at ELSE he
      WHEN held.@ IS NOT NULL AND {_since("held")} < {_ROW_SLOT} THEN {_since("held")} END,
 @_polled_at = CASE WHEN {_COMES} THEN CASE WHEN {_since("excluded")} < {_ROW_SLOT}
           THEN coalesce(excluded.@_polled_at, excluded.polled_at) END
-     WHEN held.@ IS NOT NULL AND {_since("held")} < {_ROW_SLOT} THEN coalesce(held.@_polled_at, held.polled_at) END'''
+     WHEN held.@ IS NOT NULL AND ({_since("held")} < {_ROW_SLOT} OR excluded.slot = held.slot)
+          THEN coalesce(held.@_polled_at, held.polled_at) END'''
     )
 }
 WHERE {_listed(_COMES, joint=" OR ")}

@@ -65,7 +65,7 @@ async def org_trend(
         return
     gaps: Iterator[TrendPoint] = iter(())
     org_id: int | None = None
-    query = _FROM_DAYS if all(map(_is_midnight, edges)) else _FROM_SNAPSHOTS
+    query = _FROM_DAYS if are_days(edges) else _FROM_SNAPSHOTS
     kinds = [kind.value for kind in user_types]
     async with database.connection() as connection, connection.transaction(readonly=True):
         # It takes the many orgs for a reason to compile: three seconds before the first row, measured on PostgreSQL 15.
@@ -83,6 +83,11 @@ async def org_trend(
                 yield gap
         for gap in gaps:
             yield gap
+
+
+def are_days(edges: Sequence[datetime]) -> bool:
+    """Whether all of `edges` are midnights of UTC."""
+    return all((edge - _EPOCH) % timedelta(days=1) == timedelta() for edge in edges)
 
 
 def bucket_edges(since: datetime, until: datetime, every_seconds: int, zone: tzinfo = UTC) -> list[datetime]:
@@ -119,10 +124,6 @@ def _days_from(since: datetime, days: int, zone: tzinfo) -> Iterator[datetime]:
 
 def _all_gaps(org_id: int, org: str, user_types: Sequence[UserType], edges: Sequence[datetime]) -> Iterator[TrendPoint]:
     return (TrendPoint(org_id, org, kind, at) for kind, at in product(user_types, edges[:-1]))
-
-
-def _is_midnight(edge: datetime) -> bool:
-    return (edge - _EPOCH) % timedelta(days=1) == timedelta()
 
 
 # One row per org, type and bucket that something is known to have been tried in, and one row of NULLs for an org

@@ -88,14 +88,18 @@ async def _retain(database: Database, now: datetime, *, snapshots: Retention | N
         cutoff = snapshots.cutoff(now)
         late = await late_days(database, month_of(cutoff).date())
         dropped = await drop_partitions(database, cutoff)
-        told.append(f"{len(dropped)} months dropped")
+        told.append(f"{_count(len(dropped), 'month')} dropped")
         if dropped and late:
-            told.append(f"with late snapshots of {late} days of orgs, which no day counts")
+            told.append(f"with {_count(late, 'day')} of orgs that had come too late to be counted")
         if waiting := sum(month_after(month.since) <= cutoff for month in await list_partitions(database)):
             told.append(f"{waiting} kept until they are rolled up")
     if days is not None:
-        told.append(f"{await drop_daily_counts(database, days.cutoff(now).date())} days dropped")
+        told.append(f"{_count(await drop_daily_counts(database, days.cutoff(now).date()), 'day')} dropped")
     return ", ".join(told) or "everything is kept"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def chores(*, snapshots: Retention | None, days: Retention | None) -> Mapping[str, Chore]:

@@ -44,6 +44,23 @@ def snapshots(draw: st.DrawFn, slots: list[datetime] = SLOTS) -> Snapshot:
     return replace(made, outcome=Outcome.PARTIAL, error=code, errors=errors, counts=counts, requests=10)
 
 
+def joined(held: Snapshot, new: Snapshot) -> Snapshot:
+    """The rules of `write_snapshots` once more, as plainly as they can be said."""
+    newer = new.polled_at is not None and (held.polled_at is None or new.polled_at >= held.polled_at)
+    same = new.polled_at == held.polled_at
+    requests = max(held.requests, new.requests) if same else held.requests + new.requests
+    rank = {Outcome.OK: 3, Outcome.PARTIAL: 2, Outcome.MISSED: 0}
+    new_rank, held_rank = rank.get(new.outcome, 1), rank.get(held.outcome, 1)
+    winner = new if new_rank > held_rank or (new_rank == held_rank and newer) else held
+    if new.outcome is not Outcome.PARTIAL or held.outcome is not Outcome.PARTIAL:
+        return replace(winner, requests=requests)
+    loser = held if winner is new else new
+    counts = {**loser.counts, **winner.counts}
+    errors = {**loser.errors, **winner.errors}
+    still_unknown = {kind: code for kind, code in errors.items() if kind not in counts}
+    return replace(winner, requests=requests, counts=counts, errors=still_unknown)
+
+
 Latest = dict[tuple[int, UserType], tuple[datetime, datetime, int]]
 Daily = dict[tuple[int, UserType, "date"], tuple[Any, ...]]
 

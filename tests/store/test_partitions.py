@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, strategies as st
 
 from poller.core.model import USER_TYPES, Outcome, Snapshot
@@ -18,6 +19,7 @@ from poller.store.partitions import (
 )
 from poller.store.rollups import roll_up
 from poller.store.snapshots import write_snapshots
+from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
     from poller.store.database import Database
@@ -105,6 +107,15 @@ async def test_a_month_that_is_not_rolled_up_yet_is_kept(database: Database) -> 
     assert await drop_partitions(database, FEBRUARY) == NAMES[:1]
 
 
+async def test_no_month_is_dropped_before_an_older_one_that_has_to_wait(database: Database) -> None:
+    await write_snapshots(database, [snapshot(NOVEMBER), snapshot(NOVEMBER + timedelta(days=31))])
+    await roll_up(database, FEBRUARY.date())
+    await write_snapshots(database, [snapshot(NOVEMBER + timedelta(days=1))])
+    assert await drop_partitions(database, FEBRUARY) == []
+    await roll_up(database, FEBRUARY.date())
+    assert await drop_partitions(database, FEBRUARY) == NAMES[:2]
+
+
 async def test_a_row_for_a_month_dropped_before_makes_the_month_again(database: Database) -> None:
     await write_snapshots(database, [snapshot(NOVEMBER)])
     await roll_up(database, FEBRUARY.date())
@@ -119,6 +130,32 @@ async def test_a_drop_that_did_not_finish_is_finished_by_the_next(database: Data
     await database.execute("ALTER TABLE org_snapshots DETACH PARTITION org_snapshots_2026_11")
     assert await drop_partitions(database, FEBRUARY) == NAMES[:1]
     assert await database.fetchval("SELECT to_regclass('org_snapshots_2026_11')") is None
+
+
+async def half_dropped(database: Database) -> None:
+    """November, rolled up, and a drop of it that was ended while it waited for a reader."""
+    await write_snapshots(database, [snapshot(NOVEMBER)])
+    await roll_up(database, FEBRUARY.date())
+    async with database.transaction() as reader:
+        await reader.fetch("SELECT * FROM org_snapshots")
+        dropping = asyncio.ensure_future(drop_partitions(database, FEBRUARY))
+        await eventually(lambda: database.fetchval("SELECT bool_or(inhdetachpending) FROM pg_inherits"))
+        dropping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await dropping
+
+
+async def test_a_month_half_dropped_when_its_process_ended_is_dropped_by_the_next(database: Database) -> None:
+    await half_dropped(database)
+    assert await drop_partitions(database, FEBRUARY) == NAMES[:1]
+    assert await database.fetchval("SELECT to_regclass('org_snapshots_2026_11')") is None
+
+
+async def test_a_row_for_a_month_half_dropped_brings_the_month_back(database: Database) -> None:
+    await half_dropped(database)
+    await write_snapshots(database, [snapshot(NOVEMBER + timedelta(hours=1))])
+    assert await names(database) == NAMES[:1]
+    assert await database.fetchval("SELECT count(*) FROM org_snapshots") == 2
 
 
 async def test_a_month_left_over_from_a_drop_is_taken_back_with_its_rows_when_a_row_comes_for_it(

@@ -7,11 +7,13 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 from hypothesis import given, settings, strategies as st
 
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.store import rollups
 from poller.store.partitions import drop_partitions
+from poller.store.retention import drop_daily_counts, late_days
 from poller.store.rollups import RollupState, roll_up, rollup_state
 from poller.store.snapshots import write_snapshots
 from tests.store.series import MANY, daily_of, forget_everything, rows_of, shown_daily, snapshots
@@ -161,11 +163,57 @@ async def test_a_row_that_comes_after_its_month_was_dropped_takes_nothing_from_w
     assert await shown_daily(november) == before
 
 
+async def test_a_row_that_no_day_counts_is_kept_and_told_of(november: Database) -> None:
+    with structlog.testing.capture_logs() as logged:
+        await write_snapshots(
+            november, [ok(NOVEMBER[0], 99), ok(NOVEMBER[0] + timedelta(hours=1), 98), ok(NOVEMBER[5])]
+        )
+    assert logged == [{"event": "snapshots.late", "log_level": "warning", "days": 1, "org_id": 1, "day": "2098-11-29"}]
+    assert await november.fetchval("SELECT count(*) FROM org_snapshots WHERE slot < '2098-12-01'") == 2
+    assert await late_days(november) == 1
+    await drop_partitions(november, datetime(2098, 12, 1, tzinfo=UTC))
+    assert await late_days(november) == 0
+
+
 async def test_an_org_is_back_filled_into_months_that_were_dropped_for_others(november: Database) -> None:
     await write_snapshots(november, [ok(slot, 7, org_id=2) for slot in NOVEMBER[1:3]])
     await roll_up(november, date(2098, 12, 9))
     rows = await november.fetch("SELECT DISTINCT day, last, samples FROM daily_user_counts WHERE org_id = 2")
     assert [tuple(row) for row in rows] == [(date(2098, 11, 30), 7, 2)]
+
+
+async def test_a_back_fill_into_months_that_were_dropped_may_come_in_pieces(november: Database) -> None:
+    """And be rolled up between them, and corrected; once the month is dropped again it is over."""
+    slots = NOVEMBER[1:3]
+    for counts in ((7, None), (7, 8), (7, 9)):
+        await write_snapshots(
+            november, [ok(slot, n, 2) for slot, n in zip(slots, counts, strict=True) if n is not None]
+        )
+        assert await last_of(november, 2) == (counts[1] or counts[0])
+        await roll_up(november, date(2098, 12, 9))
+        assert await last_of(november, 2) == (counts[1] or counts[0])
+    assert await drop_partitions(november, datetime(2098, 12, 1, tzinfo=UTC)) == ["org_snapshots_2098_11"]
+    await write_snapshots(november, [ok(slots[1], 10, 2)])
+    await roll_up(november, date(2098, 12, 9))
+    assert await last_of(november, 2) == 9
+
+
+async def last_of(database: Database, org_id: int) -> int:
+    query = "SELECT last FROM daily_user_counts WHERE org_id = $1 AND day = '2098-11-30' AND user_type = 'AllUsers'"
+    last: int = await database.fetchval(query, org_id)
+    return last
+
+
+async def test_daily_counts_go_when_they_are_to_but_none_whose_snapshots_are_there(november: Database) -> None:
+    await write_snapshots(november, [ok(NOVEMBER[2], 7, org_id=2)])
+    await roll_up(november, date(2098, 12, 9))
+    assert await drop_daily_counts(november, date(2098, 12, 3)) == 2
+    left = await november.fetch("SELECT DISTINCT org_id, day FROM daily_counts ORDER BY 1, 2")
+    december = [(1, date(2098, 12, day)) for day in (1, 2, 3)]
+    assert [tuple(row) for row in left] == [*december, (2, date(2098, 11, 30))]
+    await drop_partitions(november, datetime(2098, 12, 1, tzinfo=UTC))
+    assert await drop_daily_counts(november, date(2098, 11, 30)) == 0
+    assert await drop_daily_counts(november, date(2098, 12, 3)) == 1
 
 
 async def plan_of(connection: Any, where: str) -> str:

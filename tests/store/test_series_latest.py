@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from poller.core.model import COLUMNS, Outcome, Snapshot
 from poller.store.snapshots import read_snapshot, write_snapshots
-from tests.store.series import MANY, forget_everything, latest_of, rows_of, shown_latest, snapshots
+from tests.store.series import MANY, forget_everything, joined, latest_of, rows_of, shown_latest, snapshots
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -75,23 +75,6 @@ async def test_whoever_reads_while_others_write_sees_latest_agree_with_the_rows(
             async with database.connection() as reader, reader.transaction(isolation="repeatable_read", readonly=True):
                 assert await shown_latest(reader) == latest_of(await rows_of(reader))
     assert await shown_latest(database) == latest_of(await rows_of(database))
-
-
-def joined(held: Snapshot, new: Snapshot) -> Snapshot:
-    """The rules of `write_snapshots` once more, as plainly as they can be said."""
-    newer = new.polled_at is not None and (held.polled_at is None or new.polled_at >= held.polled_at)
-    same = new.polled_at == held.polled_at
-    requests = max(held.requests, new.requests) if same else held.requests + new.requests
-    rank = {Outcome.OK: 3, Outcome.PARTIAL: 2, Outcome.MISSED: 0}
-    new_rank, held_rank = rank.get(new.outcome, 1), rank.get(held.outcome, 1)
-    winner = new if new_rank > held_rank or (new_rank == held_rank and newer) else held
-    if new.outcome is not Outcome.PARTIAL or held.outcome is not Outcome.PARTIAL:
-        return replace(winner, requests=requests)
-    loser = held if winner is new else new
-    counts = {**loser.counts, **winner.counts}
-    errors = {**loser.errors, **winner.errors}
-    still_unknown = {kind: code for kind, code in errors.items() if kind not in counts}
-    return replace(winner, requests=requests, counts=counts, errors=still_unknown)
 
 
 async def known_of(database: Database) -> list[Any]:

@@ -1,0 +1,112 @@
+"""What the chores do to the series of a fleet, and what they say of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from poller.core.model import USER_TYPES, Outcome, Snapshot
+from poller.core.retention import Retention
+from poller.store.partitions import list_partitions
+from poller.store.rollups import roll_up
+from poller.store.snapshots import write_snapshots
+from poller.worker.chores import chores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from poller.store.database import Database
+    from tests.worker.conftest import Service
+
+    OpenService = Callable[..., AbstractAsyncContextManager[Service]]
+
+OCTOBER = datetime(2025, 10, 1, tzinfo=UTC)
+NOVEMBER = datetime(2025, 11, 1, tzinfo=UTC)
+THIRTEEN = Retention(months=13)
+SECOND = timedelta(seconds=1)
+
+
+def snapshot(slot: datetime) -> Snapshot:
+    return Snapshot(1, slot, slot, Outcome.OK, counts=dict.fromkeys(USER_TYPES, 5))
+
+
+async def history(database: Database) -> None:
+    """The last slot of September, October and November 2025, rolled up."""
+    await database.execute("INSERT INTO orgs (name, data_center) VALUES ('acme', 'us')")
+    await database.execute("UPDATE rollup_state SET rolled_until = '2025-09-30'")
+    await write_snapshots(database, [snapshot(month - timedelta(minutes=15)) for month in (OCTOBER, NOVEMBER)])
+    await write_snapshots(database, [snapshot(NOVEMBER)])
+    await roll_up(database, datetime(2025, 12, 1, tzinfo=UTC).date())
+
+
+async def retain(
+    database: Database, now: datetime, snapshots: Retention | None = THIRTEEN, days: Retention | None = None
+) -> str:
+    return await chores(snapshots=snapshots, days=days)["retention"].do(database, now)
+
+
+async def months(database: Database) -> list[int]:
+    return [month.since.month for month in await list_partitions(database)]
+
+
+async def test_a_month_goes_once_it_has_been_over_for_as_long_as_asked_and_not_before(database: Database) -> None:
+    await history(database)
+    thirteen_months_after_october = datetime(2026, 12, 1, tzinfo=UTC)
+    assert await retain(database, thirteen_months_after_october - SECOND) == "1 month dropped"
+    assert await months(database) == [10, 11]
+    assert await retain(database, thirteen_months_after_october) == "1 month dropped"
+    assert await months(database) == [11]
+    assert await retain(database, thirteen_months_after_october) == "0 months dropped"
+    assert await database.fetchval("SELECT count(DISTINCT day) FROM daily_user_counts") == 3
+    assert await database.fetchval("SELECT count(*) FROM latest_user_counts") == 10
+
+
+async def test_what_is_kept_for_ever_is_kept(database: Database) -> None:
+    await history(database)
+    assert await retain(database, datetime(2999, 1, 1, tzinfo=UTC), None) == "everything is kept"
+    assert await months(database) == [9, 10, 11]
+
+
+async def test_days_go_where_they_are_to(database: Database) -> None:
+    await history(database)
+    now = datetime(2026, 12, 31, tzinfo=UTC)
+    assert await retain(database, now, THIRTEEN, Retention(days=427)) == "2 months dropped, 1 day dropped"
+    rows = await database.fetch("SELECT DISTINCT day FROM daily_user_counts ORDER BY day")
+    assert [row[0].month for row in rows] == [10, 11]
+
+
+async def test_a_month_that_is_not_rolled_up_is_told_of(database: Database) -> None:
+    await history(database)
+    await write_snapshots(database, [snapshot(OCTOBER)])
+    now = datetime(2026, 12, 1, tzinfo=UTC)
+    assert await retain(database, now) == "1 month dropped, 1 kept until they are rolled up"
+    await roll_up(database, now.date())
+    assert await retain(database, now) == "1 month dropped"
+
+
+async def test_late_snapshots_that_go_with_their_month_are_told_of(database: Database) -> None:
+    await history(database)
+    now = datetime(2026, 11, 2, tzinfo=UTC)
+    await retain(database, now)
+    await write_snapshots(database, [snapshot(OCTOBER - timedelta(minutes=30))])
+    assert await retain(database, now) == "1 month dropped, with 1 day of orgs that had come too late to be counted"
+
+
+async def test_slots_that_nobody_polled_are_written_down_as_far_back_as_snapshots_are_kept(
+    service: OpenService,
+) -> None:
+    async with service(orgs=1, interval=3_600, snapshot_retention=Retention(days=2)) as mine:
+        database = mine.app.database
+        async with mine.worker():
+            await mine.until("SELECT count(*) = 1 FROM org_schedules")
+        # As if nobody had run for four days before that.
+        await database.execute(
+            "UPDATE org_schedules SET slot = slot - interval '4 days', due_at = due_at - interval '4 days',"
+            " newest_slot = slot - interval '4 days', newest_at = due_at - interval '4 days'"
+        )
+        async with mine.worker():
+            await mine.until("SELECT count(*) > 0 FROM org_snapshots WHERE outcome = 'missed'")
+            await mine.until("SELECT count(*) = 0 FROM pgqueuer WHERE entrypoint = 'explain'")
+        missed = [row["slot"] for row in await mine.rows() if row["outcome"] == "missed"]
+        assert timedelta(hours=47) < datetime.now(UTC) - min(missed) <= timedelta(days=2, minutes=1)
