@@ -193,6 +193,7 @@ def _add_commands() -> None:
         "poll",
         "service",
         "status",
+        "doctor",
         "trend",
         "gaps",
         "export",

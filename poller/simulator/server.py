@@ -130,9 +130,18 @@ class Simulator:
         if path.startswith(control.PREFIX):
             body = await request.read()
             return _whole(control.handle(self.world, request.method, path, query, body))
+        if path == "/" and request.method == "HEAD":
+            return self._front_page(request)
         self.world.audit.requests["unknown"] += 1
         self.world.audit.breach(f"a call to a path Zoho does not have: {path[:80]}")
         return _whole(replies.WRONG_URL)
+
+    def _front_page(self, request: web.BaseRequest) -> web.Response:
+        """Where browsers are sent on to a sign-in page: whoever looks whether Zoho is there needs no more."""
+        self.world.audit.requests["front page"] += 1
+        if "Authorization" in request.headers:
+            self.world.audit.breach("a credential was sent to a page that needs none")
+        return web.Response(status=302, headers={"Location": self.stranger_url})
 
     async def _call(self, data_center: str, route: api.Route, request: web.BaseRequest) -> web.StreamResponse:
         world = self.world

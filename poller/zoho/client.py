@@ -25,7 +25,7 @@ from poller.core.reply import HEADERS_READ, Failure, NoReply, Reply
 from poller.core.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from aiohttp import ClientRequest
     from aiohttp.abc import AbstractResolver
@@ -69,26 +69,36 @@ class ZohoClient:
         """Any other GET of the API; `path` as it is sent, `/crm/v7/org`."""
         return await self._ask("GET", _url(api_domain + path), _authorization(access_token))
 
+    async def head(self, origin: str) -> Reply | NoReply:
+        """`HEAD /` of a server, without a credential. The reply has no body, and of its headers `date` alone."""
+        return await self._ask("HEAD", _url(f"{origin}/"), None, headers_read=("date",))
+
     async def post_token(self, accounts_server: str, form: Mapping[str, str | Secret]) -> Reply | NoReply:
         """`POST /oauth/v2/token`, the credentials in the body alone. The reply's body may hold a token."""
         fields = {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
         return await self._ask("POST", _url(f"{accounts_server}/oauth/v2/token"), None, fields)
 
     async def _ask(
-        self, method: str, url: URL, headers: dict[str, str] | None, form: dict[str, str] | None = None
+        self,
+        method: str,
+        url: URL,
+        headers: dict[str, str] | None,
+        form: dict[str, str] | None = None,
+        headers_read: Sequence[str] = HEADERS_READ,
     ) -> Reply | NoReply:
         try:
             async with self._session.request(
                 method, url, headers=headers, data=form, allow_redirects=False
             ) as response:
-                body = await _read(response)
+                # The length of what a HEAD does not send is not ours to judge.
+                body = b"" if method == "HEAD" else await _read(response)
         except (aiohttp.ClientError, OSError, UnicodeError) as trouble:
             # What aiohttp raises carries the request and its token along: it ends here, and only its kind goes on.
             return NoReply(_failure(trouble))
         if body is None:
             return NoReply(Failure.TOO_LARGE)
         found = response.headers
-        return Reply(response.status, body, {name: found[name] for name in HEADERS_READ if name in found})
+        return Reply(response.status, body, {name: found[name] for name in headers_read if name in found})
 
 
 @asynccontextmanager

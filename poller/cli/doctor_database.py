@@ -1,0 +1,247 @@
+"""The doctor's look at the database and at what is in it."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from poller.core.diagnosis import (
+    ChoreRun,
+    Finding,
+    Verdict,
+    judge_chores,
+    judge_clock,
+    judge_disk,
+    judge_keys,
+    judge_months,
+    judge_retention,
+)
+from poller.core.errors import PollerError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from poller.settings import Settings
+    from poller.store.database import Database
+
+_SEEN: Final = timedelta(minutes=1)
+_MONTHS_AHEAD: Final = 2
+"""The third is made within hours of the first of a month."""
+_OVERDUE_SECONDS: Final = 60.0
+_MAKE: Final = "run `poller migrate`"
+
+
+async def examine_database(settings: Settings, tell: Callable[[Finding], None]) -> dict[str, int] | None:
+    """Tell every finding; the number of orgs by data centre, or None where that cannot be known."""
+    from poller.app import database_dsn
+    from poller.store.database import connect
+    from poller.store.health import orgs_by_data_center
+
+    try:
+        if _none_yet(settings):
+            tell(
+                Finding(
+                    "database", Verdict.WARNING, f"there is none yet in {settings.data_dir}", f"{_MAKE}: it makes it"
+                )
+            )
+            return {}
+        async with (
+            database_dsn(settings) as dsn,
+            await connect(dsn, schema_check=False, max_size=2, application_name="poller doctor") as database,
+        ):
+            tell(await _server(settings, database))
+            tell(await _clock(database))
+            if settings.embedded:
+                tell(await _disk(settings, database))
+            schema = await _migrations(database)
+            tell(schema)
+            for check, look in _CHECKS.items():
+                tell(await _attempt(check, look, settings, database, behind=schema.verdict is Verdict.WRONG))
+            return None if schema.verdict is Verdict.WRONG else await orgs_by_data_center(database)
+    except PollerError as error:
+        tell(Finding("database", Verdict.WRONG, error.what, error.remedy))
+        tell(
+            Finding("what is in it", Verdict.UNKNOWN, "migrations, months, keys, roles, chores", "see to the database")
+        )
+        return None
+
+
+def _none_yet(settings: Settings) -> bool:
+    """Whether an embedded database is still to be made: to look at it would make it."""
+    from poller.embedded.cluster import major_of
+
+    return settings.embedded and major_of(settings.data_dir / "postgresql") is None
+
+
+async def _attempt(
+    check: str,
+    look: Callable[[Settings, Database], Awaitable[Finding]],
+    settings: Settings,
+    database: Database,
+    *,
+    behind: bool,
+) -> Finding:
+    try:
+        return await look(settings, database)
+    except PollerError as error:
+        if behind:
+            return Finding(check, Verdict.UNKNOWN, "the database is behind", f"{_MAKE} first")
+        return Finding(check, Verdict.WRONG, error.what, error.remedy)
+
+
+async def _server(settings: Settings, database: Database) -> Finding:
+    from poller.store.health import OLDEST_VERSION, read_server
+
+    facts = await read_server(database)
+    what = f"PostgreSQL {facts.version.partition(' ')[0]}" + (
+        f", embedded in {settings.data_dir}" if settings.embedded else ""
+    )
+    if facts.version_number < OLDEST_VERSION:
+        return Finding("database", Verdict.WRONG, what, f"{OLDEST_VERSION // 10_000} or newer is needed: upgrade it")
+    if facts.read_only:
+        remedy = "point POLLER_DATABASE_URL at the primary, not at a replica"
+        return Finding("database", Verdict.WRONG, f"{what}, which takes no writes", remedy)
+    return Finding("database", Verdict.OK, f"{what}, answers")
+
+
+async def _clock(database: Database) -> Finding:
+    from poller.store.health import clock_ahead
+
+    return judge_clock("database clock", "PostgreSQL's clock", *await clock_ahead(database))
+
+
+async def _disk(settings: Settings, database: Database) -> Finding:
+    from poller.store.health import read_server
+
+    room = shutil.disk_usage(settings.data_dir)
+    return judge_disk(str(settings.data_dir), room.free, room.total, (await read_server(database)).bytes)
+
+
+async def _migrations(database: Database) -> Finding:
+    from poller.store.schema import read_state
+
+    async with database.connection() as connection:
+        state = await read_state(connection)
+    if state.current is None:
+        return Finding("migrations", Verdict.WRONG, "the database is empty", _MAKE)
+    if state.behind:
+        return Finding("migrations", Verdict.WRONG, f"at {state.current}, this poller needs {state.head}", _MAKE)
+    newer = f", newer than this poller's {state.head}" if state.current > state.head else ""
+    return Finding("migrations", Verdict.OK, f"at {state.current}{newer}")
+
+
+async def _partitions(_settings: Settings, database: Database) -> Finding:
+    from poller.store.chores import list_chores
+    from poller.store.health import read_months
+    from poller.store.partitions import list_partitions, month_after, month_of
+
+    wanted = [month_of(datetime.now(UTC))]
+    for _ in range(_MONTHS_AHEAD):
+        wanted.append(month_after(wanted[-1]))
+    if (default := (await read_months(database)).default_partition) is not None:
+        remedy = (
+            f"detach it, for every new month has to search it: ALTER TABLE org_snapshots DETACH PARTITION {default}"
+        )
+        return Finding("partitions", Verdict.WRONG, f"{default} is a default partition", remedy)
+    served = any(chore.name == "partitions" and chore.done_at for chore in await list_chores(database))
+    return judge_months(wanted, [month.since for month in await list_partitions(database)], served=served)
+
+
+async def _keys(settings: Settings, database: Database) -> Finding:
+    from poller.app import KEY_FILE
+    from poller.store.credentials import read_credentials
+    from poller.store.health import one_org_per_key, orgs_under_keys
+    from poller.store.rotation import key_usage
+    from poller.store.secrets import Keyring
+
+    usage = await key_usage(database)
+    path = settings.data_dir / KEY_FILE
+    if settings.secret_keys is not None:
+        keyring = Keyring.from_setting(settings.secret_keys.get_secret_value())
+    elif path.exists():
+        keyring = Keyring.from_key_file(path)
+    elif usage:
+        return judge_keys((), usage, await orgs_under_keys(database, list(usage)), file=True)
+    else:
+        return Finding("keys", Verdict.OK, f"{path} is made with its first use")
+    away = [key for key in usage if key not in keyring.ids]
+    finding = judge_keys(keyring.ids, usage, await orgs_under_keys(database, away), file=settings.secret_keys is None)
+    if finding.verdict is Verdict.OK:
+        # A key of the right name may be another key.
+        for org_id in await one_org_per_key(database):
+            await read_credentials(database, keyring, org_id)
+    return finding
+
+
+async def _roles(_settings: Settings, database: Database) -> Finding:
+    from poller.store.health import missing_readers
+
+    absent, blind = await missing_readers(database)
+    if absent:
+        statements = " ".join(f"CREATE ROLE {role} NOLOGIN;" for role in absent)
+        remedy = f"{_MAKE}; where it may not make them, have an administrator run `{statements}` before"
+        return Finding("roles", Verdict.WARNING, f"not there: {', '.join(absent)}", remedy)
+    if blind:
+        return Finding("roles", Verdict.WARNING, f"may not read yet: {', '.join(blind)}", _MAKE)
+    return Finding("roles", Verdict.OK, "poller_reader and poller_guest may read")
+
+
+async def _workers(_settings: Settings, database: Database) -> Finding:
+    from poller.store.queue import depth
+    from poller.store.workers import list_workers
+
+    workers = await list_workers(database, datetime.now(UTC) - _SEEN)
+    if not workers:
+        remedy = "start it, unless `poller poll` is run by a timer of yours"
+        return Finding("workers", Verdict.WARNING, "no `poller run` was seen in the last minute", remedy)
+    queue = await depth(database)
+    if queue.overdue_seconds > _OVERDUE_SECONDS:
+        what = f"{len(workers)} at work, and {queue.overdue} jobs overdue, the oldest for {queue.overdue_seconds:.0f} s"
+        return Finding("workers", Verdict.WARNING, what, "start more workers, or raise POLLER_CONCURRENCY")
+    versions = ", ".join(sorted({worker.version for worker in workers}))
+    return Finding("workers", Verdict.OK, f"{len(workers)} at work, version {versions}")
+
+
+async def _chores(settings: Settings, database: Database) -> Finding:
+    from poller.store.chores import list_chores
+    from poller.store.workers import list_workers
+    from poller.worker.chores import chores
+
+    every = chores(snapshots=settings.snapshot_retention, days=settings.daily_retention)
+    now = datetime.now(UTC)
+    return judge_chores(
+        {run.name: ChoreRun(run.done_at, run.error) for run in await list_chores(database)},
+        {name: chore.every_seconds for name, chore in every.items()},
+        now,
+        workers=len(await list_workers(database, now - _SEEN)),
+    )
+
+
+async def _retention(settings: Settings, database: Database) -> Finding:
+    from poller.store.health import read_months
+    from poller.store.partitions import list_partitions, month_after
+    from poller.store.retention import late_days
+
+    overdue = 0
+    if settings.snapshot_retention is not None:
+        # A day is what the chore and the rollups it waits for may take.
+        cutoff = settings.snapshot_retention.cutoff(datetime.now(UTC) - timedelta(days=1))
+        overdue = sum(month_after(month.since) <= cutoff for month in await list_partitions(database))
+    return judge_retention(
+        settings.snapshot_retention,
+        settings.daily_retention,
+        overdue=overdue,
+        late=await late_days(database),
+        half_dropped=(await read_months(database)).half_dropped,
+    )
+
+
+_CHECKS: Final = {
+    "partitions": _partitions,
+    "keys": _keys,
+    "roles": _roles,
+    "workers": _workers,
+    "chores": _chores,
+    "retention": _retention,
+}

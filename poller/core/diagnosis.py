@@ -1,0 +1,223 @@
+"""What `poller doctor` makes of what it finds: facts in, a verdict and a remedy out.
+
+Refuses to: look anything up; call something wrong that mends itself; name a value of a setting, which may be a secret.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from poller.core.reply import Failure
+from poller.core.retention import Retention, format_retention
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Verdict(StrEnum):
+    """How something is. Only what is wrong makes the doctor's exit code 1."""
+
+    OK = "ok"
+    WARNING = "warning"
+    WRONG = "wrong"
+    UNKNOWN = "not checked"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor's: what was looked at, how it is, and what to do (empty where all is well)."""
+
+    check: str
+    verdict: Verdict
+    what: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChoreRun:
+    """When a chore was last done (None: never), and why it failed, if that was its last run."""
+
+    done_at: datetime | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One server of a data centre: its HTTP status, or why there was none; how far its clock is ahead of ours."""
+
+    url: str
+    status: int | None
+    failure: Failure | None
+    ahead_seconds: float | None = None
+    doubt_seconds: float = 0.0
+
+
+CLOCK_WARNING_SECONDS: Final = 2.0
+CLOCK_WRONG_SECONDS: Final = 30.0
+"""So far ahead, a worker takes another's lease of a token for expired."""
+_PATIENCE: Final = 3
+"""Intervals a chore may be late: a worker that was restarted, a long chore before it."""
+_SHORTEST_PATIENCE: Final = timedelta(hours=1)
+_LEAST_FREE: Final = 500 * 2**20
+_LITTLE_FREE: Final = 0.05
+_START: Final = "start `poller run`"
+
+
+def judge_clock(check: str, whose: str, ahead_seconds: float, doubt_seconds: float) -> Finding:
+    """Another clock, so far ahead of this machine's, give or take `doubt_seconds`."""
+    off = abs(ahead_seconds)
+    if off - doubt_seconds <= CLOCK_WARNING_SECONDS:
+        return Finding(
+            check, Verdict.OK, f"{whose} agrees with this machine's within {max(off, doubt_seconds, 0.1):.1f} s"
+        )
+    verdict = Verdict.WRONG if off - doubt_seconds > CLOCK_WRONG_SECONDS else Verdict.WARNING
+    where = "ahead of" if ahead_seconds > 0 else "behind"
+    return Finding(
+        check, verdict, f"{whose} is {off:.0f} s {where} this machine's", "set both by NTP (`timedatectl` tells of it)"
+    )
+
+
+def judge_chores(runs: Mapping[str, ChoreRun], intervals: Mapping[str, int], now: datetime, *, workers: int) -> Finding:
+    """Whether each chore of `intervals` (seconds) was done when it was due."""
+    failed = [f"{name}: {runs[name].error}" for name in intervals if name in runs and runs[name].error]
+    if failed:
+        remedy = "do what `chore.failed` in the log of `poller run` says"
+        return Finding("chores", Verdict.WRONG, f"failed: {', '.join(failed)}", remedy)
+    done = {name: runs[name].done_at if name in runs else None for name in intervals}
+    if not any(done.values()):
+        return Finding("chores", Verdict.WARNING, "none was ever done", f"{_START}: it does them")
+    never = [name for name, at in done.items() if at is None]
+    late = {
+        name: now - at
+        for name, at in done.items()
+        if at is not None and now - at > max(timedelta(seconds=_PATIENCE * intervals[name]), _SHORTEST_PATIENCE)
+    }
+    if late:
+        told = ", ".join(f"{name} for {_span(age)}" for name, age in sorted(late.items(), key=lambda one: -one[1]))
+        remedy = "see its log for what keeps it from them" if workers else f"{_START}: none is at work"
+        return Finding("chores", Verdict.WRONG, f"not done: {told}", remedy)
+    if never:
+        return Finding("chores", Verdict.WARNING, f"never done: {', '.join(never)}", f"wait some minutes, or {_START}")
+    oldest = max((now - at for at in done.values() if at is not None), default=timedelta())
+    return Finding("chores", Verdict.OK, f"all {len(done)} were done, the one longest ago {_span(oldest)} ago")
+
+
+def judge_months(wanted: Sequence[datetime], present: Sequence[datetime], *, served: bool) -> Finding:
+    """Months (first instants) that are to be there, and that are; `served`: a chore makes them, or has once."""
+    missing = [month for month in wanted if month not in present]
+    if not missing:
+        # Newly begun, the last month is made within hours.
+        ahead = max(present)
+        return Finding("partitions", Verdict.OK, f"{len(present)} months, the last {ahead:%Y-%m}")
+    return Finding(
+        "partitions",
+        Verdict.WRONG if served else Verdict.WARNING,
+        f"not made ahead: {', '.join(f'{month:%Y-%m}' for month in missing)}",
+        f"{_START}: its chore `partitions` makes them; until then whoever writes a row makes its month",
+    )
+
+
+def judge_retention(
+    snapshots: Retention | None, days: Retention | None, *, overdue: int, late: int, half_dropped: int
+) -> Finding:
+    """`overdue`: months that were to be gone; `late`: days of orgs with rows no day counts."""
+    kept = f"snapshots {format_retention(snapshots)}, daily counts {format_retention(days)}"
+    if overdue or half_dropped:
+        what = f"{overdue + half_dropped} months were to be gone by now ({kept})"
+        return Finding("retention", Verdict.WARNING, what, f"{_START}, and see its chores `rollups` and `retention`")
+    if late:
+        what = (
+            f"{late} days of orgs have snapshots that came after the day was closed, and are not in daily_user_counts"
+        )
+        remedy = "raise POLLER_SNAPSHOT_RETENTION if rows are to come so late; they go with their month"
+        return Finding("retention", Verdict.WARNING, what, remedy)
+    return Finding("retention", Verdict.OK, f"kept: {kept}")
+
+
+def judge_keys(ids: Sequence[str], usage: Mapping[str, int], orgs: Sequence[str], *, file: bool) -> Finding:
+    """Keys at hand, rows under each key, and the orgs under keys that are not at hand."""
+    missing = [key for key in usage if key not in ids]
+    if missing:
+        rows = sum(usage[key] for key in missing)
+        names = ", ".join(orgs[:3]) + (f" and {len(orgs) - 3} more" if len(orgs) > 3 else "")
+        place = "its key file" if file else "it behind the others in POLLER_SECRET_KEYS"
+        return Finding(
+            "keys",
+            Verdict.WRONG,
+            f"{rows} rows are under the key {', '.join(missing)}, which is not at hand: {names or 'tokens only'}",
+            f"put back {place}, from where keys are kept; if it is lost, import these orgs again",
+        )
+    used = ", ".join(f"{count} rows under {key}" for key, count in usage.items())
+    return Finding("keys", Verdict.OK, f"{ids[0]} encrypts; {used or 'nothing is encrypted yet'}")
+
+
+def judge_disk(folder: str, free: int, total: int, used: int) -> Finding:
+    """Bytes free and in all where the database is, and of the database."""
+    what = f"{_size(free)} free in {folder}, the database takes {_size(used)}"
+    if free < _LEAST_FREE:
+        return Finding("disk", Verdict.WRONG, what, "make room, or move POLLER_DATA_DIR: a full disk stops every poll")
+    if free < _LITTLE_FREE * total:
+        return Finding("disk", Verdict.WARNING, what, "make room, or shorten POLLER_SNAPSHOT_RETENTION")
+    return Finding("disk", Verdict.OK, what)
+
+
+def judge_data_center(name: str, answers: Sequence[Answer], orgs: int | None) -> Finding:
+    """The servers of one data centre; `orgs`: how many there are of it, None where nobody knows."""
+    check = f"data centre {name}"
+    for one in answers:
+        if one.failure is not None:
+            verdict = Verdict.WRONG if orgs else Verdict.WARNING
+            return Finding(check, verdict, f"{one.url} cannot be reached: {one.failure.value}", _NETWORK[one.failure])
+    for one in answers:
+        if one.status is not None and one.status >= 500:
+            what = f"{one.url} answers {one.status}"
+            return Finding(check, Verdict.WARNING, what, "see Zoho's status page: the poller tries again by itself")
+    whose = "" if orgs is None else f", {orgs} orgs"
+    return Finding(check, Verdict.OK, f"{', '.join(one.url for one in answers)} can be reached{whose}")
+
+
+def judge_network(answers: Sequence[Answer]) -> Finding | None:
+    """That no server at all can be reached, which is this machine's fault; None where one can."""
+    failures = [one.failure for one in answers if one.failure is not None]
+    if not failures or len(failures) < len(answers):
+        return None
+    kinds = ", ".join(dict.fromkeys(failures))
+    what = f"not one of {len(answers)} servers can be reached: {kinds}"
+    return Finding("data centres", Verdict.WRONG, what, _NETWORK[failures[0]])
+
+
+def judge_zohos_clock(answers: Sequence[Answer]) -> Finding:
+    """The middle one of the clocks of all servers that told theirs."""
+    clocks = sorted((one.ahead_seconds, one.doubt_seconds) for one in answers if one.ahead_seconds is not None)
+    if not clocks:
+        return Finding("Zoho's clock", Verdict.UNKNOWN, "no data centre told the time")
+    return judge_clock("Zoho's clock", "the data centres' clock", *clocks[len(clocks) // 2])
+
+
+_NETWORK: Final[Mapping[Failure, str]] = {
+    Failure.DNS: "mend name resolution on this machine",
+    Failure.REFUSED: "let this machine out to it, through its firewall too; proxies of the environment are not used",
+    Failure.RESET: "look for a firewall or a proxy that breaks connections off",
+    Failure.TIMEOUT: "look for a firewall that drops packets; proxies of the environment are not used",
+    Failure.TLS: "see the clock, the CA certificates of this machine, and whether a proxy opens its connections",
+    Failure.TOO_LARGE: "what answers is not Zoho: look for a proxy or a sign-in page",
+    Failure.PROTOCOL: "what answers is not Zoho: look for a proxy or a sign-in page",
+}
+
+
+def _span(age: timedelta) -> str:
+    seconds = max(int(age.total_seconds()), 0)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def _size(count: int) -> str:
+    for unit, size in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count / 1_000:.0f} kB"
