@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from poller.cli import shell
-from poller.core.diagnosis import Finding, Verdict, judge_data_center, judge_network, judge_zohos_clock
+from poller.core.diagnosis import Finding, Verdict, count, judge_data_center, judge_network, judge_zohos_clock
 from poller.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -136,9 +136,9 @@ async def examine_data_centers(
     from poller.zoho.reach import reach
 
     listed = settings.data_centers
-    for name, count in (orgs or {}).items():
+    for name, number in (orgs or {}).items():
         if name not in listed:
-            what = f"{count} orgs are of it, and no setting says where it is"
+            what = f"{count(number, 'org')} of it, and no setting that says where it is"
             tell(Finding(f"data centre {name}", Verdict.WRONG, what, "add it to POLLER_DATA_CENTERS"))
     used = [listed[name] for name in orgs or listed if name in listed]
     servers = {one.name: list(dict.fromkeys((one.accounts_server, *one.api_domains))) for one in used}

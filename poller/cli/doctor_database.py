@@ -10,6 +10,7 @@ from poller.core.diagnosis import (
     ChoreRun,
     Finding,
     Verdict,
+    count,
     judge_chores,
     judge_clock,
     judge_disk,
@@ -197,7 +198,8 @@ async def _workers(_settings: Settings, database: Database) -> Finding:
         return Finding("workers", Verdict.WARNING, "no `poller run` was seen in the last minute", remedy)
     queue = await depth(database)
     if queue.overdue_seconds > _OVERDUE_SECONDS:
-        what = f"{len(workers)} at work, and {queue.overdue} jobs overdue, the oldest for {queue.overdue_seconds:.0f} s"
+        overdue = f"{count(queue.overdue, 'job')} overdue, the oldest for {queue.overdue_seconds:.0f} s"
+        what = f"{len(workers)} at work, {overdue}"
         return Finding("workers", Verdict.WARNING, what, "start more workers, or raise POLLER_CONCURRENCY")
     versions = ", ".join(sorted({worker.version for worker in workers}))
     return Finding("workers", Verdict.OK, f"{len(workers)} at work, version {versions}")

@@ -111,7 +111,7 @@ def judge_months(wanted: Sequence[datetime], present: Sequence[datetime], *, ser
     if not missing:
         # Newly begun, the last month is made within hours.
         ahead = max(present)
-        return Finding("partitions", Verdict.OK, f"{len(present)} months, the last {ahead:%Y-%m}")
+        return Finding("partitions", Verdict.OK, f"{count(len(present), 'month')}, the last {ahead:%Y-%m}")
     return Finding(
         "partitions",
         Verdict.WRONG if served else Verdict.WARNING,
@@ -126,11 +126,11 @@ def judge_retention(
     """`overdue`: months that were to be gone; `late`: days of orgs with rows no day counts."""
     kept = f"snapshots {format_retention(snapshots)}, daily counts {format_retention(days)}"
     if overdue or half_dropped:
-        what = f"{overdue + half_dropped} months were to be gone by now ({kept})"
+        what = f"{count(overdue + half_dropped, 'month')} to be gone by now ({kept})"
         return Finding("retention", Verdict.WARNING, what, f"{_START}, and see its chores `rollups` and `retention`")
     if late:
         what = (
-            f"{late} days of orgs have snapshots that came after the day was closed, and are not in daily_user_counts"
+            f"{count(late, 'day')} of orgs with snapshots that came after it was closed: daily_user_counts lacks them"
         )
         remedy = "raise POLLER_SNAPSHOT_RETENTION if rows are to come so late; they go with their month"
         return Finding("retention", Verdict.WARNING, what, remedy)
@@ -143,14 +143,14 @@ def judge_keys(ids: Sequence[str], usage: Mapping[str, int], orgs: Sequence[str]
     if missing:
         rows = sum(usage[key] for key in missing)
         names = ", ".join(orgs[:3]) + (f" and {len(orgs) - 3} more" if len(orgs) > 3 else "")
-        place = "its key file" if file else "it behind the others in POLLER_SECRET_KEYS"
+        back = "put its key file back" if file else "put it back behind the others in POLLER_SECRET_KEYS"
         return Finding(
             "keys",
             Verdict.WRONG,
-            f"{rows} rows are under the key {', '.join(missing)}, which is not at hand: {names or 'tokens only'}",
-            f"put back {place}, from where keys are kept; if it is lost, import these orgs again",
+            f"not at hand: the key {', '.join(missing)} of {count(rows, 'row')}: {names or 'tokens only'}",
+            f"{back}, from where keys are kept; if it is lost, import these orgs again",
         )
-    used = ", ".join(f"{count} rows under {key}" for key, count in usage.items())
+    used = ", ".join(f"{count(rows, 'row')} under {key}" for key, rows in usage.items())
     return Finding("keys", Verdict.OK, f"{ids[0]} encrypts; {used or 'nothing is encrypted yet'}")
 
 
@@ -175,7 +175,7 @@ def judge_data_center(name: str, answers: Sequence[Answer], orgs: int | None) ->
         if one.status is not None and one.status >= 500:
             what = f"{one.url} answers {one.status}"
             return Finding(check, Verdict.WARNING, what, "see Zoho's status page: the poller tries again by itself")
-    whose = "" if orgs is None else f", {orgs} orgs"
+    whose = "" if orgs is None else f", {count(orgs, 'org')}"
     return Finding(check, Verdict.OK, f"{', '.join(one.url for one in answers)} can be reached{whose}")
 
 
@@ -185,7 +185,7 @@ def judge_network(answers: Sequence[Answer]) -> Finding | None:
     if not failures or len(failures) < len(answers):
         return None
     kinds = ", ".join(dict.fromkeys(failures))
-    what = f"not one of {len(answers)} servers can be reached: {kinds}"
+    what = f"no server can be reached, of {len(answers)}: {kinds}"
     return Finding("data centres", Verdict.WRONG, what, _NETWORK[failures[0]])
 
 
@@ -206,6 +206,11 @@ _NETWORK: Final[Mapping[Failure, str]] = {
     Failure.TOO_LARGE: "what answers is not Zoho: look for a proxy or a sign-in page",
     Failure.PROTOCOL: "what answers is not Zoho: look for a proxy or a sign-in page",
 }
+
+
+def count(number: int, thing: str) -> str:
+    """`1 org`, `2 orgs`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _span(age: timedelta) -> str:

@@ -217,3 +217,26 @@ async def test_stretches_hold_every_gap_once_and_in_order(gaps: list[Gap]) -> No
 @pytest.mark.parametrize("arguments", [["--since", "yesterday"], ["--tz", "Mars/Base"], ["--format", "xml"]])
 def test_what_cannot_be_asked_is_exit_code_2(poller: Poller, arguments: list[str]) -> None:
     assert poller("gaps", *arguments).code == 2
+
+
+def test_a_question_beyond_what_is_kept_is_told_so(poller: Poller, on_database: str) -> None:
+    day = f"{START:%Y-%m-%d}"
+    written(on_database, [failed(1, START)], f"UPDATE rollup_state SET raw_since = '{day}'")
+    for arguments in ([], ["--format", "csv"]):
+        ended = poller("gaps", "--since", "2y", *arguments)
+        told = f"Snapshots before {day} are not kept any longer, and neither are their gaps.\n"
+        assert (ended.code, ended.err) == (0, told)
+    assert poller("gaps", "--since", "2y").out.endswith(f"not wholly known since {day} 00:00.\n")
+    assert poller("gaps", "--since", day).err == ""
+
+
+def test_a_trend_of_hours_or_of_another_zones_days_beyond_what_is_kept_is_told_so(
+    poller: Poller, on_database: str
+) -> None:
+    day = f"{START:%Y-%m-%d}"
+    written(on_database, [ok(1, START)], f"UPDATE rollup_state SET raw_since = '{day}'")
+    told = f"Snapshots before {day} are not kept any longer: of what is before, days of UTC are known"
+    assert poller("trend", "--since", "30d", "--every", "1h").err.startswith(told)
+    assert poller("trend", "--since", "30d", "--tz", "Asia/Tokyo").err.startswith(told)
+    assert poller("trend", "--since", "30d").err == ""
+    assert poller("trend", "--since", "1h", "--every", "1h").err == ""

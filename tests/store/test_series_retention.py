@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from hypothesis import event, given, settings, strategies as st
 
 from poller.core.errors import DatabaseError
+from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.core.retention import Retention
 from poller.store.database import Database
-from poller.store.partitions import month_after, month_of, partition_name
+from poller.store.partitions import drop_partitions, month_after, month_of, partition_name
 from poller.store.rollups import roll_up
 from poller.store.snapshots import write_snapshots
 from poller.worker.chores import chores
 from tests.store.mortal import Mortal
 from tests.store.naive import NaiveSeries, agree
 from tests.store.series import MANY, forget_everything, snapshots
-
-if TYPE_CHECKING:
-    from poller.core.model import Snapshot
 
 # Days on both sides of two ends of months, and of a third that never goes.
 DAYS = [date(2098, 11, 30), date(2098, 12, 1), date(2098, 12, 31), date(2099, 1, 1)]
@@ -126,3 +124,19 @@ async def attempt(doing: Any) -> bool:
 def alive(database: Database) -> Database:
     """The same database, for one that does not die."""
     return Database(database._pool)
+
+
+async def test_a_poll_again_of_the_latest_slot_dates_only_what_it_read(database: Database) -> None:
+    """Of an org that was silent for so long that its last row went with its month."""
+    await begin(database)
+    slot = SLOTS[0]
+    await write_snapshots(database, [Snapshot(1, slot, slot, Outcome.OK, counts=dict.fromkeys(USER_TYPES, 5))])
+    await roll_up(database, END)
+    await drop_partitions(database, MONTHS[1])
+    later = slot + timedelta(minutes=2)
+    errors = dict.fromkeys(USER_TYPES[1:], "timeout")
+    counts = {USER_TYPES[0]: 7}
+    await write_snapshots(database, [Snapshot(1, slot, later, Outcome.PARTIAL, "timeout", errors, counts=counts)])
+    rows = await database.fetch("SELECT user_type, count, polled_at FROM latest_user_counts WHERE org_id = 1")
+    found = {row["user_type"]: (row["count"], row["polled_at"]) for row in rows}
+    assert found == {kind: (7, later) if kind is USER_TYPES[0] else (5, slot) for kind in USER_TYPES}
