@@ -56,3 +56,30 @@ async def run_on(dsn: str, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+async def let_now_be(dsn: str, expression: str) -> None:
+    """Let `now()` be something else in this database, for connections that are opened afterwards.
+
+    PgQueuer's statements, ours and the migrations ask for `now()` without its schema; the first schema of the path has
+    it. Defaults of columns that are there already keep the time they were made with, until they are named again.
+    """
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(
+            f"CREATE OR REPLACE FUNCTION public.now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT {expression}'"
+        )
+        name = await connection.fetchval("SELECT quote_ident(current_database())")
+        await connection.execute(f"ALTER DATABASE {name} SET search_path = public, pg_catalog")
+        await connection.execute("SET search_path = public, pg_catalog")
+        for default in await connection.fetch(_DEFAULTS):
+            await connection.execute(f"ALTER TABLE {default['table']} ALTER {default['column']} SET DEFAULT now()")
+    finally:
+        await connection.close()
+
+
+_DEFAULTS: Final = """
+SELECT d.adrelid::regclass::text AS table, quote_ident(a.attname) AS column
+FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+WHERE pg_get_expr(d.adbin, d.adrelid) IN ('now()', 'pg_catalog.now()')
+"""

@@ -1,0 +1,124 @@
+"""What the looks at a service come to: figures, and what of them is not as it must be."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tests.soak.watch import Found, Sample
+    from tests.soak.world import Plan
+
+GROWING: Final = frozenset({"org_snapshots", "daily_counts"})
+"""What is kept for years. Every other table must stay as small as the fleet lets it be."""
+_WARM_UP_DAYS: Final = 2.0
+"""Before, memory and tables find their size: what is of the last 24 hours takes a day and a quarter to be complete."""
+_WARM_UP_SHARE: Final = 1 / 4
+_SHORTEST_DAYS: Final = 4.0
+"""A shorter run is for trying: its figures are told, but what grows in it need not grow for ever."""
+_MOST_MEMORY_GROWTH: Final = 0.10
+_MOST_TABLE_GROWTH: Final = 0.25
+_SOME_PAGES: Final = 64 * 8_192
+_MOST_CONNECTIONS: Final = 10
+_HOUR: Final = 3_600
+
+
+class Trend(NamedTuple):
+    """By least squares: where it is when the warm-up is over, what is added a day, and what until the end."""
+
+    begins: float
+    a_day: float
+    growth: float
+
+    @property
+    def share(self) -> float:
+        """Of what it was."""
+        return self.growth / self.begins if self.begins else 0.0
+
+
+def warm(samples: Sequence[Sample]) -> list[Sample]:
+    """Those after the warm-up: a quarter of the time, two days at least, but no more than half of it."""
+    first, last = samples[0].at, samples[-1].at
+    since = first + min(max(_WARM_UP_DAYS, (last - first) * _WARM_UP_SHARE), (last - first) / 2)
+    return [sample for sample in samples if sample.at >= since]
+
+
+def trend(at: Sequence[float], values: Sequence[float]) -> Trend:
+    """Of values at these days."""
+    slope, intercept = statistics.linear_regression(at, values)
+    return Trend(intercept + slope * at[0], slope, slope * (at[-1] - at[0]))
+
+
+def memory_trend(samples: Sequence[Sample]) -> Trend:
+    """Of the worker, in MB."""
+    looks = warm(samples)
+    return trend([sample.at for sample in looks], [sample.worker_mb for sample in looks])
+
+
+def most_rows(plan: Plan) -> Mapping[str, float]:
+    """The rows each table of the bookkeeping may have at any time; one that is not named may have a row per org."""
+    polls_an_hour = plan.orgs * _HOUR / plan.interval_seconds
+    chores_an_hour = 30
+    return {
+        # A slot that waits, and one whose time is over and nobody has come to yet.
+        "pgqueuer": 2 * plan.orgs + chores_an_hour,
+        # Three rows a job, four where it was put back, for an hour and until the chore comes round.
+        "pgqueuer_log": 4 * (polls_an_hour + chores_an_hour) * 2,
+        # A quarter of an hour for every poll of a day and a quarter, and until the chore comes round.
+        "credit_spend": plan.orgs * (26 * _HOUR / plan.interval_seconds + 1),
+        "pgqueuer_schedules": 0,
+        "pgqueuer_statistics": 0,
+        "workers": 1,
+        "chores": 30,
+        "alembic_version": 1,
+        "rollup_state": 1,
+    }
+
+
+def complaints(plan: Plan, found: Found) -> Iterator[str]:
+    """What is not as it must be, a line each."""
+    yield from _unbounded(plan, found.samples)
+    if found.without_row:
+        yield f"{len(found.without_row)} slots have no row: {', '.join(found.without_row[:10])}"
+    if found.orgs != plan.orgs:
+        yield f"{found.orgs} orgs of {plan.orgs} have rows from beginning to end"
+    if found.audit["breaches"]:
+        yield f"{len(found.audit['breaches'])} breaches: {'; '.join(found.audit['breaches'][:5])}"
+    if found.errors:
+        yield f"errors in the log: {dict(found.errors)}"
+    if found.code:
+        yield f"the worker ended with {found.code}"
+    if not found.dropped:
+        yield "the month that was over could not be dropped"
+
+
+def percentile(counted: Mapping[int, int], share: float) -> int:
+    """The value that so large a share of all does not exceed; 0 where there is none."""
+    left = share * sum(counted.values())
+    for value in sorted(counted):
+        left -= counted[value]
+        if left <= 0:
+            return value
+    return 0
+
+
+def _unbounded(plan: Plan, samples: Sequence[Sample]) -> Iterator[str]:
+    looks = warm(samples)
+    days = [sample.at for sample in looks]
+    judged = plan.days >= _SHORTEST_DAYS
+    memory = memory_trend(samples)
+    if judged and memory.share > _MOST_MEMORY_GROWTH:
+        yield f"memory grows: {memory.growth:+.1f} MB since the warm-up, {memory.a_day:+.2f} MB a day"
+    most = max(sample.connections for sample in samples)
+    if most > _MOST_CONNECTIONS:
+        yield f"{most} connections, {_MOST_CONNECTIONS} are a worker's"
+    for name in sorted(set(samples[-1].tables) - GROWING):
+        rows = max(sample.tables[name].rows for sample in samples)
+        allowed = most_rows(plan).get(name, plan.orgs)
+        if rows > allowed:
+            yield f"{name}: {rows:,} rows, {allowed:,.0f} are to be expected"
+        disk = trend(days, [sample.tables[name].bytes for sample in looks])
+        if judged and disk.growth > _SOME_PAGES and disk.share > _MOST_TABLE_GROWTH:
+            yield f"{name}: grows on disk, by {disk.a_day / 1_000:+,.0f} kB a day"

@@ -1,0 +1,152 @@
+"""What is looked at while the service runs: memory, connections, and every table of the database."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from poller.store.database import Database
+
+EXPECTED: Final = frozenset({"data_center.away"})
+"""Errors that the simulated Zoho is asked to bring about."""
+_PAGE_MB: Final = os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+class Size(NamedTuple):
+    """Of a table: rows, and bytes with its indexes."""
+
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One look; `at` in days of the soak's clock since its beginning."""
+
+    at: float
+    worker_mb: float
+    zoho_mb: float
+    connections: int
+    tables: Mapping[str, Size]
+
+
+@dataclass
+class Found:
+    """Everything that was seen of a run."""
+
+    samples: list[Sample] = field(default_factory=list)
+    outcomes: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """Rows by outcome and by how late they were polled, in seconds of the soak's clock."""
+    orgs: int = 0
+    """That have rows from the first slots on to the last."""
+    without_row: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    events: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    chores: dict[str, str] = field(default_factory=dict)
+    audit: Mapping[str, Any] = field(default_factory=dict)
+    code: int = 0
+    """The worker's, when it was told to leave."""
+
+
+def resident_mb(process_id: int) -> float:
+    """What a process has in memory at this moment."""
+    pages = Path(f"/proc/{process_id}/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * _PAGE_MB
+
+
+async def connections(database: Database) -> int:
+    """How many of them all clients of this database have, the soak's own left out."""
+    count: int = await database.fetchval(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name <> 'soak'"
+        " AND backend_type = 'client backend'"
+    )
+    return count
+
+
+async def tables(database: Database) -> dict[str, Size]:
+    """Every table there is, counted and measured; the months of `org_snapshots` as one, whose rows are an estimate."""
+    found = {}
+    for row in await database.fetch(_SIZES):
+        rows = row["estimate"] if row["name"] == "org_snapshots" else await _count(database, row["name"])
+        found[row["name"]] = Size(rows, row["bytes"])
+    return found
+
+
+async def _count(database: Database, name: str) -> int:
+    counted: int = await database.fetchval(f'SELECT count(*) FROM "{name}"')
+    return counted
+
+
+_SIZES: Final = r"""
+SELECT regexp_replace(relname, '_\d{4}_\d{2}$', '') AS name, sum(pg_total_relation_size(oid))::bigint AS bytes,
+       sum(greatest(reltuples, 0)) FILTER (WHERE relkind = 'r')::bigint AS estimate
+FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace
+GROUP BY 1 ORDER BY 1
+"""
+
+
+async def slots_without_row(database: Database, interval_seconds: int) -> list[str]:
+    """Slots between an org's first row and its last that have none and wait in no queue."""
+    rows = await database.fetch(_WITHOUT_ROW, float(interval_seconds))
+    return [f"org {row['org_id']}: {row['slot']:%F %H:%M}" for row in rows]
+
+
+async def orgs_with_rows(database: Database, since: datetime, until: datetime) -> int:
+    """How many orgs' first row is of a slot before `since`, and their last of one after `until`."""
+    orgs: int = await database.fetchval(_ORGS_WITH_ROWS, since, until)
+    return orgs
+
+
+def read_log(log: Path) -> tuple[Counter[str], Counter[str]]:
+    """How often each event was logged, and each error; a line that is no event is an error."""
+    events: Counter[str] = Counter()
+    errors: Counter[str] = Counter()
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                said = json.loads(line)
+            except ValueError:
+                errors[line.strip()[:80]] += 1
+                continue
+            events[said["event"]] += 1
+            if said["level"] not in {"debug", "info", "warning"} and said["event"] not in EXPECTED:
+                errors[said["event"]] += 1
+    return events, errors
+
+
+async def outcomes(database: Database, until: datetime | None = None) -> Counter[tuple[str, int]]:
+    """Rows of slots before `until`, by outcome and by seconds of lateness."""
+    rows = await database.fetch(_OUTCOMES, until)
+    return Counter({(row["outcome"], row["late_seconds"]): row["count"] for row in rows})
+
+
+async def look(at: float, worker_id: int, zoho_id: int, database: Database) -> Sample:
+    """At everything, now."""
+    return Sample(at, resident_mb(worker_id), resident_mb(zoho_id), await connections(database), await tables(database))
+
+
+_OUTCOMES: Final = """
+SELECT outcome, late_seconds, count(*) FROM org_snapshots WHERE $1::timestamptz IS NULL OR slot < $1 GROUP BY 1, 2
+"""
+
+_WITHOUT_ROW: Final = """
+SELECT of_org.org_id, series.slot
+FROM (SELECT org_id, min(slot) AS first, max(slot) AS last FROM org_snapshots GROUP BY org_id) AS of_org,
+     generate_series(of_org.first, of_org.last, make_interval(secs => $1)) AS series (slot)
+WHERE NOT EXISTS (SELECT FROM org_snapshots s WHERE s.org_id = of_org.org_id AND s.slot = series.slot)
+  AND NOT EXISTS (SELECT FROM pgqueuer q WHERE q.dedupe_key = of_org.org_id || ':'
+      || to_char(series.slot AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+"""
+
+_ORGS_WITH_ROWS: Final = """
+SELECT count(*) FROM (SELECT FROM org_snapshots GROUP BY org_id HAVING min(slot) < $1 AND max(slot) > $2) AS orgs
+"""

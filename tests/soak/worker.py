@@ -1,0 +1,59 @@
+"""A worker as `poller run` has it, as a process of its own, on the soak's clock: `… worker.py CLOCK`.
+
+What the service waits for by its clock (slots, chores, holds, tokens, heartbeats) it waits for by this one; how often
+it looks is in seconds of the wall's, so that lateness can be told in those.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+
+from poller import log
+from poller.app import Ears, open_app, open_fleet
+from poller.cli import shell
+from poller.core.errors import PollerError
+from poller.settings import load
+from poller.store.figures import fleet_figures
+from poller.web import Figures, Health, serve
+from poller.worker import Pace, Worker
+from tests.soak.clock import Clock
+
+
+def pace_of(clock: Clock, concurrency: int) -> Pace:
+    """As `poller run` has it, but that slots are handed out twice a second: there are so many more of them."""
+    return Pace(
+        hands=math.ceil(concurrency / 2),
+        tick_seconds=clock.scaled(0.5),
+        least_ahead_seconds=clock.scaled(1.5),
+        most_ahead_seconds=clock.scaled(3.0),
+        idle_seconds=0.1,
+        silence_seconds=clock.scaled(30.0),
+        presence_seconds=clock.scaled(10.0),
+    )
+
+
+async def main(clock: Clock) -> int:
+    settings = load(env_file=None)
+    log.configure(log_format="json", level="info")
+    figures = Figures()
+    ears = Ears(figures.replied, figures.token_replied)
+    async with (
+        open_app(settings, name="soak worker") as app,
+        open_fleet(app, now=clock.now, sleep=clock.sleep, ears=ears) as fleet,
+    ):
+        pace = pace_of(clock, settings.concurrency)
+        worker = Worker(settings, app.database, fleet, pace, now=clock.now, sleep=clock.sleep, observer=figures)
+        health = Health(worker.why_not_ready, lambda: fleet_figures(app.database, worker.now()))
+        with shell.stop_signals() as stopped:
+            async with serve("127.0.0.1", 0, health, figures) as url:
+                shell.tell(str(url))
+                await worker.run(stopped)
+        return worker.lost
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(1 if shell.run(main(Clock.read(sys.argv[1]))) else 0)
+    except PollerError as error:
+        sys.exit(f"worker: {error}")

@@ -1,0 +1,150 @@
+"""All there is in a soak: PostgreSQL, a simulated Zoho and a worker, each a process of its own, on one clock."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import signal
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from poller.core.datacenters import with_operators
+from poller.core.entry import OrgEntry, entry_from
+from poller.embedded import start
+from poller.simulator import Simulator
+from poller.store import schema
+from poller.store.database import connect
+from poller.store.imports import import_orgs
+from poller.store.secrets import KEY_BYTES, Keyring
+from tests.postgres import FAST, chosen_binaries, let_now_be
+from tests.soak import zoho
+from tests.soak.clock import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from poller.store.database import Database
+
+KEY: Final = bytes(range(KEY_BYTES))
+_LEASE_SECONDS: Final = 10.0
+"""Of the wall's: a token request of some milliseconds would outlast a lease of 30 seconds by the soak's clock."""
+_AUTOVACUUM: Final = {"autovacuum_naptime": "1s"}
+"""It looks at the tables once a minute in life. Once a second is the least it takes, and is seldom enough here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many orgs for how many days, a day of the clock's in so many seconds of the wall's, and how often polled."""
+
+    orgs: int
+    days: float
+    day_seconds: float
+    interval_seconds: int
+
+    @property
+    def speed(self) -> float:
+        return zoho.DAY / self.day_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The processes, and a way into their database that is not theirs. `log`: the worker's."""
+
+    clock: Clock
+    database: Database
+    data_centers: Mapping[str, Any]
+    worker: asyncio.subprocess.Process
+    worker_url: str
+    zoho: asyncio.subprocess.Process
+    log: Path
+
+
+@asynccontextmanager
+async def world(plan: Plan, begins_at: datetime, folder: Path) -> AsyncIterator[World]:
+    """Everything up and at work; what is left of it is ended with the context."""
+    settings = FAST | _AUTOVACUUM
+    server = await asyncio.to_thread(start, folder / "data", binaries=chosen_binaries(), settings=settings)
+    try:
+        dsn = server.dsn()
+        clock = Clock.begin(begins_at, plan.speed)
+        await let_now_be(dsn, clock.sql)
+        await schema.upgrade(dsn)
+        async with (
+            await connect(dsn, application_name="soak") as database,
+            _process(folder / "zoho.log", "tests.soak.zoho", str(clock), str(plan.orgs)) as (zoho_process, said),
+        ):
+            data_centers = json.loads(said)
+            await _import(database, clock, plan.orgs, data_centers)
+            environ = _environment(plan, dsn, data_centers)
+            log = folder / "worker.log"
+            async with _process(log, "tests.soak.worker", str(clock), environ=environ) as (worker, url):
+                yield World(clock, database, data_centers, worker, url, zoho_process, log)
+    finally:
+        await asyncio.to_thread(server.close)
+
+
+async def _import(database: Database, clock: Clock, orgs: int, data_centers: Mapping[str, Any]) -> None:
+    known = with_operators(data_centers)
+    fleet = Simulator(zoho.options(clock, orgs)).fleet()
+    rows = [entry_from(org.row(), known) for org in fleet]
+    await import_orgs(database, Keyring({"soak": KEY}), [row for row in rows if isinstance(row, OrgEntry)])
+
+
+def _environment(plan: Plan, dsn: str, data_centers: Mapping[str, Any]) -> dict[str, str]:
+    return os.environ | {
+        "POLLER_DATABASE_URL": dsn,
+        "POLLER_SECRET_KEYS": f"soak:{base64.b64encode(KEY).decode()}",
+        "POLLER_DATA_CENTERS": json.dumps(data_centers),
+        "POLLER_POLL_INTERVAL": str(plan.interval_seconds),
+        # A lease lasts twice as long as a request may take.
+        "POLLER_REQUEST_TIMEOUT": str(max(round(_LEASE_SECONDS * plan.speed / 2), 15)),
+    }
+
+
+@asynccontextmanager
+async def _process(
+    log: Path, module: str, *arguments: str, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """A module as a process, once it has said its first line; told to leave at the end, and made to."""
+    with _opened(log) as errors:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", module, *arguments),
+            env=environ,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+        )
+    try:
+        assert process.stdout is not None
+        said = (await process.stdout.readline()).decode().strip()
+        if not said:
+            raise RuntimeError(f"{module} was never ready: {_said(log)}")
+        yield process, said
+    finally:
+        await leave(process)
+
+
+async def leave(process: asyncio.subprocess.Process, patience_seconds: float = 30.0) -> int:
+    """Tell a process to leave; its exit code."""
+    if process.returncode is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(patience_seconds):
+            return await process.wait()
+    except TimeoutError:
+        process.kill()
+        return await process.wait()
+
+
+def _opened(log: Path) -> BinaryIO:
+    return log.open("ab")
+
+
+def _said(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")

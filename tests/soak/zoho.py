@@ -1,0 +1,59 @@
+"""A simulated Zoho on the soak's clock, as a process of its own, until SIGTERM: `… zoho.py CLOCK ORGS`.
+
+Most calls are answered well; of the rest there is a little of everything, every day, and once a week a data centre
+is away for an hour.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from poller.cli import shell
+from poller.simulator import Fault, Simulator, SimulatorOptions
+from tests.soak.clock import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DAY: Final = timedelta(days=1).total_seconds()
+_FIRST_AWAY_DAY: Final = 3.0
+_WEEKS: Final = 53
+LATENCY_SECONDS: Final = 0.005
+LATENCY_P99_SECONDS: Final = 0.05
+
+
+def options(clock: Clock, orgs: int) -> SimulatorOptions:
+    """The fleet of a soak."""
+    return SimulatorOptions(
+        orgs=orgs,
+        now=clock.seconds,
+        latency_median_seconds=LATENCY_SECONDS,
+        latency_p99_seconds=LATENCY_P99_SECONDS,
+        faults=tuple(_faults(clock)),
+    )
+
+
+def _faults(clock: Clock) -> Iterator[Fault]:
+    for week in range(_WEEKS):
+        since = clock.start + (_FIRST_AWAY_DAY + 7 * week) * DAY
+        yield Fault(name="unavailable", data_center="sim-eu", since=since, until=since + 3_600)
+    yield Fault(name="too_many_requests", probability=0.0005)
+    yield Fault(name="internal_error", probability=0.002)
+    yield Fault(name="truncated", probability=0.001)
+    yield Fault(name="reset", probability=0.0005)
+    yield Fault(name="invalid_token", probability=0.0002)
+    yield Fault(name="token_500", probability=0.001)
+
+
+async def main(clock: Clock, orgs: int) -> None:
+    async with Simulator(options(clock, orgs)) as simulator:
+        with shell.stop_signals() as stopped:
+            shell.tell(json.dumps(simulator.data_centers_setting()))
+            await stopped.wait()
+
+
+if __name__ == "__main__":
+    shell.run(main(Clock.read(sys.argv[1]), int(sys.argv[2])))
