@@ -3,7 +3,7 @@
 A worker as `poller run` has it polls a thousand simulated orgs. It, PostgreSQL's `now()` and the simulated Zoho share a
 clock that is some thousand times faster than the wall's: days change, months are made, packed and dropped, credits and
 tokens expire and chores come round as often as in a month. What is not a month's is the number of polls (an org every
-four hours and not every quarter of one: two cores make no more), and what a look costs: autovacuum's is every second.
+six hours and not every quarter of one: two cores make no more), and what a look costs: autovacuum's is every second.
 
 Exit: 0 everything is bounded and every slot has its row · 1 something is not.
 """
@@ -54,7 +54,7 @@ def _plan() -> Plan:
     parser.add_argument("--days", type=float, default=30.0, help="of the clock of the service")
     parser.add_argument("--day-seconds", type=float, default=60.0, help="that such a day takes")
     parser.add_argument("--orgs", type=int, default=1_000)
-    parser.add_argument("--interval", type=parse_interval, default="4h", help="between two polls of an org")
+    parser.add_argument("--interval", type=parse_interval, default="6h", help="between two polls of an org")
     given = parser.parse_args()
     return Plan(given.orgs, given.days, given.day_seconds, given.interval)
 

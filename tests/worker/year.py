@@ -1,0 +1,158 @@
+"""A service's year, its clock turned by hand: what workers, operators and accidents do to a database in it.
+
+PostgreSQL is real, and its `now()` is this clock, so that PgQueuer's statements live in that year too. Slots are handed
+out, claimed and finished and chores done by the service's own code; the orgs' answers are made up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from poller.core.claims import Circumstances, Drop, Miss, Poll, decide
+from poller.core.model import USER_TYPES, Org, Outcome, Snapshot
+from poller.core.schedule import Cursor, Handout, hand_out
+from poller.core.secret import Secret
+from poller.store import credits as credit_store
+from poller.store.chores import queue_chores
+from poller.store.imports import import_orgs
+from poller.store.orgs import pause, remove, resume
+from poller.store.queue import JobQueue
+from poller.store.schedules import POLL, hand_out_slots, read_due, slot_states
+from poller.store.snapshots import write_snapshots
+from poller.store.tokens import TokenStore
+from poller.store.workers import WorkerRecord, say_alive
+from poller.worker import Silent
+from poller.worker.outage import Outage
+from poller.worker.side_jobs import CHORES, SideJobs
+from tests.store.fleet import entry
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from poller.store.database import Database
+    from poller.store.queue import Job
+    from poller.store.secrets import Keyring
+
+BEGINS: Final = datetime(2027, 1, 1, 12, tzinfo=UTC)
+INTERVAL: Final = timedelta(days=1)
+"""How often each org is polled, and how far the clock is turned at a time."""
+ORGS: Final = 24
+PAUSED: Final = "org 1"
+PAUSED_FOR: Final = 7
+"""Steps, once in `MONTH`."""
+MONTH: Final = 30
+SILENCE: Final = timedelta(seconds=30)
+_SECONDS: Final = int(INTERVAL.total_seconds())
+_A_MOMENT: Final = timedelta(seconds=1)
+
+
+@dataclass
+class Year:
+    """The database of a service, and the moment it is in it. Made over a database with a table `clock`."""
+
+    database: Database
+    keyring: Keyring
+    now: datetime = BEGINS
+    names: list[str] = field(default_factory=lambda: [f"org {number}" for number in range(ORGS)])
+    worker_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def begin(self) -> None:
+        await import_orgs(self.database, self.keyring, [entry(name) for name in self.names])
+        await self.database.execute("UPDATE rollup_state SET rolled_until = $1", self.now.date())
+
+    async def turn_to(self, moment: datetime) -> None:
+        self.now = moment
+        await self.database.execute("UPDATE clock SET moment = $1", moment)
+
+    async def operators(self, step: int) -> None:
+        """Every org is connected anew in its turn; one is paused for a week a month, and one replaced every quarter."""
+        if step % 5 == 0:
+            secret = Secret(f"1000.another-refresh-token-{step}")
+            anew = replace(entry(self.names[step // 5 % ORGS]), refresh_token=secret)
+            await import_orgs(self.database, self.keyring, [anew])
+        if step % MONTH == MONTH // 3:
+            await pause(self.database, [PAUSED], self.now)
+        if step % MONTH == MONTH // 3 + PAUSED_FOR:
+            await resume(self.database, [PAUSED], self.now)
+        if step % (3 * MONTH) == MONTH:
+            await remove(self.database, [self.names[2]], self.now)
+            self.names[2] = f"org of step {step}"
+            await import_orgs(self.database, self.keyring, [entry(self.names[2])])
+
+    async def worker(self) -> None:
+        """Says that it lives, hands out what is due, queues chores, and polls what it claims."""
+        await say_alive(self.database, WorkerRecord(self.worker_id, "worker", "1", BEGINS, self.now, {}))
+        await self._hand_out()
+        await queue_chores(self.database, {name: chore.every_seconds for name, chore in CHORES.items()}, self.now)
+        queue = JobQueue(self.database, self.worker_id, silence=SILENCE)
+        while jobs := await queue.claim((POLL,), 50):
+            await self._poll(jobs)
+            await queue.finish([job.id for job in jobs])
+
+    async def dying_worker(self) -> None:
+        """Claims what is due, and is never heard of again."""
+        await self._hand_out()
+        assert len(await JobQueue(self.database, self.worker_id, silence=SILENCE).claim((POLL,), 50)) >= ORGS - 2
+        self.worker_id = uuid.uuid4()
+
+    @asynccontextmanager
+    async def side_jobs(self) -> AsyncIterator[None]:
+        """The service's own loop over chores and stretches to explain, which waits for the clock to be turned."""
+        queue = JobQueue(self.database, uuid.uuid4(), silence=SILENCE)
+        side_jobs = SideJobs(self.database, queue, Outage(), now=lambda: self.now, observer=Silent())
+
+        async def wait_to_be_woken(_seconds: float) -> None:
+            self._idle.set()
+            await self._wake.wait()
+            self._wake.clear()
+
+        async with asyncio.TaskGroup() as tasks:
+            loop = tasks.create_task(side_jobs.run(wait_to_be_woken, 0.0))
+            try:
+                yield
+            finally:
+                loop.cancel()
+
+    async def let_side_jobs_be_done(self) -> None:
+        self._idle.clear()
+        self._wake.set()
+        await self._idle.wait()
+
+    async def _hand_out(self) -> None:
+        handed = await hand_out_slots(self.database, _due_of, self.now, timedelta(), interval_seconds=_SECONDS)
+        assert handed.alone
+        # What is due at this moment is claimed after it.
+        await self.turn_to(self.now + _A_MOMENT)
+
+    async def _poll(self, jobs: list[Job]) -> None:
+        due = [read_due(job.payload) for job in jobs]
+        snapshots = []
+        for one, state in zip(due, await slot_states(self.database, due, self.now), strict=True):
+            known = Circumstances(state.active, ok=state.outcome == "ok", polled_at=state.polled_at)
+            match decide(one, known, self.now):
+                case Poll():
+                    counts = dict.fromkeys(USER_TYPES, 1_000 + one.org_id)
+                    snapshots.append(Snapshot(one.org_id, one.slot, self.now, Outcome.OK, requests=10, counts=counts))
+                case Miss(error):
+                    snapshots.append(Snapshot(one.org_id, one.slot, None, Outcome.MISSED, error))
+                case Drop():
+                    pass
+                case later:
+                    pytest.fail(f"{later} of {one}")
+        await credit_store.spend(self.database, {one.org_id: 10 for one in snapshots}, self.now)
+        tokens = TokenStore(self.database, self.keyring)
+        await tokens.acquire_lease(due[0].org_id, uuid.uuid4(), 30.0, 0, self.now)
+        await write_snapshots(self.database, snapshots)
+
+
+def _due_of(org: Org, cursor: Cursor | None, now: datetime) -> Handout:
+    return hand_out(org.id, _SECONDS, cursor, now)
