@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install test check format demo bench picture sdk lock clean
+.PHONY: help install test chaos soak check format demo bench picture sdk lock clean
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
@@ -27,6 +27,13 @@ $(INSTALLED): pyproject.toml requirements-dev.lock
 # Two processes, a file's tests in one of them: much of the suite waits for servers and signals.
 test: install  ## every test, or make test TEST=tests/core for some
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(TEST)
+
+# It prints its seed first, and what it came to at last. A seed of 0 is another one every time.
+chaos: install  ## a storm of five minutes over three workers, or make chaos SEED=… for the same again
+	POLLER_TEST_CHAOS_SECONDS=$(or $(SECONDS),300) POLLER_TEST_CHAOS_SEED=$(or $(SEED),0) $(BIN)/python -m pytest -s tests/chaos
+
+soak: install  ## the service for a month in half an hour, or make soak SOAK="--days 1" for a try
+	$(BIN)/python -m tests.soak $(SOAK)
 
 check: install  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

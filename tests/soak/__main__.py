@@ -1,9 +1,10 @@
 """`make soak`: the service for a month, accelerated, and whether it would run for years.
 
 A worker as `poller run` has it polls a thousand simulated orgs. It, PostgreSQL's `now()` and the simulated Zoho share a
-clock that is some thousand times faster than the wall's: days change, months are made, packed and dropped, credits and
-tokens expire and chores come round as often as in a month. What is not a month's is the number of polls (an org every
-six hours and not every quarter of one: two cores make no more), and what a look costs: autovacuum's is every second.
+clock that is 1,440 times as fast as the wall's: days change, months are made, rolled up, packed and dropped, credits
+and tokens expire, and chores come round as often as in a month. The number of polls is not a month's: an org is polled
+every six hours, not every quarter of one, for two cores have to keep up. Of a thousand calls four go wrong, and a data
+centre is away for an hour a week. Lateness is told in seconds of the wall's.
 
 Exit: 0 everything is bounded and every slot has its row · 1 something is not.
 """

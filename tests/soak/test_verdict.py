@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from tests.postgres import let_now_be
+from tests.soak.clock import Clock
+from tests.soak.report import report
+from tests.soak.verdict import complaints, percentile, trend
+from tests.soak.watch import Found, Sample, Size
+from tests.soak.world import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PLAN = Plan(orgs=100, days=30.0, day_seconds=60.0, interval_seconds=21_600)
+SMALL = Size(rows=100, bytes=200_000)
+
+
+def found(grow: Callable[[Sample, float], Sample] = lambda sample, _: sample) -> Found:
+    """A run in which nothing is wrong, but for what `grow` makes of a look at a day."""
+    tables = {"pgqueuer": SMALL, "workers": Size(1, 32_768), "org_snapshots": SMALL}
+    looks = [Sample(day / 10, 80.0 + day % 3, 45.0, 10, tables) for day in range(300)]
+    return Found(
+        samples=[grow(sample, sample.at) for sample in looks],
+        orgs=PLAN.orgs,
+        dropped=["org_snapshots_2027_01"],
+        audit={"breaches": [], "requests": {}, "faults_given": {}},
+    )
+
+
+def with_table(sample: Sample, name: str, size: Size) -> Sample:
+    return replace(sample, tables={**sample.tables, name: size})
+
+
+def test_of_a_run_in_which_all_is_well_nothing_is_complained_of() -> None:
+    assert list(complaints(PLAN, found())) == []
+
+
+def test_half_a_megabyte_a_day_is_not_flat() -> None:
+    grown = found(lambda sample, day: replace(sample, worker_mb=sample.worker_mb + 0.5 * day))
+    (complaint,) = complaints(PLAN, grown)
+    assert complaint.startswith("memory grows: +11.")
+
+
+def test_what_grows_in_the_warm_up_alone_is_none() -> None:
+    grown = found(lambda sample, day: replace(sample, worker_mb=sample.worker_mb + min(day, 7.0)))
+    assert list(complaints(PLAN, grown)) == []
+
+
+def test_a_table_that_grows_on_disk_is_told_by_name_and_one_that_is_kept_for_years_is_not() -> None:
+    grown = found(lambda sample, day: with_table(sample, "pgqueuer", Size(100, 200_000 + int(50_000 * day))))
+    (complaint,) = complaints(PLAN, grown)
+    assert complaint == "pgqueuer: grows on disk, by +50 kB a day"
+    kept = found(lambda sample, day: with_table(sample, "org_snapshots", Size(int(400 * day), int(400_000 * day))))
+    assert list(complaints(PLAN, kept)) == []
+
+
+def test_rows_beyond_what_the_fleet_accounts_for_are_told_however_short_they_were_there() -> None:
+    once = found(lambda sample, day: with_table(sample, "workers", Size(2 if day == 20.0 else 1, 32_768)))
+    assert list(complaints(PLAN, once)) == ["workers: 2 rows, 1 are to be expected"]
+
+
+def test_slots_orgs_breaches_errors_and_exit_codes_are_told() -> None:
+    wrong = found()
+    wrong.without_row, wrong.orgs, wrong.code, wrong.dropped = ["org 7: 2027-02-01 06:00"], 99, 1, []
+    wrong.errors.update(["readings.lost"])
+    wrong.audit = {"breaches": ["org 1: 6 calls in flight, 5 allowed"], "requests": {}, "faults_given": {}}
+    assert len(list(complaints(PLAN, wrong))) == 6
+
+
+def test_the_report_names_every_table_and_lateness_in_seconds_of_the_walls() -> None:
+    told = found()
+    told.outcomes.update({("ok", 0): 900, ("ok", 144): 90, ("ok", 1_440): 10, ("missed", 0): 5})
+    lines = "\n".join(report(PLAN, told))
+    assert "1,005: 1,000 ok, 5 missed" in lines
+    assert "p50 0.00, p99 0.10, most 1.00" in lines
+    assert all(name in lines for name in told.samples[0].tables)
+
+
+def test_a_trend_begins_where_the_line_does() -> None:
+    assert trend([1.0, 2.0, 3.0], [12.0, 14.0, 16.0]) == pytest.approx((12.0, 2.0, 4.0))
+
+
+def test_a_percentile_is_the_least_value_that_so_many_do_not_exceed() -> None:
+    assert percentile({0: 98, 5: 1, 9: 1}, 0.99) == 5
+    assert percentile({0: 98, 5: 1, 9: 1}, 0.5) == 0
+    assert percentile({}, 0.99) == 0
+
+
+async def test_postgresql_lives_by_the_same_clock(blank_database_url: str) -> None:
+    clock = Clock.begin(datetime(2027, 2, 1, tzinfo=UTC), speed=1_440.0)
+    assert Clock.read(str(clock)) == clock
+    await let_now_be(blank_database_url, clock.sql)
+    connection = await asyncpg.connect(blank_database_url)
+    try:
+        before = clock.now()
+        asked = await connection.fetchval("SELECT now()")
+        assert before <= asked <= clock.now()
+        await connection.execute("CREATE TABLE rows (made timestamptz DEFAULT now())")
+        assert await connection.fetchval("INSERT INTO rows VALUES (DEFAULT) RETURNING made") >= asked
+    finally:
+        await connection.close()
