@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 
 from poller.core.slots import parse_interval
-from poller.store.chores import list_chores
 from poller.store.partitions import drop_partitions
 from tests.soak import watch
+from tests.soak.clock import DAY_SECONDS
 from tests.soak.report import report
 from tests.soak.verdict import complaints
 from tests.soak.world import Plan, leave, world
@@ -34,14 +34,20 @@ if TYPE_CHECKING:
 
 MONTH_ENDS: Final = datetime(2027, 2, 1, tzinfo=UTC)
 """In the middle of the run."""
+_SHORTEST_RUN_SECONDS: Final = 20.0
+_SHORTEST_INTERVAL_SECONDS: Final = 5.0
+"""Slots are handed out up to three seconds ahead."""
 _LOOK_SECONDS: Final = 1.0
 _AFTERWARDS_SECONDS: Final = 5.0
 
 
 def main() -> int:
     plan = _plan()
-    with tempfile.TemporaryDirectory(prefix="poller-soak-") as folder:
-        found = asyncio.run(_soak(plan, Path(folder)))
+    try:
+        with tempfile.TemporaryDirectory(prefix="poller-soak-") as folder:
+            found = asyncio.run(_soak(plan, Path(folder)))
+    except KeyboardInterrupt:
+        return 130
     for line in report(plan, found):
         _tell(line)
     wrong = list(complaints(plan, found))
@@ -57,6 +63,10 @@ def _plan() -> Plan:
     parser.add_argument("--orgs", type=int, default=1_000)
     parser.add_argument("--interval", type=parse_interval, default="6h", help="between two polls of an org")
     given = parser.parse_args()
+    if given.orgs < 1 or given.day_seconds <= 0 or given.days * given.day_seconds < _SHORTEST_RUN_SECONDS:
+        parser.error(f"a run takes an org and {_SHORTEST_RUN_SECONDS:.0f} seconds at least: raise --days")
+    if given.interval * given.day_seconds / DAY_SECONDS < _SHORTEST_INTERVAL_SECONDS:
+        parser.error(f"an interval takes {_SHORTEST_INTERVAL_SECONDS:.0f} seconds of the wall's at least: raise it")
     return Plan(given.orgs, given.days, given.day_seconds, given.interval)
 
 
@@ -74,15 +84,19 @@ async def _soak(plan: Plan, folder: Path) -> watch.Found:
             found.audit = await _audit(there, session)
         found.without_row += await watch.slots_without_row(there.database, plan.interval_seconds)
         found.outcomes += await watch.outcomes(there.database)
-        found.chores = {chore.name: chore.error or chore.detail or "" for chore in await list_chores(there.database)}
-        found.events, found.errors = watch.read_log(there.log)
+        watch.read_log(there.log, found)
     return found
 
 
 async def _look_until(end: datetime, there: World, session: aiohttp.ClientSession, found: watch.Found) -> None:
     while there.clock.now() < end and there.worker.returncode is None:
-        async with session.get(f"{there.worker_url}/metrics") as answer:
-            await answer.read()
+        try:
+            async with session.get(f"{there.worker_url}/metrics", raise_for_status=True) as answer:
+                await answer.read()
+        except aiohttp.ClientError as error:
+            found.errors[f"/metrics: {type(error).__name__}"] += 1
+            await asyncio.sleep(_LOOK_SECONDS)
+            continue
         now = there.clock.now()
         at = (now - MONTH_ENDS) / timedelta(days=1)
         found.samples.append(await watch.look(at, there.worker.pid, there.zoho.pid, there.database))

@@ -11,7 +11,9 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Self
+from typing import Final, Self
+
+DAY_SECONDS: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,11 +74,10 @@ def _processes(plan: Plan, found: Found) -> Iterator[tuple[str, str]]:
 
 def _events(found: Found) -> Iterator[tuple[str, str]]:
     yield "errors in the log", f"{found.errors.total()}" + (f": {dict(found.errors)}" if found.errors else "")
-    often = ", ".join(f"{count:,} {event}" for event, count in found.events.most_common() if event != "poll.finished")
-    yield "events", often
+    yield "events", ", ".join(f"{count:,} {event}" for event, count in found.events.most_common())
     yield "months dropped at the end", ", ".join(found.dropped) or "none"
-    for name, detail in found.chores.items():
-        yield f"chore: {name}", detail
+    chores = (f"{name} {chore.times:,} ({chore.came_to:,} {chore.of})" for name, chore in sorted(found.chores.items()))
+    yield "chores, how often", ", ".join(chores)
 
 
 def _tables(found: Found) -> Iterator[str]:

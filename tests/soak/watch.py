@@ -39,6 +39,15 @@ class Sample:
 
 
 @dataclass
+class Chore:
+    """How often a chore was done, what all of it came to, and of what that is."""
+
+    times: int = 0
+    came_to: int = 0
+    of: str = ""
+
+
+@dataclass
 class Found:
     """Everything that was seen of a run."""
 
@@ -51,7 +60,7 @@ class Found:
     dropped: list[str] = field(default_factory=list)
     events: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
-    chores: dict[str, str] = field(default_factory=dict)
+    chores: dict[str, Chore] = field(default_factory=dict)
     audit: Mapping[str, Any] = field(default_factory=dict)
     code: int = 0
     """The worker's, when it was told to leave."""
@@ -106,21 +115,22 @@ async def orgs_with_rows(database: Database, since: datetime, until: datetime) -
     return orgs
 
 
-def read_log(log: Path) -> tuple[Counter[str], Counter[str]]:
+def read_log(log: Path, found: Found) -> None:
     """How often each event was logged, and each error; a line that is no event is an error."""
-    events: Counter[str] = Counter()
-    errors: Counter[str] = Counter()
     with log.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             try:
                 said = json.loads(line)
             except ValueError:
-                errors[line.strip()[:80]] += 1
+                found.errors[line.strip()[:80]] += 1
                 continue
-            events[said["event"]] += 1
+            found.events[said["event"]] += 1
             if said["level"] not in {"debug", "info", "warning"} and said["event"] not in EXPECTED:
-                errors[said["event"]] += 1
-    return events, errors
+                found.errors[said["event"]] += 1
+            if said["event"] == "chore.done":
+                number, _, of = said["detail"].partition(" ")
+                chore = found.chores.setdefault(said["chore"], Chore(of=of))
+                chore.times, chore.came_to = chore.times + 1, chore.came_to + int(number)
 
 
 async def outcomes(database: Database, until: datetime | None = None) -> Counter[tuple[str, int]]:

@@ -22,7 +22,7 @@ from poller.store.imports import import_orgs
 from poller.store.secrets import KEY_BYTES, Keyring
 from tests.postgres import FAST, chosen_binaries, let_now_be
 from tests.soak import zoho
-from tests.soak.clock import Clock
+from tests.soak.clock import DAY_SECONDS, Clock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -49,7 +49,7 @@ class Plan:
 
     @property
     def speed(self) -> float:
-        return zoho.DAY / self.day_seconds
+        return DAY_SECONDS / self.day_seconds
 
 
 @dataclass(frozen=True, slots=True)

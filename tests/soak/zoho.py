@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from poller.cli import shell
 from poller.simulator import Fault, Simulator, SimulatorOptions
-from tests.soak.clock import Clock
+from tests.soak.clock import DAY_SECONDS, Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DAY: Final = timedelta(days=1).total_seconds()
 _FIRST_AWAY_DAY: Final = 3.0
 _WEEKS: Final = 53
 LATENCY_SECONDS: Final = 0.005
@@ -38,7 +36,7 @@ def options(clock: Clock, orgs: int) -> SimulatorOptions:
 
 def _faults(clock: Clock) -> Iterator[Fault]:
     for week in range(_WEEKS):
-        since = clock.start + (_FIRST_AWAY_DAY + 7 * week) * DAY
+        since = clock.start + (_FIRST_AWAY_DAY + 7 * week) * DAY_SECONDS
         yield Fault(name="unavailable", data_center="sim-eu", since=since, until=since + 3_600)
     yield Fault(name="too_many_requests", probability=0.0005)
     yield Fault(name="internal_error", probability=0.002)
