@@ -1,6 +1,6 @@
 """Through a year of bookkeeping the tables that keep the service going stay small by themselves.
 
-Orgs are polled once a day, and chores, which in life come round every few minutes or hours, are done every other day:
+Orgs are polled once a day, and chores, which in life come round every few minutes or hours, are done every four days:
 the tables have as much time to grow. Autovacuum is played by its own rule, and looks as seldom.
 """
 
@@ -33,7 +33,7 @@ STILL_EVERY: Final = 60
 STILL: Final = 5
 """Steps in which no poller runs, at the end of every so many."""
 DEATH_EVERY: Final = 20
-CHORES_EVERY: Final = 2
+CHORES_EVERY: Final = 4
 KEPT_FOR_YEARS: Final = ("org_snapshots", "daily_counts")
 
 MOST_ROWS: Final[Mapping[str, int]] = {
@@ -41,6 +41,7 @@ MOST_ROWS: Final[Mapping[str, int]] = {
     # Three rows a job: polls of this step and of those since the chore came round, explanations, second claims.
     "pgqueuer_log": 3 * ((CHORES_EVERY + 3) * ORGS + 2 * len(CHORES)),
     "credit_spend": (CHORES_EVERY + 3) * ORGS,  # every step of the last 24 hours and a quarter
+    "dirty_days": (STILL + 1) * ORGS,  # days that were over before they were explained
     "workers": 4,
     "chores": len(CHORES),
     "pgqueuer_schedules": 0,
