@@ -61,13 +61,20 @@ def _plan() -> Plan:
     parser.add_argument("--days", type=float, default=30.0, help="of the clock of the service")
     parser.add_argument("--day-seconds", type=float, default=60.0, help="that such a day takes")
     parser.add_argument("--orgs", type=int, default=1_000)
-    parser.add_argument("--interval", type=parse_interval, default="6h", help="between two polls of an org")
+    parser.add_argument("--interval", type=_interval, default="6h", help="between two polls of an org")
     given = parser.parse_args()
     if given.orgs < 1 or given.day_seconds <= 0 or given.days * given.day_seconds < _SHORTEST_RUN_SECONDS:
         parser.error(f"a run takes an org and {_SHORTEST_RUN_SECONDS:.0f} seconds at least: raise --days")
     if given.interval * given.day_seconds / DAY_SECONDS < _SHORTEST_INTERVAL_SECONDS:
         parser.error(f"an interval takes {_SHORTEST_INTERVAL_SECONDS:.0f} seconds of the wall's at least: raise it")
     return Plan(given.orgs, given.days, given.day_seconds, given.interval)
+
+
+def _interval(text: str) -> int:
+    try:
+        return parse_interval(text)
+    except ValueError as wrong:
+        raise argparse.ArgumentTypeError(str(wrong)) from wrong
 
 
 async def _soak(plan: Plan, folder: Path) -> watch.Found:
