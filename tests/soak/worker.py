@@ -14,7 +14,7 @@ from poller.app import Ears, open_app, open_fleet
 from poller.cli import shell
 from poller.core.errors import PollerError
 from poller.settings import load
-from poller.store.figures import fleet_figures
+from poller.store.figures import fleet_figures, org_ages
 from poller.web import Figures, Health, serve
 from poller.worker import Pace, Worker
 from tests.soak.clock import Clock
@@ -37,14 +37,18 @@ async def main(clock: Clock) -> int:
     settings = load(env_file=None)
     log.configure(log_format="json", level="info")
     figures = Figures()
-    ears = Ears(figures.replied, figures.token_replied)
+    ears = Ears(figures.judged, figures.waited, figures.token_replied, figures.token_issued)
     async with (
         open_app(settings, name="soak worker") as app,
         open_fleet(app, now=clock.now, sleep=clock.sleep, ears=ears) as fleet,
     ):
         pace = pace_of(clock, settings.concurrency)
         worker = Worker(settings, app.database, fleet, pace, now=clock.now, sleep=clock.sleep, observer=figures)
-        health = Health(worker.why_not_ready, lambda: fleet_figures(app.database, worker.now()))
+        health = Health(
+            worker.why_not_ready,
+            lambda: fleet_figures(app.database, worker.now()),
+            lambda at_most: org_ages(app.database, worker.now(), at_most),
+        )
         with shell.stop_signals() as stopped:
             async with serve("127.0.0.1", 0, health, figures) as url:
                 shell.tell(str(url))

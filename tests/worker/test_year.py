@@ -14,10 +14,9 @@ import pytest
 
 from poller.store.chores import list_chores
 from poller.store.database import connect
-from poller.worker.side_jobs import CHORES
 from tests.postgres import let_now_be
 from tests.worker import autovacuum
-from tests.worker.year import BEGINS, INTERVAL, MONTH, ORGS, PAUSED, PAUSED_FOR, Year
+from tests.worker.year import BEGINS, CHORES, INTERVAL, MONTH, ORGS, PAUSED, PAUSED_FOR, Year
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

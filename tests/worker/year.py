@@ -17,6 +17,7 @@ import pytest
 
 from poller.core.claims import Circumstances, Drop, Miss, Poll, decide
 from poller.core.model import USER_TYPES, Org, Outcome, Snapshot
+from poller.core.retention import Retention
 from poller.core.schedule import Cursor, Handout, hand_out
 from poller.core.secret import Secret
 from poller.store import credits as credit_store
@@ -29,8 +30,9 @@ from poller.store.snapshots import write_snapshots
 from poller.store.tokens import TokenStore
 from poller.store.workers import WorkerRecord, say_alive
 from poller.worker import Silent
+from poller.worker.chores import chores
 from poller.worker.outage import Outage
-from poller.worker.side_jobs import CHORES, SideJobs
+from poller.worker.side_jobs import SideJobs
 from tests.store.fleet import entry
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ PAUSED_FOR: Final = 7
 """Steps, once in `MONTH`."""
 MONTH: Final = 30
 SILENCE: Final = timedelta(seconds=30)
+KEPT: Final = Retention(months=13)
+CHORES: Final = chores(snapshots=KEPT, days=None)
 _SECONDS: Final = int(INTERVAL.total_seconds())
 _A_MOMENT: Final = timedelta(seconds=1)
 
@@ -108,7 +112,9 @@ class Year:
     async def side_jobs(self) -> AsyncIterator[None]:
         """The service's own loop over chores and stretches to explain, which waits for the clock to be turned."""
         queue = JobQueue(self.database, uuid.uuid4(), silence=SILENCE)
-        side_jobs = SideJobs(self.database, queue, Outage(), now=lambda: self.now, observer=Silent())
+        side_jobs = SideJobs(
+            self.database, queue, Outage(), CHORES, retention=KEPT, now=lambda: self.now, observer=Silent()
+        )
 
         async def wait_to_be_woken(_seconds: float) -> None:
             self._idle.set()
