@@ -31,6 +31,11 @@ class Pace:
         """Whether it is polled more seldom than was asked for."""
         return self.seconds != self.asked_seconds
 
+    @property
+    def share_of_credits(self) -> int:
+        """A day, in credits."""
+        return int(self.credits_a_day * self.share)
+
     def __str__(self) -> str:
         """One line, with the reason if there is one."""
         if not self.stretched:
@@ -104,7 +109,7 @@ def for_people(record: OrgRecord, settings: Settings, pollable: PollableOrg) -> 
         "credits a day": f"{pace.credits_a_day:,}",
         "credits spent": (
             f"{pollable.credits_spent:,} by the poller in the last 24 hours, "
-            f"of {int(pace.credits_a_day * settings.credit_share):,} that are its share"
+            f"of {pace.share_of_credits:,} that are its share"
         ),
         "in flight": str(limits_of(record.edition, settings.in_flight_share).in_flight),
         "interval": str(pace),

@@ -13,23 +13,26 @@ if TYPE_CHECKING:
 
     from poller.store.chores import ChoreRecord
     from poller.store.database import Database
-    from poller.store.figures import FleetFigures
+    from poller.store.figures import FleetFigures, LastPolls
     from poller.store.workers import WorkerRecord
 
 _SEEN: Final = timedelta(minutes=1)
 _FRESH: Final = (900, 3_600, 86_400)
 
 
-async def service_facts(database: Database, now: datetime) -> Mapping[str, Mapping[str, str]]:
-    """Facts by heading, each by name, as text."""
+async def service_facts(database: Database, now: datetime, listed: int) -> Mapping[str, Mapping[str, str]]:
+    """Facts by heading, each by name, as text; `listed` orgs that fail are named."""
     from poller.store.chores import list_chores
-    from poller.store.figures import FRESHNESS_SECONDS, fleet_figures
+    from poller.store.figures import FRESHNESS_SECONDS, fleet_figures, last_polls
     from poller.store.workers import list_workers
 
     figures = await fleet_figures(database, now)
+    polls = await last_polls(database, now, listed)
     workers = await list_workers(database, now - _SEEN)
     return {
         "newest known counts": dict(_freshness(figures, FRESHNESS_SECONDS)),
+        "last polls": dict(_last_polls(polls)),
+        "failing": polls.failing,
         "queue": _queue(figures),
         "workers": {worker.name: _worker(worker, now) for worker in workers}
         or {"none": "no `poller run` was seen in the last minute"},
@@ -44,6 +47,13 @@ def _freshness(figures: FleetFigures, bounds: tuple[int, ...]) -> Iterator[tuple
         total += orgs
         if bound in _FRESH:
             yield f"within {format_interval(bound)}", f"{total:,} of {sum(figures.freshness):,} active orgs"
+
+
+def _last_polls(polls: LastPolls) -> Iterator[tuple[str, str]]:
+    for outcome, orgs in sorted(polls.orgs.items(), key=lambda one: -one[1]):
+        yield outcome, f"{orgs:,} orgs" if orgs != 1 else "1 org"
+    if polls.late:
+        yield "late", f"{polls.late:,} of them, by {polls.latest_seconds:,} s at the most"
 
 
 def _queue(figures: FleetFigures) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
     import typer
 
+    from poller.cli.org_facts import Pace
     from poller.settings import Settings
+    from poller.store.orgs import OrgRecord
 
 
 LISTED: Final = 20
@@ -26,7 +29,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def status() -> None:
-    """Say how the fleet and its service are: orgs, workers, queue, chores, and which orgs wait for a person.
+    """Say how the fleet and its service are: orgs, credits, polls, queue, workers, chores.
 
     Orgs that are parked are named with what to do, and those that are polled more seldom than was asked for, because
     their credits pay for no more, with how often they are.
@@ -36,34 +39,73 @@ def status() -> None:
     shell.run(_status(shell.settings()))
 
 
+@dataclass
+class _Orgs:
+    """The fleet, org by org: how many are in which state, who is to be named, and what was spent of their credits."""
+
+    states: Counter[str] = field(default_factory=Counter)
+    stretched: int = 0
+    spent: int = 0
+    share: int = 0
+    used_up: int = 0
+    named: dict[str, dict[str, str]] = field(default_factory=lambda: {"parked": {}, "stretched": {}})
+
+    def add(self, org: OrgRecord, pace: Pace, spent: int) -> None:
+        """`spent` credits in the last 24 hours."""
+        from poller.cli.org_facts import state_of
+        from poller.core.quota import REQUESTS_PER_POLL
+
+        state = state_of(org).partition(":")[0]
+        self.states[state] += 1
+        self.spent += spent
+        self.share += pace.share_of_credits
+        if state == "parked":
+            self.named["parked"][org.name] = f"{org.parked_code}: {org.parked_remedy}"
+        if state != "active":
+            return
+        self.used_up += pace.share_of_credits - spent < REQUESTS_PER_POLL
+        if pace.stretched:
+            self.stretched += 1
+            if len(self.named["stretched"]) < LISTED:
+                self.named["stretched"][org.name] = str(pace)
+
+    def facts(self) -> dict[str, str]:
+        """How many, by state."""
+        found = {"orgs": self.states.total(), **dict(sorted(self.states.items()))}
+        if self.stretched:
+            found["stretched"] = self.stretched
+        return {name: f"{count:,}" for name, count in found.items()}
+
+    def credits(self) -> dict[str, str]:
+        """Of the last 24 hours."""
+        found = {"spent": f"{self.spent:,} of {self.share:,} that are the poller's share"}
+        if self.used_up:
+            who = "1 org waits" if self.used_up == 1 else f"{self.used_up:,} orgs wait"
+            found["used up"] = f"{who} until part of its share is older than a day"
+        return found
+
+
 async def _status(settings: Settings) -> None:
     from poller.app import open_app
-    from poller.cli import org_facts, render
+    from poller.cli import render
+    from poller.cli.org_facts import pace_of
     from poller.cli.service_facts import service_facts
+    from poller.store import credits as credit_store
     from poller.store.orgs import stream_orgs
 
-    states: Counter[str] = Counter()
-    told: dict[str, dict[str, str]] = {"parked": {}, "stretched": {}}
+    orgs, now = _Orgs(), datetime.now(UTC)
     async with open_app(settings, name="poller status") as app:
+        spent = await credit_store.spent_by_all(app.database, now)
         async for org in stream_orgs(app.database):
-            state = org_facts.state_of(org).partition(":")[0]
-            states[state] += 1
-            if state == "parked":
-                told["parked"][org.name] = f"{org.parked_code}: {org.parked_remedy}"
-            elif (pace := org_facts.pace_of(org, settings)).stretched and state == "active":
-                states["stretched"] += 1
-                if len(told["stretched"]) < LISTED:
-                    told["stretched"][org.name] = str(pace)
-        service = await service_facts(app.database, datetime.now(UTC))
-    counts = {state: f"{count:,}" for state, count in sorted(states.items())}
-    for line in render.facts({"orgs": f"{states.total() - states['stretched']:,}", **counts}):
+            orgs.add(org, pace_of(org, settings), spent.get(org.id, 0))
+        service = await service_facts(app.database, now, LISTED)
+    for line in render.facts(orgs.facts()):
         shell.tell(line)
-    for heading, about in told.items():
+    for heading, about in orgs.named.items():
         _tell(heading, about)
-    if states["stretched"] > LISTED:
-        shell.tell(
-            f"  and {states['stretched'] - LISTED:,} more: `poller orgs list --json` tells interval_seconds of each"
-        )
+    if orgs.stretched > LISTED:
+        shell.tell(f"  and {orgs.stretched - LISTED:,} more: `poller orgs list --json` tells interval_seconds of each")
+    _tell("credits of the last 24 hours", orgs.credits())
     for heading, facts in service.items():
         _tell(heading, facts)
 

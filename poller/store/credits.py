@@ -75,6 +75,16 @@ async def spent(database: Queries, org_ids: Sequence[int], now: datetime) -> dic
     return dict.fromkeys(org_ids, 0) | {row["org_id"]: row["credits"] for row in rows}
 
 
+async def spent_by_all(database: Queries, now: datetime) -> dict[int, int]:
+    """The same of every org that spent anything."""
+    # credits.spent_by_all
+    rows: Sequence[Any] = await database.fetch(
+        "SELECT org_id, sum(credits)::int AS credits FROM credit_spend WHERE bucket > $1 GROUP BY org_id",
+        counted_after(now),
+    )
+    return {row["org_id"]: row["credits"] for row in rows}
+
+
 async def forget(database: Queries, now: datetime) -> int:
     """Delete the quarters that no longer count; how many."""
     # credits.forget
