@@ -74,7 +74,7 @@ def _watch(figures: Figures, worker: Worker, settings: Settings) -> None:
         return {name: float(name in open_ones) for name in settings.data_centers}
 
     figures.watch("poller_polls_under_way", "Orgs being polled.", lambda: worker.facts()["under_way"])
-    figures.watch("poller_readings_held", "Slots claimed, row not safe yet.", lambda: worker.facts()["held"])
+    figures.watch("poller_readings_held", "Readings that wait to be written.", lambda: worker.facts()["held"])
     figures.watch("poller_sink_rows", "Readings on their way to the database.", lambda: worker.sink.depth)
     figures.watch("poller_sink_oldest_seconds", "How long the oldest has been.", lambda: worker.sink.oldest_seconds)
     figures.watch_each("poller_data_center_away", "Whether its circuit is open.", "data_center", away)

@@ -71,7 +71,7 @@ def _worker(worker: WorkerRecord, now: datetime) -> str:
     facts = worker.facts
     return (
         f"for {_age(now - worker.started_at)}, seen {_age(now - worker.seen_at)} ago, version {worker.version}, "
-        f"{facts.get('under_way', 0)} polls under way"
+        f"{facts.get('polls', 0):,} polls written, {facts.get('under_way', 0)} under way, {facts.get('held', 0):,} held"
     )
 
 

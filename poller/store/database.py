@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 import asyncpg
 import orjson
 
+from poller.core.errors import DatabaseError
 from poller.store import schema
-from poller.store.errors import connecting, readable_errors
+from poller.store.errors import SESSION, connecting, readable_errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,9 +52,8 @@ class Database:
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
         """One connection, for several statements."""
-        with readable_errors():
-            async with self._pool.acquire() as connection:
-                yield connection
+        async with self._readable_errors(), self._pool.acquire() as connection:
+            yield connection
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Any]:
@@ -63,23 +63,23 @@ class Database:
 
     async def fetch(self, query: str, *arguments: Any) -> list[Any]:
         """Every row."""
-        with readable_errors():
+        async with self._readable_errors():
             rows: list[Any] = await self._pool.fetch(query, *arguments)
             return rows
 
     async def fetchrow(self, query: str, *arguments: Any) -> Any | None:
         """The first row, or None."""
-        with readable_errors():
+        async with self._readable_errors():
             return await self._pool.fetchrow(query, *arguments)
 
     async def fetchval(self, query: str, *arguments: Any) -> Any:
         """The first value of the first row, or None."""
-        with readable_errors():
+        async with self._readable_errors():
             return await self._pool.fetchval(query, *arguments)
 
     async def execute(self, query: str, *arguments: Any) -> str:
         """Run it; PostgreSQL's word for what was done, `UPDATE 1`."""
-        with readable_errors():
+        async with self._readable_errors():
             status: str = await self._pool.execute(query, *arguments)
             return status
 
@@ -87,6 +87,21 @@ class Database:
         """Wait for connections in use, then close them all."""
         with readable_errors():
             await self._pool.close()
+
+    def tear_off(self) -> None:
+        """Break every connection, and make no more: who waits for an answer gets a `DatabaseError` instead."""
+        self._pool.terminate()
+
+    @contextlib.asynccontextmanager
+    async def _readable_errors(self) -> AsyncIterator[None]:
+        """Errors translated; where a session may be what is wrong, every one is begun anew before its next use."""
+        try:
+            with readable_errors():
+                yield
+        except DatabaseError as error:
+            if isinstance(error.__cause__, SESSION):
+                await self._pool.expire_connections()
+            raise
 
     async def __aenter__(self) -> Self:
         return self

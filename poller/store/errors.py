@@ -65,16 +65,26 @@ def _is_lost(error: BaseException) -> bool:
     return any(isinstance(error, kind) and word in str(error) for kind, word in words.items())
 
 
-# What comes and goes without anybody mending the poller: the server, its disk, its locks, the way to it.
+# What comes and goes without anybody mending the poller: the server, its disk, its locks, the way to it, and how it
+# treats a session.
 _PASSING: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.TransactionRollbackError,
     asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.OutdatedSchemaCacheError,
+    asyncpg.TargetServerAttributeNotMatched,
     OSError,
 )
+SESSION: Final = (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError, asyncpg.ReadOnlySQLTransactionError)
+"""What a session may complain of to its end, though it was mended since: a timeout of its role, a server that is the
+primary no longer."""
 _SERVER_AWAY: Final = "start PostgreSQL, or correct POLLER_DATABASE_URL, and try again"
 _REMEDIES: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]] = (
     (
@@ -89,7 +99,10 @@ _REMEDIES: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ..
     (asyncpg.InsufficientPrivilegeError, "use the role that owns the poller's tables, or grant this one what it lacks"),
     (asyncpg.TooManyConnectionsError, "raise max_connections, or run fewer pollers"),
     (asyncpg.DiskFullError, "free space on PostgreSQL's disk"),
-    (asyncpg.ReadOnlySQLTransactionError, "point POLLER_DATABASE_URL at the primary, not at a replica"),
+    (
+        (asyncpg.ReadOnlySQLTransactionError, asyncpg.TargetServerAttributeNotMatched),
+        "point POLLER_DATABASE_URL at the primary, not at a replica",
+    ),
     ((asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError), "try again"),
     (asyncpg.QueryCanceledError, "try again; if it lasts, see what holds locks in pg_stat_activity"),
     (socket.gaierror, "correct the host in POLLER_DATABASE_URL, or mend name resolution"),

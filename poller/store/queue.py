@@ -20,6 +20,8 @@ from pgqueuer.domain.types import Channel, JobId, QueueEntrypoint, QueueManagerI
 from pgqueuer.ports.driver import Driver
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 
+from poller.store.turns import Turn, read_turn
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
@@ -98,14 +100,15 @@ class JobQueue:
         )
         return [Job(job.id, job.entrypoint, job.payload or b"") for job in jobs]
 
+    async def turn(self, kinds: Collection[str], seen_after: datetime, moment: timedelta) -> Turn:
+        """How many jobs it is this worker's turn to claim, among those seen after that moment; see `turns`."""
+        return await read_turn(
+            self._database, self._worker_id, kinds, seen_after=seen_after, moment=moment, silence=self._silence
+        )
+
     async def ping(self) -> None:
         """Whether the queue can be had at all."""
         await self._database.fetchval("SELECT 1 FROM pgqueuer LIMIT 1")
-
-    async def seconds_to_next(self, kinds: Collection[str]) -> float | None:
-        """Until the next job's time comes; None where none waits."""
-        wait = await self._queries.next_deferred_eta([QueueEntrypoint(kind) for kind in kinds])
-        return None if wait is None else wait.total_seconds()
 
     async def beat(self, job_ids: Sequence[int]) -> None:
         """Say that these are still being done."""

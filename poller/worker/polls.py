@@ -110,6 +110,7 @@ class Polls:
         self._jitter = jitter
         self._observer = observer
         self._held: set[int] = set()
+        self._read: set[int] = set()
         self._under_way: dict[asyncio.Task[None], Job] = {}
         self._orgs: set[int] = set()
         self.freed = asyncio.Event()
@@ -119,6 +120,11 @@ class Polls:
     def held(self) -> list[int]:
         """The jobs whose rows are not safe yet."""
         return list(self._held)
+
+    @property
+    def readings(self) -> int:
+        """How many of them were polled, and wait for the store: no more than the sink holds and there are hands."""
+        return len(self._read)
 
     @property
     def under_way(self) -> int:
@@ -134,6 +140,8 @@ class Polls:
 
         A `DatabaseError` leaves those that were not begun to whoever finds them silent.
         """
+        if not jobs:
+            return
         due = {job.id: read_due(job.payload) for job in jobs}
         self._held.update(due)
         try:
@@ -145,7 +153,9 @@ class Polls:
 
     def done(self, batch: Sequence[Reading]) -> None:
         """The rows of these are safe, and the queue knows."""
-        self._held.difference_update(one.job_id for one in batch)
+        ids = {one.job_id for one in batch}
+        self._held -= ids
+        self._read -= ids
 
     async def let_go(self) -> None:
         """Break off what is under way, and put it back for others, as far as it is still ours."""
@@ -156,6 +166,7 @@ class Polls:
             await asyncio.wait(broken_off)
             ids = [job.id for job in broken_off.values() if job.id in self._held]
             self._held.difference_update(ids)
+            self._read.difference_update(ids)
             await self._queue.put_back(ids)
             self._observer.put_back("stopped", len(ids))
 
@@ -239,6 +250,7 @@ class Polls:
         except Exception:
             log.exception("poll.crashed", org=org.name, slot=plan.slot.isoformat())
             polled = not_polled(plan, Outcome.MISSED, CRASHED)
+        self._read.add(job.id)
         await self._sink.put(Reading(job.id, polled))
 
     def _ended(self, org_id: int, task: asyncio.Task[None]) -> None:

@@ -34,6 +34,7 @@ from poller.store.schedules import POLL, hand_out_slots
 from poller.store.workers import WorkerRecord, say_alive, say_goodbye
 from poller.worker.chores import chores
 from poller.worker.outage import LONGEST_PAUSE_SECONDS, Outage
+from poller.worker.pace import Pace
 from poller.worker.polls import Observer, Polls, Reading, Silent
 from poller.worker.side_jobs import SideJobs
 from poller.worker.systemd import ALIVE, READY, STOPPING, notify, watchdog_seconds
@@ -53,26 +54,6 @@ log = structlog.get_logger("poller.worker")
 _BATCH: Final = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How often what is done. `hands`: orgs polled side by side. `silence`: of a worker taken for dead.
-
-    Slots are queued an interval ahead, between `least_ahead` and `most_ahead`: so long may the handing out stand still
-    before a poll is late, and as long does a change of an interval take to show.
-    """
-
-    hands: int = 32
-    tick_seconds: float = 5.0
-    least_ahead_seconds: float = 15.0
-    most_ahead_seconds: float = 60.0
-    idle_seconds: float = 1.0
-    breath_seconds: float = 0.02
-    """Between two looks into the queue, so that jobs come in batches and other workers get theirs."""
-    silence_seconds: float = 30.0
-    presence_seconds: float = 10.0
-    grace_seconds: float = 20.0
-
-
 @dataclass(slots=True)
 class Worker:
     """A worker: `run` it until it is told to stop."""
@@ -87,6 +68,8 @@ class Worker:
     jitter: Callable[[], float] = random.random
     id: UUID = field(default_factory=uuid4)
     outage: Outage = field(init=False)
+    polls: int = 0
+    """Rows it has written."""
     lost: int = 0
     """Readings that could not be written before the grace was over."""
     _queue: JobQueue = field(init=False)
@@ -100,7 +83,7 @@ class Worker:
         self.outage = Outage(sleep=self.sleep, jitter=self.jitter, count=self.observer.database_error)
         self._queue = JobQueue(self.database, self.id, silence=timedelta(seconds=self.pace.silence_seconds))
         self._chores = chores(snapshots=self.settings.snapshot_retention, days=self.settings.daily_retention)
-        self._sink = Sink(self._write, rows=200, age_seconds=0.1)
+        self._sink = Sink(self._write, rows=self.pace.batch_rows, age_seconds=0.1)
         self._polls = Polls(
             self.database,
             self.fleet,
@@ -125,11 +108,34 @@ class Worker:
     def facts(self) -> Mapping[str, Any]:
         """What this worker says of itself."""
         polls = self._polls
-        return {"under_way": polls.under_way, "held": len(polls.held), "away": polls.circuits.facts()}
+        return {
+            "under_way": polls.under_way,
+            "held": polls.readings,
+            "polls": self.polls,
+            "away": polls.circuits.facts(),
+        }
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Work until `stopping` is set, then leave in order. Raises what a person must mend."""
+        """Work until `stopping` is set, then leave in order; cancelled, at once. Raises what a person must mend."""
         self._stopping = stopping
+        leaving, working = asyncio.create_task(self._leave()), asyncio.create_task(self._work())
+        try:
+            await asyncio.shield(working)
+        except asyncio.CancelledError:
+            # What was read already is written if the database takes it at once.
+            self._give_up_at = 0.0
+            working.cancel()
+            await asyncio.wait({working}, timeout=self.pace.last_word_seconds)
+            self.database.tear_off()
+            await asyncio.wait({working})
+            if not working.cancelled() and (error := working.exception()) is not None:
+                raise error from None
+            raise
+        finally:
+            leaving.cancel()
+        log.info("worker.stopped", worker=str(self.id), **({"lost": self.lost} if self.lost else {}))
+
+    async def _work(self) -> None:
         log.info("worker.started", worker=str(self.id), hands=self.pace.hands)
         notify(READY)
         started_at = self.now()
@@ -150,52 +156,47 @@ class Worker:
                 loops.create_task(self._say_alive(started_at)),
                 loops.create_task(side_jobs.run(self._pause, self.pace.idle_seconds)),
             ]
-            try:
-                await self._poll_until_stopped()
-            except asyncio.CancelledError:
-                self._give_up_at = 0.0
-                raise
+            async with asyncio.TaskGroup() as polls:
+                while not self._stopping.is_set():
+                    await self._claim(polls)
             for task in others:
                 task.cancel()
         with suppress(DatabaseError):
             await say_goodbye(self.database, self.id)
-        log.info("worker.stopped", worker=str(self.id), **({"lost": self.lost} if self.lost else {}))
 
-    async def _poll_until_stopped(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            while not self._stopping.is_set():
-                await self._claim(tasks)
-            self._give_up_at = time.monotonic() + self.pace.grace_seconds
-            notify(STOPPING)
-            log.info("worker.draining", under_way=self._polls.under_way, grace_seconds=self.pace.grace_seconds)
-            try:
-                async with asyncio.timeout(self.pace.grace_seconds):
-                    while self._polls.under_way:
-                        self._polls.freed.clear()
-                        await self._polls.freed.wait()
-            except TimeoutError:
-                with suppress(DatabaseError):
-                    await self._polls.let_go()
+    async def _leave(self) -> None:
+        """Once told to stop: let end what was begun, put back what does not, then tear off what waits for PostgreSQL."""
+        await self._stopping.wait()
+        notify(STOPPING)
+        log.info("worker.draining", under_way=self._polls.under_way, grace_seconds=self.pace.grace_seconds)
+        self._give_up_at = time.monotonic() + self.pace.grace_seconds
+        await asyncio.sleep(self.pace.grace_seconds)
+        with suppress(DatabaseError, TimeoutError):
+            async with asyncio.timeout(self.pace.last_word_seconds):
+                await self._polls.let_go()
+                await asyncio.Event().wait()
+        self.database.tear_off()
 
     async def _claim(self, tasks: asyncio.TaskGroup) -> None:
-        """Begin as many polls as there are free hands; where there is none, or nothing to do, wait a little."""
+        """Begin as many polls as there are free hands and turns; where there is none, wait a little."""
         polls = self._polls
         polls.freed.clear()
         free = self.pace.hands - polls.under_way
         if not free:
             await self._pause(self.pace.idle_seconds, polls.freed)
             return
+        seen_after = self.now() - timedelta(seconds=2 * self.pace.presence_seconds)
         try:
-            jobs = await self._queue.claim((POLL,), min(free, _BATCH))
-            # A database that was away made this worker's own jobs look silent too.
-            jobs = [job for job in jobs if not polls.holds(job)]
-            if jobs:
-                await polls.begin(jobs, tasks)
+            turn = await self._queue.turn((POLL,), seen_after, timedelta(seconds=self.pace.turn_seconds))
+            if turn.jobs:
+                jobs = await self._queue.claim((POLL,), min(free, _BATCH, turn.jobs))
+                # A database that was away made this worker's own jobs look silent too.
+                await polls.begin([job for job in jobs if not polls.holds(job)], tasks)
                 await self._pause(self.pace.breath_seconds)
             else:
-                wait = await self._queue.seconds_to_next((POLL,))
                 idle = self.pace.idle_seconds
-                await self._pause(max(min(idle if wait is None else wait, idle), self.pace.breath_seconds))
+                wait = idle if turn.next_seconds is None else min(turn.next_seconds, idle)
+                await self._pause(max(wait, self.pace.breath_seconds))
         except DatabaseError as error:
             if not error.passing:
                 raise
@@ -271,13 +272,14 @@ class Worker:
         try:
             if polled:
                 await self.outage.weather(partial(self.fleet.write, polled), give_up=self._may_give_up)
-            job_ids = [one.job_id for one in batch]
-            await self.outage.weather(partial(self._queue.finish, job_ids), give_up=self._may_give_up)
         except DatabaseError:
             self.lost += len(polled)
             log.exception("readings.lost", readings=len(polled))
             raise
+        job_ids = [one.job_id for one in batch]
+        await self.outage.weather(partial(self._queue.finish, job_ids), give_up=self._may_give_up)
         self._polls.done(batch)
+        self.polls += len(polled)
         self.observer.written(polled)
 
     def _may_give_up(self) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from poller.store.database import Database
 
 AT_ONCE = timedelta()
+NEVER = datetime.max.replace(tzinfo=UTC)
 KINDS = ("poll",)
 
 
@@ -48,8 +49,10 @@ async def test_a_job_waits_for_its_time_and_a_worker_knows_how_long(database: Da
     await enqueue(database, [job("later", delay=timedelta(hours=1)), job("soon", delay=timedelta(minutes=1))])
     mine = worker(database)
     assert await mine.claim(KINDS, 10) == []
-    assert await mine.seconds_to_next(KINDS) == pytest.approx(60, abs=5)
-    assert await mine.seconds_to_next(("another",)) is None
+    turn = await mine.turn(KINDS, NEVER, AT_ONCE)
+    assert turn.jobs == 0
+    assert turn.next_seconds == pytest.approx(60, abs=5)
+    assert await mine.turn(("another",), NEVER, AT_ONCE) == (0, None)
     assert (await depth(database)).waiting == 2
 
 
@@ -71,7 +74,9 @@ async def test_what_is_put_back_is_anybodys_after_its_delay(database: Database) 
     await mine.put_back([now.id])
     await mine.put_back([later.id], timedelta(minutes=5))
     assert [one.id for one in await other.claim(KINDS, 2)] == [now.id]
-    assert await other.seconds_to_next(KINDS) == pytest.approx(300, abs=5)
+    turn = await other.turn(KINDS, NEVER, AT_ONCE)
+    assert turn.jobs == 0
+    assert turn.next_seconds == pytest.approx(300, abs=5)
 
 
 async def test_a_worker_that_was_thought_dead_puts_back_nothing_of_anothers(database: Database) -> None:

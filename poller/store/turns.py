@@ -1,0 +1,67 @@
+"""Turns: whose job is whose first, so that workers with equally free hands get equally many.
+
+A job is first that of one worker, by its number and the workers' places in line; a moment later the next one's as well,
+and so on. Nothing is agreed upon: a place is read from the list of those who live, and whoever is wrong about it, busy,
+frozen or dead makes a job late by that moment and no more. It refuses to claim anything: see `queue`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+    from uuid import UUID
+
+    from poller.store.database import Database
+
+LOOKED_AT: Final = 200
+"""Jobs whose time is next: more than a worker claims at once."""
+LAST_TURN: Final = timedelta(seconds=1)
+"""However many workers there are, a job that is so long overdue is everybody's."""
+
+
+class Turn(NamedTuple):
+    """How many jobs it is a worker's turn to claim, and the seconds until the next; None where none waits."""
+
+    jobs: int
+    next_seconds: float | None
+
+
+async def read_turn(
+    database: Database,
+    worker_id: UUID,
+    kinds: Collection[str],
+    *,
+    seen_after: datetime,
+    moment: timedelta,
+    silence: timedelta,
+) -> Turn:
+    """What there is to claim for this worker, among those seen after that moment.
+
+    `moment`: after which the next in line is let in. Jobs whose worker has been silent for `silence` are anybody's.
+    """
+    row = await database.fetchrow(_LOOK, list(kinds), worker_id, seen_after, moment, silence, LOOKED_AT, LAST_TURN)
+    return Turn(0, None) if row is None else Turn(*row)
+
+
+# turns.look: places are in the order of ids, which says nothing about anybody; who is not listed yet counts as well.
+_LOOK: Final = """
+WITH line AS (
+    SELECT count(*) FILTER (WHERE id < $2) AS place, count(*) FILTER (WHERE id <> $2) + 1 AS workers
+    FROM workers WHERE seen_at > $3
+), next AS (
+    SELECT id, execute_after FROM pgqueuer
+    WHERE status = 'queued' AND entrypoint = ANY($1) ORDER BY execute_after LIMIT $6
+), turns AS (
+    SELECT execute_after + least($4::interval, $7::interval / workers) * ((id + place) % workers) AS at FROM next, line
+), silent AS (
+    SELECT count(*) AS jobs FROM pgqueuer
+    WHERE status = 'picked' AND heartbeat < now() - $5::interval AND entrypoint = ANY($1)
+)
+SELECT count(*) FILTER (WHERE at <= now()) + (SELECT jobs FROM silent) AS jobs,
+       extract(epoch FROM min(at) FILTER (WHERE at > now()) - now())::float8 AS next_seconds
+FROM turns
+"""
