@@ -165,7 +165,7 @@ class Worker:
             await say_goodbye(self.database, self.id)
 
     async def _leave(self) -> None:
-        """Once told to stop: let end what was begun, put back what does not, then tear off what waits for PostgreSQL."""
+        """Once told to stop: let end what was begun, put back what does not, tear off what waits for PostgreSQL."""
         await self._stopping.wait()
         notify(STOPPING)
         log.info("worker.draining", under_way=self._polls.under_way, grace_seconds=self.pace.grace_seconds)
