@@ -53,7 +53,7 @@ def explain(error: BaseException) -> DatabaseError:
     for kinds, remedy in _REMEDIES:
         if isinstance(error, kinds):
             return DatabaseError(f"PostgreSQL: {_what(error)}", remedy, passing=isinstance(error, _PASSING))
-    return DatabaseError(f"PostgreSQL: {_what(error)}", "its log tells more")
+    return DatabaseError(f"PostgreSQL: {_what(error)}", "its log tells more", passing=isinstance(error, _PASSING))
 
 
 def _is_lost(error: BaseException) -> bool:
@@ -78,13 +78,18 @@ _PASSING: Final = (
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TransactionTimeoutError,
     asyncpg.InvalidCachedStatementError,
-    asyncpg.OutdatedSchemaCacheError,
-    asyncpg.TargetServerAttributeNotMatched,
+    # asyncpg's own confusion: a session that was killed while nobody used it, no primary among several hosts.
+    asyncpg.InternalClientError,
     OSError,
 )
-SESSION: Final = (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError, asyncpg.ReadOnlySQLTransactionError)
+SESSION: Final = (
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InternalClientError,
+)
 """What a session may complain of to its end, though it was mended since: a timeout of its role, a server that is the
-primary no longer."""
+primary no longer, a protocol that has lost its thread."""
 _SERVER_AWAY: Final = "start PostgreSQL, or correct POLLER_DATABASE_URL, and try again"
 _REMEDIES: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]] = (
     (

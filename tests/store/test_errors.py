@@ -121,9 +121,12 @@ def test_every_trouble_has_a_remedy_of_its_own(error: Exception, said: str) -> N
         (asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"), True),
         (asyncpg.InterfaceError("connection is closed"), True),
         (asyncpg.InternalClientError(GOODBYE), True),
-        (asyncpg.InternalClientError("got result for unknown protocol state 4"), False),
         (ConnectionRefusedError(111, "Connection refused"), True),
         (TimeoutError(), True),
+        (asyncpg.IdleInTransactionSessionTimeoutError("terminating connection"), True),
+        (asyncpg.PostgresIOError("could not read block 0"), True),
+        (asyncpg.InvalidCachedStatementError("cached statement plan is invalid"), True),
+        (asyncpg.TargetServerAttributeNotMatched("None of the hosts match the target attribute"), True),
         (asyncpg.InterfaceError("the server expects 1 argument for this query"), False),
         (asyncpg.InsufficientPrivilegeError("permission denied"), False),
         (asyncpg.UndefinedTableError("does not exist"), False),
@@ -136,6 +139,27 @@ def test_what_may_pass_is_told_apart_from_what_somebody_must_mend(error: Excepti
     with pytest.raises(DatabaseError) as caught, readable_errors():
         raise error
     assert caught.value.passing is passing
+
+
+@pytest.mark.parametrize(
+    ("setting", "refused"),
+    [
+        ("statement_timeout = '50ms'", "SELECT pg_sleep(0.2)"),
+        ("default_transaction_read_only = on", "CREATE TABLE t ()"),
+    ],
+)
+async def test_a_session_that_was_begun_under_a_bad_setting_does_not_outlive_its_error(
+    database_url: str, setting: str, refused: str
+) -> None:
+    name = database_url.rpartition("/")[2].partition("?")[0]
+    async with await connect(database_url, max_size=2) as mended:
+        await mended.execute(f'ALTER DATABASE "{name}" SET {setting}')
+        async with await connect(database_url, max_size=2) as database:
+            with pytest.raises(DatabaseError) as caught:
+                await database.execute(refused)
+            assert caught.value.passing
+            await mended.execute(f'ALTER DATABASE "{name}" RESET ALL')
+            await database.execute(refused)
 
 
 async def test_errors_of_the_callers_own_pass_through_unchanged(database: Database) -> None:

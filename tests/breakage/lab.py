@@ -1,0 +1,172 @@
+"""Real workers over a real PostgreSQL, to be killed, frozen, told to stop, and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import signal
+import sys
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from poller.core.datacenters import with_operators
+from poller.core.entry import OrgEntry, entry_from
+from poller.core.model import COLUMNS
+from poller.core.schedule import Due
+from poller.simulator import Simulator, SimulatorOptions
+from poller.store.database import Database, connect
+from poller.store.imports import import_orgs
+from poller.store.secrets import KEY_BYTES, Keyring
+from tests.witness import WITNESS
+from tests.worker.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+LONG = os.environ.get("POLLER_TEST_BREAKAGE") == "long"
+"""Whether the variants at the service's own pace are run, which take minutes."""
+KEY = bytes(range(KEY_BYTES))
+QUICK = ("-m", "tests.chaos.worker")
+"""The service's worker at a quick pace: 3 seconds of silence, 5 of grace."""
+REAL = ("-m", "poller", "run")
+
+
+@dataclass
+class Process:
+    """A worker, and what it has logged so far."""
+
+    process: asyncio.subprocess.Process
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def ended(self, seconds: float = 60.0) -> int:
+        """Its exit code, once it has one."""
+        async with asyncio.timeout(seconds):
+            return await self.process.wait()
+
+    def text(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def events(self) -> list[dict[str, Any]]:
+        """What it logged, line by line; a line that is no event is one called by its text."""
+        lines = self.text().splitlines()
+        return [json.loads(line) if line.startswith("{") and line.endswith("}") else {"event": line} for line in lines]
+
+    def count(self, event: str) -> int:
+        return sum(one["event"] == event for one in self.events())
+
+    async def says(self, event: str, seconds: float = 30.0) -> dict[str, Any]:
+        """Wait until it has logged that; the newest of them."""
+
+        def newest() -> dict[str, Any] | None:
+            assert self.process.returncode is None or self.count(event), self.text()
+            return next((one for one in reversed(self.events()) if one["event"] == event), None)
+
+        found: dict[str, Any] = await eventually(newest, seconds)
+        return found
+
+
+@dataclass
+class Lab:
+    """A database, a simulated Zoho, and as many workers as a test starts."""
+
+    database: Database
+    sim: Simulator
+    folder: Path
+    environ: dict[str, str]
+    interval: int
+    names: list[str]
+    workers: list[Process] = field(default_factory=list)
+
+    async def start(self, program: tuple[str, ...] = QUICK, **settings: str) -> Process:
+        """One more worker, as soon as it has begun."""
+        log, clock = self.folder / f"worker-{len(self.workers)}.log", self.folder / "clock"
+        clock.write_text("0", encoding="ascii")
+        with log.open("wb") as file:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, *program, *([str(clock)] if program == QUICK else []),
+                env=self.environ | settings, stdout=file, stderr=file, start_new_session=True,
+            )  # fmt: skip
+        self.workers.append(Process(process, log))
+        await self.workers[-1].says("worker.started")
+        return self.workers[-1]
+
+    async def until(self, query: str, *arguments: Any, seconds: float = 30.0) -> Any:
+        """Wait until a query says something true; what it says."""
+        return await eventually(lambda: self.database.fetchval(query, *arguments), seconds)
+
+    async def rows(self) -> list[Any]:
+        return await self.database.fetch(
+            "SELECT s.*, o.name FROM org_snapshots s JOIN orgs o ON o.id = s.org_id ORDER BY slot, org_id"
+        )
+
+    async def nothing_is_missing_doubled_or_untrue(self) -> list[Any]:
+        """What holds after every breakage; the rows."""
+        rows = await self.rows()
+        for name in self.names:
+            slots = [row["slot"] for row in rows if row["name"] == name]
+            assert {(later - earlier).total_seconds() for earlier, later in pairwise(slots)} <= {float(self.interval)}
+        for row in rows:
+            if row["outcome"] == "ok":
+                counts = {kind.value: row[column] for kind, column in COLUMNS.items()}
+                assert counts == self.sim.truths(self.names.index(row["name"]), row["polled_at"])
+                assert row["polled_at"] < Due(row["org_id"], row["slot"], self.interval).until
+            else:
+                assert row["error"], row
+        assert self.sim.audit()["breaches"] == []
+        assert [
+            event for worker in self.workers for event in worker.events() if event["event"].startswith("Trace")
+        ] == []
+        return rows
+
+
+@asynccontextmanager
+async def lab(
+    dsn: str,
+    folder: Path,
+    *,
+    orgs: int = 6,
+    interval: int = 4,
+    worker_dsn: str | None = None,
+    settings: Mapping[str, str] | None = None,
+    **options: Any,
+) -> AsyncIterator[Lab]:
+    """A fleet in the database at `dsn`; workers reach it by `worker_dsn`, where that is another way."""
+    async with Simulator(SimulatorOptions(orgs=orgs, **options)) as sim, await connect(dsn) as database:
+        centers = sim.data_centers_setting()
+        rows = [entry_from(org.row(), with_operators(centers)) for org in sim.fleet()]
+        await import_orgs(database, Keyring({"k1": KEY}), [row for row in rows if isinstance(row, OrgEntry)])
+        # No interval is stretched.
+        await database.execute("UPDATE orgs SET edition = 'ultimate', licences = 100000")
+        environ = os.environ | {
+            "POLLER_DATABASE_URL": worker_dsn or dsn,
+            "POLLER_SECRET_KEYS": f"k1:{base64.b64encode(KEY).decode()}",
+            "POLLER_DATA_CENTERS": json.dumps(centers),
+            "POLLER_POLL_INTERVAL": str(interval),
+            "POLLER_CREDIT_SHARE": "1",
+            "POLLER_IN_FLIGHT_SHARE": "0.2",
+            "POLLER_LOG_FORMAT": "json",
+            "POLLER_WEB_PORT": "0",
+            **(settings or {}),
+        }
+        there = Lab(database, sim, folder, environ, interval, [org.name for org in sim.fleet()])
+        try:
+            yield there
+        finally:
+            for worker in there.workers:
+                with suppress(ProcessLookupError):
+                    worker.process.kill()
+                await worker.process.wait()
+                WITNESS.hear(f"breakage {worker.log.name}", worker.text())
+            WITNESS.know_simulator(sim)

@@ -1,0 +1,90 @@
+"""A PostgreSQL of a test's own, treated as operators treat theirs: stopped, killed, copied while it runs, promoted.
+
+On a Unix socket, without a password: nobody else can reach its folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from poller.embedded import binaries as programs
+from poller.embedded.account import account_for, run_as
+from tests.postgres import FAST, chosen_binaries
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PATIENCE_SECONDS: Final = 60.0
+
+
+class Server:
+    """One data folder and, once it is started, its server."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        home.mkdir(exist_ok=True)
+        self.account = account_for(home, home / "data")
+        self.binaries = programs.find(chosen_binaries(), self.account, None)
+        self._process: subprocess.Popen[bytes] | None = None
+        if self.account.popen:
+            shutil.chown(home, self.account.uid, self.account.gid)
+
+    @property
+    def dsn(self) -> str:
+        """As the superuser, on the database `postgres`."""
+        return f"postgresql://boss@/postgres?host={quote(str(self.home), safe='')}"
+
+    def make(self) -> None:
+        """A new cluster."""
+        options = ["-U", "boss", "-E", "UTF8", "--locale=C", "--auth=trust", "--no-sync", "--no-instructions"]
+        self._run("initdb", "-D", str(self.home / "data"), *options)
+
+    def copy(self, primary: Server) -> None:
+        """A standby of that server, which follows it from its start on."""
+        self._run("pg_basebackup", "-D", str(self.home / "data"), "-R", "-X", "stream", "-c", "fast", "-d", primary.dsn)
+
+    def start(self) -> None:
+        """Let it run; returns once it lets clients in."""
+        options = [word for name, value in FAST.items() for word in ("-c", f"{name}={value}")]
+        with (self.home / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    self.binaries.program("postgres"),
+                    "-D",
+                    str(self.home / "data"),
+                    "-k",
+                    str(self.home),
+                    "-h",
+                    "",
+                    *options,
+                ],
+                cwd="/",
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **self.account.popen,
+            )
+        end = time.monotonic() + PATIENCE_SECONDS
+        while run_as(self.account, [self.binaries.program("psql"), "-XAtqc", "SELECT 1", self.dsn]).returncode:
+            assert time.monotonic() < end, (self.home / "log").read_text()
+            assert self._process.poll() is None, (self.home / "log").read_text()
+            time.sleep(0.05)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """SIGINT: in order, without waiting for clients. SIGQUIT: at once, as if the power had gone."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+            self._process.wait(PATIENCE_SECONDS)
+
+    def promote(self) -> None:
+        """A standby no longer."""
+        self._run("pg_ctl", "promote", "-D", str(self.home / "data"))
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = run_as(self.account, [self.binaries.program(program), *arguments])
+        assert done.returncode == 0, done.stderr

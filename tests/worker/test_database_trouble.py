@@ -1,0 +1,223 @@
+"""A worker, and what PostgreSQL does to it: somebody's lock, timeouts, lost connections, silence, missing rights."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+
+from poller.core.errors import DatabaseError
+from poller.store.database import connect
+from poller.store.partitions import ensure_partitions
+from poller.worker import Silent
+from tests.postgres import run_on
+from tests.worker.cable import Cable
+from tests.worker.conftest import QUICK
+from tests.worker.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from poller.fleet import Polled
+    from poller.store.database import Database
+
+    OpenService = Callable[..., Any]
+
+
+class Written(Silent):
+    """Remembers what was written, batch by batch."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Polled]] = []
+
+    def written(self, batch: Sequence[Polled]) -> None:
+        self.batches.append(list(batch))
+
+
+@asynccontextmanager
+async def locked(database: Database, table: str) -> AsyncIterator[None]:
+    """Somebody has the table for himself."""
+    async with database.transaction() as connection:
+        await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+async def all_ok(mine: Any, orgs: int) -> Any:
+    """Every org was polled, tokens are there; the moment."""
+    await mine.until(f"SELECT count(DISTINCT org_id) = {orgs} FROM org_snapshots WHERE outcome = 'ok'", seconds=40)
+    return await mine.app.database.fetchval("SELECT now()")
+
+
+async def no_slot_is_missing(mine: Any, seconds: float) -> list[Any]:
+    rows: list[Any] = await mine.rows()
+    for name in mine.names:
+        slots = [row["slot"] for row in rows if row["name"] == name]
+        assert {(later - earlier).total_seconds() for earlier, later in pairwise(slots)} == {seconds}
+    assert mine.sim.audit()["breaches"] == []
+    return rows
+
+
+async def test_what_was_read_outlasts_a_lock_that_outlasts_the_command_timeout(
+    service: OpenService, database_url: str
+) -> None:
+    async with (
+        service(orgs=6, interval=8, options={"latency_median_seconds": 0.3}) as mine,
+        await connect(database_url, command_timeout=1.0) as impatient,
+    ):
+        with structlog.testing.capture_logs() as logs:
+            async with mine.worker(database=impatient) as worker:
+                await all_ok(mine, 6)
+                await mine.until("SELECT count(*) FROM pgqueuer WHERE status = 'picked' AND entrypoint = 'poll'")
+                async with locked(mine.app.database, "org_snapshots"):
+                    await eventually(lambda: worker.outage.is_on and worker.facts()["held"])
+                    assert worker.why_not_ready() == "the database is away"
+                    held = worker.facts()["held"]
+                    await mine.until(f"SELECT (facts->>'held')::int >= {held} FROM workers")
+                    tries = worker.outage
+                    await asyncio.sleep(0)
+                    assert tries.is_on
+                await eventually(lambda: not worker.facts()["held"])
+                back_at = await mine.app.database.fetchval("SELECT now()")
+                await mine.until(
+                    "SELECT count(DISTINCT org_id) = 6 FROM org_snapshots WHERE outcome = 'ok' AND polled_at > $1",
+                    back_at,
+                )
+        rows = await no_slot_is_missing(mine, 8.0)
+        assert {row["requests"] for row in rows if row["outcome"] == "ok"} == {10}
+        assert sum(entry["event"] == "database.away" for entry in logs) <= 2
+        assert worker.lost == 0
+
+
+async def test_readings_held_are_bounded_counted_and_written_in_their_order(
+    service: OpenService, database_url: str
+) -> None:
+    pace = replace(QUICK, hands=3, batch_rows=2)
+    bound = 8 * pace.batch_rows + pace.hands
+    written = Written()
+    async with (
+        service(orgs=40, interval=12) as mine,
+        await connect(database_url, command_timeout=1.0) as impatient,
+        mine.worker(pace, database=impatient, observer=written) as worker,
+    ):
+        await all_ok(mine, 40)
+        # Polls are claimed as before; only writing their rows is not to be done.
+        async with locked(mine.app.database, "latest_snapshots"):
+            before = len(written.batches)
+            await eventually(lambda: worker.facts()["under_way"] == pace.hands and worker.facts()["held"] > pace.hands)
+            await mine.until("SELECT count(*) > 5 FROM pgqueuer WHERE status = 'queued' AND execute_after < now()")
+            held = worker.facts()["held"]
+            assert pace.hands < held <= bound
+            told = "SELECT (facts->>'held')::int FROM workers"
+            assert await mine.until(f"{told} WHERE (facts->>'held')::int > 0") <= bound
+        await eventually(lambda: sum(map(len, written.batches[before:])) >= held)
+        ends = [
+            [one.snapshot.polled_at + timedelta(milliseconds=one.snapshot.duration_ms) for one in batch]
+            for batch in written.batches[before:]
+            if all(one.snapshot.polled_at for one in batch)
+        ]
+        slack = timedelta(seconds=0.1)
+        assert all(max(earlier) <= min(later) + slack for earlier, later in pairwise(ends))
+        assert worker.lost == 0
+
+
+async def test_connections_that_are_killed_again_and_again_cost_no_reading(
+    service: OpenService, database_url: str
+) -> None:
+    name = f"victim {uuid.uuid4().hex[:8]}"
+    async with (
+        service(orgs=8, interval=3) as mine,
+        await connect(database_url, application_name=name) as victim,
+        mine.worker(database=victim) as worker,
+    ):
+        await all_ok(mine, 8)
+        for _ in range(20):
+            await mine.app.database.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", name
+            )
+            await asyncio.sleep(0.15)
+        calm_at = await mine.app.database.fetchval("SELECT now()")
+        await mine.until(
+            "SELECT count(DISTINCT org_id) = 8 FROM org_snapshots WHERE outcome = 'ok' AND slot > $1", calm_at
+        )
+    rows = await no_slot_is_missing(mine, 3.0)
+    assert {row["outcome"] for row in rows} <= {"ok", "missed"}
+    assert worker.lost == 0
+
+
+async def test_a_statement_timeout_is_waited_for_and_sessions_begun_under_it_are_not_kept(
+    service: OpenService, database_url: str
+) -> None:
+    base = database_url.rpartition("/")[2].partition("?")[0]
+    name = f"hurried {uuid.uuid4().hex[:8]}"
+    async with service(orgs=6, interval=8) as mine, await connect(database_url, application_name=name) as hurried:
+        with structlog.testing.capture_logs() as logs:
+            async with mine.worker(database=hurried) as worker:
+                await all_ok(mine, 6)
+                # Whatever takes half a second is cancelled, of sessions that begin from now on.
+                await run_on(database_url, f"ALTER DATABASE \"{base}\" SET statement_timeout = '500ms'")
+                await mine.app.database.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", name
+                )
+                async with locked(mine.app.database, "org_snapshots"):
+                    await eventually(lambda: worker.outage.is_on and worker.facts()["held"])
+                await run_on(database_url, f'ALTER DATABASE "{base}" RESET statement_timeout')
+                await eventually(lambda: not worker.outage.is_on)
+                assert await hurried.fetchval("SHOW statement_timeout") == "0"
+                back_at = await mine.app.database.fetchval("SELECT now()")
+                await mine.until(
+                    "SELECT count(DISTINCT org_id) = 6 FROM org_snapshots WHERE outcome = 'ok' AND slot > $1", back_at
+                )
+        assert worker.lost == 0
+        assert any("statement timeout" in entry.get("why", "") for entry in logs)
+        await no_slot_is_missing(mine, 8.0)
+
+
+async def test_a_worker_told_to_stop_ends_with_its_grace_though_the_database_says_nothing_at_all(
+    service: OpenService, database_url: str
+) -> None:
+    pace = replace(QUICK, grace_seconds=2.0, last_word_seconds=0.5)
+    async with (
+        service(orgs=3, interval=4) as mine,
+        Cable(database_url) as cable,
+        await connect(cable.dsn) as cabled,
+    ):
+        loop = asyncio.get_running_loop()
+        async with mine.worker(pace, database=cabled):
+            await all_ok(mine, 3)
+            cable.clog()
+            # Its loops hang in statements that would time out in a minute.
+            await mine.until("SELECT count(*) FROM pgqueuer WHERE status = 'queued' AND execute_after < now()")
+            stopped_at = loop.time()
+        assert loop.time() - stopped_at < 8
+        cable.unclog()
+
+
+async def test_a_right_that_was_taken_away_ends_the_worker_with_one_error(
+    service: OpenService, database_url: str
+) -> None:
+    role = f"worker_{uuid.uuid4().hex[:8]}"
+    await run_on(database_url, f"CREATE ROLE {role} LOGIN")
+    try:
+        for grant in ("TABLES", "SEQUENCES", "FUNCTIONS"):
+            await run_on(database_url, f"GRANT ALL ON ALL {grant} IN SCHEMA public TO {role}")
+        as_role = database_url.replace("://poller@", f"://{role}@")
+        assert role in as_role
+        async with service(orgs=2, interval=2) as mine, await connect(as_role) as limited:
+            now = datetime.now(UTC)
+            await ensure_partitions(mine.app.database, now, now)
+            with pytest.raises(ExceptionGroup) as caught:
+                async with mine.worker(database=limited):
+                    await all_ok(mine, 2)
+                    await mine.app.database.execute(f"REVOKE INSERT ON org_snapshots FROM {role}")
+                    await asyncio.Event().wait()
+            assert caught.group_contains(DatabaseError, match="permission denied for table org_snapshots; use the role")
+    finally:
+        await run_on(database_url, f"DROP OWNED BY {role}")
+        await run_on(database_url, f"DROP ROLE {role}")
