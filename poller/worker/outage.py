@@ -47,8 +47,6 @@ class Outage:
         self._count = count
         self._troubled = 0
         self._since = 0.0
-        self.ended_at: float | None = None
-        """By the clock, when the last one was over."""
 
     @property
     def is_on(self) -> bool:
@@ -83,5 +81,4 @@ class Outage:
     def _ends(self) -> None:
         self._troubled -= 1
         if not self._troubled:
-            self.ended_at = self._clock()
-            log.info("database.back", seconds=round(self.ended_at - self._since, 1))
+            log.info("database.back", seconds=round(self._clock() - self._since, 1))

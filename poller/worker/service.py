@@ -157,8 +157,7 @@ class Worker:
                 loops.create_task(side_jobs.run(self._pause, self.pace.idle_seconds)),
             ]
             async with asyncio.TaskGroup() as polls:
-                while not self._stopping.is_set():
-                    await self._claim(polls)
+                await self._claim_until_stopped(polls)
             for task in others:
                 task.cancel()
         with suppress(DatabaseError):
@@ -177,6 +176,34 @@ class Worker:
                 await asyncio.Event().wait()
         self.database.tear_off()
 
+    async def _claim_until_stopped(self, tasks: asyncio.TaskGroup) -> None:
+        while not self._stopping.is_set():
+            try:
+                await self.outage.weather(self._claiming(tasks), give_up=self._stopping.is_set)
+            except DatabaseError as error:
+                if not error.passing:
+                    raise
+
+    def _claiming(self, tasks: asyncio.TaskGroup) -> Callable[[], Awaitable[None]]:
+        """To claim; where the database was away, a little later: others hold readings they could not write."""
+        failed = away = False
+
+        async def claim() -> None:
+            nonlocal failed, away
+            if failed:
+                try:
+                    await self._queue.ping()
+                except DatabaseError:
+                    away = True
+                    raise
+                if away:
+                    await self._pause(LONGEST_PAUSE_SECONDS + 1)
+                    away = False
+            failed = True
+            await self._claim(tasks)
+
+        return claim
+
     async def _claim(self, tasks: asyncio.TaskGroup) -> None:
         """Begin as many polls as there are free hands and turns; where there is none, wait a little."""
         polls = self._polls
@@ -186,30 +213,16 @@ class Worker:
             await self._pause(self.pace.idle_seconds, polls.freed)
             return
         seen_after = self.now() - timedelta(seconds=2 * self.pace.presence_seconds)
-        try:
-            turn = await self._queue.turn((POLL,), seen_after, timedelta(seconds=self.pace.turn_seconds))
-            if turn.jobs:
-                jobs = await self._queue.claim((POLL,), min(free, _BATCH, turn.jobs))
-                # A database that was away made this worker's own jobs look silent too.
-                await polls.begin([job for job in jobs if not polls.holds(job)], tasks)
-                await self._pause(self.pace.breath_seconds)
-            else:
-                idle = self.pace.idle_seconds
-                wait = idle if turn.next_seconds is None else min(turn.next_seconds, idle)
-                await self._pause(max(wait, self.pace.breath_seconds))
-        except DatabaseError as error:
-            if not error.passing:
-                raise
-            self.observer.database_error()
-            await self._wait_for_the_database()
-
-    async def _wait_for_the_database(self) -> None:
-        """And then a little more: others hold readings of slots that they could not write either, and go first."""
-        ended_at = self.outage.ended_at
-        with suppress(DatabaseError):
-            await self.outage.weather(self._queue.ping, give_up=self._stopping.is_set)
-        if self.outage.ended_at != ended_at:
-            await self._pause(LONGEST_PAUSE_SECONDS + 1)
+        turn = await self._queue.turn((POLL,), seen_after, timedelta(seconds=self.pace.turn_seconds))
+        if turn.jobs:
+            jobs = await self._queue.claim((POLL,), min(free, _BATCH, turn.jobs))
+            # A database that was away made this worker's own jobs look silent too.
+            await polls.begin([job for job in jobs if not polls.holds(job)], tasks)
+            await self._pause(self.pace.breath_seconds)
+        else:
+            idle = self.pace.idle_seconds
+            wait = idle if turn.next_seconds is None else min(turn.next_seconds, idle)
+            await self._pause(max(wait, self.pace.breath_seconds))
 
     async def _hand_out(self) -> None:
         changed_since: datetime | None = None

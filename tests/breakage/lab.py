@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import os
-import signal
 import sys
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from tests.witness import WITNESS
 from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
