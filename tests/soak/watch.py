@@ -130,7 +130,9 @@ def read_log(log: Path, found: Found) -> None:
             if said["event"] == "chore.done":
                 number, _, of = said["detail"].partition(" ")
                 chore = found.chores.setdefault(said["chore"], Chore(of=of))
-                chore.times, chore.came_to = chore.times + 1, chore.came_to + int(number)
+                chore.times += 1
+                # "everything is kept" is no number.
+                chore.came_to += int(number) if number.isdecimal() else 0
 
 
 async def outcomes(database: Database, until: datetime | None = None) -> Counter[tuple[str, int]]:
