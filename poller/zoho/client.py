@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import ssl
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -23,6 +23,7 @@ from poller import __version__
 from poller.core.model import API_VERSION
 from poller.core.reply import HEADERS_READ, Failure, NoReply, Reply
 from poller.core.secret import Secret
+from poller.zoho.wire import LARGEST_BODY, Question, Wire, question, read_body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
+    from multidict import CIMultiDictProxy
 
     from poller.core.model import UserType
 
-LARGEST_BODY: Final = 65_536
-"""Bytes, decompressed. A count takes a dozen, the longest reply Zoho documents for our calls a few thousand."""
+__all__ = ["LARGEST_BODY", "ZohoClient", "open_client"]
+
 _DNS_SECONDS: Final = 300
 _KEEP_ALIVE_SECONDS: Final = 30.0
 _VERSION: Final = re.compile(API_VERSION)
@@ -47,6 +49,8 @@ _FAILURES: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Fail
     (aiohttp.ClientConnectorError, Failure.REFUSED),
     ((aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError), Failure.RESET),
 )
+# What aiohttp raises carries the request and its token along: it ends here, and only its kind goes on.
+_TROUBLE: Final = (aiohttp.ClientError, HttpProcessingError, OSError, UnicodeError)
 _BROKEN_OFF: Final = (ContentLengthError, TransferEncodingError)  # the end came before the announced one
 _BEFORE_CONNECTED: Final[Mapping[type[OSError], Failure]] = {
     TimeoutError: Failure.TIMEOUT,
@@ -58,12 +62,20 @@ _BEFORE_CONNECTED: Final[Mapping[type[OSError], Failure]] = {
 class ZohoClient:
     """Asks Zoho, over one pool of kept-alive connections. Made by `open_client`."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, wire: Wire) -> None:
         self._session = session
+        self._wire = wire
+        # Ten per API domain and version; making one costs more than judging its reply.
+        self._count_question = lru_cache(maxsize=1_024)(_count_question)
 
     async def count(self, api_domain: str, version: str, user_type: UserType, access_token: Secret) -> Reply | NoReply:
         """`GET /crm/{version}/users/actions/count`: costs the org one credit."""
-        return await self._ask("GET", _count_url(api_domain, version, user_type), _authorization(access_token))
+        try:
+            asked = self._count_question(api_domain, version, user_type)
+            answer = await self._wire.get(asked, f"Zoho-oauthtoken {access_token.reveal()}")
+        except _TROUBLE as trouble:
+            return NoReply(_failure(trouble))
+        return _reply(answer.status, answer.headers, answer.body)
 
     async def get(self, api_domain: str, path: str, access_token: Secret) -> Reply | NoReply:
         """Any other GET of the API; `path` as it is sent, `/crm/v7/org`."""
@@ -91,14 +103,12 @@ class ZohoClient:
                 method, url, headers=headers, data=form, allow_redirects=False
             ) as response:
                 # The length of what a HEAD does not send is not ours to judge.
-                body = b"" if method == "HEAD" else await _read(response)
-        except (aiohttp.ClientError, OSError, UnicodeError) as trouble:
-            # What aiohttp raises carries the request and its token along: it ends here, and only its kind goes on.
+                body = b"" if method == "HEAD" else await read_body(response.content, response.headers)
+                if body is None:
+                    response.close()
+        except _TROUBLE as trouble:
             return NoReply(_failure(trouble))
-        if body is None:
-            return NoReply(Failure.TOO_LARGE)
-        found = response.headers
-        return Reply(response.status, body, {name: found[name] for name in headers_read if name in found})
+        return _reply(response.status, response.headers, body, headers_read)
 
 
 @asynccontextmanager
@@ -132,7 +142,8 @@ async def open_client(
     ) as session:
         # aiohttp would send a broken GET a second time: a credit nobody counted, and past the org's limiter.
         session._retry_connection = False  # noqa: SLF001 - it has no public switch
-        yield ZohoClient(session)
+        with closing(Wire(connector, request_timeout_seconds)) as wire:
+            yield ZohoClient(session, wire)
 
 
 class _Request(aiohttp.ClientRequest):
@@ -166,39 +177,27 @@ def _authorization(access_token: Secret) -> dict[str, str]:
     return {hdrs.AUTHORIZATION: f"Zoho-oauthtoken {access_token.reveal()}"}
 
 
-@lru_cache(maxsize=1_024)  # ten per API domain and version; building one costs more than judging its reply
-def _count_url(api_domain: str, version: str, user_type: UserType) -> URL:
+def _count_question(api_domain: str, version: str, user_type: UserType) -> Question:
     if not _VERSION.fullmatch(version):
         raise ValueError(f"{version!r} is no API version: v7 is one")
-    return _url(f"{api_domain}/crm/{version}/users/actions/count?type={user_type.value}")
+    return question(_url(f"{api_domain}/crm/{version}/users/actions/count?type={user_type.value}"), _Request)
 
 
 def _url(text: str) -> URL:
     return URL(text, encoded=True)
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes | None:
-    """The whole body, or None once it is known to be too large; what is left then dies with its connection."""
-    if (response.content_length or 0) > LARGEST_BODY:
-        response.close()
-        return None
-    body = await response.content.readany()
-    if not body:
-        return body
-    chunks, size = [body], len(body)
-    while chunk := await response.content.readany():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > LARGEST_BODY:
-            break
-    if size > LARGEST_BODY:
-        response.close()
-        return None
-    return body if len(chunks) == 1 else b"".join(chunks)
+def _reply(
+    status: int, headers: CIMultiDictProxy[str], body: bytes | None, headers_read: Sequence[str] = HEADERS_READ
+) -> Reply | NoReply:
+    if body is None:
+        return NoReply(Failure.TOO_LARGE)
+    return Reply(status, body, {name: headers[name] for name in headers_read if name in headers})
 
 
 def _failure(trouble: Exception) -> Failure:
-    if isinstance(trouble.__cause__, HttpProcessingError) and not isinstance(trouble.__cause__, _BROKEN_OFF):
+    told = trouble if isinstance(trouble, HttpProcessingError) else trouble.__cause__
+    if isinstance(told, HttpProcessingError) and not isinstance(told, _BROKEN_OFF):
         return Failure.PROTOCOL
     failure = next((failure for kinds, failure in _FAILURES if isinstance(trouble, kinds)), Failure.PROTOCOL)
     if failure is Failure.REFUSED and isinstance(trouble, aiohttp.ClientConnectorError):

@@ -259,6 +259,18 @@ async def test_a_compressed_reply_is_read_though_none_was_asked_for() -> None:
     assert await count_from(saying(head + packed)) == Reply(200, b'{"count": 11}')
 
 
+async def test_an_interim_reply_is_not_taken_for_the_answer() -> None:
+    interim = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
+    assert await count_from(saying(interim + interim + OK)) == Reply(200, b'{"count": 11}')
+
+
+async def test_a_token_that_would_be_a_header_of_its_own_is_never_sent() -> None:
+    async with standin(saying(OK)) as zoho, client() as asking:
+        with pytest.raises(ValueError, match="another request"):
+            await asking.count(zoho.base, "v7", UserType.ALL, Secret("1000.aa\r\nHost: elsewhere"))
+    assert zoho.requests == []
+
+
 def body_of(size: int) -> bytes:
     return f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode() + b" " * size
 

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from poller.zoho.deadlines import Deadlines
+from tests.zoho.turned_clock import START, now, run_turned
+
+
+async def taking(deadlines: Deadlines, seconds: float) -> str:
+    try:
+        with deadlines.begin():
+            await asyncio.sleep(seconds)
+    except TimeoutError:
+        return f"cut off at {now() - START:.1f}"
+    return f"done at {now() - START:.1f}"
+
+
+def test_each_has_its_time_from_its_own_beginning() -> None:
+    async def main() -> list[str]:
+        deadlines = Deadlines(10.0)
+        tasks = []
+        async with asyncio.TaskGroup() as group:
+            for seconds in (3.0, 30.0, 9.0, 30.0, 10.5, 1.0):
+                tasks.append(group.create_task(taking(deadlines, seconds)))
+                await asyncio.sleep(2)
+        deadlines.close()
+        return [task.result() for task in tasks]
+
+    assert run_turned(main()) == [
+        "done at 3.0",
+        "cut off at 12.0",
+        "done at 13.0",
+        "cut off at 16.0",
+        "cut off at 18.0",
+        "done at 11.0",
+    ]
+
+
+def test_a_task_that_was_cut_off_goes_on_as_if_nothing_had_been() -> None:
+    async def main() -> tuple[list[str], int]:
+        deadlines = Deadlines(1.0)
+        outcomes = [await taking(deadlines, seconds) for seconds in (5.0, 0.5, 5.0)]
+        task = asyncio.current_task()
+        assert task is not None
+        async with asyncio.timeout(1):
+            await asyncio.sleep(0.5)
+        return outcomes, task.cancelling()
+
+    assert run_turned(main()) == (["cut off at 1.0", "done at 1.5", "cut off at 2.5"], 0)
+
+
+def test_a_cancellation_of_somebody_else_stays_one() -> None:
+    async def main() -> bool:
+        deadlines = Deadlines(1.0)
+        before, at_once = (asyncio.create_task(taking(deadlines, 5.0)) for _ in range(2))
+        await asyncio.sleep(0.5)
+        before.cancel()
+        # At the very moment at which its time is over, in the same turn of the loop.
+        asyncio.get_running_loop().call_at(asyncio.get_running_loop().time() + 0.5, at_once.cancel)
+        await asyncio.wait([before, at_once])
+        return before.cancelled() and at_once.cancelled()
+
+    assert run_turned(main())
+
+
+def test_what_goes_wrong_in_time_is_raised_as_it_is() -> None:
+    async def main() -> None:
+        deadlines = Deadlines(1.0)
+        with deadlines.begin():
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        run_turned(main())
+
+
+def test_nothing_is_kept_of_what_is_over() -> None:
+    async def main() -> int:
+        deadlines = Deadlines(1.0)
+        for _ in range(3):
+            await taking(deadlines, 0.1)
+            await taking(deadlines, 5.0)
+        return len(deadlines._under_way)
+
+    assert run_turned(main()) == 0
