@@ -159,12 +159,17 @@ def reserve(quota: Quota, now: float, limits: Limits) -> tuple[Quota, float]:
     No more than `burst` + `rate` * t requests leave in any t seconds.
     """
     due_at, hold_until, holds, factor = quota
-    spacing = 1.0 / (limits.rate * factor)
-    wait = (due_at - _allowance(limits, factor) * spacing) - now
-    wait = max(wait, hold_until - now)
-    if wait > 0.0:
-        return quota, wait
-    return Quota(max(due_at, now) + spacing, hold_until, holds, factor), 0.0
+    _, rate, burst = limits
+    spacing = 1.0 / (rate * factor)
+    # Once for every request, so without a call: `_allowance` and two of `max`.
+    ahead = burst * factor - 1.0
+    may_leave_at = due_at - ahead * spacing if ahead > 0.0 else due_at
+    if may_leave_at < hold_until:  # noqa: PLR1730 - see above
+        may_leave_at = hold_until
+    if may_leave_at > now:
+        return quota, may_leave_at - now
+    begins_at = due_at if due_at > now else now  # noqa: FURB136 - see above
+    return Quota(begins_at + spacing, hold_until, holds, factor), 0.0
 
 
 def would_wait(quota: Quota, now: float, limits: Limits, requests: int = 1) -> float:
@@ -207,6 +212,15 @@ def more_careful(one: Quota, other: Quota) -> Quota:
     )
 
 
+def smallest(quota: Quota) -> Quota:
+    """The same in the fewest bytes, for keeping: a spacing that a hold outlasts decides nothing any more.
+
+    And the rates an org can fall to from its full one, and climb to, are few: all orgs share those numbers.
+    """
+    due_at, hold_until, holds, factor = quota
+    return Quota(0.0 if due_at <= hold_until else due_at, hold_until, holds, _FACTORS.get(factor, factor))
+
+
 def is_at_rest(quota: Quota, now: float) -> bool:
     """Whether a new quota would decide the same from `now` on, so that this one may be forgotten."""
     return quota.factor == 1.0 and not quota.holds and quota.due_at <= now and quota.hold_until <= now
@@ -226,6 +240,7 @@ def _spelling(paid_type: str | None) -> str:
     return re.sub(r"[^a-z0-9]", "", (paid_type or "").casefold())
 
 
+_FACTORS: Final = {sixteenths / 16: sixteenths / 16 for sixteenths in range(1, 17)}
 _ROUND_INTERVALS: Final = tuple(
     seconds
     for seconds in range(1, DAY_SECONDS + 1)

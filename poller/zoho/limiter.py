@@ -13,10 +13,11 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self
 
-from poller.core.quota import UNTAUGHT, climbed, is_at_rest, more_careful, reserve, throttled, would_wait
+from poller.core.quota import UNTAUGHT, climbed, is_at_rest, more_careful, reserve, smallest, throttled, would_wait
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -50,7 +51,7 @@ class Limiter:
         self.waited = waited
         self.now = now or steady_clock()
         self.sleep = sleep
-        self.permits = asyncio.Semaphore(concurrency)
+        self.permits = Permits(concurrency)
         self._in_use: dict[int, OrgLimiter] = {}
         self._remembered: dict[int, Quota] = {}
         self._sweep_at = _FEWEST_REMEMBERED
@@ -77,10 +78,33 @@ class Limiter:
     def _remember(self, org_id: int, quota: Quota) -> None:
         now = self.now()
         if not is_at_rest(quota, now):
-            self._remembered[org_id] = quota
+            self._remembered[org_id] = smallest(quota)
         if len(self._remembered) > self._sweep_at:
             self._remembered = {org: kept for org, kept in self._remembered.items() if not is_at_rest(kept, now)}
             self._sweep_at = max(2 * len(self._remembered), _FEWEST_REMEMBERED)
+
+
+class Permits:
+    """So many requests of all orgs together; orgs that wait for one stand in line, each once at a time.
+
+    With semaphores a request waited in up to three queues, one after the other, and each wait is a turn of the loop.
+    Here it waits once.
+    """
+
+    __slots__ = ("free", "line")
+
+    def __init__(self, count: int) -> None:
+        self.free = count
+        self.line: deque[OrgLimiter] = deque()
+
+    def locked(self) -> bool:
+        """Whether there is none at the moment."""
+        return self.free <= 0
+
+    def hand_on(self) -> None:
+        """Give what is free to those in line."""
+        while self.free > 0 and self.line:
+            self.line.popleft().admit_next()
 
 
 class OrgLimiter:
@@ -90,12 +114,17 @@ class OrgLimiter:
     one that would rather wait as long as it takes is sent in an `async with`.
     """
 
-    __slots__ = ("_limiter", "_room", "_turn", "limits", "quota", "users")
+    __slots__ = ("_in_line", "_limiter", "_line", "_now", "_permits", "_room", "_turn", "limits", "quota", "users")
 
     def __init__(self, limiter: Limiter, limits: Limits, quota: Quota) -> None:
         self._limiter = limiter
+        self._permits = limiter.permits
+        self._now = limiter.now
+        self._room = limits.in_flight
+        self._line: deque[asyncio.Future[bool]] = deque()
+        self._in_line = False
         self._turn = asyncio.Lock()
-        self._room = asyncio.Semaphore(limits.in_flight)
+        """Of the one that waits for the quota; those behind it wait for that."""
         self.limits = limits
         self.quota = quota
         self.users = 0
@@ -107,41 +136,33 @@ class OrgLimiter:
 
     def would_wait(self, requests: int = 1) -> float:
         """Seconds until the hold and the spacing would let the last of so many requests leave."""
-        return would_wait(self.quota, self._limiter.now(), self.limits, requests)
+        return would_wait(self.quota, self._now(), self.limits, requests)
 
     async def enter(self, patience_seconds: float = math.inf) -> float:
         """Wait for this request's turn: 0.0 when it may leave now, else the seconds that were too long to wait for.
 
         The patience is for the quota; room and permits are given back within the time of a request anyhow.
         """
-        permits = self._limiter.permits
-        if not (self._turn.locked() or self._room.locked() or permits.locked()):
-            # Nobody to wait for: neither acquire suspends, so nothing happens in between.
-            self.quota, wait = reserve(self.quota, self._limiter.now(), self.limits)
-            if wait == 0.0:
-                await self._room.acquire()
-                await permits.acquire()
-                return wait
-        began = self._limiter.now()
-        async with self._turn:
-            await self._room.acquire()
-            wait = -1.0
-            try:
-                wait = await self._wait_for_quota(patience_seconds)
-            finally:
-                if wait != 0.0:
-                    self._room.release()
-            self._limiter.waited(self._limiter.now() - began)
-            return wait
+        if self._room and self._permits.free and not self._turn.locked() and self._reserve():
+            return 0.0
+        began = self._now()
+        wait = await self._wait(patience_seconds)
+        self._limiter.waited(self._now() - began)
+        return wait
 
     def leave(self) -> None:
         """The request is over, however it ended."""
-        self._limiter.permits.release()
-        self._room.release()
+        permits = self._permits
+        self._room += 1
+        permits.free += 1
+        if self._line:
+            self._queue()
+        if permits.line:
+            permits.hand_on()
 
     def throttle(self, retry_after_seconds: float | None = None) -> None:
         """A 429 came: hold the org and halve its rate."""
-        self.quota = throttled(self.quota, self._limiter.now(), retry_after_seconds)
+        self.quota = throttled(self.quota, self._now(), retry_after_seconds)
 
     def climb(self) -> None:
         """A poll went by without a 429: back towards the full rate."""
@@ -154,19 +175,53 @@ class OrgLimiter:
     async def __aexit__(self, *_: object) -> None:
         self.leave()
 
-    async def _wait_for_quota(self, patience_seconds: float) -> float:
+    def admit_next(self) -> None:
+        """There is a permit: the first in line leaves with it, or learns that the quota has changed its mind."""
+        self._in_line = False
+        while self._line:
+            waiter = self._line.popleft()
+            if not waiter.done():
+                waiter.set_result(self._reserve())
+                break
+        self._queue()
+
+    async def _wait(self, patience_seconds: float) -> float:
         """Returns 0.0 with a permit in hand and the request reserved, or the wait that is too long."""
-        limiter = self._limiter
-        while True:
-            wait = would_wait(self.quota, limiter.now(), self.limits)
-            if wait > patience_seconds:
-                return wait
-            if wait > 0.0:
-                await limiter.sleep(wait)
-                continue
-            await limiter.permits.acquire()
-            # A hold may have begun while the permit was waited for.
-            self.quota, wait = reserve(self.quota, limiter.now(), self.limits)
-            if wait == 0.0:
-                return wait
-            limiter.permits.release()
+        if not self._turn.locked() and self.would_wait() == 0.0 and await self._wait_in_line():
+            return 0.0
+        async with self._turn:
+            while True:
+                wait = self.would_wait()
+                if wait > patience_seconds:
+                    return wait
+                if wait > 0.0:
+                    await self._limiter.sleep(wait)
+                elif await self._wait_in_line():
+                    return 0.0
+
+    async def _wait_in_line(self) -> bool:
+        """For room and a permit: whether the quota still let the request go when both were there."""
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._line.append(waiter)
+        self._queue()
+        self._permits.hand_on()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if not waiter.cancelled() and waiter.result():
+                self.leave()
+            raise
+
+    def _queue(self) -> None:
+        if self._line and self._room and not self._in_line:
+            self._in_line = True
+            self._permits.line.append(self)
+
+    def _reserve(self) -> bool:
+        """Take room, a permit and a place in the spacing, all at once or none."""
+        self.quota, wait = reserve(self.quota, self._now(), self.limits)
+        if wait > 0.0:
+            return False
+        self._room -= 1
+        self._permits.free -= 1
+        return True

@@ -25,6 +25,7 @@ from poller.core.quota import (
     limits_of,
     more_careful,
     reserve,
+    smallest,
     throttled,
     would_wait,
 )
@@ -344,6 +345,21 @@ def test_only_what_would_decide_like_a_new_one_may_be_forgotten() -> None:
     assert not is_at_rest(Quota(hold_until=NOW + 1), NOW)
     assert not is_at_rest(Quota(factor=0.5), NOW)
     assert not is_at_rest(Quota(holds=1), NOW)
+
+
+@given(
+    limits_given,
+    st.builds(Quota, st.floats(NOW - 90, NOW + 90), st.floats(NOW - 90, NOW + 90), st.integers(0, 3), factors),
+    st.lists(st.floats(0.0, 30.0), min_size=1, max_size=20),
+)
+def test_the_smallest_form_of_a_quota_decides_like_the_quota(limits: Limits, quota: Quota, gaps: list[float]) -> None:
+    kept, now = smallest(quota), NOW
+    for gap in gaps:
+        now += gap
+        assert would_wait(kept, now, limits, 10) == would_wait(quota, now, limits, 10)
+        (quota, wait), (kept, waited) = reserve(quota, now, limits), reserve(kept, now, limits)
+        assert waited == wait
+    assert kept[1:] == quota[1:]
 
 
 def test_an_orgs_state_is_at_most_200_bytes() -> None:

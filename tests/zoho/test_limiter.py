@@ -231,6 +231,26 @@ def test_a_request_cancelled_while_it_waits_leaves_its_place_to_the_next() -> No
     assert run_turned(main()) == 2
 
 
+def test_a_request_cancelled_with_its_permit_on_the_way_gives_it_to_the_next() -> None:
+    async def main() -> float:
+        limits = limiter(concurrency=1)
+        with limits.org(1, LIMITS) as org, limits.org(2, LIMITS) as other:
+            await org.enter()
+            waiting = asyncio.create_task(org.enter())
+            behind = asyncio.create_task(other.enter())
+            await asyncio.sleep(1)
+            org.leave()
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            async with asyncio.timeout(1):
+                assert await behind == 0.0
+            other.leave()
+            assert not limits.permits.locked()
+            return now() - START
+
+    assert run_turned(main()) == pytest.approx(1.0, abs=1e-5)
+
+
 def test_after_a_429_the_org_asks_at_half_its_rate_and_climbs_back() -> None:
     async def main() -> tuple[Zoho, float]:
         zoho = Zoho()
