@@ -6,6 +6,7 @@ can only make the poller more careful. What a poll cost beyond that, and what it
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
@@ -157,13 +158,29 @@ class Fleet:
     async def _plans(
         self, pages: AsyncIterator[Sequence[PollableOrg]], wanted: Callable[[int, datetime], bool], *, probe: bool
     ) -> AsyncGenerator[Plan]:
-        """What to do with each org, a page's credits reserved at once."""
-        async for page in pages:
+        """What to do with each org, a page's credits reserved at once.
+
+        The next page is made ready while this one is polled: else all hands would wait for PostgreSQL at its end.
+        """
+
+        async def next_page() -> list[Plan] | None:
+            page = await anext(pages, None)
+            if page is None:
+                return None
             plans = [plan(pollable, self._world.now(), self._settings, probe=probe) for pollable in page]
             plans = [one for one in plans if wanted(one.pollable.org.id, one.slot)]
             await self.reserve(plans)
-            for one in plans:
-                yield one
+            return plans
+
+        coming = asyncio.create_task(next_page(), name="next page")
+        try:
+            while (plans := await coming) is not None:
+                coming = asyncio.create_task(next_page(), name="next page")
+                for one in plans:
+                    yield one
+        finally:
+            coming.cancel()
+            await asyncio.wait([coming])
 
     async def reserve(self, plans: Sequence[Plan]) -> None:
         """Count what these polls will cost, before the first request of any leaves."""

@@ -164,8 +164,9 @@ class _Questions:
         again: list[UserType] = []
         remaining = iter(pending)
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(min(self.limiter.in_flight, len(pending))):
+            for _ in range(min(self.limiter.in_flight, len(pending)) - 1):
                 tasks.create_task(self._ask_in_turn(remaining, token, again))
+            await self._ask_in_turn(remaining, token, again)
         return tuple(again)
 
     async def _ask_in_turn(self, remaining: Iterator[UserType], token: AccessToken, again: list[UserType]) -> None:
@@ -188,6 +189,8 @@ class _Questions:
             self.world.judged(reply, verdict)
             self._note(user_type, verdict)
             self.heard = self.heard or isinstance(reply, Reply)
+            if verdict.outcome is Outcome.OK:
+                continue
             if verdict.retry is Retry.BACK_OFF and not self.heard:
                 self.silence = Refusal(verdict.outcome, verdict.code or verdict.outcome.value)
             if verdict.retry in {Retry.BACK_OFF, Retry.REFRESH_TOKEN}:
@@ -207,12 +210,14 @@ class _Questions:
         return self.stale or self.silence is not None
 
     def _note(self, user_type: UserType, verdict: Verdict) -> None:
+        if verdict.credits_remaining is not None:
+            self.credits_remaining = _least(self.credits_remaining, verdict.credits_remaining)
+        if verdict.token_ends_at is not None:
+            self.token_ends_at = _least(self.token_ends_at, verdict.token_ends_at)
         if verdict.count is not None:
             self.answers[user_type] = verdict.count
-        else:
-            self.answers[user_type] = Refusal(verdict.outcome, verdict.code or verdict.outcome.value)
-        self.credits_remaining = _least(self.credits_remaining, verdict.credits_remaining)
-        self.token_ends_at = _least(self.token_ends_at, verdict.token_ends_at)
+            return
+        self.answers[user_type] = Refusal(verdict.outcome, verdict.code or verdict.outcome.value)
         if verdict.retry is Retry.BACK_OFF:
             self.wait_seconds = max(self.wait_seconds, verdict.wait_seconds or 0.0)
         if verdict.retry is Retry.REFRESH_TOKEN:
@@ -222,8 +227,8 @@ class _Questions:
             self.limiter.throttle(verdict.wait_seconds)
 
 
-def _least(known: _T | None, said: _T | None) -> _T | None:
-    return min((value for value in (known, said) if value is not None), default=None)
+def _least(known: _T | None, said: _T) -> _T:
+    return said if known is None else min(known, said)
 
 
 def _report(snapshot: Snapshot) -> None:
