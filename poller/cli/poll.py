@@ -95,6 +95,7 @@ async def _poll(settings: Settings, names: list[str], *, as_json: bool) -> Tally
             started = time.monotonic()
             tally = Tally(tell, _bar(progress, total))
             async with open_fleet(app, spans=spans) as fleet:
+                shell.settle_memory()
                 await fleet.poll_now(names or None, tally.committed)
             seconds = time.monotonic() - started
     if tally.deaf is not None:

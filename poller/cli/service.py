@@ -54,6 +54,7 @@ async def _run(settings: Settings) -> int:
         pace = Pace(hands=math.ceil(settings.concurrency / 2))
         worker = Worker(settings, app.database, fleet, pace, observer=figures)
         _watch(figures, worker, settings)
+        shell.settle_memory()
         health = Health(
             worker.why_not_ready,
             lambda: fleet_figures(app.database, worker.now()),
