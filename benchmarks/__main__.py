@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from typing import TYPE_CHECKING
 
-from benchmarks import memory, poll, store
+import uvloop
+
+from benchmarks import memory, store
+from benchmarks.poll import group as poll
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
 GROUPS: dict[str, Callable[[argparse.Namespace], Coroutine[None, None, None]]] = {
-    "poll": lambda given: poll.main(given.orgs),
+    "poll": lambda given: poll.main(given.orgs, given.rounds, given.question),
     "memory": lambda given: memory.main(given.orgs),
     "store": lambda given: store.main(given.orgs, given.days, explain=given.explain),
 }
@@ -23,10 +25,14 @@ def main() -> None:
     parser.add_argument("groups", nargs="*", choices=[*GROUPS, []], help="all, if none is named")
     parser.add_argument("--orgs", type=int, help="the size of the fleet, where a group has one")
     parser.add_argument("--days", type=int, help="of history, where a group has one")
+    parser.add_argument("--rounds", type=int, help="poll: how often each figure is taken; the median counts")
+    parser.add_argument(
+        "--question", action="append", choices=[*poll.QUESTIONS], help="poll: this one; may be repeated"
+    )
     parser.add_argument("--explain", action="store_true", help="store: how PostgreSQL answers each question")
     arguments = parser.parse_args()
     for group in arguments.groups or GROUPS:
-        asyncio.run(GROUPS[group](arguments))
+        uvloop.run(GROUPS[group](arguments))
 
 
 if __name__ == "__main__":

@@ -8,9 +8,11 @@ import os
 import sys
 import tempfile
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.machine import SERVER_CPU, pinned
 from poller import embedded
 from poller.app import App
 from poller.core.datacenters import with_operators
@@ -25,8 +27,10 @@ from poller.store.secrets import KEY_BYTES, Keyring
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-SERVER_CPU = 0
-CLIENT_CPU = min(1, (os.cpu_count() or 1) - 1)
+    from poller.embedded import EmbeddedServer
+
+
+_MANY_LICENCES = 10_000
 
 
 @asynccontextmanager
@@ -48,26 +52,34 @@ async def simulated_zoho(orgs: int) -> AsyncIterator[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def poller_over(data_centers: dict[str, Any], orgs: int, **changes: Any) -> AsyncIterator[App]:
-    """A poller with an embedded database and a fleet of so many simulated orgs imported."""
+async def poller_over(
+    data_centers: dict[str, Any], orgs: int, *, edition: str | None = None, **changes: Any
+) -> AsyncIterator[App]:
+    """A poller with an embedded database and a fleet of so many simulated orgs imported.
+
+    Their editions and licences are the simulator's mixture, unless all are to be of one `edition`, with credits for any
+    interval.
+    """
     with tempfile.TemporaryDirectory(prefix="poller-bench-") as folder:
-        server = await asyncio.to_thread(embedded.start, Path(folder))
+        server = await asyncio.to_thread(_start_beside_the_server, Path(folder))
         try:
             await schema.upgrade(server.dsn())
             settings = Settings(data_dir=Path(folder), data_centers=with_operators(data_centers), **changes)
             keyring = Keyring({"bench": bytes(KEY_BYTES)})
             async with await connect(server.dsn()) as database:
                 fleet = Simulator(SimulatorOptions(orgs=orgs)).fleet()
-                entries = [entry_from(org.row(), settings.data_centers) for org in fleet]
-                await import_orgs(database, keyring, [entry for entry in entries if isinstance(entry, OrgEntry)])
+                found = (entry_from(org.row(), settings.data_centers) for org in fleet)
+                entries = [entry for entry in found if isinstance(entry, OrgEntry)]
+                if edition is not None:
+                    entries = [replace(entry, edition=edition, licences=_MANY_LICENCES) for entry in entries]
+                await import_orgs(database, keyring, entries)
                 del entries
                 yield App(settings, database, keyring)
         finally:
             await asyncio.to_thread(server.close)
 
 
-def table(title: str, rows: list[tuple[str, str]]) -> None:
-    width = max(len(name) for name, _ in rows)
-    print(f"\n{title}")
-    for name, figure in rows:
-        print(f"  {name:<{width}}  {figure}")
+def _start_beside_the_server(folder: Path) -> EmbeddedServer:
+    """PostgreSQL stays on the core it was started on: it must not share the client's."""
+    with pinned(SERVER_CPU):
+        return embedded.start(folder)

@@ -1,0 +1,174 @@
+"""Workers of the service in processes of their own, each on its core, with a slot of every org waiting in the queue.
+
+`python -m benchmarks.poll.crew` is one of them: its work comes in as a line of JSON, it says that it is ready, waits
+for another line, and from then on prints how many rows it has committed, batch by batch, and at the end what it used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import uvloop
+
+from benchmarks.machine import pinned
+from benchmarks.poll.lab import Clock
+from poller import log
+from poller.app import App, open_fleet
+from poller.cli import shell
+from poller.core.datacenters import with_operators
+from poller.core.schedule import Cursor, Due, Handout
+from poller.core.slots import phase_of
+from poller.settings import Settings
+from poller.store.database import connect
+from poller.store.schedules import hand_out_slots
+from poller.store.secrets import KEY_BYTES, Keyring
+from poller.worker import Pace, Worker
+from poller.worker.polls import Silent
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from datetime import datetime
+
+    from benchmarks.poll.lab import Lab
+    from poller.core.model import Org
+    from poller.fleet import Polled
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """A round: seconds from the word to begin to the last row committed, rows of each worker, processor time of all."""
+
+    seconds: float
+    rows: tuple[int, ...]
+    cpu_seconds: float
+
+
+async def queue_a_slot_of_each(opened: Lab) -> None:
+    """Turn the clock on, and queue a slot of every org that is due at this very moment, whatever its phase."""
+    seconds = opened.app.settings.poll_interval_seconds
+    opened.clock.ahead += timedelta(seconds=2 * seconds)
+    now = opened.clock.now().replace(microsecond=0)
+
+    def one_now(org: Org, _cursor: Cursor | None, _now: datetime) -> Handout:
+        slot = now - timedelta(seconds=int(phase_of(org.id, seconds)))
+        return Handout((Due(org.id, slot, seconds),), (), Cursor(now + timedelta(days=30), seconds))
+
+    await hand_out_slots(opened.app.database, one_now, now, timedelta(), interval_seconds=seconds)
+
+
+async def work_off(opened: Lab, orgs: int, cores: Sequence[int]) -> Shift:
+    """Let a worker on each of these cores poll what is queued, until all of it is done."""
+    await queue_a_slot_of_each(opened)
+    settings = opened.app.settings
+    work = {
+        "dsn": f"postgresql://poller@/poller?host={settings.data_dir / 'postgresql'}",
+        "data_centers": opened.responder.data_centers,
+        "concurrency": settings.concurrency,
+        "credit_share": settings.credit_share,
+        "ahead_seconds": opened.clock.ahead.total_seconds(),
+    }
+    async with AsyncExitStack() as stack:
+        workers = [await stack.enter_async_context(_worker(work, core)) for core in cores]
+        started = time.perf_counter()
+        for worker in workers:
+            worker.tell()
+        done = 0
+        async with asyncio.TaskGroup() as tasks:
+            everything = asyncio.Event()
+
+            def count(rows: int) -> None:
+                nonlocal done
+                done += rows
+                if done >= orgs:
+                    everything.set()
+
+            for worker in workers:
+                tasks.create_task(worker.listen(count))
+            await everything.wait()
+            seconds = time.perf_counter() - started
+            for worker in workers:
+                worker.tell()
+    assert done == orgs
+    return Shift(seconds, tuple(worker.rows for worker in workers), sum(worker.cpu_seconds for worker in workers))
+
+
+@dataclass(slots=True)
+class _Handle:
+    process: asyncio.subprocess.Process
+    rows: int = 0
+    cpu_seconds: float = 0.0
+
+    def tell(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+
+    async def listen(self, count: Callable[[int], None]) -> None:
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            said = json.loads(line)
+            self.cpu_seconds = said.get("cpu_seconds", 0.0)
+            self.rows += said.get("rows", 0)
+            count(said.get("rows", 0))
+
+
+@asynccontextmanager
+async def _worker(work: dict[str, Any], core: int) -> AsyncIterator[_Handle]:
+    with pinned(core):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "benchmarks.poll.crew"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(work).encode() + b"\n")
+    assert await process.stdout.readline() == b"ready\n"
+    try:
+        yield _Handle(process)
+    finally:
+        process.stdin.close()
+        assert await process.wait() == 0
+
+
+class _Tally(Silent):
+    """Prints what is safe, as it is."""
+
+    def written(self, batch: Sequence[Polled]) -> None:
+        assert all(one.snapshot.error is None for one in batch)
+        print(json.dumps({"rows": len(batch)}), flush=True)
+
+
+async def _work() -> None:
+    log.configure(log_format=None, level="error")
+    work = json.loads(sys.stdin.readline())
+    settings = Settings(
+        data_centers=with_operators(work["data_centers"]),
+        concurrency=work["concurrency"],
+        credit_share=work["credit_share"],
+    )
+    clock = Clock(timedelta(seconds=work["ahead_seconds"]))
+    async with await connect(work["dsn"]) as database:
+        app = App(settings, database, Keyring({"bench": bytes(KEY_BYTES)}))
+        async with open_fleet(app, now=clock.now) as fleet:
+            pace = Pace(hands=-(-settings.concurrency // 2))
+            worker = Worker(settings, database, fleet, pace, now=clock.now, observer=_Tally())
+            shell.settle_memory()
+            print("ready", flush=True)
+            sys.stdin.readline()
+            cpu_started = time.process_time()
+            stopping = asyncio.Event()
+            asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stopping.set)
+            await worker.run(stopping)
+            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+            print(json.dumps({"cpu_seconds": time.process_time() - cpu_started}), flush=True)
+
+
+if __name__ == "__main__":
+    uvloop.run(_work())
