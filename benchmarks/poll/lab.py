@@ -7,6 +7,7 @@ the same: it waits for its pages of orgs and for its commits, and the responder 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import ssl
@@ -206,7 +207,10 @@ async def lab(
             opened = Lab(app, responder, in_flight)
             await opened.poll()
             shell.settle_memory()  # as the commands do
-            yield opened
+            try:
+                yield opened
+            finally:
+                gc.unfreeze()
 
 
 def timed_fleet(app: App, zoho: Zoho, latencies: list[float]) -> Fleet:
