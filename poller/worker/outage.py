@@ -47,6 +47,8 @@ class Outage:
         self._count = count
         self._troubled = 0
         self._since = 0.0
+        self.is_hopeless = False
+        """Set where nobody is going to wait any more: whatever fails from then on is raised."""
 
     @property
     def is_on(self) -> bool:
@@ -62,7 +64,7 @@ class Outage:
                     return await do()
                 except DatabaseError as error:
                     self._count()
-                    if not error.passing or give_up():
+                    if not error.passing or self.is_hopeless or give_up():
                         raise
                     if not pause:
                         self._begins(error)

@@ -126,8 +126,9 @@ class Worker:
             self._give_up_at = 0.0
             working.cancel()
             await asyncio.wait({working}, timeout=self.pace.last_word_seconds)
-            self.database.tear_off()
-            await asyncio.wait({working})
+            if not working.done():
+                await self._tear_off()
+                await asyncio.wait({working})
             if not working.cancelled() and (error := working.exception()) is not None:
                 raise error from None
             raise
@@ -174,7 +175,13 @@ class Worker:
             async with asyncio.timeout(self.pace.last_word_seconds):
                 await self._polls.let_go()
                 await asyncio.Event().wait()
+        await self._tear_off()
+
+    async def _tear_off(self) -> None:
+        """What waits for the database waits no more; a little later, what still asks it is not to try again either."""
         self.database.tear_off()
+        await asyncio.sleep(self.pace.last_word_seconds)
+        self.outage.is_hopeless = True
 
     async def _claim_until_stopped(self, tasks: asyncio.TaskGroup) -> None:
         while not self._stopping.is_set():

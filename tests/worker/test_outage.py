@@ -74,6 +74,15 @@ async def test_who_may_give_up_does_so_at_the_next_failure() -> None:
     assert database.calls == 3
 
 
+async def test_once_nobody_waits_any_more_the_next_failure_is_the_last() -> None:
+    pauses: list[float] = []
+    out, database = outage(pauses), Database(*[AWAY] * 9)
+    out.is_hopeless = True
+    with pytest.raises(DatabaseError):
+        await out.weather(database.ask)
+    assert (database.calls, pauses) == (1, [])
+
+
 async def test_the_log_says_it_once_however_often_and_by_whomever_it_is_tried() -> None:
     pauses: list[float] = []
     out = outage(pauses)
