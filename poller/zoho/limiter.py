@@ -30,8 +30,9 @@ _FEWEST_REMEMBERED: Final = 1_024
 
 def steady_clock() -> Callable[[], float]:
     """Seconds since 1970 that never step back: the wall clock once, then the monotonic one."""
-    offset = time.time() - time.monotonic()
-    return lambda: time.monotonic() + offset
+    monotonic = time.monotonic
+    offset = time.time() - monotonic()
+    return lambda: monotonic() + offset
 
 
 class Limiter:
