@@ -181,6 +181,8 @@ class Fleet:
         finally:
             coming.cancel()
             await asyncio.wait([coming])
+            if not coming.cancelled():
+                coming.exception()  # nobody's any more: the sweep has ended, by an error of its own or by being told to
 
     async def reserve(self, plans: Sequence[Plan]) -> None:
         """Count what these polls will cost, before the first request of any leaves."""
