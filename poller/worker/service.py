@@ -297,7 +297,12 @@ class Worker:
             log.exception("readings.lost", readings=len(polled))
             raise
         job_ids = [one.job_id for one in batch]
-        await self.outage.weather(partial(self._queue.finish, job_ids), give_up=self._may_give_up)
+        try:
+            await self.outage.weather(partial(self._queue.finish, job_ids), give_up=self._may_give_up)
+        except DatabaseError as error:
+            if not error.passing:
+                raise
+            # Given up: whoever finds these jobs silent finds their slots polled.
         self._polls.done(batch)
         self.polls += len(polled)
         self.observer.written(polled)
