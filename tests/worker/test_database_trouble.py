@@ -7,6 +7,7 @@ import uuid
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from poller.worker import Silent
 from tests.postgres import run_on
 from tests.worker.cable import Cable
 from tests.worker.conftest import QUICK
-from tests.worker.waiting import eventually
+from tests.worker.waiting import eventually as soon
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from poller.store.database import Database
 
     OpenService = Callable[..., Any]
+
+
+PATIENCE_SECONDS = 60.0
+eventually = partial(soon, seconds=PATIENCE_SECONDS)
 
 
 class Written(Silent):
@@ -160,7 +165,7 @@ async def test_a_server_that_answers_and_takes_nothing_is_said_to_be_away_once_a
                 )
                 loop = asyncio.get_running_loop()
                 began, before = loop.time(), away.errors
-                await eventually(lambda: away.errors > before + 30, 40)
+                await eventually(lambda: away.errors > before + 30)
                 assert loop.time() - began > 3
                 assert worker.why_not_ready() == "the database is away"
                 await mine.app.database.execute(f'ALTER DATABASE "{base}" RESET default_transaction_read_only')
@@ -185,7 +190,9 @@ async def test_connections_that_are_killed_again_and_again_cost_no_reading(
             await asyncio.sleep(0.15)
         calm_at = await mine.app.database.fetchval("SELECT now()")
         await mine.until(
-            "SELECT count(DISTINCT org_id) = 8 FROM org_snapshots WHERE outcome = 'ok' AND slot > $1", calm_at
+            "SELECT count(DISTINCT org_id) = 8 FROM org_snapshots WHERE outcome = 'ok' AND slot > $1",
+            calm_at,
+            seconds=PATIENCE_SECONDS,
         )
         rows = await no_slot_is_missing(mine, 3.0)
     assert {row["outcome"] for row in rows} <= {"ok", "missed"}
@@ -213,7 +220,9 @@ async def test_a_statement_timeout_is_waited_for(service: OpenService, database_
                 await eventually(lambda: not worker.outage.is_on)
                 back_at = await mine.app.database.fetchval("SELECT now()")
                 await mine.until(
-                    "SELECT count(DISTINCT org_id) = 6 FROM org_snapshots WHERE outcome = 'ok' AND slot > $1", back_at
+                    "SELECT count(DISTINCT org_id) = 6 FROM org_snapshots WHERE outcome = 'ok' AND slot > $1",
+                    back_at,
+                    seconds=PATIENCE_SECONDS,
                 )
                 await no_slot_is_missing(mine, 8.0)
         assert worker.lost == 0
