@@ -17,7 +17,7 @@ from poller.simulator import Simulator, SimulatorOptions
 from poller.store.imports import import_orgs
 from poller.worker import Pace, Worker
 from tests.witness import WITNESS
-from tests.worker.waiting import eventually
+from tests.worker.waiting import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -61,7 +61,7 @@ class Service:
             """
         )
 
-    async def until(self, query: str, *arguments: Any, seconds: float = 20.0) -> Any:
+    async def until(self, query: str, *arguments: Any, seconds: float = PATIENCE_SECONDS) -> Any:
         """Wait until a query says something true; what it says."""
         return await eventually(lambda: self.app.database.fetchval(query, *arguments), seconds)
 

@@ -7,7 +7,6 @@ import uuid
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from poller.worker import Silent
 from tests.postgres import run_on
 from tests.worker.cable import Cable
 from tests.worker.conftest import QUICK
-from tests.worker.waiting import eventually as soon
+from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -31,10 +30,6 @@ if TYPE_CHECKING:
     from poller.store.database import Database
 
     OpenService = Callable[..., Any]
-
-
-PATIENCE_SECONDS = 60.0
-eventually = partial(soon, seconds=PATIENCE_SECONDS)
 
 
 class Written(Silent):
@@ -71,7 +66,7 @@ async def locked(database: Database, table: str) -> AsyncIterator[None]:
 
 async def all_ok(mine: Any, orgs: int) -> Any:
     """Every org was polled, tokens are there; the moment."""
-    await mine.until(f"SELECT count(DISTINCT org_id) = {orgs} FROM org_snapshots WHERE outcome = 'ok'", seconds=40)
+    await mine.until(f"SELECT count(DISTINCT org_id) = {orgs} FROM org_snapshots WHERE outcome = 'ok'")
     return await mine.app.database.fetchval("SELECT now()")
 
 
@@ -192,7 +187,6 @@ async def test_connections_that_are_killed_again_and_again_cost_no_reading(
         await mine.until(
             "SELECT count(DISTINCT org_id) = 8 FROM org_snapshots WHERE outcome = 'ok' AND slot > $1",
             calm_at,
-            seconds=PATIENCE_SECONDS,
         )
         rows = await no_slot_is_missing(mine, 3.0)
     assert {row["outcome"] for row in rows} <= {"ok", "missed"}
@@ -222,7 +216,6 @@ async def test_a_statement_timeout_is_waited_for(service: OpenService, database_
                 await mine.until(
                     "SELECT count(DISTINCT org_id) = 6 FROM org_snapshots WHERE outcome = 'ok' AND slot > $1",
                     back_at,
-                    seconds=PATIENCE_SECONDS,
                 )
                 await no_slot_is_missing(mine, 8.0)
         assert worker.lost == 0

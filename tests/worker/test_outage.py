@@ -105,7 +105,7 @@ async def test_readings_taken_while_the_database_is_away_are_written_when_it_is_
         with structlog.testing.capture_logs() as logs:
             async with mine.worker(database=cabled) as worker:
                 # Tokens first, so that a poll needs the database no more until it is done.
-                await mine.until("SELECT count(*) = 6 FROM org_snapshots WHERE outcome = 'ok'", seconds=30)
+                await mine.until("SELECT count(*) = 6 FROM org_snapshots WHERE outcome = 'ok'")
                 await mine.until("SELECT count(*) FROM pgqueuer WHERE status = 'picked' AND entrypoint = 'poll'")
                 await cable.cut()
                 await eventually(lambda: worker.outage.is_on and not worker.facts()["under_way"])
@@ -115,7 +115,7 @@ async def test_readings_taken_while_the_database_is_away_are_written_when_it_is_
                 written = await mine.app.database.fetchval("SELECT count(*) FROM org_snapshots")
                 await cable.mend()
                 await mine.until("SELECT count(*) >= $1::bigint FROM org_snapshots", written + held)
-                await mine.until("SELECT count(*) >= 6 * 4 FROM org_snapshots WHERE outcome = 'ok'", seconds=40)
+                await mine.until("SELECT count(*) >= 6 * 4 FROM org_snapshots WHERE outcome = 'ok'")
                 assert worker.why_not_ready() is None
         events = [entry["event"] for entry in logs]
         assert events.count("database.away") == events.count("database.back") <= 2
@@ -137,7 +137,7 @@ async def test_a_worker_told_to_stop_while_the_database_is_away_ends_when_its_gr
     ):
         loop = asyncio.get_running_loop()
         async with mine.worker(database=cabled) as worker:
-            await mine.until("SELECT count(*) = 2 FROM org_snapshots WHERE outcome = 'ok'", seconds=30)
+            await mine.until("SELECT count(*) = 2 FROM org_snapshots WHERE outcome = 'ok'")
             await cable.cut()
             stopped_at = loop.time()
         assert loop.time() - stopped_at < 15

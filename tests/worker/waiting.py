@@ -9,7 +9,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 
-async def eventually(ask: Callable[[], Awaitable[Any]] | Callable[[], Any], seconds: float = 20.0) -> Any:
+PATIENCE_SECONDS = 60.0
+"""Far more than anything takes: what a loaded machine does is not what is tested."""
+
+
+async def eventually(ask: Callable[[], Awaitable[Any]] | Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
     """Ask again and again, until the answer is true; that answer."""
     async with asyncio.timeout(seconds):
         while True:
