@@ -24,9 +24,9 @@ $(INSTALLED): pyproject.toml requirements-dev.lock
 	fi
 	@touch $(INSTALLED)
 
-# Two processes, a file's tests in one of them: much of the suite waits for servers and signals.
+# More processes than cores, a file's tests in one of them: much of the suite waits for servers and signals.
 test: install  ## every test, or make test TEST=tests/core for some
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(TEST)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(TEST)
 
 # It prints its seed first, and what it came to at last. A seed of 0 is another one every time.
 chaos: install  ## a storm of five minutes over three workers, or make chaos SEED=… for the same again

@@ -151,11 +151,14 @@ class Worker:
                 observer=self.observer,
             )
             others = [
-                loops.create_task(self._hand_out()),
-                loops.create_task(self._beat(side_jobs)),
-                loops.create_task(self._watch_for_freezing()),
-                loops.create_task(self._say_alive(started_at)),
-                loops.create_task(side_jobs.run(self._pause, self.pace.idle_seconds)),
+                loops.create_task(self._while_there_is_hope(loop))
+                for loop in (
+                    self._hand_out(),
+                    self._beat(side_jobs),
+                    self._watch_for_freezing(),
+                    self._say_alive(started_at),
+                    side_jobs.run(self._pause, self.pace.idle_seconds),
+                )
             ]
             async with asyncio.TaskGroup() as polls:
                 await self._claim_until_stopped(polls)
@@ -182,6 +185,14 @@ class Worker:
         self.database.tear_off()
         await asyncio.sleep(self.pace.last_word_seconds)
         self.outage.is_hopeless = True
+
+    async def _while_there_is_hope(self, loop: Awaitable[None]) -> None:
+        """A loop beside the polls, which ends in peace where the database is waited for no more."""
+        try:
+            await loop
+        except DatabaseError as error:
+            if not (error.passing and self.outage.is_hopeless):
+                raise
 
     async def _claim_until_stopped(self, tasks: asyncio.TaskGroup) -> None:
         while not self._stopping.is_set():
