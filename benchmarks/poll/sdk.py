@@ -41,8 +41,12 @@ async def measure(rounds: int, orgs: int | None) -> None:
             opened = await stack.enter_async_context(lab(orgs or ORGS, IN_FLIGHT, tls=tls))
             with_sdk: list[Run] = []
             polled: list[Run] = []
+            connections = []
             for _ in range(rounds):
+                before = await opened.responder.figures()
                 with_sdk.append(await _ask(python, opened, requests, tls.bundle if tls else None))
+                after = await opened.responder.figures()
+                connections.append((after.connections - before.connections) / (after.requests - before.requests))
                 polled.append(await opened.poll())
         figures += [
             Figure(f"{what}: the SDK, requests/s", median(one.rate for one in with_sdk), "{:,.0f}"),
@@ -53,6 +57,7 @@ async def measure(rounds: int, orgs: int | None) -> None:
                 "{:.0f}",
                 at_least=LEAST[what],
             ),
+            Figure("the SDK, connections a request", median(connections)),
             Figure(
                 "the SDK, ms of processor time per 1,000 requests", median(one.cpu_ms for one in with_sdk), "{:,.0f}"
             ),
