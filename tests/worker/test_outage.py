@@ -106,7 +106,7 @@ async def test_readings_taken_while_the_database_is_away_are_written_when_it_is_
             async with mine.worker(database=cabled) as worker:
                 # Tokens first, so that a poll needs the database no more until it is done.
                 await mine.until("SELECT count(*) = 6 FROM org_snapshots WHERE outcome = 'ok'")
-                await mine.until("SELECT count(*) FROM pgqueuer WHERE status = 'picked' AND entrypoint = 'poll'")
+                await eventually(lambda: worker.facts()["under_way"])
                 await cable.cut()
                 await eventually(lambda: worker.outage.is_on and not worker.facts()["under_way"])
                 assert worker.why_not_ready() == "the database is away"
