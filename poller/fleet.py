@@ -11,26 +11,18 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import structlog
 
 from poller.core.claims import CRASHED
 from poller.core.errors import CredentialError, PollerError
 from poller.core.model import USER_TYPES, Org, Outcome, Snapshot
-from poller.core.quota import (
-    REQUESTS_PER_POLL,
-    affordable_interval,
-    credits_to_spend,
-    daily_credits,
-    limits_of,
-)
+from poller.core.quota import limits_of
 from poller.core.remedies import remedy_for
-from poller.core.reply import BY_CODE
-from poller.core.slots import slot_of
 from poller.log import bound
-from poller.poll import HELD, LONGEST_WAIT_SECONDS, World, poll_org
+from poller.plan import Plan, plan
+from poller.poll import World, poll_org
 from poller.sink import Sink
 from poller.store import credits as credit_store
 from poller.store.limits import Lesson, save_limits
@@ -51,10 +43,6 @@ if TYPE_CHECKING:
     from poller.store.secrets import Keyring
     from poller.zoho.limiter import Limiter, OrgLimiter
 
-CREDIT_SHARE_SPENT: Final = "credit_share_spent"
-FACTS_SECONDS: Final = 86_400.0
-"""How long edition and licences are believed; of an org where one is unknown they are asked for with its next count."""
-
 Committed = Callable[[Sequence["Polled"]], None]
 """Told of every batch of polls once its rows are safe."""
 
@@ -74,25 +62,6 @@ class Polled:
     """How the org stood before."""
     asides: int = 0
     """Requests beside those of the snapshot."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is to be done with one org now: ask it, or write down why not."""
-
-    pollable: PollableOrg
-    slot: datetime
-    at: datetime
-    refusal: tuple[Outcome, str] | None
-    due_at: datetime | None = None
-    """When it was to be polled, where there is a schedule: later than that is late."""
-    learn: bool = False
-    """Ask what edition the org has by now."""
-
-    @property
-    def cost(self) -> int:
-        """The credits it takes if every request is answered at once."""
-        return 0 if self.refusal is not None else REQUESTS_PER_POLL + self.learn
 
 
 def _always(_org_id: int, _slot: datetime) -> bool:
@@ -274,43 +243,10 @@ class Fleet:
         return requests
 
 
-def plan(pollable: PollableOrg, now: datetime, settings: Settings, *, probe: bool = False) -> Plan:
-    """Which slot of this org `now` belongs to, and whether it may be asked at all."""
-    org, parked = pollable.org, pollable.parked
-    allowance = daily_credits(org.edition, org.licences)
-    slot = slot_of(now, affordable_interval(org.interval_seconds, allowance, settings.credit_share))
-    if parked is not None and not probe and now < parked.probe_at:
-        return Plan(pollable, slot, now, (_outcome_of(parked.code), parked.code))
-    if pollable.quota.hold_until - now.timestamp() > LONGEST_WAIT_SECONDS:
-        return Plan(pollable, slot, now, (HELD.outcome, HELD.code))
-    left = credits_to_spend(
-        allowance,
-        settings.credit_share,
-        pollable.credits_spent,
-        pollable.credits_remaining,
-        _age(pollable.credits_remaining_at, now),
-    )
-    if left < REQUESTS_PER_POLL:
-        return Plan(pollable, slot, now, (Outcome.THROTTLED, CREDIT_SHARE_SPENT))
-    stale = _age(pollable.facts_at, now) >= FACTS_SECONDS
-    return Plan(pollable, slot, now, None, learn=stale and left > REQUESTS_PER_POLL)
-
-
 def not_polled(plan: Plan, outcome: Outcome, error: str) -> Polled:
     """The row of an org that nothing was heard of, whatever was reserved for it."""
     org = plan.pollable.org
     return Polled(org, Snapshot(org.id, plan.slot, None, outcome, error, dict.fromkeys(USER_TYPES, error)))
-
-
-def _age(at: datetime | None, now: datetime) -> float:
-    return math.inf if at is None else (now - at) / timedelta(seconds=1)
-
-
-def _outcome_of(code: str) -> Outcome:
-    """Of a parked org: what the API refuses is forbidden, what the token endpoint refuses leaves it without a token."""
-    if code in BY_CODE:
-        return BY_CODE[code].outcome
-    return Outcome.FORBIDDEN if code.isupper() or code == "http_403" else Outcome.UNAUTHORIZED
 
 
 def _not_asked(org: Org, slot: datetime, at: datetime, outcome: Outcome, code: str) -> Snapshot:

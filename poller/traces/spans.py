@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from poller.core.model import Org, Snapshot, UserType
     from poller.core.secret import Secret
     from poller.core.token import AccessToken
-    from poller.fleet import Plan
+    from poller.plan import Plan
     from poller.poll import World
     from poller.settings import Settings
     from poller.store.database import Database

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.core.schedule import Due
-    from poller.fleet import Plan, Polled
+    from poller.fleet import Polled
+    from poller.plan import Plan
 
 log = structlog.get_logger("poller.worker")
 

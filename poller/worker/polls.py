@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from poller.core.schedule import Due
-    from poller.fleet import Fleet, Plan
+    from poller.fleet import Fleet
+    from poller.plan import Plan
     from poller.sink import Sink
     from poller.store.database import Database
     from poller.store.queue import Job, JobQueue
