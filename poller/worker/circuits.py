@@ -27,6 +27,8 @@ class Circuits:
     """By the name of the data centre; those that were never in trouble are not in it."""
 
     known: dict[str, Circuit] = field(default_factory=dict)
+    closed_at: dict[str, datetime] = field(default_factory=dict)
+    """When one that was open was closed last."""
 
     def wait_until(self, plan: Plan, due: Due, now: datetime) -> datetime | None:
         """When a slot is to be looked at again; None where its org may be asked now, and is, it is assumed."""
@@ -54,9 +56,15 @@ class Circuits:
         if before.opened_at is None and after.opened_at is not None:
             log.error("data_center.away", data_center=name, error=after.error)
         elif before.opened_at is not None and after.opened_at is None:
+            self.closed_at[name] = now
             log.info("data_center.back", data_center=name, seconds=(now - before.opened_at).total_seconds())
         if after == CLOSED:
             del self.known[name]
+
+    def was_away(self, name: str, since: datetime) -> bool:
+        """Whether that data centre is away, or was at some time since then."""
+        closed_at = self.closed_at.get(name)
+        return name in self.facts() or (closed_at is not None and closed_at > since)
 
     def facts(self) -> Mapping[str, Mapping[str, str]]:
         """The open ones, for people: since when, and why."""

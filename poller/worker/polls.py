@@ -225,7 +225,8 @@ class Polls:
                 self._observer.put_back(reason, 1)
             case Miss(error) if plan is not None:
                 outcome = Outcome.MISSED
-                if plan.pollable.org.data_center in self.circuits.facts():
+                # What was kept back for it may come back too late, though the data centre did not.
+                if self.circuits.was_away(plan.pollable.org.data_center, plan.due_at or plan.slot):
                     outcome, error = Outcome.UNAVAILABLE, AWAY
                 await self._sink.put(Reading(job.id, not_polled(plan, outcome, error)))
             case _:

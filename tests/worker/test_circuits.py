@@ -1,17 +1,27 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from poller.simulator import Fault
+from poller.worker.circuits import Circuits
 from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     OpenService = Callable[..., Any]
+
+
+def test_a_slot_that_comes_back_too_late_from_waiting_for_a_data_centre_is_that_ones_fault_and_no_other() -> None:
+    closed_at = datetime(2026, 11, 26, 12, tzinfo=UTC)
+    circuits = Circuits(closed_at={"eu": closed_at})
+    assert circuits.was_away("eu", closed_at - timedelta(seconds=1))
+    assert not circuits.was_away("eu", closed_at)
+    assert not circuits.was_away("us", closed_at - timedelta(seconds=1))
 
 
 async def test_a_dead_data_centre_keeps_nobody_else_waiting_and_is_on_time_when_it_is_back(
