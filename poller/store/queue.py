@@ -141,6 +141,18 @@ class JobQueue:
                 self._worker_id,
             )
 
+    async def let_go(self) -> None:
+        """Put back whatever is still ours: also what was claimed by a statement whose answer nobody waited for."""
+        # queue.let_go
+        await self._database.execute(
+            """
+            UPDATE pgqueuer SET status = 'queued', execute_after = now(), updated = now(), attempts = attempts + 1,
+                                queue_manager_id = NULL
+            WHERE status = 'picked' AND queue_manager_id = $1
+            """,
+            self._worker_id,
+        )
+
     async def being_done(self, kind: str) -> list[tuple[int, bytes]]:
         """The jobs of this kind that workers who still live are doing: their ids and payloads."""
         # queue.being_done

@@ -113,6 +113,9 @@ class Polls:
         self._held: set[int] = set()
         self._read: set[int] = set()
         self._under_way: dict[asyncio.Task[None], Job] = {}
+        self._broken_off: dict[asyncio.Task[None], Job] = {}
+        self.breaks = 0
+        """How often polls were broken off."""
         self._orgs: set[int] = set()
         self.freed = asyncio.Event()
         self.circuits = Circuits()
@@ -136,17 +139,18 @@ class Polls:
         """Whether this job is in hand already."""
         return job.id in self._held
 
-    async def begin(self, jobs: Sequence[Job], tasks: asyncio.TaskGroup) -> None:
+    async def begin(self, jobs: Sequence[Job], tasks: asyncio.TaskGroup, breaks: int) -> None:
         """Poll these, each in a task of its own, or do with them what else there is to do.
 
-        A `DatabaseError` leaves those that were not begun to whoever finds them silent.
+        `breaks` is what it was before they were claimed: if polls were broken off since, others may have these, too. A
+        `DatabaseError` leaves those that were not begun to whoever finds them silent.
         """
         if not jobs:
             return
         due = {job.id: read_due(job.payload) for job in jobs}
         self._held.update(due)
         try:
-            await self._sort_out(jobs, due, tasks)
+            await self._sort_out(jobs, due, tasks, breaks)
         except BaseException:
             begun = {job.id for job in self._under_way.values()}
             self._held.difference_update(job.id for job in jobs if job.id not in begun)
@@ -158,11 +162,17 @@ class Polls:
         self._held -= ids
         self._read -= ids
 
+    def break_off(self) -> None:
+        """Let none of what is under way send another request; `let_go` puts it back."""
+        self.breaks += 1
+        for task, job in self._under_way.items():
+            task.cancel()
+            self._broken_off[task] = job
+
     async def let_go(self) -> None:
         """Break off what is under way, and put it back for others, as far as it is still ours."""
-        broken_off = dict(self._under_way)
-        for task in broken_off:
-            task.cancel()
+        self.break_off()
+        broken_off, self._broken_off = self._broken_off, {}
         if broken_off:
             await asyncio.wait(broken_off)
             ids = [job.id for job in broken_off.values() if job.id in self._held]
@@ -171,7 +181,7 @@ class Polls:
             await self._queue.put_back(ids)
             self._observer.put_back("stopped", len(ids))
 
-    async def _sort_out(self, jobs: Sequence[Job], due: dict[int, Due], tasks: asyncio.TaskGroup) -> None:
+    async def _sort_out(self, jobs: Sequence[Job], due: dict[int, Due], tasks: asyncio.TaskGroup, breaks: int) -> None:
         now = self._now()
         states = await slot_states(self._database, list(due.values()), now)
         elsewhere = await self._orgs_polled_elsewhere()
@@ -201,6 +211,11 @@ class Polls:
             else:
                 await self._settle(job, verdict, plan)
         await self._fleet.reserve([plan for _, plan in chosen])
+        if self.breaks != breaks:
+            ids = [job.id for job, _ in chosen]
+            self._held.difference_update(ids)
+            await self._queue.put_back(ids)
+            return
         for job, plan in chosen:
             task = tasks.create_task(self._poll(job, plan), name=f"poll {plan.pollable.org.id}")
             self._under_way[task] = job

@@ -165,6 +165,7 @@ class Worker:
             for task in others:
                 task.cancel()
         with suppress(DatabaseError):
+            await self._queue.let_go()
             await say_goodbye(self.database, self.id)
 
     async def _leave(self) -> None:
@@ -230,12 +231,13 @@ class Worker:
         if not free:
             await self._pause(self.pace.idle_seconds, polls.freed)
             return
+        breaks = polls.breaks
         seen_after = self.now() - timedelta(seconds=2 * self.pace.presence_seconds)
         turn = await self._queue.turn((POLL,), seen_after, timedelta(seconds=self.pace.turn_seconds))
         if turn.jobs:
             jobs = await self._queue.claim((POLL,), min(free, _BATCH, turn.jobs))
             # A database that was away made this worker's own jobs look silent too.
-            await polls.begin([job for job in jobs if not polls.holds(job)], tasks)
+            await polls.begin([job for job in jobs if not polls.holds(job)], tasks, breaks)
             await self._pause(self.pace.breath_seconds)
         else:
             idle = self.pace.idle_seconds
@@ -281,14 +283,26 @@ class Worker:
         """A process that was stopped for longer than its silence is taken for dead: others have its jobs by now."""
         loop = asyncio.get_running_loop()
         while True:
-            before = loop.time()
             notify(ALIVE)
-            await asyncio.sleep(min(1.0, self.pace.silence_seconds / 6, (watchdog_seconds() or math.inf) / 2))
-            frozen_seconds = loop.time() - before
-            if frozen_seconds > self.pace.silence_seconds / 2:
+            looked: asyncio.Future[float] = loop.create_future()
+            pause = min(1.0, self.pace.silence_seconds / 6, (watchdog_seconds() or math.inf) / 2)
+            loop.call_later(pause, self._look, loop.time(), looked)
+            frozen_seconds = await looked
+            if self._is_frozen(frozen_seconds):
                 log.warning("worker.frozen", seconds=round(frozen_seconds, 1))
                 with suppress(DatabaseError):
                     await self._polls.let_go()
+
+    def _look(self, before: float, looked: asyncio.Future[float]) -> None:
+        """A timer's call: it comes before any task's turn, so that none that wakes sends what others have sent."""
+        seconds = asyncio.get_running_loop().time() - before
+        if self._is_frozen(seconds):
+            self._polls.break_off()
+        if not looked.done():
+            looked.set_result(seconds)
+
+    def _is_frozen(self, seconds: float) -> bool:
+        return seconds > self.pace.silence_seconds / 2
 
     async def _say_alive(self, started_at: datetime) -> None:
         name = f"{socket.gethostname()}:{os.getpid()}"

@@ -6,8 +6,6 @@ so it is written piece by piece and begun again from the start where it was brok
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -67,17 +65,12 @@ class SideJobs:
         """The job that is being done, if any."""
 
     async def run(self, pause: Callable[[float], Awaitable[None]], idle_seconds: float) -> None:
-        """Do one job after the other, until cancelled: what was not done by then is put back."""
+        """Do one job after the other, until cancelled; what was not done by then is for the caller to let go."""
         while True:
             jobs = await self._outage.weather(partial(self._queue.claim, (CHORE, EXPLAIN), 1))
             for job in jobs:
                 self.held = [job.id]
-                try:
-                    await self._do(job)
-                except asyncio.CancelledError:
-                    with suppress(DatabaseError):
-                        await self._queue.put_back([job.id])
-                    raise
+                await self._do(job)
                 await self._outage.weather(partial(self._queue.finish, [job.id]))
                 self.held = []
             if not jobs:

@@ -62,10 +62,11 @@ CROSS JOIN generate_series(first.slot, $2::timestamptz - $3::interval, $3) AS du
 WHERE NOT EXISTS (SELECT FROM org_snapshots s WHERE s.org_id = first.org_id AND s.slot = due.slot)
 """
 
-# How many of these processes said of late that they work.
+# How many of these processes said of late that they work; none while a job is in the hands of a dead one.
 _AT_WORK = """
 SELECT count(*) FROM workers
 WHERE seen_at > now() - interval '2 s' AND split_part(name, ':', 2)::integer = ANY($1::integer[])
+  AND NOT EXISTS (SELECT FROM pgqueuer WHERE status = 'picked' AND heartbeat < now() - interval '2 s')
 """
 
 

@@ -97,6 +97,18 @@ async def test_jobs_are_enqueued_with_the_transaction_or_not_at_all(database: Da
     assert await depth(database) == (0, 0, 0, 0.0)
 
 
+async def test_a_worker_that_leaves_lets_go_of_all_that_is_its_own_and_of_nothing_else(database: Database) -> None:
+    leaving, staying = worker(database), worker(database)
+    await enqueue(database, [job(key) for key in "abc"])
+    own = {one.payload for one in await leaving.claim(KINDS, 2)}
+    (kept,) = await staying.claim(KINDS, 1)
+    await leaving.let_go()
+    assert {one.payload for one in await staying.claim(KINDS, 9)} == own
+    await leaving.let_go()
+    assert (await depth(database)).under_way == 3
+    assert kept.payload not in own
+
+
 async def test_the_more_urgent_goes_first(database: Database) -> None:
     await enqueue(database, [job("a"), job("b", priority=1)])
     assert [one.payload for one in await worker(database).claim(KINDS, 1)] == [b"b"]
