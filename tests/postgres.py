@@ -20,6 +20,8 @@ BINARIES_VARIABLE: Final = "POLLER_TEST_POSTGRES_BIN"
 """A folder with PostgreSQL's programs, such as /usr/lib/postgresql/15/bin; unset: the wheel's."""
 
 FAST: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+KILLED: Final = FAST | {"synchronous_commit": "on"}
+"""For a server that a test kills: what it said is committed is there afterwards, or two workers would get one job."""
 
 
 def chosen_binaries() -> Path | None:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from poller.embedded import binaries as programs
 from poller.embedded.account import account_for, run_as
-from tests.postgres import FAST, chosen_binaries
+from tests.postgres import KILLED, chosen_binaries
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ class Server:
 
     def start(self) -> None:
         """Let it run; returns once it lets clients in."""
-        options = [word for name, value in FAST.items() for word in ("-c", f"{name}={value}")]
+        options = [word for name, value in KILLED.items() for word in ("-c", f"{name}={value}")]
         with (self.home / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
