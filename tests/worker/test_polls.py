@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import asyncio
+import uuid
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from poller.app import open_fleet
+from poller.core.schedule import hand_out
+from poller.sink import Sink
+from poller.store.queue import JobQueue
+from poller.store.schedules import POLL, hand_out_slots
+from poller.worker import Silent
+from poller.worker.polls import Polls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from poller.fleet import Fleet
+    from poller.plan import Plan
+
+    OpenService = Callable[..., Any]
+
+ORGS = 3
+HOUR = timedelta(hours=1)
+
+
+class Freezing:
+    """A fleet whose process is found to have been frozen while it waited for PostgreSQL, once."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self.polls: Polls | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._fleet, name)
+
+    async def reserve(self, plans: Sequence[Plan]) -> None:
+        await self._fleet.reserve(plans)
+        if self.polls is not None:
+            self.polls.break_off()
+
+
+async def test_what_was_claimed_before_a_freeze_is_not_begun_after_it_and_is_anybodys(service: OpenService) -> None:
+    async with service(orgs=ORGS, interval=3_600) as mine, open_fleet(mine.app) as fleet:
+        database, freezing = mine.app.database, Freezing(fleet)
+        now = await database.fetchval("SELECT now()")
+        await hand_out_slots(
+            database,
+            lambda org, cursor, at: hand_out(org.id, 3_600, cursor, at, HOUR),
+            now,
+            HOUR,
+            interval_seconds=3_600,
+        )
+        await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '1 s'")
+        queue, others = JobQueue(database, uuid.uuid4()), JobQueue(database, uuid.uuid4())
+        sink: Sink[Any] = Sink(lambda _: asyncio.sleep(0))
+        polls: Any = Polls(
+            database, freezing, queue, sink,  # type: ignore[arg-type]  # all a fleet does
+            now=lambda: now, jitter=lambda: 0.0, observer=Silent(),
+        )  # fmt: skip
+        freezing.polls = polls
+        breaks, jobs = polls.breaks, await queue.claim((POLL,), ORGS)
+        assert len(jobs) == ORGS
+        async with sink, asyncio.TaskGroup() as tasks:
+            await polls.begin(jobs, tasks, breaks)
+        assert (polls.under_way, polls.held) == (0, [])
+        assert mine.sim.audit()["requests"].get("count", 0) == 0
+        assert len(await others.claim((POLL,), 2 * ORGS)) == ORGS
