@@ -114,7 +114,8 @@ async def test_what_a_killed_worker_had_begun_another_polls_within_a_minute_and_
     async with lab(database_url, tmp_path, orgs=12, interval=interval) as there:
         there.sim.add_faults(HANG)
         killed = await there.start(program, POLLER_REQUEST_TIMEOUT="120")
-        await there.until(UNDER_WAY, seconds=120)
+        # With its token: killed while it asks for one, it would leave a lease of twice its time-out.
+        await eventually(lambda: there.sim.audit()["requests"].get("count"), 120)
         begun = set(await there.database.fetchval(UNDER_WAY))
         killed.send(signal.SIGKILL)
         await killed.ended()
