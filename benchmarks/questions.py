@@ -54,6 +54,10 @@ class Question(NamedTuple):
 
 
 _FLEET: Final = """
+SELECT day, total FROM fleet_daily_user_counts
+WHERE user_type = 'AllUsers' AND day >= $1 AND day < $2 ORDER BY day
+"""
+_ORG_BY_ORG: Final = """
 SELECT day, sum(last) FROM daily_user_counts
 WHERE user_type = 'AllUsers' AND day >= $1 AND day < $2 GROUP BY day ORDER BY day
 """
@@ -94,6 +98,7 @@ QUESTIONS: Final = (
         _FLEET_DUCKDB.format("$tomorrow"),
         0.2,
     ),
+    Question("- added up org by org", _ORG_BY_ORG, lambda at: (at.since, at.tomorrow)),
     Question(
         "twenty fastest growing in 30 days",
         """
@@ -110,13 +115,15 @@ QUESTIONS: Final = (
         GROUP BY ALL ORDER BY growth DESC LIMIT 20
         """,
     ),
-    Question("latest of every org and type", "SELECT * FROM latest_user_counts", aim=1.5),
-    Question("- org, type and count of it", "SELECT org_id, user_type, count FROM latest_user_counts"),
+    Question(
+        "all latest, ten counts to a row",
+        f"SELECT org_id, org, polled_at, {', '.join(COLUMNS.values())} FROM latest_org_snapshots",
+        aim=1.5,
+    ),
+    Question("all latest, a count to a row", "SELECT org_id, org, user_type, count FROM latest_user_counts", aim=1.5),
+    Question("- every column of it", "SELECT * FROM latest_user_counts"),
     Question(
         "- as many rows of integers", "SELECT n, n, n FROM generate_series(1, 10 * (SELECT count(*) FROM orgs)) AS n"
-    ),
-    Question(
-        "- the counts, ten to a row", f"SELECT org_id, {', '.join(COLUMNS.values())} FROM latest_snapshots", aim=1.5
     ),
     Question(
         "gaps of the fleet, last 7 days", "SELECT * FROM poll_gaps WHERE slot >= $1", lambda at: (at.week_ago,), 50

@@ -3,7 +3,8 @@
 Whoever writes a snapshot holds the days while it does; whoever moves the line between rolled-up days and open ones, or
 takes a day off the list of dirty ones, waits for the writers and keeps them out for some milliseconds. So a day behind
 the line is either dirty, or its counts are those of all its committed snapshots: `daily_user_counts` is right without
-a rollup, and fast with one.
+a rollup, and fast with one. The same goes for the sums of a day over all orgs: they are of use as long as the day is
+neither dirty nor on the list of unsummed ones, where triggers put it.
 """
 
 # ruff: noqa: S608 - every name put into a statement stands in this file or in the model
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 BATCH: Final = 500
 """Days of an org rolled up in one transaction, which writers wait for."""
 
+_TYPES: Final = ", ".join(str(place) for place, _ in enumerate(COLUMNS, 1))
+"""By number, for the keys that begin with it."""
 _LOCK_KEY: Final = int.from_bytes(b"days")
 """Of the advisory lock that writers share and rollups take alone."""
 
@@ -37,7 +40,7 @@ class RollupState:
 
 
 async def roll_up(database: Database, until: date) -> int:
-    """Roll up every day (UTC) before `until`, and what became dirty since; how many days of orgs were.
+    """Roll up every day (UTC) before `until`, and what became dirty since, and add it up; how many days of orgs were.
 
     Any number of processes may do this at once, and at any moment it may end: what is done is done.
     """
@@ -46,6 +49,8 @@ async def roll_up(database: Database, until: date) -> int:
     total = 0
     while done := await _clean(database):
         total += done
+    while await _sum_day(database):
+        pass
     return total
 
 
@@ -94,6 +99,22 @@ async def _clean(database: Database, most: int = BATCH) -> int:
             org_ids, days = zip(*keys, strict=True)
             await connection.execute(_ROLL_UP, org_ids, days)
         return len(keys)
+
+
+async def _sum_day(database: Database) -> bool:
+    """Add up one day over all orgs; False where none is left that can be.
+
+    It shares the days with writers. A day that one of them makes dirty meanwhile is not read from its sums, and comes
+    back on the list when it is rolled up.
+    """
+    async with database.transaction() as connection:
+        await hold_days(connection)
+        day = await connection.fetchval(_UNSUMMED)
+        if day is None:
+            return False
+        await connection.execute(_FORGET_SUMS, day)
+        await connection.execute(_SUM, day)
+        return True
 
 
 # Purpose: writers among themselves share, and wait for a rollup; a rollup waits for writers.
@@ -195,4 +216,23 @@ CROSS JOIN LATERAL (VALUES
 }
 ) AS t (type, known, min, max, sum)
 ORDER BY t.type, d.day, d.org_id
+"""
+
+# Purpose: take a day off the list of those that are not added up, if its counts are all there.
+_UNSUMMED: Final = """
+DELETE FROM unsummed_days
+WHERE day = (
+    SELECT day FROM unsummed_days u WHERE NOT EXISTS (SELECT FROM dirty_days x WHERE x.day = u.day)
+    ORDER BY day LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+RETURNING day
+"""
+
+# Purpose: a day's sums, anew.
+_FORGET_SUMS: Final = f"DELETE FROM fleet_days WHERE type = ANY (ARRAY[{_TYPES}]) AND day = $1"
+_SUM: Final = f"""
+INSERT INTO fleet_days (type, day, total, orgs, unknown)
+SELECT type, day, sum(last), count(last), count(*) - count(last)
+FROM daily_counts WHERE type = ANY (ARRAY[{_TYPES}]) AND day = $1
+GROUP BY type, day
 """

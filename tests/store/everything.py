@@ -10,8 +10,8 @@ from uuid import UUID
 from poller.core.model import COLUMNS, USER_TYPES
 from poller.core.secret import Secret
 from poller.core.slots import slot_of
+from poller.store import rollups
 from poller.store.partitions import add_partitions, month_of
-from poller.store.rollups import roll_up
 from poller.store.secrets import Column
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 NOW: Final = datetime.now(UTC)
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
-# Over two months' ends, in the past, today, and a little beyond.
-SLOTS: Final = [slot_of(NOW, 3_600) + n * 37 * HOUR for n in range(-40, 2)]
+# Over two months' ends, in the past, today, and a little beyond: not past tomorrow, whatever the time of day.
+SLOTS: Final = [slot_of(NOW, 3_600) + n * HOUR for n in (*range(-40 * 37, 1, 37), 10)]
 ORGS: Final = (1, 2, 3, 4)
 """The third is paused, the fourth removed."""
 REMOVED: Final = 4
@@ -47,6 +47,9 @@ async def fill(connection: Any, revision: str, keyring: Keyring) -> None:
         await connection.execute("INSERT INTO guest_tags VALUES ('north_bi', 'customer:north')")
     if revision >= "0008":
         await connection.execute("INSERT INTO late_days VALUES (1, $1, false)", (SLOTS[0] - DAY).date())
+    if revision >= "0009":
+        await connection.execute("DELETE FROM unsummed_days WHERE day = $1", SLOTS[0].date())
+        await connection.execute(rollups._SUM, SLOTS[0].date())
 
 
 async def fill_orgs(connection: Any, keyring: Keyring) -> None:
@@ -130,7 +133,11 @@ async def fill_days(connection: Any) -> None:
         def transaction(self) -> Any:
             return InTransaction(connection)
 
-    await roll_up(Alone(), SLOTS[20].date())  # type: ignore[arg-type] # the part of a database a rollup needs
+    alone: Any = Alone()
+    while await rollups._move_line(alone, SLOTS[20].date()):
+        pass
+    while await rollups._clean(alone):
+        pass
     await insert(connection, 1, SLOTS[4] + HOUR, 1)
     day = (SLOTS[4] + HOUR).date()
     await connection.execute("INSERT INTO dirty_days VALUES (1, $1)", day)

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from poller.core.model import COLUMNS, USER_TYPES, Outcome, Snapshot
 from poller.store.partitions import partition_name
-from tests.store.series import Daily, Latest, daily_of, joined, latest_of, shown_daily, shown_latest
+from tests.store.series import (
+    Daily,
+    Latest,
+    daily_of,
+    fleet_of,
+    joined,
+    latest_of,
+    shown_daily,
+    shown_fleet,
+    shown_latest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -140,6 +150,7 @@ async def agree(database: Database, naive: NaiveSeries) -> None:
     """Every relation, read at one moment, is what the rows make it."""
     async with database.connection() as reader, reader.transaction(isolation="repeatable_read", readonly=True):
         assert await shown_daily(reader) == naive.daily()
+        assert await shown_fleet(reader) == fleet_of(naive.daily())
         assert await shown_latest(reader) == naive.latest
         long = await reader.fetch("SELECT org_id, user_type, slot, count, outcome, error FROM user_counts")
         assert len(long) == 10 * len(naive.shown())

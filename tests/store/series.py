@@ -63,6 +63,7 @@ def joined(held: Snapshot, new: Snapshot) -> Snapshot:
 
 Latest = dict[tuple[int, UserType], tuple[datetime, datetime, int]]
 Daily = dict[tuple[int, UserType, "date"], tuple[Any, ...]]
+Fleet = dict[tuple[UserType, "date"], tuple[int | None, int, int]]
 
 
 def latest_of(rows: Iterable[Mapping[str, Any]]) -> Latest:
@@ -93,18 +94,53 @@ def daily_of(rows: Iterable[Mapping[str, Any]]) -> Daily:
     return found
 
 
+def fleet_of(daily: Daily) -> Fleet:
+    """Every type's and day's (total, orgs, unknown) over all orgs."""
+    days: dict[tuple[UserType, date], list[int | None]] = {}
+    for (_, kind, day), counts in daily.items():
+        days.setdefault((kind, day), []).append(counts[1])
+    found: Fleet = {}
+    for key, lasts in days.items():
+        known = [last for last in lasts if last is not None]
+        found[key] = (sum(known) if known else None, len(known), len(lasts) - len(known))
+    return found
+
+
 async def shown_latest(database: Any) -> Latest:
     rows = await database.fetch("SELECT org_id, user_type, slot, polled_at, count FROM latest_user_counts")
-    assert len(rows) == len({(row[0], row[1]) for row in rows})
-    return {(row[0], UserType(row[1])): tuple(row[2:]) for row in rows}
+    found: Latest = {(row[0], UserType(row[1])): tuple(row[2:]) for row in rows}
+    assert len(rows) == len(found)
+    await _check_side_by_side(database, found)
+    return found
+
+
+async def _check_side_by_side(database: Any, latest: Latest) -> None:
+    """The same counts, ten to a row, and which of them are not of the row's slot."""
+    rows = await database.fetch("SELECT * FROM latest_org_snapshots")
+    shown = {(row["org_id"], kind): row[column] for row in rows for kind, column in COLUMNS.items()}
+    assert {key: count for key, count in shown.items() if count is not None} == {
+        key: of[2] for key, of in latest.items()
+    }
+    for row in rows:
+        slots = {kind: slot for (org_id, kind), (slot, *_) in latest.items() if org_id == row["org_id"]}
+        assert row["slot"] >= max(slots.values())
+        assert set(row["earlier"] or []) == {kind for kind, slot in slots.items() if slot < row["slot"]}
 
 
 async def shown_daily(database: Any) -> Daily:
     rows = await database.fetch(
         "SELECT org_id, user_type, day, first, last, min, max, avg, samples, missing FROM daily_user_counts"
     )
-    assert len(rows) == len({tuple(row[:3]) for row in rows})
-    return {(row[0], UserType(row[1]), row[2]): tuple(row[3:]) for row in rows}
+    found: Daily = {(row[0], UserType(row[1]), row[2]): tuple(row[3:]) for row in rows}
+    assert len(rows) == len(found)
+    return found
+
+
+async def shown_fleet(database: Any) -> Fleet:
+    rows = await database.fetch("SELECT user_type, day, total, orgs, unknown FROM fleet_daily_user_counts")
+    found: Fleet = {(UserType(row[0]), row[1]): tuple(row[2:]) for row in rows}
+    assert len(rows) == len(found)
+    return found
 
 
 async def rows_of(database: Any) -> list[Any]:
@@ -112,4 +148,6 @@ async def rows_of(database: Any) -> list[Any]:
 
 
 async def forget_everything(database: Database) -> None:
-    await database.execute("TRUNCATE org_snapshots, latest_snapshots, daily_counts, dirty_days, late_days")
+    await database.execute(
+        "TRUNCATE org_snapshots, latest_snapshots, daily_counts, dirty_days, late_days, fleet_days, unsummed_days"
+    )

@@ -27,7 +27,7 @@ from poller.store.snapshots import write_snapshots
 from tests.postgres import chosen_binaries, run_on
 from tests.store.everything import DAY, NOW, REMOVED, SLOTS, contents, fill
 from tests.store.fleet import entry
-from tests.store.series import daily_of, latest_of, rows_of, shown_daily, shown_latest
+from tests.store.series import daily_of, fleet_of, latest_of, rows_of, shown_daily, shown_fleet, shown_latest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,6 +144,7 @@ def test_a_restored_database_is_up_to_date_and_takes_new_orgs_snapshots_months_a
             for _ in range(2):
                 rows = await rows_of(database)
                 assert await shown_daily(database) == daily_of(rows)
+                assert await shown_fleet(database) == fleet_of(daily_of(rows))
                 shown = await shown_latest(database)
                 assert shown == {key: value for key, value in latest_of(rows).items() if key[0] != REMOVED}
                 await roll_up(database, (NOW + 80 * DAY).date())

@@ -19,6 +19,7 @@ from poller.store.snapshots import write_snapshots
 from tests import command
 from tests.postgres import address, run_on, running_postgres
 from tests.store.fleet import entry
+from tests.store.series import fleet_of, shown_daily, shown_fleet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,7 +31,7 @@ NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 SLOTS = [NOW - timedelta(hours=8 * n) for n in range(12)]
 TENS = {"alpha": 10, "beta": 20, "gamma": 30, "delta": 40}
 TAGS = {"alpha": ["customer:a"], "beta": ["customer:a", "trial"], "gamma": ["customer:b"], "delta": []}
-RELATIONS = ("user_counts", "latest_user_counts", "daily_user_counts", "poll_gaps")
+RELATIONS = ("user_counts", "latest_user_counts", "latest_org_snapshots", "daily_user_counts", "poll_gaps")
 PRIVATE = (
     "org_credentials",
     "access_tokens",
@@ -69,6 +70,7 @@ async def fleet(database: Database, keyring: Keyring) -> Database:
         SLOTS[0] - timedelta(hours=2),
     )
     await database.execute("INSERT INTO dirty_days SELECT id, $1 FROM orgs ON CONFLICT DO NOTHING", SLOTS[-1].date())
+    await database.execute("DELETE FROM daily_counts WHERE day = $1", SLOTS[-1].date())
     return database
 
 
@@ -185,6 +187,7 @@ async def test_a_guest_sees_of_its_orgs_what_a_reader_sees_of_them(fleet: Databa
         "user_counts": "*",
         # Its age differs from one transaction to the next.
         "latest_user_counts": "org_id, org, user_type, slot, polled_at, count",
+        "latest_org_snapshots": "*",
         "daily_user_counts": "*",
         "poll_gaps": "*",
     }
@@ -193,6 +196,19 @@ async def test_a_guest_sees_of_its_orgs_what_a_reader_sees_of_them(fleet: Databa
             mine = await connection.fetch(f"SELECT {names} FROM {relation} ORDER BY 1, 2, 3, 4")
             all_of_them = await fleet.fetch(f"SELECT {names} FROM {relation} {of_its_orgs} ORDER BY 1, 2, 3, 4")
             assert mine == all_of_them != [], relation
+
+
+async def test_a_guests_sums_are_those_of_its_orgs(fleet: Database, login: str) -> None:
+    await admit(fleet, login, "customer:a")
+    everything = fleet_of(await shown_daily(fleet))
+    assert await shown_fleet(fleet) == everything
+    assert await fleet.fetchval("SELECT count(*) FROM fleet_days") > 0
+    async with logged_in(fleet, login) as connection:
+        mine = fleet_of(await shown_daily(connection))
+        assert await shown_fleet(connection) == mine
+        assert await connection.fetchval("SELECT count(*) FROM fleet_days") == 0
+    assert mine.keys() == everything.keys()
+    assert all(mine[key] != everything[key] for key in mine)
 
 
 async def test_a_guest_gets_nothing_out_of_functions(fleet: Database, login: str) -> None:
@@ -288,7 +304,7 @@ async def test_what_guests_may_read_is_what_readers_may_and_every_table_of_it_ke
         elif row["guest"] and row["by_org"]:
             assert row["guarded"] and row["held"], f"{row['relname']} shows every org to guests"  # noqa: PT018
     unguarded = {row["relname"] for row in relations if row["guest"] and row["kind"] != "v" and not row["guarded"]}
-    assert unguarded == {"rollup_state"}
+    assert unguarded == {"rollup_state", "unsummed_days"}
 
 
 async def test_whoever_is_no_guest_is_not_held_by_tags(fleet: Database, login: str) -> None:

@@ -16,7 +16,16 @@ from poller.store.partitions import drop_partitions
 from poller.store.retention import drop_daily_counts, late_days
 from poller.store.rollups import RollupState, roll_up, rollup_state
 from poller.store.snapshots import write_snapshots
-from tests.store.series import MANY, daily_of, forget_everything, rows_of, shown_daily, snapshots
+from tests.store.series import (
+    MANY,
+    daily_of,
+    fleet_of,
+    forget_everything,
+    rows_of,
+    shown_daily,
+    shown_fleet,
+    snapshots,
+)
 
 if TYPE_CHECKING:
     from poller.store.database import Database
@@ -57,6 +66,12 @@ async def draw_line(database: Database, day: date = FIRST_DAY, orgs: int = 3) ->
     )
 
 
+async def agree(database: Any) -> None:
+    daily = daily_of(await rows_of(database))
+    assert await shown_daily(database) == daily
+    assert await shown_fleet(database) == fleet_of(daily)
+
+
 @MANY
 @given(st.lists(STEPS, max_size=10))
 async def test_the_days_agree_with_the_rows_after_every_step(database: Database, steps: list[Any]) -> None:
@@ -72,7 +87,7 @@ async def test_the_days_agree_with_the_rows_after_every_step(database: Database,
                 await rollups._move_line(database, until)
             case _:
                 await rollups._clean(database, 2)
-        assert await shown_daily(database) == daily_of(await rows_of(database))
+        await agree(database)
     await roll_up(database, FIRST_DAY + timedelta(days=7))
     assert (await rollup_state(database)).dirty == 0
     stored = await database.fetchval("SELECT count(*) FROM daily_counts")
@@ -91,8 +106,8 @@ async def test_whoever_reads_while_others_write_and_roll_up_sees_the_days_agree_
         work += [group.create_task(roll_up(database, FIRST_DAY + timedelta(days=days))) for days in (1, 3, 6)]
         while not all(task.done() for task in work):
             async with database.connection() as reader, reader.transaction(isolation="repeatable_read", readonly=True):
-                assert await shown_daily(reader) == daily_of(await rows_of(reader))
-    assert await shown_daily(database) == daily_of(await rows_of(database))
+                await agree(reader)
+    await agree(database)
 
 
 def ok(slot: datetime, count: int = 5, org_id: int = 1) -> Snapshot:

@@ -12,7 +12,7 @@ from poller.core.model import COLUMNS, USER_TYPES
 from poller.store import database as databases, schema
 from poller.store.partitions import add_partitions, month_of
 from poller.store.rollups import roll_up, rollup_state
-from tests.store.series import daily_of, latest_of, rows_of, shown_daily, shown_latest
+from tests.store.series import daily_of, fleet_of, latest_of, rows_of, shown_daily, shown_fleet, shown_latest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +81,9 @@ async def test_days_of_snapshots_from_before_there_were_days_are_right_at_once_a
     async with await databases.connect(blank_database_url) as database:
         expected = daily_of(await rows_of(database))
         assert await shown_daily(database) == expected
+        assert await shown_fleet(database) == fleet_of(expected)
         assert (await rollup_state(database)).dirty > 0
         await roll_up(database, SLOTS[-1].date() + timedelta(days=1))
         assert (await rollup_state(database)).dirty == 0
         assert await shown_daily(database) == expected
+        assert await shown_fleet(database) == fleet_of(expected)

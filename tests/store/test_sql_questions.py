@@ -269,7 +269,9 @@ async def test_what_the_document_says_of_the_columns_is_so(fleet_dsn: str) -> No
     rows = re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", DOCUMENT.read_text(), re.MULTILINE)
     assert [name for name, _ in rows] == [
         "latest_user_counts",
+        "latest_org_snapshots",
         "daily_user_counts",
+        "fleet_daily_user_counts",
         "user_counts",
         "poll_gaps",
         "org_snapshots",

@@ -18,7 +18,7 @@ from poller.store.rollups import roll_up, rollup_state
 from poller.store.tokens import TokenStore
 from poller.store.trends import DAY_SECONDS, bucket_edges, org_trend
 from tests.store.everything import DAY, HOUR, NOW, ORGS, REMOVED, SLOTS, contents, fill, insert
-from tests.store.series import daily_of, latest_of, rows_of, shown_daily, shown_latest
+from tests.store.series import daily_of, fleet_of, latest_of, rows_of, shown_daily, shown_fleet, shown_latest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +83,7 @@ async def check_relations(database: Database, rows: list[Any], before: Any) -> N
     latest = {key: value for key, value in latest_of(rows).items() if key[0] != REMOVED}
     assert await shown_latest(database) == latest
     assert await shown_daily(database) == daily_of(rows)
+    assert await shown_fleet(database) == fleet_of(daily_of(rows))
     long = await database.fetch("SELECT org_id, user_type, slot, polled_at, count, outcome FROM user_counts")
     assert {tuple(row) for row in long} == {
         (row["org_id"], kind.value, row["slot"], row["polled_at"], row[column], row["outcome"])
