@@ -102,10 +102,10 @@ async def _clean(database: Database, most: int = BATCH) -> int:
 
 
 async def _sum_day(database: Database) -> bool:
-    """Add up one day over all orgs; False where none is left that can be.
+    """Add up one day over all orgs; False where none is left.
 
-    It shares the days with writers. A day that one of them makes dirty meanwhile is not read from its sums, and comes
-    back on the list when it is rolled up.
+    It shares the days with writers. A day that one of them makes dirty is not read from its sums, and comes back on
+    the list when it is rolled up.
     """
     async with database.transaction() as connection:
         await hold_days(connection)
@@ -218,13 +218,10 @@ CROSS JOIN LATERAL (VALUES
 ORDER BY t.type, d.day, d.org_id
 """
 
-# Purpose: take a day off the list of those that are not added up, if its counts are all there.
+# Purpose: take a day off the list of those that are not added up.
 _UNSUMMED: Final = """
 DELETE FROM unsummed_days
-WHERE day = (
-    SELECT day FROM unsummed_days u WHERE NOT EXISTS (SELECT FROM dirty_days x WHERE x.day = u.day)
-    ORDER BY day LIMIT 1 FOR UPDATE SKIP LOCKED
-)
+WHERE day = (SELECT day FROM unsummed_days ORDER BY day LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING day
 """
 
