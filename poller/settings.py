@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "POLLER_"
 ENV_FILE: Final = Path(".env")
+SHORTEST_API_KEY: Final = 32
 
 
 class LogFormat(StrEnum):
@@ -68,6 +69,12 @@ def _database_url(url: SecretStr) -> SecretStr:
     if scheme not in {"postgresql", "postgres"}:
         raise ValueError("it is not the address of a PostgreSQL database")
     return url
+
+
+def _api_key(key: SecretStr) -> SecretStr:
+    if len(key.get_secret_value()) < SHORTEST_API_KEY:
+        raise ValueError(f"it is shorter than {SHORTEST_API_KEY} characters")
+    return key
 
 
 def _api_version(version: str) -> str:
@@ -131,6 +138,8 @@ class Settings(BaseModel):
     """For daily counts."""
     web_host: str = "127.0.0.1"
     web_port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    api_key: Annotated[SecretStr, AfterValidator(_api_key)] | None = None
+    """What whoever asks the API must show; None: there is no API."""
     metrics_orgs: Annotated[int, Field(ge=0)] = 0
     """How large a fleet may be whose orgs are named at `/metrics/orgs`; 0: none is."""
     log_format: Annotated[LogFormat, BeforeValidator(_lower)] | None = None
@@ -220,6 +229,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     ),
     "POLLER_WEB_HOST": "write an address or a host name",
     "POLLER_WEB_PORT": "write a port from 0 to 65535",
+    "POLLER_API_KEY": "make one with: openssl rand -hex 32",
     "POLLER_METRICS_ORGS": "write the number of orgs that may be named, 0 for none",
     "POLLER_LOG_FORMAT": "write console or json",
     "POLLER_LOG_LEVEL": "write debug, info, warning or error",

@@ -57,6 +57,7 @@ def test_every_variable_is_read_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp
         "POLLER_DAILY_RETENTION": "10y",
         "POLLER_WEB_HOST": "::1",
         "POLLER_WEB_PORT": "0",
+        "POLLER_API_KEY": "k" * 32,
         "POLLER_METRICS_ORGS": "500",
         "POLLER_LOG_FORMAT": "JSON",
         "POLLER_LOG_LEVEL": "Debug",

@@ -66,6 +66,7 @@ class Witness:
 
     def know_settings(self, environ: Mapping[str, str]) -> None:
         """The keys, and the database's password."""
+        self.know(environ.get("POLLER_API_KEY", ""))
         for key in environ.get("POLLER_SECRET_KEYS", "").split(","):
             self.know(key.partition(":")[2])
         password = _PASSWORD.search(environ.get("POLLER_DATABASE_URL", ""))

@@ -98,10 +98,11 @@ async def _poll(running: Demo, every_seconds: int, polls: int) -> None:
 
 async def _draw(running: Demo, options: DemoOptions, org: str | None = None) -> None:
     from poller.cli import trend
+    from poller.query.trend import TrendQuestion
 
     now = datetime.now(UTC)
     since = now - timedelta(days=options.days)
-    await trend.draw(running.app.database, trend.Question(org, None, since, now, _DAY_SECONDS, UTC))
+    await trend.draw(running.app.database, TrendQuestion(org, None, since, now, _DAY_SECONDS, UTC))
 
 
 def _poller() -> str:

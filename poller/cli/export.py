@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poller.cli import shell
-from poller.cli.trend import since_of, type_of
 from poller.core.model import USER_TYPES
 from poller.export import Format  # noqa: TC001 - Typer reads the annotations
+from poller.query.words import since_of, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from poller.cli import shell
-from poller.cli.trend import Format, since_of, zone_of
+from poller.cli.trend import Format
+from poller.query.words import since_of, zone_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator

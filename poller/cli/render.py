@@ -6,14 +6,13 @@ A gap is drawn as a gap (`·`, an empty field, null), never as a zero and never 
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from typing import TYPE_CHECKING, Any, Final
 
 from poller.cli.org_facts import state_of
 from poller.cli.table import Table
 from poller.core.model import USER_TYPES, Outcome, UserType
+from poller.query.lines import csv_lines, json_lines
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -194,21 +193,6 @@ def overview_row(name: str, points: Sequence[TrendPoint], width: int) -> list[st
     ]
 
 
-TREND_COLUMNS: Final = ("org_id", "org", "user_type", "at", "first", "last", "min", "max", "avg", "samples", "missing")
-
-
-async def trend_csv(points: AsyncIterator[TrendPoint], zone: tzinfo) -> AsyncGenerator[str]:
-    """The series as CSV, a line at a time; a gap has empty fields."""
-    async for line in csv_lines(TREND_COLUMNS, (_fields(point, zone) async for point in points)):
-        yield line
-
-
-async def trend_json(points: AsyncIterator[TrendPoint], zone: tzinfo) -> AsyncGenerator[str]:
-    """The series as one JSON list, an object a line; a gap has nulls."""
-    async for line in json_lines(_fields(point, zone) async for point in points):
-        yield line
-
-
 GAP_COLUMNS: Final = ("org_id", "org", "slot", "reason")
 
 
@@ -224,32 +208,8 @@ async def gap_json(gaps: AsyncIterator[Gap], zone: tzinfo) -> AsyncGenerator[str
         yield line
 
 
-async def csv_lines(columns: Sequence[str], rows: AsyncIterator[Mapping[str, Any]]) -> AsyncGenerator[str]:
-    """Rows as CSV, a line at a time, the names of the columns first."""
-    yield ",".join(columns)
-    async for row in rows:
-        line = io.StringIO()
-        csv.writer(line, lineterminator="").writerow([row[column] for column in columns])
-        yield line.getvalue()
-
-
-async def json_lines(rows: AsyncIterator[Mapping[str, Any]]) -> AsyncGenerator[str]:
-    """Rows as one JSON list, an object a line."""
-    line = "["
-    async for row in rows:
-        yield line if line == "[" else f"{line},"
-        line = json.dumps(row, ensure_ascii=False)
-    yield line
-    yield "]"
-
-
 def _gap_fields(gap: Gap, zone: tzinfo) -> dict[str, Any]:
     return {"org_id": gap.org_id, "org": gap.org, "slot": gap.slot.astimezone(zone).isoformat(), "reason": gap.reason}
-
-
-def _fields(point: TrendPoint, zone: tzinfo) -> dict[str, Any]:
-    fields = {column: getattr(point, column) for column in TREND_COLUMNS}
-    return fields | {"user_type": point.user_type.value, "at": point.at.astimezone(zone).isoformat()}
 
 
 def _when(at: datetime, zone: tzinfo) -> str:

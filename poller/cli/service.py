@@ -40,7 +40,7 @@ async def _run(settings: Settings) -> int:
     from poller.app import Ears, open_app, open_fleet
     from poller.store.figures import fleet_figures, org_ages
     from poller.traces import open_spans
-    from poller.web import Figures, Health, serve
+    from poller.web import Api, Figures, Health, serve
     from poller.worker import Pace, Worker
 
     figures = Figures()
@@ -62,7 +62,8 @@ async def _run(settings: Settings) -> int:
             settings.metrics_orgs,
         )
         with shell.stop_signals() as stopped:
-            async with serve(settings.web_host, settings.web_port, health, figures):
+            api = Api(app.database, settings.api_key, worker.now)
+            async with serve(settings.web_host, settings.web_port, health, figures, api):
                 await worker.run(stopped)
         return worker.lost
 

@@ -1,7 +1,7 @@
-"""The server: `/healthz`, `/readyz`, `/metrics`. It decides nothing.
+"""The server: `/healthz`, `/readyz`, `/metrics`, and the API. It decides nothing.
 
-It names no org but at `/metrics/orgs`, and there only where the operator asked for it and the fleet is no larger than
-was asked for.
+It names no org but to who shows the API's key, and at `/metrics/orgs`, where the operator asked for it and the fleet is
+no larger than was asked for.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from poller.store.figures import FleetFigures
+    from poller.web.api import Api
     from poller.web.metrics import Figures
 
 ANSWER_SECONDS: Final = 3.0
@@ -49,12 +50,14 @@ class Health:
 
 
 @asynccontextmanager
-async def serve(host: str, port: int, health: Health, figures: Figures) -> AsyncIterator[str | None]:
+async def serve(
+    host: str, port: int, health: Health, figures: Figures, api: Api | None = None
+) -> AsyncIterator[str | None]:
     """Serve as long as the context lasts; the address. None, with a warning, where it cannot be had.
 
     A second worker of a machine finds the port taken: it has polls to make all the same.
     """
-    runner = web.AppRunner(_app(health, figures), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(_app(health, figures, api), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         yield await _listen(runner, host, port)
@@ -80,7 +83,7 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> str | None:
     return url
 
 
-def _app(health: Health, figures: Figures) -> web.Application:
+def _app(health: Health, figures: Figures, api: Api | None) -> web.Application:
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="alive\n")
 
@@ -108,6 +111,8 @@ def _app(health: Health, figures: Figures) -> web.Application:
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
     app.add_routes([web.get("/metrics", metrics), web.get("/metrics/orgs", metrics_of_orgs)])
+    if api is not None:
+        app.add_routes([web.get("/api/v1/trend", api.trend, allow_head=False)])
     return app
 
 

@@ -151,8 +151,8 @@ def test_what_may_pass_is_told_apart_from_what_somebody_must_mend(error: Excepti
 async def test_a_session_that_was_begun_under_a_bad_setting_does_not_outlive_its_error(
     database_url: str, setting: str, refused: str
 ) -> None:
-    name = database_url.rpartition("/")[2].partition("?")[0]
     async with await connect(database_url, max_size=2) as mended:
+        name = await mended.fetchval("SELECT current_database()")
         await mended.execute(f'ALTER DATABASE "{name}" SET {setting}')
         async with await connect(database_url, max_size=2) as database:
             with pytest.raises(DatabaseError) as caught:

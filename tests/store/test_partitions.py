@@ -97,6 +97,7 @@ async def test_months_whose_time_is_over_are_dropped_and_no_others(database: Dat
 
 
 async def test_a_month_that_is_not_rolled_up_yet_is_kept(database: Database) -> None:
+    await database.execute("UPDATE rollup_state SET rolled_until = $1", NOVEMBER.date())
     await write_snapshots(database, [snapshot(NOVEMBER)])
     await roll_up(database, NOVEMBER.date() + timedelta(days=29))
     assert await drop_partitions(database, FEBRUARY) == []

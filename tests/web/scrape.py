@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING
+
 from prometheus_client.parser import text_string_to_metric_families
+
+if TYPE_CHECKING:
+    from tests.command import Running
 
 
 def values(text: str) -> dict[str, float]:
@@ -12,3 +18,12 @@ def values(text: str) -> dict[str, float]:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
+
+
+async def served_at(service: Running) -> str:
+    """Where a service that begins says it is to be asked."""
+    while line := await service.stderr.readline():
+        event = json.loads(line)
+        if event["event"] == "web.served":
+            return str(event["url"])
+    raise AssertionError("the service ended")

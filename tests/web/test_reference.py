@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
@@ -16,11 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store import database as databases
 from tests.acceptance.processes import machine, serving
-from tests.web.scrape import values
+from tests.web.scrape import served_at, values
 from tests.worker.waiting import eventually
-
-if TYPE_CHECKING:
-    from tests.command import Running
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "metrics.md"
@@ -85,14 +80,6 @@ def test_the_alerts_ask_for_metrics_there_are() -> None:
 def test_the_alerts_are_as_prometheus_wants_them(task: tuple[str, ...]) -> None:
     done = subprocess.run(["promtool", *task], cwd=ALERTS.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-async def served_at(service: Running) -> str:
-    while line := await service.stderr.readline():
-        event = json.loads(line)
-        if event["event"] == "web.served":
-            return str(event["url"])
-    raise AssertionError("the service ended")
 
 
 async def scraped(url: str) -> str:

@@ -1,0 +1,30 @@
+"""Rows as text, a line at a time: there may be millions of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+
+
+async def csv_lines(columns: Sequence[str], rows: AsyncIterator[Mapping[str, Any]]) -> AsyncGenerator[str]:
+    """Rows as CSV, a line at a time, the names of the columns first."""
+    yield ",".join(columns)
+    async for row in rows:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow([row[column] for column in columns])
+        yield line.getvalue()
+
+
+async def json_lines(rows: AsyncIterator[Mapping[str, Any]]) -> AsyncGenerator[str]:
+    """Rows as one JSON list, an object a line."""
+    line = "["
+    async for row in rows:
+        yield line if line == "[" else f"{line},"
+        line = json.dumps(row, ensure_ascii=False)
+    yield line
+    yield "]"

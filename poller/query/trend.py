@@ -1,0 +1,68 @@
+"""How counts moved: the question, and its answer as CSV and JSON. A gap has no numbers."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from poller.core.model import USER_TYPES
+from poller.query.lines import csv_lines, json_lines
+from poller.store.orgs import find_orgs
+from poller.store.trends import bucket_edges, org_trend
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from datetime import datetime, tzinfo
+
+    from poller.core.model import UserType
+    from poller.store.database import Database
+    from poller.store.trends import TrendPoint
+
+TREND_COLUMNS: Final = ("org_id", "org", "user_type", "at", "first", "last", "min", "max", "avg", "samples", "missing")
+
+
+@dataclass(frozen=True, slots=True)
+class TrendQuestion:
+    """What was asked. `org` None: every org that was not removed; `kind` None: as many as there is room for."""
+
+    org: str | None
+    kind: UserType | None
+    since: datetime
+    until: datetime
+    every_seconds: int
+    zone: tzinfo
+
+    def edges(self) -> list[datetime]:
+        """Where the steps begin, and where the last of them ends; a `UsageError` where there are too many."""
+        return bucket_edges(self.since, self.until, self.every_seconds, self.zone)
+
+    def kinds(self, room_for: Sequence[UserType] = USER_TYPES) -> Sequence[UserType]:
+        """The user types to tell of."""
+        return room_for if self.kind is None else (self.kind,)
+
+    async def points(self, database: Database, kinds: Sequence[UserType]) -> aclosing[AsyncGenerator[TrendPoint]]:
+        """A generator to be closed, so that whoever stops reading gives the connection back.
+
+        A `UsageError` where there is no such org.
+        """
+        ids = None if self.org is None else [org.id for org in await find_orgs(database, [self.org])]
+        points = org_trend(database, self.edges(), org_ids=ids, user_types=kinds)
+        return aclosing(cast("AsyncGenerator[TrendPoint]", points))
+
+
+async def trend_csv(points: AsyncIterator[TrendPoint], zone: tzinfo) -> AsyncGenerator[str]:
+    """The series as CSV, a line at a time; a gap has empty fields."""
+    async for line in csv_lines(TREND_COLUMNS, (_fields(point, zone) async for point in points)):
+        yield line
+
+
+async def trend_json(points: AsyncIterator[TrendPoint], zone: tzinfo) -> AsyncGenerator[str]:
+    """The series as one JSON list, an object a line; a gap has nulls."""
+    async for line in json_lines(_fields(point, zone) async for point in points):
+        yield line
+
+
+def _fields(point: TrendPoint, zone: tzinfo) -> dict[str, Any]:
+    fields = {column: getattr(point, column) for column in TREND_COLUMNS}
+    return fields | {"user_type": point.user_type.value, "at": point.at.astimezone(zone).isoformat()}

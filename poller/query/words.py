@@ -1,0 +1,56 @@
+"""The words of a question: lengths of time, days, time zones and user types. What is none is a `UsageError`."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
+
+from poller.core.errors import UsageError
+from poller.core.model import USER_TYPES, UserType
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "y": 31_536_000}
+
+
+def seconds_of(text: str) -> int:
+    """Seconds in `90s`, `15m`, `1h`, `1d`, `12w`, `1y`."""
+    match = re.fullmatch(r"([0-9]{1,6})([smhdwy])", text.strip().lower())
+    if match is None or not int(match[1]):
+        raise UsageError(f"{text!r} is no length of time", "write 15m, 1h, 1d, 12w or 1y")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def since_of(text: str, now: datetime, zone: tzinfo) -> datetime:
+    """The moment (UTC) so long ago, or the beginning of that day in `zone`."""
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        try:
+            begin = datetime.fromisoformat(text).replace(tzinfo=zone).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise UsageError(f"{text!r} is no day", "write it as 2026-01-31") from None
+        if begin >= now:
+            raise UsageError(f"{text} is not in the past", "name an earlier day")
+        return begin
+    try:
+        return now - timedelta(seconds=seconds_of(text))
+    except OverflowError:
+        raise UsageError(f"{text!r} is before all calendars", "ask for less") from None
+
+
+def zone_of(name: str) -> tzinfo:
+    """The time zone of that name."""
+    try:
+        return UTC if name.upper() == "UTC" else ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise UsageError(f"there is no time zone {name!r}", "name one such as Europe/Berlin, or UTC") from None
+
+
+def type_of(name: str) -> UserType:
+    """The user type of that name, in any case."""
+    for user_type in USER_TYPES:
+        if user_type.value.lower() == name.lower():
+            return user_type
+    raise UsageError(f"{name!r} is no user type", f"use one of {', '.join(USER_TYPES)}")

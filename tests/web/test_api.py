@@ -1,0 +1,275 @@
+"""The API: the answers of `poller trend`, to whoever shows the key, as fast as it is read and no slower for polls."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import tracemalloc
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+import structlog
+from pydantic import SecretStr
+
+from poller.core.errors import DatabaseError
+from poller.core.model import USER_TYPES, Outcome, Snapshot
+from poller.simulator import Simulator, SimulatorOptions
+from poller.store.snapshots import write_snapshots
+from poller.web import Api, Figures, Health, serve
+from tests import command
+from tests.acceptance.processes import machine, serving
+from tests.store.fleet import added, entry
+from tests.web.scrape import served_at
+from tests.witness import WITNESS
+from tests.worker.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from pathlib import Path
+
+    from poller.store.database import Database
+    from poller.store.secrets import Keyring
+
+KEY = "0123456789abcdef" * 2 + "-api-key"
+KEYS = "k1:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LWFiY2Q="
+RIGHT = {"Authorization": f"Bearer {KEY}"}
+HOUR = timedelta(hours=1)
+# Half a day after the end of summer time in Berlin.
+AUTUMN = datetime(2026, 10, 25, 12, tzinfo=UTC)
+ORGS = ("Acme", "Bär & Söhne")
+
+
+@asynccontextmanager
+async def served(
+    database: Database, now: Callable[[], datetime] | None = None, *, key: str | None = KEY, **changes: Any
+) -> AsyncIterator[str]:
+    async def nothing(*_: Any) -> Any:
+        raise DatabaseError("nobody is asked here", "ask nobody")
+
+    secret = None if key is None else SecretStr(key)
+    api = Api(database, secret, now or (lambda: datetime.now(UTC)), **changes)
+    async with serve("127.0.0.1", 0, Health(lambda: None, nothing, nothing), Figures(), api) as url:
+        assert url is not None
+        yield f"{url}/api/v1/trend"
+
+
+async def ask(url: str, headers: Mapping[str, str] = RIGHT, /, **asked: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(url, params=asked, headers=headers) as reply:
+        return reply.status, await reply.text()
+
+
+async def answer(url: str, **asked: str) -> list[dict[str, Any]]:
+    status, text = await ask(url, **asked)
+    assert status == 200, text
+    found: list[dict[str, Any]] = json.loads(text)
+    return found
+
+
+async def fill(database: Database, keyring: Keyring, until: datetime, hours: int = 120) -> None:
+    """Two orgs polled every hour, but for a day that is a gap."""
+    ids = await added(database, keyring, *map(entry, ORGS))
+    slots = [until - n * HOUR for n in range(1, hours) if not 35 <= n < 59]
+    await write_snapshots(
+        database,
+        [
+            Snapshot(org_id, slot, slot, Outcome.OK, counts=dict.fromkeys(USER_TYPES, 10 * org_id + slot.hour))
+            for org_id in ids
+            for slot in slots
+        ],
+    )
+
+
+async def test_a_day_is_one_of_the_zone_that_is_asked_for(database: Database, keyring: Keyring) -> None:
+    await fill(database, keyring, AUTUMN + 20 * HOUR)
+    async with served(database, lambda: AUTUMN + 20 * HOUR) as url:
+        asked = {"org": "Acme", "type": "AdminUsers", "since": "2026-10-23"}
+        of_berlin = await answer(url, tz="Europe/Berlin", **asked)
+        of_utc = await answer(url, **asked)
+    assert [(one["at"], one["samples"]) for one in of_berlin] == [
+        ("2026-10-23T00:00:00+02:00", 24),
+        ("2026-10-24T00:00:00+02:00", 0),
+        ("2026-10-25T00:00:00+02:00", 25),
+        ("2026-10-26T00:00:00+01:00", 9),
+    ]
+    assert [one["at"] for one in of_utc] == [f"2026-10-{day}T00:00:00+00:00" for day in (23, 24, 25, 26)]
+    assert {one["user_type"] for one in of_utc} == {"AdminUsers"}
+
+
+async def test_it_answers_as_the_command_does_gaps_and_all(
+    database: Database, database_url: str, keyring: Keyring
+) -> None:
+    await fill(database, keyring, datetime.now(UTC).replace(minute=0, second=0, microsecond=0))
+    environ = {"POLLER_DATABASE_URL": database_url, "POLLER_SECRET_KEYS": KEYS}
+    day = f"{datetime.now(UTC) - timedelta(days=6):%Y-%m-%d}"
+    async with served(database) as url:
+        for asked in (
+            {"org": ORGS[1], "since": day, "every": "1d", "tz": "America/St_Johns"},
+            {"type": "activeusers", "since": day, "every": "1w", "tz": "UTC"},
+            {"org": "Acme", "since": day, "every": "1h"},
+        ):
+            flags = [f"--{name}={value}" for name, value in asked.items() if name != "org"]
+            org = [asked["org"]] if "org" in asked else []
+            told = await command.run("trend", *org, *flags, "--format=json", environ=environ)
+            found = await answer(url, **asked)
+            assert found == json.loads(told.out)
+            assert any(one["last"] is None for one in found) or asked["every"] == "1w"
+            assert any(one["last"] is not None for one in found)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Authorization": "Bearer "}, {"Authorization": f"Bearer {KEY}x"}, {"Authorization": f"Basic {KEY}"}],
+)
+async def test_whoever_shows_no_key_or_another_is_told_to_show_it_and_nothing_else(
+    database: Database, headers: dict[str, str]
+) -> None:
+    async with served(database) as url, aiohttp.ClientSession() as session:
+        async with session.get(url, headers=headers, params={"org": "nobody"}) as reply:
+            assert reply.status == 401
+            assert reply.headers["WWW-Authenticate"] == "Bearer"
+            assert await reply.text() == "send the key of POLLER_API_KEY as Authorization: Bearer …\n"
+        async with session.get(url, params={"key": KEY}) as reply:
+            assert reply.status == 401
+
+
+async def test_without_a_key_in_the_settings_there_is_no_api(database: Database) -> None:
+    async with served(database, key=None) as url:
+        assert await ask(url) == (404, "set POLLER_API_KEY to have an API\n")
+        assert await ask(url, {"Authorization": "Bearer "}) == (404, "set POLLER_API_KEY to have an API\n")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"tz": "Nonsense"}, "there is no time zone 'Nonsense'; name one such as Europe/Berlin, or UTC"),
+        ({"since": "soon"}, "'soon' is no length of time; write 15m, 1h, 1d, 12w or 1y"),
+        ({"since": "2999-01-01"}, "2999-01-01 is not in the past; name an earlier day"),
+        ({"every": "0d"}, "'0d' is no length of time; write 15m, 1h, 1d, 12w or 1y"),
+        ({"since": "100y", "every": "1s"}, "that is more than 100,000 buckets; ask for a shorter stretch or longer bu"),
+        ({"type": "Robots"}, "'Robots' is no user type; use one of AllUsers, ActiveUsers"),
+        ({"zone": "UTC"}, "there is no parameter 'zone'; ask with org, type, since, every, tz"),
+    ],
+)
+async def test_what_cannot_be_answered_is_said_in_one_line_with_the_remedy(
+    database: Database, asked: dict[str, str], told: str
+) -> None:
+    async with served(database) as url:
+        status, text = await ask(url, **asked)
+    assert (status, text.count("\n")) == (400, 1)
+    assert text.startswith(told)
+
+
+async def test_a_parameter_given_twice_and_an_org_nobody_knows_are_said_to_be(
+    database: Database, keyring: Keyring
+) -> None:
+    await added(database, keyring, entry("Acme"))
+    async with served(database) as url:
+        assert await ask(f"{url}?tz=UTC&tz=UTC") == (400, "tz is given twice; give it once\n")
+        status, text = await ask(url, org="Acmee")
+        assert status == 404
+        assert "Acme" in text
+
+
+async def test_of_a_fleet_without_orgs_there_is_an_empty_list(database: Database) -> None:
+    async with served(database) as url:
+        assert await answer(url) == []
+
+
+async def test_a_database_that_is_away_is_said_to_be(database: Database) -> None:
+    async with served(database) as url:
+        await database.close()
+        assert await ask(url) == (503, "the database does not answer\n")
+
+
+async def reading_nothing(url: str, **asked: str) -> tuple[socket.socket, Any]:
+    """A request whose sender takes the beginning of the answer and not one byte more."""
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    taken = socket.socket()
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    taken.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(taken, (parts.hostname, parts.port))
+    query = "&".join(f"{name}={value}" for name, value in asked.items())
+    await loop.sock_sendall(
+        taken, f"GET {parts.path}?{query} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n".encode()
+    )
+    return taken, await loop.sock_recv(taken, 100)
+
+
+LONG = {"since": "2026-01-01", "every": "15m"}
+"""Tens of megabytes: far more than lies between two sockets."""
+
+
+async def test_as_many_answers_as_may_be_under_way_and_who_comes_later_is_told_to(
+    database: Database, keyring: Keyring
+) -> None:
+    await fill(database, keyring, AUTUMN)
+    async with served(database, lambda: AUTUMN, at_once=1) as url:
+        taken, begun = await reading_nothing(url, **LONG)
+        assert begun.startswith(b"HTTP/1.1 200")
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(url, headers=RIGHT, params={"since": "2026-10-20"}) as reply,
+        ):
+            assert (reply.status, reply.headers["Retry-After"]) == (503, "5")
+        taken.close()
+
+        async def has_room() -> bool:
+            return (await ask(url, since="2026-10-20"))[0] == 200
+
+        await eventually(has_room)
+
+
+async def test_who_does_not_take_the_answer_is_cut_off_and_gives_the_connection_back(
+    database: Database, keyring: Keyring
+) -> None:
+    await fill(database, keyring, AUTUMN)
+    with structlog.testing.capture_logs() as logs:
+        async with served(database, lambda: AUTUMN, at_once=1, patience_seconds=0.2) as url:
+            taken, _ = await reading_nothing(url, **LONG)
+            await eventually(lambda: any(one["event"] == "api.broken_off" for one in logs))
+            assert await answer(url, since="2026-10-20", type="AllUsers")
+            taken.close()
+    broken_off = [one for one in logs if one["event"] == "api.broken_off"]
+    assert [one["why"] for one in broken_off] == ["nothing was read for 0.2 s"]
+
+
+async def test_a_long_answer_is_whole_and_takes_no_memory_to_speak_of(database: Database, keyring: Keyring) -> None:
+    await fill(database, keyring, AUTUMN)
+    async with served(database, lambda: AUTUMN) as url, aiohttp.ClientSession() as session:
+        lines = size = 0
+        tracemalloc.start()
+        try:
+            asked = {"since": "2026-08-01", "every": "15m"}
+            async with session.get(url, headers=RIGHT, params=asked) as reply:
+                async for line in reply.content:
+                    lines, size = lines + 1, size + len(line)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    # A line each for the list's two ends, and for every quarter of an hour, type and org.
+    assert lines == 2 + 2 * 10 * ((AUTUMN - datetime(2026, 8, 1, tzinfo=UTC)) // timedelta(minutes=15))
+    assert size > 20_000_000
+    assert peak < 5_000_000
+
+
+async def test_the_service_answers_whoever_shows_its_key_and_writes_the_key_nowhere(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with Simulator(SimulatorOptions(orgs=1, grant_share=0.0, soid_share=0.0)) as sim:
+        mine = machine(sim, database_url, POLLER_WEB_PORT="0", POLLER_API_KEY=KEY, POLLER_LOG_LEVEL="debug")
+        (tmp_path / "fleet.csv").write_text("".join(sim.import_lines("csv")))
+        assert (await mine.run("orgs", "import", str(tmp_path / "fleet.csv"))).code == 0
+        assert (await mine.run("poll")).code == 0
+        async with serving(mine) as service:
+            url = f"{await served_at(service)}/api/v1/trend"
+            assert (await ask(url, {"Authorization": "Bearer no"}))[0] == 401
+            today = [one for one in await answer(url, since="1d") if one["samples"]]
+            assert {one["user_type"]: one["last"] for one in today} == sim.truths(0)
+    assert KEY in WITNESS.secrets
