@@ -31,13 +31,14 @@ from poller.sink import Sink
 from poller.store.chores import queue_chores
 from poller.store.queue import JobQueue
 from poller.store.schedules import POLL, hand_out_slots
-from poller.store.workers import WorkerRecord, say_alive, say_goodbye
+from poller.store.workers import WorkerRecord, say_goodbye
 from poller.worker.chores import chores
 from poller.worker.outage import LONGEST_PAUSE_SECONDS, Outage
 from poller.worker.pace import Pace
 from poller.worker.polls import Observer, Polls, Reading, Silent
 from poller.worker.side_jobs import SideJobs
-from poller.worker.systemd import ALIVE, READY, STOPPING, notify, watchdog_seconds
+from poller.worker.systemd import READY, STOPPING, notify
+from poller.worker.vitals import Vitals
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -150,13 +151,14 @@ class Worker:
                 now=self.now,
                 observer=self.observer,
             )
+            vitals = Vitals(self.database, self._queue, self._polls, self.outage, self.pace, sleep=self.sleep)
             others = [
                 loops.create_task(self._while_there_is_hope(loop))
                 for loop in (
                     self._hand_out(),
-                    self._beat(side_jobs),
-                    self._watch_for_freezing(),
-                    self._say_alive(started_at),
+                    vitals.beat(lambda: [*self._polls.held, *side_jobs.held]),
+                    vitals.watch_for_freezing(),
+                    vitals.say_alive(partial(self._record, started_at)),
                     side_jobs.run(self._pause, self.pace.idle_seconds),
                 )
             ]
@@ -274,42 +276,9 @@ class Worker:
         ahead = min(max(seconds, self.pace.least_ahead_seconds), self.pace.most_ahead_seconds)
         return hand_out(org.id, seconds, cursor, now, timedelta(seconds=ahead))
 
-    async def _beat(self, side_jobs: SideJobs) -> None:
-        while True:
-            await self.outage.weather(lambda: self._queue.beat([*self._polls.held, *side_jobs.held]))
-            await self.sleep(self.pace.silence_seconds / 6)
-
-    async def _watch_for_freezing(self) -> None:
-        """A process that was stopped for longer than its silence is taken for dead: others have its jobs by now."""
-        loop = asyncio.get_running_loop()
-        while True:
-            notify(ALIVE)
-            looked: asyncio.Future[float] = loop.create_future()
-            pause = min(1.0, self.pace.silence_seconds / 6, (watchdog_seconds() or math.inf) / 2)
-            loop.call_later(pause, self._look, loop.time(), looked)
-            frozen_seconds = await looked
-            if self._is_frozen(frozen_seconds):
-                log.warning("worker.frozen", seconds=round(frozen_seconds, 1))
-                with suppress(DatabaseError):
-                    await self._polls.let_go()
-
-    def _look(self, before: float, looked: asyncio.Future[float]) -> None:
-        """A timer's call: it comes before any task's turn, so that none that wakes sends what others have sent."""
-        seconds = asyncio.get_running_loop().time() - before
-        if self._is_frozen(seconds):
-            self._polls.break_off()
-        if not looked.done():
-            looked.set_result(seconds)
-
-    def _is_frozen(self, seconds: float) -> bool:
-        return seconds > self.pace.silence_seconds / 2
-
-    async def _say_alive(self, started_at: datetime) -> None:
+    def _record(self, started_at: datetime) -> WorkerRecord:
         name = f"{socket.gethostname()}:{os.getpid()}"
-        while True:
-            record = WorkerRecord(self.id, name, __version__, started_at, self.now(), self.facts())
-            await self.outage.weather(partial(say_alive, self.database, record))
-            await self.sleep(self.pace.presence_seconds)
+        return WorkerRecord(self.id, name, __version__, started_at, self.now(), self.facts())
 
     async def _write(self, batch: Sequence[Reading]) -> None:
         """Rows first, then the jobs: a worker that dies between the two leaves a slot that is found to be polled."""
