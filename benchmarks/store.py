@@ -137,7 +137,7 @@ async def _put(database: Database, batches: list[list[Snapshot]], way: str, meas
         else:
             with measured.timing(way, rows):
                 for batch in batches:
-                    await write_snapshots(database, batch)
+                    await write_snapshots(database, batch, new=True)
 
 
 def _record(snapshot: Snapshot) -> tuple[Any, ...]:

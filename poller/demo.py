@@ -82,7 +82,7 @@ class Demo:
         for slot in slots:
             batch.extend(self._remembered(index, org_id, slot) for index, org_id in enumerate(self._ids))
             if len(batch) >= _BATCH or slot == slots[-1]:
-                await write_snapshots(self.app.database, batch)
+                await write_snapshots(self.app.database, batch, new=True)
                 done += len(batch)
                 batch = []
                 progress(done, total)

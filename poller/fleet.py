@@ -195,9 +195,12 @@ class Fleet:
             lesson = Lesson(org.id, line.quota, snapshot.credits_remaining, plan.at) if learnt else None
         return Polled(org, snapshot, lesson, plan.cost, plan.at, plan.pollable.parked, asides)
 
-    async def write(self, batch: Sequence[Polled]) -> None:
-        """Commit a batch, and what it taught. Written again after an error it can only make the poller more careful."""
-        await write_snapshots(self._database, [one.snapshot for one in batch])
+    async def write(self, batch: Sequence[Polled], *, new: bool = False) -> None:
+        """Commit a batch, and what it taught; `new`: of slots that nothing was known of.
+
+        Written again after an error it can only make the poller more careful.
+        """
+        await write_snapshots(self._database, [one.snapshot for one in batch], new=new)
         lessons = {one.org.id: one.lesson for one in batch if one.lesson is not None}
         if lessons:
             await save_limits(self._database, list(lessons.values()))

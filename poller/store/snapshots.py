@@ -25,24 +25,32 @@ if TYPE_CHECKING:
     from poller.store.database import Database
 
 _ATTEMPTS: Final = 5
-"""At one batch: a month may be missing, dropped again by retention meanwhile, and two batches may have deadlocked."""
+"""At one batch: a month may be missing, dropped again by retention meanwhile, a row there already, and two batches may
+have deadlocked."""
 _LARGEST_INTEGER: Final = 2_147_483_647
 _LONGEST_CODE: Final = 200
 
 log = structlog.get_logger("poller.store")
 
 
-async def write_snapshots(database: Database, snapshots: Sequence[Snapshot]) -> None:
+async def write_snapshots(database: Database, snapshots: Sequence[Snapshot], *, new: bool = False) -> None:
     """Commit all of them, or raise `DatabaseError` and none; writing the same ones again changes nothing.
 
-    Fastest at about a thousand at a time. Several of one org and slot are written one after the other, in their order.
-    Those of days that retention has closed are written too, and logged: no day counts them.
+    Fastest at about a thousand at a time, and where they are `new`: slots that nothing is known of, as far as the
+    caller can tell. One that is known after all costs a second attempt, and a line in PostgreSQL's log. Several of one
+    org and slot are written one after the other, in their order. Those of days that retention has closed are written
+    too, and logged: no day counts them.
     """
     rounds = _rounds(snapshots)
+    statement = WRITE_NEW if new and len(rounds) == 1 else WRITE
     async with database.connection() as connection:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                closed = await _write_rounds(connection, rounds)
+                closed = await _write_rounds(connection, rounds, statement)
+            except asyncpg.UniqueViolationError:
+                if statement is WRITE or attempt == _ATTEMPTS:
+                    raise
+                statement = WRITE
             except asyncpg.CheckViolationError as refusal:
                 # The same error for a month that has no partition and for a broken constraint, but for the name.
                 if refusal.constraint_name is not None or attempt == _ATTEMPTS:
@@ -88,16 +96,13 @@ def _rounds(snapshots: Sequence[Snapshot]) -> list[list[Snapshot]]:
     return [[keyed[key] for key in sorted(keyed)] for keyed in rounds]
 
 
-async def _write_rounds(connection: Any, rounds: list[list[Snapshot]]) -> set[tuple[int, date]]:
+async def _write_rounds(connection: Any, rounds: list[list[Snapshot]], statement: str) -> set[tuple[int, date]]:
     """The days of orgs that are closed, and do not count what was written."""
     closed: set[tuple[int, date]] = set()
     async with connection.transaction():
         await hold_days(connection)
         for snapshots in rounds:
-            arguments = arguments_of(snapshots)
-            rest = await connection.fetch(WRITE_NEW, *arguments)
-            if any(row["rest"] == "again" for row in rest):
-                rest += await connection.fetch(WRITE, *arguments)
+            rest = await connection.fetch(statement, *arguments_of(snapshots))
             if rest:
                 closed.update(await _write_rest(connection, rest))
     return closed

@@ -192,10 +192,10 @@ class TracedFleet(Fleet):
         known = {one.name: getattr(polled, one.name) for one in fields(Polled)}
         return TracedPolled(**known, span=span)
 
-    async def write(self, batch: Sequence[Polled]) -> None:
+    async def write(self, batch: Sequence[Polled], *, new: bool = False) -> None:
         """The same; then each poll's trace has its commit, and ends."""
         began = time_ns()
-        await super().write(batch)
+        await super().write(batch, new=new)
         for one in batch:
             if isinstance(one, TracedPolled) and one.span is not None:
                 context, rows = set_span_in_context(one.span), {"poller.batch_rows": len(batch)}

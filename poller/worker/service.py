@@ -285,7 +285,7 @@ class Worker:
         polled = [one.polled for one in batch if one.polled is not None]
         try:
             if polled:
-                await self.outage.weather(partial(self.fleet.write, polled), give_up=self._may_give_up)
+                await self.outage.weather(partial(self.fleet.write, polled, new=True), give_up=self._may_give_up)
         except DatabaseError:
             self.lost += len(polled)
             log.exception("readings.lost", readings=len(polled))

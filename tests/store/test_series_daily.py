@@ -80,7 +80,7 @@ async def test_the_days_agree_with_the_rows_after_every_step(database: Database,
     for step in steps:
         match step:
             case list():
-                await write_snapshots(database, step)
+                await write_snapshots(database, step, new=len(step) % 2 == 1)
             case ("roll up", until):
                 await roll_up(database, until)
             case ("die after moving the line", until):
@@ -102,7 +102,9 @@ async def test_whoever_reads_while_others_write_and_roll_up_sees_the_days_agree_
     await forget_everything(database)
     await draw_line(database)
     async with asyncio.TaskGroup() as group:
-        work: list[asyncio.Task[Any]] = [group.create_task(write_snapshots(database, batch)) for batch in batches]
+        work: list[asyncio.Task[Any]] = [
+            group.create_task(write_snapshots(database, batch, new=len(batch) % 2 == 1)) for batch in batches
+        ]
         work += [group.create_task(roll_up(database, FIRST_DAY + timedelta(days=days))) for days in (1, 3, 6)]
         while not all(task.done() for task in work):
             async with database.connection() as reader, reader.transaction(isolation="repeatable_read", readonly=True):

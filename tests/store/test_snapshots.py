@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ MISSED = Snapshot(1, NOON, None, Outcome.MISSED, "no_worker")
 async def left_by(database: Database, *snapshots: Snapshot) -> Snapshot:
     """The row that is left when these are written one after the other."""
     for snapshot in snapshots:
-        await write_snapshots(database, [snapshot])
+        await write_snapshots(database, [snapshot], new=True)
     row = await read_snapshot(database, snapshots[0].org_id, snapshots[0].slot)
     assert row is not None
     return row
@@ -95,6 +96,17 @@ async def test_known_wins_even_when_it_was_polled_before_the_failure_and_written
 async def test_the_requests_of_every_poll_of_a_slot_add_up(database: Database) -> None:
     left = await left_by(database, failed(), ok(minutes=5), failed(minutes=7))
     assert left.requests == 14
+
+
+async def test_slots_that_are_known_though_the_writer_takes_them_for_new_cost_none_of_the_others(
+    database: Database,
+) -> None:
+    await write_snapshots(database, [failed(), ok(org_id=2)], new=True)
+    batch = [ok(org_id=3), ok(minutes=5), replace(failed(minutes=5), org_id=2)]
+    await write_snapshots(database, batch, new=True)
+    left = [await read_snapshot(database, org_id, NOON) for org_id in (1, 2, 3)]
+    assert [one and one.outcome for one in left] == [Outcome.OK] * 3
+    assert await database.fetchval("SELECT count(*) FROM latest_user_counts") == 30
 
 
 async def test_writing_the_same_poll_again_changes_nothing(database: Database) -> None:
