@@ -169,7 +169,8 @@ def reserve(quota: Quota, now: float, limits: Limits) -> tuple[Quota, float]:
     if may_leave_at > now:
         return quota, may_leave_at - now
     begins_at = due_at if due_at > now else now  # noqa: FURB136 - see above
-    return Quota(begins_at + spacing, hold_until, holds, factor), 0.0
+    # The constructor of a named tuple is a call within a call; this is the inner one.
+    return tuple.__new__(Quota, (begins_at + spacing, hold_until, holds, factor)), 0.0
 
 
 def would_wait(quota: Quota, now: float, limits: Limits, requests: int = 1) -> float:
