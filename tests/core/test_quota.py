@@ -217,6 +217,16 @@ def test_requests_that_keep_their_distance_never_wait(limits: Limits, factor: fl
         assert wait == 0.0
 
 
+@given(limits_given, factors, st.floats(0.0, 90.0), st.integers(0, 15))
+def test_a_request_that_leaves_moves_when_the_next_is_due_and_nothing_else(
+    limits: Limits, factor: float, held_seconds: float, holds: int
+) -> None:
+    quota = Quota(0.0, NOW - held_seconds, holds, factor)
+    after, wait = reserve(quota, NOW, limits)
+    assert wait == 0.0
+    assert after == quota._replace(due_at=NOW + 1.0 / (limits.rate * factor))
+
+
 @given(limits_given, factors, st.integers(1, 15), st.floats(0.0, 90.0), st.integers(0, 15))
 def test_the_wait_foretold_is_the_wait_there_is(
     limits: Limits, factor: float, requests: int, hold: float, before: int
