@@ -101,7 +101,7 @@ class Denial(StrEnum):
     BUDGET = "budget"
     """Ten issues in ten minutes are spent; `until` is when the oldest leaves the window."""
     RENEWED = "renewed"
-    """A newer generation than the one seen is stored: read it; `until` is now."""
+    """A token of a newer generation than the one seen is stored: read it; `until` is now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +121,9 @@ ReadToken = Callable[[int], Awaitable[StoredToken | None]]
 """`read(org_id)`: the newest token saved, expired or not; None where none ever was."""
 
 AcquireLease = Callable[[int, UUID, float, int, datetime], Awaitable[Lease | LeaseDenied]]
-"""`acquire_lease(org_id, holder, seconds, seen_generation, now)`: one statement, in this order: a stored generation
-above `seen_generation` is RENEWED; a cool-down not over is COOLING; another's lease not over is HELD; ten issues in the
+"""`acquire_lease(org_id, holder, seconds, seen_generation, now)`: one statement, in this order: a stored token of
+a generation above `seen_generation` is RENEWED (a generation that has lost its token, as when new credentials were
+imported, is not); a cool-down not over is COOLING; another's lease not over is HELD; ten issues in the
 last ten minutes of the grant's fingerprint is BUDGET; else the lease, with an issue of the budget reserved (it is not
 given back: whether Zoho counted it is not known). `seen_generation` is 0 where no token was seen."""
 

@@ -14,6 +14,7 @@ import orjson
 
 from poller.core.errors import CredentialError, UsageError
 from poller.store.credentials import Grant, fingerprint, put_credentials
+from poller.store.new_credentials import forget_old_credentials
 from poller.store.secrets import Column
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ async def import_orgs(
 ) -> ImportResult:
     """Add and change orgs so that they are as `entries` say, in one transaction; `progress` hears how many are done.
 
-    New credentials, and another data centre, end the org's token, its cool-down and its parking: they are a new start.
+    New credentials, and another data centre, start from nothing: see `new_credentials.forget_old_credentials`.
     With `dry_run` nothing is written; the result says what would be.
     """
     _refuse_doubles(entries)
@@ -145,7 +146,7 @@ async def _carry_out(connection: Any, keyring: Keyring, plan: _Plan) -> None:
     grants = [*plan.grants, *(Grant.of_entry(org_id, entry) for org_id, entry in await _add(connection, plan.to_add))]
     await _change_profiles(connection, plan.profiles)
     await put_credentials(connection, keyring, grants)
-    await _start_anew(connection, [*(grant.org_id for grant in grants), *plan.moved])
+    await forget_old_credentials(connection, [*(grant.org_id for grant in grants), *plan.moved])
 
 
 async def _add(connection: Any, entries: Sequence[OrgEntry]) -> list[tuple[int, OrgEntry]]:
@@ -202,29 +203,4 @@ def _profile_columns(entries: Sequence[OrgEntry]) -> tuple[list[Any], ...]:
         [entry.poll_interval_seconds for entry in entries],
         [entry.api_version for entry in entries],
         [orjson.dumps(entry.tags).decode() for entry in entries],
-    )
-
-
-async def _start_anew(connection: Any, org_ids: Sequence[int]) -> None:
-    if not org_ids:
-        return
-    # imports.forget_tokens: a token of other credentials, and whoever is fetching one, must not come back. The
-    # generation stays: it only ever grows.
-    await connection.execute(
-        """
-        INSERT INTO access_tokens (org_id) SELECT DISTINCT unnest($1::int[])
-        ON CONFLICT (org_id) DO UPDATE SET
-            token = NULL, key_id = NULL, api_domain = NULL, issued_at = NULL, expires_at = NULL,
-            lease_holder = NULL, lease_until = NULL, cool_until = NULL, cool_downs = 0
-        """,
-        org_ids,
-    )
-    # imports.unpark: what was wrong may be mended; and who is asked may be another org.
-    await connection.execute(
-        """
-        UPDATE orgs SET parked_at = NULL, parked_code = NULL, parked_remedy = NULL, probe_at = NULL, probes = 0,
-                        facts_at = NULL, updated_at = now()
-        WHERE id = ANY($1::int[]) AND num_nonnulls(parked_at, facts_at) > 0
-        """,
-        org_ids,
     )

@@ -194,7 +194,7 @@ SELECT CASE WHEN NOT EXISTS (SELECT FROM counted) THEN coalesce(
 _ACQUIRE = """
 WITH held AS MATERIALIZED (
     SELECT t.org_id, c.grant_fingerprint, t.generation, t.cool_until, t.cool_downs, t.lease_until,
-           CASE WHEN t.generation > $4 THEN 'renewed'
+           CASE WHEN t.generation > $4 AND t.token IS NOT NULL THEN 'renewed'
                 WHEN t.cool_until > $5 THEN 'cooling'
                 WHEN t.lease_until > $5 THEN 'held' END AS reason
     FROM access_tokens t JOIN org_credentials c ON c.org_id = t.org_id
