@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 from poller.core.entry import FIELDS, REQUIRED, OrgEntry, entry_from, normal_field, unknown_field
 from poller.core.errors import UsageError
+from poller.core.names import normal_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -91,8 +92,8 @@ def _judged(rows: Iterator[_Row | BadRow], data_centers: Collection[str]) -> Ite
         judged = entry_from(row.written, data_centers)
         reasons = row.reasons + (judged if isinstance(judged, list) else [])
         name = row.written.get("name")
-        if isinstance(name, str) and name.strip():
-            first = line_of.setdefault(name.strip(), row.line)
+        if isinstance(name, str) and (name := normal_name(name)):
+            first = line_of.setdefault(name, row.line)
             if first != row.line:
                 reasons.append(f"the name is there already, in line {first}")
         yield BadRow(row.line, "; ".join(reasons)) if reasons or isinstance(judged, list) else judged

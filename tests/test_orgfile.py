@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 from poller.core.datacenters import ZOHO_DATA_CENTERS
 from poller.core.entry import FIELDS, OrgEntry
 from poller.core.errors import UsageError
+from poller.core.names import normal_name
 from poller.core.secret import Secret
 from poller.orgfile import BadRow, FileFormat, read_org_file, read_orgs
 
@@ -57,6 +58,26 @@ def json_line(**fields: Any) -> str:
 )
 def test_a_csv_file_is_read_as_a_spreadsheet_wrote_it(content: str) -> None:
     assert read(content) == [ACME]
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("Acme\u00a0Ltd", "Acme Ltd"),
+        ("Cafe\u0301", "Caf\u00e9"),
+        ("می\u200cروم", "می\u200cروم"),
+        ("👩\u200d🚀 Space", "👩\u200d🚀 Space"),
+    ],
+)
+def test_names_and_tags_with_joiners_emoji_and_other_blanks_are_read_in_one_spelling(written: str, name: str) -> None:
+    (found,) = read(f"{HEADER},tags\n{written},us,1000.A,s,r,x;{written}\n")
+    assert isinstance(found, OrgEntry)
+    assert (found.name, found.tags) == (name, ("x", name))
+
+
+def test_two_spellings_of_one_name_in_a_file_are_the_same_name_twice() -> None:
+    _, second = read(f"{HEADER}\nCaf\u00e9,us,1000.A,s,r\nCafe\u0301\u00a0,us,1000.A,s,r\n")
+    assert second == BadRow(3, "the name is there already, in line 2")
 
 
 def test_every_optional_field_is_read() -> None:
@@ -108,7 +129,11 @@ def test_json_lines_are_read_one_object_a_line_with_blank_lines_between() -> Non
         ("Acme,us,1000.A,s,r,extra", "it has 6 fields where the header names 5"),
         ("Acme,us,1000.A,s", "it has 4 fields where the header names 5"),
         ('Acme,us,1000.A,"s"x,r', "a quote stands where none may"),
-        ("Ac\x00me,us,1000.A,s,r", "name has an invisible character in it"),
+        ("Ac\x00me,us,1000.A,s,r", "name has an invisible character in it: U+0000 at character 3"),
+        (
+            "Acme\u200b Ltd,us,1000.A,s,r",
+            "name has an invisible character in it: U+200B (zero width space) at character 5",
+        ),
         ("a" * 201 + ",us,1000.A,s,r", "name is longer than 200 characters"),
         ('"unclosed,us,1000.A,s,r\n', "a quote opened here is not closed"),
     ],
@@ -270,7 +295,10 @@ def test_no_object_makes_it_raise(written: dict[str, Any]) -> None:
     assert isinstance(row, (OrgEntry, BadRow))
 
 
-@given(names=st.lists(st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=20), unique=True))
+letters = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=20)
+
+
+@given(names=st.lists(letters.map(normal_name), unique=True))
 def test_every_good_org_is_read_in_its_order_in_either_format(names: list[str]) -> None:
     lines = "".join(json_line(name=name) for name in names)
     assert [row.name for row in read(lines, "jsonl") if isinstance(row, OrgEntry)] == names

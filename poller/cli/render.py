@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from poller.cli.org_facts import state_of
 from poller.cli.table import Table
 from poller.core.model import USER_TYPES, Outcome, UserType
+from poller.core.names import is_shown
 from poller.query.lines import csv_lines, json_lines
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def plain(text: str | None) -> str:
     """Text from outside as a cell: whatever is not printable is shown, not obeyed; None is a gap."""
     if text is None:
         return GAP
-    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    return text if text.isprintable() else "".join(c if is_shown(c) else f"\\x{ord(c):02x}" for c in text)
 
 
 def number(value: int | None) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.model import API_VERSION
+from poller.core.names import normal_name, refused_character
 from poller.core.secret import Secret
 from poller.core.slots import parse_interval
 
@@ -113,12 +114,16 @@ def _text(field: str, value: object) -> str:
     text = value.strip()
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise ValueError(f"{field} is not UTF-8")
-    if not text.isprintable():
-        raise ValueError(f"{field} has an invisible character in it")
+    if (refused := refused_character(text)) is not None:
+        raise ValueError(f"{field} has an invisible character in it: {refused}; delete the character")
     longest = _LONGEST.get(field, _LONGEST_CREDENTIAL)
     if len(text) > longest:
         raise ValueError(f"{field} is longer than {longest} characters")
     return text
+
+
+def _name(field: str, value: object) -> str:
+    return normal_name(_text(field, value))
 
 
 def _credential(field: str, value: object) -> str:
@@ -143,7 +148,7 @@ def _like(pattern: str, example: str) -> _Reader:
 
 
 def _edition(field: str, value: object) -> str:
-    return _text(field, value).lower()
+    return _name(field, value).lower()
 
 
 def _licences(field: str, value: object) -> int:
@@ -164,7 +169,7 @@ def _interval(field: str, value: object) -> int:
 def _tags(field: str, value: object) -> tuple[str, ...]:
     if isinstance(value, list) and all(isinstance(tag, str) for tag in value):
         value = ",".join(value)
-    return tuple(dict.fromkeys(tag for part in re.split(r"[,;|]", _text(field, value)) if (tag := part.strip())))
+    return tuple(dict.fromkeys(tag for part in re.split(r"[,;|]", _text(field, value)) if (tag := normal_name(part))))
 
 
 def _data_center(text: str, data_centers: Collection[str]) -> str:
@@ -181,7 +186,7 @@ def _shown(text: str) -> str:
 
 _ATTRIBUTES: Final = {"poll_interval": "poll_interval_seconds"}
 _READERS: Final[Mapping[str, _Reader]] = {
-    "name": _text,
+    "name": _name,
     "data_center": _text,
     "client_id": _credential,
     "client_secret": _secret,

@@ -67,6 +67,7 @@ def test_a_sparkline_fits_and_draws_nothing_that_is_not_known(values: list[int |
 def test_what_came_from_outside_commands_no_terminal() -> None:
     assert render.plain("Acme\x1b[31m\nLtd") == "Acme\\x1b[31m\\x0aLtd"
     assert render.plain("Zoë & Ωo [bold]中") == "Zoë & Ωo [bold]中"
+    assert render.plain("👩\u200d🚀 می\u200cروم") == "👩\u200d🚀 می\u200cروم"
     assert "\x1b" not in text_of(render.poll_table([("a\x1b[2J", Snapshot(1, SLOT, SLOT, Outcome.OK, "\x1b]0;x\x07"))]))
 
 
