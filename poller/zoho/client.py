@@ -23,15 +23,13 @@ from poller import __version__
 from poller.core.model import API_VERSION
 from poller.core.reply import HEADERS_READ, Failure, NoReply, Reply
 from poller.core.secret import Secret
+from poller.zoho.connections import Connector
 from poller.zoho.wire import LARGEST_BODY, Question, Wire, question, read_body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from aiohttp import ClientRequest
     from aiohttp.abc import AbstractResolver
-    from aiohttp.connector import Connection
-    from aiohttp.tracing import Trace
     from multidict import CIMultiDictProxy
 
     from poller.core.model import UserType
@@ -126,7 +124,7 @@ async def open_client(
     trust = trust or ssl.create_default_context()
     if trust.verify_mode is not ssl.CERT_REQUIRED or not trust.check_hostname:
         raise ValueError("a TLS context that does not verify certificates and host names is refused")
-    connector = _Connector(
+    connector = Connector(
         ssl=trust,
         limit=connections,
         ttl_dns_cache=_DNS_SECONDS,
@@ -154,23 +152,6 @@ class _Request(aiohttp.ClientRequest):
         hdrs.ACCEPT_ENCODING: "identity",  # a dozen bytes: nothing to gain, and no bomb to unpack
         hdrs.USER_AGENT: f"zoho-user-count-poller/{__version__}",
     }
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Lends no connection that speaks before it is asked: that would be taken for the answer to the next question."""
-
-    async def connect(
-        self,
-        req: ClientRequest,
-        traces: list[Trace],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
-    ) -> Connection:
-        for _ in range(self.limit + 1):  # all of the pool, and a new one
-            connection = await super().connect(req, traces, timeout)
-            if connection.protocol is None or not connection.protocol.should_close:
-                return connection
-            connection.close()
-        raise aiohttp.ClientError("the server speaks before it is asked")
 
 
 def _authorization(access_token: Secret) -> dict[str, str]:
