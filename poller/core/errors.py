@@ -7,6 +7,7 @@ Expected things (a throttled org, a malformed reply) are values, never exception
     │   └── SettingsError       a setting is missing or wrong
     └── OperationError          exit 1: it could have worked, and did not
         ├── DatabaseError       PostgreSQL is away, refuses, or holds another schema
+        │   └── LockedError     PostgreSQL is well, but another session holds a lock for too long
         ├── CredentialError     a stored secret cannot be read with the keys at hand
         └── EmbeddedError       the embedded PostgreSQL cannot start or be used
 """
@@ -52,6 +53,10 @@ class DatabaseError(OperationError):
     def __init__(self, what: str, remedy: str, *, passing: bool = False) -> None:
         super().__init__(what, remedy)
         self.passing = passing
+
+
+class LockedError(DatabaseError):
+    """Another session's transaction holds a lock that is needed here. PostgreSQL itself is well."""
 
 
 class CredentialError(OperationError):

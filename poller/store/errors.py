@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
-from poller.core.errors import DatabaseError, SettingsError
+from poller.core.errors import DatabaseError, LockedError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +50,8 @@ def explain(error: BaseException) -> DatabaseError:
     """The `DatabaseError` that says in words what `error` means, and what to do."""
     if _is_lost(error):
         return DatabaseError("PostgreSQL: the connection was lost", _SERVER_AWAY, passing=True)
+    if isinstance(error, asyncpg.LockNotAvailableError):
+        return LockedError("PostgreSQL: another session holds a lock for too long", _SEE_LOCKS, passing=True)
     for kinds, remedy in _REMEDIES:
         if isinstance(error, kinds):
             return DatabaseError(f"PostgreSQL: {_what(error)}", remedy, passing=isinstance(error, _PASSING))
@@ -90,6 +92,7 @@ SESSION: Final = (
 )
 """What a session may complain of to its end, though it was mended since: a timeout of its role, a server that is the
 primary no longer, a protocol that has lost its thread."""
+_SEE_LOCKS: Final = "run `poller doctor`, which names the session that holds a lock"
 _SERVER_AWAY: Final = "start PostgreSQL, or correct POLLER_DATABASE_URL, and try again"
 _REMEDIES: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]] = (
     (
@@ -108,8 +111,8 @@ _REMEDIES: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ..
         (asyncpg.ReadOnlySQLTransactionError, asyncpg.TargetServerAttributeNotMatched),
         "point POLLER_DATABASE_URL at the primary, not at a replica",
     ),
-    ((asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError), "try again"),
-    (asyncpg.QueryCanceledError, "try again; if it lasts, see what holds locks in pg_stat_activity"),
+    ((asyncpg.DeadlockDetectedError, asyncpg.SerializationError), "try again"),
+    (asyncpg.QueryCanceledError, f"try again; if it lasts, {_SEE_LOCKS}"),
     (socket.gaierror, "correct the host in POLLER_DATABASE_URL, or mend name resolution"),
     (ssl.SSLError, "correct sslmode and the certificates in POLLER_DATABASE_URL"),
     (TimeoutError, "see whether PostgreSQL is up, reachable and not overloaded, and try again"),

@@ -14,6 +14,7 @@ import orjson
 
 from poller.core.errors import CredentialError, UsageError
 from poller.store.credentials import Grant, fingerprint, put_credentials
+from poller.store.locks import Lock, lock
 from poller.store.new_credentials import forget_old_credentials
 from poller.store.secrets import Column
 
@@ -52,8 +53,8 @@ async def import_orgs(
     _refuse_doubles(entries)
     added = changed = 0
     async with database.transaction() as connection:
-        # imports.one_at_a_time: two imports of one name would each find it missing.
-        await connection.execute("SELECT pg_advisory_xact_lock(hashtext('poller.import_orgs'))")
+        # Two imports of one name would each find it missing.
+        await lock(connection, Lock.IMPORTS)
         for start in range(0, len(entries), CHUNK):
             chunk = entries[start : start + CHUNK]
             plan = _plan(chunk, await _stored(connection, chunk), keyring)

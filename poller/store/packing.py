@@ -8,11 +8,15 @@ here keeps anyone from reading or writing, and nothing is remembered: what is sp
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from poller.core.errors import LockedError
+from poller.store.blockers import locked_by
 from poller.store.partitions import list_partitions, month_after
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from datetime import datetime
 
     from poller.store.database import Database
@@ -20,42 +24,72 @@ if TYPE_CHECKING:
 _TIMEOUT_SECONDS: Final = 6 * 3_600.0
 """For one month: of 50,000 orgs and quarters of an hour it is a sort of 150 million keys."""
 
-_LOCK_KEY: Final = int.from_bytes(b"packing")
-"""Of the advisory lock of whoever packs; writers that make months use another."""
+_DROP_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 10.0
+_MOST_LOOKS: Final = 3
+"""A rebuild that waits for the same reader for so many looks is ended and left to the next run."""
 
 
 async def pack_partitions(database: Database, before: datetime) -> list[str]:
     """Pack the months that are sparse, those that end at or before `before` tight; the names of those packed.
 
-    Oldest first. One process at a time; another that is asked to meanwhile does nothing.
+    Oldest first. A month that another process packs is left to it. A transaction that stays open for half a minute
+    while a month is packed ends this with a `LockedError` that names its session.
     """
     months = [(month.name, month_after(month.since) <= before) for month in await list_partitions(database)]
+    return [name for name, finished in months if await _pack(database, name, finished=finished)]
+
+
+async def _pack(database: Database, partition: str, *, finished: bool) -> bool:
     async with database.connection() as connection:
-        if not await connection.fetchval(_ALONE, _LOCK_KEY):
-            return []
-        try:
-            return [name for name, finished in months if await _pack(connection, name, finished=finished)]
-        finally:
-            await connection.execute(_NO_LONGER_ALONE, _LOCK_KEY)
-
-
-async def _pack(connection: Any, partition: str, *, finished: bool) -> bool:
-    for left_over in await connection.fetch(_LEFT_OVER, partition):
-        await connection.execute(f"DROP INDEX CONCURRENTLY {left_over['name']}", timeout=_TIMEOUT_SECONDS)
-    key = await connection.fetchrow(_KEY, partition)
-    if key["rows"] < 0:
-        await connection.execute(f"ANALYZE {key['partition']}", timeout=_TIMEOUT_SECONDS)
+        if await connection.fetchval(_BEING_BUILT, partition):
+            return False
+        await _drop_left_over(connection, partition)
         key = await connection.fetchrow(_KEY, partition)
-    fullness, most = (100, _FINISHED) if finished else (90, _GROWING)
-    if key["pages"] <= most * key["needed"] + _SPARE_PAGES:
-        return False
-    await connection.execute(f"ALTER INDEX {key['name']} SET (fillfactor = {fullness})")
-    await connection.execute(f"REINDEX INDEX CONCURRENTLY {key['name']}", timeout=_TIMEOUT_SECONDS)
+        if key["rows"] < 0:
+            await connection.execute(f"ANALYZE {key['partition']}", timeout=_TIMEOUT_SECONDS)
+            key = await connection.fetchrow(_KEY, partition)
+        fullness, most = (100, _FINISHED) if finished else (90, _GROWING)
+        if key["pages"] <= most * key["needed"] + _SPARE_PAGES:
+            return False
+        await connection.execute(f"ALTER INDEX {key['name']} SET (fillfactor = {fullness})")
+        rebuild = connection.execute(f"REINDEX INDEX CONCURRENTLY {key['name']}", timeout=_TIMEOUT_SECONDS)
+        await _unless_blocked(database, partition, rebuild)
     return True
 
 
-_ALONE: Final = "SELECT pg_try_advisory_lock($1)"
-_NO_LONGER_ALONE: Final = "SELECT pg_advisory_unlock($1)"
+async def _drop_left_over(connection: Any, partition: str) -> None:
+    for left_over in await connection.fetch(_LEFT_OVER, partition):
+        try:
+            await connection.execute(f"DROP INDEX CONCURRENTLY {left_over['name']}", timeout=_DROP_SECONDS)
+        except TimeoutError:
+            what = f"{left_over['name']}, left over from an index rebuild, cannot be dropped while {partition} is read"
+            raise LockedError(what, "the next run tries again") from None
+
+
+async def _unless_blocked(database: Database, partition: str, rebuild: Awaitable[object]) -> None:
+    """Wait for a rebuild to end; cancel it where one session holds it up for several looks in a row."""
+    rebuilding = asyncio.ensure_future(rebuild)
+    blocker, looks = None, 0
+    try:
+        while not (await asyncio.wait({rebuilding}, timeout=_LOOK_SECONDS))[0]:
+            before, blocker = blocker, await database.fetchval(_WAITED_FOR, partition)
+            looks = looks + 1 if blocker is not None and blocker == before else 0
+            if looks >= _MOST_LOOKS:
+                raise await locked_by(database, f"the index of {partition} cannot be rebuilt", blocker)
+        await rebuilding
+    finally:
+        rebuilding.cancel()
+        await asyncio.wait({rebuilding})
+
+
+# Purpose: whether an index of this month is being built, by a session of the same role.
+_BEING_BUILT: Final = "SELECT EXISTS (SELECT FROM pg_stat_progress_create_index WHERE relid = to_regclass($1))"
+
+# Purpose: the process whose transaction the rebuild of a month's index waits for; NULL or no row where for none.
+_WAITED_FOR: Final = """
+SELECT nullif(current_locker_pid, 0)::int FROM pg_stat_progress_create_index WHERE relid = to_regclass($1)
+"""
 
 _FINISHED: Final = 1.1
 _GROWING: Final = 4 / 3

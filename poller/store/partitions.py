@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from poller.core.errors import LockedError
+from poller.store.blockers import locked_by_others
+from poller.store.locks import Lock, lock, lock_days_exclusive
 from poller.store.retention import give_up_snapshots
-from poller.store.rollups import lock_days
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,8 +26,10 @@ MOST_AT_ONCE: Final = 24
 """Months made by one call of `ensure_partitions`; a longer stretch takes several."""
 
 _NAME: Final = re.compile(r"org_snapshots_(\d{4})_(\d{2})")
-_LOCK_KEY: Final = int.from_bytes(b"months")
-"""Of the advisory lock under which months are made and dropped, one process at a time."""
+_DETACH_SECONDS: Final = 10.0
+"""How long readers are waited for before a month is dropped. Nothing else waits meanwhile."""
+_LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '2s'"
+"""For statements that others may hold up while `Lock.MONTHS` is held, which writers of a new month need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,8 @@ async def add_partitions(connection: Any, months: Iterable[datetime]) -> list[st
     made = []
     for month in months:
         async with connection.transaction():
-            await connection.execute(_ALONE, _LOCK_KEY)
+            await lock(connection, Lock.MONTHS)
+            await connection.execute(_LOCK_TIMEOUT)
             if await _attach(connection, month):
                 made.append(partition_name(month))
     return made
@@ -97,23 +102,21 @@ async def list_partitions(database: Database) -> list[Partition]:
 async def drop_partitions(database: Database, before: datetime) -> list[str]:
     """Drop the months that end at or before `before`, oldest first, up to one not rolled up yet; the names of those.
 
-    Readers are waited for, not the other way round. A month left half dropped by a crash is dropped by the next call.
+    Readers are waited for, for ten seconds: then `LockedError` names one, and the next call goes on. A month left half
+    dropped by that or by a crash is dropped by the next call. Any number of processes may do this at once.
     """
     dropped = []
-    async with database.connection() as connection:
-        # Detaching without blocking anyone cannot run in a transaction, so the lock is the session's.
-        await connection.execute(_ALONE_BY_SESSION, _LOCK_KEY)
+    for name in sorted(row["name"] for row in await database.fetch(_MONTHS)):
+        month = _month_named(name)
+        # None past one that has to wait: what is older than a month given up counts as given up itself.
+        if month_after(month) > before or not await _give_up(database, month):
+            break
         try:
-            for name in sorted(row["name"] for row in await connection.fetch(_MONTHS)):
-                month = _month_named(name)
-                # None past one that has to wait: what is older than a month given up counts as given up itself.
-                if month_after(month) > before or not await _is_given_up(connection, month):
-                    break
-                await _detach(connection, name)
-                await connection.execute(f"DROP TABLE {name}")
+            await _detach(database, name)
+            if await _drop(database, name):
                 dropped.append(name)
-        finally:
-            await connection.execute(_NO_LONGER_ALONE, _LOCK_KEY)
+        except LockedError as error:
+            raise await locked_by_others(database, f"{name} cannot be dropped", name, "org_snapshots") from error
     return dropped
 
 
@@ -138,10 +141,6 @@ SELECT NOT inhdetachpending
 FROM pg_inherits WHERE inhparent = 'org_snapshots'::regclass AND inhrelid = to_regclass($1)
 """
 
-_ALONE: Final = "SELECT pg_advisory_xact_lock($1)"
-_ALONE_BY_SESSION: Final = "SELECT pg_advisory_lock($1)"
-_NO_LONGER_ALONE: Final = "SELECT pg_advisory_unlock($1)"
-
 
 async def _attach(connection: Any, month: datetime) -> bool:
     """Make the month and attach it, or attach again the table a drop left over: its rows were not to be lost."""
@@ -159,17 +158,38 @@ async def _attach(connection: Any, month: datetime) -> bool:
     return True
 
 
-async def _is_given_up(connection: Any, month: datetime) -> bool:
-    async with connection.transaction():
-        await lock_days(connection)
+async def _give_up(database: Database, month: datetime) -> bool:
+    async with database.transaction() as connection:
+        await lock(connection, Lock.MONTHS)
+        await lock_days_exclusive(connection)
         return await give_up_snapshots(connection, month.date(), month_after(month).date())
 
 
-async def _detach(connection: Any, name: str) -> None:
-    state = await connection.fetchval(_STATE, name)
-    if state is not None:
-        how = "CONCURRENTLY" if state else "FINALIZE"
-        await connection.execute(f"ALTER TABLE org_snapshots DETACH PARTITION {name} {how}")
+async def _detach(database: Database, name: str) -> None:
+    """Detach an attached month without blocking anyone: that takes two transactions of its own, and so no lock."""
+    async with database.connection() as connection:
+        if not await connection.fetchval(_STATE, name):
+            return
+        try:
+            await connection.execute(
+                f"ALTER TABLE org_snapshots DETACH PARTITION {name} CONCURRENTLY", timeout=_DETACH_SECONDS
+            )
+        except TimeoutError:
+            raise LockedError(f"{name} cannot be detached while others read it", "try again later") from None
+
+
+async def _drop(database: Database, name: str) -> bool:
+    """Drop a month that is detached, or half detached; False where a writer has attached it again meanwhile."""
+    async with database.transaction() as connection:
+        await lock(connection, Lock.MONTHS)
+        await connection.execute(_LOCK_TIMEOUT)
+        state = await connection.fetchval(_STATE, name)
+        if state:
+            return False
+        if state is False:
+            await connection.execute(f"ALTER TABLE org_snapshots DETACH PARTITION {name} FINALIZE")
+        await connection.execute(f"DROP TABLE IF EXISTS {name}")
+        return True
 
 
 def _month_named(name: str) -> datetime:

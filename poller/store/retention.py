@@ -11,7 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.model import COLUMNS
-from poller.store.rollups import lock_days
+from poller.store.locks import lock_days_exclusive
 
 if TYPE_CHECKING:
     from poller.store.database import Database
@@ -54,7 +54,7 @@ async def drop_daily_counts(database: Database, before: date) -> int:
         # By the first type a day is found: it goes last.
         for kind in range(len(COLUMNS), _FIRST_TYPE - 1, -1):
             async with database.transaction() as connection:
-                await lock_days(connection)
+                await lock_days_exclusive(connection)
                 await connection.execute(_DROP_DAY, kind, day)
         dropped += 1
     return dropped

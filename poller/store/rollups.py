@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.model import COLUMNS
+from poller.store.locks import lock_days_exclusive, lock_days_shared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +28,6 @@ BATCH: Final = 500
 
 _TYPES: Final = ", ".join(str(place) for place, _ in enumerate(COLUMNS, 1))
 """By number, for the keys that begin with it."""
-_LOCK_KEY: Final = int.from_bytes(b"days")
-"""Of the advisory lock that writers share and rollups take alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +59,6 @@ async def rollup_state(database: Database) -> RollupState:
     return RollupState(row["rolled_until"], row["dirty"])
 
 
-async def hold_days(connection: Any) -> None:
-    """Keep rollups out until the end of the caller's transaction; must come before what it reads or writes."""
-    await connection.execute(_HOLD)
-
-
-async def lock_days(connection: Any) -> None:
-    """Keep rollups and writers out until the end of the caller's transaction."""
-    await connection.execute(_ALONE)
-
-
 async def mark_dirty(connection: Any, org_ids: Sequence[int], slots: Sequence[datetime]) -> list[tuple[int, date]]:
     """Put the days of these orgs and slots on the list; the caller holds the days.
 
@@ -81,7 +70,7 @@ async def mark_dirty(connection: Any, org_ids: Sequence[int], slots: Sequence[da
 async def _move_line(database: Database, until: date) -> bool:
     """Declare one more day over: all its snapshots' orgs go on the list, and later writers mark the day themselves."""
     async with database.transaction() as connection:
-        await lock_days(connection)
+        await lock_days_exclusive(connection)
         day = await connection.fetchval(_NEXT_DAY, until)
         if day is None:
             return False
@@ -93,7 +82,7 @@ async def _move_line(database: Database, until: date) -> bool:
 async def _clean(database: Database, most: int = BATCH) -> int:
     """Roll up at most so many dirty days, the oldest first; how many."""
     async with database.transaction() as connection:
-        await lock_days(connection)
+        await lock_days_exclusive(connection)
         keys = await connection.fetch(_TAKE, most)
         if keys:
             org_ids, days = zip(*keys, strict=True)
@@ -108,7 +97,7 @@ async def _sum_day(database: Database) -> bool:
     the list when it is rolled up.
     """
     async with database.transaction() as connection:
-        await hold_days(connection)
+        await lock_days_shared(connection)
         day = await connection.fetchval(_UNSUMMED)
         if day is None:
             return False
@@ -116,10 +105,6 @@ async def _sum_day(database: Database) -> bool:
         await connection.execute(_SUM, day)
         return True
 
-
-# Purpose: writers among themselves share, and wait for a rollup; a rollup waits for writers.
-_HOLD: Final = f"SELECT pg_advisory_xact_lock_shared({_LOCK_KEY})"
-_ALONE: Final = f"SELECT pg_advisory_xact_lock({_LOCK_KEY})"
 
 # Purpose: how far the rollups are.
 _STATE: Final = """

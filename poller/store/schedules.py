@@ -15,6 +15,7 @@ import orjson
 
 from poller.core.model import Org
 from poller.core.schedule import Cursor, Due, Handout, Missed
+from poller.store.locks import Lock, try_lock
 from poller.store.queue import NewJob, enqueue
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ EXPLAIN: Final = "explain"
 HandOut = Callable[[Org, Cursor | None, datetime], Handout]
 """`hand_out(org, cursor, now)`: what is due of an org, by the interval in force."""
 
-_LOCK_KEY: Final = int.from_bytes(b"slots")
 _LATE_NEWS: Final = timedelta(minutes=1)
 """A change may be dated before it is committed, and by another clock."""
 
@@ -69,7 +69,7 @@ async def hand_out_slots(
     at whether they are due or not; None: every org is.
     """
     async with database.transaction() as connection:
-        if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK_KEY):
+        if not await try_lock(connection, Lock.SLOTS):
             return HandedOut(alone=False)
         jobs = await _let_go_of_paused(connection, hand_out, now, interval_seconds)
         since = None if changed_since is None else changed_since - _LATE_NEWS

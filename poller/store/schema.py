@@ -18,9 +18,12 @@ from weakref import WeakKeyDictionary
 import asyncpg
 
 from poller.core.errors import DatabaseError
+from poller.store.blockers import locked_by_others
 from poller.store.errors import COMPLAINTS, connecting, explain, readable_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Connection
 
 _IN_WHEEL: Final = Path(__file__).parents[1] / "migrations"
@@ -28,6 +31,21 @@ _IN_CHECKOUT: Final = Path(__file__).parents[2] / "migrations"
 _REVISION_FILE: Final = re.compile(r"([0-9]{4})_[a-z0-9_]+\.py")
 _REVISION: Final = re.compile(r"[0-9]{4}")
 _CONNECT_TIMEOUT_SECONDS: Final = 10.0
+_ATTEMPTS: Final = 20
+_PAUSE_SECONDS: Final = 1.0
+"""A revision that waits for readers waits two seconds at a time, and lets others read and write in between."""
+
+_LOCK: Final = (
+    "CREATE TABLE IF NOT EXISTS poller_locks (name text PRIMARY KEY)",
+    "INSERT INTO poller_locks (name) VALUES ('migrations') ON CONFLICT DO NOTHING",
+)
+
+# Purpose: the tables that a revision may change.
+_RELATIONS: Final = r"""
+SELECT oid::regclass::text FROM pg_class
+WHERE relkind IN ('r', 'p', 'v')
+  AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('poller_locks'))
+"""
 
 _turns: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]] = WeakKeyDictionary()
 
@@ -58,8 +76,13 @@ def migrations_folder() -> Path:
 
 def head_revision() -> str:
     """The revision this code needs: the highest number among the revisions' file names."""
-    names = (_REVISION_FILE.fullmatch(path.name) for path in (migrations_folder() / "versions").iterdir())
-    return max(name[1] for name in names if name)
+    return max(name[1] for name in _revision_files())
+
+
+def _revision_files() -> Iterator[re.Match[str]]:
+    for path in (migrations_folder() / "versions").iterdir():
+        if name := _REVISION_FILE.fullmatch(path.name):
+            yield name
 
 
 async def read_state(connection: Any) -> SchemaState:
@@ -88,17 +111,32 @@ async def check(dsn: str) -> SchemaState:
 async def upgrade(dsn: str, revision: str = "head") -> SchemaState:
     """Bring the database up to `revision`; the state it was in before.
 
-    Any number of processes may do this at once: `migrations/env.py` lets one in at a time.
+    Any number of processes may do this at once: `migrations/env.py` lets one in at a time. A revision that has to wait
+    for readers is tried again for a minute, then given up with a `LockedError` that names one of them.
     """
     before = await check(dsn)
     if before.behind:
         # Alembic keeps its context in globals: within a process, one at a time too.
         async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
-            await _run_alembic(dsn, revision)
+            await _make_lock(dsn)
+            await _run_alembic(dsn, before, revision)
     return before
 
 
-async def _run_alembic(dsn: str, revision: str) -> None:
+async def _make_lock(dsn: str) -> None:
+    """The row that migrations lock: it has to be there before the first revision is."""
+    connection = await _connect(dsn)
+    try:
+        with readable_errors():
+            for statement in _LOCK:
+                # Two processes that make the table at the same moment: the first makes it, the other is refused.
+                with contextlib.suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):
+                    await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _run_alembic(dsn: str, before: SchemaState, until: str) -> None:
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415  (heavy, and needed only here)
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
     from sqlalchemy.pool import NullPool  # noqa: PLC0415
@@ -106,12 +144,37 @@ async def _run_alembic(dsn: str, revision: str) -> None:
     # The address is asyncpg's to read: SQLAlchemy knows another dialect of it.
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: _connect(dsn), poolclass=NullPool)
     try:
-        async with engine.connect() as connection:
-            await connection.run_sync(_upgrade, revision)
-    except DBAPIError as error:
-        raise explain(_root_of(error)) from error
+        for revision in _between(before.current or "", until):
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    async with engine.connect() as connection:
+                        await connection.run_sync(_upgrade, revision)
+                    break
+                except DBAPIError as error:
+                    root = _root_of(error)
+                    if not isinstance(root, asyncpg.LockNotAvailableError):
+                        raise explain(root) from error
+                    if attempt == _ATTEMPTS:
+                        raise await _locked(dsn, revision) from error
+                await asyncio.sleep(_PAUSE_SECONDS)
     finally:
         await engine.dispose()
+
+
+def _between(current: str, until: str) -> list[str]:
+    """The revisions after `current`, up to `until`, in their order."""
+    revisions = sorted(name[1] for name in _revision_files())
+    return [name for name in revisions if current < name and (until == "head" or name <= until)]
+
+
+async def _locked(dsn: str, revision: str) -> DatabaseError:
+    """The error of a revision that others kept from its locks."""
+    connection = await _connect(dsn)
+    try:
+        relations = [row[0] for row in await connection.fetch(_RELATIONS)]
+        return await locked_by_others(connection, f"migration {revision} had to wait too long", *relations)
+    finally:
+        await connection.close()
 
 
 def _upgrade(connection: Connection, revision: str) -> None:

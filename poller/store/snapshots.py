@@ -14,8 +14,9 @@ import orjson
 import structlog
 
 from poller.core.model import COLUMNS, USER_TYPES, Outcome, Snapshot, UserType
+from poller.store.locks import lock_days_exclusive, lock_days_shared
 from poller.store.partitions import add_partitions, month_of
-from poller.store.rollups import hold_days, lock_days, mark_dirty
+from poller.store.rollups import mark_dirty
 from poller.store.snapshot_sql import LARGEST_SMALLINT, MERGE_LATEST, WRITE, WRITE_NEW
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ async def read_snapshot(database: Database, org_id: int, slot: datetime) -> Snap
 
 async def delete_history(connection: Any, org_id: int) -> None:
     """Forget every snapshot of an org and all that was made of them, within the caller's transaction."""
-    await lock_days(connection)
+    await lock_days_exclusive(connection)
     for table in ("org_snapshots", "latest_snapshots", "daily_counts", "dirty_days", "late_days"):
         await connection.execute(f"DELETE FROM {table} WHERE org_id = $1", org_id)  # noqa: S608 - named above
 
@@ -100,7 +101,7 @@ async def _write_rounds(connection: Any, rounds: list[list[Snapshot]], statement
     """The days of orgs that are closed, and do not count what was written."""
     closed: set[tuple[int, date]] = set()
     async with connection.transaction():
-        await hold_days(connection)
+        await lock_days_shared(connection)
         for snapshots in rounds:
             rest = await connection.fetch(statement, *arguments_of(snapshots))
             if rest:

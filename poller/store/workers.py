@@ -30,7 +30,8 @@ async def say_alive(database: Database, worker: WorkerRecord) -> None:
     # workers.say_alive
     await database.execute(
         """
-        INSERT INTO workers AS w (id, name, version, started_at, seen_at, facts) VALUES ($1, $2, $3, $4, $5, $6)
+        INSERT INTO workers AS w (id, name, version, started_at, seen_at, facts, private_locks)
+        VALUES ($1, $2, $3, $4, $5, $6, true)
         ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, facts = excluded.facts
         """,
         worker.id,

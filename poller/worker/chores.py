@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from poller.core.errors import LockedError
 from poller.store import credits as credit_store
 from poller.store.packing import pack_partitions
 from poller.store.partitions import (
@@ -84,18 +85,28 @@ async def _forget_workers(database: Database, now: datetime) -> str:
 
 async def _retain(database: Database, now: datetime, *, snapshots: Retention | None, days: Retention | None) -> str:
     told = []
+    locked: LockedError | None = None
     if snapshots is not None:
-        cutoff = snapshots.cutoff(now)
-        late = await late_days(database, month_of(cutoff).date())
-        dropped = await drop_partitions(database, cutoff)
-        told.append(f"{_count(len(dropped), 'month')} dropped")
-        if dropped and late:
-            told.append(f"with {_count(late, 'day')} of orgs that had come too late to be counted")
-        if waiting := sum(month_after(month.since) <= cutoff for month in await list_partitions(database)):
-            told.append(f"{waiting} kept until they are rolled up")
+        try:
+            told += await _drop_months(database, snapshots.cutoff(now))
+        except LockedError as error:
+            locked = error
     if days is not None:
         told.append(f"{_count(await drop_daily_counts(database, days.cutoff(now).date()), 'day')} dropped")
+    if locked is not None:
+        raise locked
     return ", ".join(told) or "everything is kept"
+
+
+async def _drop_months(database: Database, cutoff: datetime) -> list[str]:
+    late = await late_days(database, month_of(cutoff).date())
+    dropped = await drop_partitions(database, cutoff)
+    told = [f"{_count(len(dropped), 'month')} dropped"]
+    if dropped and late:
+        told.append(f"with {_count(late, 'day')} of orgs that had come too late to be counted")
+    if waiting := sum(month_after(month.since) <= cutoff for month in await list_partitions(database)):
+        told.append(f"{waiting} kept until they are rolled up")
+    return told
 
 
 def _count(number: int, thing: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
-from poller.core.errors import DatabaseError
+from poller.core.errors import DatabaseError, LockedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -58,6 +58,7 @@ class Outage:
     async def weather(self, do: Callable[[], Awaitable[T]], *, give_up: Callable[[], bool] = _never) -> T:
         """Do it, again and again until it can be done; the error, where it cannot pass or `give_up` says so."""
         pause = 0.0
+        away = False
         try:
             while True:
                 try:
@@ -66,12 +67,17 @@ class Outage:
                     self._count()
                     if not error.passing or self.is_hopeless or give_up():
                         raise
-                    if not pause:
+                    if isinstance(error, LockedError):
+                        # PostgreSQL is well, and so is whatever else this worker asks it.
+                        if not pause:
+                            log.warning("database.locked", why=error.what, remedy=error.remedy)
+                    elif not away:
+                        away = True
                         self._begins(error)
                     pause = min(pause * 2 or FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
                     await self._sleep(pause * (1 - self._jitter() / 2))
         finally:
-            if pause:
+            if away:
                 self._ends()
 
     def _begins(self, error: DatabaseError) -> None:

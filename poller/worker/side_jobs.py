@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from poller.core.claims import NOT_RUNNING
-from poller.core.errors import DatabaseError
+from poller.core.errors import DatabaseError, LockedError
 from poller.core.model import Outcome, Snapshot
 from poller.store.chores import CHORE, begin_chore, end_chore
 from poller.store.schedules import EXPLAIN, read_missed
@@ -90,10 +90,13 @@ class SideJobs:
         begun_at = self._now()
         await self._outage.weather(partial(begin_chore, self._database, name, begun_at))
         try:
-            detail = await self._outage.weather(partial(chore.do, self._database, begun_at))
+            detail = await self._outage.weather(partial(_do_or_leave, chore, self._database, begun_at))
         except DatabaseError as error:
-            # A chore that this role may not do keeps nobody from polling.
-            log.exception("chore.failed", chore=name, why=error.what, remedy=error.remedy)
+            if isinstance(error, LockedError):
+                log.warning("chore.locked", chore=name, why=error.what, remedy=error.remedy)
+            else:
+                # A chore that this role may not do keeps nobody from polling.
+                log.exception("chore.failed", chore=name, why=error.what, remedy=error.remedy)
             await self._outage.weather(partial(end_chore, self._database, name, self._now(), error=error.what))
             return
         await self._outage.weather(partial(end_chore, self._database, name, self._now(), detail=detail))
@@ -107,6 +110,15 @@ class SideJobs:
             total += len(piece)
             self._observer.missed(len(piece), NOT_RUNNING)
         log.info("slots.explained", org_id=missed.org_id, slots=total, error=NOT_RUNNING)
+
+
+async def _do_or_leave(chore: Chore, database: Database, now: datetime) -> str:
+    """Do it; where a lock of another session keeps it from being done, leave it to the next run."""
+    try:
+        return await chore.do(database, now)
+    except LockedError as error:
+        error.passing = False
+        raise
 
 
 def _pieces(missed: Missed, oldest: datetime) -> Iterator[list[Snapshot]]:

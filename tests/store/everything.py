@@ -11,10 +11,12 @@ from poller.core.model import COLUMNS, USER_TYPES
 from poller.core.secret import Secret
 from poller.core.slots import slot_of
 from poller.store import rollups
-from poller.store.partitions import add_partitions, month_of
+from poller.store.partitions import month_after, month_of, partition_name
 from poller.store.secrets import Column
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from poller.store.secrets import Keyring
 
 NOW: Final = datetime.now(UTC)
@@ -86,7 +88,7 @@ async def fill_orgs(connection: Any, keyring: Keyring) -> None:
 
 async def fill_snapshots(connection: Any) -> None:
     """By the statements of the first version: known, not known and partly known slots, and the latest of them."""
-    await add_partitions(connection, sorted({month_of(slot) for slot in SLOTS}))
+    await make_months(connection, SLOTS)
     number = count(1)
     for slot in SLOTS:
         for org_id in ORGS:
@@ -103,6 +105,15 @@ async def fill_snapshots(connection: Any) -> None:
         f" SELECT org_id, max(slot), max(polled_at), {last}, {slots}, {times} FROM org_snapshots"
         " WHERE outcome IN ('ok', 'partial') GROUP BY org_id"
     )
+
+
+async def make_months(connection: Any, slots: Iterable[datetime]) -> None:
+    """The months of these slots, by a statement that any version's schema takes."""
+    for month in sorted({month_of(slot) for slot in slots}):
+        await connection.execute(
+            f"CREATE TABLE {partition_name(month)} PARTITION OF org_snapshots"
+            f" FOR VALUES FROM ('{month.isoformat()}') TO ('{month_after(month).isoformat()}')"
+        )
 
 
 async def insert(connection: Any, org_id: int, slot: datetime, number: int) -> None:
@@ -126,37 +137,16 @@ async def insert(connection: Any, org_id: int, slot: datetime, number: int) -> N
 async def fill_days(connection: Any) -> None:
     """Half of the days rolled up, and one of them opened again by a row that came late."""
     await connection.execute("UPDATE rollup_state SET rolled_until = $1", SLOTS[0].date())
-
-    class Alone:
-        """A database of this one connection, which knows nothing of later revisions."""
-
-        def transaction(self) -> Any:
-            return InTransaction(connection)
-
-    alone: Any = Alone()
-    while await rollups._move_line(alone, SLOTS[20].date()):
-        pass
-    while await rollups._clean(alone):
-        pass
+    # By the statements alone: the locks around them are of a later revision.
+    while (day := await connection.fetchval(rollups._NEXT_DAY, SLOTS[20].date())) is not None:
+        await connection.execute(rollups._MARK_DAY, day)
+        await connection.execute(rollups._LINE, day)
+    while keys := await connection.fetch(rollups._TAKE, rollups.BATCH):
+        await connection.execute(rollups._ROLL_UP, *zip(*keys, strict=True))
     await insert(connection, 1, SLOTS[4] + HOUR, 1)
     day = (SLOTS[4] + HOUR).date()
     await connection.execute("INSERT INTO dirty_days VALUES (1, $1)", day)
     await connection.execute("DELETE FROM daily_counts WHERE org_id = 1 AND day = $1", day)
-
-
-class InTransaction:
-    """`Database.transaction` of a connection that is there already."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        self._transaction = connection.transaction()
-
-    async def __aenter__(self) -> Any:
-        await self._transaction.start()
-        return self._connection
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._transaction.commit()
 
 
 async def fill_queue(connection: Any) -> None:

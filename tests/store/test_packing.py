@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from poller.core.errors import DatabaseError
+from poller.core.errors import DatabaseError, LockedError
 from poller.core.model import COLUMNS
 from poller.store.packing import pack_partitions
 from poller.store.partitions import add_partitions
+from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
     from poller.store.database import Database
@@ -113,12 +115,22 @@ async def test_what_a_broken_off_packing_left_behind_is_cleared_away(sparse: Dat
 
 
 async def test_only_one_packs_at_a_time(sparse: Database) -> None:
-    async with sparse.connection() as connection:
-        await connection.execute("SELECT pg_advisory_lock($1)", int.from_bytes(b"packing"))
-        try:
-            assert await pack_partitions(sparse, DECEMBER) == []
-        finally:
-            await connection.execute("SELECT pg_advisory_unlock($1)", int.from_bytes(b"packing"))
+    async with sparse.transaction() as writer:
+        # The first waits for this writer before it builds anything.
+        await writer.execute("UPDATE org_snapshots_2026_10 SET requests = 1 WHERE org_id = 1")
+        first = asyncio.ensure_future(pack_partitions(sparse, DECEMBER))
+        await eventually(
+            lambda: sparse.fetchval("SELECT bool_or(current_locker_pid > 0) FROM pg_stat_progress_create_index")
+        )
+        assert await pack_partitions(sparse, DECEMBER) == MONTHS[1:]
+    assert await first == MONTHS[:1]
+
+
+async def test_a_reader_that_keeps_a_transaction_open_ends_the_packing_and_is_named(sparse: Database) -> None:
+    async with sparse.connection() as reader, reader.transaction(isolation="repeatable_read"):
+        pid = await reader.fetchval("SELECT pg_backend_pid() FROM org_snapshots")
+        with pytest.raises(LockedError, match=f"the index of {MONTHS[0]} cannot be rebuilt: process {pid} of role"):
+            await pack_partitions(sparse, DECEMBER)
     assert await pack_partitions(sparse, DECEMBER) == MONTHS
 
 

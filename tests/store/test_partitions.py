@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, strategies as st
 
+from poller.core.errors import LockedError
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.store.partitions import (
     MOST_AT_ONCE,
@@ -172,3 +173,38 @@ async def test_a_table_of_another_name_beside_the_months_is_left_alone(database:
     await database.execute("CREATE TABLE org_snapshots_2026_copy (slot timestamptz)")
     assert await drop_partitions(database, FEBRUARY) == []
     assert await database.fetchval("SELECT to_regclass('org_snapshots_2026_copy')::text") is not None
+
+
+async def test_a_month_that_others_read_is_dropped_by_a_later_call_and_the_reader_is_named(database: Database) -> None:
+    await write_snapshots(database, [snapshot(NOVEMBER)])
+    await roll_up(database, FEBRUARY.date())
+    async with database.transaction() as reader:
+        pid = await reader.fetchval("SELECT pg_backend_pid() FROM org_snapshots")
+        with pytest.raises(LockedError, match=rf"{NAMES[0]} cannot be dropped: process {pid} of role poller.* holds"):
+            await drop_partitions(database, FEBRUARY)
+        # By then it is half detached, and the next call finds it so.
+        with pytest.raises(LockedError, match=f"{NAMES[0]} cannot be dropped: process {pid} of role poller"):
+            await drop_partitions(database, FEBRUARY)
+    assert await drop_partitions(database, FEBRUARY) == NAMES[:1]
+
+
+async def test_a_new_month_is_made_at_once_while_an_old_one_waits_for_a_reader(database: Database) -> None:
+    await write_snapshots(database, [snapshot(NOVEMBER)])
+    await roll_up(database, FEBRUARY.date())
+    async with database.transaction() as reader:
+        await reader.fetch("SELECT * FROM org_snapshots")
+        dropping = asyncio.ensure_future(drop_partitions(database, FEBRUARY))
+        await eventually(lambda: database.fetchval("SELECT bool_or(inhdetachpending) FROM pg_inherits"))
+        async with asyncio.timeout(3):
+            await write_snapshots(database, [snapshot(FEBRUARY)])
+        assert not dropping.done()
+    assert await dropping == NAMES[:1]
+
+
+async def test_two_processes_that_drop_the_same_months_drop_each_once(database: Database) -> None:
+    await write_snapshots(database, [snapshot(NOVEMBER + timedelta(days=31 * month)) for month in range(3)])
+    await roll_up(database, FEBRUARY.date())
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(drop_partitions(database, FEBRUARY)) for _ in range(2)]
+    assert {name for task in tasks for name in task.result()} == set(NAMES[:3])
+    assert await names(database) == []

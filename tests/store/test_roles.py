@@ -45,6 +45,7 @@ PRIVATE = (
     "workers",
     "chores",
     "shared_relations",
+    "poller_locks",
 )
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from poller.core.model import COLUMNS, USER_TYPES
 from poller.store import database as databases, schema
-from poller.store.partitions import add_partitions, month_of
 from poller.store.rollups import roll_up, rollup_state
+from tests.store.everything import make_months
 from tests.store.series import daily_of, fleet_of, latest_of, rows_of, shown_daily, shown_fleet, shown_latest
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ async def fill(dsn: str) -> None:
         await connection.execute(
             "INSERT INTO orgs (name, data_center) SELECT 'org ' || n, 'us' FROM generate_series(1, 3) n"
         )
-        await add_partitions(connection, sorted({month_of(slot) for slot in SLOTS}))
+        await make_months(connection, SLOTS)
         columns = ", ".join(COLUMNS.values())
         for place, slot in enumerate(SLOTS):
             for org_id in (1, 2, 3):

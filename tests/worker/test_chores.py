@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import structlog
+
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.core.retention import Retention
 from poller.store.partitions import list_partitions
@@ -110,3 +112,26 @@ async def test_slots_that_nobody_polled_are_written_down_as_far_back_as_snapshot
             await mine.until("SELECT count(*) = 0 FROM pgqueuer WHERE entrypoint = 'explain'")
         missed = [row["slot"] for row in await mine.rows() if row["outcome"] == "missed"]
         assert timedelta(hours=47) < datetime.now(UTC) - min(missed) <= timedelta(days=2, minutes=1)
+
+
+async def test_a_readers_open_transaction_puts_retention_off_and_is_blamed_instead_of_the_database(
+    service: OpenService,
+) -> None:
+    async with service(orgs=1, interval=3_600, snapshot_retention=THIRTEEN) as mine:
+        database = mine.app.database
+        await history(database)
+        with structlog.testing.capture_logs() as logs:
+            async with database.transaction() as reader:
+                pid = await reader.fetchval("SELECT pg_backend_pid() FROM org_snapshots")
+                async with mine.worker() as worker:
+                    await mine.until("SELECT error IS NOT NULL FROM chores WHERE name = 'retention'")
+                    assert worker.why_not_ready() is None
+                    # Others are done beside it.
+                    await mine.until("SELECT count(*) > 3 FROM chores WHERE done_at IS NOT NULL")
+        error = await database.fetchval("SELECT error FROM chores WHERE name = 'retention'")
+        assert f"org_snapshots_2025_09 cannot be dropped: process {pid} of role poller" in error
+        events = [entry["event"] for entry in logs]
+        assert "database.away" not in events
+        assert events.count("chore.locked") == 1
+        await retain(database, datetime.now(UTC))
+        assert 9 not in await months(database)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
-from poller.core.errors import DatabaseError
+from poller.core.errors import DatabaseError, LockedError
 from poller.store.database import connect
 from poller.worker.outage import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Outage
 from tests.worker.cable import Cable
@@ -92,6 +92,16 @@ async def test_the_log_says_it_once_however_often_and_by_whomever_it_is_tried() 
                 tasks.create_task(out.weather(Database(*[AWAY] * 7).ask))
     assert [entry["event"] for entry in logs] == ["database.away", "database.back"]
     assert not out.is_on
+
+
+async def test_a_lock_that_another_session_holds_is_waited_for_and_the_database_is_not_called_away() -> None:
+    pauses: list[float] = []
+    out = outage(pauses)
+    database = Database(*[LockedError("held by process 1", "end it", passing=True)] * 5)
+    with structlog.testing.capture_logs() as logs:
+        assert await out.weather(database.ask) == "answer"
+    assert [entry["event"] for entry in logs] == ["database.locked"]
+    assert len(pauses) == 5
 
 
 async def test_readings_taken_while_the_database_is_away_are_written_when_it_is_back(

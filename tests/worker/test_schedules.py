@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from poller.core.model import Org, Outcome, Snapshot
 from poller.core.schedule import Cursor, Due, Handout, Missed, hand_out
+from poller.store.locks import Lock, lock
 from poller.store.orgs import pause, remove, resume
 from poller.store.queue import JobQueue
 from poller.store.schedules import (
@@ -70,7 +71,7 @@ async def test_two_workers_hand_out_nothing_twice(database: Database, keyring: K
 async def test_while_one_hands_out_the_other_does_not_wait_for_it(database: Database, keyring: Keyring) -> None:
     await added(database, keyring, entry("one"))
     async with database.transaction() as connection:
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", int.from_bytes(b"slots"))
+        await lock(connection, Lock.SLOTS)
         assert await handed_out(database, NOON) == HandedOut(alone=False)
 
 
