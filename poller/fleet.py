@@ -200,7 +200,7 @@ class Fleet:
 
         Written again after an error it can only make the poller more careful.
         """
-        await write_snapshots(self._database, [one.snapshot for one in batch], new=new)
+        await write_snapshots(self._database, [one.snapshot for one in batch], new=new, skip_purged=True)
         lessons = {one.org.id: one.lesson for one in batch if one.lesson is not None}
         if lessons:
             await save_limits(self._database, list(lessons.values()))

@@ -26,14 +26,18 @@ def counted_after(now: datetime) -> datetime:
 
 
 async def spend(database: Queries, credits_by_org: Mapping[int, int], now: datetime) -> None:
-    """Add to what these orgs spent; those purged meanwhile are passed over."""
+    """Add to what these orgs spent; those removed or purged meanwhile are passed over."""
     # credits.spend: many orgs at once, in the order of the key so that two workers never wait for each other in turn.
+    # The orgs are locked as the foreign key would lock them, or one could be purged between being read and referred to.
     await database.execute(
         """
+        WITH present AS (
+            SELECT o.id, new.credits
+            FROM unnest($1::int[], $2::int[]) AS new (org_id, credits) JOIN orgs o ON o.id = new.org_id
+            WHERE o.removed_at IS NULL ORDER BY o.id FOR KEY SHARE OF o
+        )
         INSERT INTO credit_spend AS s (org_id, bucket, credits)
-        SELECT o.id, $3::timestamptz, new.credits
-        FROM unnest($1::int[], $2::int[]) AS new (org_id, credits) JOIN orgs o ON o.id = new.org_id
-        ORDER BY o.id
+        SELECT id, $3::timestamptz, credits FROM present ORDER BY id
         ON CONFLICT (org_id, bucket) DO UPDATE SET credits = s.credits + excluded.credits
         """,
         list(credits_by_org.keys()),

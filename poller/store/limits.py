@@ -27,17 +27,22 @@ class Lesson:
 
 
 async def save_limits(database: Queries, lessons: Sequence[Lesson]) -> None:
-    """Keep what was learned about these orgs, each named once; those purged meanwhile are passed over."""
+    """Keep what was learned about these orgs, each named once; those removed or purged meanwhile are passed over."""
     # limits.save: many orgs at once, in the order of the key so that two workers never wait for each other in turn.
+    # The orgs are locked as the foreign key would lock them, or one could be purged between being read and referred to.
     await database.execute(
         """
+        WITH present AS (
+            SELECT new.*
+            FROM unnest($1::int[], $2::timestamptz[], $3::smallint[], $4::real[], $5::int[], $6::timestamptz[])
+                 AS new (org_id, hold_until, holds, rate_factor, credits_remaining, at)
+                 JOIN orgs o ON o.id = new.org_id
+            WHERE o.removed_at IS NULL ORDER BY o.id FOR KEY SHARE OF o
+        )
         INSERT INTO org_limits AS l (org_id, hold_until, holds, rate_factor, credits_remaining, credits_remaining_at)
-        SELECT o.id, new.hold_until, new.holds, new.rate_factor, new.credits_remaining,
-               CASE WHEN new.credits_remaining IS NOT NULL THEN new.at END
-        FROM unnest($1::int[], $2::timestamptz[], $3::smallint[], $4::real[], $5::int[], $6::timestamptz[])
-             AS new (org_id, hold_until, holds, rate_factor, credits_remaining, at)
-             JOIN orgs o ON o.id = new.org_id
-        ORDER BY o.id
+        SELECT org_id, hold_until, holds, rate_factor, credits_remaining,
+               CASE WHEN credits_remaining IS NOT NULL THEN at END
+        FROM present ORDER BY org_id
         ON CONFLICT (org_id) DO UPDATE SET
             hold_until = greatest(l.hold_until, excluded.hold_until),
             holds = excluded.holds,

@@ -107,6 +107,7 @@ async def remove(database: Database, names: Sequence[str], now: datetime) -> int
     """Forget the credentials and tokens of these, keep their history; their names are free again. How many."""
     ids = [org.id for org in await find_orgs(database, names)]
     async with database.transaction() as connection:
+        await _lock(connection, ids)
         # orgs.remove: the row stays, for the history's sake.
         await connection.execute(
             """
@@ -136,6 +137,7 @@ async def purge(database: Database, names: Sequence[str]) -> int:
     await _refuse_unknown(database, names, {row["name"] for row in rows})
     ids = [row["id"] for row in rows]
     async with database.transaction() as connection:
+        await _lock(connection, ids)
         for org_id in ids:
             await delete_history(connection, org_id)
         # orgs.purge: everything else refers to the row and goes with it.
@@ -223,6 +225,12 @@ FROM orgs o LEFT JOIN org_credentials c ON c.org_id = o.id
 
 def _record(row: Any) -> OrgRecord:
     return OrgRecord(**{**row, "tags": tuple(row["tags"])})
+
+
+async def _lock(connection: Any, ids: Sequence[int]) -> None:
+    """Wait for those who write what refers to these orgs; in the order of ids, as they lock them, so none deadlocks."""
+    # orgs.lock
+    await connection.execute("SELECT FROM orgs WHERE id = ANY($1) ORDER BY id FOR UPDATE", ids)
 
 
 async def _change(database: Database, names: Sequence[str], statement: str, now: datetime) -> int:

@@ -144,10 +144,17 @@ RETURNING o.id, o.name, o.data_center, o.api_version, o.poll_interval_seconds, o
           s.slot, s.interval_seconds, s.newest_slot, s.newest_at, least(o.paused_at, o.removed_at) AS paused_at
 """
 
-# schedules.save: many orgs at once.
+# schedules.save: many orgs at once, but for those purged meanwhile; they are locked as the foreign key would lock them.
 _SAVE: Final = """
+WITH present AS (
+    SELECT new.*
+    FROM unnest($1::int[], $2::timestamptz[], $3::int[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[])
+         AS new (org_id, slot, interval_seconds, due_at, newest_slot, newest_at)
+         JOIN orgs o ON o.id = new.org_id
+    ORDER BY o.id FOR KEY SHARE OF o
+)
 INSERT INTO org_schedules AS s (org_id, slot, interval_seconds, due_at, newest_slot, newest_at)
-SELECT * FROM unnest($1::int[], $2::timestamptz[], $3::int[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[])
+SELECT * FROM present
 ON CONFLICT (org_id) DO UPDATE SET slot = excluded.slot, interval_seconds = excluded.interval_seconds,
     due_at = excluded.due_at, newest_slot = excluded.newest_slot, newest_at = excluded.newest_at
 """

@@ -34,20 +34,23 @@ _LONGEST_CODE: Final = 200
 log = structlog.get_logger("poller.store")
 
 
-async def write_snapshots(database: Database, snapshots: Sequence[Snapshot], *, new: bool = False) -> None:
+async def write_snapshots(
+    database: Database, snapshots: Sequence[Snapshot], *, new: bool = False, skip_purged: bool = False
+) -> None:
     """Commit all of them, or raise `DatabaseError` and none; writing the same ones again changes nothing.
 
     Fastest at about a thousand at a time, and where they are `new`: slots that nothing is known of, as far as the
     caller can tell. One that is known after all costs a second attempt, and a line in PostgreSQL's log. Several of one
     org and slot are written one after the other, in their order. Those of days that retention has closed are written
-    too, and logged: no day counts them.
+    too, and logged: no day counts them. With `skip_purged`, those of orgs that were purged meanwhile are not written: a
+    purge forgets an org's whole history.
     """
     rounds = _rounds(snapshots)
     statement = WRITE_NEW if new and len(rounds) == 1 else WRITE
     async with database.connection() as connection:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                closed = await _write_rounds(connection, rounds, statement)
+                closed = await _write_rounds(connection, rounds, statement, skip_purged=skip_purged)
             except asyncpg.UniqueViolationError:
                 if statement is WRITE or attempt == _ATTEMPTS:
                     raise
@@ -97,16 +100,28 @@ def _rounds(snapshots: Sequence[Snapshot]) -> list[list[Snapshot]]:
     return [[keyed[key] for key in sorted(keyed)] for keyed in rounds]
 
 
-async def _write_rounds(connection: Any, rounds: list[list[Snapshot]], statement: str) -> set[tuple[int, date]]:
+async def _write_rounds(
+    connection: Any, rounds: list[list[Snapshot]], statement: str, *, skip_purged: bool
+) -> set[tuple[int, date]]:
     """The days of orgs that are closed, and do not count what was written."""
     closed: set[tuple[int, date]] = set()
     async with connection.transaction():
         await lock_days_shared(connection)
-        for snapshots in rounds:
+        # A purge holds the days alone: it is over by now, or it comes after this transaction and sees these rows.
+        purged = await _purged(connection, rounds) if skip_purged else set()
+        for in_round in rounds:
+            snapshots = [one for one in in_round if one.org_id not in purged] if purged else in_round
+            if not snapshots:
+                continue
             rest = await connection.fetch(statement, *arguments_of(snapshots))
             if rest:
                 closed.update(await _write_rest(connection, rest))
     return closed
+
+
+async def _purged(connection: Any, rounds: list[list[Snapshot]]) -> set[int]:
+    ids = list({one.org_id for snapshots in rounds for one in snapshots})
+    return {row["id"] for row in await connection.fetch(_PURGED, ids)}
 
 
 async def _write_rest(connection: Any, rest: Sequence[Mapping[str, Any]]) -> list[tuple[int, date]]:
@@ -177,6 +192,12 @@ def _snapshot_of(row: Mapping[str, Any]) -> Snapshot:
         counts=counts,
     )
 
+
+# Those of these orgs that were purged.
+_PURGED: Final = """
+SELECT given.id FROM unnest($1::integer[]) AS given (id)
+WHERE NOT EXISTS (SELECT FROM orgs o WHERE o.id = given.id)
+"""
 
 # One org's slot, whole.
 _READ: Final = "SELECT * FROM org_snapshots WHERE org_id = $1 AND slot = $2"

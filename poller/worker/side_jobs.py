@@ -106,7 +106,7 @@ class SideJobs:
         total = 0
         oldest = _EARLIEST if self._retention is None else self._retention.cutoff(self._now())
         for piece in _pieces(missed, oldest):
-            await self._outage.weather(partial(write_snapshots, self._database, piece))
+            await self._outage.weather(partial(write_snapshots, self._database, piece, skip_purged=True))
             total += len(piece)
             self._observer.missed(len(piece), NOT_RUNNING)
         log.info("slots.explained", org_id=missed.org_id, slots=total, error=NOT_RUNNING)

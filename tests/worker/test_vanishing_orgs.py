@@ -1,0 +1,77 @@
+"""Orgs that are removed, purged and imported again while the fleet is polled: the others never notice."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from poller.app import open_fleet
+from poller.core.entry import OrgEntry, entry_from
+from poller.store.imports import import_orgs
+from poller.store.orgs import purge, remove
+from tests.worker.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from poller.fleet import Polled
+    from tests.worker.conftest import Service
+
+ROUNDS = 25
+TABLES_BY_ORG = (
+    "org_credentials",
+    "access_tokens",
+    "org_limits",
+    "credit_spend",
+    "org_schedules",
+    "org_snapshots",
+    "latest_snapshots",
+    "daily_counts",
+    "dirty_days",
+)
+
+
+async def come_and_go(service: Service, names: Sequence[str], chance: random.Random) -> None:
+    """Remove or purge some of these orgs, then import them again, over and over."""
+    settings, database = service.app.settings, service.app.database
+    rows = [entry_from(org.row(), settings.data_centers) for org in service.sim.fleet()]
+    entries = {one.name: one for one in rows if isinstance(one, OrgEntry)}
+    for _ in range(ROUNDS):
+        some = chance.sample(sorted(names), k=len(names) // 2)
+        if chance.random() < 0.5:
+            await remove(database, some, datetime.now(UTC))
+        await purge(database, some)
+        await import_orgs(database, service.app.keyring, [entries[name] for name in some])
+        await asyncio.sleep(chance.random() * 0.1)
+
+
+async def test_a_worker_and_a_sweep_go_on_while_orgs_are_removed_purged_and_imported_again(
+    service: Callable[..., AbstractAsyncContextManager[Service]],
+) -> None:
+    polled: list[Polled] = []
+    async with service(orgs=24, interval=1) as mine, mine.worker() as worker:
+        await eventually(lambda: worker.polls >= 24)
+        staying, leaving = mine.names[:8], mine.names[8:]
+
+        async def sweep_until(done: asyncio.Event) -> None:
+            async with open_fleet(mine.app) as fleet:
+                while not done.is_set():
+                    await fleet.poll_now(None, polled.extend)
+
+        done = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(sweep_until(done))
+            try:
+                await come_and_go(mine, leaving, random.Random(7))
+            finally:
+                done.set()
+        before = worker.polls
+        await eventually(lambda: worker.polls > before + 24)
+        assert {one.snapshot.outcome.value for one in polled if one.org.name in staying} == {"ok"}
+        ids = "SELECT id FROM orgs"
+        for table in TABLES_BY_ORG:
+            left = await mine.app.database.fetchval(f"SELECT count(*) FROM {table} WHERE org_id NOT IN ({ids})")
+            assert (table, left) == (table, 0)
