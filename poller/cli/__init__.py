@@ -13,6 +13,7 @@ import io
 import os
 import sys
 from importlib import import_module
+from pathlib import Path  # noqa: TC003  # Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -50,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
         _read_arguments(arguments)
         _write_anything()
         try:
-            with command.make_context("poller", list(arguments)) as context:
+            with command.make_context("poller", _env_file_first(arguments)) as context:
                 command.invoke(context)
             code = 0
         except typer.Exit as end:
@@ -111,6 +112,20 @@ def _bug(cause: BaseException) -> int:
 def _read_arguments(arguments: Sequence[str]) -> None:
     if any("\udc80" <= character <= "\udcff" for argument in arguments for character in argument):
         raise UsageError("an argument is not UTF-8", "type it in the terminal's own encoding")
+
+
+def _env_file_first(arguments: Sequence[str]) -> list[str]:
+    """`--env-file FILE` belongs to every command, so it may stand behind any of them."""
+    first: list[str] = []
+    rest = list(arguments)
+    end = rest.index("--") if "--" in rest else len(rest)
+    for place in range(end - 1, -1, -1):
+        if rest[place] == "--env-file" and place + 1 < len(rest):
+            first[:0] = rest[place : place + 2]
+            del rest[place : place + 2]
+        elif rest[place].startswith("--env-file="):
+            first.insert(0, rest.pop(place))
+    return first + rest
 
 
 def _write_anything() -> None:
@@ -181,8 +196,18 @@ def _poller(
     _version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
     ] = False,
+    env_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--env-file",
+            metavar="FILE",
+            help="Read settings from this file too; the environment wins. Also POLLER_ENV_FILE.",
+        ),
+    ] = None,
 ) -> None:
-    pass
+    from poller.cli import shell
+
+    shell.env_file.set(env_file)
 
 
 def _add_commands() -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from poller.settings import Settings
+    from poller.settings import Settings, Sources
 
 _PATIENCE_SECONDS: Final = 10
 """For one server of a data centre, where requests may take longer."""
@@ -86,22 +86,24 @@ async def examine(tell: Callable[[Finding], None]) -> None:
 def read_settings() -> tuple[Settings | None, list[Finding]]:
     """The settings, None where they cannot be used; and how they are."""
     from poller import log
-    from poller.settings import ENV_FILE, NAMES, Settings, load, unknown
+    from poller.settings import NAMES, check, read_sources, unknown
 
+    warnings: list[str] = []
     try:
-        settings = load()
+        sources = read_sources(shell.env_file.get())
+        warnings = unknown(sources)
+        settings = check(sources)
     except SettingsError as wrong:
         lines = (f"{wrong.what}; {wrong.remedy}", *getattr(wrong, "__notes__", ()))
         faults = [Finding("settings", Verdict.WRONG, *_halves(line)) for line in lines]
-        return None, faults + [Finding("settings", Verdict.WARNING, *_halves(line)) for line in _unknown(unknown)]
+        return None, faults + [Finding("settings", Verdict.WARNING, *_halves(line)) for line in warnings]
     log.configure(log_format=settings.log_format, level="error")
-    findings = [Finding("settings", Verdict.WARNING, *_halves(line)) for line in unknown()]
-    if others_read(ENV_FILE):
-        what = f"others on this machine may read {ENV_FILE}, and what is secret in it"
-        findings.append(Finding("settings", Verdict.WARNING, what, f"chmod 600 {ENV_FILE}"))
-    names = [
-        name for field, name in zip(Settings.model_fields, NAMES, strict=True) if field in settings.model_fields_set
-    ]
+    warnings += shell.unread_env_file(sources.env_file)
+    findings = [Finding("settings", Verdict.WARNING, *_halves(line)) for line in warnings]
+    if (path := sources.env_file) is not None and _shows_secrets(path, sources):
+        what = f"others on this machine may read {path}, and what is secret in it"
+        findings.append(Finding("settings", Verdict.WARNING, what, f"chmod 600 {path}"))
+    names = [name for name in NAMES if name in sources.values]
     what = f"set: {', '.join(names)}" if names else "none is set"
     return settings, findings or [Finding("settings", Verdict.OK, f"{what}, all others at their defaults")]
 
@@ -111,21 +113,12 @@ def _halves(line: str) -> tuple[str, str]:
     return what, remedy
 
 
-def _unknown(unknown: Callable[[], list[str]]) -> list[str]:
-    """What is no setting, where the file that may hold it can be read."""
-    try:
-        return unknown()
-    except (OSError, UnicodeDecodeError):
-        return []
+def _shows_secrets(path: Path, sources: Sources) -> bool:
+    """Whether other users of this machine may read a file of settings that has secrets in it."""
+    from poller.settings import SECRETS
 
-
-def others_read(env_file: Path) -> bool:
-    """Whether a secret lies open in that file."""
-    from dotenv import dotenv_values
-
-    if not env_file.is_file() or not env_file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        return False
-    return any(dotenv_values(env_file).get(name) for name in ("POLLER_SECRET_KEYS", "POLLER_DATABASE_URL"))
+    used = [name for name in SECRETS if name in sources.values and sources.values[name].origin == str(path)]
+    return bool(used) and bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
 async def examine_data_centers(

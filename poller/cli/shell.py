@@ -12,6 +12,8 @@ import signal
 import sys
 import textwrap
 from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
@@ -24,7 +26,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+env_file: Final[ContextVar[Path | None]] = ContextVar("env_file", default=None)
+"""The file of settings that `--env-file` names."""
+
 TERMINATED: Final = 143
+_ENV_FILE_BYTES: Final = 65_536
 _YOUNG_OBJECTS: Final = 5_000
 """Python's 700 are fewer than the requests in flight are made of: it searched them 77 times in 10,000 requests, for a
 thirtieth of a poll's time, and found nothing."""
@@ -38,15 +44,31 @@ def settings(*, serving: bool = False, showing: bool = False) -> Settings:
     is there to be looked at logs no more to a pipe either.
     """
     from poller import log
-    from poller.settings import load, unknown
+    from poller.settings import check, read_sources, unknown
 
-    loaded = load()
+    sources = read_sources(env_file.get())
+    warnings = unknown(sources)
+    loaded = check(sources)
     read_by_people = showing or (not serving and sys.stderr.isatty())
     quiet = read_by_people and "log_level" not in loaded.model_fields_set
     log.configure(log_format=loaded.log_format, level="error" if quiet else loaded.log_level)
-    for warning in unknown():
+    for warning in (*warnings, *unread_env_file(sources.env_file)):
         say(f"poller: warning: {warning}")
     return loaded
+
+
+def unread_env_file(named: Path | None) -> list[str]:
+    """A sentence where the current folder has a `.env` with settings of ours: earlier releases read it unasked."""
+    found = Path(".env")
+    try:
+        if not found.is_file() or (named is not None and found.samefile(named)):
+            return []
+        with found.open("rb") as file:
+            if b"POLLER_" not in file.read(_ENV_FILE_BYTES):
+                return []
+    except OSError:
+        return []
+    return [".env in this folder is not read any more; name it with --env-file .env or POLLER_ENV_FILE=.env"]
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

@@ -34,7 +34,7 @@ def _zoho(name: str, accounts: str, api: str) -> DataCenter:
     return DataCenter(name, f"https://accounts.{accounts}", (f"https://www.{api}",))
 
 
-# Zoho, "Multi DC" documentation; `ae` is a deduction from the others and can be overridden by the operator.
+# Zoho, "Multi DC" documentation; `ae` is a deduction from the others.
 ZOHO_DATA_CENTERS: Final[Mapping[str, DataCenter]] = {
     dc.name: dc
     for dc in (
@@ -81,7 +81,13 @@ def is_believable_api_domain(url: str, data_center: DataCenter) -> bool:
 def check_origin(url: str) -> str:
     """The operator's `url` as an origin without its last slash; a `ValueError` says what is wrong with it."""
     origin = url.removesuffix("/")
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"{url!r} is not an address, or its port is not a number from 1 to 65535") from None
+    if port == 0:
+        raise ValueError(f"{url!r} has the port 0, where nothing listens")
     if parts.scheme not in {"https", "http"} or not parts.hostname:
         raise ValueError(f"{url!r} is not an https:// address")
     if parts.username is not None or parts.password is not None:
@@ -94,7 +100,9 @@ def check_origin(url: str) -> str:
 
 
 def with_operators(listed: Mapping[str, Mapping[str, str | Sequence[str]]]) -> dict[str, DataCenter]:
-    """Zoho's table with the operator's data centres added to it, or put in the place of its own.
+    """Zoho's table with the operator's data centres added to it.
+
+    Refuses to change one of Zoho's own: its orgs' credentials would be sent elsewhere.
 
     `{"lab": {"accounts_server": "http://127.0.0.1:9000", "api_domains": ["http://127.0.0.1:9001"]}}`; a `ValueError`
     names the entry that cannot be used.
@@ -106,9 +114,12 @@ def with_operators(listed: Mapping[str, Mapping[str, str | Sequence[str]]]) -> d
             raise ValueError(f"{name!r} needs an accounts_server and a list of api_domains")
         try:
             origins = tuple(check_origin(url) for url in api_domains)
-            table[name] = DataCenter(name, check_origin(accounts_server), origins)
+            added = DataCenter(name, check_origin(accounts_server), origins)
         except ValueError as wrong:
             raise ValueError(f"{name!r}: {wrong}") from wrong
+        if added != ZOHO_DATA_CENTERS.get(name, added):
+            raise ValueError(f"{name!r} is one of Zoho's own data centres and keeps its addresses")
+        table[name] = added
     return table
 
 

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from poller.cli import run
-from poller.settings import NAMES
+from poller.settings import VARIABLES
 from tests import command
 from tests.command import Ended
 from tests.witness import WITNESS
@@ -25,7 +25,7 @@ KEYS = "k1:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LWFiY2Q="
 @pytest.fixture(autouse=True)
 def bare_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """No variable and no `.env` of the machine the tests run on; the log as it was, afterwards."""
-    for name in NAMES:
+    for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("POLLER_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)

@@ -94,11 +94,9 @@ def front(tls: ssl.SSLContext | None = None) -> Iterator[Front]:
 
 @pytest.fixture
 def zoho(monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
-    """Every data centre there is, on loopback: no test asks Zoho's own."""
+    """The lab's data centre, on loopback."""
     with front() as told:
-        names = [*ZOHO_DATA_CENTERS, "lab"]
-        listed = {name: {"accounts_server": told.url, "api_domains": [told.url]} for name in names}
-        monkeypatch.setenv("POLLER_DATA_CENTERS", json.dumps(listed))
+        elsewhere(monkeypatch, told.url)
         yield told
 
 
@@ -244,11 +242,15 @@ def test_every_wrong_setting_is_a_line_and_nothing_else_is_looked_at(
     assert zoho.asked == []
 
 
-def test_secrets_that_others_may_read_are_told_of(poller: Poller, fleet: str, tmp_path: Path) -> None:
-    env_file = tmp_path / ".env"
+def test_a_file_of_settings_whose_secrets_others_may_read_is_a_warning(
+    poller: Poller, fleet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env_file = tmp_path / "poller.env"
     env_file.write_text(f"POLLER_SECRET_KEYS={KEYS}\n")
     env_file.chmod(0o644)
-    assert diagnose(poller, 0, "settings", "warning").endswith("; chmod 600 .env")
+    monkeypatch.delenv("POLLER_SECRET_KEYS")
+    monkeypatch.setenv("POLLER_ENV_FILE", str(env_file))
+    assert diagnose(poller, 0, "settings", "warning").endswith(f"; chmod 600 {env_file}")
     env_file.chmod(0o600)
     assert findings(poller("doctor", "--json"))["settings"]["verdict"] == "ok"
 
@@ -387,18 +389,20 @@ def test_a_clock_unlike_postgresqls_is_told_of(poller: Poller, fleet: str, zoho:
 def test_a_data_centre_that_refuses_is_wrong_where_orgs_are_of_it(
     poller: Poller, fleet: str, zoho: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_org(fleet, "birch", "eu")
+    make_org(fleet, "birch", "other")
     closed = "http://127.0.0.1:1"
     monkeypatch.setenv(
         "POLLER_DATA_CENTERS",
         json.dumps(
             {
                 "lab": {"accounts_server": zoho.url, "api_domains": [zoho.url]},
-                "eu": {"accounts_server": zoho.url, "api_domains": [closed]},
+                "other": {"accounts_server": zoho.url, "api_domains": [closed]},
             }
         ),
     )
-    assert diagnose(poller, 1, "data centre eu", "wrong").startswith(f"{closed} cannot be reached: refused; let this")
+    assert diagnose(poller, 1, "data centre other", "wrong").startswith(
+        f"{closed} cannot be reached: refused; let this"
+    )
 
 
 def test_a_certificate_nobody_here_trusts_is_no_data_centre(

@@ -65,8 +65,21 @@ def test_what_the_operator_listed_is_believed_for_that_data_centre_alone() -> No
         ("ftp://127.0.0.1", "https"),
         ("https://a:b@lab.example", "user-info"),
         ("https://lab.example/path", "end after the host"),
+        ("https://lab.example:99999", "port"),
+        ("https://lab.example:0", "port"),
+        ("https://lab.example:x", "port"),
+        ("https://[lab", "not an address"),
     ],
 )
 def test_an_address_that_would_leak_is_refused_with_its_reason(url: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         with_operators({"lab": {"accounts_server": url, "api_domains": ["https://lab.example"]}})
+
+
+@pytest.mark.parametrize("data_center", ZOHO_DATA_CENTERS.values(), ids=str)
+def test_none_of_zohos_data_centres_can_be_sent_elsewhere(data_center: DataCenter) -> None:
+    own = {"accounts_server": data_center.accounts_server, "api_domains": list(data_center.api_domains)}
+    assert with_operators({data_center.name: own}) == ZOHO_DATA_CENTERS
+    for changed in ({"accounts_server": "http://127.0.0.1:9"}, {"api_domains": ["http://127.0.0.1:9"]}):
+        with pytest.raises(ValueError, match="is one of Zoho's own data centres"):
+            with_operators({data_center.name: {**own, **changed}})

@@ -1,0 +1,26 @@
+"""The settings: `POLLER_*` variables of the environment or of a file that is named, read once, passed on as values.
+
+sources = read_sources(env_file)    what is written, and where
+settings = check(sources)           the values, or every error at once
+settings = load(env_file)           both
+"""
+
+from poller.settings.load import check, load, unknown
+from poller.settings.model import LogFormat, LogLevel, Settings
+from poller.settings.names import NAMES, REMEDIES, SECRETS, VARIABLES
+from poller.settings.sources import Sources, read_sources
+
+__all__ = [
+    "NAMES",
+    "REMEDIES",
+    "SECRETS",
+    "VARIABLES",
+    "LogFormat",
+    "LogLevel",
+    "Settings",
+    "Sources",
+    "check",
+    "load",
+    "read_sources",
+    "unknown",
+]

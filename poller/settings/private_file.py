@@ -1,0 +1,45 @@
+"""Reads a file that may decide where credentials go: only one that nobody else can have written.
+
+Refuses a file of another user (root excepted) and one that its group or others may write; for a file of keys, one that
+they may read. The owner and the mode are those of the opened file, so that nobody can exchange it in between.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Final
+
+from poller.core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LARGEST_BYTES: Final = 1_000_000
+_WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH
+_OPEN: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+def read_private(path: Path, what: str, *, secret: bool = False, owners: frozenset[int] = frozenset()) -> str:
+    """Return the text of `path`, named `what` in errors; `secret`: others may not read it either.
+
+    `owners`: ids of users whose file is accepted besides this user's and root's.
+    """
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            text = file.read(LARGEST_BYTES + 1).decode("utf-8-sig")
+    except OSError as wrong:
+        remedy = "correct its name" if isinstance(wrong, FileNotFoundError) else "make it a readable file"
+        raise SettingsError(f"{what} {path} cannot be read: {wrong.strerror}", remedy) from wrong
+    except UnicodeDecodeError as wrong:
+        raise SettingsError(f"{what} {path} cannot be read: it is not UTF-8", "write it as UTF-8 text") from wrong
+    if status.st_uid not in {os.geteuid(), 0} | owners:
+        me = os.geteuid()
+        raise SettingsError(f"{what} {path} belongs to another user (id {status.st_uid})", f"chown {me} '{path}'")
+    if stat.S_ISREG(status.st_mode) and status.st_mode & (_OPEN if secret else _WRITABLE):
+        mode, may = ("600", "is open to others") if secret else ("go-w", "can be written by others")
+        raise SettingsError(f"{what} {path} {may}", f"chmod {mode} '{path}'")
+    if len(text) > LARGEST_BYTES:
+        raise SettingsError(f"{what} {path} is larger than {LARGEST_BYTES:,} bytes", "name another file")
+    return text
