@@ -26,7 +26,8 @@ from poller.poll import World, poll_org
 from poller.sink import Sink
 from poller.store import credits as credit_store
 from poller.store.limits import Lesson, save_limits
-from poller.store.orgs import learn, park, unpark
+from poller.store.org_changes import learn
+from poller.store.orgs import park, unpark
 from poller.store.pollable import pages_of_active, read_pollable
 from poller.store.snapshots import write_snapshots
 from poller.sweep import sweep

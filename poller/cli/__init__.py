@@ -221,7 +221,6 @@ def _add_commands() -> None:
         "doctor",
         "trend",
         "gaps",
-        "forecast",
         "export",
         "demo",
         "simulate",

@@ -108,6 +108,7 @@ async def check_all(
 async def _check_one(app: App, zoho: Zoho, pollable: PollableOrg, refusal: NoToken | None) -> OrgCheck:
     from poller.core.quota import limits_of
     from poller.store import credits as credit_store, orgs as store
+    from poller.store.org_changes import learn
     from poller.zoho.check import CheckPorts, Standing, Subject, check_org
 
     org = pollable.org
@@ -117,9 +118,7 @@ async def _check_one(app: App, zoho: Zoho, pollable: PollableOrg, refusal: NoTok
     with zoho.limiter.org(org.id, limits, pollable.quota) as line:
         found = await check_org(org, line, ports, refusal=refusal)
     if (facts := found.facts) is not None:
-        await store.learn(
-            app.database, org.id, zoho.now(), zgid=facts.zgid, edition=facts.edition, licences=facts.licences
-        )
+        await learn(app.database, org.id, zoho.now(), zgid=facts.zgid, edition=facts.edition, licences=facts.licences)
     if found.standing(Subject.USERS) is Standing.OK:
         await store.unpark(app.database, org.id)
     return found

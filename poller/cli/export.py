@@ -76,7 +76,7 @@ async def _export(settings: Settings, question: Question) -> None:
 
     since, until = question.days
     async with open_app(settings, name="poller export") as app:
-        ids = {org.id for org in await find_orgs(app.database, question.orgs)}
+        ids = {org.id for org in await find_orgs(app.database, question.orgs, removed=True)}
         selection = Selection(tuple(sorted(ids)) if question.orgs else None, question.user_types)
         with shell.progress() as progress:
             done = await export(

@@ -97,7 +97,11 @@ async def _gaps(settings: Settings, question: Question, output: Format) -> None:
         if question.since.date() < kept:
             shell.say(f"Snapshots before {kept} are not kept any longer, and neither are their gaps.")
             question = replace(question, since=datetime(kept.year, kept.month, kept.day, tzinfo=UTC))
-        ids = None if question.org is None else [org.id for org in await find_orgs(app.database, [question.org])]
+        ids = (
+            None
+            if question.org is None
+            else [org.id for org in await find_orgs(app.database, [question.org], removed=True)]
+        )
         found = stream_gaps(
             app.database,
             question.since,

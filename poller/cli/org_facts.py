@@ -57,6 +57,8 @@ def pace_of(record: OrgRecord, settings: Settings) -> Pace:
 
 def state_of(record: OrgRecord) -> str:
     """Whether an org is polled, and if not, why."""
+    if record.removed_at is not None:
+        return "removed"
     if record.paused_at is not None:
         return "paused"
     if record.parked_at is not None:
@@ -90,7 +92,7 @@ def as_json(record: OrgRecord, settings: Settings) -> str:
     return json.dumps(facts, ensure_ascii=False)
 
 
-def for_people(record: OrgRecord, settings: Settings, pollable: PollableOrg) -> dict[str, str]:
+def for_people(record: OrgRecord, settings: Settings, pollable: PollableOrg | None) -> dict[str, str]:
     """What `poller orgs show` prints, by name."""
     pace = pace_of(record, settings)
     edition = record.edition or "not known"
@@ -108,7 +110,7 @@ def for_people(record: OrgRecord, settings: Settings, pollable: PollableOrg) -> 
         "licences": "not known" if record.licences is None else f"{record.licences:,}",
         "credits a day": f"{pace.credits_a_day:,}",
         "credits spent": (
-            f"{pollable.credits_spent:,} by the poller in the last 24 hours, "
+            f"{pollable.credits_spent if pollable else 0:,} by the poller in the last 24 hours, "
             f"of {pace.share_of_credits:,} that are its share"
         ),
         "in flight": str(limits_of(record.edition, settings.in_flight_share).in_flight),
@@ -117,9 +119,9 @@ def for_people(record: OrgRecord, settings: Settings, pollable: PollableOrg) -> 
         "tags": ", ".join(record.tags) or "none",
         "added": _when(record.created_at),
     }
-    if pollable.credits_remaining is not None and pollable.credits_remaining_at is not None:
+    if pollable is not None and pollable.credits_remaining is not None and pollable.credits_remaining_at is not None:
         facts["credits left"] = f"{pollable.credits_remaining:,} to everybody, {_when(pollable.credits_remaining_at)}"
-    if pollable.quota.holds or pollable.quota.factor < 1.0:
+    if pollable is not None and (pollable.quota.holds or pollable.quota.factor < 1.0):
         until = datetime.fromtimestamp(pollable.quota.hold_until, UTC)
         facts["throttled"] = f"held until {_when(until)} after a 429, then at {pollable.quota.factor:.0%} of the rate"
     if record.parked_at is not None:

@@ -155,6 +155,11 @@ def width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+def orgs(count: int) -> str:
+    """A number of orgs in words."""
+    return "1 org" if count == 1 else f"{count:,} orgs"
+
+
 def progress() -> Progress:
     """A progress bar on standard error; nothing at all where that is no terminal."""
     from rich.console import Console

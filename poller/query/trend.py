@@ -46,7 +46,7 @@ class TrendQuestion:
 
         A `UsageError` where there is no such org.
         """
-        ids = None if self.org is None else [org.id for org in await find_orgs(database, [self.org])]
+        ids = None if self.org is None else [org.id for org in await find_orgs(database, [self.org], removed=True)]
         points = org_trend(database, self.edges(), org_ids=ids, user_types=kinds)
         return aclosing(cast("AsyncGenerator[TrendPoint]", points))
 

@@ -1,21 +1,23 @@
-"""Bringing orgs in from what an operator wrote down: by name, all or nothing, changing only what differs.
+"""Imports orgs from what an operator wrote down: by name, all or nothing, changing only what differs.
 
-What an entry leaves unsaid stays as it is (an org's edition may have been learned from Zoho meanwhile). It refuses to
-read files (`poller.orgfile` does) and to judge entries: those it gets are checked.
+What becomes of an org's plain columns `core.profile` decides. An import refuses one Zoho org under two names, and the
+name of a removed org unless it is the same org, which is then restored. It refuses to read files (`poller.orgfile`
+does) and to judge entries: those it gets are checked.
 """
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
-
-import orjson
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from poller.core.errors import CredentialError, UsageError
+from poller.core.profile import Profile, differences, imported, limits_differ
 from poller.store.credentials import Grant, fingerprint, put_credentials
+from poller.store.identity import IdentityCheck, is_same_org, refuse_removed_names, zgid_of
 from poller.store.locks import Lock, lock
 from poller.store.new_credentials import forget_old_credentials
+from poller.store.profiles import COLUMNS, add_profiles, change_profiles, profile_of
 from poller.store.secrets import Column
 
 if TYPE_CHECKING:
@@ -26,15 +28,26 @@ if TYPE_CHECKING:
     from poller.store.secrets import Keyring
 
 CHUNK: Final = 500
+What = Literal["added", "changed", "restored"]
+
+
+@dataclass(frozen=True, slots=True)
+class OrgChange:
+    """What an import did, or would do, with one org: the fields name plain columns, or are `credentials`."""
+
+    org: str
+    what: What
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """How many orgs an import added, changed and found unchanged."""
+    """How many orgs an import added, changed, found unchanged, and restored because they had been removed."""
 
     added: int = 0
     changed: int = 0
     unchanged: int = 0
+    restored: int = 0
 
 
 async def import_orgs(
@@ -44,37 +57,47 @@ async def import_orgs(
     *,
     dry_run: bool = False,
     progress: Callable[[int], None] = lambda _done: None,
+    tell: Callable[[OrgChange], None] = lambda _change: None,
 ) -> ImportResult:
-    """Add and change orgs so that they are as `entries` say, in one transaction; `progress` hears how many are done.
+    """Add and change orgs so that they are as `entries` say, in one transaction.
 
-    New credentials, and another data centre, start from nothing: see `new_credentials.forget_old_credentials`.
-    With `dry_run` nothing is written; the result says what would be.
+    `progress` hears how many are done, `tell` of each org that is not the same. New credentials, and another data
+    centre, start from nothing: see `new_credentials.forget_old_credentials`. With `dry_run` nothing is written; the
+    result says what would be.
     """
     _refuse_doubles(entries)
-    added = changed = 0
+    changes: dict[What, int] = {"added": 0, "changed": 0, "restored": 0}
+    identities = IdentityCheck()
     async with database.transaction() as connection:
         # Two imports of one name would each find it missing.
         await lock(connection, Lock.IMPORTS)
         for start in range(0, len(entries), CHUNK):
             chunk = entries[start : start + CHUNK]
             plan = _plan(chunk, await _stored(connection, chunk), keyring)
-            added += len(plan.to_add)
-            changed += len(plan.changed)
+            await identities.refuse_twins(connection, chunk, plan.new_identities, plan.new_grants)
+            for change in plan.changes:
+                changes[change.what] += 1
+                tell(change)
             if not dry_run:
                 await _carry_out(connection, keyring, plan)
             progress(start + len(chunk))
-    return ImportResult(added, changed, len(entries) - added - changed)
+    return ImportResult(**changes, unchanged=len(entries) - sum(changes.values()))
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
     to_add: Sequence[OrgEntry]
-    changed: frozenset[int]
-    profiles: Sequence[tuple[int, OrgEntry]]
-    """Orgs of which a plain column differs."""
+    profiles: dict[int, Profile]
+    """The new profiles of orgs of which a plain column differs."""
+    ask_again: Sequence[int]
     grants: Sequence[Grant]
     moved: Sequence[int]
     """Orgs in another data centre than before."""
+    restored: Sequence[int]
+    changes: Sequence[OrgChange]
+    new_grants: frozenset[str]
+    new_identities: frozenset[str]
+    """Names of orgs that get another grant, or another number at Zoho."""
 
 
 def _refuse_doubles(entries: Iterable[OrgEntry]) -> None:
@@ -86,40 +109,41 @@ def _refuse_doubles(entries: Iterable[OrgEntry]) -> None:
 
 
 async def _stored(connection: Any, entries: Sequence[OrgEntry]) -> dict[str, Any]:
-    # imports.stored: what is known of the orgs an import names, held still until it is over; polls may go on, and write
-    # rows that refer to these.
-    rows = await connection.fetch(
-        """
-        SELECT o.id, o.name, o.data_center, o.zgid, o.edition, o.licences, o.poll_interval_seconds, o.api_version,
-               o.tags, c.client_id, c.client_secret, c.refresh_token, c.key_id, c.grant_fingerprint
-        FROM orgs o LEFT JOIN org_credentials c ON c.org_id = o.id
-        WHERE o.removed_at IS NULL AND o.name = ANY($1::text[])
-        FOR NO KEY UPDATE OF o
-        """,
-        [entry.name for entry in entries],
-    )
+    """What is stored of the orgs an import names; of a name that only removed orgs have, the last of them."""
+    rows = await connection.fetch(_STORED, [entry.name for entry in entries])
     return {row["name"]: row for row in rows}
 
 
 def _plan(entries: Sequence[OrgEntry], stored: dict[str, Any], keyring: Keyring) -> _Plan:
     known = [(stored[entry.name], entry) for entry in entries if entry.name in stored]
-    profiles = [(row["id"], entry) for row, entry in known if _profile_differs(row, entry)]
-    grants = [_grant(row, entry, keyring) for row, entry in known if _credentials_differ(row, entry, keyring)]
+    refuse_removed_names([row for row, entry in known if row["removed_at"] and not is_same_org(row, entry)])
+    grants = {
+        row["id"]: _grant(row, entry, keyring) for row, entry in known if _credentials_differ(row, entry, keyring)
+    }
+    profiles, ask_again, changes = {}, [], []
+    for row, entry in known:
+        before = profile_of(row)
+        after = imported(before, replace(entry, zgid=zgid_of(entry)))
+        if after != before:
+            profiles[row["id"]] = after
+        if limits_differ(before, after):
+            ask_again.append(row["id"])
+        fields = differences(before, after) + (("credentials",) if row["id"] in grants else ())
+        if fields or row["removed_at"]:
+            changes.append(OrgChange(entry.name, "restored" if row["removed_at"] else "changed", fields))
+    to_add = [entry for entry in entries if entry.name not in stored]
+    new_grants = frozenset(entry.name for row, entry in known if row["grant_fingerprint"] != fingerprint(entry))
+    renumbered = {entry.name for row, entry in known if zgid_of(entry) not in {None, row["zgid"]}}
     return _Plan(
-        to_add=[entry for entry in entries if entry.name not in stored],
-        changed=frozenset([org_id for org_id, _ in profiles] + [grant.org_id for grant in grants]),
+        to_add=to_add,
         profiles=profiles,
-        grants=grants,
+        ask_again=ask_again,
+        grants=list(grants.values()),
         moved=[row["id"] for row, entry in known if row["data_center"] != entry.data_center],
-    )
-
-
-def _profile_differs(row: Any, entry: OrgEntry) -> bool:
-    if row["data_center"] != entry.data_center or (entry.tags and tuple(row["tags"]) != entry.tags):
-        return True
-    return any(
-        getattr(entry, column) is not None and getattr(entry, column) != row[column]
-        for column in ("zgid", "edition", "licences", "poll_interval_seconds", "api_version")
+        restored=[row["id"] for row, _ in known if row["removed_at"]],
+        changes=[*(OrgChange(entry.name, "added") for entry in to_add), *changes],
+        new_grants=new_grants,
+        new_identities=new_grants | renumbered | {entry.name for entry in to_add},
     )
 
 
@@ -144,64 +168,42 @@ def _grant(row: Any, entry: OrgEntry, keyring: Keyring) -> Grant:
 
 
 async def _carry_out(connection: Any, keyring: Keyring, plan: _Plan) -> None:
-    grants = [*plan.grants, *(Grant.of_entry(org_id, entry) for org_id, entry in await _add(connection, plan.to_add))]
-    await _change_profiles(connection, plan.profiles)
+    by_name = {entry.name: entry for entry in plan.to_add}
+    new = {
+        name: imported(Profile(entry.data_center), replace(entry, zgid=zgid_of(entry)))
+        for name, entry in by_name.items()
+    }
+    added = await add_profiles(connection, new)
+    grants = [*plan.grants, *(Grant.of_entry(org_id, by_name[name]) for name, org_id in added.items())]
+    await change_profiles(connection, plan.profiles, plan.ask_again)
     await put_credentials(connection, keyring, grants)
-    await forget_old_credentials(connection, [*(grant.org_id for grant in grants), *plan.moved])
+    org_ids = [grant.org_id for grant in grants]
+    await forget_old_credentials(connection, [*org_ids, *plan.moved])
+    if plan.restored:
+        await connection.execute(_RESTORE, plan.restored)
+    await connection.execute(_POLL_AGAIN, org_ids)
 
 
-async def _add(connection: Any, entries: Sequence[OrgEntry]) -> list[tuple[int, OrgEntry]]:
-    if not entries:
-        return []
-    # imports.add: orgs whose names nobody has. Tags travel as JSON: SQL's arrays of arrays are rectangular.
-    rows = await connection.fetch(
-        """
-        INSERT INTO orgs (name, data_center, zgid, edition, licences, poll_interval_seconds, api_version, tags)
-        SELECT name, data_center, zgid, edition, licences, poll_interval_seconds, api_version,
-               ARRAY(SELECT jsonb_array_elements_text(tags::jsonb))
-        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::int[], $7::text[], $8::text[])
-             AS new (name, data_center, zgid, edition, licences, poll_interval_seconds, api_version, tags)
-        RETURNING id, name
-        """,
-        [entry.name for entry in entries],
-        *_profile_columns(entries),
-    )
-    by_name = {entry.name: entry for entry in entries}
-    return [(row["id"], by_name[row["name"]]) for row in rows]
+# imports.stored: the living before the removed, held still until the import is over; polls may go on, and write rows
+# that refer to these.
+_STORED: Final = f"""
+SELECT o.id, o.name, o.removed_at, o.removed_fingerprint, {", ".join(f"o.{column}" for column in COLUMNS)},
+       c.client_id, c.client_secret, c.refresh_token, c.key_id, c.grant_fingerprint
+FROM orgs o LEFT JOIN org_credentials c ON c.org_id = o.id
+WHERE o.name = ANY($1::text[]) AND o.id = (
+    SELECT id FROM orgs same WHERE same.name = o.name ORDER BY same.removed_at DESC NULLS FIRST, id DESC LIMIT 1)
+FOR NO KEY UPDATE OF o
+"""  # noqa: S608 - names of the model
 
+# imports.restore: an org that had been removed, with the history it had.
+_RESTORE: Final = """
+UPDATE orgs SET removed_at = NULL, removed_grant = NULL, removed_fingerprint = NULL, resumed_at = now(),
+                updated_at = now()
+WHERE id = ANY($1::int[])
+"""
 
-async def _change_profiles(connection: Any, changes: Sequence[tuple[int, OrgEntry]]) -> None:
-    if not changes:
-        return
-    # imports.change: what an entry says takes the place of what was known; what it does not say stays.
-    await connection.execute(
-        """
-        UPDATE orgs SET
-            data_center = new.data_center,
-            zgid = coalesce(new.zgid, orgs.zgid),
-            edition = coalesce(new.edition, orgs.edition),
-            licences = coalesce(new.licences, orgs.licences),
-            poll_interval_seconds = coalesce(new.poll_interval_seconds, orgs.poll_interval_seconds),
-            api_version = coalesce(new.api_version, orgs.api_version),
-            tags = CASE WHEN new.tags = '[]' THEN orgs.tags
-                        ELSE ARRAY(SELECT jsonb_array_elements_text(new.tags::jsonb)) END,
-            updated_at = now()
-        FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::int[], $6::int[], $7::text[], $8::text[])
-             AS new (id, data_center, zgid, edition, licences, poll_interval_seconds, api_version, tags)
-        WHERE orgs.id = new.id
-        """,
-        [org_id for org_id, _ in changes],
-        *_profile_columns([entry for _, entry in changes]),
-    )
-
-
-def _profile_columns(entries: Sequence[OrgEntry]) -> tuple[list[Any], ...]:
-    return (
-        [entry.data_center for entry in entries],
-        [entry.zgid for entry in entries],
-        [entry.edition for entry in entries],
-        [entry.licences for entry in entries],
-        [entry.poll_interval_seconds for entry in entries],
-        [entry.api_version for entry in entries],
-        [orjson.dumps(entry.tags).decode() for entry in entries],
-    )
+# imports.poll_again: orgs that were only paused because they had no credentials.
+_POLL_AGAIN: Final = """
+UPDATE orgs SET paused_at = NULL, paused_reason = NULL, resumed_at = now(), updated_at = now()
+WHERE id = ANY($1::int[]) AND paused_reason = 'no_credentials'
+"""

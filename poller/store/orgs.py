@@ -1,19 +1,20 @@
 """The orgs themselves: found by name, paused, parked, removed. Their credentials are `credentials`' business.
 
-A removed org keeps its row and its history, and loses every secret at once; only a purge forgets it.
+A removed org keeps its row, its name and its history, and loses every secret at once; only a purge deletes it.
+`org_changes.restore` brings it back.
 """
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.errors import UsageError
+from poller.store.org_names import ids_by_name
 from poller.store.snapshots import delete_history
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
 
     from poller.store.database import Database
@@ -39,6 +40,7 @@ class OrgRecord:
     created_at: datetime
     updated_at: datetime
     paused_at: datetime | None
+    removed_at: datetime | None
     parked_at: datetime | None
     parked_code: str | None
     parked_remedy: str | None
@@ -64,13 +66,16 @@ async def stream_orgs(database: Database, *, page: int = 500) -> AsyncIterator[O
         after = rows[-1]["name"]
 
 
-async def find_orgs(database: Database, names: Sequence[str]) -> list[OrgRecord]:
-    """The orgs of these names, in this order; a `UsageError` suggests what an unknown name may have meant."""
-    # orgs.find: by name.
-    rows = await database.fetch(f"{_SELECT} WHERE o.removed_at IS NULL AND o.name = ANY($1::text[])", names)
-    found = {row["name"]: _record(row) for row in rows}
-    await _refuse_unknown(database, names, found)
-    return [found[name] for name in dict.fromkeys(names)]
+async def find_orgs(database: Database, names: Sequence[str], *, removed: bool = False) -> list[OrgRecord]:
+    """The orgs of these names, in this order; a `UsageError` suggests what an unknown name may have meant.
+
+    With `removed`, an org that was removed is found as well, unless another has its name by now.
+    """
+    ids = list((await ids_by_name(database, names, removed=removed)).values())
+    # orgs.find: by id.
+    rows = await database.fetch(f"{_SELECT} WHERE o.id = ANY($1::int[])", ids)
+    found = {row["id"]: _record(row) for row in rows}
+    return [found[org_id] for org_id in dict.fromkeys(ids) if org_id in found]
 
 
 async def count_orgs(database: Database) -> int:
@@ -78,6 +83,17 @@ async def count_orgs(database: Database) -> int:
     # orgs.count: those a sweep is about.
     count: int = await database.fetchval("SELECT count(*) FROM orgs WHERE removed_at IS NULL AND paused_at IS NULL")
     return count
+
+
+async def has_credentials(database: Database, name: str) -> bool:
+    """Whether there is an org of that name with credentials: one that was restored has none yet."""
+    # orgs.has_credentials
+    found: bool = await database.fetchval(
+        "SELECT EXISTS (SELECT FROM orgs WHERE removed_at IS NULL AND name = $1"
+        " AND paused_reason IS DISTINCT FROM 'no_credentials')",
+        name,
+    )
+    return found
 
 
 async def pause(database: Database, names: Sequence[str], now: datetime) -> int:
@@ -89,14 +105,27 @@ async def pause(database: Database, names: Sequence[str], now: datetime) -> int:
 
 
 async def resume(database: Database, names: Sequence[str], now: datetime) -> int:
-    """Poll these again, parked ones too: whoever resumes an org has mended it. How many were paused or parked."""
+    """Poll these again, parked ones too: the person who resumes an org has repaired it. How many were not polled.
+
+    An org that was restored, and has no credentials yet, is a `UsageError`.
+    """
+    # orgs.resumable
+    missing = await database.fetch(
+        "SELECT name FROM orgs"
+        " WHERE name = ANY($1::text[]) AND paused_reason = 'no_credentials' AND removed_at IS NULL",
+        names,
+    )
+    if missing:
+        raise UsageError(
+            f"the org {missing[0]['name']!r} has no credentials", "import it with its credentials: it is polled then"
+        )
     # orgs.resume
     return await _change(
         database,
         names,
         """
-        UPDATE orgs SET paused_at = NULL, parked_at = NULL, parked_code = NULL, parked_remedy = NULL,
-                        probe_at = NULL, probes = 0, updated_at = $2
+        UPDATE orgs SET paused_at = NULL, paused_reason = NULL, parked_at = NULL, parked_code = NULL,
+                        parked_remedy = NULL, probe_at = NULL, probes = 0, resumed_at = $2, updated_at = $2
         WHERE id = ANY($1) AND (paused_at IS NOT NULL OR parked_at IS NOT NULL)
         """,
         now,
@@ -104,16 +133,22 @@ async def resume(database: Database, names: Sequence[str], now: datetime) -> int
 
 
 async def remove(database: Database, names: Sequence[str], now: datetime) -> int:
-    """Forget the credentials and tokens of these, keep their history; their names are free again. How many."""
+    """Delete the credentials and tokens of these, keep their names and their history. How many."""
     ids = [org.id for org in await find_orgs(database, names)]
     async with database.transaction() as connection:
         await _lock(connection, ids)
-        # orgs.remove: the row stays, for the history's sake.
+        # orgs.remove: the row stays, for the history's sake, with the kind and fingerprint of the credential it had.
         await connection.execute(
             """
-            UPDATE orgs SET removed_at = $2, updated_at = $2, parked_at = NULL, parked_code = NULL,
-                            parked_remedy = NULL, probe_at = NULL, probes = 0
-            WHERE id = ANY($1)
+            UPDATE orgs o SET removed_at = $2, updated_at = $2, parked_at = NULL, parked_code = NULL,
+                              parked_remedy = NULL, probe_at = NULL, probes = 0, removed_grant = known.kind,
+                              removed_fingerprint = known.grant_fingerprint
+            FROM (SELECT i.id, c.grant_fingerprint,
+                         CASE WHEN c.refresh_token IS NOT NULL THEN 'refresh_token'
+                              WHEN c.grant_code IS NOT NULL THEN 'grant_code'
+                              WHEN c.soid IS NOT NULL THEN 'soid' END AS kind
+                  FROM unnest($1::int[]) AS i (id) LEFT JOIN org_credentials c ON c.org_id = i.id) AS known
+            WHERE o.id = known.id
             """,
             ids,
             now,
@@ -125,17 +160,7 @@ async def remove(database: Database, names: Sequence[str], now: datetime) -> int
 
 async def purge(database: Database, names: Sequence[str]) -> int:
     """Forget orgs and their whole history: those of these names, or where there is none, those removed earlier."""
-    # orgs.find_purgeable: the living before the removed.
-    rows = await database.fetch(
-        """
-        SELECT id, name FROM orgs o WHERE name = ANY($1::text[]) AND (
-            removed_at IS NULL
-            OR NOT EXISTS (SELECT FROM orgs other WHERE other.name = o.name AND other.removed_at IS NULL))
-        """,
-        names,
-    )
-    await _refuse_unknown(database, names, {row["name"] for row in rows})
-    ids = [row["id"] for row in rows]
+    ids = list((await ids_by_name(database, names, removed=True)).values())
     async with database.transaction() as connection:
         await _lock(connection, ids)
         for org_id in ids:
@@ -180,30 +205,6 @@ async def unpark(database: Database, org_id: int) -> bool:
     return _rows(status) > 0
 
 
-async def learn(
-    database: Database, org_id: int, now: datetime, *, zgid: str | None, edition: str | None, licences: int | None
-) -> bool:
-    """Note what Zoho says of an org, and that it was asked; None: it did not say. Whether anything is new."""
-    # orgs.learn: what was known before is read in the same statement, as it was.
-    news: bool | None = await database.fetchval(
-        """
-        UPDATE orgs o SET facts_at = $5, zgid = coalesce($2, o.zgid), edition = coalesce($3, o.edition),
-               licences = coalesce($4, o.licences), updated_at = CASE WHEN known.differs THEN $5 ELSE o.updated_at END
-        FROM (SELECT id, (zgid, edition, licences) IS DISTINCT FROM
-                         (coalesce($2, zgid), coalesce($3, edition), coalesce($4, licences)) AS differs
-              FROM orgs WHERE id = $1) AS known
-        WHERE o.id = known.id
-        RETURNING known.differs
-        """,
-        org_id,
-        zgid,
-        edition,
-        licences,
-        now,
-    )
-    return bool(news)
-
-
 # orgs.remove_secrets: and what is known of limits, which is the credentials' more than the org's.
 _REMOVE: Final = (
     "DELETE FROM org_credentials WHERE org_id = ANY($1)",
@@ -214,7 +215,7 @@ _REMOVE: Final = (
 
 _SELECT: Final = """
 SELECT o.id, o.name, o.data_center, o.zgid, o.edition, o.licences, o.poll_interval_seconds, o.api_version, o.tags,
-       o.created_at, o.updated_at, o.paused_at, o.parked_at, o.parked_code, o.parked_remedy, o.probe_at,
+       o.created_at, o.updated_at, o.paused_at, o.removed_at, o.parked_at, o.parked_code, o.parked_remedy, o.probe_at,
        c.client_id, c.key_id,
        CASE WHEN c.refresh_token IS NOT NULL THEN 'refresh_token'
             WHEN c.grant_code IS NOT NULL THEN 'grant_code'
@@ -236,17 +237,6 @@ async def _lock(connection: Any, ids: Sequence[int]) -> None:
 async def _change(database: Database, names: Sequence[str], statement: str, now: datetime) -> int:
     ids = [org.id for org in await find_orgs(database, names)]
     return _rows(await database.execute(statement, ids, now))
-
-
-async def _refuse_unknown(database: Database, names: Iterable[str], found: Iterable[str]) -> None:
-    unknown = next((name for name in names if name not in found), None)
-    if unknown is None:
-        return
-    # orgs.names: to tell what an unknown one may have meant.
-    rows = await database.fetch("SELECT name FROM orgs WHERE removed_at IS NULL")
-    close = difflib.get_close_matches(unknown, [row["name"] for row in rows], n=1)
-    remedy = f"did you mean {close[0]!r}?" if close else "see `poller orgs list`"
-    raise UsageError(f"there is no org {unknown!r}", remedy)
 
 
 def _rows(status: str) -> int:

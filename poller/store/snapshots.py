@@ -80,7 +80,7 @@ async def read_snapshot(database: Database, org_id: int, slot: datetime) -> Snap
 async def delete_history(connection: Any, org_id: int) -> None:
     """Forget every snapshot of an org and all that was made of them, within the caller's transaction."""
     await lock_days_exclusive(connection)
-    for table in ("org_snapshots", "latest_snapshots", "daily_counts", "dirty_days", "late_days"):
+    for table in ("org_snapshots", "latest_snapshots", "latest_polls", "daily_counts", "dirty_days", "late_days"):
         await connection.execute(f"DELETE FROM {table} WHERE org_id = $1", org_id)  # noqa: S608 - named above
 
 

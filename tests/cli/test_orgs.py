@@ -44,7 +44,7 @@ def test_an_import_says_what_it_did_and_a_second_one_changes_nothing(poller: Pol
     assert poller("orgs", "import", str(fleet)).out == "2 orgs: 0 added, 0 changed, 2 same.\n"
     fleet.write_text(HEADER + ACME.replace("free", "standard") + BETA)
     dry = poller("orgs", "import", str(fleet), "--dry-run")
-    assert dry.out == "2 orgs: 0 would be added, 1 changed, 1 same.\n"
+    assert dry.out == "Acme would be changed: edition\n2 orgs: 0 would be added, 1 changed, 1 same.\n"
     assert shown(poller, "Acme")["edition"] == "free"
     assert poller("orgs", "import", str(fleet)).out == "2 orgs: 0 added, 1 changed, 1 same.\n"
     assert shown(poller, "Acme")["edition"] == "standard"
@@ -109,8 +109,91 @@ def test_removing_asks_and_without_anybody_to_ask_removes_nothing(
     assert (ended.code, ended.error) == (2, "poller: there is nobody to ask; say --yes")
     assert shown(poller, "Acme")["state"] == "active"
     assert poller("orgs", "remove", "Acme", "--yes").out == "1 org removed.\n"
-    assert poller("orgs", "show", "Acme").code == 2
+    assert shown(poller, "Acme")["state"] == "removed"
     assert poller("orgs", "remove", "Acme", "--purge", "--yes").out == "1 org purged.\n"
+
+
+def test_a_removed_org_keeps_its_name_for_its_history_and_comes_back_by_restore(
+    poller: Poller, fleet: Path, tmp_path: Path
+) -> None:
+    assert poller("orgs", "remove", "Acme", "--yes").out == "1 org removed.\n"
+    for command in (["trend", "Acme"], ["gaps", "Acme"], ["orgs", "show", "Acme"]):
+        assert poller(*command).code == 0, command
+    exported = poller("export", "--format", "csv", "--out", str(tmp_path / "counts"), "--org", "Acme")
+    assert exported.code == 0
+    assert '"state": "removed"' in poller("orgs", "show", "Acme", "--json").out
+    assert [json.loads(line)["org"] for line in poller("orgs", "list", "--json").out.splitlines()] == ["Beta & Söhne"]
+    restored = poller("orgs", "restore", "Acme")
+    assert restored.code == 0
+    assert restored.out.startswith(
+        "Acme is back, paused until it has credentials: give its client id, client secret and a"
+    )
+    assert shown(poller, "Acme")["state"] == "paused"
+    assert poller("orgs", "restore", "Acme").error.startswith("poller: the org 'Acme' is not removed")
+    assert poller("orgs", "resume", "Acme").error.startswith("poller: the org 'Acme' has no credentials")
+    assert poller("orgs", "import", str(fleet)).out == "2 orgs: 0 added, 1 changed, 1 same.\n"
+    assert shown(poller, "Acme")["state"] == "active"
+
+
+def test_a_restored_org_gets_its_credentials_by_add(
+    poller: Poller, fleet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poller("orgs", "set", "Acme", "--tag", "vip")
+    poller("orgs", "remove", "Acme", "--yes")
+    poller("orgs", "restore", "Acme")
+    piped(monkeypatch, f"client_secret={SECRETS[0]}\nrefresh_token=1000.new\n")
+    assert poller("orgs", "add", "Acme", "--data-center", "us", "--client-id", "1000.A").code == 0
+    org = shown(poller, "Acme")
+    assert (org["state"], org["tags"], org["edition"]) == ("active", ["vip"], "free")
+
+
+def test_settings_are_set_and_unset_without_a_secret(poller: Poller, fleet: Path) -> None:
+    assert poller("orgs", "set", "Acme", "--tag", "a,b", "--poll-interval", "5m").out == "1 org changed.\n"
+    org = shown(poller, "Acme")
+    assert (org["tags"], org["poll_interval_seconds"]) == (["a", "b"], 300)
+    again = poller("orgs", "set", "Acme", "Beta & Söhne", "--tag", "a")
+    assert again.out == "1 org changed, 1 as asked already.\n"
+    assert poller("orgs", "set", "--tagged", "a", "--untag", "a", "--poll-interval", "default").code == 0
+    org = shown(poller, "Acme")
+    assert (org["tags"], org["poll_interval_seconds"]) == (["b"], None)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ([], "nothing is to be changed"),
+        (["--licences", "many"], "--licences: licences 'many' is not a number of licences; write such a value, or"),
+        (["--poll-interval", "2h30"], "--poll-interval: poll_interval '2h30' is not"),
+        (["--tag", "a", "--untag", "a"], "--tag and --untag name 'a'"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_in_one_line(
+    poller: Poller, fleet: Path, options: list[str], error: str
+) -> None:
+    ended = poller("orgs", "set", "Acme", *options)
+    assert ended.code == 2
+    assert error in ended.error
+
+
+def test_commands_that_change_orgs_ask_for_a_selection(poller: Poller, fleet: Path) -> None:
+    for command in ("pause", "resume", "remove", "restore"):
+        ended = poller("orgs", command)
+        assert (ended.code, ended.error.partition(";")[0]) == (2, "poller: no org is given")
+    assert poller("orgs", "pause", "--data-center", "eu").out == "1 org paused.\n"
+    assert poller("orgs", "resume", "--state", "paused").out == "1 org resumed.\n"
+    nothing = poller("orgs", "resume", "--state", "paused")
+    assert (nothing.code, nothing.error) == (2, "poller: no org matches --state paused; see `poller orgs list`")
+    assert "no such state" in poller("orgs", "pause", "--state", "broken").error
+
+
+def test_an_org_is_renamed_with_its_history_and_back(poller: Poller, fleet: Path) -> None:
+    before = shown(poller, "Acme")["id"]
+    assert poller("orgs", "rename", "Acme", "  Acme   Ltd ").out == "Acme is now Acme Ltd.\n"
+    assert shown(poller, "Acme Ltd")["id"] == before
+    assert poller("orgs", "rename", "Acme Ltd", "Beta & Söhne").error.startswith(
+        "poller: there is an org 'Beta & Söhne'"
+    )
+    assert poller("orgs", "rename", "Acme Ltd", "Acme").code == 0
 
 
 def test_an_org_is_added_by_lines_on_standard_input(poller: Poller, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +209,7 @@ def test_an_org_is_added_once(poller: Poller, fleet: Path, monkeypatch: pytest.M
     ended = poller("orgs", "add", "Acme", "--data-center", "eu", "--client-id", "1000.A")
     assert (ended.code, ended.error) == (
         2,
-        "poller: there is an org 'Acme' already; change it with `poller orgs import`",
+        "poller: there is an org 'Acme' already; change it with `poller orgs import` or `poller orgs set`",
     )
     assert shown(poller, "Acme")["data_center"] == "us"
 

@@ -52,6 +52,8 @@ async def fill(connection: Any, revision: str, keyring: Keyring) -> None:
     if revision >= "0009":
         await connection.execute("DELETE FROM unsummed_days WHERE day = $1", SLOTS[0].date())
         await connection.execute(rollups._SUM, SLOTS[0].date())
+    if revision >= "0013":
+        await connection.execute("INSERT INTO service_settings VALUES (true, 900, 0.1, 0.5, 'v7', $1)", NOW)
 
 
 async def fill_orgs(connection: Any, keyring: Keyring) -> None:

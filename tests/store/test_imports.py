@@ -11,7 +11,9 @@ from poller.core.errors import DatabaseError, UsageError
 from poller.core.secret import Secret
 from poller.core.token import IssuedToken
 from poller.store.credentials import fingerprint, read_credentials
+from poller.store.identity import twins
 from poller.store.imports import ImportResult, import_orgs
+from poller.store.org_changes import learn, rename
 from poller.store.orgs import find_orgs, park, pause, remove
 from poller.store.secrets import Keyring
 from poller.store.tokens import TokenStore
@@ -202,11 +204,114 @@ async def test_credentials_whose_key_is_lost_are_mended_by_importing_them_again(
     assert stored.client_secret == entry("a").client_secret
 
 
-async def test_the_name_of_a_removed_org_is_free_again(database: Database, keyring: Keyring) -> None:
+async def test_importing_a_removed_org_with_the_grant_it_had_continues_its_history(
+    database: Database, keyring: Keyring
+) -> None:
+    (before,) = await added(database, keyring, replace(entry("a"), tags=("x",)))
+    await remove(database, ["a"], NOON)
+    assert await import_orgs(database, keyring, [entry("a")], dry_run=True) == ImportResult(restored=1)
+    assert await import_orgs(database, keyring, [entry("a")]) == ImportResult(restored=1)
+    (org,) = await find_orgs(database, ["a"])
+    assert (org.id, org.tags, org.grant, org.paused_at) == (before, ("x",), "refresh_token", None)
+    assert await import_orgs(database, keyring, [entry("a")]) == ImportResult(unchanged=1)
+
+
+async def test_importing_a_removed_org_with_the_zgid_it_had_continues_its_history(
+    database: Database, keyring: Keyring
+) -> None:
+    (before,) = await added(database, keyring, replace(entry("a"), zgid="600012345"))
+    await remove(database, ["a"], NOON)
+    again = replace(entry("a"), refresh_token=None, soid="ZohoCRM.600012345")
+    assert await import_orgs(database, keyring, [again]) == ImportResult(restored=1)
+    assert [org.id for org in await find_orgs(database, ["a"])] == [before]
+
+
+async def test_the_name_of_a_removed_org_is_refused_to_what_may_be_another_org(
+    database: Database, keyring: Keyring
+) -> None:
     (before,) = await added(database, keyring, entry("a"))
     await remove(database, ["a"], NOON)
-    (after,) = await added(database, keyring, entry("a"))
-    assert after != before
+    other = replace(entry("a"), refresh_token=Secret("1000.another"))
+    with pytest.raises(UsageError, match=r"the name 'a' is that of an org removed on 2026-11-23, .*orgs restore 'a'"):
+        await import_orgs(database, keyring, [other])
+    assert await database.fetchval("SELECT count(*) FROM orgs") == 1
+    await rename(database, "a", "a (old)")
+    assert await import_orgs(database, keyring, [other]) == ImportResult(added=1)
+    assert [org.id for org in await find_orgs(database, ["a (old)"], removed=True)] == [before]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_one_grant_under_two_names_of_a_file_is_refused(
+    database: Database, keyring: Keyring, order: int, *, dry_run: bool
+) -> None:
+    pair = [entry("a"), replace(entry("a"), name="b")][::order]
+    with pytest.raises(UsageError, match=f"'{pair[1].name}' has the credential of the org '{pair[0].name}'"):
+        await import_orgs(database, keyring, pair, dry_run=dry_run)
+    assert await database.fetchval("SELECT count(*) FROM orgs") == 0
+
+
+@pytest.mark.parametrize(
+    "twin",
+    [
+        replace(entry("b"), client_id="1000.CLIENT-a", refresh_token=entry("a").refresh_token),
+        replace(entry("b"), zgid="600012345"),
+        replace(entry("b"), refresh_token=None, soid="ZohoCRM.600012345"),
+    ],
+    ids=["grant", "zgid", "soid"],
+)
+async def test_an_org_that_is_there_under_another_name_is_refused_until_the_other_is_renamed(
+    database: Database, keyring: Keyring, twin: OrgEntry
+) -> None:
+    await import_orgs(database, keyring, [replace(entry("a"), zgid="600012345")])
+    with pytest.raises(UsageError, match=r"'b' has the .* of the org 'a': .* `poller orgs rename 'a' 'b'`"):
+        await import_orgs(database, keyring, [entry("c"), twin])
+    assert await database.fetchval("SELECT count(*) FROM orgs") == 1
+    await rename(database, "a", "b")
+    result = await import_orgs(database, keyring, [entry("c"), twin])
+    assert (result.added, result.unchanged + result.changed) == (1, 1)
+
+
+async def test_the_same_zgid_in_another_data_centre_is_another_org(database: Database, keyring: Keyring) -> None:
+    await import_orgs(database, keyring, [replace(entry("a"), zgid="1")])
+    assert await import_orgs(database, keyring, [replace(entry("b"), zgid="1", data_center="us")]) == ImportResult(1)
+
+
+async def test_orgs_that_were_twins_before_can_still_be_imported_and_are_listed(
+    database: Database, keyring: Keyring
+) -> None:
+    pair = [entry("a"), replace(entry("b"), zgid="1")]
+    await import_orgs(database, keyring, pair)
+    await database.execute("UPDATE orgs SET zgid = '1'")
+    assert await twins(database) == [("a", "b", "zgid")]
+    assert await import_orgs(database, keyring, pair) == ImportResult(unchanged=2)
+
+
+async def test_what_an_entry_clears_is_unknown_afterwards_and_a_second_import_changes_nothing(
+    database: Database, keyring: Keyring
+) -> None:
+    said = replace(entry("a"), edition="free", licences=3, poll_interval_seconds=60, api_version="v8", tags=("x",))
+    await import_orgs(database, keyring, [said])
+    cleared = frozenset({"edition", "licences", "poll_interval_seconds", "api_version", "tags"})
+    empty = replace(entry("a"), cleared=cleared)
+    assert await import_orgs(database, keyring, [empty]) == ImportResult(changed=1)
+    (org,) = await find_orgs(database, ["a"])
+    assert (org.edition, org.licences, org.poll_interval_seconds, org.api_version, org.tags) == (None,) * 4 + ((),)
+    assert await import_orgs(database, keyring, [empty]) == ImportResult(unchanged=1)
+
+
+async def test_importing_the_same_file_again_keeps_what_zoho_said_and_a_changed_file_replaces_it(
+    database: Database, keyring: Keyring
+) -> None:
+    said = replace(entry("a"), edition="free", licences=3)
+    (org_id,) = await added(database, keyring, said)
+    await learn(database, org_id, NOON, zgid="7", edition="enterprise", licences=50)
+    assert await import_orgs(database, keyring, [said]) == ImportResult(unchanged=1)
+    (org,) = await find_orgs(database, ["a"])
+    assert (org.edition, org.licences) == ("enterprise", 50)
+    assert await import_orgs(database, keyring, [replace(said, licences=4)]) == ImportResult(changed=1)
+    (org,) = await find_orgs(database, ["a"])
+    assert (org.edition, org.licences) == ("enterprise", 4)
 
 
 def test_every_kind_of_grant_has_a_fingerprint_of_its_own() -> None:

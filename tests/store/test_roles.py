@@ -31,13 +31,27 @@ NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 SLOTS = [NOW - timedelta(hours=8 * n) for n in range(12)]
 TENS = {"alpha": 10, "beta": 20, "gamma": 30, "delta": 40}
 TAGS = {"alpha": ["customer:a"], "beta": ["customer:a", "trial"], "gamma": ["customer:b"], "delta": []}
-RELATIONS = ("user_counts", "latest_user_counts", "latest_org_snapshots", "daily_user_counts", "poll_gaps")
+RELATIONS = (
+    "user_counts",
+    "latest_user_counts",
+    "latest_org_snapshots",
+    "daily_user_counts",
+    "poll_gaps",
+    "org_states",
+)
+GUARDED = (
+    "org_snapshots",
+    "latest_snapshots",
+    "daily_counts",
+    "dirty_days",
+    "org_schedules",
+    "latest_polls",
+    "credit_spend",
+)
 PRIVATE = (
     "org_credentials",
     "access_tokens",
     "token_budgets",
-    "credit_spend",
-    "org_limits",
     "pgqueuer",
     "pgqueuer_log",
     "pgqueuer_schedules",
@@ -70,6 +84,7 @@ async def fleet(database: Database, keyring: Keyring) -> Database:
         "INSERT INTO org_schedules (org_id, slot, interval_seconds, due_at) SELECT id, $1, 900, $1 FROM orgs",
         SLOTS[0] - timedelta(hours=2),
     )
+    await database.execute("INSERT INTO credit_spend SELECT id, $1, 10 FROM orgs", SLOTS[0])
     await database.execute("INSERT INTO dirty_days SELECT id, $1 FROM orgs ON CONFLICT DO NOTHING", SLOTS[-1].date())
     await database.execute("DELETE FROM daily_counts WHERE day = $1", SLOTS[-1].date())
     return database
@@ -111,7 +126,7 @@ async def orgs_in(connection: Any, relation: str) -> set[str]:
 async def seen(connection: Any) -> dict[str, set[str]]:
     """The orgs in every relation, by every way to it."""
     found = {relation: await orgs_in(connection, relation) for relation in RELATIONS}
-    for table in ("org_snapshots", "latest_snapshots", "daily_counts", "dirty_days", "org_schedules"):
+    for table in GUARDED:
         rows = await connection.fetch(f"SELECT DISTINCT o.name FROM {table} t LEFT JOIN orgs o ON o.id = t.org_id")
         found[table] = {row[0] for row in rows}
     found["orgs"] = {row[0] for row in await connection.fetch("SELECT name FROM orgs")}
@@ -147,8 +162,9 @@ async def test_who_reads_sees_no_credential_token_key_or_queue_and_writes_nothin
     async with logged_in(fleet, login) as connection:
         for table in (*PRIVATE, *months):
             await refused(connection, f"SELECT FROM {table}")
-        for columns in ("*", "zgid", "parked_remedy"):
+        for columns in ("*", "zgid", "parked_remedy", "removed_fingerprint"):
             await refused(connection, f"SELECT {columns} FROM orgs")
+        await refused(connection, "SELECT credits_remaining FROM org_limits")
         for table in tables:
             await refused(connection, f"DELETE FROM {table}")
         await refused(connection, "INSERT INTO guest_tags VALUES (current_user, 'customer:b')")
@@ -221,6 +237,7 @@ async def test_a_guest_gets_nothing_out_of_functions(fleet: Database, login: str
             assert bool(days) == (name == "gamma")
         others = await connection.fetch(
             "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef"
+            " AND has_function_privilege(oid, 'EXECUTE')"
         )
     assert others == [], "a function that runs with its owner's rights sees every org"
 
@@ -305,7 +322,7 @@ async def test_what_guests_may_read_is_what_readers_may_and_every_table_of_it_ke
         elif row["guest"] and row["by_org"]:
             assert row["guarded"] and row["held"], f"{row['relname']} shows every org to guests"  # noqa: PT018
     unguarded = {row["relname"] for row in relations if row["guest"] and row["kind"] != "v" and not row["guarded"]}
-    assert unguarded == {"rollup_state", "unsummed_days"}
+    assert unguarded == {"rollup_state", "unsummed_days", "service_settings"}
 
 
 async def test_whoever_is_no_guest_is_not_held_by_tags(fleet: Database, login: str) -> None:

@@ -61,6 +61,11 @@ async def test_no_row_of_any_table_is_lost_or_changed_by_an_upgrade(filled: tupl
     for table, rows in before.items():
         columns = list(rows[0]) if rows else []
         kept = [{column: row[column] for column in columns} for row in after[table]]
+        if table == "shared_relations":
+            # It tells of the schema itself: a revision may share more columns of a relation, never less.
+            shared = {row["name"]: row["columns"] or "" for row in kept}
+            assert all(shared[row["name"]].startswith(row["columns"] or "") for row in rows)
+            continue
         missing = [row for row in rows if row not in kept]
         assert not missing, table
         # A table that tells of the schema itself may gain rows.

@@ -1,0 +1,61 @@
+"""The options `--tag`, `--state` and `--data-center`, which every command that takes orgs has."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from poller.core.errors import UsageError
+from poller.core.states import State
+from poller.query.selection import Selection
+
+Names = Annotated[list[str] | None, typer.Argument(metavar="[ORG]...", help="Names; every org if none.")]
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", metavar="TAG", help="Only orgs with this tag; more than once: with all.")
+]
+States = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state", metavar="STATE", help=f"Only orgs in this state: {', '.join(State)}; or in one of several."
+    ),
+]
+DataCenters = Annotated[
+    list[str] | None, typer.Option("--data-center", metavar="DC", help="Only orgs of this data centre, or of several.")
+]
+
+
+def selection(
+    names: list[str] | None, tags: list[str] | None, states: list[str] | None, data_centers: list[str] | None
+) -> Selection:
+    """What was selected; a `UsageError` for an unknown state. An option may have several values, with commas."""
+    return Selection(
+        names=tuple(dict.fromkeys(names or ())),
+        tags=_parts(tags),
+        states=tuple(_state(one) for one in _parts(states)),
+        data_centers=_parts(data_centers),
+    )
+
+
+def states_of(text: str) -> tuple[str, ...]:
+    """States with commas between them."""
+    return tuple(_state(one) for one in _parts([text]))
+
+
+def required(chosen: Selection) -> Selection:
+    """The same; a `UsageError` where a command that changes orgs was given none."""
+    if chosen.is_everything:
+        raise UsageError("no org is given", "name orgs, or select them with --tag, --state or --data-center")
+    return chosen
+
+
+def _parts(values: list[str] | None) -> tuple[str, ...]:
+    parts = (part.strip() for value in values or () for part in value.split(","))
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def _state(text: str) -> str:
+    try:
+        return State(text.lower().replace("-", "_")).value
+    except ValueError:
+        raise UsageError(f"--state {text}: there is no such state", f"use one of {', '.join(State)}") from None

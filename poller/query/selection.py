@@ -1,0 +1,63 @@
+"""Which orgs a command or a request is about: names, tags, states and data centres, all combined with AND."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from poller.core.errors import UsageError
+from poller.core.states import State
+from poller.store.org_names import ids_by_name
+from poller.store.selection import find_selected
+
+if TYPE_CHECKING:
+    from poller.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Every org, unless something is given. An org has to carry all `tags`, and to be in one of `states`."""
+
+    names: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    data_centers: tuple[str, ...] = ()
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is given."""
+        return not (self.names or self.is_filter)
+
+    @property
+    def is_filter(self) -> bool:
+        """Whether anything but names is given."""
+        return bool(self.tags or self.states or self.data_centers)
+
+    def __str__(self) -> str:
+        """As options of the command line."""
+        given = {"--tag": self.tags, "--state": self.states, "--data-center": self.data_centers}
+        return " ".join(f"{option} {value}" for option, values in given.items() for value in values)
+
+    async def find(self, database: Database, *, removed: bool = False) -> dict[int, str]:
+        """The ids and names of the selected orgs, in the order of the names given, else by name.
+
+        A `UsageError` where a name is unknown or nothing matches. `removed`: removed orgs are found by their name.
+        """
+        removed = removed or State.REMOVED in self.states
+        named = await ids_by_name(database, self.names, removed=removed) if self.names else None
+        found = await find_selected(
+            database,
+            org_ids=None if named is None else list(named.values()),
+            tags=self.tags,
+            states=self.states,
+            data_centers=self.data_centers,
+            removed=removed and (bool(self.names) or State.REMOVED in self.states),
+        )
+        if self.is_filter and not found:
+            which = "none of these orgs matches" if self.names else "no org matches"
+            raise UsageError(f"{which} {self}", "see `poller orgs list`")
+        return found if named is None else {org_id: found[org_id] for org_id in named.values() if org_id in found}
+
+    async def ids(self, database: Database, *, removed: bool = False) -> list[int] | None:
+        """The ids of the selected orgs; None for every org."""
+        return None if self.is_everything else list(await self.find(database, removed=removed))

@@ -1,0 +1,71 @@
+"""The plain columns of orgs in SQL: read as `core.profile.Profile`, added and changed many at once."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from poller.core.profile import Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+COLUMNS: Final = tuple(Profile.__dataclass_fields__)
+"""The names of the columns of `orgs` that a profile holds."""
+_TYPES: Final = {"licences": "int", "stated_licences": "int", "poll_interval_seconds": "int"}
+
+
+def profile_of(row: Mapping[str, Any]) -> Profile:
+    """The profile in a row that has every column of `COLUMNS`."""
+    return Profile(**{column: row[column] for column in COLUMNS if column != "tags"}, tags=tuple(row["tags"]))
+
+
+async def add_profiles(connection: Any, profiles: Mapping[str, Profile]) -> dict[str, int]:
+    """Add orgs by name, none of which is there; their ids."""
+    if not profiles:
+        return {}
+    rows = await connection.fetch(_ADD, list(profiles), *_arrays(list(profiles.values())))
+    return {row["name"]: row["id"] for row in rows}
+
+
+async def change_profiles(connection: Any, profiles: Mapping[int, Profile], ask_again: Sequence[int]) -> None:
+    """Write the profiles of orgs by id; Zoho is asked for the edition and licences of those of `ask_again`."""
+    if profiles:
+        await connection.execute(_CHANGE, list(profiles), *_arrays(list(profiles.values())), list(ask_again))
+
+
+def _arrays(profiles: Sequence[Profile]) -> list[list[Any]]:
+    """One list per column. Tags travel as JSON: SQL's arrays of arrays are rectangular."""
+    rows = [astuple(profile) for profile in profiles]
+    arrays = [list(column) for column in zip(*rows, strict=True)]
+    tags = COLUMNS.index("tags")
+    arrays[tags] = [orjson.dumps(one).decode() for one in arrays[tags]]
+    return arrays
+
+
+def _unnest(first: str) -> str:
+    types = [first, *(f"{_TYPES.get(column, 'text')}[]" for column in COLUMNS)]
+    return ", ".join(f"${place}::{kind}" for place, kind in enumerate(types, 1))
+
+
+def _value(column: str) -> str:
+    return "ARRAY(SELECT jsonb_array_elements_text(new.tags::jsonb))" if column == "tags" else f"new.{column}"
+
+
+# profiles.add: orgs whose names nobody has.
+_ADD: Final = f"""
+INSERT INTO orgs (name, {", ".join(COLUMNS)})
+SELECT name, {", ".join(map(_value, COLUMNS))}
+FROM unnest({_unnest("text[]")}) AS new (name, {", ".join(COLUMNS)})
+RETURNING id, name
+"""  # noqa: S608 - names of the model
+
+# profiles.change: a whole profile in the place of another.
+_CHANGE: Final = f"""
+UPDATE orgs SET {", ".join(f"{column} = {_value(column)}" for column in COLUMNS)}, updated_at = now(),
+       facts_at = CASE WHEN orgs.id = ANY(${len(COLUMNS) + 2}::int[]) THEN NULL ELSE orgs.facts_at END
+FROM unnest({_unnest("int[]")}) AS new (id, {", ".join(COLUMNS)})
+WHERE orgs.id = new.id
+"""  # noqa: S608 - names of the model
