@@ -10,7 +10,7 @@ from typing import Final
 from alembic import op
 
 revision = "0015"
-down_revision = "0010"
+down_revision = "0013"
 
 COUNTS: Final = {
     "all_users": "AllUsers",
@@ -59,6 +59,11 @@ READ: Final[dict[str, tuple[str, dict[str, str]]]] = {
             "created_at": "When the org was added",
             "paused_at": "Since when an operator has polling paused; NULL: not paused",
             "removed_at": "When the org was removed; its history stays. NULL: not removed",
+            "poll_interval_seconds": "Poll interval of the org's own; NULL: the service's",
+            "parked_at": "Since when the org waits for a person to fix its credentials; NULL: it does not",
+            "parked_code": "Zoho's code for what is wrong with the credentials",
+            "paused_reason": "Why polling is paused, where the poller paused it: no_credentials",
+            "resumed_at": "When an operator last resumed the org",
         },
     ),
     "user_counts": (
@@ -192,6 +197,38 @@ READ: Final[dict[str, tuple[str, dict[str, str]]]] = {
             "newest_at": "When newest_slot was read",
         },
     ),
+    "latest_polls": (
+        "Behind org_states: what the newest poll of each org came to. Query the view",
+        {
+            "org_id": ORG_ID,
+            "first_slot": "Oldest slot of the org",
+            "slot": "Newest slot of the org",
+            "since": "First slot of the present run of polls that are ok, or that are not",
+            "polled_at": "When Zoho was asked last",
+            "late_seconds": "Seconds from the time the newest poll was due to its first request",
+            "outcome": f"Of the newest slot: {OUTCOME}",
+            "error": "Error code of the newest slot; NULL: none",
+        },
+    ),
+    "service_settings": (
+        "Behind org_states: one row, the settings of the running service that decide how often orgs are polled",
+        {
+            "alone": "Always true: there is one row",
+            "poll_interval_seconds": "POLLER_POLL_INTERVAL",
+            "credit_share": "POLLER_CREDIT_SHARE",
+            "in_flight_share": "POLLER_IN_FLIGHT_SHARE",
+            "api_version": "POLLER_API_VERSION",
+            "updated_at": "When a worker last wrote them",
+        },
+    ),
+    "org_limits": (
+        "Behind org_states: until when orgs are held. Readers may read the columns with a comment",
+        {"org_id": ORG_ID, "hold_until": "No request before this time, after a 429; NULL: not held"},
+    ),
+    "credit_spend": (
+        "Behind org_states: API credits spent per org and quarter of an hour",
+        {"org_id": ORG_ID, "bucket": "Start of the quarter of an hour", "credits": "Credits the poller spent in it"},
+    ),
     "rollup_state": (
         "Behind the views of days: one row, how far days are rolled up and how far back slots go",
         {
@@ -206,10 +243,8 @@ INTERNAL: Final = {
     "access_tokens": "access tokens of orgs, encrypted, and the lease under which one worker renews each",
     "alembic_version": "the revision of this schema",
     "chores": "when each maintenance task was begun and done last",
-    "credit_spend": "API credits spent per org and quarter of an hour",
     "late_days": "days that were counted before a late slot came",
     "org_credentials": "credentials of orgs, encrypted",
-    "org_limits": "what each org's rate limit was lowered to, and until when it is held",
     "pgqueuer": "the queue of polls (PgQueuer)",
     "pgqueuer_log": "the queue's log (PgQueuer)",
     "pgqueuer_schedules": "schedules of the queue (PgQueuer)",

@@ -275,6 +275,7 @@ async def test_what_the_document_says_of_the_columns_is_so(fleet_dsn: str) -> No
         "user_counts",
         "poll_gaps",
         "org_snapshots",
+        "org_states",
         "orgs",
     ]
     for name, cell in rows:
