@@ -96,7 +96,7 @@ async def _server(settings: Settings, database: Database) -> Finding:
 
     facts = await read_server(database)
     what = f"PostgreSQL {facts.version.partition(' ')[0]}" + (
-        f", embedded in {settings.data_dir}" if settings.embedded else ""
+        f", embedded in {settings.data_dir}" if settings.embedded else ", through a pooler" if database.pooled else ""
     )
     if facts.version_number < OLDEST_VERSION:
         return Finding("database", Verdict.WRONG, what, f"{OLDEST_VERSION // 10_000} or newer is needed: upgrade it")

@@ -16,6 +16,7 @@ import orjson
 from poller.core.errors import DatabaseError
 from poller.store import schema
 from poller.store.errors import SESSION, connecting, readable_errors
+from poller.store.pooler import UNPREPARED, is_pooled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -46,8 +47,10 @@ class Database:
     inside `connection()` and `transaction()` only, and leave them translated.
     """
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self, pool: Any, *, pooled: bool = False) -> None:
         self._pool = pool
+        self.pooled = pooled
+        """Whether a pooler is between us and PostgreSQL."""
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
@@ -122,7 +125,9 @@ async def connect(
     command_timeout: float = COMMAND_TIMEOUT_SECONDS,
 ) -> Database:
     """A pool over `dsn` (`postgresql://…`); with `schema_check`, a database that is behind is refused."""
+    session = {"application_name": application_name, "timezone": "UTC"}
     with connecting(dsn):
+        pooled = await _is_pooled(dsn, session)
         pool = await asyncpg.create_pool(
             dsn,
             min_size=min_size,
@@ -131,9 +136,10 @@ async def connect(
             reset=_keep,
             timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=command_timeout,
-            server_settings={"application_name": application_name, "timezone": "UTC"},
+            server_settings=session,
+            **(UNPREPARED if pooled else {}),
         )
-    database = Database(pool)
+    database = Database(pool, pooled=pooled)
     if schema_check:
         try:
             async with database.connection() as connection:
@@ -142,6 +148,15 @@ async def connect(
             await database.close()
             raise
     return database
+
+
+async def _is_pooled(dsn: str, session: dict[str, str]) -> bool:
+    """Ask once, over a connection that works either way: those of the pool are made for the one or for the other."""
+    connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_SECONDS, server_settings=session, **UNPREPARED)
+    try:
+        return await is_pooled(connection)
+    finally:
+        await connection.close()
 
 
 async def _set_up(connection: Any) -> None:

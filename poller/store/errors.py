@@ -7,6 +7,7 @@ quote a password.
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 from typing import TYPE_CHECKING, Final
@@ -50,12 +51,22 @@ def explain(error: BaseException) -> DatabaseError:
     """The `DatabaseError` that says in words what `error` means, and what to do."""
     if _is_lost(error):
         return DatabaseError("PostgreSQL: the connection was lost", _SERVER_AWAY, passing=True)
+    refused = _POOLER_REFUSES.search(str(error)) if isinstance(error, asyncpg.ProtocolViolationError) else None
+    if refused:
+        return DatabaseError(f"the pooler refuses the parameter {refused[1]}", _pooler_remedy(refused[1]))
     if isinstance(error, asyncpg.LockNotAvailableError):
         return LockedError("PostgreSQL: another session holds a lock for too long", _SEE_LOCKS, passing=True)
     for kinds, remedy in _REMEDIES:
         if isinstance(error, kinds):
             return DatabaseError(f"PostgreSQL: {_what(error)}", remedy, passing=isinstance(error, _PASSING))
     return DatabaseError(f"PostgreSQL: {_what(error)}", "its log tells more", passing=isinstance(error, _PASSING))
+
+
+def _pooler_remedy(parameter: str) -> str:
+    return (
+        f"take {parameter} out of POLLER_DATABASE_URL and set it with ALTER ROLE … SET, or add it to"
+        " ignore_startup_parameters in pgbouncer.ini"
+    )
 
 
 def _is_lost(error: BaseException) -> bool:
@@ -94,6 +105,7 @@ SESSION: Final = (
 primary no longer, a protocol that has lost its thread."""
 _SEE_LOCKS: Final = "run `poller doctor`, which names the session that holds a lock"
 _SERVER_AWAY: Final = "start PostgreSQL, or correct POLLER_DATABASE_URL, and try again"
+_POOLER_REFUSES: Final = re.compile(r"unsupported startup parameter(?: in options)?: (\w+)")
 _REMEDIES: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]] = (
     (
         asyncpg.InvalidAuthorizationSpecificationError,

@@ -20,6 +20,7 @@ import asyncpg
 from poller.core.errors import DatabaseError
 from poller.store.blockers import locked_by_others
 from poller.store.errors import COMPLAINTS, connecting, explain, readable_errors
+from poller.store.pooler import UNPREPARED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +143,8 @@ async def _run_alembic(dsn: str, before: SchemaState, until: str) -> None:
     from sqlalchemy.pool import NullPool  # noqa: PLC0415
 
     # The address is asyncpg's to read: SQLAlchemy knows another dialect of it.
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: _connect(dsn), poolclass=NullPool)
+    how = {"async_creator_fn": lambda **_: _connect(dsn), "prepared_statement_cache_size": 0}
+    engine = create_async_engine("postgresql+asyncpg://", connect_args=how, poolclass=NullPool)
     try:
         for revision in _between(before.current or "", until):
             for attempt in range(1, _ATTEMPTS + 1):
@@ -197,4 +199,5 @@ def _root_of(error: BaseException) -> BaseException:
 async def _connect(dsn: str) -> Any:
     with connecting(dsn):
         async with asyncio.timeout(_CONNECT_TIMEOUT_SECONDS):
-            return await asyncpg.connect(dsn, server_settings={"application_name": "poller migrate", "timezone": "UTC"})
+            session = {"application_name": "poller migrate", "timezone": "UTC"}
+            return await asyncpg.connect(dsn, server_settings=session, **UNPREPARED)

@@ -5,7 +5,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from poller.core.schedule import Due
+from poller.store.database import connect
 from poller.worker.chores import chores
+from tests.pgbouncer import needs_pgbouncer, running_pgbouncer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +46,25 @@ async def test_workers_share_the_orgs_and_double_nothing(service: OpenService) -
         assert audit["requests"]["count"] == 10 * len(known)
         assert audit["breaches"] == []
         assert await mine.app.database.fetchval("SELECT count(*) FROM workers") == 0
+
+
+@needs_pgbouncer
+async def test_workers_poll_through_a_pooler_that_gives_every_transaction_another_session(
+    service: OpenService, database_url: str
+) -> None:
+    with running_pgbouncer(database_url, pool_mode="transaction", default_pool_size=4) as dsn:
+        async with (
+            service(orgs=12, interval=2) as mine,
+            await connect(dsn) as one,
+            await connect(dsn) as two,
+            mine.worker(database=one),
+            mine.worker(database=two),
+        ):
+            await mine.until("SELECT count(*) >= 12 * 4 FROM org_snapshots WHERE outcome = 'ok'")
+            await mine.until("SELECT count(*) >= 6 FROM chores WHERE done_at IS NOT NULL AND error IS NULL")
+    rows = await mine.rows()
+    assert {row["requests"] for row in rows if row["outcome"] == "ok"} == {10}
+    assert mine.sim.audit()["breaches"] == []
 
 
 async def test_a_worker_told_to_stop_finishes_what_it_has_begun(service: OpenService) -> None:
