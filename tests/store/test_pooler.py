@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -60,8 +59,7 @@ async def use(database: Database, keyring: Keyring) -> None:
     assert snapshot is not None
     assert snapshot.counts == counts
     edges = bucket_edges(NOW - 5 * DAY, NOW + DAY, DAY_SECONDS)
-    async with aclosing(org_trend(database, edges)) as trend:
-        assert sum([point.samples async for point in trend]) == 2 * 10 * 5
+    assert sum([point.samples async for point in org_trend(database, edges)]) == 2 * 10 * 5
     assert [gap async for gap in stream_gaps(database, NOW - 5 * DAY, NOW, interval_seconds=86_400)] == []
     await ensure_partitions(database, NOW, NOW + 70 * DAY)
     await pack_partitions(database, NOW)
@@ -103,8 +101,8 @@ async def test_many_clients_whose_sessions_are_shuffled_read_and_write_at_once(
                 assert snapshot is not None
                 assert set(snapshot.counts.values()) == {mine_ids[0]}
                 edges = bucket_edges(NOW - DAY, NOW, 3_600)
-                async with aclosing(org_trend(mine, edges, org_ids=mine_ids[:1])) as trend:
-                    assert {point.last async for point in trend if point.samples} <= {mine_ids[0]}
+                trend = org_trend(mine, edges, org_ids=mine_ids[:1])
+                assert {point.last async for point in trend if point.samples} <= {mine_ids[0]}
 
     async with asyncio.TaskGroup() as tasks:
         for number in range(10):
