@@ -157,7 +157,7 @@ def know_input(
     """Remember the secrets of the settings and of the files a command is given."""
     witness.know_settings(environ)
     for path in (((cwd or Path()) / argument) for argument in arguments):
-        if path.suffix in {".csv", ".jsonl"} and path.is_file():
+        if path.suffix in {".csv", ".json", ".jsonl"} and path.is_file():
             witness.know_text(path.read_text(encoding="utf-8", errors="replace"))
 
 

@@ -221,6 +221,7 @@ def _add_commands() -> None:
         "doctor",
         "trend",
         "gaps",
+        "forecast",
         "export",
         "demo",
         "simulate",

@@ -5,7 +5,8 @@ No error repeats a value: it may be a secret.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NoReturn
+import io
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import typer
 
@@ -32,9 +33,14 @@ def prompted(given: Mapping[str, str | None], grant: str) -> dict[str, str]:
     return asked
 
 
-def piped(text: str) -> dict[str, str]:
-    """Fields from lines of KEY=VALUE; blank lines and comments are passed over. Values are repeated in no error."""
-    fields: dict[str, str] = {}
+def piped(text: str) -> dict[str, Any]:
+    """Fields from lines of KEY=VALUE, or from one JSON object such as `self_client.json` of Zoho's console.
+
+    Blank lines and comments are passed over. Values are repeated in no error.
+    """
+    if text.lstrip().startswith("{"):
+        return _fields_of_json(text)
+    fields: dict[str, Any] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -46,6 +52,22 @@ def piped(text: str) -> dict[str, str]:
             _refuse(number, unknown_field(key.strip()).replace("column", "field"))
         fields[field] = value.strip()
     return fields
+
+
+def _fields_of_json(text: str) -> dict[str, Any]:
+    from poller.orgfile.json_rows import json_document
+    from poller.orgfile.lines import Lines
+    from poller.orgfile.rows import Row
+
+    rows = list(json_document(Lines(io.BytesIO(text.encode(errors="surrogateescape")))))
+    if len(rows) > 1:
+        raise UsageError("standard input holds more than one org", "use `poller orgs import -` for several")
+    (row,) = rows
+    if not isinstance(row, Row):
+        _refuse(row.line, row.reason)
+    if row.reasons:
+        _refuse(row.line, "; ".join(row.reasons))
+    return dict(row.written)
 
 
 def _refuse(line: int, reason: str) -> NoReturn:

@@ -7,6 +7,7 @@ files and how orgs are stored, and never repeats in a reason what could be a sec
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.model import API_VERSION
 from poller.core.names import normal_name, refused_character
+from poller.core.quota import EDITIONS, is_known_edition
 from poller.core.secret import Secret
 from poller.core.slots import parse_interval
 
@@ -31,6 +33,14 @@ SECRETS: Final = frozenset({"client_secret", "refresh_token", "grant_code"})
 
 _LONGEST: Final = {"name": 200, "edition": 50, "tags": 1_000}
 _LONGEST_CREDENTIAL: Final = 1_000
+_LONGEST_QUOTED: Final = 5
+"""Characters of a value that a reason repeats: where columns are shifted any value may be a piece of a secret."""
+_LONGEST_FIELD_NAME: Final = 30
+_NEARLY: Final = 0.85
+_MOST_NAMED: Final = 20
+_VISIBLE_ASCII: Final = re.compile(r"[!-~]+")
+_CREDENTIAL: Final = re.compile(r"1000\.[0-9A-Za-z]{20,}|[0-9a-f]{30,}")
+"""How Zoho's client ids, tokens, grant codes and client secrets look."""
 _MOST_LICENCES: Final = 10_000_000
 
 _Reader = Callable[[str, object], Any]
@@ -69,16 +79,17 @@ def entry_from(written: Mapping[str, object], data_centers: Collection[str]) -> 
     """
     values: dict[str, Any] = {}
     reasons: list[str] = []
+    given = {field: value for field in FIELDS if _is_given(value := written.get(field))}
     for field in FIELDS:
-        if not _given(written, field):
+        if field not in given:
             if field in REQUIRED:
                 reasons.append(f"{field} is missing")
             continue
         try:
-            values[_ATTRIBUTES.get(field, field)] = _READERS[field](field, written[field])
+            values[_ATTRIBUTES.get(field, field)] = _READERS[field](field, given[field])
         except ValueError as wrong:
             reasons.append(str(wrong))
-    grants = [field for field in GRANTS if _given(written, field)]
+    grants = [field for field in GRANTS if field in given]
     if not grants:
         reasons.append("one of refresh_token, grant_code and soid is needed")
     elif len(grants) > 1:
@@ -110,13 +121,29 @@ def name_from(text: str) -> str:
     return name
 
 
-def unknown_field(name: str) -> str:
-    """The reason for refusing a field of that name, with the one it may mean."""
-    if not re.fullmatch(r"[A-Za-z_ -]{1,30}", name):
-        # It may be a value where a name should be, and the value a secret.
-        return "a column has no name the poller knows"
-    close = difflib.get_close_matches(normal_field(name), FIELDS, n=1)
-    return f"there is no column {name!r}" + (f", did you mean {close[0]}?" if close else "")
+def unknown_field(name: str, place: int | None = None) -> str:
+    """The reason for refusing a field of that name, the `place`th of its row, with the field it may mean.
+
+    The name may be a value where a name should be, and the value a secret: what is quoted is nearly a field's name.
+    """
+    normal = normal_field(name)
+    close = _meant_by(normal)
+    if len(normal) <= _LONGEST_QUOTED or (close and _is_nearly(normal, close)):
+        return f"there is no column {name!r}" + (f", did you mean {close}?" if close else "")
+    where = "a column" if place is None else f"column {place}"
+    return f"{where} has no name the poller knows" + (f", did you mean {close}?" if close else "")
+
+
+@functools.lru_cache(maxsize=256)
+def _meant_by(name: str) -> str | None:
+    """The field that `name` looks like."""
+    if len(name) > _LONGEST_FIELD_NAME:
+        return None
+    return next(iter(difflib.get_close_matches(name, FIELDS, n=1)), None)
+
+
+def _is_nearly(name: str, field: str) -> bool:
+    return name in field or difflib.SequenceMatcher(None, name, field).ratio() >= _NEARLY
 
 
 def normal_field(name: str) -> str:
@@ -124,9 +151,10 @@ def normal_field(name: str) -> str:
     return re.sub(r"[\s-]+", "_", name.strip().lower())
 
 
-def _given(written: Mapping[str, object], field: str) -> bool:
-    value = written.get(field)
-    return value not in (None, [], "") and not (isinstance(value, str) and value.isspace())
+def _is_given(value: object) -> bool:
+    if isinstance(value, str):
+        return bool(value) and not value.isspace()
+    return value is not None and value != []
 
 
 def _text(field: str, value: object) -> str:
@@ -135,8 +163,8 @@ def _text(field: str, value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{field} is not text")  # noqa: TRY004  # every reason travels the same way
     text = value.strip()
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError(f"{field} is not UTF-8")
+    if not text.isprintable() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError(f"{field} is not UTF-8: save the file as UTF-8 (in Excel: 'CSV UTF-8')")
     if (refused := refused_character(text)) is not None:
         raise ValueError(f"{field} has an invisible character in it: {refused}; delete the character")
     longest = _LONGEST.get(field, _LONGEST_CREDENTIAL)
@@ -146,12 +174,15 @@ def _text(field: str, value: object) -> str:
 
 
 def _name(field: str, value: object) -> str:
-    return normal_name(_text(field, value))
+    name = normal_name(_text(field, value))
+    if _CREDENTIAL.search(name):
+        raise ValueError(f"{field} looks like a credential: are the columns in the order of the header?")
+    return name
 
 
 def _credential(field: str, value: object) -> str:
     text = _text(field, value)
-    if not re.fullmatch(r"[!-~]+", text):
+    if not _VISIBLE_ASCII.fullmatch(text):
         raise ValueError(f"{field} has a blank or a letter outside ASCII in it")
     return text
 
@@ -161,9 +192,11 @@ def _secret(field: str, value: object) -> Secret:
 
 
 def _like(pattern: str, example: str) -> _Reader:
+    compiled = re.compile(pattern)
+
     def read(field: str, value: object) -> str:
         text = _text(field, value)
-        if not re.fullmatch(pattern, text):
+        if not compiled.fullmatch(text):
             raise ValueError(f"{field} {_shown(text)} is not like {example}")
         return text
 
@@ -171,7 +204,15 @@ def _like(pattern: str, example: str) -> _Reader:
 
 
 def _edition(field: str, value: object) -> str:
-    return _name(field, value).lower()
+    """A `paid_type` of Zoho's: one misspelled would have the limits of the free edition without a word."""
+    text = _name(field, value).lower()
+    if is_known_edition(text):
+        return text
+    close = difflib.get_close_matches(text[:_LONGEST_FIELD_NAME], EDITIONS, n=1)
+    meant = f"did you mean {close[0]}? " if close else ""
+    raise ValueError(
+        f"edition {_shown(text)} is unknown, {meant}known are {', '.join(EDITIONS)} (empty: learned from Zoho)"
+    )
 
 
 def _licences(field: str, value: object) -> int:
@@ -192,19 +233,25 @@ def _interval(field: str, value: object) -> int:
 def _tags(field: str, value: object) -> tuple[str, ...]:
     if isinstance(value, list) and all(isinstance(tag, str) for tag in value):
         value = ",".join(value)
-    return tuple(dict.fromkeys(tag for part in re.split(r"[,;|]", _text(field, value)) if (tag := normal_name(part))))
+    return tuple(dict.fromkeys(tag for part in re.split(r"[,;|]", _name(field, value)) if (tag := normal_name(part))))
 
 
 def _data_center(text: str, data_centers: Collection[str]) -> str:
     for name in (text, text.lower()):
         if name in data_centers:
             return name
-    raise ValueError(f"data centre {_shown(text)} is unknown, known are {', '.join(sorted(data_centers))}")
+    some = _some_of(tuple(data_centers))
+    raise ValueError(f"data centre {_shown(text)} is unknown, known are {some} (POLLER_DATA_CENTERS adds others)")
+
+
+@functools.lru_cache(maxsize=4)
+def _some_of(names: tuple[str, ...]) -> str:
+    return ", ".join(sorted(names)[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
 
 
 def _shown(text: str) -> str:
-    """A value in a reason, unless it is so long that it may be a secret in the wrong column."""
-    return repr(text) if len(text) <= 16 else f"(of {len(text)} characters)"
+    """A value in a reason, unless it is so long that it may be a piece of a secret in the wrong column."""
+    return repr(text) if len(text) <= _LONGEST_QUOTED else f"(of {len(text)} characters)"
 
 
 _ATTRIBUTES: Final = {"poll_interval": "poll_interval_seconds"}

@@ -27,7 +27,10 @@ def add_to(orgs: typer.Typer) -> None:
 
 
 def import_file(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv or .jsonl file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or JSON; - is standard input.")],
+    *,
+    name: Annotated[str | None, typer.Option(help="Of the org, where the file names none.")] = None,
+    data_center: Annotated[str | None, typer.Option(help="Of orgs for which the file names none.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file and say what would change.")] = False,
 ) -> None:
     """Add and change orgs, by name: all of the file's or, if one row is wrong, none.
@@ -36,18 +39,22 @@ def import_file(
     edition, licences, poll_interval, api_version, tags. A second import changes only what differs: an empty value
     clears the last five of these, an absent column leaves them as they are. A grant_code is exchanged at
     once, for it lives for minutes; Zoho takes ten of a client in ten minutes. Exit 1 if one was lost.
+    JSON is a list of objects or one object a line; the self_client.json of Zoho's console needs --name and
+    --data-center.
 
     Example: [bold]poller orgs import orgs.csv --dry-run[/bold]
     """
     settings = shell.settings()
     from poller.orgfile import read_org_file
 
-    entries, bad = read_org_file(file, settings.data_centers)
+    defaults = {field: text for field, text in (("name", name), ("data_center", data_center)) if text}
+    entries, bad = read_org_file(file, settings.data_centers, defaults)
     if bad:
-        for row in bad:
-            shell.say(f"{file}: {row}")
-        rows = "1 row is" if len(bad) == 1 else f"{len(bad)} rows are"
-        shell.say(f"poller: {rows} wrong, so nothing is imported; mend {file} and import it again")
+        source = "standard input" if str(file) == "-" else str(file)
+        for message in bad.messages():
+            shell.say(f"{source}: {message}")
+        rows = "1 row is" if len(bad) == 1 else f"{len(bad):,} rows are"
+        shell.say(f"poller: {rows} wrong, so nothing is imported; fix {source} and import it again")
         raise typer.Exit(1)
     verb = "would be " if dry_run else ""
 

@@ -12,22 +12,24 @@ from poller.core.entry import FIELDS, OrgEntry
 from poller.core.errors import UsageError
 from poller.core.names import normal_name
 from poller.core.secret import Secret
-from poller.orgfile import BadRow, FileFormat, read_org_file, read_orgs
+from poller.orgfile import BadRow, read_org_file, read_orgs
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from poller.orgfile.lines import FileFormat
 
 HEADER = "name,data_center,client_id,client_secret,refresh_token"
 GOOD = "Acme,us,1000.A,s3cr3t,1000.r.t"
 ACME = OrgEntry("Acme", "us", "1000.A", Secret("s3cr3t"), refresh_token=Secret("1000.r.t"))
 
 
-def read(content: bytes | str, file_format: FileFormat = "csv") -> list[OrgEntry | BadRow]:
+def read(content: bytes | str, file_format: FileFormat | None = "csv") -> list[OrgEntry | BadRow]:
     raw = content.encode() if isinstance(content, str) else content
-    return list(read_orgs(io.BytesIO(raw), file_format, ZOHO_DATA_CENTERS))
+    return list(read_orgs(io.BytesIO(raw), ZOHO_DATA_CENTERS, file_format))
 
 
-def reasons(content: bytes | str, file_format: FileFormat = "csv") -> list[str]:
+def reasons(content: bytes | str, file_format: FileFormat | None = "csv") -> list[str]:
     rows = read(content, file_format)
     assert all(isinstance(row, BadRow) for row in rows), rows
     return [str(row) for row in rows]
@@ -164,6 +166,11 @@ def test_a_bad_row_is_reported_with_its_line_and_reason(row: str, reason: str) -
         ({"tags": [1]}, "tags is not text"),
         ({"licenses": 5}, "there is no column 'licenses', did you mean licences?"),
         ({"interval": 5}, "there is no column 'interval'"),
+        ({"edition": "Enterprize"}, "edition (of 10 characters) is unknown, did you mean enterprise? known are free, "),
+        ({"edition": "gold"}, "edition 'gold' is unknown, known are free, standard, "),
+        ({"data_center": "Europe"}, "data centre (of 6 characters) is unknown, known are ae, au, "),
+        ({"name": "1000.8f2d5c4b8f2d5c4b8f2d5c4b"}, "name looks like a credential: are the columns in the order"),
+        ({"tags": ["8f2d5c4b8f2d5c4b8f2d5c4b8f2d5c4b"]}, "tags looks like a credential: are the columns in the order"),
     ],
 )
 def test_a_bad_field_is_reported_by_its_name(fields: dict[str, Any], reason: str) -> None:
@@ -209,16 +216,20 @@ def test_a_line_break_within_quotes_keeps_the_numbers_right() -> None:
     assert [row.line for row in read(rows) if isinstance(row, BadRow)] == [2, 4, 6]
 
 
+NOT_UTF_8 = "name is not UTF-8: save the file as UTF-8 (in Excel: 'CSV UTF-8')"
+
+
 def test_bytes_that_are_not_utf_8_are_reported_in_their_own_row_only() -> None:
     content = f"{HEADER}\nAcm\xe9,us,1000.A,s,r\n{GOOD}\n".encode("latin-1")
-    assert read(content) == [BadRow(2, "name is not UTF-8"), ACME]
-    assert read(json_line(name="x").encode().replace(b'"x"', b'"\xff"'), "jsonl") == [BadRow(1, "name is not UTF-8")]
+    assert read(content) == [BadRow(2, NOT_UTF_8), ACME]
+    assert read(json_line(name="x").encode().replace(b'"x"', b'"\xff"'), "jsonl") == [BadRow(1, NOT_UTF_8)]
 
 
 @pytest.mark.parametrize("file_format", ["csv", "jsonl"])
 def test_utf_16_is_named_as_such(file_format: FileFormat) -> None:
-    (found,) = reasons(f"{HEADER}\n{GOOD}\n".encode("utf-16"), file_format)
-    assert "UTF-16" in found
+    for sniffed in (file_format, None):
+        (found,) = reasons(f"{HEADER}\n{GOOD}\n".encode("utf-16"), sniffed)
+        assert "UTF-16" in found
 
 
 @pytest.mark.parametrize(
@@ -306,26 +317,33 @@ def test_every_good_org_is_read_in_its_order_in_either_format(names: list[str]) 
     assert [row.name for row in read(f"{HEADER}\n{quoted}") if isinstance(row, OrgEntry)] == names
 
 
-def test_a_file_is_read_by_what_its_name_says(tmp_path: Path) -> None:
-    (tmp_path / "orgs.CSV").write_text(f"{HEADER}\n{GOOD}\nx\n")
-    seen: list[int] = []
-    assert read_org_file(tmp_path / "orgs.CSV", ZOHO_DATA_CENTERS, seen.append) == (
-        [ACME],
-        [BadRow(3, "it has 1 fields where the header names 5")],
-    )
-    assert seen[-1] == (tmp_path / "orgs.CSV").stat().st_size
-    (tmp_path / "orgs.jsonl").write_text(json_line())
-    assert read_org_file(tmp_path / "orgs.jsonl", ZOHO_DATA_CENTERS) == ([ACME], [])
+@pytest.mark.parametrize("name", ["orgs.CSV", "orgs.jsonl", "orgs.txt", "orgs"])
+def test_a_file_is_read_by_what_it_holds_whatever_its_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(f"{HEADER}\n{GOOD}\nx\n{GOOD}\n")
+    entries, bad = read_org_file(tmp_path / name, ZOHO_DATA_CENTERS)
+    assert entries == [ACME]
+    assert list(bad.messages()) == [
+        "line 3: it has 1 fields where the header names 5",
+        "line 4: the name is there already, in line 2",
+    ]
+    for content in (json_line(), json.dumps([json.loads(json_line())], indent=2), json_line() + json_line(name="Two")):
+        (tmp_path / name).write_text(content)
+        entries, bad = read_org_file(tmp_path / name, ZOHO_DATA_CENTERS)
+        assert (entries[0], len(bad)) == (ACME, 0)
 
 
-def test_a_file_that_is_not_there_or_has_another_name_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"orgs\.xlsx is neither \.csv nor \.jsonl"):
-        read_org_file(tmp_path / "orgs.xlsx", ZOHO_DATA_CENTERS)
+def test_a_file_that_cannot_be_read_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         read_org_file(tmp_path / "orgs.csv", ZOHO_DATA_CENTERS)
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(UsageError, match="cannot be read: Is a directory"):
         read_org_file(tmp_path / "folder.csv", ZOHO_DATA_CENTERS)
+
+
+@pytest.mark.parametrize("beginning", [b"PK\x03\x04\x14\x00", b"\xd0\xcf\x11\xe0\xa1\xb1"])
+def test_a_workbook_is_named_as_one(beginning: bytes) -> None:
+    (found,) = reasons(beginning + bytes(range(256)), None)
+    assert found == "line 1: the file is a workbook: save it as CSV (in Excel: 'CSV UTF-8')"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,206 @@
+"""Forecasts daily counts: a level, a shrunk trend, a weekday swing only where it pays, and honest intervals.
+
+Histories hold through gaps, lose single-day spikes, and end on their last known day. Where no window of the past shows
+a significant move there is no trend, and the forecast says "flat". Means and intervals are whole users wherever the
+history is. Measured against other methods in docs/forecasting.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from poller.analysis.error_table import HORIZONS
+from poller.analysis.history import WEEK, Level, Matrix, Vector, find_level, hold, remove_spikes
+from poller.analysis.intervals import ErrorPool, half_widths
+from poller.analysis.scale import Scale, measure
+from poller.analysis.trend import daily_trend, moves_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+MOST_DAYS: Final = 800
+"""Of a history; older days change nothing."""
+LONGEST_HORIZON: Final = 365
+CHUNK: Final = 500
+"""Series computed at once: 100 MB at the most."""
+ORIGINS: Final = (30, 60, 90, 180)
+"""Days before the end from which the past is forecast, to learn how large errors are."""
+BACKTEST_DAYS: Final = 30
+_LEAST_DAYS: Final = 30
+"""Of history before an origin."""
+
+
+class Backtest(NamedTuple):
+    """The forecast's errors on the series' own past, 30 days ahead.
+
+    `scaled_error`: mean |error| in units of the series' own mean 30-day move, at least a user; NaN without a window.
+    `coverage80`: the share of windows whose truth lay inside the 80 % interval.
+    """
+
+    windows: np.ndarray[tuple[int], np.dtype[np.int64]]
+    scaled_error: Vector
+    coverage80: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Forecasts:
+    """Forecasts of some series, `rows` of those asked for; matrices have a row a series and a column a day ahead."""
+
+    rows: np.ndarray[tuple[int], np.dtype[np.int64]]
+    mean: Matrix
+    low80: Matrix
+    high80: Matrix
+    low95: Matrix
+    high95: Matrix
+    level: Vector
+    per_day: Vector
+    weekly: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    backtest: Backtest
+
+    def method(self, row: int) -> str:
+        """What the forecast of this row is made of: `flat`, `trend`, `flat+week` or `trend+week`."""
+        return ("trend" if self.per_day[row] else "flat") + ("+week" if self.weekly[row] else "")
+
+
+class _State(NamedTuple):
+    """What is known of some series at one origin."""
+
+    held: Matrix
+    level: Level
+    trend: Vector
+    scale: Scale
+    whole: np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
+def forecast(histories: Sequence[Vector], horizon: int) -> Iterator[Forecasts]:
+    """Forecasts each history (a value a day, NaN for unknown, the last one known) `horizon` days ahead, 1 to 365.
+
+    Yields chunks of at most `CHUNK` series, in their order. An empty history or a wrong horizon is a `ValueError`.
+    """
+    if not 1 <= horizon <= LONGEST_HORIZON:
+        raise ValueError(f"a horizon is 1 to {LONGEST_HORIZON} days, not {horizon}")
+    everything = np.arange(len(histories))
+    chunks = [everything[at : at + CHUNK] for at in range(0, len(everything), CHUNK)]
+    pool = ErrorPool()
+    for rows in chunks:
+        values = _matrix(histories, rows)
+        for cut in ORIGINS:
+            _collect(values, cut, pool)
+    quantiles = pool.quantiles()
+    for rows in chunks:
+        yield _forecast_chunk(_matrix(histories, rows), rows, horizon, quantiles)
+
+
+def _matrix(histories: Sequence[Vector], rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Matrix:
+    chosen = [histories[row] for row in rows.tolist()]
+    width = min(max(len(history) for history in chosen), MOST_DAYS)
+    values = np.full((len(chosen), width), np.nan)
+    for place, whole in enumerate(chosen):
+        history = whole[-width:]
+        if not len(history):
+            raise ValueError("a history without a day cannot be forecast")
+        values[place, width - len(history) :] = history
+    return values
+
+
+def _read(values: Matrix) -> _State:
+    held = hold(values)
+    clean = remove_spikes(held)
+    level = find_level(clean)
+    trend = daily_trend(moves_of(level.clean)) if values.shape[1] > 1 else np.zeros(len(values))
+    whole = ~((held % 1 != 0) & ~np.isnan(held)).any(axis=1)
+    return _State(clean, level, trend, measure(level.clean, clean, trend), whole)
+
+
+def _mean(state: _State, days: Vector) -> Matrix:
+    effects = state.level.effects[:, (days.astype(int) - 1) % WEEK]
+    mean = state.level.level[:, None] + state.trend[:, None] * days + effects
+    return np.asarray(np.maximum(np.where(state.whole[:, None], np.rint(mean), mean), 0.0))
+
+
+def _cut(values: Matrix, days: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Matrix]:
+    """The rows with enough history before an origin so many days ago, and that history."""
+    before = values[:, :-days]
+    enough = (~np.isnan(before)).sum(axis=1) >= _LEAST_DAYS if before.shape[1] else np.zeros(len(values), dtype=bool)
+    return np.flatnonzero(enough), before
+
+
+def _collect(values: Matrix, cut: int, pool: ErrorPool) -> None:
+    rows, before = _cut(values, cut)
+    if not len(rows):
+        return
+    state = _read(before[rows])
+    reached = [place for place, day in enumerate(HORIZONS) if day <= cut]
+    days = np.array([HORIZONS[place] for place in reached], dtype=float)
+    errors = values[rows][:, [values.shape[1] - cut - 1 + int(day) for day in days]] - _mean(state, days)
+    errors /= state.scale.at(days)
+    for column, place in enumerate(reached):
+        pool.add(place, errors[:, column], state.scale.changes * days[column])
+
+
+def _forecast_chunk(
+    values: Matrix,
+    rows: np.ndarray[tuple[int], np.dtype[np.int64]],
+    horizon: int,
+    quantiles: tuple[Matrix, Matrix],
+) -> Forecasts:
+    state = _read(values)
+    days = np.arange(1.0, horizon + 1)
+    mean = _mean(state, days)
+    (low80, high80), (low95, high95) = (_lines(state, mean, days, one) for one in quantiles)
+    return Forecasts(
+        rows,
+        mean,
+        low80,
+        high80,
+        np.minimum(low95, low80),
+        np.maximum(high95, high80),
+        state.level.level,
+        state.trend,
+        (state.level.effects != 0).any(axis=1),
+        _backtest(values, quantiles[0]),
+    )
+
+
+def _lines(state: _State, mean: Matrix, days: Vector, quantiles: Matrix) -> tuple[Matrix, Matrix]:
+    """The low and the high line, rounded inward to whole users: an error in whole users is inside as before."""
+    widths = half_widths(quantiles, state.scale.at(days), state.scale.changes, days)
+    low, high = np.maximum(mean - widths, 0.0), mean + widths
+    whole = state.whole[:, None]
+    low = np.where(whole, np.ceil(low - 1e-9), low)
+    high = np.where(whole, np.floor(high + 1e-9), high)
+    return np.minimum(low, mean), np.maximum(high, mean)
+
+
+def _backtest(values: Matrix, quantiles: Matrix) -> Backtest:
+    """Forecasts each series' own past from each origin; windows whose truth is unknown do not count."""
+    windows = np.zeros(len(values), dtype=np.int64)
+    errors, inside = np.zeros(len(values)), np.zeros(len(values))
+    move = _typical_move(values)
+    day = np.array([float(BACKTEST_DAYS)])
+    for cut in ORIGINS:
+        rows, before = _cut(values, cut)
+        if not len(rows):
+            continue
+        state = _read(before[rows])
+        mean = _mean(state, day)
+        low, high = _lines(state, mean, day, quantiles)
+        truth = values[rows, values.shape[1] - cut - 1 + BACKTEST_DAYS]
+        known = ~np.isnan(truth)
+        windows[rows] += known
+        errors[rows] += np.where(known, np.abs(truth - mean[:, 0]) / move[rows], 0.0)
+        inside[rows] += known & (truth >= low[:, 0]) & (truth <= high[:, 0])
+    count = np.where(windows > 0, windows, np.nan)
+    return Backtest(windows, errors / count, inside / count)
+
+
+def _typical_move(values: Matrix) -> Vector:
+    """The mean move over 30 days, at least one user."""
+    if values.shape[1] <= BACKTEST_DAYS:
+        return np.ones(len(values))
+    moves = np.abs(values[:, BACKTEST_DAYS:] - values[:, :-BACKTEST_DAYS])
+    known = np.maximum((~np.isnan(moves)).sum(axis=1), 1)
+    return np.asarray(np.maximum(np.nansum(moves, axis=1) / known, 1.0))

@@ -1,0 +1,32 @@
+"""The day on which a forecast reaches the seats an org has bought, with the earliest and the latest likely day."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from poller.analysis.history import Matrix, Vector
+
+
+class RunOut(NamedTuple):
+    """Days ahead, 1 for tomorrow; 0: not within the horizon.
+
+    `low`: the first day the high line reaches the seats. `high`: the first day the low line does. `day`: the first day
+    the mean does; a day is named only then.
+    """
+
+    day: np.ndarray[tuple[int], np.dtype[np.int64]]
+    low: np.ndarray[tuple[int], np.dtype[np.int64]]
+    high: np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+def run_out(mean: Matrix, low: Matrix, high: Matrix, seats: Vector) -> RunOut:
+    """When the lines of a forecast (a row a series, a column a day) reach `seats`; NaN seats are never reached."""
+    return RunOut(_first(mean, seats), _first(high, seats), _first(low, seats))
+
+
+def _first(line: Matrix, seats: Vector) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    reached = line >= seats[:, None]
+    return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1, 0)

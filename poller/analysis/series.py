@@ -1,0 +1,52 @@
+"""Turns loose readings (series, day, value) into dense daily histories for forecasting."""
+
+from __future__ import annotations
+
+from array import array  # noqa: TC003 - in the signature of a public function
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from poller.analysis.history import Vector
+
+LONGEST_HISTORY = 800
+"""Days; older ones are left out."""
+
+
+class History(NamedTuple):
+    """One series: its index, the ordinal of its last known day, and a value for each day up to it, NaN if unknown."""
+
+    series: int
+    last_day: int
+    values: Vector
+
+
+def histories(series: array[int], days: array[int], values: array[float]) -> list[History]:
+    """Histories by the index of their series; three arrays of equal length, days as ordinals, NaN for unknown.
+
+    Of a day that is there twice the later reading counts. A series without any known value is left out.
+    """
+    known = ~np.isnan(np.frombuffer(values, dtype=np.float64)) if len(values) else np.zeros(0, dtype=bool)
+    if not known.any():
+        return []
+    which = np.frombuffer(series, dtype=np.int32)[known]
+    when = np.frombuffer(days, dtype=np.int32)[known]
+    what = np.frombuffer(values, dtype=np.float64)[known]
+    order = np.lexsort((when, which))
+    which, when, what = which[order], when[order], what[order]
+    edges = np.flatnonzero(np.diff(which)) + 1
+    return [
+        _dense(int(which[start]), when[start:end], what[start:end])
+        for start, end in zip([0, *edges], [*edges, len(which)], strict=True)
+    ]
+
+
+def _dense(series: int, days: np.ndarray[tuple[int], np.dtype[np.int32]], values: Vector) -> History:
+    last = int(days[-1])
+    recent = days > last - LONGEST_HISTORY
+    days, values = days[recent], values[recent]
+    dense = np.full(last - int(days[0]) + 1, np.nan)
+    # Days are in order, and of equal ones the last is written last.
+    dense[days - days[0]] = values
+    return History(series, last, dense)

@@ -1,0 +1,76 @@
+"""`poller forecast`: what counts are expected to be, and when seats run out."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from poller.cli import shell
+from poller.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TextIO
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("forecast")(forecast)
+
+
+def forecast(
+    *,
+    series: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A CSV file with the columns series,day,value; - for stdin.")
+    ] = None,
+    horizon: Annotated[str, typer.Option(help="Days ahead, 1 to 365: 90 or 90d.")] = "90d",
+    output: Annotated[str, typer.Option("--format", metavar="FORMAT", help="csv.")] = "csv",
+) -> None:
+    """Forecast daily counts with 80 and 95 % intervals.
+
+    With --series any numbers of your own: one row a day for each series, from the day after its last.
+
+    Example: [bold]poller forecast --series counts.csv --horizon 90 --format csv[/bold]
+    """
+    days = _days(horizon)
+    if output != "csv":
+        raise UsageError(f"{output!r} is not a format of --series", "use --format csv")
+    if series is None:
+        raise UsageError("no series to forecast", "name a file: --series FILE.csv")
+    from poller.query.series_file import forecast_lines, read_series
+
+    with _opened(series) as lines:
+        file = read_series(lines)
+    for part in forecast_lines(file, days):
+        sys.stdout.write(part)
+    if not file.names:
+        shell.say(f"poller: {series} holds no series")
+
+
+def _days(text: str) -> int:
+    from poller.analysis.forecast import LONGEST_HORIZON
+
+    number = text.strip().lower().removesuffix("d")
+    if not (number.isascii() and number.isdigit() and 1 <= int(number[:6]) <= LONGEST_HORIZON):
+        raise UsageError(f"invalid horizon {text!r}", f"write 1 to {LONGEST_HORIZON} days, such as 90d")
+    return int(number)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    """The file's text; a `UsageError` where it cannot be read."""
+    try:
+        if str(path) == "-":
+            sys.stdin.reconfigure(encoding="utf-8-sig", newline="")  # type: ignore[union-attr]
+            yield sys.stdin
+        else:
+            with path.open(encoding="utf-8-sig", newline="") as lines:
+                yield lines
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8", "save it as UTF-8") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "name a CSV file") from None

@@ -1,0 +1,141 @@
+"""Forecasts: what they must get right on any history."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from poller.analysis.forecast import Forecasts, forecast
+from poller.analysis.run_out import run_out
+
+counts = st.lists(st.one_of(st.integers(0, 2_000), st.none()), min_size=1, max_size=140)
+
+
+def of(*histories: object, horizon: int = 90) -> Forecasts:
+    """The forecasts of a few histories, which fit in one chunk."""
+    (chunk,) = forecast([np.array(history, dtype=float) for history in histories], horizon)
+    return chunk
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(counts, min_size=1, max_size=4), st.integers(1, 365))
+def test_lines_are_ordered_whole_and_never_negative_whatever_the_history(
+    histories: list[list[int | None]], horizon: int
+) -> None:
+    known = [[np.nan if value is None else value for value in [*history, 7]] for history in histories]
+    made = of(*known, horizon=horizon)
+    lines = [made.low95, made.low80, made.mean, made.high80, made.high95]
+    for lower, higher in itertools.pairwise(lines):
+        assert (lower <= higher).all()
+    for line in lines:
+        assert line.shape == (len(histories), horizon)
+        assert (line >= 0).all()
+        assert (line % 1 == 0).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 500), min_size=40, max_size=120), st.integers(1, 60))
+def test_unknown_days_in_between_hold_the_last_known_count(history: list[int], gap: int) -> None:
+    held = [*history, *([history[-1]] * gap), history[-1]]
+    unknown = [*history, *([np.nan] * gap), history[-1]]
+    assert (of(held).mean == of(unknown).mean).all()
+
+
+def test_a_count_that_never_moved_is_forecast_flat_with_room_for_a_change_later() -> None:
+    made = of([40] * 200, horizon=365)
+    assert made.method(0) == "flat"
+    assert made.per_day[0] == 0
+    assert (made.mean == 40).all()
+    assert made.low80[0, 0] == made.high80[0, 0] == 40
+    assert made.high95[0, -1] > 40
+
+
+def test_a_longer_standstill_makes_a_narrower_interval() -> None:
+    assert of([60] * 400, horizon=180).high95[0, -1] <= of([60] * 40, horizon=180).high95[0, -1]
+
+
+def test_steady_growth_goes_on_and_names_a_run_out_day() -> None:
+    history = np.floor(100 + 0.5 * np.arange(300))
+    made = of(history)
+    assert made.method(0) == "trend"
+    assert made.per_day[0] == pytest.approx(0.5, rel=0.1)
+    last = history[-1]
+    assert made.mean[0, 29] == pytest.approx(last + 15, abs=2)
+    out = run_out(made.mean, made.low80, made.high80, np.array([last + 20.0]))
+    assert 34 <= out.day[0] <= 46
+    assert out.low[0] <= out.day[0]
+    assert out.high[0] == 0 or out.high[0] >= out.day[0]
+
+
+def test_noise_around_a_level_is_no_trend_and_the_forecast_is_the_level_not_the_last_reading() -> None:
+    rng = np.random.default_rng(5)
+    history = np.rint(500 + rng.normal(0, 8, 300))
+    history[-1] = 520
+    made = of(history)
+    assert abs(made.mean[0, 0] - 500) < 12
+    assert abs(made.mean[0, -1] - 500) < 25
+
+
+def test_one_glitch_in_the_past_moves_nothing() -> None:
+    history = np.floor(200 + 0.2 * np.arange(250))
+    glitch = history.copy()
+    glitch[200] = 2_000
+    glitch[120:122] = 0
+    assert (of(history).mean == of(glitch).mean).all()
+
+
+def test_a_lasting_step_is_where_the_forecast_starts_and_no_trend() -> None:
+    made = of([100] * 200 + [130] * 30)
+    assert made.mean[0, 0] == 130
+    assert made.mean[0, -1] <= 133
+
+
+def test_a_weekday_swing_is_forecast_by_weekday() -> None:
+    week = np.array([40, 42, 41, 40, 38, 10, 8])
+    made = of(np.tile(week, 40) + 100.0)
+    assert made.method(0) == "flat+week"
+    assert np.abs(made.mean[0, :7] - (week + 100)).max() <= 1
+    assert np.abs(made.mean[0, 84:90] - (week[:6] + 100)).max() <= 1
+
+
+def test_intervals_hold_what_they_promise_on_series_that_move() -> None:
+    """A year of random moves for 300 series; the last 90 days are kept back."""
+    rng = np.random.default_rng(11)
+    moves = (rng.random((300, 490)) < 0.3) * rng.integers(-2, 3, (300, 490))
+    series = np.maximum(rng.integers(50, 800, 300)[:, None] + np.cumsum(moves, axis=1), 0).astype(float)
+    history, truth = series[:, :400], series[:, 400:]
+    made = of(*history)
+    for day in (7, 30, 90):
+        inside80 = (made.low80[:, day - 1] <= truth[:, day - 1]) & (truth[:, day - 1] <= made.high80[:, day - 1])
+        inside95 = (made.low95[:, day - 1] <= truth[:, day - 1]) & (truth[:, day - 1] <= made.high95[:, day - 1])
+        assert 0.72 <= inside80.mean() <= 0.93, day
+        assert inside95.mean() >= 0.91, day
+
+
+def test_each_forecast_tells_how_it_did_on_its_own_past() -> None:
+    rng = np.random.default_rng(2)
+    history = 300 + np.cumsum((rng.random(400) < 0.3) * rng.integers(-2, 3, 400))
+    long, short = of(history).backtest, of(history[:40]).backtest
+    assert long.windows[0] == 4
+    assert 0 <= long.scaled_error[0] < 5
+    assert 0 <= long.coverage80[0] <= 1
+    assert short.windows[0] == 0
+    assert np.isnan(short.scaled_error[0])
+
+
+@pytest.mark.parametrize("horizon", [0, -1, 366])
+def test_a_horizon_out_of_bounds_is_refused(horizon: int) -> None:
+    with pytest.raises(ValueError, match="1 to 365"):
+        of([1, 2, 3], horizon=horizon)
+
+
+def test_seats_that_are_unknown_or_out_of_reach_have_no_run_out_day() -> None:
+    made = of([40] * 100)
+    assert [int(day[0]) for day in run_out(made.mean, made.low95, made.high95, np.array([np.nan]))] == [0, 0, 0]
+    assert [int(day[0]) for day in run_out(made.mean, made.low95, made.high95, np.array([10_000.0]))] == [0, 0, 0]
+
+
+def test_seats_in_full_use_have_run_out_tomorrow() -> None:
+    made = of([40] * 100)
+    assert [int(day[0]) for day in run_out(made.mean, made.low95, made.high95, np.array([40.0]))] == [1, 1, 1]

@@ -1,0 +1,87 @@
+"""Series of one's own: what a file may look like, and what is said of one that cannot be read."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from poller.core.errors import UsageError
+from poller.query.series_file import forecast_lines, read_series
+
+MONTH = [f"2026-01-{day:02}" for day in range(1, 32)]
+
+
+def forecasts(text: str, horizon: int = 7) -> list[dict[str, str]]:
+    """What comes out of a file."""
+    return list(
+        csv.DictReader(io.StringIO("".join(forecast_lines(read_series(io.StringIO(text, newline="")), horizon))))
+    )
+
+
+def test_each_series_gets_a_row_a_day_from_the_day_after_its_last() -> None:
+    rows = forecasts("series,day,value\n" + "".join(f"a,{day},5\n" for day in MONTH) + "b,2026-03-01,9\n")
+    assert [row["day"] for row in rows if row["series"] == "a"] == [f"2026-02-0{day}" for day in range(1, 8)]
+    assert [row["day"] for row in rows if row["series"] == "b"] == [f"2026-03-0{day}" for day in range(2, 9)]
+    assert rows[0] == {
+        "series": "a", "day": "2026-02-01", "mean": "5", "low80": "5", "high80": "5", "low95": "5", "high95": "5"
+    }  # fmt: skip
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.permutations(list(enumerate(MONTH))))
+def test_the_order_of_rows_does_not_matter(shuffled: list[tuple[int, str]]) -> None:
+    ordered = "series,day,value\n" + "".join(f"a,{day},{50 + place}\n" for place, day in enumerate(MONTH))
+    mixed = "series,day,value\n" + "".join(f"a,{day},{50 + place}\n" for place, day in shuffled)
+    assert forecasts(ordered) == forecasts(mixed)
+
+
+def test_of_a_day_that_is_there_twice_the_later_row_counts() -> None:
+    assert forecasts("series,day,value\na,2026-01-01,5\na,2026-01-01,8\n")[0]["mean"] == "8"
+
+
+def test_empty_values_are_unknown_days_and_a_series_without_any_value_is_left_out() -> None:
+    rows = forecasts("series,day,value\na,2026-01-01,5\na,2026-01-02,\nb,2026-01-01,\n")
+    assert {row["series"] for row in rows} == {"a"}
+    assert rows[0]["day"] == "2026-01-02"
+
+
+def test_quoted_names_other_line_ends_a_byte_order_mark_and_other_columns_are_read() -> None:
+    text = '\ufeffvalue,note,series,day\r\n5,x,"Müller, ""& Co""",2026-01-01\r\n'
+    assert forecasts(text)[0]["series"] == 'Müller, "& Co"'
+
+
+def test_years_without_a_reading_are_held_and_take_no_room() -> None:
+    assert forecasts("series,day,value\na,0001-01-01,5\na,9999-12-01,6\n")[0] | {} == {
+        "series": "a", "day": "9999-12-02", "mean": "6", "low80": "6", "high80": "6", "low95": "6", "high95": "6"
+    }  # fmt: skip
+
+
+def test_a_calendar_that_ends_ends_the_forecast() -> None:
+    assert len(forecasts("series,day,value\na,9999-12-30,5\n")) == 1
+
+
+@pytest.mark.parametrize("text", ["", "series,day,value\n", "series,day,value\n\n\n"])
+def test_a_file_with_nothing_in_it_has_no_forecasts(text: str) -> None:
+    assert forecasts(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name,day,value\n", "no column series"),
+        ("series,day,value\na,2026-01-01,many\n", "line 2: 'many' is not a number"),
+        ("series,day,value\na,2026-01-01,inf\n", "line 2: 'inf' is not a number"),
+        ("series,day,value\na,1 May,3\n", "line 2: '1 May' is not a day"),
+        ("series,day,value\na,2026-01-01\n", "line 2: it has 2 fields"),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_its_line(text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        forecasts(text)
+
+
+def test_a_long_wrong_value_is_quoted_shortly() -> None:
+    with pytest.raises(UsageError) as wrong:
+        forecasts(f"series,day,value\na,2026-01-01,{'x' * 5_000}\n")
+    assert len(str(wrong.value)) < 200
