@@ -120,8 +120,11 @@ def add(
 
 
 def _tell_change(change: OrgChange) -> None:
+    """Names an org that is there already; those to be added are in the file, and only counted."""
     from poller.cli.render import plain
 
+    if change.what == "added":
+        return
     fields = f": {', '.join(change.fields)}" if change.fields else ""
     shell.tell(f"{plain(change.org)} would be {change.what}{fields}")
 
