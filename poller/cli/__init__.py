@@ -222,6 +222,7 @@ def _add_commands() -> None:
         "trend",
         "gaps",
         "forecast",
+        "anomalies",
         "export",
         "demo",
         "simulate",

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from poller.cli import shell
+from poller.cli.series import opened
 from poller.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import TextIO
 
 
 def add_to(app: typer.Typer) -> None:
@@ -43,7 +39,7 @@ def forecast(
         raise UsageError("no series to forecast", "name a file: --series FILE.csv")
     from poller.query.series_file import forecast_lines, read_series
 
-    with _opened(series) as lines:
+    with opened(series) as lines:
         file = read_series(lines)
     for part in forecast_lines(file, days):
         sys.stdout.write(part)
@@ -58,19 +54,3 @@ def _days(text: str) -> int:
     if not (number.isascii() and number.isdigit() and 1 <= int(number[:6]) <= LONGEST_HORIZON):
         raise UsageError(f"invalid horizon {text!r}", f"write 1 to {LONGEST_HORIZON} days, such as 90d")
     return int(number)
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[TextIO]:
-    """The file's text; a `UsageError` where it cannot be read."""
-    try:
-        if str(path) == "-":
-            sys.stdin.reconfigure(encoding="utf-8-sig", newline="")  # type: ignore[union-attr]
-            yield sys.stdin
-        else:
-            with path.open(encoding="utf-8-sig", newline="") as lines:
-                yield lines
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is not UTF-8", "save it as UTF-8") from None
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", "name a CSV file") from None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
+from poller.analysis.anomalies import in_series
 from poller.analysis.forecast import forecast
 from poller.analysis.series import histories
 from poller.core.errors import UsageError
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
     from poller.analysis.series import History
 
 COLUMNS: Final = ("series", "day", "value")
+ANOMALY_COLUMNS: Final = (
+    "series",
+    "day",
+    "kind",
+    "before",
+    "after",
+    "expected_low",
+    "expected_high",
+    "severity",
+    "why",
+)
 FORECAST_COLUMNS: Final = ("series", "day", "mean", "low80", "high80", "low95", "high95")
 _LONGEST_QUOTE: Final = 40
 
@@ -97,7 +109,19 @@ def forecast_lines(file: SeriesFile, horizon: int) -> Iterator[str]:
     for chunk in forecast([history.values for history in found], horizon):
         for place, row in enumerate(chunk.rows.tolist()):
             history = found[row]
-            yield _lines(_field(file.names[history.series]), history.last_day, chunk, place, days)
+            yield _lines(_row([file.names[history.series]]), history.last_day, chunk, place, days)
+
+
+def anomaly_lines(file: SeriesFile) -> Iterator[str]:
+    """The anomalies of a file as CSV, one series at a time, the names of the columns first."""
+    yield ",".join(ANOMALY_COLUMNS) + "\n"
+    for history in file.histories():
+        first = history.last_day - len(history.values) + 1
+        for found in in_series(history.values):
+            numbers = (found.before, found.after, found.expected_low, found.expected_high)
+            texts = ["" if number is None else _number(number) for number in numbers]
+            day = date.fromordinal(first + found.day).isoformat()
+            yield _row([file.names[history.series], day, found.kind, *texts, found.severity, found.why]) + "\n"
 
 
 def _lines(name: str, last_day: int, chunk: Forecasts, place: int, days: dict[int, str]) -> str:
@@ -118,12 +142,16 @@ def _lines(name: str, last_day: int, chunk: Forecasts, place: int, days: dict[in
 
 
 def _numbers(values: list[float]) -> list[str]:
-    return [str(int(value)) if value.is_integer() else f"{value:.4g}" for value in values]
+    return [_number(value) for value in values]
 
 
-def _field(name: str) -> str:
+def _number(value: float) -> str:
+    return str(int(value)) if value.is_integer() else f"{value:.4g}"
+
+
+def _row(fields: list[str]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow([name])
+    csv.writer(line, lineterminator="").writerow(fields)
     return line.getvalue()
 
 

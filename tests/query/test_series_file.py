@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from poller.core.errors import UsageError
-from poller.query.series_file import forecast_lines, read_series
+from poller.query.series_file import anomaly_lines, forecast_lines, read_series
 
 MONTH = [f"2026-01-{day:02}" for day in range(1, 32)]
 
@@ -85,3 +85,13 @@ def test_a_long_wrong_value_is_quoted_shortly() -> None:
     with pytest.raises(UsageError) as wrong:
         forecasts(f"series,day,value\na,2026-01-01,{'x' * 5_000}\n")
     assert len(str(wrong.value)) < 200
+
+
+def test_anomalies_of_a_file_are_rows_with_their_day_and_reason() -> None:
+    days = [f"2026-{month:02}-{day:02}" for month in range(1, 7) for day in range(1, 29)]
+    text = "series,day,value\n" + "".join(f"a,{day},{0 if place > 150 else 90}\n" for place, day in enumerate(days))
+    rows = list(csv.DictReader(io.StringIO("".join(anomaly_lines(read_series(io.StringIO(text)))))))
+    assert [(row["series"], row["day"], row["kind"], row["before"], row["after"]) for row in rows] == [
+        ("a", days[151], "zero", "90", "0")
+    ]
+    assert rows[0]["why"] == "fell from 90 to zero in a day"

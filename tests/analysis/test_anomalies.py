@@ -1,0 +1,135 @@
+"""Anomalies: what is raised, what is not, and that later history changes nothing found before."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from poller.analysis.anomalies import Anomaly, in_org, in_series
+from poller.core.model import USER_TYPES
+
+
+def wandering(days: int, level: int = 200, seed: int = 1) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """A level that moves by a user on about every third day."""
+    rng = np.random.default_rng(seed)
+    return np.asarray(level + np.cumsum((rng.random(days) < 0.3) * rng.choice([-1, 1], days)), dtype=float)
+
+
+def org(days: int = 200) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
+    """An org whose counts agree with one another."""
+    active, deactive = wandering(days), np.full(days, 40.0)
+    counts = {user_type.value: np.full(days, 10.0) for user_type in USER_TYPES}
+    counts |= {"ActiveUsers": active, "DeactiveUsers": deactive, "AllUsers": active + deactive}
+    counts |= {"NotConfirmedUsers": np.full(days, 5.0), "ConfirmedUsers": active + deactive - 5}
+    return counts | {"CurrentUser": np.ones(days), "AdminUsers": np.full(days, 3.0)}
+
+
+def kinds(found: list[Anomaly]) -> list[tuple[str, int]]:
+    return [(one.kind, one.day) for one in found]
+
+
+def test_an_ordinary_history_raises_nothing() -> None:
+    assert in_series(wandering(400)) == []
+    assert in_org(org()) == []
+
+
+@pytest.mark.parametrize("share", [-0.3, -0.15, 0.15, 0.3])
+def test_a_step_is_raised_on_its_day_with_what_was_before_and_what_was_usual(share: float) -> None:
+    counts = wandering(200)
+    counts[150:] = np.rint(counts[150:] * (1 + share))
+    (found,) = in_series(counts, "ActiveUsers")
+    assert (found.kind, found.user_type, found.day) == ("step", "ActiveUsers", 150)
+    assert (found.before, found.after) == (counts[149], counts[150])
+    assert found.expected_low is not None
+    assert found.expected_high is not None
+    assert not found.expected_low <= counts[150] <= found.expected_high
+    assert "in a day" in found.why
+
+
+def test_a_step_that_goes_back_within_a_week_is_one_anomaly() -> None:
+    counts = wandering(200)
+    counts[150:153] += 60
+    assert kinds(in_series(counts)) == [("step", 150)]
+
+
+def test_a_fall_to_zero_is_critical_at_once() -> None:
+    counts = wandering(200)
+    counts[180:] = 0
+    (found,) = in_series(counts)
+    assert (found.kind, found.day, found.severity) == ("zero", 180, "critical")
+
+
+def test_a_count_that_moves_daily_and_then_stands_still_is_frozen() -> None:
+    counts = wandering(300)
+    counts[200:] = counts[199]
+    (found,) = in_series(counts)
+    assert found.kind == "freeze"
+    assert 203 <= found.day <= 240
+    assert "has not moved for" in found.why
+
+
+def test_a_count_that_seldom_moves_is_not_called_frozen() -> None:
+    counts = np.full(400, 20.0)
+    counts[100:] += 1
+    counts[250:] += 1
+    assert in_series(counts) == []
+
+
+def test_unknown_days_are_a_silence_and_not_a_freeze() -> None:
+    counts = wandering(300)
+    counts[200:] = np.nan
+    (found,) = in_series(counts)
+    assert (found.kind, found.day, found.after) == ("quiet", 202, None)
+
+
+def test_every_rise_of_administrators_is_raised_and_no_fall() -> None:
+    counts = org()
+    counts["AdminUsers"][100:] = 4
+    counts["AdminUsers"][150:] = 2
+    (found,) = in_org(counts)
+    assert (found.kind, found.day, found.before, found.after) == ("admins_up", 100, 3, 4)
+
+
+def test_a_wave_of_deactivations_is_raised_beside_the_step_it_makes() -> None:
+    counts = org()
+    counts["ActiveUsers"][120:] -= 60
+    counts["DeactiveUsers"][120:] += 60
+    assert kinds(in_org(counts)) == [("deactivated_surge", 120), ("step", 120)]
+
+
+def test_sums_that_disagree_for_one_day_are_a_race_and_for_two_an_anomaly() -> None:
+    counts = org()
+    counts["ConfirmedUsers"][100] += 1
+    assert in_org(counts) == []
+    counts["ConfirmedUsers"][150:155] += 2
+    (found,) = in_org(counts)
+    assert (found.kind, found.user_type, found.day) == ("sums_disagree", "AllUsers", 151)
+    assert found.after != found.expected_low
+
+
+def test_a_current_user_that_is_not_one_is_raised_once_for_each_stretch() -> None:
+    counts = org()
+    counts["CurrentUser"][100:110] = 0
+    assert kinds(in_org(counts)) == [("current_user", 100)]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.one_of(st.integers(0, 300), st.none()), min_size=0, max_size=150),
+    st.lists(st.one_of(st.integers(0, 300), st.none()), min_size=0, max_size=40),
+)
+def test_what_was_found_stays_found_whatever_comes_later(past: list[int | None], later: list[int | None]) -> None:
+    def values(counts: list[int | None]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        return np.array([np.nan if count is None else count for count in counts], dtype=float)
+
+    before = in_series(values(past))
+    after = in_series(values([*past, *later]))
+    assert [one for one in after if one.day < len(past)] == before
+
+
+def test_histories_too_short_to_judge_raise_nothing_but_a_fall_to_zero() -> None:
+    assert in_series(np.array([])) == []
+    assert in_series(np.array([5.0])) == []
+    assert in_series(np.array([50.0, 500.0])) == []
+    assert kinds(in_series(np.array([50.0, 0.0]))) == [("zero", 1)]
