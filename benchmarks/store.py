@@ -7,6 +7,7 @@ on the same readings in Parquet. PostgreSQL's settings are the embedded server's
 from __future__ import annotations
 
 import asyncio
+import math
 import tempfile
 import time
 from contextlib import asynccontextmanager
@@ -133,7 +134,7 @@ async def _put(database: Database, batches: list[list[Snapshot]], way: str, meas
         elif way == "INSERT":
             with measured.timing(way, rows):
                 for batch in batches:
-                    await connection.execute(INSERT, *arguments_of(batch))
+                    await connection.execute(INSERT, *arguments_of(batch), -math.inf)
         else:
             with measured.timing(way, rows):
                 for batch in batches:

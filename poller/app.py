@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from poller.core.reply import NoReply, Reply
@@ -25,6 +24,7 @@ from poller.zoho.tokens import TokenPorts, Tokens
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from datetime import datetime
     from pathlib import Path
 
     from poller.core.reply import Verdict
@@ -101,11 +101,14 @@ async def open_zoho(
     ears: Ears = DEAF,
     spans: Spans | None = None,
 ) -> AsyncIterator[Zoho]:
-    """One HTTP session, one limiter, tokens shared through PostgreSQL. Who passes `now` and `sleep` turns the clock."""
+    """One HTTP session, one limiter, tokens shared through PostgreSQL, all by PostgreSQL's time.
+
+    Who passes `now` and `sleep` turns the clock.
+    """
     settings = app.settings
-    in_seconds = None if now is None else _in_seconds(now)
+    in_seconds = app.database.clock.seconds if now is None else _in_seconds(now)
     limiter = Limiter(settings.concurrency, now=in_seconds, sleep=sleep, waited=ears.waited)
-    now = now or _utc_now
+    now = now or app.database.clock.now
     async with open_client(
         connections=settings.concurrency, request_timeout_seconds=settings.request_timeout_seconds
     ) as client:
@@ -199,10 +202,6 @@ def _start_embedded(data_dir: Path) -> EmbeddedServer:
 
 def _in_seconds(now: Callable[[], datetime]) -> Callable[[], float]:
     return lambda: now().timestamp()
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _keyring(settings: Settings) -> Keyring:

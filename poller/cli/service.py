@@ -52,7 +52,7 @@ async def _run(settings: Settings) -> int:
     ):
         # An org of the smallest edition has two requests in flight: this many orgs use every permit.
         pace = Pace(hands=math.ceil(settings.concurrency / 2))
-        worker = Worker(settings, app.database, fleet, pace, observer=figures)
+        worker = Worker(settings, app.database, fleet, pace, now=app.database.clock.now, observer=figures)
         _watch(figures, worker, settings)
         shell.settle_memory()
         health = Health(

@@ -8,6 +8,7 @@ Expected things (a throttled org, a malformed reply) are values, never exception
     └── OperationError          exit 1: it could have worked, and did not
         ├── DatabaseError       PostgreSQL is away, refuses, or holds another schema
         │   └── LockedError     PostgreSQL is well, but another session holds a lock for too long
+        ├── ClockError          a row would lie in the future of PostgreSQL's clock
         ├── CredentialError     a stored secret cannot be read with the keys at hand
         └── EmbeddedError       the embedded PostgreSQL cannot start or be used
 """
@@ -57,6 +58,10 @@ class DatabaseError(OperationError):
 
 class LockedError(DatabaseError):
     """Another session's transaction holds a lock that is needed here. PostgreSQL itself is well."""
+
+
+class ClockError(OperationError):
+    """Something is dated later than PostgreSQL's clock: this machine's clock, or PostgreSQL's, is wrong."""
 
 
 class CredentialError(OperationError):

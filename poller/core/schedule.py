@@ -12,9 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from poller.core.slots import phase_of, slot_of
+
+LONGEST_LOOKAHEAD: Final = timedelta(minutes=1)
+"""Slots are handed out at most this long before they are due."""
 
 
 class Cursor(NamedTuple):
@@ -84,6 +87,24 @@ def hand_out(
     return Handout(old.due + new.due, old.missed, new.cursor)
 
 
+def brought_back(org_id: int, cursor: Cursor, now: datetime) -> Cursor:
+    """The cursor, unless it is further ahead than handing out can have moved it: a clock was wrong.
+
+    Then it comes back to the newest slot that is over, so that no slot between is left out; what is queued or known
+    of a slot stays as it is. `now` must be right.
+    """
+    step = timedelta(seconds=cursor.interval_seconds)
+    if cursor.slot <= now + 2 * LONGEST_LOOKAHEAD + step:
+        return cursor
+    return Cursor(newest_over(org_id, cursor.interval_seconds, now), cursor.interval_seconds)
+
+
+def newest_over(org_id: int, interval_seconds: int, now: datetime) -> datetime:
+    """The newest slot whose time is over: its successor is due already."""
+    phase = timedelta(seconds=phase_of(org_id, interval_seconds))
+    return slot_of(now - phase, interval_seconds) - timedelta(seconds=interval_seconds)
+
+
 def _next_slot(org_id: int, interval_seconds: int, after: datetime) -> datetime:
     """The first slot that is due after `after`."""
     phase = timedelta(seconds=phase_of(org_id, interval_seconds))
@@ -97,7 +118,7 @@ def _walk(org_id: int, cursor: Cursor, now: datetime, until: datetime) -> Handou
     slot, newest_slot, newest_at = cursor.slot, cursor.newest_slot, cursor.newest_at
     missed: tuple[Missed, ...] = ()
     phase = Due(org_id, slot, interval_seconds).at - slot
-    over = slot_of(now - phase, interval_seconds) - step  # the newest slot whose successor is due already
+    over = newest_over(org_id, interval_seconds, now)
     if slot <= over:
         missed = (Missed(org_id, slot, over, interval_seconds),)
         slot, newest_slot, newest_at = over + step, over, over + phase

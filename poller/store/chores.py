@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from poller.core.clock import TOLERANCE_SECONDS
 from poller.core.slots import slot_of
 from poller.store.queue import NewJob, enqueue
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 CHORE: Final = "chore"
 """The kind of these jobs; the payload is the chore's name."""
+_CLOCK_TOLERANCE: Final = timedelta(seconds=TOLERANCE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +39,28 @@ class ChoreRecord:
 async def queue_chores(database: Database, intervals: Mapping[str, int], now: datetime) -> int:
     """Queue each chore (by name, with its interval in seconds) once per interval; how many were queued."""
     begun = {chore.name: chore.begun_at for chore in await list_chores(database)}
-    due = [name for name, seconds in intervals.items() if name not in begun or begun[name] < slot_of(now, seconds)]
+    # One begun in the future was begun by a clock that was wrong.
+    due = [
+        name
+        for name, seconds in intervals.items()
+        if name not in begun or not slot_of(now, seconds) <= begun[name] <= now + _CLOCK_TOLERANCE
+    ]
     jobs = [NewJob(CHORE, f"{CHORE}:{name}", name.encode(), timedelta()) for name in due]
     return await enqueue(database, jobs)
 
 
-async def begin_chore(database: Database, name: str, now: datetime) -> None:
-    """It is being done, from now on."""
+async def begin_chore(database: Database, name: str) -> datetime:
+    """Record that it begins now; PostgreSQL's time, which decides what the chore makes and drops."""
     # chores.begin
-    await database.execute(
+    begun_at: datetime = await database.fetchval(
         """
-        INSERT INTO chores (name, begun_at) VALUES ($1, $2)
+        INSERT INTO chores (name, begun_at) VALUES ($1, now())
         ON CONFLICT (name) DO UPDATE SET begun_at = excluded.begun_at
+        RETURNING begun_at
         """,
         name,
-        now,
     )
+    return begun_at
 
 
 async def end_chore(

@@ -15,6 +15,7 @@ import orjson
 
 from poller.core.errors import DatabaseError
 from poller.store import schema
+from poller.store.database_clock import DatabaseClock
 from poller.store.errors import SESSION, connecting, readable_errors
 from poller.store.pooler import UNPREPARED, is_pooled
 
@@ -51,6 +52,8 @@ class Database:
         self._pool = pool
         self.pooled = pooled
         """Whether a pooler is between us and PostgreSQL."""
+        self.clock = DatabaseClock()
+        """PostgreSQL's time: what everything that depends on the time goes by. `read_clock` keeps it right."""
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
@@ -85,6 +88,13 @@ class Database:
         async with self._readable_errors():
             status: str = await self._pool.execute(query, *arguments)
             return status
+
+    async def read_clock(self) -> float:
+        """Read PostgreSQL's clock once more; by how many seconds that moved `clock`."""
+        async with self.connection() as connection:
+            # database.clock: the time of this moment, not of the transaction. On a connection that is ready, so that
+            # the time to get one is no part of the round trip.
+            return await self.clock.read(lambda: connection.fetchval("SELECT clock_timestamp()"))
 
     async def close(self) -> None:
         """Wait for connections in use, then close them all."""
@@ -140,13 +150,14 @@ async def connect(
             **(UNPREPARED if pooled else {}),
         )
     database = Database(pool, pooled=pooled)
-    if schema_check:
-        try:
+    try:
+        await database.read_clock()
+        if schema_check:
             async with database.connection() as connection:
                 (await schema.read_state(connection)).require()
-        except BaseException:
-            await database.close()
-            raise
+    except BaseException:
+        await database.close()
+        raise
     return database
 
 

@@ -99,17 +99,19 @@ async def list_partitions(database: Database) -> list[Partition]:
     )
 
 
-async def drop_partitions(database: Database, before: datetime) -> list[str]:
+async def drop_partitions(database: Database, before: datetime, most: int | None = None) -> list[str]:
     """Drop the months that end at or before `before`, oldest first, up to one not rolled up yet; the names of those.
+
+    `most`: no more months than that.
 
     Readers are waited for, for ten seconds: then `LockedError` names one, and the next call goes on. A month left half
     dropped by that or by a crash is dropped by the next call. Any number of processes may do this at once.
     """
-    dropped = []
+    dropped: list[str] = []
     for name in sorted(row["name"] for row in await database.fetch(_MONTHS)):
         month = _month_named(name)
         # None past one that has to wait: what is older than a month given up counts as given up itself.
-        if month_after(month) > before or not await _give_up(database, month):
+        if len(dropped) == most or month_after(month) > before or not await _give_up(database, month):
             break
         try:
             await _detach(database, name)

@@ -7,7 +7,7 @@ kept of a day of an org (a back-fill of long ago), its counts are made of what c
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.model import COLUMNS
@@ -31,6 +31,12 @@ async def give_up_snapshots(connection: Any, since: date, until: date) -> bool:
     return True
 
 
+async def newest_known(database: Database, until: datetime) -> datetime | None:
+    """The newest slot up to `until` with a known count; retention counts back from it. None where nothing is known."""
+    newest: datetime | None = await database.fetchval(_NEWEST_KNOWN, until)
+    return newest
+
+
 async def whole_since(database: Database) -> date:
     """Snapshots of days before this one may have been dropped, all of them or some."""
     (row,) = await database.fetch("SELECT raw_since FROM rollup_state")
@@ -44,13 +50,13 @@ async def late_days(database: Database, before: date = date.max) -> int:
     return uncounted
 
 
-async def drop_daily_counts(database: Database, before: date) -> int:
-    """Forget the counts of days before `before` whose snapshots have been dropped; how many days.
+async def drop_daily_counts(database: Database, before: date, most: int | None = None) -> int:
+    """Forget the counts of days before `before` whose snapshots have been dropped, `most` days; how many days.
 
     A day and type at a time, each in a transaction that writers wait for; broken off, it is gone on with.
     """
     dropped, day = 0, date.min
-    while (day := await database.fetchval(_OLDEST_DAY, day, before)) is not None:
+    while dropped != most and (day := await database.fetchval(_OLDEST_DAY, day, before)) is not None:
         # By the first type a day is found: it goes last.
         for kind in range(len(COLUMNS), _FIRST_TYPE - 1, -1):
             async with database.transaction() as connection:
@@ -72,6 +78,9 @@ _CLOSE: Final = "DELETE FROM late_days WHERE day >= $1::date AND day < $2::date"
 
 # Purpose: days of orgs that have snapshots no day counts.
 _UNCOUNTED: Final = "SELECT count(*) FROM late_days WHERE day < $1::date AND NOT counted"
+
+# Purpose: rows that say why nothing is known may be dated by a clock that was wrong; counts were given by Zoho.
+_NEWEST_KNOWN: Final = "SELECT max(slot) FROM latest_snapshots WHERE slot <= least($1, now())"
 
 # Purpose: the oldest day after $1 there are counts of, if it is to be forgotten.
 _OLDEST_DAY: Final = f"""

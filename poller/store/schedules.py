@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from poller.core.clock import TOLERANCE_SECONDS
+from poller.core.errors import ClockError
 from poller.core.model import Org
-from poller.core.schedule import Cursor, Due, Handout, Missed
+from poller.core.schedule import LONGEST_LOOKAHEAD, Cursor, Due, Handout, Missed, brought_back
 from poller.store.locks import Lock, try_lock
 from poller.store.queue import NewJob, enqueue
 
@@ -66,17 +68,19 @@ async def hand_out_slots(
     """Queue every slot that is due until `now + ahead`, and the stretches that nobody polled, to be explained.
 
     `interval_seconds` is for orgs that have none of their own. Orgs that were edited after `changed_since` are looked
-    at whether they are due or not; None: every org is.
+    at whether they are due or not; None: every org is. A `now` later than PostgreSQL's clock is a `ClockError`.
     """
     async with database.transaction() as connection:
+        await _require_in_time(connection, now)
         if not await try_lock(connection, Lock.SLOTS):
             return HandedOut(alone=False)
         jobs = await _let_go_of_paused(connection, hand_out, now, interval_seconds)
         since = None if changed_since is None else changed_since - _LATE_NEWS
         cursors: list[tuple[int, Cursor]] = []
-        for row in await connection.fetch(_ORGS, now + ahead, since):
+        for row in await connection.fetch(_ORGS, now + ahead, since, now + 2 * LONGEST_LOOKAHEAD):
             before = _cursor(row)
-            handout = hand_out(_org(row, interval_seconds), before, now)
+            start = None if before is None else brought_back(row["id"], before, now)
+            handout = hand_out(_org(row, interval_seconds), start, now)
             jobs += [_poll_job(due, now) for due in handout.due]
             jobs += [_explain_job(missed) for missed in handout.missed]
             if handout.cursor != before:
@@ -105,6 +109,17 @@ def read_missed(payload: bytes) -> Missed:
     return Missed(fields["org"], _moment(fields["first"]), _moment(fields["last"]), fields["interval"])
 
 
+async def _require_in_time(connection: Any, now: datetime) -> None:
+    # schedules.now: as PgQueuer's statements see it.
+    there: datetime = await connection.fetchval("SELECT now()")
+    if now > there + timedelta(seconds=TOLERANCE_SECONDS):
+        raise ClockError(
+            f"slots were to be handed out at {now:%Y-%m-%d %H:%M:%S} UTC, when PostgreSQL's clock said"
+            f" {there:%Y-%m-%d %H:%M:%S}",
+            "set the clocks of this machine and of PostgreSQL's by NTP",
+        )
+
+
 async def _let_go_of_paused(connection: Any, hand_out: HandOut, now: datetime, interval_seconds: int) -> list[NewJob]:
     """Orgs that were paused or removed have no slots: explain those they had until then, and forget their cursors."""
     jobs: list[NewJob] = []
@@ -127,13 +142,15 @@ async def _save(connection: Any, cursors: Sequence[tuple[int, Cursor]]) -> None:
         )
 
 
-# schedules.orgs: those whose next slot is due by $1, new ones, and those edited since $2 (NULL: all there are).
+# schedules.orgs: those whose next slot is due by $1, new ones, those whose cursor a wrong clock moved ahead (more
+# than an interval later than $3: see core.schedule.brought_back), and those edited since $2 (NULL: all there are).
 _ORGS: Final = """
 SELECT o.id, o.name, o.data_center, o.api_version, o.poll_interval_seconds, o.edition, o.licences,
        s.slot, s.interval_seconds, s.newest_slot, s.newest_at
 FROM orgs o LEFT JOIN org_schedules s ON s.org_id = o.id
 WHERE o.paused_at IS NULL AND o.removed_at IS NULL
-  AND (s.slot IS NULL OR s.due_at <= $1 OR $2::timestamptz IS NULL OR o.updated_at >= $2)
+  AND (s.slot IS NULL OR s.due_at <= $1 OR $2::timestamptz IS NULL OR o.updated_at >= $2
+       OR s.slot > $3::timestamptz + s.interval_seconds * interval '1 second')
 """
 
 # schedules.let_go: the cursors of orgs that are polled no more, gone with this statement.

@@ -7,12 +7,14 @@ partition.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 import orjson
 import structlog
 
+from poller.core.errors import ClockError
 from poller.core.model import COLUMNS, USER_TYPES, Outcome, Snapshot, UserType
 from poller.store.locks import lock_days_exclusive, lock_days_shared
 from poller.store.partitions import add_partitions, month_of
@@ -35,9 +37,17 @@ log = structlog.get_logger("poller.store")
 
 
 async def write_snapshots(
-    database: Database, snapshots: Sequence[Snapshot], *, new: bool = False, skip_purged: bool = False
+    database: Database,
+    snapshots: Sequence[Snapshot],
+    *,
+    new: bool = False,
+    skip_purged: bool = False,
+    allow_future: bool = False,
 ) -> None:
     """Commit all of them, or raise `DatabaseError` and none; writing the same ones again changes nothing.
+
+    A batch with a time later than PostgreSQL's clock is refused by a `ClockError`, unless the caller makes up a history
+    (`allow_future`).
 
     Fastest at about a thousand at a time, and where they are `new`: slots that nothing is known of, as far as the
     caller can tell. One that is known after all costs a second attempt, and a line in PostgreSQL's log. Several of one
@@ -50,7 +60,9 @@ async def write_snapshots(
     async with database.connection() as connection:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                closed = await _write_rounds(connection, rounds, statement, skip_purged=skip_purged)
+                closed = await _write_rounds(
+                    connection, rounds, statement, skip_purged=skip_purged, allow_future=allow_future
+                )
             except asyncpg.UniqueViolationError:
                 if statement is WRITE or attempt == _ATTEMPTS:
                     raise
@@ -101,7 +113,7 @@ def _rounds(snapshots: Sequence[Snapshot]) -> list[list[Snapshot]]:
 
 
 async def _write_rounds(
-    connection: Any, rounds: list[list[Snapshot]], statement: str, *, skip_purged: bool
+    connection: Any, rounds: list[list[Snapshot]], statement: str, *, skip_purged: bool, allow_future: bool
 ) -> set[tuple[int, date]]:
     """The days of orgs that are closed, and do not count what was written."""
     closed: set[tuple[int, date]] = set()
@@ -113,7 +125,8 @@ async def _write_rounds(
             snapshots = [one for one in in_round if one.org_id not in purged] if purged else in_round
             if not snapshots:
                 continue
-            rest = await connection.fetch(statement, *arguments_of(snapshots))
+            latest = -math.inf if allow_future else _latest(snapshots)
+            rest = await connection.fetch(statement, *arguments_of(snapshots), latest)
             if rest:
                 closed.update(await _write_rest(connection, rest))
     return closed
@@ -126,6 +139,11 @@ async def _purged(connection: Any, rounds: list[list[Snapshot]]) -> set[int]:
 
 async def _write_rest(connection: Any, rest: Sequence[Mapping[str, Any]]) -> list[tuple[int, date]]:
     """What the usual statement leaves over: counts to merge one by one, and days to roll up again."""
+    if rest[0]["rest"] == "future":
+        raise ClockError(
+            f"a snapshot of {rest[0]['slot']:%Y-%m-%d %H:%M:%S} UTC lies in the future of PostgreSQL's clock",
+            "set the clocks of this machine and of PostgreSQL's by NTP",
+        )
     keys = {kind: {(row["org_id"], row["slot"]) for row in rest if row["rest"] == kind} for kind in ("latest", "day")}
     if keys["latest"]:
         await connection.execute(MERGE_LATEST, *zip(*sorted(keys["latest"]), strict=True))
@@ -151,6 +169,11 @@ def arguments_of(snapshots: Sequence[Snapshot]) -> list[Sequence[Any]]:
         _sparse([_errors_text(one) for one in snapshots]),
         _sparse([one.credits_remaining for one in snapshots]),
     ]
+
+
+def _latest(snapshots: Sequence[Snapshot]) -> float:
+    """In seconds since 1970, of all their times."""
+    return max(one.slot if one.polled_at is None else max(one.slot, one.polled_at) for one in snapshots).timestamp()
 
 
 def _counts_of(snapshot: Snapshot) -> tuple[int | None, ...]:

@@ -51,7 +51,7 @@ async def read_turn(
 _LOOK: Final = """
 WITH line AS (
     SELECT count(*) FILTER (WHERE id < $2) AS place, count(*) FILTER (WHERE id <> $2) + 1 AS workers
-    FROM workers WHERE seen_at > $3
+    FROM workers WHERE seen_at > $3 AND coalesce((facts->>'clock_wrong_seconds')::float8, 0) = 0
 ), next AS (
     SELECT id, execute_after FROM pgqueuer
     WHERE status = 'queued' AND entrypoint = ANY($1) ORDER BY execute_after LIMIT $6

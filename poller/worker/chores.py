@@ -22,7 +22,7 @@ from poller.store.partitions import (
     month_of,
 )
 from poller.store.queue import LOG_KEPT, forget_log
-from poller.store.retention import drop_daily_counts, late_days
+from poller.store.retention import drop_daily_counts, late_days, newest_known
 from poller.store.rollups import roll_up
 from poller.store.tokens import forget_budgets
 from poller.store.workers import forget_workers
@@ -37,6 +37,11 @@ MINUTE: Final = 60
 HOUR: Final = 3_600
 _SETTLED: Final = timedelta(days=2)
 """After the end of a month its late rows have come."""
+MOST_MONTHS: Final = 1
+"""Months of snapshots given up by one run: six hours justify no more, whatever any clock says. After a year in which no
+poller ran, or with a retention that is new, it takes several runs: that is safe, and leaves time to notice."""
+MOST_DAYS: Final = 31
+"""The same for days of counts."""
 _WORKERS_KEPT: Final = timedelta(days=1)
 
 
@@ -84,29 +89,36 @@ async def _forget_workers(database: Database, now: datetime) -> str:
 
 
 async def _retain(database: Database, now: datetime, *, snapshots: Retention | None, days: Retention | None) -> str:
-    told = []
+    """Counts back from the newest known counts, and gives up a month at a time: never more by any clock's word."""
+    if snapshots is None and days is None:
+        return "everything is kept"
+    newest = await newest_known(database, now)
+    if newest is None:
+        return "nothing dropped: no count is known yet"
+    parts: list[str] = []
     locked: LockedError | None = None
     if snapshots is not None:
         try:
-            told += await _drop_months(database, snapshots.cutoff(now))
+            parts += await _drop_month(database, snapshots.cutoff(newest))
         except LockedError as error:
             locked = error
     if days is not None:
-        told.append(f"{_count(await drop_daily_counts(database, days.cutoff(now).date()), 'day')} dropped")
+        dropped = await drop_daily_counts(database, days.cutoff(newest).date(), MOST_DAYS)
+        parts.append(f"{_count(dropped, 'day')} dropped")
     if locked is not None:
         raise locked
-    return ", ".join(told) or "everything is kept"
+    return ", ".join(parts)
 
 
-async def _drop_months(database: Database, cutoff: datetime) -> list[str]:
+async def _drop_month(database: Database, cutoff: datetime) -> list[str]:
     late = await late_days(database, month_of(cutoff).date())
-    dropped = await drop_partitions(database, cutoff)
-    told = [f"{_count(len(dropped), 'month')} dropped"]
+    dropped = await drop_partitions(database, cutoff, MOST_MONTHS)
+    parts = [f"{_count(len(dropped), 'month')} dropped"]
     if dropped and late:
-        told.append(f"with {_count(late, 'day')} of orgs that had come too late to be counted")
+        parts.append(f"with {_count(late, 'day')} of orgs that had come too late to be counted")
     if waiting := sum(month_after(month.since) <= cutoff for month in await list_partitions(database)):
-        told.append(f"{waiting} kept until they are rolled up")
-    return told
+        parts.append(f"{waiting} left for later" if dropped else f"{waiting} kept until they are rolled up")
+    return parts
 
 
 def _count(number: int, thing: str) -> str:

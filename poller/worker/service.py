@@ -9,14 +9,13 @@ back the rest.
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import random
 import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
@@ -25,26 +24,25 @@ import structlog
 
 from poller import __version__
 from poller.core.errors import DatabaseError
-from poller.core.quota import affordable_interval, daily_credits
-from poller.core.schedule import hand_out
 from poller.sink import Sink
-from poller.store.chores import queue_chores
 from poller.store.queue import JobQueue
-from poller.store.schedules import POLL, hand_out_slots
+from poller.store.schedules import POLL
 from poller.store.workers import WorkerRecord, say_goodbye
 from poller.worker.chores import chores
+from poller.worker.clock_watch import ClockWatch
 from poller.worker.outage import LONGEST_PAUSE_SECONDS, Outage
 from poller.worker.pace import Pace
 from poller.worker.polls import Observer, Polls, Reading, Silent
+from poller.worker.scheduler import Scheduler
 from poller.worker.side_jobs import SideJobs
 from poller.worker.systemd import READY, STOPPING, notify
 from poller.worker.vitals import Vitals
+from poller.worker.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from datetime import datetime
 
-    from poller.core.model import Org
-    from poller.core.schedule import Cursor, Handout
     from poller.fleet import Fleet
     from poller.settings import Settings
     from poller.store.database import Database
@@ -57,33 +55,31 @@ _BATCH: Final = 50
 
 @dataclass(slots=True)
 class Worker:
-    """A worker: `run` it until it is told to stop."""
+    """A worker: `run` it until it is told to stop. `now` is the time of slots: PostgreSQL's, but in a test."""
 
     settings: Settings
     database: Database
     fleet: Fleet
     pace: Pace = field(default_factory=Pace)
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    now: Callable[[], datetime] = field(kw_only=True)
     observer: Observer = field(default_factory=Silent)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
     id: UUID = field(default_factory=uuid4)
     outage: Outage = field(init=False)
-    polls: int = 0
-    """Rows it has written."""
-    lost: int = 0
-    """Readings that could not be written before the grace was over."""
+    clock_watch: ClockWatch = field(init=False)
     _queue: JobQueue = field(init=False)
     _sink: Sink[Reading] = field(init=False)
     _polls: Polls = field(init=False)
+    _writer: Writer = field(init=False)
     _chores: Mapping[str, Chore] = field(init=False)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    _give_up_at: float = math.inf
 
     def __post_init__(self) -> None:
         self.outage = Outage(sleep=self.sleep, jitter=self.jitter, count=self.observer.database_error)
         self._queue = JobQueue(self.database, self.id, silence=timedelta(seconds=self.pace.silence_seconds))
         self._chores = chores(snapshots=self.settings.snapshot_retention, days=self.settings.daily_retention)
+        self._writer = Writer(self.database, self.fleet, self._queue, self.outage, self.observer)
         self._sink = Sink(self._write, rows=self.pace.batch_rows, age_seconds=0.1)
         self._polls = Polls(
             self.database,
@@ -94,12 +90,23 @@ class Worker:
             jitter=self.jitter,
             observer=self.observer,
         )
+        self.clock_watch = ClockWatch(self.database, self.outage, stepped=self._polls.let_go)
 
     def why_not_ready(self) -> str | None:
         """Why no polls are claimed and written just now; None where they are."""
         if self._stopping.is_set():
             return "stopping"
-        return "the database is away" if self.outage.is_on else None
+        return "the database is away" if self.outage.is_on else self.clock_watch.why_not_ready()
+
+    @property
+    def polls(self) -> int:
+        """Rows it has written."""
+        return self._writer.polls
+
+    @property
+    def lost(self) -> int:
+        """Readings that could not be written before the grace was over."""
+        return self._writer.lost
 
     @property
     def sink(self) -> Sink[Reading]:
@@ -114,6 +121,7 @@ class Worker:
             "held": polls.readings,
             "polls": self.polls,
             "away": polls.circuits.facts(),
+            "clock_wrong_seconds": round(self.clock_watch.wrong_seconds, 1),
         }
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -124,7 +132,7 @@ class Worker:
             await asyncio.shield(working)
         except asyncio.CancelledError:
             # What was read already is written if the database takes it at once.
-            self._give_up_at = 0.0
+            self._writer.give_up_at = 0.0
             working.cancel()
             await asyncio.wait({working}, timeout=self.pace.last_word_seconds)
             if not working.done():
@@ -155,11 +163,12 @@ class Worker:
             others = [
                 loops.create_task(self._while_there_is_hope(loop))
                 for loop in (
-                    self._hand_out(),
+                    self._scheduler().run(),
+                    self.clock_watch.run(),
                     vitals.beat(lambda: [*self._polls.held, *side_jobs.held]),
                     vitals.watch_for_freezing(),
                     vitals.say_alive(partial(self._record, started_at)),
-                    side_jobs.run(self._pause, self.pace.idle_seconds),
+                    side_jobs.run(self._pause, self.pace.idle_seconds, lambda: not self.clock_watch.wrong_seconds),
                 )
             ]
             async with asyncio.TaskGroup() as polls:
@@ -175,7 +184,7 @@ class Worker:
         await self._stopping.wait()
         notify(STOPPING)
         log.info("worker.draining", under_way=self._polls.under_way, grace_seconds=self.pace.grace_seconds)
-        self._give_up_at = time.monotonic() + self.pace.grace_seconds
+        self._writer.give_up_at = time.monotonic() + self.pace.grace_seconds
         await asyncio.sleep(self.pace.grace_seconds)
         with suppress(DatabaseError, TimeoutError):
             async with asyncio.timeout(self.pace.last_word_seconds):
@@ -230,6 +239,9 @@ class Worker:
         polls = self._polls
         polls.freed.clear()
         free = self.pace.hands - polls.under_way
+        if self.clock_watch.wrong_seconds:
+            await self._pause(self.pace.idle_seconds)
+            return
         if not free:
             await self._pause(self.pace.idle_seconds, polls.freed)
             return
@@ -246,63 +258,26 @@ class Worker:
             wait = idle if turn.next_seconds is None else min(turn.next_seconds, idle)
             await self._pause(max(wait, self.pace.breath_seconds))
 
-    async def _hand_out(self) -> None:
-        changed_since: datetime | None = None
-        intervals = {name: chore.every_seconds for name, chore in self._chores.items()}
-        while True:
-            now = self.now()
-            handed = await self.outage.weather(
-                partial(
-                    hand_out_slots,
-                    self.database,
-                    self._due_of,
-                    now,
-                    timedelta(seconds=self.pace.most_ahead_seconds),
-                    interval_seconds=self.settings.poll_interval_seconds,
-                    changed_since=changed_since,
-                )
-            )
-            if handed.alone:
-                changed_since = now
-                self.observer.handed_out(handed.slots)
-                await self.outage.weather(partial(queue_chores, self.database, intervals, now))
-            if handed.stretches:
-                log.warning("slots.missed", stretches=handed.stretches)
-            await self.sleep(self.pace.tick_seconds * (0.75 + self.jitter() / 2))
-
-    def _due_of(self, org: Org, cursor: Cursor | None, now: datetime) -> Handout:
-        allowance = daily_credits(org.edition, org.licences)
-        seconds = affordable_interval(org.interval_seconds, allowance, self.settings.credit_share)
-        ahead = min(max(seconds, self.pace.least_ahead_seconds), self.pace.most_ahead_seconds)
-        return hand_out(org.id, seconds, cursor, now, timedelta(seconds=ahead))
+    def _scheduler(self) -> Scheduler:
+        return Scheduler(
+            self.settings,
+            self.database,
+            self.outage,
+            self.pace,
+            self._chores,
+            self.clock_watch,
+            now=self.now,
+            sleep=self.sleep,
+            jitter=self.jitter,
+            observer=self.observer,
+        )
 
     def _record(self, started_at: datetime) -> WorkerRecord:
         name = f"{socket.gethostname()}:{os.getpid()}"
         return WorkerRecord(self.id, name, __version__, started_at, self.now(), self.facts())
 
     async def _write(self, batch: Sequence[Reading]) -> None:
-        """Rows first, then the jobs: a worker that dies between the two leaves a slot that is found to be polled."""
-        polled = [one.polled for one in batch if one.polled is not None]
-        try:
-            if polled:
-                await self.outage.weather(partial(self.fleet.write, polled, new=True), give_up=self._may_give_up)
-        except DatabaseError:
-            self.lost += len(polled)
-            log.exception("readings.lost", readings=len(polled))
-            raise
-        job_ids = [one.job_id for one in batch]
-        try:
-            await self.outage.weather(partial(self._queue.finish, job_ids), give_up=self._may_give_up)
-        except DatabaseError as error:
-            if not error.passing:
-                raise
-            # Given up: whoever finds these jobs silent finds their slots polled.
-        self._polls.done(batch)
-        self.polls += len(polled)
-        self.observer.written(polled)
-
-    def _may_give_up(self) -> bool:
-        return time.monotonic() >= self._give_up_at
+        await self._writer.write(batch, self._polls)
 
     async def _pause(self, seconds: float, or_until: asyncio.Event | None = None) -> None:
         """Wait so long, or until something happens, or until this worker is to stop."""

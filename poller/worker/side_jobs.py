@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from poller.core.claims import NOT_RUNNING
+from poller.core.clock import TOLERANCE_SECONDS
 from poller.core.errors import DatabaseError, LockedError
 from poller.core.model import Outcome, Snapshot
+from poller.core.schedule import newest_over
 from poller.store.chores import CHORE, begin_chore, end_chore
 from poller.store.schedules import EXPLAIN, read_missed
 from poller.store.snapshots import write_snapshots
@@ -32,9 +34,14 @@ if TYPE_CHECKING:
 
 PIECE: Final = 1_000
 """Slots written at once."""
+_CLOCK_TOLERANCE: Final = timedelta(seconds=TOLERANCE_SECONDS)
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 
 log = structlog.get_logger("poller.worker")
+
+
+def _always() -> bool:
+    return True
 
 
 class SideJobs:
@@ -64,9 +71,14 @@ class SideJobs:
         self.held: list[int] = []
         """The job that is being done, if any."""
 
-    async def run(self, pause: Callable[[float], Awaitable[None]], idle_seconds: float) -> None:
-        """Do one job after the other, until cancelled; what was not done by then is for the caller to let go."""
+    async def run(
+        self, pause: Callable[[float], Awaitable[None]], idle_seconds: float, may_begin: Callable[[], bool] = _always
+    ) -> None:
+        """Do one job after the other, until cancelled; the caller releases what was not done by then."""
         while True:
+            if not may_begin():
+                await pause(idle_seconds)
+                continue
             jobs = await self._outage.weather(partial(self._queue.claim, (CHORE, EXPLAIN), 1))
             for job in jobs:
                 self.held = [job.id]
@@ -87,8 +99,7 @@ class SideJobs:
         if chore is None:
             # Of a newer release than this one; it will be queued again.
             return
-        begun_at = self._now()
-        await self._outage.weather(partial(begin_chore, self._database, name, begun_at))
+        begun_at = await self._outage.weather(partial(begin_chore, self._database, name))
         try:
             detail = await self._outage.weather(partial(_do_or_leave, chore, self._database, begun_at))
         except DatabaseError as error:
@@ -104,8 +115,9 @@ class SideJobs:
 
     async def _explain(self, missed: Missed) -> None:
         total = 0
-        oldest = _EARLIEST if self._retention is None else self._retention.cutoff(self._now())
-        for piece in _pieces(missed, oldest):
+        now = self._now()
+        oldest = _EARLIEST if self._retention is None else self._retention.cutoff(now)
+        for piece in _pieces(missed, oldest, now):
             await self._outage.weather(partial(write_snapshots, self._database, piece, skip_purged=True))
             total += len(piece)
             self._observer.missed(len(piece), NOT_RUNNING)
@@ -121,14 +133,16 @@ async def _do_or_leave(chore: Chore, database: Database, now: datetime) -> str:
         raise
 
 
-def _pieces(missed: Missed, oldest: datetime) -> Iterator[list[Snapshot]]:
+def _pieces(missed: Missed, oldest: datetime, now: datetime) -> Iterator[list[Snapshot]]:
+    """The slots that are over by `now`: a clock that was wrong may have called later ones missed."""
     step = timedelta(seconds=missed.interval_seconds)
     slot = missed.first
     if slot < oldest:
         slot += -((slot - oldest) // step) * step
-    while slot <= missed.last:
+    last = min(missed.last, newest_over(missed.org_id, missed.interval_seconds, now + _CLOCK_TOLERANCE))
+    while slot <= last:
         piece: list[Snapshot] = []
-        while slot <= missed.last and len(piece) < PIECE:
+        while slot <= last and len(piece) < PIECE:
             piece.append(Snapshot(missed.org_id, slot, None, Outcome.MISSED, NOT_RUNNING))
             slot += step
         yield piece

@@ -107,7 +107,7 @@ class World:
                 until = self.sim.world.now() + event.seconds
                 self.sim.add_faults(*(Fault(name=one, data_center=home, until=until) for one in (name, "token_500")))
             case "set_clock":
-                self.clock.write_text(str((event.seconds - 3.0) * 2), encoding="ascii")
+                self.clock.write_text(str((event.seconds - 3.0) * 1.5), encoding="ascii")
             case "pause":
                 self.edited.add(org)
                 await self.edit("UPDATE orgs SET paused_at = now(), updated_at = now() WHERE id = $1", org)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from poller import log
 from poller.app import open_app, open_fleet
@@ -16,6 +17,9 @@ from poller.cli import shell
 from poller.core.errors import PollerError
 from poller.settings import load
 from poller.worker import Pace, Worker
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 PACE = Pace(
     hands=12,
@@ -33,10 +37,11 @@ async def main(clock: Path) -> None:
     settings = load(env_file=None)
     log.configure(log_format="json", level="info")
 
-    def now() -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=float(clock.read_text(encoding="ascii") or 0))
-
     async with open_app(settings, name="chaos") as app, open_fleet(app) as fleet:
+
+        def now() -> datetime:
+            return app.database.clock.now() + timedelta(seconds=float(clock.read_text(encoding="ascii") or 0))
+
         with shell.stop_signals() as stopped:
             await Worker(settings, app.database, fleet, PACE, now=now).run(stopped)
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, settings, strategies as st
 
 from poller.core.model import COLUMNS, USER_TYPES, Outcome, Snapshot, UserType
+from poller.store import snapshots as store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import date
 
     from poller.store.database import Database
@@ -23,6 +24,11 @@ CODES = st.sampled_from(["timeout", "INVALID_TOKEN", "NO_PERMISSION"])
 MANY = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=100, deadline=None
 )
+
+
+async def write_snapshots(database: Database, history: Sequence[Snapshot], *, new: bool = False) -> None:
+    """Write a history that is made up: it may reach into years to come."""
+    await store.write_snapshots(database, history, new=new, allow_future=True)
 
 
 @st.composite

@@ -19,7 +19,7 @@ from poller.store.partitions import (
     partition_name,
 )
 from poller.store.rollups import roll_up
-from poller.store.snapshots import write_snapshots
+from tests.store.series import write_snapshots
 from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:

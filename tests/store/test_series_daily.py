@@ -15,7 +15,6 @@ from poller.store import rollups
 from poller.store.partitions import drop_partitions
 from poller.store.retention import drop_daily_counts, late_days
 from poller.store.rollups import RollupState, roll_up, rollup_state
-from poller.store.snapshots import write_snapshots
 from tests.store.series import (
     MANY,
     daily_of,
@@ -25,6 +24,7 @@ from tests.store.series import (
     shown_daily,
     shown_fleet,
     snapshots,
+    write_snapshots,
 )
 
 if TYPE_CHECKING:

@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings, strategies as st
 
 from poller.core.model import COLUMNS, Outcome, Snapshot
-from poller.store.snapshots import read_snapshot, write_snapshots
-from tests.store.series import MANY, forget_everything, joined, latest_of, rows_of, shown_latest, snapshots
+from poller.store.snapshots import read_snapshot
+from tests.store.series import (
+    MANY,
+    forget_everything,
+    joined,
+    latest_of,
+    rows_of,
+    shown_latest,
+    snapshots,
+    write_snapshots,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -14,11 +14,10 @@ from poller.core.retention import Retention
 from poller.store.database import Database
 from poller.store.partitions import drop_partitions, month_after, month_of, partition_name
 from poller.store.rollups import roll_up
-from poller.store.snapshots import write_snapshots
 from poller.worker.chores import chores
 from tests.store.mortal import Mortal
 from tests.store.naive import NaiveSeries, agree
-from tests.store.series import MANY, forget_everything, snapshots
+from tests.store.series import MANY, forget_everything, snapshots, write_snapshots
 
 # Days on both sides of two ends of months, and of a third that never goes.
 DAYS = [date(2098, 11, 30), date(2098, 12, 1), date(2098, 12, 31), date(2099, 1, 1)]

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from poller.core.errors import DatabaseError
 from poller.core.model import COLUMNS, USER_TYPES, Outcome, Snapshot, UserType
-from poller.store.snapshots import delete_history, read_snapshot, write_snapshots
+from poller.store.snapshots import delete_history, read_snapshot
+from tests.store.series import write_snapshots
 
 if TYPE_CHECKING:
     from poller.store.database import Database

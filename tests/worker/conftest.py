@@ -45,7 +45,7 @@ class Service:
         stopping = asyncio.Event()
         app = self.app if database is None else App(self.app.settings, database, self.app.keyring)
         async with open_fleet(app) as fleet:
-            worker = Worker(app.settings, app.database, fleet, pace, **options)
+            worker = Worker(app.settings, app.database, fleet, pace, **({"now": app.database.clock.now} | options))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(worker.run(stopping))
                 try:

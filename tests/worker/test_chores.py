@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     OpenService = Callable[..., AbstractAsyncContextManager[Service]]
 
-OCTOBER = datetime(2025, 10, 1, tzinfo=UTC)
-NOVEMBER = datetime(2025, 11, 1, tzinfo=UTC)
+OCTOBER = datetime(2024, 10, 1, tzinfo=UTC)
+NOVEMBER = datetime(2024, 11, 1, tzinfo=UTC)
 THIRTEEN = Retention(months=13)
 SECOND = timedelta(seconds=1)
 
@@ -34,17 +34,19 @@ def snapshot(slot: datetime) -> Snapshot:
 
 
 async def history(database: Database) -> None:
-    """The last slot of September, October and November 2025, rolled up."""
+    """The last slot of September, October and November 2024, rolled up."""
     await database.execute("INSERT INTO orgs (name, data_center) VALUES ('acme', 'us')")
-    await database.execute("UPDATE rollup_state SET rolled_until = '2025-09-30'")
+    await database.execute("UPDATE rollup_state SET rolled_until = '2024-09-30'")
     await write_snapshots(database, [snapshot(month - timedelta(minutes=15)) for month in (OCTOBER, NOVEMBER)])
     await write_snapshots(database, [snapshot(NOVEMBER)])
-    await roll_up(database, datetime(2025, 12, 1, tzinfo=UTC).date())
+    await roll_up(database, datetime(2024, 12, 1, tzinfo=UTC).date())
 
 
 async def retain(
     database: Database, now: datetime, snapshots: Retention | None = THIRTEEN, days: Retention | None = None
 ) -> str:
+    """As a run of the service at `now` that has polled until then."""
+    await database.execute("UPDATE latest_snapshots SET slot = $1", now)
     return await chores(snapshots=snapshots, days=days)["retention"].do(database, now)
 
 
@@ -54,7 +56,7 @@ async def months(database: Database) -> list[int]:
 
 async def test_a_month_goes_once_it_has_been_over_for_as_long_as_asked_and_not_before(database: Database) -> None:
     await history(database)
-    thirteen_months_after_october = datetime(2026, 12, 1, tzinfo=UTC)
+    thirteen_months_after_october = datetime(2025, 12, 1, tzinfo=UTC)
     assert await retain(database, thirteen_months_after_october - SECOND) == "1 month dropped"
     assert await months(database) == [10, 11]
     assert await retain(database, thirteen_months_after_october) == "1 month dropped"
@@ -72,8 +74,9 @@ async def test_what_is_kept_for_ever_is_kept(database: Database) -> None:
 
 async def test_days_go_where_they_are_to(database: Database) -> None:
     await history(database)
-    now = datetime(2026, 12, 31, tzinfo=UTC)
-    assert await retain(database, now, THIRTEEN, Retention(days=427)) == "2 months dropped, 1 day dropped"
+    now = datetime(2025, 12, 31, tzinfo=UTC)
+    assert await retain(database, now, THIRTEEN) == "1 month dropped, 1 left for later"
+    assert await retain(database, now, THIRTEEN, Retention(days=427)) == "1 month dropped, 1 day dropped"
     rows = await database.fetch("SELECT DISTINCT day FROM daily_user_counts ORDER BY day")
     assert [row[0].month for row in rows] == [10, 11]
 
@@ -81,18 +84,48 @@ async def test_days_go_where_they_are_to(database: Database) -> None:
 async def test_a_month_that_is_not_rolled_up_is_told_of(database: Database) -> None:
     await history(database)
     await write_snapshots(database, [snapshot(OCTOBER)])
-    now = datetime(2026, 12, 1, tzinfo=UTC)
-    assert await retain(database, now) == "1 month dropped, 1 kept until they are rolled up"
+    now = datetime(2025, 12, 1, tzinfo=UTC)
+    assert await retain(database, now) == "1 month dropped, 1 left for later"
+    assert await retain(database, now) == "0 months dropped, 1 kept until they are rolled up"
     await roll_up(database, now.date())
     assert await retain(database, now) == "1 month dropped"
 
 
 async def test_late_snapshots_that_go_with_their_month_are_told_of(database: Database) -> None:
     await history(database)
-    now = datetime(2026, 11, 2, tzinfo=UTC)
+    now = datetime(2025, 11, 2, tzinfo=UTC)
     await retain(database, now)
     await write_snapshots(database, [snapshot(OCTOBER - timedelta(minutes=30))])
     assert await retain(database, now) == "1 month dropped, with 1 day of orgs that had come too late to be counted"
+
+
+async def test_retention_counts_back_from_the_newest_known_counts_and_never_from_a_clock(database: Database) -> None:
+    await history(database)
+    years_later = datetime(2027, 6, 1, tzinfo=UTC)
+    do = chores(snapshots=THIRTEEN, days=Retention(days=30))["retention"].do
+    assert await do(database, years_later) == "0 months dropped, 0 days dropped"
+    assert await months(database) == [9, 10, 11]
+
+
+async def test_a_row_dated_in_the_future_moves_no_retention(database: Database) -> None:
+    await history(database)
+    await database.execute("UPDATE latest_snapshots SET slot = now() + interval '2 years'")
+    do = chores(snapshots=THIRTEEN, days=None)["retention"].do
+    assert await do(database, datetime.now(UTC) + timedelta(days=730)) == "nothing dropped: no count is known yet"
+    assert await months(database) == [9, 10, 11]
+
+
+async def test_after_a_year_without_a_poller_retention_gives_up_a_month_a_run(database: Database) -> None:
+    await database.execute("INSERT INTO orgs (name, data_center) VALUES ('acme', 'us')")
+    await database.execute("UPDATE rollup_state SET rolled_until = '2023-01-01'")
+    starts = [datetime(2023, month, 1, tzinfo=UTC) for month in range(1, 13)]
+    await write_snapshots(database, [snapshot(month) for month in starts])
+    await roll_up(database, datetime(2024, 2, 1, tzinfo=UTC).date())
+    now = datetime(2025, 6, 1, tzinfo=UTC)
+    for run in range(12):
+        assert len(await months(database)) == 12 - run
+        await retain(database, now)
+    assert await months(database) == []
 
 
 async def test_slots_that_nobody_polled_are_written_down_as_far_back_as_snapshots_are_kept(

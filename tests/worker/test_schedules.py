@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from poller.store.database import Database
     from poller.store.secrets import Keyring
 
-NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+NOON = datetime(2025, 11, 24, 12, tzinfo=UTC)
+"""Long ago: nothing is handed out in the future of PostgreSQL's clock."""
 MINUTE = timedelta(minutes=1)
 
 
@@ -112,7 +113,7 @@ async def test_a_removed_org_has_no_slots_any_more(database: Database, keyring: 
 
 async def test_a_changed_interval_is_heeded_before_the_old_one_is_over(database: Database, keyring: Keyring) -> None:
     (org_id,) = await added(database, keyring, entry("one"))
-    now = datetime.now(UTC)
+    now = datetime.now(UTC) - timedelta(minutes=20)
     await handed_out(database, now, interval=86_400)
     assert await queued(database, POLL) == []
     await database.execute("UPDATE orgs SET poll_interval_seconds = 60, updated_at = $1", now + timedelta(minutes=10))

@@ -1,0 +1,80 @@
+"""Watches this machine's clock: a worker whose clock differs from PostgreSQL's takes no part until it is right again.
+
+PostgreSQL's time is read every few seconds, and at once where this machine's clock no longer agrees with it. It refuses
+to set a clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from poller.core.clock import TOLERANCE_SECONDS, describe_difference
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from poller.store.database import Database
+    from poller.worker.outage import Outage
+
+READ_EVERY_SECONDS: Final = 5.0
+COMPARE_EVERY_SECONDS: Final = 0.5
+"""Comparing costs nothing: PostgreSQL is not asked."""
+
+log = structlog.get_logger("poller.worker")
+
+
+class ClockWatch:
+    """Whether this worker's clock agrees with PostgreSQL's; `stepped` is called where the time itself had jumped."""
+
+    def __init__(self, database: Database, outage: Outage, *, stepped: Callable[[], Awaitable[None]]) -> None:
+        self._database = database
+        self._outage = outage
+        self._stepped = stepped
+        self._wrong_since: float | None = None
+
+    @property
+    def wrong_seconds(self) -> float:
+        """How far this machine's clock is ahead (below 0: behind), where that is too much to take part; else 0.0."""
+        return self._database.clock.machine_wrong_seconds
+
+    def why_not_ready(self) -> str | None:
+        """In words for `/readyz`."""
+        seconds = self.wrong_seconds
+        return describe_difference(seconds) if seconds else None
+
+    async def run(self) -> None:
+        """Read PostgreSQL's clock again and again, and log once that this machine's is wrong, and that it is right."""
+        while True:
+            moved = await self._outage.weather(self._database.read_clock)
+            self._report()
+            if abs(moved) > TOLERANCE_SECONDS:
+                log.warning("worker.clock_stepped", seconds=round(moved, 1))
+                await self._outage.weather(self._stepped)
+            await self._wait()
+
+    async def _wait(self) -> None:
+        """Until the next reading is due, or until the clocks begin or cease to agree."""
+        was_wrong = bool(self.wrong_seconds)
+        next_at = time.monotonic() + READ_EVERY_SECONDS
+        for _ in range(round(READ_EVERY_SECONDS / COMPARE_EVERY_SECONDS)):
+            await asyncio.sleep(COMPARE_EVERY_SECONDS)
+            if bool(self.wrong_seconds) is not was_wrong or time.monotonic() >= next_at:
+                return
+
+    def _report(self) -> None:
+        seconds = self.wrong_seconds
+        if seconds and self._wrong_since is None:
+            self._wrong_since = time.monotonic()
+            log.error(
+                "worker.clock_wrong",
+                seconds=round(seconds, 1),
+                why=f"{describe_difference(seconds)}: this worker takes no part until they agree",
+                remedy="set both clocks by NTP (`timedatectl` shows the state)",
+            )
+        elif not seconds and self._wrong_since is not None:
+            log.info("worker.clock_right", seconds=round(time.monotonic() - self._wrong_since, 1))
+            self._wrong_since = None

@@ -1,0 +1,88 @@
+"""Hands out the slots of the fleet, and queues the chores, at regular moments; any number of workers may do so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+
+from poller.core.errors import ClockError
+from poller.core.quota import affordable_interval, daily_credits
+from poller.core.schedule import hand_out
+from poller.store.chores import queue_chores
+from poller.store.schedules import hand_out_slots
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from datetime import datetime
+
+    from poller.core.model import Org
+    from poller.core.schedule import Cursor, Handout
+    from poller.settings import Settings
+    from poller.store.database import Database
+    from poller.worker.chores import Chore
+    from poller.worker.clock_watch import ClockWatch
+    from poller.worker.outage import Outage
+    from poller.worker.pace import Pace
+    from poller.worker.polls import Observer
+
+log = structlog.get_logger("poller.worker")
+
+
+@dataclass(slots=True)
+class Scheduler:
+    """One worker's share of handing out slots."""
+
+    settings: Settings
+    database: Database
+    outage: Outage
+    pace: Pace
+    chores: Mapping[str, Chore]
+    clock_watch: ClockWatch
+    now: Callable[[], datetime]
+    sleep: Callable[[float], Awaitable[None]]
+    jitter: Callable[[], float]
+    observer: Observer
+    _changed_since: datetime | None = None
+
+    async def run(self) -> None:
+        """Hand out what is due, again and again, unless this machine's clock is wrong."""
+        while True:
+            if not self.clock_watch.wrong_seconds:
+                try:
+                    await self._hand_out()
+                except ClockError as error:
+                    # PostgreSQL's clock was set back, or ours jumped: the next reading tells.
+                    log.warning("slots.not_handed_out", why=error.what, remedy=error.remedy)
+                    await self.outage.weather(self.database.read_clock)
+            await self.sleep(self.pace.tick_seconds * (0.75 + self.jitter() / 2))
+
+    async def _hand_out(self) -> None:
+        now = self.now()
+        handed = await self.outage.weather(
+            partial(
+                hand_out_slots,
+                self.database,
+                self._due_of,
+                now,
+                timedelta(seconds=self.pace.most_ahead_seconds),
+                interval_seconds=self.settings.poll_interval_seconds,
+                changed_since=self._changed_since,
+            )
+        )
+        if handed.alone:
+            self._changed_since = now
+            self.observer.handed_out(handed.slots)
+            intervals = {name: chore.every_seconds for name, chore in self.chores.items()}
+            await self.outage.weather(partial(queue_chores, self.database, intervals, now))
+        if handed.stretches:
+            log.warning("slots.missed", stretches=handed.stretches)
+
+    def _due_of(self, org: Org, cursor: Cursor | None, now: datetime) -> Handout:
+        allowance = daily_credits(org.edition, org.licences)
+        seconds = affordable_interval(org.interval_seconds, allowance, self.settings.credit_share)
+        ahead = min(max(seconds, self.pace.least_ahead_seconds), self.pace.most_ahead_seconds)
+        return hand_out(org.id, seconds, cursor, now, timedelta(seconds=ahead))

@@ -1,0 +1,143 @@
+"""Workers whose clock is wrong, beside workers whose clock is right: PostgreSQL's time is the one that counts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+
+from poller.core.model import USER_TYPES, Outcome, Snapshot
+from poller.core.schedule import Due
+from poller.core.slots import slot_of
+from poller.store.rollups import roll_up
+from poller.store.snapshots import write_snapshots
+from tests.breakage.faketime import clock_off_by, clock_set_by, needs_faketime
+from tests.breakage.lab import REAL, Lab, Process, lab
+from tests.worker.waiting import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = needs_faketime
+
+ORGS, INTERVAL = 6, 4
+IN_THE_FUTURE = """
+SELECT (SELECT count(*) FROM org_snapshots WHERE greatest(slot, polled_at) > now() + interval '1 s')
+     + (SELECT count(*) FROM org_schedules WHERE due_at > now() + interval '2 minutes')
+     + (SELECT count(*) FROM pgqueuer WHERE entrypoint = 'poll' AND execute_after > now() + interval '2 minutes')
+"""
+
+
+async def readiness(worker: Process) -> tuple[int, str]:
+    """What `/readyz` of a `poller run` says."""
+    url = (await worker.says("web.served"))["url"]
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/readyz") as response:
+        return response.status, (await response.text()).strip()
+
+
+async def several_slots_pass(there: Lab, slots: int = 4) -> None:
+    newest = await there.database.fetchval("SELECT now()")
+    await there.until(
+        "SELECT count(*) >= $1 FROM org_snapshots WHERE outcome = 'ok' AND slot > $2", ORGS * slots, newest, seconds=60
+    )
+
+
+async def every_slot_was_polled_in_time(there: Lab) -> None:
+    rows = await there.nothing_is_missing_doubled_or_untrue()
+    assert {row["outcome"] for row in rows} == {"ok"}
+    assert max(row["polled_at"] - Due(row["org_id"], row["slot"], INTERVAL).at for row in rows) < timedelta(seconds=4)
+    assert all(row["polled_at"] >= row["slot"] for row in rows)
+    assert await there.database.fetchval(IN_THE_FUTURE) == 0
+
+
+@pytest.mark.parametrize(
+    ("offset", "what"),
+    [("+7200s", "7,200 s ahead of"), ("-7200s", "7,200 s behind"), ("+2y", "63,072,000 s ahead of")],
+    ids=["two hours ahead", "two hours behind", "two years ahead"],
+)
+async def test_a_worker_whose_clock_is_wrong_takes_no_part_says_so_once_and_harms_nothing(
+    database_url: str, tmp_path: Path, offset: str, what: str
+) -> None:
+    async with lab(database_url, tmp_path, orgs=ORGS, interval=INTERVAL) as there:
+        await there.start()
+        wrong = await there.start(REAL, **clock_off_by(offset))
+        await there.start()
+        said = await wrong.says("worker.clock_wrong")
+        assert said["why"].startswith(f"this machine's clock is {what} PostgreSQL's")
+        assert "NTP" in said["remedy"]
+        await several_slots_pass(there)
+        assert await readiness(wrong) == (503, f"this machine's clock is {what} PostgreSQL's")
+        assert wrong.count("worker.clock_wrong") == 1
+        assert [one["event"] for one in wrong.events() if one["event"].startswith(("poll.", "chore."))] == []
+        await every_slot_was_polled_in_time(there)
+
+
+async def test_a_clock_that_jumps_is_noticed_within_seconds_and_the_worker_comes_back_by_itself(
+    database_url: str, tmp_path: Path
+) -> None:
+    clock = tmp_path / "offset"
+    clock.write_text("+0s", encoding="ascii")
+    async with lab(database_url, tmp_path, orgs=ORGS, interval=INTERVAL) as there:
+        jumping = await there.start(REAL, **clock_set_by(clock))
+        assert await eventually(lambda: readiness(jumping)) == (200, "ready")
+        await several_slots_pass(there, 1)
+        healthy = await there.start()
+        clock.write_text("+7200s", encoding="ascii")
+        await jumping.says("worker.clock_wrong", 15.0)
+        assert (await readiness(jumping))[0] == 503
+        await several_slots_pass(there)
+        clock.write_text("+0s", encoding="ascii")
+        await jumping.says("worker.clock_right", 15.0)
+        assert await readiness(jumping) == (200, "ready")
+        polls = jumping.count("poll.finished")
+        await eventually(lambda: jumping.count("poll.finished") > polls)
+        assert healthy.count("worker.clock_wrong") == 0
+        await every_slot_was_polled_in_time(there)
+
+
+async def test_a_worker_whose_monotonic_clock_jumps_too_writes_nothing_in_the_future(
+    database_url: str, tmp_path: Path
+) -> None:
+    clock = tmp_path / "offset"
+    clock.write_text("+0s", encoding="ascii")
+    async with lab(database_url, tmp_path, orgs=ORGS, interval=INTERVAL) as there:
+        await there.start()
+        jumping = await there.start(REAL, **clock_set_by(clock, monotonic=True))
+        await several_slots_pass(there, 1)
+        clock.write_text("+7200s", encoding="ascii")
+        await jumping.says("worker.clock_wrong", 15.0)
+        await several_slots_pass(there)
+        rows = await there.rows()
+        assert {row["outcome"] for row in rows} == {"ok"}
+        assert all(row["polled_at"] >= row["slot"] for row in rows)
+        assert await there.database.fetchval(IN_THE_FUTURE) == 0
+
+
+async def test_the_only_worker_with_a_clock_two_years_ahead_drops_no_history_and_writes_no_row(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with lab(database_url, tmp_path, orgs=ORGS, interval=INTERVAL) as there:
+        before = await history_of_a_year(there)
+        wrong = await there.start(REAL, **clock_off_by("+2y"), POLLER_SNAPSHOT_RETENTION="13mo")
+        await wrong.says("worker.clock_wrong")
+        right = await there.start(REAL, POLLER_SNAPSHOT_RETENTION="13mo")
+        await several_slots_pass(there, 2)
+        await there.until("SELECT done_at IS NOT NULL FROM chores WHERE name = 'retention'")
+        assert [one["event"] for one in wrong.events() if one["event"].startswith(("poll.", "chore."))] == []
+        assert right.count("worker.clock_wrong") == 0
+        old = "SELECT count(*) FROM org_snapshots WHERE slot < now() - interval '1 d'"
+        assert await there.database.fetchval(old) == before
+
+
+async def history_of_a_year(there: Lab) -> int:
+    """A row of each of the last twelve months, rolled up; how many rows."""
+    now = await there.database.fetchval("SELECT now()")
+    (org_id,) = await there.database.fetch("SELECT min(id) FROM orgs")
+    slots = [slot_of(now - timedelta(days=30 * month), 3_600) for month in range(1, 13)]
+    counts = dict.fromkeys(USER_TYPES, 5)
+    await there.database.execute("UPDATE rollup_state SET rolled_until = $1", slots[-1].date())
+    await write_snapshots(there.database, [Snapshot(org_id[0], at, at, Outcome.OK, counts=counts) for at in slots])
+    await roll_up(there.database, now.date())
+    return len(slots)
