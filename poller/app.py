@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
+from poller.core.errors import EmbeddedError
 from poller.core.reply import NoReply, Reply
 from poller.fleet import Fleet
 from poller.poll import World
@@ -49,12 +50,13 @@ class App:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, *, name: str = "poller") -> AsyncIterator[App]:
+async def open_app(settings: Settings, *, name: str = "poller", create: bool = False) -> AsyncIterator[App]:
     """Everything opened and of the right version; closed again at the end.
 
-    The embedded database is started, and brought up to date; one that the operator runs is only checked.
+    The embedded database is started, and brought up to date; where there is none, it is made only with `create`. One
+    that the operator runs is only checked.
     """
-    async with database_dsn(settings) as dsn:
+    async with database_dsn(settings, create=create) as dsn:
         if settings.embedded:
             from poller.store import schema  # noqa: PLC0415 - Alembic is loaded only where it may be needed
 
@@ -164,12 +166,12 @@ async def open_fleet(
 
 
 @asynccontextmanager
-async def database_dsn(settings: Settings) -> AsyncIterator[str]:
-    """The database's address, with the embedded server kept running meanwhile."""
+async def database_dsn(settings: Settings, *, create: bool = False) -> AsyncIterator[str]:
+    """The database's address, with the embedded server kept running meanwhile; `create`: made where there is none."""
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
         return
-    server = await asyncio.to_thread(_start_embedded, settings.data_dir)
+    server = await asyncio.to_thread(start_embedded, settings.data_dir, create=create)
     with contextlib.closing(server):
         yield server.dsn()
 
@@ -194,8 +196,13 @@ def _after(do: Callable[P, Awaitable[T]], tell: Callable[[], None]) -> Callable[
     return done
 
 
-def _start_embedded(data_dir: Path) -> EmbeddedServer:
+def start_embedded(data_dir: Path, *, create: bool = False) -> EmbeddedServer:
+    """The embedded server of a folder. Raises `EmbeddedError` where it has no database and none is to be made."""
     from poller import embedded  # noqa: PLC0415 - not needed with a database of the operator's
+
+    if not create and not embedded.is_made(data_dir):
+        remedy = "run `poller migrate` to make one, or correct POLLER_DATA_DIR or POLLER_DATABASE_URL"
+        raise EmbeddedError(f"there is no database in {data_dir}", remedy)
 
     return embedded.start(data_dir)
 

@@ -123,7 +123,7 @@ async def open_demo(settings: Settings, options: DemoOptions) -> AsyncIterator[D
                     "credit_share": 1.0,
                 }
             )
-            async with open_app(own, name="poller demo") as app, open_fleet(app) as fleet:
+            async with open_app(own, name="poller demo", create=True) as app, open_fleet(app) as fleet:
                 yield Demo(app, simulator, fleet, options)
 
 

@@ -219,6 +219,7 @@ def _add_commands() -> None:
         "service",
         "status",
         "doctor",
+        "settings",
         "trend",
         "gaps",
         "forecast",

@@ -92,11 +92,14 @@ async def _attempt(
 
 
 async def _server(settings: Settings, database: Database) -> Finding:
+    from poller.settings.report import database_in_use
     from poller.store.health import OLDEST_VERSION, read_server
 
     facts = await read_server(database)
     what = f"PostgreSQL {facts.version.partition(' ')[0]}" + (
-        f", embedded in {settings.data_dir}" if settings.embedded else ", through a pooler" if database.pooled else ""
+        f", embedded in {settings.data_dir}"
+        if settings.embedded
+        else f", {database_in_use(settings)}" + (", through a pooler" if database.pooled else "")
     )
     if facts.version_number < OLDEST_VERSION:
         return Finding("database", Verdict.WRONG, what, f"{OLDEST_VERSION // 10_000} or newer is needed: upgrade it")

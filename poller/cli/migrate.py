@@ -33,9 +33,13 @@ def migrate(
 async def _migrate(settings: Settings, *, check: bool) -> bool:
     """Whether the database is behind, at the end."""
     from poller.app import database_dsn
+    from poller.embedded import is_made
     from poller.store import schema
 
-    async with database_dsn(settings) as dsn:
+    if check and settings.embedded and not is_made(settings.data_dir):
+        shell.say(f"There is no database in {settings.data_dir} yet; run `poller migrate` to make it.")
+        return True
+    async with database_dsn(settings, create=not check) as dsn:
         state = await (schema.check if check else schema.upgrade)(dsn)
         found = "empty" if state.current is None else f"at revision {state.current}"
         if not state.behind:

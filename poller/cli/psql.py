@@ -36,9 +36,9 @@ def psql(
 
 
 def _psql(data_dir: Path, arguments: list[str]) -> int:
-    from poller import embedded
+    from poller.app import start_embedded
 
-    with embedded.start(data_dir) as server:
+    with start_embedded(data_dir) as server:
         command = server.psql(*arguments)
         # Ctrl-C is psql's: it cancels the query, not the session. A handler, unlike SIG_IGN, is not handed down.
         before = signal.signal(signal.SIGINT, lambda *_: None)

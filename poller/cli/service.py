@@ -46,7 +46,7 @@ async def _run(settings: Settings) -> int:
     figures = Figures()
     ears = Ears(figures.judged, figures.waited, figures.token_replied, figures.token_issued)
     async with (
-        open_app(settings, name="poller run") as app,
+        open_app(settings, name="poller run", create=True) as app,
         open_spans() as spans,
         open_fleet(app, ears=ears, spans=spans) as fleet,
     ):

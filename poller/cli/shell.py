@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from poller.cli.table import Table
-    from poller.settings import Settings
+    from poller.settings import Settings, Sources
 
 T = TypeVar("T")
 
@@ -37,14 +37,20 @@ thirtieth of a poll's time, and found nothing."""
 
 
 def settings(*, serving: bool = False, showing: bool = False) -> Settings:
-    """The settings, with the log set up by them and a warning for every variable that is none.
+    """The settings, with the log set up by them; see `settings_and_sources`."""
+    return settings_and_sources(serving=serving, showing=showing)[0]
+
+
+def settings_and_sources(*, serving: bool = False, showing: bool = False) -> tuple[Settings, Sources]:
+    """The settings and where they are written; sets up the log, and warns of every variable that is not a setting.
 
     A command that serves logs as it is told to. One that answers does so to a pipe, but not to a terminal, where its
     answer and its progress bar stand: there only errors are logged, unless POLLER_LOG_LEVEL says otherwise. One that
-    is there to be looked at logs no more to a pipe either.
+    is there to be looked at logs no more to a pipe either. The first event of one that serves names the database.
     """
     from poller import log
     from poller.settings import check, read_sources, unknown
+    from poller.settings.report import database_in_use
 
     sources = read_sources(env_file.get())
     warnings = unknown(sources)
@@ -52,9 +58,13 @@ def settings(*, serving: bool = False, showing: bool = False) -> Settings:
     read_by_people = showing or (not serving and sys.stderr.isatty())
     quiet = read_by_people and "log_level" not in loaded.model_fields_set
     log.configure(log_format=loaded.log_format, level="error" if quiet else loaded.log_level)
+    if serving:
+        import structlog
+
+        structlog.get_logger("poller.cli").info("database.used", database=database_in_use(loaded))
     for warning in (*warnings, *unread_env_file(sources.env_file)):
         say(f"poller: warning: {warning}")
-    return loaded
+    return loaded, sources
 
 
 def unread_env_file(named: Path | None) -> list[str]:

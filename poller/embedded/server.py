@@ -71,7 +71,8 @@ class EmbeddedServer:
 
     def dsn(self, database: str = cluster.DATABASE) -> str:
         """Where to connect, while the server is open and in this process only. There is no password."""
-        return f"postgresql://{cluster.USER}@/{quote(database, safe='')}?host={quote(self._door.folder, safe='')}"
+        place = f"host={quote(self._door.folder, safe='')}&port={_SETTINGS['port']}"
+        return f"postgresql://{cluster.USER}@/{quote(database, safe='')}?{place}"
 
     def answers(self) -> bool:
         """Whether it lets us in at this moment."""
@@ -149,6 +150,16 @@ def start(data_dir: Path, *, binaries: Path | None = None, settings: Mapping[str
             launch.serve(door)
         undo.pop_all()
         return EmbeddedServer(launch, users, door)
+
+
+def is_made(data_dir: Path) -> bool:
+    """Whether the folder has a cluster, or something that `start` must look at to tell; changes nothing."""
+    try:
+        return any((data_dir / "postgresql").iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
 
 
 def _make_data_dir(data_dir: Path) -> None:

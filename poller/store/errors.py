@@ -7,6 +7,7 @@ quote a password.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import socket
 import ssl
@@ -38,6 +39,7 @@ def readable_errors() -> Iterator[None]:
 @contextlib.contextmanager
 def connecting(dsn: str) -> Iterator[None]:
     """For the first use of an address: one that cannot be used is refused without quoting it, cause included."""
+    _forget_libpq_variables()
     if not dsn.startswith(("postgresql://", "postgres://")):
         raise SettingsError("POLLER_DATABASE_URL is not the address of a PostgreSQL", _ADDRESS)
     try:
@@ -45,6 +47,15 @@ def connecting(dsn: str) -> Iterator[None]:
             yield
     except (ValueError, asyncpg.ClientConfigurationError):
         raise SettingsError("POLLER_DATABASE_URL cannot be used as an address", _ADDRESS) from None
+
+
+def _forget_libpq_variables() -> None:
+    """Drop PGHOST, PGPORT, PGSSLMODE and the like, which asyncpg reads for whatever an address leaves out.
+
+    They are of a shell that talks to another database. The poller's address says all there is to say.
+    """
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
 
 
 def explain(error: BaseException) -> DatabaseError:

@@ -143,7 +143,7 @@ async def _import(
     from poller.store.imports import import_orgs
     from poller.store.orgs import has_credentials
 
-    async with open_app(settings, name="poller orgs") as app:
+    async with open_app(settings, name="poller orgs", create=not dry_run) as app:
         if new and await has_credentials(app.database, entries[0].name):
             remedy = "change it with `poller orgs import` or `poller orgs set`"
             raise UsageError(f"there is an org {entries[0].name!r} already", remedy)

@@ -1,0 +1,69 @@
+"""What an address of a PostgreSQL says without its password: which hosts, which port, which database.
+
+Refuses to raise: an address that cannot be read is described as one. A password is in no result.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+
+_PORT: str = "5432"
+_HOST = re.compile(r"\[(?P<six>[^\]]*)\](?::(?P<port>\d+))?|(?P<four>[^:]*)(?::(?P<other>\d+))?")
+_MASK = "…"
+
+
+class DatabaseAddress(NamedTuple):
+    """Hosts and ports as they are tried, comma-separated, and the database's name; empty where nothing says it."""
+
+    host: str
+    port: str
+    database: str
+
+    def __str__(self) -> str:
+        """One clause for a message: `database poller on db.example:5432`."""
+        pairs = zip(self.host.split(","), self.port.split(","), strict=True)
+        where = ",".join(f"[{host}]:{port}" if host.count(":") > 1 else f"{host}:{port}" for host, port in pairs)
+        return f"database {self.database} on {where}"
+
+
+def database_address(dsn: str) -> DatabaseAddress:
+    """The parts of `dsn` (`postgresql://…`) that name the database, with PostgreSQL's own defaults."""
+    try:
+        parts = urlsplit(dsn)
+        query = dict(parse_qsl(parts.query))
+    except ValueError:
+        return DatabaseAddress("?", "?", "?")
+    user, _, rest = parts.netloc.rpartition("@")
+    hosts, ports = [], []
+    for entry in rest.split(","):
+        found = _HOST.fullmatch(entry)
+        hosts.append(unquote(found["six"] or found["four"] or "") if found else "?")
+        ports.append((found["port"] or found["other"] or "") if found else "")
+    if query.get("host"):
+        hosts = query["host"].split(",")
+        ports = ports if len(ports) == len(hosts) else [""] * len(hosts)
+    if query.get("port"):
+        given = query["port"].split(",")
+        ports = given if len(given) == len(hosts) else given[:1] * len(hosts)
+    user = unquote(user.partition(":")[0]) or query.get("user", "")
+    name = unquote(parts.path.removeprefix("/")) or query.get("dbname") or query.get("database") or user
+    return DatabaseAddress(
+        ",".join(host or "localhost" for host in hosts), ",".join(port or _PORT for port in ports), name or "?"
+    )
+
+
+def without_password(url: str) -> str:
+    """An address, of whatever kind, with `…` in the place of its password and of every parameter that may be one."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return _MASK
+    login, at, rest = parts.netloc.rpartition("@")
+    user, colon, _ = login.partition(":")
+    if not parts.scheme or not rest + parts.path:
+        return _MASK
+    query = re.sub(r"(?i)((?:^|&)[^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*", rf"\1{_MASK}", parts.query)
+    netloc = f"{user}{colon and f':{_MASK}'}{at}{rest}"
+    return urlunsplit((parts.scheme, netloc, parts.path, query, _MASK if parts.fragment else ""))
