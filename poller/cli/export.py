@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poller.cli import shell
+from poller.cli.trend import Bom  # noqa: TC001 - Typer reads the annotations
 from poller.core.model import USER_TYPES
-from poller.export import Format  # noqa: TC001 - Typer reads the annotations
+from poller.export import Format
 from poller.query.words import since_of, type_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def export(
     user_types: Annotated[
         list[str] | None, typer.Option("--type", metavar="T", help="ActiveUsers, AdminUsers, …; more than once.")
     ] = None,
+    bom: Bom = False,
 ) -> None:
     """Write every count ever polled into files, one per day (UTC): org, type, slot, count, or why it is not known.
 
@@ -50,10 +52,11 @@ def export(
 
     Example: [bold]poller export --format parquet --out counts --since 90d[/bold]
     """
+    shell.check_bom(wanted=bom, csv=output is Format.CSV)
     now = datetime.now(UTC)
     days = (None if since is None else since_of(since, now, UTC).date(), now.date())
     kinds = {type_of(name) for name in user_types or USER_TYPES}
-    question = Question(output, out, days, orgs or [], tuple(kind for kind in USER_TYPES if kind in kinds))
+    question = Question(output, out, days, orgs or [], tuple(kind for kind in USER_TYPES if kind in kinds), bom)
     shell.run(_export(shell.settings(), question))
 
 
@@ -66,6 +69,7 @@ class Question:
     days: tuple[date | None, date]
     orgs: Sequence[str]
     user_types: tuple[UserType, ...]
+    bom: bool
 
 
 async def _export(settings: Settings, question: Question) -> None:
@@ -86,6 +90,7 @@ async def _export(settings: Settings, question: Question) -> None:
                 selection,
                 since=since,
                 until=until,
+                byte_order_mark=question.bom,
                 progress=_bar(progress),
             )
     shell.tell(_summary(done, question.folder))

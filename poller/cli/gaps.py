@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from poller.cli import shell
-from poller.cli.trend import Format
+from poller.cli.trend import Bom, Format
+from poller.core.spreadsheet import BYTE_ORDER_MARK
 from poller.query.words import since_of, zone_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def gaps(
     since: Annotated[str, typer.Option(help="How far back (7d, 12w, 1y), or a day (2026-01-31).")] = "7d",
     output: Annotated[Format, typer.Option("--format", help="For people, spreadsheets or programs.")] = Format.TABLE,
     tz: Annotated[str, typer.Option(help="Whose days and hours: a time zone such as Europe/Berlin.")] = "UTC",
+    bom: Bom = False,
 ) -> None:
     """Show what we do not know, and why: polls that failed, knew only a part, or never were.
 
@@ -41,8 +43,9 @@ def gaps(
 
     Example: [bold]poller gaps "Acme Ltd" --since 30d --tz Europe/Berlin[/bold]
     """
+    shell.check_bom(wanted=bom, csv=output is Format.CSV)
     zone, now = zone_of(tz), datetime.now(UTC)
-    shell.run(_gaps(shell.settings(), Question(org, since_of(since, now, zone), now, zone), output))
+    shell.run(_gaps(shell.settings(), Question(org, since_of(since, now, zone), now, zone), output, bom=bom))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ async def stretches(found: AsyncIterator[Gap]) -> AsyncIterator[Stretch]:
         yield stretch
 
 
-async def _gaps(settings: Settings, question: Question, output: Format) -> None:
+async def _gaps(settings: Settings, question: Question, output: Format, *, bom: bool) -> None:
     from poller.app import open_app
     from poller.cli import render
     from poller.store.gaps import stream_gaps
@@ -114,6 +117,7 @@ async def _gaps(settings: Settings, question: Question, output: Format) -> None:
                 await _draw(stream, question)
                 return
             write = render.gap_csv if output is Format.CSV else render.gap_json
+            sys.stdout.write(BYTE_ORDER_MARK if bom else "")
             async with aclosing(write(stream, question.zone)) as lines:
                 async for line in lines:
                     # By blocks: there may be millions.

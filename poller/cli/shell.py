@@ -16,6 +16,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from poller.core.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
@@ -152,6 +154,12 @@ def folded(line: str, hang: int, cells: int | None) -> list[str]:
 def say(line: str) -> None:
     """A line for the person, beside the result: on standard error."""
     print(line, file=sys.stderr)
+
+
+def check_bom(*, wanted: bool, csv: bool) -> None:
+    """Refuse a byte order mark before anything but CSV."""
+    if wanted and not csv:
+        raise UsageError("--bom is for CSV", "give --format csv too")
 
 
 def show(table: Table) -> None:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from poller.cli import shell
+from poller.core.errors import UsageError
 from poller.core.model import USER_TYPES, UserType
+from poller.core.spreadsheet import BYTE_ORDER_MARK
 from poller.query.words import seconds_of, since_of, type_of, zone_of
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ _UNBOUND: Final = 400
 """Characters of a sparkline: the fewest in a terminal, and where there is no terminal to fill."""
 _TAKEN: Final = 75
 """By the columns before it, names of 30 characters among them."""
+
+
+Bom = Annotated[bool, typer.Option("--bom", help="Begin CSV with a byte order mark, for Excel.")]
 
 
 class Format(StrEnum):
@@ -53,6 +58,7 @@ def trend(
     every: Annotated[str, typer.Option(help="The length of a step: 1h, 1d, 1w.")] = "1d",
     output: Annotated[Format, typer.Option("--format", help="For people, spreadsheets or programs.")] = Format.TABLE,
     tz: Annotated[str, typer.Option(help="Whose days: a time zone such as Europe/Berlin.")] = "UTC",
+    bom: Bom = False,
     picture: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", dir_okay=False, help="Draw it as .png, .svg or .pdf.")
     ] = None,
@@ -66,6 +72,9 @@ def trend(
     """
     from poller.query.trend import TrendQuestion
 
+    if picture is not None and output is not Format.TABLE:
+        raise UsageError(f"--plot draws a picture and --format {output} writes text", "give one of the two")
+    shell.check_bom(wanted=bom, csv=output is Format.CSV)
     zone, now = zone_of(tz), datetime.now(UTC)
     question = TrendQuestion(
         org=org,
@@ -76,12 +85,12 @@ def trend(
         zone=zone,
     )
     if picture is None:
-        shell.run(_trend(shell.settings(), question, output))
+        shell.run(_trend(shell.settings(), question, output, bom=bom))
     else:
         shell.run(_plot(shell.settings(), question, picture))
 
 
-async def _trend(settings: Settings, question: TrendQuestion, output: Format) -> None:
+async def _trend(settings: Settings, question: TrendQuestion, output: Format, *, bom: bool) -> None:
     from poller.app import open_app
     from poller.query.trend import trend_csv, trend_json
 
@@ -91,6 +100,7 @@ async def _trend(settings: Settings, question: TrendQuestion, output: Format) ->
             await draw(app.database, question)
             return
         write = trend_csv if output is Format.CSV else trend_json
+        sys.stdout.write(BYTE_ORDER_MARK if bom else "")
         async with (
             await question.points(app.database, question.kinds()) as points,
             aclosing(write(points, question.zone)) as lines,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from poller.core.spreadsheet import BYTE_ORDER_MARK
 from poller.export.folder import Record, alone_in, replaced
 from poller.store.export import days_kept, open_day
 from poller.store.retention import whole_since
@@ -50,15 +51,16 @@ async def export(
     *,
     since: date | None,
     until: date,
+    byte_order_mark: bool = False,
     progress: Callable[[int, int], None],
 ) -> Exported:
     """Bring the files of `folder` up to date with the days from `since` (None: the oldest) to `until`.
 
-    `progress(done, all)` counts days.
+    `progress(done, all)` counts days. `byte_order_mark`: begin each file with one, which only CSV may.
     """
     done = Exported()
     with alone_in(folder):
-        record = Record.read(folder, output, selection)
+        record = Record.read(folder, output, selection, byte_order_mark=byte_order_mark)
         whole = await whole_since(database)
         days = await days_kept(database, since, until)
         for place, day in enumerate(days):
@@ -71,7 +73,9 @@ async def export(
                 if record.holds(day, content):
                     done.kept += 1
                 elif content.snapshots:
-                    done.bytes += await _write(record.path(day), output, reader, selection)
+                    done.bytes += await _write(
+                        record.path(day), output, reader, selection, byte_order_mark=byte_order_mark
+                    )
                     done.rows += content.snapshots * len(selection.user_types)
                     done.written += 1
                     record.add(day, content)
@@ -79,12 +83,13 @@ async def export(
     return done
 
 
-async def _write(path: Path, output: Format, reader: DayReader, selection: Selection) -> int:
+async def _write(path: Path, output: Format, reader: DayReader, selection: Selection, *, byte_order_mark: bool) -> int:
     """One day's file; how many bytes."""
     if output is Format.CSV:
         from poller.export.csv_file import write  # noqa: PLC0415 - only what is needed, see the other
     else:
         from poller.export.parquet_file import write  # noqa: PLC0415 - an extra, and heavy
     with replaced(path) as file:
+        file.write(BYTE_ORDER_MARK.encode() if byte_order_mark else b"")
         await write(file, reader.blocks(), selection.user_types)
         return int(file.tell())

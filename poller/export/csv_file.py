@@ -1,6 +1,6 @@
 """Snapshots as CSV of the long form: one row per org, slot and user type, as in the view `user_counts`.
 
-Times are ISO 8601 with their offset (UTC); what is not known is an empty field.
+Times are ISO 8601 with their offset (UTC); what is not known is an empty field. Text is safe to open in a spreadsheet.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import io
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
+from poller.core.spreadsheet import cell
 from poller.export.rows import COLUMNS, counts_of, errors_of, has_errors
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ async def write(file: Any, blocks: AsyncIterator[list[Any]], user_types: Sequenc
 
 def _long(row: Sequence[Any], kinds: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     org_id, org, at, polled_at, outcome = row[:5]
+    org = cell(org)
     slot, polled = at.isoformat(), "" if polled_at is None else polled_at.isoformat()
     errors = errors_of(row, kinds) if has_errors(row) else repeat(None, len(kinds))
     for kind, count, error in zip(kinds, counts_of(row), errors, strict=True):
-        yield org_id, org, kind, slot, polled, count, outcome, error
+        yield org_id, org, kind, slot, polled, count, outcome, cell(error)

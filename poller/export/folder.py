@@ -36,10 +36,11 @@ class Record:
         self._about = about
 
     @classmethod
-    def read(cls, folder: Path, output: str, selection: Selection) -> Record:
+    def read(cls, folder: Path, output: str, selection: Selection, *, byte_order_mark: bool = False) -> Record:
         """The record of a folder, or the beginning of one; of another export none."""
         orgs = None if selection.org_ids is None else sorted(selection.org_ids)
-        about = {"format": str(output), "org_ids": orgs, "user_types": list(selection.user_types)}
+        about: dict[str, Any] = {"format": str(output), "org_ids": orgs, "user_types": list(selection.user_types)}
+        about |= {"byte_order_mark": True} if byte_order_mark else {}
         try:
             stored = json.loads((folder / RECORD).read_text(encoding="utf-8"))
             days = stored.pop("days")

@@ -7,16 +7,18 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
+from poller.core.spreadsheet import cell
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
 
 async def csv_lines(columns: Sequence[str], rows: AsyncIterator[Mapping[str, Any]]) -> AsyncGenerator[str]:
-    """Rows as CSV, a line at a time, the names of the columns first."""
+    """Rows as CSV, a line at a time, the names of the columns first; text is safe to open in a spreadsheet."""
     yield ",".join(columns)
     async for row in rows:
         line = io.StringIO()
-        csv.writer(line, lineterminator="").writerow([row[column] for column in columns])
+        csv.writer(line, lineterminator="").writerow([cell(row[column]) for column in columns])
         yield line.getvalue()
 
 
