@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
@@ -70,7 +70,7 @@ class Demo:
 
     async def back_fill(self, progress: Callable[[int, int], None]) -> int:
         """Write the history that is not there yet, hour by hour; `progress(done, total)` in snapshots; how many."""
-        until = slot_of(datetime.now(UTC), HISTORY_INTERVAL_SECONDS)
+        until = slot_of(self.app.database.clock.now(), HISTORY_INTERVAL_SECONDS)
         # demo.history: how far an earlier demo got.
         newest = await self.app.database.fetchval("SELECT max(slot) FROM org_snapshots WHERE slot < $1", until)
         since = until - timedelta(days=self._options.days)

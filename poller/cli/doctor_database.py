@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from poller.cli.doctor_service import SERVICE_CHECKS
 from poller.core.diagnosis import (
-    ChoreRun,
     Finding,
     Verdict,
-    count,
-    judge_chores,
     judge_clock,
     judge_disk,
     judge_keys,
@@ -26,10 +24,8 @@ if TYPE_CHECKING:
     from poller.settings import Settings
     from poller.store.database import Database
 
-_SEEN: Final = timedelta(minutes=1)
 _MONTHS_AHEAD: Final = 2
 """The third is made within hours of the first of a month."""
-_OVERDUE_SECONDS: Final = 60.0
 _MAKE: Final = "run `poller migrate`"
 
 
@@ -140,7 +136,7 @@ async def _partitions(_settings: Settings, database: Database) -> Finding:
     from poller.store.health import read_months
     from poller.store.partitions import list_partitions, month_after, month_of
 
-    wanted = [month_of(datetime.now(UTC))]
+    wanted = [month_of(database.clock.now())]
     for _ in range(_MONTHS_AHEAD):
         wanted.append(month_after(wanted[-1]))
     if (default := (await read_months(database)).default_partition) is not None:
@@ -191,38 +187,6 @@ async def _roles(_settings: Settings, database: Database) -> Finding:
     return Finding("roles", Verdict.OK, "poller_reader and poller_guest may read")
 
 
-async def _workers(_settings: Settings, database: Database) -> Finding:
-    from poller.store.queue import depth
-    from poller.store.workers import list_workers
-
-    workers = await list_workers(database, datetime.now(UTC) - _SEEN)
-    if not workers:
-        remedy = "start it, unless `poller poll` is run by a timer of yours"
-        return Finding("workers", Verdict.WARNING, "no `poller run` was seen in the last minute", remedy)
-    queue = await depth(database)
-    if queue.overdue_seconds > _OVERDUE_SECONDS:
-        overdue = f"{count(queue.overdue, 'job')} overdue, the oldest for {queue.overdue_seconds:.0f} s"
-        what = f"{len(workers)} at work, {overdue}"
-        return Finding("workers", Verdict.WARNING, what, "start more workers, or raise POLLER_CONCURRENCY")
-    versions = ", ".join(sorted({worker.version for worker in workers}))
-    return Finding("workers", Verdict.OK, f"{len(workers)} at work, version {versions}")
-
-
-async def _chores(settings: Settings, database: Database) -> Finding:
-    from poller.store.chores import list_chores
-    from poller.store.workers import list_workers
-    from poller.worker.chores import chores
-
-    every = chores(snapshots=settings.snapshot_retention, days=settings.daily_retention)
-    now = datetime.now(UTC)
-    return judge_chores(
-        {run.name: ChoreRun(run.done_at, run.error) for run in await list_chores(database)},
-        {name: chore.every_seconds for name, chore in every.items()},
-        now,
-        workers=len(await list_workers(database, now - _SEEN)),
-    )
-
-
 async def _retention(settings: Settings, database: Database) -> Finding:
     from poller.store.health import read_months
     from poller.store.partitions import list_partitions, month_after
@@ -231,7 +195,7 @@ async def _retention(settings: Settings, database: Database) -> Finding:
     overdue = 0
     if settings.snapshot_retention is not None:
         # A day is what the chore and the rollups it waits for may take.
-        cutoff = settings.snapshot_retention.cutoff(datetime.now(UTC) - timedelta(days=1))
+        cutoff = settings.snapshot_retention.cutoff(database.clock.now() - timedelta(days=1))
         overdue = sum(month_after(month.since) <= cutoff for month in await list_partitions(database))
     return judge_retention(
         settings.snapshot_retention,
@@ -246,7 +210,6 @@ _CHECKS: Final = {
     "partitions": _partitions,
     "keys": _keys,
     "roles": _roles,
-    "workers": _workers,
-    "chores": _chores,
+    **SERVICE_CHECKS,
     "retention": _retention,
 }

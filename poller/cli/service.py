@@ -79,4 +79,9 @@ def _watch(figures: Figures, worker: Worker, settings: Settings) -> None:
     figures.watch("poller_readings_held", "Readings that wait to be written.", lambda: worker.facts()["held"])
     figures.watch("poller_sink_rows", "Readings on their way to the database.", lambda: worker.sink.depth)
     figures.watch("poller_sink_oldest_seconds", "How long the oldest has been.", lambda: worker.sink.oldest_seconds)
+    figures.watch(
+        "poller_clock_difference_seconds",
+        "How far this machine's clock is ahead of PostgreSQL's.",
+        lambda: worker.database.clock.machine_ahead_seconds,
+    )
     figures.watch_each("poller_data_center_away", "Whether its circuit is open.", "data_center", away)

@@ -30,6 +30,7 @@ async def service_facts(database: Database, now: datetime, listed: int) -> Mappi
     polls = await last_polls(database, now, listed)
     workers = await list_workers(database, now - _SEEN)
     return {
+        "schedule": dict(_schedule(figures)),
         "newest known counts": dict(_freshness(figures, FRESHNESS_SECONDS)),
         "last polls": dict(_last_polls(polls)),
         "failing": polls.failing,
@@ -39,6 +40,11 @@ async def service_facts(database: Database, now: datetime, listed: int) -> Mappi
         "data centres that are away": dict(_away(workers)),
         "chores": {chore.name: _chore(chore, now) for chore in await list_chores(database)},
     }
+
+
+def _schedule(figures: FleetFigures) -> Iterator[tuple[str, str]]:
+    if figures.unscheduled:
+        yield "not handed out", f"{figures.unscheduled:,} active orgs had no slot for two intervals or more"
 
 
 def _freshness(figures: FleetFigures, bounds: tuple[int, ...]) -> Iterator[tuple[str, str]]:
@@ -69,7 +75,10 @@ def _queue(figures: FleetFigures) -> dict[str, str]:
 
 def _worker(worker: WorkerRecord, now: datetime) -> str:
     facts = worker.facts
-    return (
+    off = facts.get("clock_wrong_seconds", 0)
+    direction = "ahead of" if off > 0 else "behind"
+    wrong = f"its clock is {abs(off):,.0f} s {direction} PostgreSQL's: it takes no part; " if off else ""
+    return wrong + (
         f"for {_age(now - worker.started_at)}, seen {_age(now - worker.seen_at)} ago, version {worker.version}, "
         f"{facts.get('polls', 0):,} polls written, {facts.get('under_way', 0)} under way, {facts.get('held', 0):,} held"
     )

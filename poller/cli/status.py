@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from poller.cli import shell
@@ -93,8 +92,9 @@ async def _status(settings: Settings) -> None:
     from poller.store import credits as credit_store
     from poller.store.orgs import stream_orgs
 
-    orgs, now = _Orgs(), datetime.now(UTC)
+    orgs = _Orgs()
     async with open_app(settings, name="poller status") as app:
+        now = app.database.clock.now()
         spent = await credit_store.spent_by_all(app.database, now)
         async for org in stream_orgs(app.database):
             orgs.add(org, pace_of(org, settings), spent.get(org.id, 0))

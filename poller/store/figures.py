@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from poller.core.model import Outcome
 from poller.store.chores import list_chores
 from poller.store.queue import depth
+from poller.store.schedule_health import count_unscheduled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ class FleetFigures:
     """`orgs` and `jobs` by state; `chores`: when each was last done, in seconds since 1970.
 
     `freshness`: active orgs by the age of their newest known count, a figure for each bound of `FRESHNESS_SECONDS` and
-    one beyond.
+    one beyond. `unscheduled`: active orgs that no slot is handed out for.
     """
 
     orgs: Mapping[str, int]
@@ -39,6 +40,7 @@ class FleetFigures:
     freshness: Sequence[int]
     freshness_sum_seconds: float = 0.0
     """Of the ages, those never known left out."""
+    unscheduled: int = 0
 
 
 async def fleet_figures(database: Database, now: datetime) -> FleetFigures:
@@ -52,7 +54,8 @@ async def fleet_figures(database: Database, now: datetime) -> FleetFigures:
         freshness[row["place"]] = row["orgs"]
         ages += row["ages"]
     jobs = {"waiting": queue.waiting, "overdue": queue.overdue, "under_way": queue.under_way}
-    return FleetFigures(dict(orgs), jobs, queue.overdue_seconds, workers, chores, freshness, ages)
+    unscheduled = await count_unscheduled(database, now)
+    return FleetFigures(dict(orgs), jobs, queue.overdue_seconds, workers, chores, freshness, ages, unscheduled)
 
 
 async def org_ages(database: Database, now: datetime, at_most: int) -> Mapping[str, float]:

@@ -36,6 +36,11 @@ class FleetCollector(Collector):
         yield gauges("poller_orgs", "Orgs, by state.", "state", figures.orgs)
         yield gauges("poller_queue_jobs", "Jobs in the queue, by state.", "state", figures.jobs)
         yield gauge("poller_queue_overdue_seconds", "Age of the oldest overdue job.", figures.overdue_seconds)
+        yield gauge(
+            "poller_orgs_unscheduled",
+            "Active orgs for which no slot was handed out for two intervals, or none is due in the next two.",
+            figures.unscheduled,
+        )
         yield gauge("poller_workers", "Workers seen in the last minute.", figures.workers)
         yield gauges(
             "poller_chore_last_success_timestamp_seconds", "When each chore was last done.", "chore", figures.chores

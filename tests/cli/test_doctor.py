@@ -201,7 +201,19 @@ async def test_a_fleet_at_work_is_well_in_every_respect(process: Process, on_dat
     assert all(line.startswith("ok ") for line in lines), ended.out
     assert summary == f"{len(lines)} ok"
     assert set(findings(listed)) >= {
-        *("settings", "database", "database clock", "migrations", "partitions", "keys", "roles", "workers", "chores"),
+        *(
+            "settings",
+            "database",
+            "database clock",
+            "migrations",
+            "partitions",
+            "keys",
+            "roles",
+            "workers",
+            "workers' clocks",
+            "schedule",
+            "chores",
+        ),
         *("retention", "Zoho's clock"),
         *(f"data centre {org.data_center}" for org in sim.fleet()),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -107,7 +106,9 @@ def pause(names: Names = None, *, tags: Tags = None, states: States = None, data
     from poller.store.orgs import pause as pause_orgs
 
     chosen = required(selection(names, tags, states, data_centers))
-    count = shell.run(_change(shell.settings(), chosen, lambda database, found: pause_orgs(database, found, _now())))
+    count = shell.run(
+        _change(shell.settings(), chosen, lambda database, found: pause_orgs(database, found, database.clock.now()))
+    )
     shell.tell(f"{shell.orgs(count)} paused.")
 
 
@@ -119,7 +120,9 @@ def resume(names: Names = None, *, tags: Tags = None, states: States = None, dat
     from poller.store.orgs import resume as resume_orgs
 
     chosen = required(selection(names, tags, states, data_centers))
-    count = shell.run(_change(shell.settings(), chosen, lambda database, found: resume_orgs(database, found, _now())))
+    count = shell.run(
+        _change(shell.settings(), chosen, lambda database, found: resume_orgs(database, found, database.clock.now()))
+    )
     shell.tell(f"{shell.orgs(count)} resumed.")
 
 
@@ -145,7 +148,7 @@ def remove(
         _confirm(list(found.values()), purge=purge)
 
     async def carry_out(database: Database, found: list[str]) -> int:
-        return await (store.purge(database, found) if purge else store.remove(database, found, _now()))
+        return await (store.purge(database, found) if purge else store.remove(database, found, database.clock.now()))
 
     count = shell.run(_change(settings, chosen, carry_out, removed=purge))
     shell.tell(f"{shell.orgs(count)} {'purged' if purge else 'removed'}.")
@@ -190,7 +193,7 @@ async def _restore(settings: Settings, chosen: Selection) -> list[Restored]:
 
     async with open_app(settings, name="poller orgs") as app:
         found = await chosen.find(app.database, removed=True)
-        restored = await org_changes.restore(app.database, list(found), _now())
+        restored = await org_changes.restore(app.database, list(found), app.database.clock.now())
     if not restored:
         name = next(iter(found.values()), "")
         raise UsageError(f"the org {name!r} is not removed", "see removed orgs with `poller orgs list --state removed`")
@@ -223,7 +226,3 @@ async def _on_database(settings: Settings, change: Callable[[Database], Coroutin
 
     async with open_app(settings, name="poller orgs") as app:
         await change(app.database)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -87,7 +86,7 @@ async def _facts(settings: Settings, name: str) -> dict[str, str]:
         pollables = await read_pollable(
             app.database,
             [record.id],
-            now=datetime.now(UTC),
+            now=app.database.clock.now(),
             api_version=settings.api_version,
             interval_seconds=settings.poll_interval_seconds,
         )

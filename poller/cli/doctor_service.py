@@ -1,0 +1,83 @@
+"""The doctor's look at the service: workers and their clocks, the schedule, the chores."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from poller.core.diagnosis import ChoreRun, Finding, Verdict, count, judge_chores
+
+if TYPE_CHECKING:
+    from poller.settings import Settings
+    from poller.store.database import Database
+
+_SEEN: Final = timedelta(minutes=1)
+_OVERDUE_SECONDS: Final = 60.0
+
+
+async def _workers(_settings: Settings, database: Database) -> Finding:
+    from poller.store.queue import depth
+    from poller.store.workers import list_workers
+
+    workers = await list_workers(database, database.clock.now() - _SEEN)
+    if not workers:
+        remedy = "start it, unless `poller poll` is run by a timer of yours"
+        return Finding("workers", Verdict.WARNING, "no `poller run` was seen in the last minute", remedy)
+    queue = await depth(database)
+    if queue.overdue_seconds > _OVERDUE_SECONDS:
+        overdue = f"{count(queue.overdue, 'job')} overdue, the oldest for {queue.overdue_seconds:.0f} s"
+        what = f"{len(workers)} at work, {overdue}"
+        return Finding("workers", Verdict.WARNING, what, "start more workers, or raise POLLER_CONCURRENCY")
+    versions = ", ".join(sorted({worker.version for worker in workers}))
+    return Finding("workers", Verdict.OK, f"{len(workers)} at work, version {versions}")
+
+
+async def _schedule(_settings: Settings, database: Database) -> Finding:
+    from poller.store.schedule_health import count_unscheduled
+    from poller.store.workers import list_workers
+
+    now = database.clock.now()
+    if unscheduled := await count_unscheduled(database, now):
+        what = f"{count(unscheduled, 'active org')} without a slot for two intervals or more"
+        working = await list_workers(database, now - _SEEN)
+        remedy = "see the log of `poller run` and the clocks" if working else "start `poller run`: none is at work"
+        return Finding("schedule", Verdict.WRONG, what, remedy)
+    return Finding("schedule", Verdict.OK, "slots are handed out for every active org")
+
+
+async def _worker_clocks(_settings: Settings, database: Database) -> Finding:
+    from poller.store.workers import list_workers
+
+    workers = await list_workers(database, database.clock.now() - _SEEN)
+    wrong = [
+        f"{worker.name} by {worker.facts['clock_wrong_seconds']:,.0f} s"
+        for worker in workers
+        if worker.facts.get("clock_wrong_seconds")
+    ]
+    if wrong:
+        what = f"ahead of PostgreSQL's (below 0: behind), taking no part: {', '.join(wrong)}"
+        return Finding("workers' clocks", Verdict.WRONG, what, "set the clocks of these machines by NTP")
+    return Finding("workers' clocks", Verdict.OK, "agree with PostgreSQL's" if workers else "no worker to compare")
+
+
+async def _chores(settings: Settings, database: Database) -> Finding:
+    from poller.store.chores import list_chores
+    from poller.store.workers import list_workers
+    from poller.worker.chores import chores
+
+    every = chores(snapshots=settings.snapshot_retention, days=settings.daily_retention)
+    now = database.clock.now()
+    return judge_chores(
+        {run.name: ChoreRun(run.done_at, run.error) for run in await list_chores(database)},
+        {name: chore.every_seconds for name, chore in every.items()},
+        now,
+        workers=len(await list_workers(database, now - _SEEN)),
+    )
+
+
+SERVICE_CHECKS: Final = {
+    "workers": _workers,
+    "workers' clocks": _worker_clocks,
+    "schedule": _schedule,
+    "chores": _chores,
+}
