@@ -1,8 +1,9 @@
 """Waiting for an org's quota: so many requests in flight, spaced, and none before a hold ends.
 
 Every org has a line of its own, first come first served; only the head of it, when its own org lets it go, asks for one
-of the process's permits. So an org that Zoho throttled keeps nobody waiting but itself. The arithmetic is
-`core.quota`'s; here is the waiting.
+of the process's permits. So an org that Zoho throttled keeps nobody waiting but itself. The permits are shared out by
+data centre (`core.shares`), so that one that hangs leaves the others theirs. The arithmetic is `core.quota`'s; here is
+the waiting.
 
 It refuses to run anything in the background, to remember orgs whose quota has nothing to tell, and to decide whether
 a wait is worth it: `would_wait` says how long it would be, `enter` gives up rather than outwait the caller's patience.
@@ -18,11 +19,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self
 
 from poller.core.quota import UNTAUGHT, climbed, is_at_rest, more_careful, reserve, smallest, throttled, would_wait
+from poller.zoho.permits import Permits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from poller.core.quota import Limits, Quota
+    from poller.zoho.permits import DataCenterPermits
 
 _FEWEST_REMEMBERED: Final = 1_024
 """Below this many remembered quotas it is not worth looking for those that may be forgotten."""
@@ -53,19 +56,23 @@ class Limiter:
         self.now = now or steady_clock()
         self.sleep = sleep
         self.permits = Permits(concurrency)
+        self.share_out = self.permits.share_out
         self._in_use: dict[int, OrgLimiter] = {}
         self._remembered: dict[int, Quota] = {}
         self._sweep_at = _FEWEST_REMEMBERED
 
     @contextmanager
-    def org(self, org_id: int, limits: Limits, quota: Quota = UNTAUGHT) -> Iterator[OrgLimiter]:
+    def org(
+        self, org_id: int, limits: Limits, quota: Quota = UNTAUGHT, *, data_center: str = ""
+    ) -> Iterator[OrgLimiter]:
         """The line of one org, for the length of a poll; polls of one org that overlap share it.
 
         `quota` is what the store knows of this org; afterwards the line's own `quota` is what to store.
         """
         line = self._in_use.get(org_id)
         if line is None:
-            line = self._in_use[org_id] = OrgLimiter(self, limits, self._remembered.pop(org_id, UNTAUGHT))
+            permits = self.permits.of(data_center)
+            line = self._in_use[org_id] = OrgLimiter(self, limits, self._remembered.pop(org_id, UNTAUGHT), permits)
         line.quota = more_careful(line.quota, quota)
         line.users += 1
         try:
@@ -85,29 +92,6 @@ class Limiter:
             self._sweep_at = max(2 * len(self._remembered), _FEWEST_REMEMBERED)
 
 
-class Permits:
-    """So many requests of all orgs together; orgs that wait for one stand in line, each once at a time.
-
-    With semaphores a request waited in up to three queues, one after the other, and each wait is a turn of the loop.
-    Here it waits once.
-    """
-
-    __slots__ = ("free", "line")
-
-    def __init__(self, count: int) -> None:
-        self.free = count
-        self.line: deque[OrgLimiter] = deque()
-
-    def locked(self) -> bool:
-        """Whether there is none at the moment."""
-        return self.free <= 0
-
-    def hand_on(self) -> None:
-        """Give what is free to those in line."""
-        while self.free > 0 and self.line:
-            self.line.popleft().admit_next()
-
-
 class OrgLimiter:
     """One org's line. `quota` is what its traffic has taught so far.
 
@@ -115,11 +99,24 @@ class OrgLimiter:
     one that would rather wait as long as it takes is sent in an `async with`.
     """
 
-    __slots__ = ("_in_line", "_limiter", "_line", "_now", "_permits", "_room", "_turn", "limits", "quota", "users")
+    __slots__ = (
+        "_in_line",
+        "_limiter",
+        "_line",
+        "_now",
+        "_part",
+        "_permits",
+        "_room",
+        "_turn",
+        "limits",
+        "quota",
+        "users",
+    )
 
-    def __init__(self, limiter: Limiter, limits: Limits, quota: Quota) -> None:
+    def __init__(self, limiter: Limiter, limits: Limits, quota: Quota, permits: DataCenterPermits) -> None:
         self._limiter = limiter
-        self._permits = limiter.permits
+        self._permits = permits
+        self._part = permits.part
         self._now = limiter.now
         self._room = limits.in_flight
         self._line: deque[asyncio.Future[bool]] = deque()
@@ -144,7 +141,7 @@ class OrgLimiter:
 
         The patience is for the quota; room and permits are given back within the time of a request anyhow.
         """
-        if self._room and self._permits.free and not self._turn.locked() and self._reserve():
+        if self._room and self._part.is_free and not self._turn.locked() and self._reserve():
             return 0.0
         began = self._now()
         wait = await self._wait(patience_seconds)
@@ -153,13 +150,13 @@ class OrgLimiter:
 
     def leave(self) -> None:
         """The request is over, however it ended."""
-        permits = self._permits
         self._room += 1
-        permits.free += 1
+        self._part.give_back()
         if self._line:
             self._queue()
-        if permits.line:
-            permits.hand_on()
+        pool = self._permits.pool
+        if pool.waiting:
+            pool.hand_on()
 
     def throttle(self, retry_after_seconds: float | None = None) -> None:
         """A 429 came: hold the org and halve its rate."""
@@ -205,7 +202,7 @@ class OrgLimiter:
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._line.append(waiter)
         self._queue()
-        self._permits.hand_on()
+        self._permits.pool.hand_on()
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -216,7 +213,7 @@ class OrgLimiter:
     def _queue(self) -> None:
         if self._line and self._room and not self._in_line:
             self._in_line = True
-            self._permits.line.append(self)
+            self._permits.queue(self)
 
     def _reserve(self) -> bool:
         """Take room, a permit and a place in the spacing, all at once or none."""
@@ -224,5 +221,5 @@ class OrgLimiter:
         if wait > 0.0:
             return False
         self._room -= 1
-        self._permits.free -= 1
+        self._part.take()
         return True

@@ -433,3 +433,63 @@ def test_the_clock_never_steps_back() -> None:
     readings = [clock() for _ in range(100)]
     assert readings == sorted(readings)
     assert readings[0] > START
+
+
+# --- several data centres -------------------------------------------------------------------------------------------
+
+
+def test_a_data_centre_whose_requests_hang_never_holds_the_permits_reserved_for_another() -> None:
+    async def main() -> tuple[Zoho, Zoho]:
+        limits, silent, healthy = limiter(concurrency=8), Zoho(), Zoho()
+        limits.share_out({"us": 1.0, "eu": 1.0})
+
+        async def hang(org_id: int) -> None:
+            with limits.org(org_id, LIMITS, data_center="us") as org:
+                await poll(org, silent, requests=4, seconds=100.0)
+
+        async with asyncio.TaskGroup() as tasks:
+            for org_id in range(1, 9):
+                tasks.create_task(hang(org_id))
+            await asyncio.sleep(1.0)
+            with limits.org(10, LIMITS, data_center="eu") as org:
+                await poll(org, healthy, requests=4)
+        return silent, healthy
+
+    silent, healthy = run_turned(main())
+    assert silent.most_in_flight == 6
+    assert healthy.left == pytest.approx([1.0, 1.0, 1.2, 1.2], abs=1e-5)
+
+
+def test_permits_come_to_those_who_wait_when_the_shares_change() -> None:
+    async def main() -> float:
+        limits = limiter(concurrency=4)
+        limits.share_out({"us": 1.0, "eu": 1.0})
+        with limits.org(1, LIMITS, data_center="us") as org, limits.org(2, LIMITS, data_center="us") as other:
+            for one in (org, org, other):
+                await one.enter()
+            waiting = asyncio.create_task(other.enter())
+            await asyncio.sleep(1.0)
+            assert not waiting.done()
+            limits.share_out({"us": 1.0})
+            await waiting
+            return now() - START
+
+    assert run_turned(main()) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_common_permits_go_to_the_data_centres_that_wait_in_turn() -> None:
+    async def main() -> list[str]:
+        limits, left = limiter(concurrency=1), list[str]()
+
+        async def ask(org_id: int, data_center: str) -> None:
+            with limits.org(org_id, LIMITS, data_center=data_center) as org:
+                async with org:
+                    left.append(data_center)
+                    await asyncio.sleep(1.0)
+
+        async with asyncio.TaskGroup() as tasks:
+            for org_id, data_center in enumerate(("us", "us", "us", "eu", "eu")):
+                tasks.create_task(ask(org_id, data_center))
+        return left
+
+    assert run_turned(main()) == ["us", "us", "eu", "us", "eu"]

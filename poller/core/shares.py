@@ -1,0 +1,93 @@
+"""How a bounded number of places (hands, permits) is shared out among data centres, so that one cannot take them all.
+
+Half of all places are reserved, for each data centre in proportion to its orgs and at least one; the other half goes
+to the data centre that asks first. So a data centre whose requests all hang holds the common half and its own reserve,
+never the reserve of another, and a fleet in one data centre has every place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Shares:
+    """`total` places. A data centre that nobody has named to `share_out` has no reserve and takes common places."""
+
+    __slots__ = ("common", "parts", "total")
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.common = total
+        """Free places that belong to no reserve; below 0 while reserves grow that others still occupy."""
+        self.parts: dict[str, Part] = {}
+
+    @property
+    def used(self) -> int:
+        """How many places are taken."""
+        return sum(part.used for part in self.parts.values())
+
+    def part(self, name: str) -> Part:
+        """The places of one data centre."""
+        part = self.parts.get(name)
+        if part is None:
+            part = self.parts[name] = Part(self)
+        return part
+
+    def share_out(self, demand: Mapping[str, float]) -> None:
+        """Set the reserves; `demand`: how many polls each data centre needs, in any unit. Taken places stay taken."""
+        found = reserves(self.total, demand)
+        for name in found:
+            self.part(name)
+        for name, part in self.parts.items():
+            part.reserve = found.get(name, 0)
+        self.common = self.total - sum(max(part.used, part.reserve) for part in self.parts.values())
+
+
+class Part:
+    """The places of one data centre: `reserve` of them are its own."""
+
+    __slots__ = ("_shares", "reserve", "used")
+
+    def __init__(self, shares: Shares) -> None:
+        self._shares = shares
+        self.reserve = 0
+        self.used = 0
+
+    @property
+    def room(self) -> int:
+        """How many places this data centre could take now."""
+        return max(self.reserve - self.used, 0) + max(self._shares.common, 0)
+
+    @property
+    def is_free(self) -> bool:
+        """True if `take` is allowed."""
+        return self.used < self.reserve or self._shares.common > 0
+
+    def take(self) -> None:
+        """Take a place: its own first. Only where `is_free`."""
+        if self.used >= self.reserve:
+            self._shares.common -= 1
+        self.used += 1
+
+    def give_back(self) -> None:
+        """Give a place back."""
+        self.used -= 1
+        if self.used >= self.reserve:
+            self._shares.common += 1
+
+
+def reserves(total: int, demand: Mapping[str, float]) -> dict[str, int]:
+    """The places reserved for each data centre: half of `total` by demand, at least one each where there are enough.
+
+    None are where there is one data centre, or where the least of every data centre would be more than half of `total`.
+    """
+    names = [name for name, wanted in demand.items() if wanted > 0.0]
+    half = total // 2
+    if len(names) < 2 or len(names) > half:
+        return dict.fromkeys(names, 0)
+    whole = sum(demand[name] for name in names)
+    spare = half - len(names)
+    return {name: 1 + int(spare * demand[name] / whole) for name in names}

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poller.core.shares import Shares, reserves
+
+NAMES = ("us", "eu", "in")
+
+
+def taken(shares: Shares, name: str, most: int = 1_000) -> int:
+    """How many places this data centre gets, if it takes as many as it can, up to `most`."""
+    part, count = shares.part(name), 0
+    while count < most and part.is_free:
+        part.take()
+        count += 1
+    return count
+
+
+def test_a_fleet_in_one_data_centre_has_every_place() -> None:
+    shares = Shares(32)
+    shares.share_out({"us": 5.0})
+    assert taken(shares, "us") == 32
+
+
+def test_a_data_centre_that_takes_all_it_can_leaves_the_others_their_reserves() -> None:
+    shares = Shares(32)
+    shares.share_out({"us": 1.0, "eu": 1.0})
+    assert taken(shares, "us") == 24
+    assert taken(shares, "eu") == 8
+
+
+def test_reserves_follow_the_demand_and_are_at_least_one() -> None:
+    assert reserves(32, {"us": 98.0, "eu": 1.0, "in": 1.0}) == {"us": 13, "eu": 1, "in": 1}
+
+
+def test_a_small_data_centre_may_use_the_common_places_too() -> None:
+    shares = Shares(32)
+    shares.share_out({"us": 99.0, "eu": 1.0})
+    assert taken(shares, "eu") == 18
+
+
+def test_more_data_centres_than_half_the_places_share_all_places_without_reserves() -> None:
+    assert reserves(4, {"us": 1.0, "eu": 1.0, "in": 1.0}) == {"us": 0, "eu": 0, "in": 0}
+    shares = Shares(1)
+    shares.share_out({"us": 1.0, "eu": 1.0})
+    assert (taken(shares, "us"), taken(shares, "eu")) == (1, 0)
+
+
+def test_a_place_that_is_given_back_goes_to_the_common_ones_first() -> None:
+    shares = Shares(32)
+    shares.share_out({"us": 1.0, "eu": 1.0})
+    taken(shares, "us")
+    assert taken(shares, "eu") == 8
+    shares.part("us").give_back()
+    assert taken(shares, "eu") == 1
+
+
+def test_places_taken_before_the_shares_changed_stay_taken_and_nobody_gets_more_than_there_are() -> None:
+    shares = Shares(8)
+    assert taken(shares, "us") == 8
+    shares.share_out({"us": 1.0, "eu": 1.0})
+    assert taken(shares, "in") == 0
+    for _ in range(4):
+        shares.part("us").give_back()
+    assert shares.used <= 8
+    assert taken(shares, "eu", 2) == 2
+
+
+@given(
+    st.integers(1, 40),
+    st.lists(st.tuples(st.sampled_from(NAMES), st.booleans()), max_size=200),
+    st.dictionaries(st.sampled_from(NAMES), st.floats(0.0, 1e6)),
+)
+def test_whatever_is_taken_and_given_back_the_reserves_of_the_others_stay_free(
+    total: int, steps: list[tuple[str, bool]], demand: dict[str, float]
+) -> None:
+    shares = Shares(total)
+    shares.share_out(demand)
+    for name, takes in steps:
+        part = shares.part(name)
+        if takes and part.is_free:
+            part.take()
+        elif not takes and part.used:
+            part.give_back()
+        assert shares.used <= total
+        assert shares.common == total - sum(max(one.used, one.reserve) for one in shares.parts.values()) >= 0
+        assert all(one.room >= one.reserve - one.used for one in shares.parts.values())
