@@ -33,7 +33,7 @@ from poller.store.snapshots import write_snapshots
 from poller.sweep import sweep
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
     from datetime import datetime
 
     from poller.core.schedule import Due
@@ -96,6 +96,10 @@ class Fleet:
             interval_seconds=self._settings.poll_interval_seconds,
         )
         await self._poll(self._plans(pages, wanted, probe=names is not None), committed)
+
+    def share_out(self, demand: Mapping[str, float]) -> None:
+        """Reserve requests in flight for each data centre, in proportion to the polls its orgs need."""
+        self._limiter.share_out(demand)
 
     async def plan_due(self, due: Sequence[Due]) -> list[Plan]:
         """What to do about these slots, each of another org; those of orgs removed meanwhile are left out.
@@ -180,7 +184,7 @@ class Fleet:
         limits = limits_of(org.edition, self._settings.in_flight_share)
         with (
             bound(org=org.name, slot=plan.slot.isoformat()),
-            self._limiter.org(org.id, limits, plan.pollable.quota) as line,
+            self._limiter.org(org.id, limits, plan.pollable.quota, data_center=org.data_center) as line,
         ):
             snapshot = await poll_org(
                 org,

@@ -115,7 +115,7 @@ async def _check_one(app: App, zoho: Zoho, pollable: PollableOrg, refusal: NoTok
     ports = CheckPorts(zoho.tokens, zoho.client.count, zoho.client.get, zoho.now)
     await credit_store.spend(app.database, {org.id: CREDITS}, zoho.now())
     limits = limits_of(org.edition, app.settings.in_flight_share)
-    with zoho.limiter.org(org.id, limits, pollable.quota) as line:
+    with zoho.limiter.org(org.id, limits, pollable.quota, data_center=org.data_center) as line:
         found = await check_org(org, line, ports, refusal=refusal)
     if (facts := found.facts) is not None:
         await learn(app.database, org.id, zoho.now(), zgid=facts.zgid, edition=facts.edition, licences=facts.licences)

@@ -20,10 +20,11 @@ from pgqueuer.domain.types import Channel, JobId, QueueEntrypoint, QueueManagerI
 from pgqueuer.ports.driver import Driver
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 
-from poller.store.turns import Turn, read_turn
+from poller.store import poll_claims
+from poller.store.turns import ALL_ROOM, Turn, read_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -53,13 +54,14 @@ _NAMES: Final = DBSettings(
 
 
 class NewJob(NamedTuple):
-    """A job to enqueue: of its `key` there is one at a time. `delay`: not before."""
+    """A job to enqueue: of its `key` there is one at a time. `delay`: not before. `data_center`: of the org to poll."""
 
     kind: str
     key: str
     payload: bytes
     delay: timedelta
     priority: int = 0
+    data_center: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +102,29 @@ class JobQueue:
         )
         return [Job(job.id, job.entrypoint, job.payload or b"") for job in jobs]
 
-    async def turn(self, kinds: Collection[str], seen_after: datetime, moment: timedelta) -> Turn:
+    async def claim_polls(self, kind: str, most: int, rooms: Mapping[str, int]) -> list[Job]:
+        """The same for polls: of each data centre no more than its room."""
+        rows = await poll_claims.claim(
+            self._database, kind, rooms, most=most, worker_id=self._worker_id, silence=self._silence
+        )
+        return [Job(row["id"], row["entrypoint"], row["payload"]) for row in rows]
+
+    async def turn(
+        self,
+        kinds: Collection[str],
+        seen_after: datetime,
+        moment: timedelta,
+        rooms: Mapping[str, int] = ALL_ROOM,
+    ) -> Turn:
         """How many jobs it is this worker's turn to claim, among those seen after that moment; see `turns`."""
         return await read_turn(
-            self._database, self._worker_id, kinds, seen_after=seen_after, moment=moment, silence=self._silence
+            self._database,
+            self._worker_id,
+            kinds,
+            seen_after=seen_after,
+            moment=moment,
+            silence=self._silence,
+            rooms=rooms,
         )
 
     async def ping(self) -> None:
@@ -178,7 +199,7 @@ async def enqueue(statements: Statements, jobs: Sequence[NewJob]) -> int:
         [job.payload for job in jobs],
         [max(job.delay, timedelta()) for job in jobs],
         [job.key for job in jobs],
-        [None] * len(jobs),
+        [{"data_center": job.data_center} if job.data_center else None for job in jobs],
     )
     return len(rows)
 

@@ -81,7 +81,7 @@ async def hand_out_slots(
             before = _cursor(row)
             start = None if before is None else brought_back(row["id"], before, now)
             handout = hand_out(_org(row, interval_seconds), start, now)
-            jobs += [_poll_job(due, now) for due in handout.due]
+            jobs += [_poll_job(due, row["data_center"], now) for due in handout.due]
             jobs += [_explain_job(missed) for missed in handout.missed]
             if handout.cursor != before:
                 cursors.append((row["id"], handout.cursor))
@@ -208,9 +208,10 @@ def _cursor(row: Any) -> Cursor | None:
     return Cursor(row["slot"], row["interval_seconds"], row["newest_slot"], row["newest_at"])
 
 
-def _poll_job(due: Due, now: datetime) -> NewJob:
+def _poll_job(due: Due, data_center: str, now: datetime) -> NewJob:
     payload = {"org": due.org_id, "slot": int(due.slot.timestamp()), "interval": due.interval_seconds}
-    return NewJob(POLL, f"{due.org_id}:{due.slot:%Y-%m-%dT%H:%M:%SZ}", orjson.dumps(payload), due.at - now, priority=1)
+    key = f"{due.org_id}:{due.slot:%Y-%m-%dT%H:%M:%SZ}"
+    return NewJob(POLL, key, orjson.dumps(payload), due.at - now, priority=1, data_center=data_center)
 
 
 def _explain_job(missed: Missed) -> NewJob:

@@ -2,7 +2,8 @@
 
 A job is first that of one worker, by its number and the workers' places in line; a moment later the next one's as well,
 and so on. Nothing is agreed upon: a place is read from the list of those who live, and whoever is wrong about it, busy,
-frozen or dead makes a job late by that moment and no more. It refuses to claim anything: see `queue`.
+frozen or dead makes a job late by that moment and no more. Jobs are looked at by data centre: those of one whose places
+are all taken neither count nor hide the others. It refuses to claim anything: see `queue` and `poll_claims`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from datetime import datetime
     from uuid import UUID
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 LOOKED_AT: Final = 200
 """Jobs whose time is next: more than a worker claims at once."""
+NO_DATA_CENTER: Final = ""
+"""Of jobs that name none: chores, and polls that a worker of an earlier release queued."""
+ALL_ROOM: Final = {NO_DATA_CENTER: LOOKED_AT}
 LAST_TURN: Final = timedelta(seconds=1)
 """However many workers there are, a job that is so long overdue is everybody's."""
 
@@ -38,12 +42,25 @@ async def read_turn(
     seen_after: datetime,
     moment: timedelta,
     silence: timedelta,
+    rooms: Mapping[str, int] = ALL_ROOM,
 ) -> Turn:
     """What there is to claim for this worker, among those seen after that moment.
 
     `moment`: after which the next in line is let in. Jobs whose worker has been silent for `silence` are anybody's.
+    `rooms`: how many jobs this worker could take of each data centre.
     """
-    row = await database.fetchrow(_LOOK, list(kinds), worker_id, seen_after, moment, silence, LOOKED_AT, LAST_TURN)
+    row = await database.fetchrow(
+        _LOOK,
+        list(kinds),
+        worker_id,
+        seen_after,
+        moment,
+        silence,
+        LOOKED_AT,
+        LAST_TURN,
+        list(rooms.keys()),
+        list(rooms.values()),
+    )
     return Turn(0, None) if row is None else Turn(*row)
 
 
@@ -52,16 +69,23 @@ _LOOK: Final = """
 WITH line AS (
     SELECT count(*) FILTER (WHERE id < $2) AS place, count(*) FILTER (WHERE id <> $2) + 1 AS workers
     FROM workers WHERE seen_at > $3 AND coalesce((facts->>'clock_wrong_seconds')::float8, 0) = 0
+), shares AS (
+    SELECT * FROM unnest($8::text[], $9::int[]) AS share (data_center, room) WHERE room > 0
 ), next AS (
-    SELECT id, execute_after FROM pgqueuer
-    WHERE status = 'queued' AND entrypoint = ANY($1) ORDER BY execute_after LIMIT $6
+    SELECT data_center, room, job.id, job.execute_after FROM shares, unnest($1::text[]) AS kind, LATERAL (
+        SELECT id, execute_after FROM pgqueuer
+        WHERE status = 'queued' AND entrypoint = kind AND coalesce(headers ->> 'data_center', '') = data_center
+        ORDER BY execute_after LIMIT $6) AS job
 ), turns AS (
-    SELECT execute_after + least($4::interval, $7::interval / workers) * ((id + place) % workers) AS at FROM next, line
-), silent AS (
-    SELECT count(*) AS jobs FROM pgqueuer
+    SELECT data_center, room,
+           execute_after + least($4::interval, $7::interval / workers) * ((id + place) % workers) AS at FROM next, line
+    UNION ALL
+    SELECT data_center, room, heartbeat
+    FROM pgqueuer JOIN shares ON data_center = coalesce(headers ->> 'data_center', '')
     WHERE status = 'picked' AND heartbeat < now() - $5::interval AND entrypoint = ANY($1)
+), sums AS (
+    SELECT least(count(*) FILTER (WHERE at <= now()), room) AS jobs, min(at) FILTER (WHERE at > now()) AS next_at
+    FROM turns GROUP BY data_center, room
 )
-SELECT count(*) FILTER (WHERE at <= now()) + (SELECT jobs FROM silent) AS jobs,
-       extract(epoch FROM min(at) FILTER (WHERE at > now()) - now())::float8 AS next_seconds
-FROM turns
+SELECT coalesce(sum(jobs), 0)::int AS jobs, extract(epoch FROM min(next_at) - now())::float8 AS next_seconds FROM sums
 """

@@ -27,6 +27,8 @@ class Pace:
     """Written at once; while they cannot be, eight times as many readings are held, and one for each hand."""
     turn_seconds: float = 0.05
     """How long a job is left to the worker whose turn it is, before it is the next one's as well."""
+    share_seconds: float = 15.0
+    """How often the places are shared out among data centres, by what their orgs need."""
     silence_seconds: float = 30.0
     presence_seconds: float = 10.0
     grace_seconds: float = 20.0

@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
@@ -18,6 +18,7 @@ from poller.core.circuit import AWAY
 from poller.core.claims import CRASHED, MARGIN, Circumstances, Drop, Later, Miss, Poll, decide
 from poller.core.errors import DatabaseError
 from poller.core.model import Outcome
+from poller.core.shares import Shares
 from poller.fleet import Polled, not_polled
 from poller.poll import LONGEST_WAIT_SECONDS
 from poller.store.schedules import POLL, read_due, slot_states
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from poller.store.schedules import SlotState
 
 log = structlog.get_logger("poller.worker")
+
+NO_PLACE_SECONDS: Final = 0.2
+"""How long a slot waits that was claimed for a data centre whose places were all taken meanwhile."""
 
 
 class Observer(Protocol):
@@ -102,6 +106,7 @@ class Polls:
         now: Callable[[], datetime],
         jitter: Callable[[], float],
         observer: Observer,
+        places: int = 32,
     ) -> None:
         self._database = database
         self._fleet = fleet
@@ -112,6 +117,8 @@ class Polls:
         self._observer = observer
         self._held: set[int] = set()
         self._read: set[int] = set()
+        self.places = Shares(places)
+        """How many orgs are polled side by side, shared out by data centre."""
         self._under_way: dict[asyncio.Task[None], Job] = {}
         self._broken_off: dict[asyncio.Task[None], Job] = {}
         self.breaks = 0
@@ -210,17 +217,50 @@ class Polls:
                 chosen.append((job, plan))
             else:
                 await self._settle(job, verdict, plan)
-        await self._fleet.reserve([plan for _, plan in chosen])
+        await self._begin_chosen(await self._take_places(chosen), tasks, breaks)
+
+    async def _take_places(self, chosen: Sequence[tuple[Job, Plan]]) -> list[tuple[Job, Plan]]:
+        """Those for which their data centre has a place; the others wait in the queue."""
+        placed: list[tuple[Job, Plan]] = []
+        without: list[Job] = []
+        for job, plan in chosen:
+            part = self.places.part(plan.pollable.org.data_center)
+            if part.is_free:
+                part.take()
+                placed.append((job, plan))
+            else:
+                without.append(job)
+        try:
+            for job in without:
+                await self._settle(job, Later(NO_PLACE_SECONDS, "places"))
+        except BaseException:
+            self._give_back(placed)
+            raise
+        return placed
+
+    async def _begin_chosen(self, chosen: Sequence[tuple[Job, Plan]], tasks: asyncio.TaskGroup, breaks: int) -> None:
+        try:
+            await self._fleet.reserve([plan for _, plan in chosen])
+            if self.breaks != breaks:
+                ids = [job.id for job, _ in chosen]
+                self._held.difference_update(ids)
+                await self._queue.put_back(ids)
+        except BaseException:
+            self._give_back(chosen)
+            raise
         if self.breaks != breaks:
-            ids = [job.id for job, _ in chosen]
-            self._held.difference_update(ids)
-            await self._queue.put_back(ids)
+            self._give_back(chosen)
             return
         for job, plan in chosen:
-            task = tasks.create_task(self._poll(job, plan), name=f"poll {plan.pollable.org.id}")
+            org = plan.pollable.org
+            task = tasks.create_task(self._poll(job, plan), name=f"poll {org.id}")
             self._under_way[task] = job
-            self._orgs.add(plan.pollable.org.id)
-            task.add_done_callback(partial(self._ended, plan.pollable.org.id))
+            self._orgs.add(org.id)
+            task.add_done_callback(partial(self._ended, org.id, org.data_center))
+
+    def _give_back(self, chosen: Sequence[tuple[Job, Plan]]) -> None:
+        for _, plan in chosen:
+            self.places.part(plan.pollable.org.data_center).give_back()
 
     def _ask_circuit(self, plan: Plan, due: Due, now: datetime) -> tuple[Plan, Poll | Later]:
         """A data centre that is away is not asked; a slot waits for it as long as it lasts."""
@@ -270,8 +310,9 @@ class Polls:
         self._read.add(job.id)
         await self._sink.put(Reading(job.id, polled))
 
-    def _ended(self, org_id: int, task: asyncio.Task[None]) -> None:
+    def _ended(self, org_id: int, data_center: str, task: asyncio.Task[None]) -> None:
         del self._under_way[task]
+        self.places.part(data_center).give_back()
         self._orgs.discard(org_id)
         self.freed.set()
 

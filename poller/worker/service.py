@@ -25,8 +25,10 @@ import structlog
 from poller import __version__
 from poller.core.errors import DatabaseError
 from poller.sink import Sink
+from poller.store.poll_claims import read_demand
 from poller.store.queue import JobQueue
 from poller.store.schedules import POLL
+from poller.store.turns import NO_DATA_CENTER
 from poller.store.workers import WorkerRecord, say_goodbye
 from poller.worker.chores import chores
 from poller.worker.clock_watch import ClockWatch
@@ -74,6 +76,8 @@ class Worker:
     _writer: Writer = field(init=False)
     _chores: Mapping[str, Chore] = field(init=False)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _share_out_at: float = -math.inf
+    _data_centers: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.outage = Outage(sleep=self.sleep, jitter=self.jitter, count=self.observer.database_error)
@@ -89,6 +93,7 @@ class Worker:
             now=self.now,
             jitter=self.jitter,
             observer=self.observer,
+            places=self.pace.hands,
         )
         self.clock_watch = ClockWatch(self.database, self.outage, stepped=self._polls.let_go)
 
@@ -246,17 +251,31 @@ class Worker:
             await self._pause(self.pace.idle_seconds, polls.freed)
             return
         breaks = polls.breaks
+        rooms = await self._rooms()
         seen_after = self.now() - timedelta(seconds=2 * self.pace.presence_seconds)
-        turn = await self._queue.turn((POLL,), seen_after, timedelta(seconds=self.pace.turn_seconds))
+        turn = await self._queue.turn((POLL,), seen_after, timedelta(seconds=self.pace.turn_seconds), rooms)
         if turn.jobs:
-            jobs = await self._queue.claim((POLL,), min(free, _BATCH, turn.jobs))
+            jobs = await self._queue.claim_polls(POLL, min(free, _BATCH, turn.jobs), rooms)
             # A database that was away made this worker's own jobs look silent too.
             await polls.begin([job for job in jobs if not polls.holds(job)], tasks, breaks)
             await self._pause(self.pace.breath_seconds)
         else:
             idle = self.pace.idle_seconds
             wait = idle if turn.next_seconds is None else min(turn.next_seconds, idle)
-            await self._pause(max(wait, self.pace.breath_seconds))
+            # A place that comes free may be for a job that waits already, of a data centre that had none.
+            freed = None if all(rooms.values()) else polls.freed
+            await self._pause(max(wait, self.pace.breath_seconds), freed)
+
+    async def _rooms(self) -> dict[str, int]:
+        """How many polls this worker could begin of each data centre; shared out by what the fleet needs."""
+        clock = time.monotonic()
+        if clock >= self._share_out_at:
+            demand = await read_demand(self.database, self.settings.poll_interval_seconds)
+            self.fleet.share_out(demand)
+            self._polls.places.share_out(demand)
+            self._data_centers = frozenset({NO_DATA_CENTER, *self.settings.data_centers, *demand})
+            self._share_out_at = clock + self.pace.share_seconds
+        return {name: self._polls.places.part(name).room for name in self._data_centers}
 
     def _scheduler(self) -> Scheduler:
         return Scheduler(
