@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,9 +28,9 @@ from poller.store import credits as credit_store
 from poller.store.limits import Lesson, save_limits
 from poller.store.org_changes import learn
 from poller.store.orgs import park, unpark
-from poller.store.pollable import pages_of_active, read_pollable
+from poller.store.pollable import count_by_data_center, pages_of_active, read_pollable
 from poller.store.snapshots import write_snapshots
-from poller.sweep import sweep
+from poller.sweep import sweep_by_data_center
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -88,14 +88,20 @@ class Fleet:
 
         An org whose id and slot are not `wanted` is passed over.
         """
-        pages = pages_of_active(
+        demand = await count_by_data_center(self._database, names)
+        self.share_out(demand)
+        plans = {name: self._plans(self._pages(names, name), wanted, probe=names is not None) for name in demand}
+        await self._poll(plans, demand, committed)
+
+    def _pages(self, names: Sequence[str] | None, data_center: str) -> AsyncIterator[Sequence[PollableOrg]]:
+        return pages_of_active(
             self._database,
             names,
             now=self._world.now(),
             api_version=self._settings.api_version,
             interval_seconds=self._settings.poll_interval_seconds,
+            data_center=data_center,
         )
-        await self._poll(self._plans(pages, wanted, probe=names is not None), committed)
 
     def share_out(self, demand: Mapping[str, float]) -> None:
         """Reserve requests in flight for each data centre, in proportion to the polls its orgs need."""
@@ -120,14 +126,19 @@ class Fleet:
             replace(one, slot=of_org[one.pollable.org.id].slot, due_at=of_org[one.pollable.org.id].at) for one in plans
         ]
 
-    async def _poll(self, plans: AsyncGenerator[Plan], committed: Committed) -> None:
-        async with Sink(self.write, committed=committed) as sink, aclosing(plans):
+    async def _poll(
+        self, plans: Mapping[str, AsyncGenerator[Plan]], demand: Mapping[str, float], committed: Committed
+    ) -> None:
+        async with Sink(self.write, committed=committed) as sink, AsyncExitStack() as generators:
+            for one in plans.values():
+                generators.push_async_callback(one.aclose)
 
             async def carry_out(plan: Plan) -> None:
                 await sink.put(await self._carry_out_or_explain(plan))
 
             # An org of the smallest edition has two requests in flight: this many orgs use every permit.
-            await sweep(plans, carry_out, at_once=math.ceil(self._settings.concurrency / 2))
+            at_once = math.ceil(self._settings.concurrency / 2)
+            await sweep_by_data_center(plans, carry_out, demand, at_once=at_once)
 
     async def _plans(
         self, pages: AsyncIterator[Sequence[PollableOrg]], wanted: Callable[[int, datetime], bool], *, probe: bool

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from poller.sweep import sweep
+from poller.sweep import sweep, sweep_by_data_center
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -70,3 +70,48 @@ async def test_a_sweep_over_nothing_is_over() -> None:
         raise AssertionError(number)
 
     await sweep(numbers(0, []), poll, at_once=3)
+
+
+async def test_a_data_centre_that_hangs_never_holds_the_places_reserved_for_another() -> None:
+    polled: list[int] = []
+    all_of_the_other = asyncio.Event()
+    hanging = most_hanging = 0
+
+    async def poll(org: tuple[str, int]) -> None:
+        nonlocal hanging, most_hanging
+        name, number = org
+        if name == "silent":
+            hanging += 1
+            most_hanging = max(most_hanging, hanging)
+            await all_of_the_other.wait()
+            hanging -= 1
+            return
+        await asyncio.sleep(0)
+        polled.append(number)
+        if len(polled) == 100:
+            all_of_the_other.set()
+
+    async def of(name: str) -> AsyncIterator[tuple[str, int]]:
+        for number in range(100):
+            yield name, number
+
+    async with asyncio.timeout(10):
+        await sweep_by_data_center(
+            {"silent": of("silent"), "healthy": of("healthy")}, poll, {"silent": 1.0, "healthy": 1.0}, at_once=8
+        )
+    assert sorted(polled) == list(range(100))
+    assert most_hanging == 6
+
+
+async def test_the_places_of_a_data_centre_without_orgs_left_go_to_the_others() -> None:
+    under_way = most = 0
+
+    async def poll(_org: int) -> None:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.001)
+        under_way -= 1
+
+    await sweep_by_data_center({"us": numbers(50, []), "eu": numbers(0, [])}, poll, {"us": 1.0, "eu": 1.0}, at_once=8)
+    assert most == 8

@@ -6,6 +6,7 @@ Secrets stay sealed until they are asked for.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -77,32 +78,47 @@ async def pages_of_active(
     now: datetime,
     api_version: str,
     interval_seconds: int,
+    data_center: str | None = None,
     page: int = 200,
 ) -> AsyncIterator[list[PollableOrg]]:
     """Every org that is neither paused nor removed; or those named, paused or not. Parked ones are among them.
 
-    `api_version` and `interval_seconds` are for orgs that have none of their own. An unknown name is a `UsageError`.
+    `api_version` and `interval_seconds` are for orgs that have none of their own; `data_center`: only its orgs. An
+    unknown name is a `UsageError`.
     """
     ids = None if names is None else [org.id for org in await find_orgs(database, names)]
     after = 0
     while True:
-        rows = await database.fetch(_PAGE, after, page, ids, counted_after(now))
+        rows = await database.fetch(_PAGE, after, page, ids, counted_after(now), data_center)
         yield [_pollable(row, api_version, interval_seconds) for row in rows]
         if len(rows) < page:
             return
         after = rows[-1]["org_id"]
 
 
+async def count_by_data_center(database: Database, names: Sequence[str] | None) -> dict[str, int]:
+    """How many of these orgs there are in each data centre; which orgs, and what an unknown name does, is as above."""
+    if names is not None:
+        return dict(Counter(org.data_center for org in await find_orgs(database, names)))
+    return {row["data_center"]: row["orgs"] for row in await database.fetch(_DATA_CENTERS)}
+
+
 async def read_pollable(
     database: Database, org_ids: Sequence[int], *, now: datetime, api_version: str, interval_seconds: int
 ) -> list[PollableOrg]:
     """These orgs, paused or not; those removed meanwhile are left out."""
-    rows = await database.fetch(_PAGE, 0, len(org_ids), org_ids, counted_after(now))
+    rows = await database.fetch(_PAGE, 0, len(org_ids), org_ids, counted_after(now), None)
     return [_pollable(row, api_version, interval_seconds) for row in rows]
 
 
+# pollable.data_centers
+_DATA_CENTERS = """
+SELECT data_center, count(*)::int AS orgs FROM orgs WHERE removed_at IS NULL AND paused_at IS NULL
+GROUP BY data_center ORDER BY data_center
+"""
+
 # pollable.page: orgs by id, each with its credentials, token, limits and the credits of its last 24 hours.
-# $1 after this id, $2 rows, $3 these ids or NULL for all, $4 credits since
+# $1 after this id, $2 rows, $3 these ids or NULL for all, $4 credits since, $5 this data centre or NULL for all
 _PAGE = """
 SELECT o.id AS org_id, o.name, o.data_center, o.api_version, o.poll_interval_seconds, o.edition, o.licences,
        o.parked_at, o.parked_code, o.parked_remedy, o.probe_at,
@@ -116,7 +132,7 @@ FROM orgs o
      LEFT JOIN org_credentials c ON c.org_id = o.id
      LEFT JOIN access_tokens t ON t.org_id = o.id
      LEFT JOIN org_limits l ON l.org_id = o.id
-WHERE o.id > $1 AND o.removed_at IS NULL
+WHERE o.id > $1 AND o.removed_at IS NULL AND ($5::text IS NULL OR o.data_center = $5)
   AND CASE WHEN $3::int[] IS NULL THEN o.paused_at IS NULL ELSE o.id = ANY($3) END
 ORDER BY o.id LIMIT $2
 """
