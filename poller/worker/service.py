@@ -76,7 +76,7 @@ class Worker:
     _writer: Writer = field(init=False)
     _chores: Mapping[str, Chore] = field(init=False)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    _share_out_at: float = -math.inf
+    _share_out_at: float = 0.0
     _data_centers: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
