@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence, Set as AbstractSet
@@ -185,11 +186,16 @@ def _json_line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
 
 def _console() -> Processor:
     return structlog.dev.ConsoleRenderer(
-        colors=sys.stderr.isatty(),
+        colors=_shows_colours(sys.stderr),
         exception_formatter=structlog.dev.plain_traceback,
         timestamp_key="timestamp",
         pad_event_to=24,
     )
+
+
+def _shows_colours(stream: TextIO) -> bool:
+    """Never a file or a pipe, nor where `NO_COLOR` is set (https://no-color.org) or the terminal is `dumb`."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 class _Lines:

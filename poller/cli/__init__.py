@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from poller import __version__
+from poller.cli import help_texts
 from poller.core.errors import OperationError, PollerError, UsageError
 
 if TYPE_CHECKING:
@@ -39,14 +40,13 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
 )
 
 
 def run(arguments: Sequence[str]) -> int:
     """Carry out one command line; the exit code. Nothing is raised."""
     command = typer.main.get_command(app)
-    _unwrap_help(command)
+    help_texts.install(command)
     try:
         _read_arguments(arguments)
         _write_anything()
@@ -89,12 +89,22 @@ def _parsing(cause: BaseException) -> int:
     describe = getattr(cause, "format_message", None)
     if describe is None:
         return _bug(cause)
+    if type(cause).__name__ == "NoArgsIsHelpError":
+        print(describe())
+        return 2
     context = getattr(cause, "ctx", None)
     path = context.command_path if context is not None else "poller"
-    # A command that wants another after it has just shown its help, and has nothing to add.
-    if what := " ".join(describe().split()).rstrip("."):
-        _complain(f"{what}; see `{path} --help`")
+    what = " ".join(describe().split()).rstrip(".")
+    hint = "; before a name that begins with - write --" if _may_be_a_name(cause, context) else ""
+    _complain(f"{what}; see `{path} --help`{hint}")
     return 2
+
+
+def _may_be_a_name(cause: BaseException, context: Any) -> bool:
+    """Whether an unknown option may be meant as an argument, such as the name of an org."""
+    if type(cause).__name__ != "NoSuchOption" or context is None:
+        return False
+    return any(parameter.param_type_name == "argument" for parameter in context.command.params)
 
 
 def _bug(cause: BaseException) -> int:
@@ -176,13 +186,6 @@ def _root(error: BaseException) -> BaseException:
         return error
     leaves = [_root(inner) for inner in error.exceptions]
     return next((leaf for leaf in leaves if isinstance(leaf, PollerError)), leaves[0])
-
-
-def _unwrap_help(command: Any) -> None:
-    """Docstrings are wrapped for those who read the source; a terminal wraps a paragraph for itself."""
-    command.help = "\n\n".join(" ".join(part.split()) for part in (command.help or "").split("\n\n"))
-    for inner in getattr(command, "commands", {}).values():
-        _unwrap_help(inner)
 
 
 def _version(wanted: bool) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["BadRow", "BadRows", "read_org_file", "read_orgs"]
 
 STANDARD_INPUT: Final = "-"
+_WORKBOOKS: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods", ".numbers"})
 _READERS: Final = {"csv": csv_rows, "jsonl": json_lines, "json": json_document}
 _MOST_NAMES_OF_BAD_ROWS: Final = 1_000
 """After this many bad rows only names of good ones are remembered, to find names that are there twice."""
@@ -68,6 +69,8 @@ def read_orgs(
 
 
 def _open(path: Path) -> BinaryIO:
+    if path.suffix.lower() in _WORKBOOKS:
+        raise UsageError(f"{path.name} is neither .csv nor .jsonl", "name a file of text: save it as 'CSV UTF-8'")
     if str(path) == STANDARD_INPUT:
         # A descriptor of its own: what the caller closes is not the process's standard input.
         return open(sys.stdin.fileno(), "rb", closefd=False)

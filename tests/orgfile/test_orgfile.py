@@ -333,6 +333,8 @@ def test_a_file_is_read_by_what_it_holds_whatever_its_name(tmp_path: Path, name:
 
 
 def test_a_file_that_cannot_be_read_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"orgs\.xlsx is neither \.csv nor \.jsonl"):
+        read_org_file(tmp_path / "orgs.xlsx", ZOHO_DATA_CENTERS)
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         read_org_file(tmp_path / "orgs.csv", ZOHO_DATA_CENTERS)
     (tmp_path / "folder.csv").mkdir()
