@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from poller.core.errors import EmbeddedError
@@ -47,6 +47,8 @@ class App:
     settings: Settings
     database: Database
     keyring: Keyring
+    dsn: str = field(default="", repr=False)
+    """The address of the database, for more connections to it."""
 
 
 @asynccontextmanager
@@ -63,7 +65,7 @@ async def open_app(settings: Settings, *, name: str = "poller", create: bool = F
             await schema.upgrade(dsn)
         keyring = _keyring(settings)
         async with await connect(dsn, application_name=name) as database:
-            yield App(settings, database, keyring)
+            yield App(settings, database, keyring, dsn)
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,6 +220,7 @@ def _add_commands() -> None:
         "orgs",
         "poll",
         "service",
+        "web",
         "status",
         "doctor",
         "settings",

@@ -6,15 +6,19 @@ A module called `run` would hide the function of that name in `poller.cli`.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from poller.cli import shell
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from poller.app import App
     from poller.settings import Settings
-    from poller.web import Figures
+    from poller.web import Access, WorkerMetrics
     from poller.worker import Worker
 
 
@@ -23,7 +27,12 @@ def add_to(app: typer.Typer) -> None:
     app.command("run")(serve)
 
 
-def serve() -> None:
+def serve(
+    *,
+    web: Annotated[
+        bool, typer.Option("--web/--no-web", help="Serve pages, API and metrics, or nothing.", show_default=False)
+    ] = True,
+) -> None:
     """Be the service: poll every org when it is due, until Ctrl-C or SIGTERM.
 
     Run as many as you like, on any machines, over one database: they share the work, and one that dies is made up for.
@@ -31,20 +40,20 @@ def serve() -> None:
 
     Example: [bold]poller run[/bold]
     """
-    if shell.run(_run(shell.settings(serving=True))):
+    if shell.run(_run(shell.settings(serving=True), web=web)):
         raise typer.Exit(1)
 
 
-async def _run(settings: Settings) -> int:
+async def _run(settings: Settings, *, web: bool) -> int:
     """How many readings were lost, because the database did not come back before the end."""
     from poller.app import Ears, open_app, open_fleet
-    from poller.store.figures import fleet_figures, org_ages
     from poller.traces import open_spans
-    from poller.web import Api, Figures, Health, serve
+    from poller.web import WorkerMetrics, access_from
     from poller.worker import Pace, Worker
 
-    figures = Figures()
-    ears = Ears(figures.judged, figures.waited, figures.token_replied, figures.token_issued)
+    access = access_from(settings.web_host, settings.api_key, settings.web_origin) if web else None
+    metrics = WorkerMetrics()
+    ears = Ears(metrics.judged, metrics.waited, metrics.token_replied, metrics.token_issued)
     async with (
         open_app(settings, name="poller run", create=True) as app,
         open_spans() as spans,
@@ -52,36 +61,52 @@ async def _run(settings: Settings) -> int:
     ):
         # An org of the smallest edition has two requests in flight: this many orgs use every permit.
         pace = Pace(hands=math.ceil(settings.concurrency / 2))
-        worker = Worker(settings, app.database, fleet, pace, now=app.database.clock.now, observer=figures)
-        _watch(figures, worker, settings)
+        worker = Worker(settings, app.database, fleet, pace, now=app.database.clock.now, observer=metrics)
+        _watch(metrics, worker, settings)
         shell.settle_memory()
-        health = Health(
-            worker.why_not_ready,
-            lambda: fleet_figures(app.database, worker.now()),
-            lambda at_most: org_ages(app.database, worker.now(), at_most),
-            settings.metrics_orgs,
-        )
         with shell.stop_signals() as stopped:
-            api = Api(app.database, settings.api_key, worker.now)
-            async with serve(settings.web_host, settings.web_port, health, figures, api):
+            async with _serving(app, worker, metrics, access):
                 await worker.run(stopped)
         return worker.lost
 
 
-def _watch(figures: Figures, worker: Worker, settings: Settings) -> None:
-    """What is in hand just now, read when somebody asks."""
+@asynccontextmanager
+async def _serving(app: App, worker: Worker, metrics: WorkerMetrics, access: Access | None) -> AsyncIterator[None]:
+    """Serve what this worker shows, through connections of its own; nothing where `access` is None."""
+    from poller.store.figures import fleet_figures, org_ages
+    from poller.store.read_only import connect_read_only
+    from poller.web import Api, Health, serve
+
+    if access is None:
+        yield
+        return
+    settings = app.settings
+    async with await connect_read_only(app.dsn) as database:
+        health = Health(
+            worker.why_not_ready,
+            lambda: fleet_figures(database, worker.now()),
+            lambda at_most: org_ages(database, worker.now(), at_most),
+            settings.metrics_orgs,
+        )
+        api = Api(database, worker.now)
+        async with serve(settings.web_host, settings.web_port, health, metrics, api, access=access):
+            yield
+
+
+def _watch(metrics: WorkerMetrics, worker: Worker, settings: Settings) -> None:
+    """Add gauges of what this worker is doing just now."""
 
     def away() -> dict[str, float]:
         open_ones = worker.facts()["away"]
         return {name: float(name in open_ones) for name in settings.data_centers}
 
-    figures.watch("poller_polls_under_way", "Orgs being polled.", lambda: worker.facts()["under_way"])
-    figures.watch("poller_readings_held", "Readings that wait to be written.", lambda: worker.facts()["held"])
-    figures.watch("poller_sink_rows", "Readings on their way to the database.", lambda: worker.sink.depth)
-    figures.watch("poller_sink_oldest_seconds", "How long the oldest has been.", lambda: worker.sink.oldest_seconds)
-    figures.watch(
+    metrics.add_gauge("poller_polls_under_way", "Orgs being polled.", lambda: worker.facts()["under_way"])
+    metrics.add_gauge("poller_readings_held", "Readings that wait to be written.", lambda: worker.facts()["held"])
+    metrics.add_gauge("poller_sink_rows", "Readings on their way to the database.", lambda: worker.sink.depth)
+    metrics.add_gauge("poller_sink_oldest_seconds", "How long the oldest has been.", lambda: worker.sink.oldest_seconds)
+    metrics.add_gauge(
         "poller_clock_difference_seconds",
         "How far this machine's clock is ahead of PostgreSQL's.",
         lambda: worker.database.clock.machine_ahead_seconds,
     )
-    figures.watch_each("poller_data_center_away", "Whether its circuit is open.", "data_center", away)
+    metrics.add_gauges("poller_data_center_away", "Whether its circuit is open.", "data_center", away)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from poller.core.model import USER_TYPES
 from poller.query.lines import csv_lines, json_lines
 from poller.store.orgs import find_orgs
-from poller.store.trends import bucket_edges, org_trend
+from poller.store.trends import MOST_BUCKETS, bucket_edges, org_trend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -33,21 +33,23 @@ class TrendQuestion:
     every_seconds: int
     zone: tzinfo
 
-    def edges(self) -> list[datetime]:
+    def edges(self, most: int = MOST_BUCKETS) -> list[datetime]:
         """Where the steps begin, and where the last of them ends; a `UsageError` where there are too many."""
-        return bucket_edges(self.since, self.until, self.every_seconds, self.zone)
+        return bucket_edges(self.since, self.until, self.every_seconds, self.zone, most=most)
 
     def kinds(self, room_for: Sequence[UserType] = USER_TYPES) -> Sequence[UserType]:
         """The user types to tell of."""
         return room_for if self.kind is None else (self.kind,)
 
-    async def points(self, database: Database, kinds: Sequence[UserType]) -> aclosing[AsyncGenerator[TrendPoint]]:
-        """A generator to be closed, so that whoever stops reading gives the connection back.
+    async def points(
+        self, database: Database, kinds: Sequence[UserType], edges: Sequence[datetime] | None = None
+    ) -> aclosing[AsyncGenerator[TrendPoint]]:
+        """A generator to be closed, so that a reader who stops early gives the connection back.
 
-        A `UsageError` where there is no such org.
+        `edges`: what `edges()` returned, where the caller has it already. A `UsageError` where there is no such org.
         """
         ids = None if self.org is None else [org.id for org in await find_orgs(database, [self.org], removed=True)]
-        points = org_trend(database, self.edges(), org_ids=ids, user_types=kinds)
+        points = org_trend(database, edges or self.edges(), org_ids=ids, user_types=kinds)
         return aclosing(cast("AsyncGenerator[TrendPoint]", points))
 
 

@@ -133,8 +133,9 @@ async def connect(
     max_size: int = 10,
     application_name: str = "poller",
     command_timeout: float = COMMAND_TIMEOUT_SECONDS,
+    kind: type[Database] = Database,
 ) -> Database:
-    """A pool over `dsn` (`postgresql://…`); with `schema_check`, a database that is behind is refused."""
+    """A pool over `dsn` (`postgresql://…`), as a `kind`; with `schema_check`, a database that is behind is refused."""
     session = {"application_name": application_name, "timezone": "UTC"}
     with connecting(dsn):
         pooled = await _is_pooled(dsn, session)
@@ -149,7 +150,7 @@ async def connect(
             server_settings=session,
             **(UNPREPARED if pooled else {}),
         )
-    database = Database(pool, pooled=pooled)
+    database = kind(pool, pooled=pooled)
     try:
         await database.read_clock()
         if schema_check:

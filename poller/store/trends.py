@@ -90,14 +90,33 @@ def are_days(edges: Sequence[datetime]) -> bool:
     return all((edge - _EPOCH) % timedelta(days=1) == timedelta() for edge in edges)
 
 
-def bucket_edges(since: datetime, until: datetime, every_seconds: int, zone: tzinfo = UTC) -> list[datetime]:
+async def count_orgs_with_series(database: Database) -> int:
+    """How many orgs `org_trend` tells of where none is named: those that were not removed."""
+    # trends.count_orgs
+    count: int = await database.fetchval("SELECT count(*) FROM orgs WHERE removed_at IS NULL")
+    return count
+
+
+def bucket_edges(
+    since: datetime, until: datetime, every_seconds: int, zone: tzinfo = UTC, *, most: int = MOST_BUCKETS
+) -> list[datetime]:
     """Where the buckets of `every_seconds` begin that hold `[since, until)`, and where the last of them ends (UTC).
 
     Whole days are days of the calendar in `zone`, so one of 23 or 25 hours is one bucket, and seven of them begin on a
-    Monday. Shorter ones are pinned to absolute time, as slots are.
+    Monday. Shorter ones are pinned to absolute time, as slots are. A `UsageError` where there are more than `most`, or
+    where one of them would end after the year 9999 or begin before the year 1.
     """
-    if (until - since).total_seconds() / every_seconds > MOST_BUCKETS:
-        raise UsageError(f"that is more than {MOST_BUCKETS:,} buckets", "ask for a shorter stretch or longer buckets")
+    if (until - since).total_seconds() / every_seconds > most:
+        raise UsageError(f"that is more than {most:,} buckets", "ask for a shorter stretch or longer buckets")
+    try:
+        return _edges(since, until, every_seconds, zone)
+    except (OverflowError, ValueError):
+        raise UsageError(
+            "a bucket would begin or end beyond the years 1 to 9999", "ask for a shorter stretch or shorter buckets"
+        ) from None
+
+
+def _edges(since: datetime, until: datetime, every_seconds: int, zone: tzinfo) -> list[datetime]:
     days, rest = divmod(every_seconds, DAY_SECONDS)
     edges: list[datetime] = []
     for edge in _seconds_from(since, every_seconds) if rest else _days_from(since, days, zone):

@@ -1,9 +1,11 @@
-"""What the service shows over HTTP: whether it lives, whether it is ready, its figures, and the API."""
+"""What a process shows over HTTP: pages, whether it lives and works, its metrics, and the API."""
 
 from __future__ import annotations
 
+from poller.web.access import Access, access_from
 from poller.web.api import Api
-from poller.web.metrics import Figures
+from poller.web.connections import ConnectionLimits
+from poller.web.metrics import ProcessMetrics, WorkerMetrics
 from poller.web.server import Health, serve
 
-__all__ = ["Api", "Figures", "Health", "serve"]
+__all__ = ["Access", "Api", "ConnectionLimits", "Health", "ProcessMetrics", "WorkerMetrics", "access_from", "serve"]

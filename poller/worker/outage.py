@@ -47,6 +47,7 @@ class Outage:
         self._count = count
         self._troubled = 0
         self._since = 0.0
+        self._last_error: DatabaseError | None = None
         self.is_hopeless = False
         """Set where nobody is going to wait any more: whatever fails from then on is raised."""
 
@@ -54,6 +55,11 @@ class Outage:
     def is_on(self) -> bool:
         """Whether anything waits for the database just now."""
         return self._troubled > 0
+
+    @property
+    def why(self) -> str | None:
+        """What PostgreSQL said last while something waits for it; None where nothing does."""
+        return self._last_error.what if self.is_on and self._last_error is not None else None
 
     async def weather(self, do: Callable[[], Awaitable[T]], *, give_up: Callable[[], bool] = _never) -> T:
         """Do it, again and again until it can be done; the error, where it cannot pass or `give_up` says so."""
@@ -71,9 +77,11 @@ class Outage:
                         # PostgreSQL is well, and so is whatever else this worker asks it.
                         if not pause:
                             log.warning("database.locked", why=error.what, remedy=error.remedy)
-                    elif not away:
-                        away = True
-                        self._begins(error)
+                    else:
+                        self._last_error = error
+                        if not away:
+                            away = True
+                            self._begins(error)
                     pause = min(pause * 2 or FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
                     await self._sleep(pause * (1 - self._jitter() / 2))
         finally:

@@ -101,7 +101,7 @@ class Worker:
         """Why no polls are claimed and written just now; None where they are."""
         if self._stopping.is_set():
             return "stopping"
-        return "the database is away" if self.outage.is_on else self.clock_watch.why_not_ready()
+        return self.outage.why or self.clock_watch.why_not_ready()
 
     @property
     def polls(self) -> int:
@@ -112,6 +112,11 @@ class Worker:
     def lost(self) -> int:
         """Readings that could not be written before the grace was over."""
         return self._writer.lost
+
+    @property
+    def name(self) -> str:
+        """Host and process, as `poller status` and the log name this worker."""
+        return f"{socket.gethostname()}:{os.getpid()}"
 
     @property
     def sink(self) -> Sink[Reading]:
@@ -148,10 +153,10 @@ class Worker:
             raise
         finally:
             leaving.cancel()
-        log.info("worker.stopped", worker=str(self.id), **({"lost": self.lost} if self.lost else {}))
+        log.info("worker.stopped", worker=self.name, **({"lost": self.lost} if self.lost else {}))
 
     async def _work(self) -> None:
-        log.info("worker.started", worker=str(self.id), hands=self.pace.hands)
+        log.info("worker.started", worker=self.name, id=str(self.id), hands=self.pace.hands)
         notify(READY)
         started_at = self.now()
         async with self._sink, asyncio.TaskGroup() as loops:
@@ -292,8 +297,7 @@ class Worker:
         )
 
     def _record(self, started_at: datetime) -> WorkerRecord:
-        name = f"{socket.gethostname()}:{os.getpid()}"
-        return WorkerRecord(self.id, name, __version__, started_at, self.now(), self.facts())
+        return WorkerRecord(self.id, self.name, __version__, started_at, self.now(), self.facts())
 
     async def _write(self, batch: Sequence[Reading]) -> None:
         await self._writer.write(batch, self._polls)

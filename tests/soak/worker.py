@@ -15,7 +15,7 @@ from poller.cli import shell
 from poller.core.errors import PollerError
 from poller.settings import load
 from poller.store.figures import fleet_figures, org_ages
-from poller.web import Figures, Health, serve
+from poller.web import Health, WorkerMetrics, serve
 from poller.worker import Pace, Worker
 from tests.soak.clock import Clock
 
@@ -36,7 +36,7 @@ def pace_of(clock: Clock, concurrency: int) -> Pace:
 async def main(clock: Clock) -> int:
     settings = load(env_file=None)
     log.configure(log_format="json", level="info")
-    figures = Figures()
+    figures = WorkerMetrics()
     ears = Ears(figures.judged, figures.waited, figures.token_replied, figures.token_issued)
     async with (
         open_app(settings, name="soak worker") as app,

@@ -20,7 +20,7 @@ from poller.core.errors import DatabaseError
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store.snapshots import write_snapshots
-from poller.web import Api, Figures, Health, serve
+from poller.web import Access, Api, Health, ProcessMetrics, serve
 from tests import command
 from tests.acceptance.processes import machine, serving
 from tests.store.fleet import added, entry
@@ -52,8 +52,9 @@ async def served(
         raise DatabaseError("nobody is asked here", "ask nobody")
 
     secret = None if key is None else SecretStr(key)
-    api = Api(database, secret, now or (lambda: datetime.now(UTC)), **changes)
-    async with serve("127.0.0.1", 0, Health(lambda: None, nothing, nothing), Figures(), api) as url:
+    api = Api(database, now or (lambda: datetime.now(UTC)), **changes)
+    health = Health(lambda: None, nothing, nothing)
+    async with serve("127.0.0.1", 0, health, ProcessMetrics(), api, access=Access(secret)) as url:
         assert url is not None
         yield f"{url}/api/v1/trend"
 
@@ -61,6 +62,14 @@ async def served(
 async def ask(url: str, headers: Mapping[str, str] = RIGHT, /, **asked: str) -> tuple[int, str]:
     async with aiohttp.ClientSession() as session, session.get(url, params=asked, headers=headers) as reply:
         return reply.status, await reply.text()
+
+
+async def refusal(url: str, headers: Mapping[str, str] = RIGHT, /, **asked: str) -> tuple[int, str]:
+    """Status, detail and remedy of a request that is refused."""
+    async with aiohttp.ClientSession() as session, session.get(url, params=asked, headers=headers) as reply:
+        problem = await reply.json(content_type="application/problem+json")
+        assert problem["status"] == reply.status
+        return reply.status, f"{problem['detail']}; {problem['remedy']}"
 
 
 async def answer(url: str, **asked: str) -> list[dict[str, Any]]:
@@ -132,15 +141,22 @@ async def test_whoever_shows_no_key_or_another_is_told_to_show_it_and_nothing_el
         async with session.get(url, headers=headers, params={"org": "nobody"}) as reply:
             assert reply.status == 401
             assert reply.headers["WWW-Authenticate"] == "Bearer"
-            assert await reply.text() == "send the key of POLLER_API_KEY as Authorization: Bearer …\n"
+            assert reply.content_type == "application/problem+json"
+            assert await reply.json() == {
+                "title": "Unauthorized",
+                "status": 401,
+                "detail": "the key is missing or wrong",
+                "remedy": "send the key of POLLER_API_KEY as Authorization: Bearer …",
+            }
         async with session.get(url, params={"key": KEY}) as reply:
             assert reply.status == 401
 
 
 async def test_without_a_key_in_the_settings_there_is_no_api(database: Database) -> None:
     async with served(database, key=None) as url:
-        assert await ask(url) == (404, "set POLLER_API_KEY to have an API\n")
-        assert await ask(url, {"Authorization": "Bearer "}) == (404, "set POLLER_API_KEY to have an API\n")
+        refused = (404, "there is no API without a key; set POLLER_API_KEY to have an API")
+        assert await refusal(url) == refused
+        assert await refusal(url, {"Authorization": "Bearer "}) == refused
 
 
 @pytest.mark.parametrize(
@@ -150,7 +166,7 @@ async def test_without_a_key_in_the_settings_there_is_no_api(database: Database)
         ({"since": "soon"}, "'soon' is no length of time; write 15m, 1h, 1d, 12w or 1y"),
         ({"since": "2999-01-01"}, "2999-01-01 is not in the past; name an earlier day"),
         ({"every": "0d"}, "'0d' is no length of time; write 15m, 1h, 1d, 12w or 1y"),
-        ({"since": "100y", "every": "1s"}, "that is more than 100,000 buckets; ask for a shorter stretch or longer bu"),
+        ({"since": "100y", "every": "1s"}, "that is more than 10,000 buckets; ask for a shorter stretch or longer bu"),
         ({"type": "Robots"}, "'Robots' is no user type; use one of AllUsers, ActiveUsers"),
         ({"zone": "UTC"}, "there is no parameter 'zone'; ask with org, type, since, every, tz"),
     ],
@@ -159,8 +175,8 @@ async def test_what_cannot_be_answered_is_said_in_one_line_with_the_remedy(
     database: Database, asked: dict[str, str], told: str
 ) -> None:
     async with served(database) as url:
-        status, text = await ask(url, **asked)
-    assert (status, text.count("\n")) == (400, 1)
+        status, text = await refusal(url, **asked)
+    assert (status, text.count("\n")) == (400, 0)
     assert text.startswith(told)
 
 
@@ -169,7 +185,7 @@ async def test_a_parameter_given_twice_and_an_org_nobody_knows_are_said_to_be(
 ) -> None:
     await added(database, keyring, entry("Acme"))
     async with served(database) as url:
-        assert await ask(f"{url}?tz=UTC&tz=UTC") == (400, "tz is given twice; give it once\n")
+        assert await refusal(f"{url}?tz=UTC&tz=UTC") == (400, "tz is given twice; give it once")
         status, text = await ask(url, org="Acmee")
         assert status == 404
         assert "Acme" in text
@@ -183,7 +199,7 @@ async def test_of_a_fleet_without_orgs_there_is_an_empty_list(database: Database
 async def test_a_database_that_is_away_is_said_to_be(database: Database) -> None:
     async with served(database) as url:
         await database.close()
-        assert await ask(url) == (503, "the database does not answer\n")
+        assert await refusal(url) == (503, "the database does not answer; try again in a few seconds")
 
 
 async def reading_nothing(url: str, **asked: str) -> tuple[socket.socket, Any]:
@@ -197,12 +213,13 @@ async def reading_nothing(url: str, **asked: str) -> tuple[socket.socket, Any]:
     await loop.sock_connect(taken, (parts.hostname, parts.port))
     query = "&".join(f"{name}={value}" for name, value in asked.items())
     await loop.sock_sendall(
-        taken, f"GET {parts.path}?{query} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n".encode()
+        taken,
+        f"GET {parts.path}?{query} HTTP/1.1\r\nHost: {parts.netloc}\r\nAuthorization: Bearer {KEY}\r\n\r\n".encode(),
     )
     return taken, await loop.sock_recv(taken, 100)
 
 
-LONG = {"since": "2026-01-01", "every": "15m"}
+LONG = {"since": "2026-07-15", "every": "15m"}
 """Tens of megabytes: far more than lies between two sockets."""
 
 

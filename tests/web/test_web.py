@@ -16,7 +16,7 @@ from poller.core.schedule import Due
 from poller.fleet import Polled
 from poller.store.figures import FleetFigures, fleet_figures, org_ages
 from poller.store.snapshots import write_snapshots
-from poller.web import Figures, Health, serve
+from poller.web import Health, WorkerMetrics, serve
 from tests.store.fleet import added, entry
 from tests.web.scrape import values
 
@@ -50,9 +50,9 @@ class Process:
 
 
 @asynccontextmanager
-async def served(process: Process, figures: Figures | None = None, *, orgs_named: int = 0) -> AsyncIterator[str]:
+async def served(process: Process, figures: WorkerMetrics | None = None, *, orgs_named: int = 0) -> AsyncIterator[str]:
     health = Health(lambda: process.why_not, process.figures, process.ages, orgs_named)
-    async with serve("127.0.0.1", 0, health, figures or Figures()) as url:
+    async with serve("127.0.0.1", 0, health, figures or WorkerMetrics()) as url:
         assert url is not None
         yield url
 
@@ -67,7 +67,7 @@ async def test_it_is_ready_while_polls_are_made_and_the_database_answers() -> No
     async with served(process) as url:
         assert await get(f"{url}/readyz") == (200, "ready\n")
         process.database_is_away = True
-        assert await get(f"{url}/readyz") == (503, "the database does not answer\n")
+        assert await get(f"{url}/readyz") == (503, "PostgreSQL: no connection\n")
         process.why_not = "stopping"
         assert await get(f"{url}/readyz") == (503, "stopping\n")
         assert await get(f"{url}/healthz") == (200, "alive\n")
@@ -80,14 +80,16 @@ async def test_a_second_server_on_a_port_warns_and_lets_the_process_work() -> No
         process = Process()
         with structlog.testing.capture_logs() as logs:
             port = taken.getsockname()[1]
-            async with serve("127.0.0.1", port, Health(lambda: None, process.figures, process.ages), Figures()) as url:
+            async with serve(
+                "127.0.0.1", port, Health(lambda: None, process.figures, process.ages), WorkerMetrics()
+            ) as url:
                 assert url is None
     assert [entry["event"] for entry in logs] == ["web.not_served"]
     assert "POLLER_WEB_HOST" in logs[0]["remedy"]
 
 
 async def test_what_the_worker_does_is_counted_in_base_units() -> None:
-    figures = Figures()
+    figures = WorkerMetrics()
     due = Due(1, NOON, 900)
     figures.handed_out(50)
     figures.claimed(due, due.at + timedelta(seconds=2))
@@ -99,8 +101,8 @@ async def test_what_the_worker_does_is_counted_in_base_units() -> None:
     figures.database_error()
     figures.token_replied("timeout")
     figures.token_issued()
-    figures.watch_each("poller_data_center_away", "Away.", "data_center", lambda: {"eu": 1.0, "us": 0.0})
-    figures.watch("poller_readings_held", "Held.", lambda: 7)
+    figures.add_gauges("poller_data_center_away", "Away.", "data_center", lambda: {"eu": 1.0, "us": 0.0})
+    figures.add_gauge("poller_readings_held", "Held.", lambda: 7)
     async with served(Process(), figures) as url:
         status, text = await get(f"{url}/metrics")
     assert status == 200
@@ -130,7 +132,7 @@ async def test_what_the_worker_does_is_counted_in_base_units() -> None:
 
 
 def test_requests_are_counted_by_what_came_of_them_and_waits_by_how_long_they_were() -> None:
-    figures = Figures()
+    figures = WorkerMetrics()
     for reply in (Reply(200, b'{"count": 7}'), Reply(200, b'{"count": 8}'), NoReply(Failure.DNS), Reply(200, b"7")):
         figures.judged(reply, judge(reply, NOON))
     figures.waited(0.005)
@@ -180,7 +182,9 @@ async def test_orgs_are_named_only_where_it_was_asked_for_and_there_are_not_too_
         assert status == 404
         assert "set POLLER_METRICS_ORGS" in text
     async with served(process, orgs_named=1) as url:
-        assert await get(f"{url}/metrics/orgs") == (413, "there are more orgs than the 1 of POLLER_METRICS_ORGS\n")
+        status, text = await get(f"{url}/metrics/orgs")
+        assert status == 413
+        assert text == "there are more orgs than the 1 of POLLER_METRICS_ORGS; raise POLLER_METRICS_ORGS\n"
     async with served(process, orgs_named=2) as url:
         status, text = await get(f"{url}/metrics/orgs")
         assert status == 200
@@ -189,7 +193,8 @@ async def test_orgs_are_named_only_where_it_was_asked_for_and_there_are_not_too_
             'poller_org_age_seconds org=A "b"\nc': math.inf,
         }
         process.database_is_away = True
-        assert await get(f"{url}/metrics/orgs") == (503, "the database does not answer\n")
+        status, text = await get(f"{url}/metrics/orgs")
+        assert (status, text) == (503, "the database does not answer; try again in a few seconds\n")
 
 
 async def test_an_orgs_age_is_that_of_its_newest_known_counts(database: Database, keyring: Keyring) -> None:

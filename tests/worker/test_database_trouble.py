@@ -100,7 +100,7 @@ async def test_what_was_read_outlasts_a_lock_that_outlasts_the_command_timeout(
                     await eventually(lambda: worker.facts()["held"])
                     async with locked(mine.app.database, "org_snapshots"):
                         await eventually(lambda: worker.outage.is_on)
-                        assert worker.why_not_ready() == "the database is away"
+                        assert "PostgreSQL" in (worker.why_not_ready() or "")
                         await mine.until("SELECT (facts->>'held')::int > 0 FROM workers")
                 await eventually(lambda: not worker.facts()["held"])
                 back_at = await mine.app.database.fetchval("SELECT now()")
@@ -162,7 +162,7 @@ async def test_a_server_that_answers_and_takes_nothing_is_said_to_be_away_once_a
                 began, before = loop.time(), away.errors
                 await eventually(lambda: away.errors > before + 30)
                 assert loop.time() - began > 3
-                assert worker.why_not_ready() == "the database is away"
+                assert "read-only" in (worker.why_not_ready() or "")
                 await mine.app.database.execute(f'ALTER DATABASE "{base}" RESET default_transaction_read_only')
                 await eventually(lambda: worker.why_not_ready() is None)
         assert [entry["event"] for entry in logs].count("database.away") <= 2

@@ -1,41 +1,26 @@
-"""The figures at `/metrics`, in base units, without a label that grows with the fleet.
-
-What this process does is counted as it happens; what the whole fleet shares (queue, orgs, freshness) is read from the
-database when somebody asks.
-"""
+"""The metrics of a worker: its slots, polls, requests, tokens and credits, counted as they happen."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-    generate_latest,
-)
-from prometheus_client.registry import Collector
+from prometheus_client import Counter, Histogram
 
-from poller import __version__
 from poller.core.claims import CRASHED, NOT_RUNNING, TOO_LATE
 from poller.core.model import Outcome
 from poller.core.reply import NoReply
-from poller.web.shared import FleetCollector, gauge, gauges
-from poller.web.tallies import Spread, Tally
+from poller.web.metrics.counters import FastCounter, FastHistogram
+from poller.web.metrics.process import ProcessMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from prometheus_client import Metric
+    from prometheus_client import CollectorRegistry
 
     from poller.core.reply import Reply, Verdict
     from poller.core.schedule import Due
     from poller.fleet import Polled
-    from poller.store.figures import FleetFigures
 
 # Those known beforehand are shown from the start, at 0: a rate sees the first one only then.
 _PUT_BACK_FOR: Final = ("busy", "clock", "cool_down", "data_center", "hold", "stopped")
@@ -45,18 +30,13 @@ _DURATIONS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80)
 _WAITS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 """To the longest a poll waits for its org's quota."""
 
-# A moment of birth beside every counter doubles what is served, and tells nothing that a restart does not.
-disable_created_metrics()  # type: ignore[no-untyped-call]
 
-
-class Figures:
-    """Every metric of this process; an `Observer` of its worker."""
+class WorkerMetrics(ProcessMetrics):
+    """Every metric of a process with a worker; an `Observer` of it."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        # CPU, memory, file descriptors, start: where the system tells.
-        ProcessCollector(registry=registry)
-        Gauge("poller_build_info", "Always 1.", ["version"], registry=registry).labels(__version__).set(1)
+        super().__init__()
+        registry = self.registry
         self._count_slots(registry)
         self._polls = Counter("poller_polls", "Polls whose row is safe, by outcome.", ["outcome"], registry=registry)
         for outcome in Outcome:
@@ -64,19 +44,17 @@ class Figures:
         self._durations = Histogram(
             "poller_poll_duration_seconds", "One org's poll, all requests.", buckets=_DURATIONS, registry=registry
         )
-        self._requests = Tally(
+        self._requests = FastCounter(
             "poller_requests",
             "Requests for counts, by what came of them, and by HTTP status or why there was no reply.",
             ["outcome", "status"],
         )
-        self._waits = Spread(
+        self._waits = FastHistogram(
             "poller_limiter_wait_seconds",
             "Requests that waited for their org's limits or for a permit of this process, by how long.",
             _WAITS,
         )
-        self._watched = _Watched()
-        self._fleet = FleetCollector()
-        for collector in (self._requests, self._waits, self._watched, self._fleet):
+        for collector in (self._requests, self._waits):
             registry.register(collector)
         self._token_requests = Counter(
             "poller_token_requests", "Requests to token endpoints, by HTTP status.", ["status"], registry=registry
@@ -86,7 +64,6 @@ class Figures:
         self._database_errors = Counter(
             "poller_database_errors", "Times PostgreSQL, or the way to it, failed.", registry=registry
         )
-        self._database_up = Gauge("poller_database_up", "Whether PostgreSQL answered just now.", registry=registry)
 
     def _count_slots(self, registry: CollectorRegistry) -> None:
         self._due = Counter(
@@ -112,14 +89,6 @@ class Figures:
             buckets=_LATENESS,
             registry=registry,
         )
-
-    def watch(self, name: str, help_text: str, read: Callable[[], float]) -> None:
-        """A gauge of this process, read when somebody asks."""
-        self._watched.add(lambda: gauge(name, help_text, read()))
-
-    def watch_each(self, name: str, help_text: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
-        """The same for each value of a label."""
-        self._watched.add(lambda: gauges(name, help_text, label, read()))
 
     def handed_out(self, slots: int) -> None:
         """So many slots were queued."""
@@ -172,23 +141,3 @@ class Figures:
     def token_issued(self) -> None:
         """It ended with a token."""
         self._tokens.inc()
-
-    def text(self, fleet: FleetFigures | None) -> bytes:
-        """Everything, in Prometheus's format; `fleet` is None where the database does not answer."""
-        self._database_up.set(fleet is not None)
-        self._fleet.figures = fleet
-        return generate_latest(self.registry)
-
-
-class _Watched(Collector):
-    """Gauges with a label, read when somebody asks."""
-
-    def __init__(self) -> None:
-        self._read: list[Callable[[], Metric]] = []
-
-    def add(self, read: Callable[[], Metric]) -> None:
-        self._read.append(read)
-
-    def collect(self) -> Iterable[Metric]:
-        for read in self._read:
-            yield read()

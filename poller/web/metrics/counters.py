@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
 
-class Tally(Collector):
+class FastCounter(Collector):
     """A counter by a few labels, each of which takes a handful of values; a `StrEnum` or a number will do for one."""
 
     def __init__(self, name: str, help_text: str, labels: Sequence[str]) -> None:
@@ -40,7 +40,7 @@ class Tally(Collector):
         yield family
 
 
-class Spread(Collector):
+class FastHistogram(Collector):
     """A histogram without labels; `bounds` ascend, and what is beyond them is counted too."""
 
     def __init__(self, name: str, help_text: str, bounds: Sequence[float]) -> None:

@@ -5,17 +5,17 @@ Nothing is shown where the database did not answer: an old figure would be a lie
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeHistogramMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from poller.store.figures import FRESHNESS_SECONDS
-from poller.web.tallies import cumulative
+from poller.web.metrics.counters import cumulative
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
     from prometheus_client import Metric
 
@@ -53,24 +53,16 @@ class FleetCollector(Collector):
         )
 
 
-class _Ages(Collector):
-    def __init__(self, ages: Mapping[str, float]) -> None:
-        self._ages = ages
-
-    def collect(self) -> Iterable[Metric]:
-        yield gauges(
-            "poller_org_age_seconds",
-            "Age of the newest known counts of an org that is not paused, +Inf where none were ever known.",
-            "org",
-            self._ages,
-        )
+async def org_age_lines(ages: Mapping[str, float]) -> AsyncIterator[str]:
+    """The ages by org, in Prometheus's format, a line at a time: there may be thousands."""
+    yield f"# HELP poller_org_age_seconds {_AGE_HELP}"
+    yield "# TYPE poller_org_age_seconds gauge"
+    for name, age in ages.items():
+        label = name.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+        yield f'poller_org_age_seconds{{org="{label}"}} {floatToGoString(age)}'  # type: ignore[no-untyped-call]
 
 
-def org_ages_text(ages: Mapping[str, float]) -> bytes:
-    """The ages by org, in Prometheus's format."""
-    registry = CollectorRegistry()
-    registry.register(_Ages(ages))
-    return generate_latest(registry)
+_AGE_HELP: Final = "Age of the newest known counts of an org that is not paused, +Inf where none were ever known."
 
 
 def gauges(name: str, help_text: str, label: str, values: Mapping[str, float]) -> Metric:

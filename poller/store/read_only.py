@@ -1,0 +1,72 @@
+"""The web's own way into PostgreSQL: few connections, read-only transactions, short statements.
+
+Whatever is asked over HTTP, polls never wait for a connection of this pool, and nothing is changed through it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
+
+from poller.store.database import Database, connect
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+CONNECTIONS: Final = 3
+STATEMENT_SECONDS: Final = 5.0
+"""For one statement, and for a connection to become free."""
+_LIMIT: Final = f"SET LOCAL statement_timeout = {1_000 * STATEMENT_SECONDS:.0f}"
+
+
+class ReadOnlyDatabase(Database):
+    """A `Database` that can only be read.
+
+    Limits are set for each transaction, not for the session: a pooler may give the session to somebody else.
+    """
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        """One connection inside a read-only transaction."""
+        async with (
+            self._readable_errors(),
+            self._pool.acquire(timeout=STATEMENT_SECONDS) as connection,
+            connection.transaction(readonly=True),
+        ):
+            await connection.execute(_LIMIT)
+            yield connection
+
+    async def fetch(self, query: str, *arguments: Any) -> list[Any]:
+        """Every row."""
+        async with self.connection() as connection:
+            rows: list[Any] = await connection.fetch(query, *arguments)
+            return rows
+
+    async def fetchrow(self, query: str, *arguments: Any) -> Any | None:
+        """The first row, or None."""
+        async with self.connection() as connection:
+            return await connection.fetchrow(query, *arguments)
+
+    async def fetchval(self, query: str, *arguments: Any) -> Any:
+        """The first value of the first row, or None."""
+        async with self.connection() as connection:
+            return await connection.fetchval(query, *arguments)
+
+    async def execute(self, query: str, *arguments: Any) -> str:
+        """Run it; PostgreSQL refuses whatever writes."""
+        async with self.connection() as connection:
+            status: str = await connection.execute(query, *arguments)
+            return status
+
+
+async def connect_read_only(dsn: str, *, application_name: str = "poller web") -> Database:
+    """A pool that opens its connections when they are needed: a database that does not answer yet is no error."""
+    return await connect(
+        dsn,
+        schema_check=False,
+        min_size=0,
+        max_size=CONNECTIONS,
+        application_name=application_name,
+        command_timeout=STATEMENT_SECONDS,
+        kind=ReadOnlyDatabase,
+    )

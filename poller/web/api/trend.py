@@ -1,0 +1,154 @@
+"""`GET /api/v1/trend`: how counts moved; the question of `poller trend` and the answer of its `--format json`.
+
+An answer is streamed while it is read from the database, in slices that leave the event loop to others in between.
+Its size is bounded before the database is asked for it, and a client that does not read loses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from aiohttp import web
+
+from poller.core.errors import DatabaseError, UsageError
+from poller.query.trend import TrendQuestion, trend_json
+from poller.query.words import seconds_of, since_of, type_of, zone_of
+from poller.store.trends import count_orgs_with_series
+from poller.web.api.parameters import parameters
+from poller.web.refusals import Refusal, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+
+    from multidict import MultiMapping
+
+    from poller.store.database import Database
+    from poller.web.loop_share import LoopShare
+
+AT_ONCE: Final = 2
+"""One less than the web's connections to the database: quick questions always find one."""
+MOST_STEPS: Final = 10_000
+"""Of one series: a hundred days of quarter hours, 27 years of days."""
+MOST_POINTS: Final = 1_000_000
+"""Of one answer, about 250 MB."""
+PATIENCE_SECONDS: Final = 30.0
+"""How long a reader may take for a block."""
+LONGEST_SECONDS: Final = 300.0
+"""Of one answer: an open transaction holds up PostgreSQL's own cleaning."""
+
+_BLOCK: Final = 65_536
+_DEFAULTS: Final = {"org": "", "type": "", "since": "90d", "every": "1d", "tz": "UTC"}
+
+log = structlog.get_logger("poller.web")
+
+
+@dataclass(slots=True)
+class Api:
+    """Answers from a database."""
+
+    database: Database
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    at_once: int = AT_ONCE
+    most_points: int = MOST_POINTS
+    patience_seconds: float = PATIENCE_SECONDS
+    longest_seconds: float = LONGEST_SECONDS
+    _under_way: int = field(default=0, init=False)
+
+    def routes(self, share: LoopShare) -> Iterable[web.RouteDef]:
+        """The API's routes; long answers are made in slices of `share`."""
+
+        async def trend(request: web.Request) -> web.StreamResponse:
+            if self._under_way >= self.at_once:
+                raise unavailable(f"{self.at_once} answers are under way, and no more are given at once")
+            self._under_way += 1
+            try:
+                return await self._trend(request, share)
+            finally:
+                self._under_way -= 1
+
+        return [web.get("/api/v1/trend", trend, allow_head=False)]
+
+    async def _trend(self, request: web.Request, share: LoopShare) -> web.StreamResponse:
+        question = _question(request.query, self.now())
+        # Thousands of days of a time zone take milliseconds.
+        edges = await asyncio.to_thread(question.edges, MOST_STEPS)
+        await self._check_size(question, edges)
+        response = web.StreamResponse()
+        response.content_type = "application/json"
+        try:
+            await self._stream(request, response, question, edges, share)
+        except UsageError as unknown:
+            raise Refusal(404, unknown.what, unknown.remedy) from None
+        except (DatabaseError, TimeoutError) as error:
+            if not response.prepared:
+                raise unavailable("the database does not answer") from None
+            # What is there of the answer must not look like all of it.
+            log.warning("api.broken_off", why=str(error) or f"nothing was read for {self.patience_seconds:g} s")
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+    async def _check_size(self, question: TrendQuestion, edges: Sequence[datetime]) -> None:
+        orgs = 1 if question.org is not None else await count_orgs_with_series(self.database)
+        points = orgs * len(question.kinds()) * (len(edges) - 1)
+        if points > self.most_points:
+            raise UsageError(
+                f"that is {points:,} points, and an answer has {self.most_points:,} at most",
+                "ask for one org or type, a shorter stretch or longer steps",
+            )
+
+    async def _stream(
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        question: TrendQuestion,
+        edges: Sequence[datetime],
+        share: LoopShare,
+    ) -> None:
+        clock = asyncio.get_running_loop().time
+        end = clock() + self.longest_seconds
+        async with (
+            asyncio.timeout(None) as limit,
+            await question.points(self.database, question.kinds(), edges) as points,
+            aclosing(trend_json(points, question.zone)) as lines,
+            aclosing(share.sliced(lines)) as slices,
+            aclosing(_blocks(slices)) as blocks,
+        ):
+            async for block in blocks:
+                # Nothing is promised before the database has answered.
+                if not response.prepared:
+                    await response.prepare(request)
+                limit.reschedule(min(clock() + self.patience_seconds, end))
+                await response.write(block)
+        await response.write_eof()
+
+
+def _question(query: MultiMapping[str], now: datetime) -> TrendQuestion:
+    """A `UsageError` for what cannot be answered, whatever is in the database."""
+    words = parameters(query, _DEFAULTS)
+    zone = zone_of(words["tz"])
+    return TrendQuestion(
+        org=words["org"] or None,
+        kind=type_of(words["type"]) if words["type"] else None,
+        since=since_of(words["since"], now, zone),
+        until=now,
+        every_seconds=seconds_of(words["every"]),
+        zone=zone,
+    )
+
+
+async def _blocks(lines: AsyncIterator[str]) -> AsyncGenerator[bytes]:
+    """Lines in blocks: one is not worth a write."""
+    block = bytearray()
+    async for line in lines:
+        block += line.encode()
+        block += b"\n"
+        if len(block) >= _BLOCK:
+            yield bytes(block)
+            block.clear()
+    yield bytes(block)

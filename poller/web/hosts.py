@@ -1,0 +1,70 @@
+"""The Host check: which names a request may call this server by. A pure decision.
+
+A web page on another site can point its own name at 127.0.0.1 (DNS rebinding) and then read whatever is served there;
+the browser sends that name as `Host`. So a request is answered only where it names this server by a name an attacker
+cannot own: a loopback name or address, the very address the connection arrived at, or the host of POLLER_WEB_ORIGIN.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+_HOST: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::(?P<port>[0-9]{1,5}))?")
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host and port of an address people use, such as https://poller.example.org."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, url: str) -> Origin:
+        """From `https://host[:port]`, which the settings have checked."""
+        parts = urlsplit(url)
+        return cls(parts.scheme, _canonical(parts.hostname or ""), parts.port or _DEFAULT_PORTS[parts.scheme])
+
+
+def parse_host(header: str) -> tuple[str, int | None] | None:
+    """Host (lower case, without brackets or a final dot) and port of a `Host` header; None where it is none."""
+    match = _HOST.fullmatch(header)
+    if match is None:
+        return None
+    return _canonical(match["name"].strip("[]")), int(match["port"]) if match["port"] else None
+
+
+def is_allowed(host: str, port: int | None, local: tuple[str, int], origin: Origin | None) -> bool:
+    """Whether `host` and `port` name this server; `local` is the address and port the connection arrived at."""
+    if origin is not None and (host, port or _DEFAULT_PORTS[origin.scheme]) == (origin.host, origin.port):
+        return True
+    if (port or _DEFAULT_PORTS["http"]) != local[1]:
+        return False
+    return is_loopback(host) or (address_of(host) is not None and address_of(host) == address_of(local[0]))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can mean itself by that name or address."""
+    address = address_of(host)
+    return host.lower() == "localhost" if address is None else address.is_loopback
+
+
+def address_of(host: str) -> Address | None:
+    """The IP address written there (IPv4 inside IPv6 as IPv4), or None for a name."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _canonical(name: str) -> str:
+    return name.lower().rstrip(".")

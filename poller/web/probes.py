@@ -1,0 +1,58 @@
+"""`/healthz`: the process lives. `/readyz`: it does its work. Both answer any orchestrator, by any address."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from aiohttp import web
+
+from poller.core.errors import DatabaseError
+from poller.web.middlewares import HOST_IS_OURS
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from poller.store.figures import FleetFigures
+
+ANSWER_SECONDS: Final = 3.0
+"""A database that takes longer counts as not answering: probes and Prometheus have timeouts of their own."""
+
+T = TypeVar("T")
+
+
+def probe_routes(
+    why_not_ready: Callable[[], str | None], fleet_figures: Callable[[], Awaitable[FleetFigures]]
+) -> Iterable[web.RouteDef]:
+    """The two probes; `why_not_ready` says in a few words why this process does not work just now, or nothing."""
+
+    async def healthz(_request: web.Request) -> web.Response:
+        return web.Response(text="alive\n")
+
+    async def readyz(request: web.Request) -> web.Response:
+        why_not = why_not_ready() or await _database_trouble(fleet_figures)
+        if why_not is not None and not request[HOST_IS_OURS]:
+            why_not = "not ready"
+        return web.Response(status=503 if why_not else 200, text=f"{why_not or 'ready'}\n")
+
+    return [web.get("/healthz", healthz), web.get("/readyz", readyz)]
+
+
+async def ask(read: Callable[[], Awaitable[T]]) -> T | None:
+    """What the database says, or None where it does not answer in time."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await read()
+    except (DatabaseError, TimeoutError):
+        return None
+
+
+async def _database_trouble(read: Callable[[], Awaitable[object]]) -> str | None:
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await read()
+    except DatabaseError as error:
+        return error.what
+    except TimeoutError:
+        return "the database does not answer"
+    return None

@@ -1,0 +1,61 @@
+"""Refusals: what a request cannot have, why, and what to do. Problem JSON (RFC 9457) for the API, else one line."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+import orjson
+from aiohttp import web
+
+from poller.core.errors import PollerError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROBLEM_JSON: Final = "application/problem+json"
+BUSY_SECONDS: Final = 5
+"""How long a client that met a busy or unavailable service is asked to wait before it tries again."""
+
+
+class Refusal(PollerError):  # noqa: N818  # the word of HTTP's manuals, and of ours
+    """A request that is answered with an error status: `what` is wrong and the `remedy`, both shown to the client."""
+
+    def __init__(self, status: int, what: str, remedy: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(what, remedy)
+        self.status = status
+        self.headers = dict(headers or {})
+
+
+def unavailable(what: str, remedy: str = "try again in a few seconds") -> Refusal:
+    """503: the service is busy, or what it needs does not answer."""
+    return Refusal(503, what, remedy, {"Retry-After": str(BUSY_SECONDS)})
+
+
+def refusal_reply(path: str, refusal: Refusal) -> web.Response:
+    """The reply to a request for `path`: problem JSON for the API, else one line of text."""
+    if path.startswith("/api/"):
+        problem = {
+            "title": HTTPStatus(refusal.status).phrase,
+            "status": refusal.status,
+            "detail": refusal.what,
+            "remedy": refusal.remedy,
+        }
+        body, content_type = orjson.dumps(problem), PROBLEM_JSON
+    else:
+        body, content_type = f"{refusal}\n".encode(), "text/plain"
+    return web.Response(status=refusal.status, body=body, content_type=content_type, headers=refusal.headers)
+
+
+def from_router(error: web.HTTPException) -> Refusal:
+    """A refusal of the router or of aiohttp itself, in our words."""
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    what, remedy = _ROUTER.get(error.status, (HTTPStatus(error.status).phrase.lower(), "correct the request"))
+    return Refusal(error.status, what, remedy, headers)
+
+
+_ROUTER: Final = {
+    404: ("there is nothing at this address", "start at /"),
+    405: ("this address does not take this method", "use one of the methods in the Allow header"),
+    413: ("the request's body is too large", "send less than 64 KiB"),
+}

@@ -1,0 +1,93 @@
+"""`poller web` and `poller run --no-web`, as processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from poller.simulator import Simulator, SimulatorOptions
+from poller.store import database as databases
+from tests import command
+from tests.acceptance.processes import KEYS, machine
+from tests.web.scrape import served_at
+from tests.web.test_access import get
+from tests.web.test_api import KEY, RIGHT
+from tests.worker.waiting import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def environ(database_url: str, **settings: str) -> dict[str, str]:
+    return {"POLLER_DATABASE_URL": database_url, "POLLER_SECRET_KEYS": KEYS, "POLLER_LOG_FORMAT": "json", **settings}
+
+
+async def test_poller_web_serves_api_and_metrics_and_polls_nothing(database_url: str, tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(orgs=2, grant_share=0.0, soid_share=0.0)) as sim:
+        mine = machine(sim, database_url, POLLER_WEB_PORT="0", POLLER_API_KEY=KEY, POLLER_POLL_INTERVAL="1")
+        (tmp_path / "fleet.csv").write_text("".join(sim.import_lines("csv")))
+        assert (await mine.run("orgs", "import", str(tmp_path / "fleet.csv"))).code == 0
+        assert (await mine.run("poll")).code == 0
+        async with await databases.connect(database_url) as database:
+            rows = await database.fetchval("SELECT count(*) FROM org_snapshots")
+            service = await mine.start("web")
+            try:
+                url = await served_at(service)
+                assert await get(f"{url}/readyz") == (200, "ready\n")
+                assert (await get(f"{url}/api/v1/trend"))[0] == 401
+                status, text = await get(f"{url}/api/v1/trend?since=1d", RIGHT)
+                assert (status, len({one["org"] for one in json.loads(text)})) == (200, 2)
+                metrics = (await get(f"{url}/metrics"))[1]
+                assert 'poller_orgs{state="active"} 2.0' in metrics
+                assert "poller_polls_total" not in metrics, "this process makes no polls"
+                assert await database.fetchval("SELECT count(*) FROM workers") == 0
+                assert await database.fetchval("SELECT count(*) FROM org_snapshots") == rows
+                service.send_signal(signal.SIGTERM)
+                await service.communicate()
+                assert await service.wait() == 0
+            finally:
+                if service.returncode is None:
+                    await service.end()
+
+
+async def test_poller_web_on_a_taken_port_ends_with_one_line(database_url: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = await command.run("web", environ=environ(database_url, POLLER_WEB_PORT=str(port)))
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.error == (
+        f"poller: 127.0.0.1 port {port} cannot be listened at: Address already in use; "
+        "set POLLER_WEB_HOST to an address of this machine and POLLER_WEB_PORT to a free port, 0 for any"
+    )
+
+
+@pytest.mark.parametrize("name", ["web", "run"])
+async def test_off_loopback_the_service_does_not_start_without_a_key_and_https(database_url: str, name: str) -> None:
+    for settings in ({}, {"POLLER_API_KEY": KEY}):
+        ended = await command.run(name, environ=environ(database_url, POLLER_WEB_HOST="0.0.0.0", **settings))
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.error.startswith("poller: POLLER_WEB_HOST: 0.0.0.0 can be reached by others and ")
+        assert "--no-web" in ended.error
+
+
+async def test_run_without_the_web_listens_nowhere_and_needs_no_key(database_url: str) -> None:
+    service = await command.start(
+        "run", "--no-web", environ=environ(database_url, POLLER_WEB_HOST="0.0.0.0", POLLER_WEB_PORT="0")
+    )
+    try:
+        async with await databases.connect(database_url) as database:
+            await eventually(lambda: database.fetchval("SELECT count(*) FROM workers"))
+            name = await database.fetchval("SELECT name FROM workers")
+        service.send_signal(signal.SIGTERM)
+        _, log = await service.communicate()
+    finally:
+        if service.returncode is None:
+            await service.end()
+    assert b"web." not in log
+    assert f'"worker": "{name}"'.encode() in log, "the log names the worker as `poller status` does"

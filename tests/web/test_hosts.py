@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, strategies as st
+from pydantic import SecretStr
+
+from poller.core.errors import SettingsError
+from poller.web.access import access_from
+from poller.web.hosts import Origin, is_allowed, is_loopback, parse_host
+from tests.web.test_api import KEY
+
+ORIGIN = Origin.parse("https://Poller.Example.org")
+
+
+@pytest.mark.parametrize(
+    ("header", "local", "allowed"),
+    [
+        ("127.0.0.1:8080", ("127.0.0.1", 8080), True),
+        ("localhost:8080", ("127.0.0.1", 8080), True),
+        ("LocalHost.:8080", ("127.0.0.1", 8080), True),
+        ("[::1]:8080", ("::1", 8080), True),
+        ("127.0.0.1:8080", ("::ffff:127.0.0.1", 8080), True),
+        ("10.1.2.3:8080", ("10.1.2.3", 8080), True),
+        ("[fd00::2]:8080", ("fd00:0::2", 8080), True),
+        ("localhost", ("127.0.0.1", 80), True),
+        ("poller.example.org", ("10.1.2.3", 8080), True),
+        ("POLLER.example.org:443", ("10.1.2.3", 8080), True),
+        ("poller.example.org:8080", ("10.1.2.3", 8080), False),
+        ("evil.example", ("127.0.0.1", 8080), False),
+        ("evil.example:8080", ("127.0.0.1", 8080), False),
+        ("localhost.evil.example:8080", ("127.0.0.1", 8080), False),
+        ("127.0.0.1.evil.example:8080", ("127.0.0.1", 8080), False),
+        ("localhost:8081", ("127.0.0.1", 8080), False),
+        ("localhost", ("127.0.0.1", 8080), False),
+        ("10.1.2.4:8080", ("10.1.2.3", 8080), False),
+        ("0.0.0.0:8080", ("127.0.0.1", 8080), False),
+    ],
+)
+def test_a_host_is_ours_if_it_is_loopback_the_connections_own_address_or_the_origin(
+    header: str, local: tuple[str, int], allowed: bool
+) -> None:
+    parsed = parse_host(header)
+    assert parsed is not None
+    assert is_allowed(*parsed, local, ORIGIN) is allowed
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", " ", "a b", "http://localhost", "localhost:", "localhost:x", "user@localhost", "[::1", "a/b", "a:123456"],
+)
+def test_what_is_no_host_is_none(header: str) -> None:
+    assert parse_host(header) is None
+
+
+@given(st.text(max_size=300))
+def test_any_text_as_a_host_is_decided_without_an_error(text: str) -> None:
+    parsed = parse_host(text)
+    if parsed is not None:
+        assert isinstance(is_allowed(*parsed, ("127.0.0.1", 8080), ORIGIN), bool)
+
+
+@given(st.from_regex(r"[a-z0-9-]{1,20}(\.[a-z0-9-]{1,20}){1,3}", fullmatch=True))
+def test_no_name_that_somebody_else_can_own_is_allowed(name: str) -> None:
+    parsed = parse_host(f"{name}:8080")
+    if parsed is not None and not is_loopback(parsed[0]) and parsed[0] != "0.0.0.0":
+        assert not is_allowed(*parsed, ("127.0.0.1", 8080), ORIGIN)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "::1"])
+def test_on_loopback_no_key_is_needed(host: str) -> None:
+    assert not access_from(host, None, None).published
+    assert not access_from(host, SecretStr(KEY), None).published
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "poller.internal"])
+@pytest.mark.parametrize(
+    ("key", "origin", "told"),
+    [
+        (None, None, "POLLER_API_KEY"),
+        (None, "https://poller.example.org", "POLLER_API_KEY"),
+        (KEY, None, "POLLER_WEB_ORIGIN"),
+        (KEY, "http://poller.example.org", "POLLER_WEB_ORIGIN"),
+    ],
+)
+def test_off_loopback_nothing_is_served_without_a_key_and_an_https_origin(
+    host: str, key: str | None, origin: str | None, told: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        access_from(host, None if key is None else SecretStr(key), origin)
+    assert told in str(refused.value)
+    assert host in str(refused.value)
+    assert "POLLER_WEB_HOST=127.0.0.1" in str(refused.value)
+    assert KEY not in str(refused.value)
+
+
+def test_behind_a_proxy_on_the_same_machine_everything_but_probes_needs_the_key() -> None:
+    access = access_from("127.0.0.1", SecretStr(KEY), "https://poller.example.org")
+    assert access.published
+    with pytest.raises(SettingsError, match="POLLER_API_KEY"):
+        access_from("127.0.0.1", None, "https://poller.example.org")

@@ -1,0 +1,202 @@
+"""What the web is asked delays nothing else in the process: long answers are made in slices and are bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import time
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from pydantic import SecretStr
+
+from poller.core.errors import DatabaseError
+from poller.store.read_only import CONNECTIONS, connect_read_only
+from poller.web import Access, Api, Health, ProcessMetrics, serve
+from poller.web.loop_share import LoopShare
+from tests.store.fleet import added, entry
+from tests.web.test_api import KEY, RIGHT, ask, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from poller.store.database import Database
+    from poller.store.secrets import Keyring
+
+READER = Path(__file__).with_name("load.py")
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+class LoopProbe:
+    """Runs in every millisecond; `longest` is the processor time that others took between two of its turns.
+
+    Processor time, not the wall's: other programs of a busy machine hold no event loop.
+    """
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self.turns = 0
+        self._before = time.thread_time()
+        self._next = asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self.longest = max(self.longest, time.thread_time() - self._before)
+        self.turns += 1
+        self._before = time.thread_time()
+        self._next = asyncio.get_running_loop().call_later(0.001, self._turn)
+
+    def stop(self) -> None:
+        self._next.cancel()
+
+
+@asynccontextmanager
+async def serving(database: Database, **changes: Any) -> AsyncIterator[str]:
+    async def nothing(*_: Any) -> Any:
+        raise DatabaseError("nobody is asked here", "ask nobody")
+
+    api = Api(database, lambda: NOW, **changes)
+    health = Health(lambda: None, nothing, nothing)
+    async with serve("127.0.0.1", 0, health, ProcessMetrics(), api, access=Access(SecretStr(KEY))) as url:
+        assert url is not None
+        yield url
+
+
+async def reader(url: str, path: str, bytes_a_second: int) -> asyncio.subprocess.Process:
+    parts = urlsplit(url)
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(READER),
+        str(parts.hostname),
+        str(parts.port),
+        path,
+        KEY,
+        str(bytes_a_second),
+        stdout=asyncio.subprocess.PIPE,
+    )
+
+
+async def test_two_slow_readers_of_long_answers_never_hold_the_event_loop(
+    database: Database, database_url: str, keyring: Keyring
+) -> None:
+    await added(database, keyring, *(entry(f"Org {number}") for number in range(4)))
+    async with await connect_read_only(database_url) as readable, serving(readable) as url:
+        path = "/api/v1/trend?since=60d&every=15m"
+        # What is loaded once is not what is measured.
+        assert (await ask(f"{url}/api/v1/trend", since="1d", every="15m"))[0] == 200
+        gc.collect()
+        gc.freeze()
+        probe = LoopProbe()
+        try:
+            readers = [await reader(url, path, 30_000_000) for _ in range(2)]
+            printed = [(await one.communicate())[0].decode().split() for one in readers]
+        finally:
+            probe.stop()
+            gc.unfreeze()
+    assert [words[:2] for words in printed] == [["HTTP/1.1", "200"]] * 2
+    assert all(int(words[2]) > 40_000_000 for words in printed)
+    assert probe.longest < 0.010
+    assert probe.turns > 1_000
+
+
+async def test_an_answer_that_would_be_too_long_is_refused_with_the_bound(database: Database, keyring: Keyring) -> None:
+    await added(database, keyring, *(entry(f"Org {number}") for number in range(12)))
+    async with serving(database) as url:
+        assert await refusal(f"{url}/api/v1/trend", since="90d", every="15m") == (
+            400,
+            (
+                "that is 1,036,800 points, and an answer has 1,000,000 at most; "
+                "ask for one org or type, a shorter stretch or longer steps"
+            ),
+        )
+        assert (await ask(f"{url}/api/v1/trend", since="90d", every="15m", org="Org 3", type="AllUsers"))[0] == 200
+
+
+async def test_an_answer_that_takes_too_long_is_cut_off_however_steadily_it_is_read(
+    database: Database, keyring: Keyring
+) -> None:
+    await added(database, keyring, entry("Acme"))
+    async with serving(database, longest_seconds=0.5) as url:
+        slow = await reader(url, "/api/v1/trend?since=90d&every=15m", 1_000_000)
+        async with asyncio.timeout(30):
+            await slow.communicate()
+        assert (await ask(f"{url}/api/v1/trend", since="1d"))[0] == 200
+
+
+async def test_the_ninth_request_at_once_is_asked_to_come_later() -> None:
+    entered, released = asyncio.Semaphore(0), asyncio.Event()
+
+    async def waits(*_: Any) -> Any:
+        entered.release()
+        await released.wait()
+        raise DatabaseError("PostgreSQL: no connection", "start it", passing=True)
+
+    health = Health(lambda: "stopping", waits, waits)
+    async with serve("127.0.0.1", 0, health, ProcessMetrics()) as url:
+        async with asyncio.TaskGroup() as group:
+            eight = [group.create_task(ask(f"{url}/metrics")) for _ in range(8)]
+            for _ in range(8):
+                await entered.acquire()
+            status, text = await ask(f"{url}/metrics")
+            assert (status, "no more are at once" in text) == (503, True)
+            assert (await ask(f"{url}/healthz"))[0] == 200, "probes always pass"
+            assert await ask(f"{url}/readyz") == (503, "stopping\n")
+            released.set()
+        assert {one.result()[0] for one in eight} == {200}
+        assert (await ask(f"{url}/metrics"))[0] == 200
+
+
+async def test_the_webs_connections_can_only_read_and_are_few(database_url: str) -> None:
+    async with await connect_read_only(database_url) as readable:
+        with pytest.raises(DatabaseError, match="read-only transaction"):
+            await readable.execute("UPDATE orgs SET name = name")
+        with pytest.raises(DatabaseError, match="read-only transaction"):
+            await readable.fetch("DELETE FROM orgs RETURNING id")
+        assert await readable.fetchval("SHOW statement_timeout") == "5s"
+
+        async def busy() -> int:
+            async with readable.connection() as connection:
+                await connection.execute("SELECT pg_sleep(0.1)")
+                open_now: int = await connection.fetchval(
+                    "SELECT count(*) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND application_name = 'poller web'"
+                )
+                return open_now
+
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(busy()) for _ in range(12)]
+        assert max(one.result() for one in asked) == CONNECTIONS
+
+
+async def test_all_slices_together_take_at_most_half_of_the_loop() -> None:
+    share = LoopShare(slice_seconds=0.004)
+    busy = 0.0
+
+    async def work(items: int) -> AsyncIterator[int]:
+        nonlocal busy
+        for item in range(items):
+            until = time.thread_time() + 0.001
+            while time.thread_time() < until:
+                pass
+            busy += 0.001
+            yield item
+
+    async def consume() -> int:
+        return len([item async for item in share.sliced(work(100))])
+
+    began = time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        counts = [group.create_task(consume()) for _ in range(3)]
+    assert [one.result() for one in counts] == [100] * 3
+    assert busy / (time.monotonic() - began) <= 0.55
+
+
+async def test_an_unknown_key_is_refused_without_a_question_to_the_database(database: Database) -> None:
+    async with serving(database) as url:
+        await database.close()
+        assert (await refusal(f"{url}/api/v1/trend", {"Authorization": "Bearer x"}))[0] == 401
+        assert (await refusal(f"{url}/api/v1/trend", RIGHT))[0] == 503
