@@ -6,6 +6,7 @@ import shutil
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from poller.cli.doctor_readers import MAKE as _MAKE, examine_locks, examine_roles
 from poller.cli.doctor_service import SERVICE_CHECKS
 from poller.core.diagnosis import (
     Finding,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _MONTHS_AHEAD: Final = 2
 """The third is made within hours of the first of a month."""
-_MAKE: Final = "run `poller migrate`"
 
 
 async def examine_database(settings: Settings, tell: Callable[[Finding], None]) -> dict[str, int] | None:
@@ -174,19 +174,6 @@ async def _keys(settings: Settings, database: Database) -> Finding:
     return finding
 
 
-async def _roles(_settings: Settings, database: Database) -> Finding:
-    from poller.store.health import missing_readers
-
-    absent, blind = await missing_readers(database)
-    if absent:
-        statements = " ".join(f"CREATE ROLE {role} NOLOGIN;" for role in absent)
-        remedy = f"{_MAKE}; where it may not make them, have an administrator run `{statements}` before"
-        return Finding("roles", Verdict.WARNING, f"not there: {', '.join(absent)}", remedy)
-    if blind:
-        return Finding("roles", Verdict.WARNING, f"may not read yet: {', '.join(blind)}", _MAKE)
-    return Finding("roles", Verdict.OK, "poller_reader and poller_guest may read")
-
-
 async def _retention(settings: Settings, database: Database) -> Finding:
     from poller.store.health import read_months
     from poller.store.partitions import list_partitions, month_after
@@ -209,7 +196,8 @@ async def _retention(settings: Settings, database: Database) -> Finding:
 _CHECKS: Final = {
     "partitions": _partitions,
     "keys": _keys,
-    "roles": _roles,
+    "roles": examine_roles,
+    "locks": examine_locks,
     **SERVICE_CHECKS,
     "retention": _retention,
 }

@@ -49,16 +49,22 @@ async def _migrate(settings: Settings, *, check: bool) -> bool:
         else:
             shell.say(f"The database was {found}, and is at revision {state.head} now.")
         if not check:
-            await _admit_readers(dsn)
+            await _set_up_readers(dsn)
         return check and state.behind
 
 
-async def _admit_readers(dsn: str) -> None:
-    """Say what an administrator must do where this role may not make the roles of those who only read."""
+async def _set_up_readers(dsn: str) -> None:
+    """Say what an administrator must do for those who only read, where this role may not do it."""
     from poller.store.database import connect
-    from poller.store.readers import admit_readers
+    from poller.store.readers import admit_readers, set_up_readers
 
     async with await connect(dsn, max_size=1, application_name="poller migrate") as database:
-        if missing := await admit_readers(database):
-            statements = " ".join(f"CREATE ROLE {role};" for role in missing)
+        if absent := await admit_readers(database):
+            statements = " ".join(f"CREATE ROLE {role};" for role in absent)
             shell.say(f"To let others read, have an administrator run `{statements}`, then `poller migrate` again.")
+        missing = await set_up_readers(database)
+        if missing.to_read:
+            shell.say(f"To let others read, have an administrator run `{'; '.join(missing.to_read)};`.")
+        if missing.to_limit and not absent:
+            statements = "; ".join(missing.to_limit)
+            shell.say(f"To limit what others may take of the server, have an administrator run `{statements};`.")

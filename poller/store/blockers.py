@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """One session with an open transaction: its process and login; `since` None where this role may not see it."""
+    """One session with an open transaction: its process and login; `since` None where this role may not see it.
+
+    `transaction`: PostgreSQL's name for the transaction, which no other has.
+    """
 
     pid: int
     role: str
     since: datetime | None
+    transaction: str | None = None
 
     def __str__(self) -> str:
         """For a message: `process 4711 of role analyst, in a transaction since 2026-11-27 06:30 UTC`."""
@@ -34,6 +38,13 @@ class Blocker:
 async def lock_holders(queries: Queries, *relations: str) -> list[Blocker]:
     """The other sessions that hold a lock on one of these relations or of their partitions, the oldest first."""
     return [Blocker(*row) for row in await queries.fetch(_HOLDERS, list(relations))]
+
+
+async def other_holders(queries: Queries) -> list[Blocker]:
+    """The sessions of other roles that hold a lock on a relation they may read, the oldest first."""
+    relations = [row[0] for row in await queries.fetch("SELECT quote_ident(name) FROM shared_relations")]
+    own = await queries.fetch("SELECT current_user::text")
+    return [blocker for blocker in await lock_holders(queries, *relations) if blocker.role != own[0][0]]
 
 
 async def locked_by_others(queries: Queries, what: str, *relations: str) -> LockedError:
@@ -59,8 +70,8 @@ def _locked(what: str, blocker: Blocker | None) -> LockedError:
 
 # Purpose: one row per session and not per lock.
 _HOLDERS: Final = """
-SELECT a.pid, coalesce(a.usename::text, 'unknown') AS role, a.xact_start
-FROM pg_stat_activity a
+SELECT a.pid, coalesce(a.usename::text, 'unknown') AS role, a.xact_start, min(k.virtualtransaction) AS transaction
+FROM pg_stat_activity a JOIN pg_locks k ON k.pid = a.pid
 WHERE a.pid <> pg_backend_pid() AND a.pid IN (
     SELECT l.pid FROM pg_locks l
     WHERE l.locktype = 'relation' AND l.granted
@@ -71,6 +82,7 @@ WHERE a.pid <> pg_backend_pid() AND a.pid IN (
           SELECT inhrelid FROM pg_inherits WHERE inhparent IN (SELECT to_regclass(name) FROM unnest($1::text[]) AS name)
       )
 )
+GROUP BY a.pid, a.usename, a.xact_start
 ORDER BY a.xact_start NULLS FIRST, a.pid
 """
 

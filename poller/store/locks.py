@@ -19,6 +19,7 @@ class Lock(StrEnum):
     MONTHS = "months"
     SLOTS = "slots"
     IMPORTS = "imports"
+    MIGRATIONS = "migrations"
 
 
 _SECONDS: Final = 10
@@ -28,6 +29,7 @@ _OLD_KEYS: Final = {
     Lock.MONTHS: str(int.from_bytes(b"months")),
     Lock.SLOTS: str(int.from_bytes(b"slots")),
     Lock.IMPORTS: "hashtext('poller.import_orgs')",
+    Lock.MIGRATIONS: str(int.from_bytes(b"poller")),
 }
 _OLD_DAYS: Final = int.from_bytes(b"days")
 

@@ -13,7 +13,7 @@ import pytest
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.store.database import connect
 from poller.store.imports import import_orgs
-from poller.store.readers import admit_readers
+from poller.store.readers import LIMITS, admit_readers, read_missing, set_up_readers
 from poller.store.rollups import roll_up
 from poller.store.snapshots import write_snapshots
 from tests import command
@@ -369,3 +369,121 @@ async def test_where_the_poller_may_not_make_roles_an_administrator_makes_them_a
         for role, orgs in (("poller_reader", 1), ("poller_guest", 0)):
             async with await connect(address(boss, "modest")) as database, logged_in(database, role) as connection:
                 assert await connection.fetchval("SELECT count(*) FROM orgs") == orgs
+
+
+async def run_all(dsn: str, statements: list[str]) -> None:
+    for statement in statements:
+        await run_on(dsn, statement)
+
+
+HARDENED = [
+    "REVOKE CONNECT, TEMPORARY ON DATABASE hard FROM PUBLIC",
+    "REVOKE ALL ON SCHEMA public FROM PUBLIC",
+    "DROP SCHEMA public",
+    "CREATE SCHEMA modest AUTHORIZATION modest",
+]
+
+
+@pytest.mark.parametrize("owns_database", [True, False])
+async def test_in_a_hardened_database_readers_can_read_or_migrate_says_which_statements_let_them(
+    keyring: Keyring, *, owns_database: bool
+) -> None:
+    with running_postgres() as boss:
+        await run_all(
+            boss,
+            [
+                "CREATE ROLE modest LOGIN",
+                "CREATE ROLE poller_reader",
+                "CREATE ROLE poller_guest",
+                "CREATE ROLE grafana LOGIN IN ROLE poller_reader",
+                f"CREATE DATABASE hard OWNER {'modest' if owns_database else 'poller'}",
+            ],
+        )
+        hard = address(boss, "hard")
+        await run_all(hard, [*HARDENED, "GRANT CONNECT ON DATABASE hard TO modest"])
+        dsn = hard.replace("://poller@", "://modest@")
+        migrated = await command.run("migrate", environ=environ_of(dsn))
+        assert migrated.code == 0, migrated.err
+        advised = [line.split("`")[1].rstrip(";").split("; ") for line in migrated.err.splitlines() if "run `" in line]
+        if owns_database:
+            # A login's own limit is not the owner's to set.
+            assert advised == [["ALTER ROLE grafana CONNECTION LIMIT 20"]]
+        for statements in advised:
+            await run_all(hard, statements)
+        async with await connect(dsn) as database:
+            await import_orgs(database, keyring, [entry("alpha")])
+            assert await read_missing(database) == ([], [])
+            assert await database.fetchval("SHOW statement_timeout") == "0"
+        grafana = await asyncpg.connect(hard, user="grafana")
+        try:
+            assert await grafana.fetchval("SELECT count(id) FROM orgs") == 1
+            assert await grafana.fetchval("SELECT count(*) FROM user_counts") == 0
+            for name, value in LIMITS.items():
+                assert await grafana.fetchval(f"SHOW {name}") == value
+        finally:
+            await grafana.close()
+        again = await command.run("migrate", environ=environ_of(dsn))
+        assert "administrator" not in again.err
+
+
+async def test_the_doctor_says_which_grant_a_reader_lacks(database: Database, database_url: str) -> None:
+    await admit_readers(database)
+    await set_up_readers(database)
+    await database.execute("REVOKE USAGE ON SCHEMA public FROM PUBLIC")
+    await database.execute("REVOKE USAGE ON SCHEMA public FROM poller_reader")
+    told = await command.run("doctor", environ=environ_of(database_url))
+    missing = "GRANT USAGE ON SCHEMA public TO poller_guest; GRANT USAGE ON SCHEMA public TO poller_reader"
+    assert f"have an administrator run `{missing};`" in told.out
+
+
+async def test_a_limit_that_an_operator_has_set_stays(database: Database, login: str) -> None:
+    await admit(database, login, role="poller_reader")
+    name = await database.fetchval("SELECT quote_ident(current_database())")
+    await database.execute(f"ALTER DATABASE {name} SET statement_timeout = '7s'")
+    await database.execute(f"ALTER ROLE {login} CONNECTION LIMIT 3")
+    assert await set_up_readers(database) == ([], [])
+    settings = await database.fetchval(
+        "SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
+        " WHERE setrole = 0 AND datname = current_database()"
+    )
+    assert "statement_timeout=7s" in settings
+    assert "lock_timeout=10s" in settings
+    assert await database.fetchval("SELECT rolconnlimit FROM pg_roles WHERE rolname = $1", login) == 3
+
+
+async def test_a_login_of_a_member_role_gets_a_connection_limit_too(
+    database: Database, login: str, server_dsn: str
+) -> None:
+    group = f"group_{login}"
+    await run_on(server_dsn, f"CREATE ROLE {group} IN ROLE poller_guest")
+    try:
+        await database.execute(f"GRANT {group} TO {login}")
+        await set_up_readers(database)
+        assert await database.fetchval("SELECT rolconnlimit FROM pg_roles WHERE rolname = $1", login) == 20
+    finally:
+        await run_on(server_dsn, f"DROP ROLE {group}")
+
+
+async def test_the_doctor_names_the_session_of_a_reader_that_keeps_a_transaction_open() -> None:
+    with running_postgres() as boss:
+        # A poller that is no superuser may not see when another's transaction began.
+        await run_all(boss, ["CREATE ROLE modest LOGIN", "CREATE DATABASE modest OWNER modest"])
+        await run_all(boss, ["CREATE ROLE poller_reader", "CREATE ROLE poller_guest"])
+        await run_on(boss, "CREATE ROLE grafana LOGIN IN ROLE poller_reader")
+        dsn = address(boss, "modest").replace("://poller@", "://modest@")
+        assert (await command.run("migrate", environ=environ_of(dsn))).code == 0
+        reader = await asyncpg.connect(address(boss, "modest"), user="grafana")
+        try:
+            async with reader.transaction():
+                await reader.fetch("SELECT * FROM org_snapshots")
+                told = await command.run("doctor", environ=environ_of(dsn))
+            assert f"process {reader.get_server_pid()} of role grafana, keeps months from being dropped" in told.out
+            assert f"SELECT pg_terminate_backend({reader.get_server_pid()})" in told.out
+            told = await command.run("doctor", environ=environ_of(dsn))
+            assert "no other session holds up the poller" in told.out
+        finally:
+            await reader.close()
+
+
+def environ_of(dsn: str) -> dict[str, str]:
+    return {"POLLER_DATABASE_URL": dsn, "POLLER_SECRET_KEYS": "k1:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LWFiY2Q="}

@@ -1,0 +1,66 @@
+"""The doctor's look at those who read the database beside the poller: what they may see, and what they hold up."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from poller.core.diagnosis import Finding, Verdict
+
+if TYPE_CHECKING:
+    from poller.settings import Settings
+    from poller.store.blockers import Blocker
+    from poller.store.database import Database
+
+MAKE: Final = "run `poller migrate`"
+_LONG: Final = timedelta(minutes=1)
+_LOOK_SECONDS: Final = 2.0
+"""Between two looks at transactions whose start this role may not see."""
+
+
+async def examine_roles(_settings: Settings, database: Database) -> Finding:
+    """Whether readers and guests can read, and whether their logins have limits."""
+    from poller.store.health import missing_readers
+    from poller.store.readers import has_logins, read_missing
+
+    absent, blind = await missing_readers(database)
+    if absent:
+        statements = " ".join(f"CREATE ROLE {role} NOLOGIN;" for role in absent)
+        remedy = f"{MAKE}; where it may not make them, have an administrator run `{statements}` before"
+        return Finding("roles", Verdict.WARNING, f"not there: {', '.join(absent)}", remedy)
+    if blind:
+        return Finding("roles", Verdict.WARNING, f"may not read yet: {', '.join(blind)}", MAKE)
+    missing = await read_missing(database)
+    if missing.to_read:
+        remedy = f"{MAKE}, or have an administrator run `{'; '.join(missing.to_read)};`"
+        return Finding(
+            "roles", Verdict.WARNING, "poller_reader or poller_guest does not get to what it may read", remedy
+        )
+    if missing.to_limit and await has_logins(database):
+        remedy = f"{MAKE}, or have an administrator run `{'; '.join(missing.to_limit)};`"
+        return Finding("roles", Verdict.WARNING, "logins of readers or guests lack limits", remedy)
+    return Finding("roles", Verdict.OK, "poller_reader and poller_guest may read, within limits")
+
+
+async def examine_locks(_settings: Settings, database: Database) -> Finding:
+    """Whether another session keeps a transaction open that drops of months and migrations have to wait for."""
+    from poller.store.blockers import other_holders
+
+    found = await other_holders(database)
+    if any(blocker.since is None for blocker in found):
+        await asyncio.sleep(_LOOK_SECONDS)
+        later = {blocker.transaction for blocker in await other_holders(database)}
+        found = [blocker for blocker in found if blocker.transaction in later]
+    found = [blocker for blocker in found if _is_long(blocker)]
+    if not found:
+        return Finding("locks", Verdict.OK, "no other session holds up the poller")
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    remedy = f"end that transaction: SELECT pg_terminate_backend({found[0].pid})"
+    what = f"{found[0]}{more}, keeps months from being dropped and migrations from running"
+    return Finding("locks", Verdict.WARNING, what, remedy)
+
+
+def _is_long(blocker: Blocker) -> bool:
+    """Where its start is hidden, it was there in two looks: long enough to be named."""
+    return blocker.since is None or datetime.now(UTC) - blocker.since > _LONG
