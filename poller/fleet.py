@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from poller.core.claims import CRASHED
-from poller.core.errors import CredentialError, PollerError
+from poller.core.errors import PollerError
 from poller.core.model import USER_TYPES, Org, Outcome, Snapshot
 from poller.core.quota import limits_of
 from poller.core.remedies import remedy_for
+from poller.core.token import KEY_MISSING, NO_CREDENTIALS, UNOPENED
 from poller.log import bound
 from poller.plan import Plan, plan
 from poller.poll import World, poll_org
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.core.schedule import Due
-    from poller.core.token import StoredToken
     from poller.settings import Settings
     from poller.store.database import Database
     from poller.store.pollable import Parked, PollableOrg
@@ -63,6 +63,14 @@ class Polled:
     """How the org stood before."""
     asides: int = 0
     """Requests beside those of the snapshot."""
+    removed: bool = False
+    """The org was removed while it was polled: there is nothing to write."""
+
+    @property
+    def unopened(self) -> str | None:
+        """The error that says why this process's keys do not open the org's credentials; None where they do."""
+        error = self.snapshot.error
+        return error if error in UNOPENED and not self.snapshot.counts else None
 
 
 def _always(_org_id: int, _slot: datetime) -> bool:
@@ -80,6 +88,7 @@ class Fleet:
         self._keyring = keyring
         self._limiter = limiter
         self._world = world
+        self._missing_keys: set[str] = set()
 
     async def poll_now(
         self, names: Sequence[str] | None, committed: Committed, *, wanted: Callable[[int, datetime], bool] = _always
@@ -121,10 +130,29 @@ class Fleet:
             api_version=self._settings.api_version,
             interval_seconds=self._settings.poll_interval_seconds,
         )
-        plans = [plan(pollable, now, self._settings) for pollable in pollables]
+        plans = [self._plan(pollable, now) for pollable in pollables]
         return [
             replace(one, slot=of_org[one.pollable.org.id].slot, due_at=of_org[one.pollable.org.id].at) for one in plans
         ]
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The ids of this process's encryption keys, the encrypting one first."""
+        return self._keyring.ids
+
+    async def give_back(self, plan: Plan) -> None:
+        """Take back what `reserve` counted for a poll that was not begun."""
+        await credit_store.correct(self._database, {plan.pollable.org.id: -plan.cost}, plan.at)
+
+    def _plan(self, pollable: PollableOrg, now: datetime, *, probe: bool = False) -> Plan:
+        one = plan(pollable, now, self._settings, probe=probe)
+        key_id = pollable.key_id
+        if one.refusal is not None or key_id is None or key_id in self._keyring.ids:
+            return one
+        if key_id not in self._missing_keys:
+            self._missing_keys.add(key_id)
+            log.error("key.missing", key=key_id, org=pollable.org.name, remedy=remedy_for(KEY_MISSING))
+        return replace(one, refusal=(Outcome.MISSED, KEY_MISSING), learn=False)
 
     async def _poll(
         self, plans: Mapping[str, AsyncGenerator[Plan]], demand: Mapping[str, float], committed: Committed
@@ -134,7 +162,9 @@ class Fleet:
                 generators.push_async_callback(one.aclose)
 
             async def carry_out(plan: Plan) -> None:
-                await sink.put(await self._carry_out_or_explain(plan))
+                polled = await self._carry_out_or_explain(plan)
+                if not polled.removed:
+                    await sink.put(polled)
 
             # An org of the smallest edition has two requests in flight: this many orgs use every permit.
             at_once = math.ceil(self._settings.concurrency / 2)
@@ -152,7 +182,7 @@ class Fleet:
             page = await anext(pages, None)
             if page is None:
                 return None
-            plans = [plan(pollable, self._world.now(), self._settings, probe=probe) for pollable in page]
+            plans = [self._plan(pollable, self._world.now(), probe=probe) for pollable in page]
             plans = [one for one in plans if wanted(one.pollable.org.id, one.slot)]
             await self.reserve(plans)
             return plans
@@ -189,6 +219,8 @@ class Fleet:
         """Ask the org, or write down why not; what came of it is still to be written."""
         org = plan.pollable.org
         late_seconds = 0 if plan.due_at is None else max(int((self._world.now() - plan.due_at).total_seconds()), 0)
+        if plan.refusal is not None and plan.refusal[0] is Outcome.MISSED:
+            return not_polled(plan, *plan.refusal)
         if plan.refusal is not None:
             snapshot = replace(_not_asked(org, plan.slot, plan.at, *plan.refusal), late_seconds=late_seconds)
             return Polled(org, snapshot)
@@ -202,14 +234,19 @@ class Fleet:
                 plan.slot,
                 line,
                 self._world,
-                known_token=self._known_token(plan.pollable),
+                known_token=plan.pollable.token(self._keyring),
                 late_seconds=late_seconds,
             )
             asides = await self._learn(org, line) if plan.learn and snapshot.counts else 0
             # The first of a quota's fields is due_at, which every request moves: of no use to the next process.
             learnt = line.quota[1:] != plan.pollable.quota[1:] or snapshot.credits_remaining is not None
             lesson = Lesson(org.id, line.quota, snapshot.credits_remaining, plan.at) if learnt else None
-        return Polled(org, snapshot, lesson, plan.cost, plan.at, plan.pollable.parked, asides)
+        polled = Polled(org, snapshot, lesson, plan.cost, plan.at, plan.pollable.parked, asides)
+        if polled.unopened is not None:
+            unknown = not_polled(plan, Outcome.MISSED, polled.unopened).snapshot
+            return replace(polled, snapshot=unknown)
+        gone = snapshot.error == NO_CREDENTIALS and not snapshot.counts and plan.pollable.client_id is not None
+        return replace(polled, removed=gone)
 
     async def write(self, batch: Sequence[Polled], *, new: bool = False) -> None:
         """Commit a batch, and what it taught; `new`: of slots that nothing was known of.
@@ -228,13 +265,6 @@ class Fleet:
             async with self._database.transaction() as connection:
                 for at, of_moment in differences.items():
                     await credit_store.correct(connection, of_moment, at)
-
-    def _known_token(self, pollable: PollableOrg) -> StoredToken | None:
-        """The token read with the org. One that the keys at hand do not open is the token flow's to deal with."""
-        try:
-            return pollable.token(self._keyring)
-        except CredentialError:
-            return None
 
     async def _judge_health(self, polled: Polled) -> None:
         """Park what a person must mend, unpark what answers again, and try the rest of the parked again later."""

@@ -218,6 +218,7 @@ def _add_commands() -> None:
     for name in (
         "migrate",
         "orgs",
+        "keys",
         "poll",
         "service",
         "web",

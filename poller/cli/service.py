@@ -47,6 +47,7 @@ def serve(
 async def _run(settings: Settings, *, web: bool) -> int:
     """How many readings were lost, because the database did not come back before the end."""
     from poller.app import Ears, open_app, open_fleet
+    from poller.cli.keys import require_keys
     from poller.traces import open_spans
     from poller.web import WorkerMetrics, access_from
     from poller.worker import Pace, Worker
@@ -56,6 +57,7 @@ async def _run(settings: Settings, *, web: bool) -> int:
     ears = Ears(metrics.judged, metrics.waited, metrics.token_replied, metrics.token_issued)
     async with (
         open_app(settings, name="poller run", create=True) as app,
+        require_keys(app),
         open_spans() as spans,
         open_fleet(app, ears=ears, spans=spans) as fleet,
     ):

@@ -24,6 +24,8 @@ BUSY_SECONDS: Final = 1.0
 """How long a slot waits where an earlier one of its org is still being polled."""
 MARGIN: Final = timedelta(seconds=3)
 """What is put back comes back with jitter, to a worker that looks every second."""
+_SHORTEST_WAIT: Final = timedelta(seconds=0.2)
+_LONGEST_WAIT: Final = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ class Circumstances:
     """What there is to know of a slot and its org.
 
     `ok`: the slot's ten counts are known. `polled_at`: when it was polled last. `busy`: the org is being polled.
-    `wait_until`: a hold, a cool-down or a data centre that is away lets nothing leave before.
+    `wait_until`: a hold, a cool-down or a data centre that is away lets nothing leave before. `unopened`: this worker's
+    keys do not open the org's credentials, and this is the error that says so.
     """
 
     active: bool
@@ -68,6 +71,7 @@ class Circumstances:
     busy: bool = False
     wait_until: datetime | None = None
     wait_for: str = ""
+    unopened: str | None = None
 
 
 def decide(due: Due, known: Circumstances, now: datetime) -> Verdict:
@@ -77,8 +81,19 @@ def decide(due: Due, known: Circumstances, now: datetime) -> Verdict:
         return Drop()
     if known.busy:
         return Later(BUSY_SECONDS, "busy")
+    if known.unopened is not None:
+        return _leave_to_others(due, known.unopened, now)
     if now >= due.until:
         return Miss()
     if known.wait_until is not None and now < known.wait_until < due.until - MARGIN:
         return Later((known.wait_until - now).total_seconds(), known.wait_for)
     return Poll()
+
+
+def _leave_to_others(due: Due, error: str, now: datetime) -> Later | Miss:
+    """Another worker may have the right key: the longer none had, the more seldom the slot is looked at again."""
+    left = due.until - now
+    if left <= min(MARGIN, timedelta(seconds=due.interval_seconds) / 4):
+        return Miss(error)
+    wait = min(max(now - due.at, _SHORTEST_WAIT), _LONGEST_WAIT, left / 2)
+    return Later(wait.total_seconds(), error)

@@ -9,7 +9,8 @@ Expected things (a throttled org, a malformed reply) are values, never exception
         ├── DatabaseError       PostgreSQL is away, refuses, or holds another schema
         │   └── LockedError     PostgreSQL is well, but another session holds a lock for too long
         ├── ClockError          a row would lie in the future of PostgreSQL's clock
-        ├── CredentialError     a stored secret cannot be read with the keys at hand
+        ├── CredentialError     a stored secret cannot be decrypted with this process's keys
+        │   └── MissingKeyError the key it is encrypted with is not among them
         └── EmbeddedError       the embedded PostgreSQL cannot start or be used
 """
 
@@ -65,7 +66,15 @@ class ClockError(OperationError):
 
 
 class CredentialError(OperationError):
-    """A stored secret cannot be read with the keys at hand."""
+    """A stored secret cannot be decrypted with this process's keys."""
+
+
+class MissingKeyError(CredentialError):
+    """The key a stored secret is encrypted with is not among this process's keys."""
+
+    def __init__(self, what: str, remedy: str, *, key_id: str) -> None:
+        super().__init__(what, remedy)
+        self.key_id = key_id
 
 
 class EmbeddedError(OperationError):

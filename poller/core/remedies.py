@@ -76,6 +76,15 @@ REMEDIES: Final[Mapping[str, str]] = {
         "too many tokens were asked for with this refresh token (10 in 10 minutes): the poller waits by itself; "
         "see whether another program uses the same refresh token"
     ),
+    # ours
+    "key_missing": (
+        "the org's credentials are encrypted with a key that is not in POLLER_SECRET_KEYS: poller keys list names it; "
+        "add it behind the first, or import the org again"
+    ),
+    "unreadable_credentials": (
+        "the org's credentials do not decrypt with the key of that id: compare POLLER_SECRET_KEYS with the other "
+        "workers', or import the org again"
+    ),
     # no reply, or one that nobody can read
     "data_center_away": _NETWORK,
     "dns": _NETWORK,

@@ -48,10 +48,11 @@ class Credentials:
 class StoredToken:
     """An org's access token as kept in PostgreSQL; `api_domain` is what was stored, to be believed only if believable.
 
+    `secret` is None where this process's keys do not decrypt it: such a token is renewed like one that has expired.
     `generation` counts the tokens ever saved for this org, so that two workers agree on which one is newer.
     """
 
-    secret: Secret
+    secret: Secret | None
     api_domain: str | None
     issued_at: datetime
     expires_at: datetime
@@ -91,6 +92,15 @@ class Lease:
     cool_downs: int = 0
 
 
+KEY_MISSING: Final = "key_missing"
+"""Error of a slot whose org's credentials are encrypted with a key that this process does not have."""
+UNREADABLE: Final = "unreadable_credentials"
+"""Error of a slot whose org's credentials do not decrypt with the key of that id."""
+UNOPENED: Final = frozenset({KEY_MISSING, UNREADABLE})
+"""Errors of ours, not of Zoho or the org: another worker may have the right key."""
+NO_CREDENTIALS: Final = "no_credentials"
+
+
 class Denial(StrEnum):
     """Why a lease is not to be had now."""
 
@@ -102,6 +112,8 @@ class Denial(StrEnum):
     """Ten issues in ten minutes are spent; `until` is when the oldest leaves the window."""
     RENEWED = "renewed"
     """A token of a newer generation than the one seen is stored: read it; `until` is now."""
+    GONE = "gone"
+    """The org has no credentials any more: it was removed. `until` is now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,10 +120,6 @@ async def put_credentials(connection: Any, keyring: Keyring, grants: Sequence[Gr
     if not grants:
         return
 
-    def sealed(column: Column, secrets: Iterable[Secret | None]) -> list[bytes | None]:
-        pairs = zip(grants, secrets, strict=True)
-        return [keyring.encrypt(grant.org_id, column, secret) if secret else None for grant, secret in pairs]
-
     stored = [grant.credentials for grant in grants]
     # credentials.put: many orgs' at once.
     await connection.execute(
@@ -139,12 +135,42 @@ async def put_credentials(connection: Any, keyring: Keyring, grants: Sequence[Gr
         """,
         [grant.org_id for grant in grants],
         [credentials.client_id for credentials in stored],
-        sealed(Column.CLIENT, (credentials.client_secret for credentials in stored)),
-        sealed(Column.REFRESH, (credentials.refresh_token for credentials in stored)),
-        sealed(Column.CODE, (credentials.grant_code for credentials in stored)),
+        *_sealed(keyring, grants),
         [credentials.soid for credentials in stored],
         [grant.fingerprint for grant in grants],
         keyring.current_id,
+    )
+
+
+async def reseal_credentials(connection: Any, keyring: Keyring, grants: Sequence[Grant]) -> None:
+    """Store the same credentials encrypted with the keyring's first key; nothing else about them changes."""
+    # credentials.reseal: many orgs' at once.
+    await connection.execute(
+        """
+        UPDATE org_credentials c SET client_secret = new.client_secret, refresh_token = new.refresh_token,
+                                     grant_code = new.grant_code, key_id = $5
+        FROM unnest($1::int[], $2::bytea[], $3::bytea[], $4::bytea[])
+             AS new (org_id, client_secret, refresh_token, grant_code)
+        WHERE c.org_id = new.org_id
+        """,
+        [grant.org_id for grant in grants],
+        *_sealed(keyring, grants),
+        keyring.current_id,
+    )
+
+
+def _sealed(keyring: Keyring, grants: Sequence[Grant]) -> tuple[list[bytes | None], ...]:
+    """Client secrets, refresh tokens and grant codes as ciphertexts, in the order of the columns."""
+
+    def sealed(column: Column, secrets: Iterable[Secret | None]) -> list[bytes | None]:
+        pairs = zip(grants, secrets, strict=True)
+        return [keyring.encrypt(grant.org_id, column, secret) if secret else None for grant, secret in pairs]
+
+    stored = [grant.credentials for grant in grants]
+    return (
+        sealed(Column.CLIENT, (credentials.client_secret for credentials in stored)),
+        sealed(Column.REFRESH, (credentials.refresh_token for credentials in stored)),
+        sealed(Column.CODE, (credentials.grant_code for credentials in stored)),
     )
 
 

@@ -60,12 +60,18 @@ class PollableOrg:
         client_id: str | None = self._row["client_id"]
         return client_id
 
+    @property
+    def key_id(self) -> str | None:
+        """Of the key its credentials are encrypted with; None where there are none."""
+        key_id: str | None = self._row["key_id"]
+        return key_id
+
     def credentials(self, keyring: Keyring) -> Credentials | None:
         """Unsealed; None where there are none, `CredentialError` where the keys at hand do not open them."""
         return None if self._row["client_id"] is None else unseal(keyring, self._row)
 
     def token(self, keyring: Keyring) -> StoredToken | None:
-        """The access token as it was when the row was read, unsealed; None where there was none."""
+        """The access token as it was when the row was read, None where there was none; see `unseal_token`."""
         if self._row["token"] is None:
             return None
         return unseal_token(keyring, {**self._row, "key_id": self._row["token_key_id"]})

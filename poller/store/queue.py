@@ -115,6 +115,7 @@ class JobQueue:
         seen_after: datetime,
         moment: timedelta,
         rooms: Mapping[str, int] = ALL_ROOM,
+        after: timedelta = timedelta(),
     ) -> Turn:
         """How many jobs it is this worker's turn to claim, among those seen after that moment; see `turns`."""
         return await read_turn(
@@ -125,6 +126,7 @@ class JobQueue:
             moment=moment,
             silence=self._silence,
             rooms=rooms,
+            after=after,
         )
 
     async def ping(self) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, Self
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from poller.core.errors import CredentialError, SettingsError
+from poller.core.errors import CredentialError, MissingKeyError, SettingsError
 from poller.core.secret import Secret
 
 if TYPE_CHECKING:
@@ -88,16 +88,17 @@ class Keyring:
         """What `encrypt` was given; a `CredentialError` where key, org and column are not those of the encryption."""
         key = self._keys.get(key_id)
         if key is None:
-            raise CredentialError(
+            raise MissingKeyError(
                 f"{column.value} of org {org_id} is encrypted with the key {key_id!r}, which is not at hand",
-                "put that key back into POLLER_SECRET_KEYS (or its key file back), or import the org anew",
+                f"add {key_id} to POLLER_SECRET_KEYS (or to the key file), or import the org again",
+                key_id=key_id,
             )
         try:
             plain = key.decrypt(ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:], _place(org_id, column))
         except (InvalidTag, ValueError) as wrong:
             raise CredentialError(
                 f"{column.value} of org {org_id} does not decrypt with the key {key_id!r}",
-                "it was damaged, moved from elsewhere or made with another key of that id: import the org anew",
+                "it was damaged, moved from elsewhere or made with another key of that id: import the org again",
             ) from wrong
         return Secret(plain.decode())
 

@@ -66,7 +66,7 @@ class TokenStore:
             _ACQUIRE, org_id, holder, seconds, seen_generation, now, ISSUES_PER_WINDOW, ISSUE_WINDOW_SECONDS
         )
         if row is None:
-            raise CredentialError(f"org {org_id} has no credentials", "import the org anew")
+            return LeaseDenied(Denial.GONE, now)
         if row["granted"]:
             return Lease(holder, row["until"], row["cool_downs"])
         return LeaseDenied(Denial(row["reason"]), row["until"])
@@ -157,9 +157,13 @@ async def forget_budgets(database: Database, now: datetime) -> int:
 
 
 def unseal_token(keyring: Keyring, row: Any) -> StoredToken:
-    """The token of a row of `access_tokens` that has one."""
+    """The token of a row of `access_tokens` that has one; without its secret where the keys do not decrypt it."""
+    try:
+        secret = keyring.decrypt(row["org_id"], Column.ACCESS, row["key_id"], row["token"])
+    except CredentialError:
+        secret = None
     return StoredToken(
-        secret=keyring.decrypt(row["org_id"], Column.ACCESS, row["key_id"], row["token"]),
+        secret=secret,
         api_domain=row["api_domain"],
         issued_at=row["issued_at"],
         expires_at=row["expires_at"],

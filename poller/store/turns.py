@@ -43,11 +43,13 @@ async def read_turn(
     moment: timedelta,
     silence: timedelta,
     rooms: Mapping[str, int] = ALL_ROOM,
+    after: timedelta = timedelta(),
 ) -> Turn:
     """What there is to claim for this worker, among those seen after that moment.
 
     `moment`: after which the next in line is let in. Jobs whose worker has been silent for `silence` are anybody's.
-    `rooms`: how many jobs this worker could take of each data centre.
+    `rooms`: how many jobs this worker could take of each data centre. `after`: how much longer it lets the
+    others go first, where it can do only some of the jobs.
     """
     row = await database.fetchrow(
         _LOOK,
@@ -60,6 +62,7 @@ async def read_turn(
         LAST_TURN,
         list(rooms.keys()),
         list(rooms.values()),
+        after,
     )
     return Turn(0, None) if row is None else Turn(*row)
 
@@ -78,7 +81,9 @@ WITH line AS (
         ORDER BY execute_after LIMIT $6) AS job
 ), turns AS (
     SELECT data_center, room,
-           execute_after + least($4::interval, $7::interval / workers) * ((id + place) % workers) AS at FROM next, line
+           execute_after + least($4::interval, $7::interval / workers) * ((id + place) % workers)
+               + $10::interval AS at
+    FROM next, line
     UNION ALL
     SELECT data_center, room, heartbeat
     FROM pgqueuer JOIN shares ON data_center = coalesce(headers ->> 'data_center', '')

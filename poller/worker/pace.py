@@ -29,6 +29,8 @@ class Pace:
     """How long a job is left to the worker whose turn it is, before it is the next one's as well."""
     share_seconds: float = 15.0
     """How often the places are shared out among data centres, by what their orgs need."""
+    keyless_seconds: float = 1.0
+    """How much longer a worker that lacks a key in use leaves every job to the others."""
     silence_seconds: float = 30.0
     presence_seconds: float = 10.0
     grace_seconds: float = 20.0

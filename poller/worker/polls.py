@@ -19,6 +19,7 @@ from poller.core.claims import CRASHED, MARGIN, Circumstances, Drop, Later, Miss
 from poller.core.errors import DatabaseError
 from poller.core.model import Outcome
 from poller.core.shares import Shares
+from poller.core.token import KEY_MISSING, UNOPENED
 from poller.fleet import Polled, not_polled
 from poller.poll import LONGEST_WAIT_SECONDS
 from poller.store.schedules import POLL, read_due, slot_states
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from poller.store.database import Database
     from poller.store.queue import Job, JobQueue
     from poller.store.schedules import SlotState
+
+_KEYS_AGAIN: Final = timedelta(minutes=5)
 
 log = structlog.get_logger("poller.worker")
 
@@ -124,6 +127,7 @@ class Polls:
         self.breaks = 0
         """How often polls were broken off."""
         self._orgs: set[int] = set()
+        self._unopened_at: datetime | None = None
         self.freed = asyncio.Event()
         self.circuits = Circuits()
 
@@ -141,6 +145,11 @@ class Polls:
     def under_way(self) -> int:
         """How many orgs are being polled."""
         return len(self._under_way)
+
+    @property
+    def lacks_keys(self) -> bool:
+        """Whether this worker's keys lately did not decrypt an org's credentials: the others are to claim first."""
+        return self._unopened_at is not None and self._now() - self._unopened_at < _KEYS_AGAIN
 
     def holds(self, job: Job) -> bool:
         """Whether this job is in hand already."""
@@ -273,10 +282,12 @@ class Polls:
 
     async def _settle(self, job: Job, verdict: Later | Drop | Miss | Poll, plan: Plan | None = None) -> None:
         """Do with a job what there is to do without asking the org."""
+        if isinstance(verdict, Later) and verdict.reason in UNOPENED:
+            self._unopened_at = self._now()
         match verdict:
             case Later(seconds, reason):
                 self._held.discard(job.id)
-                await self._queue.put_back([job.id], timedelta(seconds=seconds + self._jitter()))
+                await self._queue.put_back([job.id], timedelta(seconds=seconds + min(seconds, 1.0) * self._jitter()))
                 self._observer.put_back(reason, 1)
             case Miss(error) if plan is not None:
                 outcome = Outcome.MISSED
@@ -296,6 +307,9 @@ class Polls:
         try:
             polled = await self._fleet.carry_out(plan)
             self.circuits.learn(plan, polled, self._now())
+            if polled.unopened is not None:
+                await self._leave_to_others(job, plan, polled.unopened)
+                return
         except DatabaseError as error:
             if not error.passing:
                 raise
@@ -308,7 +322,12 @@ class Polls:
             log.exception("poll.crashed", org=org.name, slot=plan.slot.isoformat())
             polled = not_polled(plan, Outcome.MISSED, CRASHED)
         self._read.add(job.id)
-        await self._sink.put(Reading(job.id, polled))
+        await self._sink.put(Reading(job.id, None if polled.removed else polled))
+
+    async def _leave_to_others(self, job: Job, plan: Plan, error: str) -> None:
+        await self._fleet.give_back(plan)
+        verdict = decide(read_due(job.payload), Circumstances(active=True, unopened=error), self._now())
+        await self._settle(job, verdict, plan)
 
     def _ended(self, org_id: int, data_center: str, task: asyncio.Task[None]) -> None:
         del self._under_way[task]
@@ -319,6 +338,7 @@ class Polls:
 
 def _circumstances(state: SlotState, *, busy: bool = False, plan: Plan | None = None) -> Circumstances:
     wait_until, wait_for = None, ""
+    unopened = plan.refusal[1] if plan is not None and plan.refusal == (Outcome.MISSED, KEY_MISSING) else None
     if plan is not None and plan.refusal is None:
         wait_until, wait_for = state.cool_until, "cool_down"
         hold_until = datetime.fromtimestamp(plan.pollable.quota.hold_until, UTC)
@@ -332,4 +352,5 @@ def _circumstances(state: SlotState, *, busy: bool = False, plan: Plan | None = 
         busy=busy,
         wait_until=wait_until,
         wait_for=wait_for,
+        unopened=unopened,
     )

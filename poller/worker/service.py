@@ -132,6 +132,7 @@ class Worker:
             "polls": self.polls,
             "away": polls.circuits.facts(),
             "clock_wrong_seconds": round(self.clock_watch.wrong_seconds, 1),
+            "keys": list(self.fleet.key_ids),
         }
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -258,7 +259,8 @@ class Worker:
         breaks = polls.breaks
         rooms = await self._rooms()
         seen_after = self.now() - timedelta(seconds=2 * self.pace.presence_seconds)
-        turn = await self._queue.turn((POLL,), seen_after, timedelta(seconds=self.pace.turn_seconds), rooms)
+        after = timedelta(seconds=self.pace.keyless_seconds if polls.lacks_keys else 0.0)
+        turn = await self._queue.turn((POLL,), seen_after, timedelta(seconds=self.pace.turn_seconds), rooms, after)
         if turn.jobs:
             jobs = await self._queue.claim_polls(POLL, min(free, _BATCH, turn.jobs), rooms)
             # A database that was away made this worker's own jobs look silent too.

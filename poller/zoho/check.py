@@ -173,7 +173,7 @@ class _Check:
         if refusal.code == "unknown_data_center":
             self.note(Subject.DATA_CENTER, Standing.FAULT, refusal.code, refusal.remedy)
             return
-        refused = refusal.outcome is Outcome.UNAUTHORIZED
+        refused = refusal.outcome in {Outcome.UNAUTHORIZED, Outcome.MISSED}
         self.note(Subject.CREDENTIALS, Standing.FAULT if refused else Standing.UNKNOWN, refusal.code, refusal.remedy)
         if refusal.code in _CLIENT_IS_KNOWN:
             self.note(Subject.DATA_CENTER, Standing.OK)

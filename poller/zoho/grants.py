@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from poller.core.model import Outcome
 from poller.core.remedies import remedy_for
 from poller.core.secret import Secret
-from poller.core.token import SCOPES, Credentials
+from poller.core.token import NO_CREDENTIALS, SCOPES, Credentials
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -63,7 +63,7 @@ def no_token(outcome: Outcome, code: str, until: datetime | None = None, *, ask_
 def token_form(credentials: Credentials | None, *, exchange: bool = False) -> Form | NoToken:
     """What the token endpoint is asked with; a grant code is used up by asking, so only where `exchange` says so."""
     if credentials is None:
-        return no_token(Outcome.UNAUTHORIZED, "no_credentials")
+        return no_token(Outcome.UNAUTHORIZED, NO_CREDENTIALS)
     form: dict[str, str | Secret] = {
         "client_id": credentials.client_id,
         "client_secret": credentials.client_secret,
@@ -74,7 +74,7 @@ def token_form(credentials: Credentials | None, *, exchange: bool = False) -> Fo
         # Zoho documents scopes with commas between; the soid says whose users they are.
         return form | {"grant_type": "client_credentials", "scope": ",".join(SCOPES), "soid": credentials.soid}
     if credentials.grant_code is None:
-        return no_token(Outcome.UNAUTHORIZED, "no_credentials")
+        return no_token(Outcome.UNAUTHORIZED, NO_CREDENTIALS)
     if not exchange:
         return no_token(Outcome.UNAUTHORIZED, "grant_code_waiting")
     return form | {"grant_type": "authorization_code", "code": credentials.grant_code}

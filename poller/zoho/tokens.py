@@ -20,9 +20,9 @@ from zlib import crc32
 import structlog
 
 from poller.core.datacenters import is_believable_api_domain
-from poller.core.errors import CredentialError
+from poller.core.errors import CredentialError, MissingKeyError
 from poller.core.model import Outcome
-from poller.core.token import AccessToken, Denial, IssuedToken, Lease
+from poller.core.token import KEY_MISSING, NO_CREDENTIALS, UNREADABLE, AccessToken, Denial, IssuedToken, Lease
 from poller.core.token_reply import Granted, Refused, Throttled, Unavailable, judge_token, refresh_at
 from poller.log import bound
 from poller.zoho.grants import NoToken, no_token, token_form
@@ -96,6 +96,7 @@ class Tokens:
         self._ports = ports
         self._data_centers = data_centers
         self._lease_seconds = lease_seconds
+        self._reported: set[str] = set()
 
     async def get(self, org: Org, known: StoredToken | None = None) -> AccessToken | NoToken:
         """A token good for now: the one kept (`known`, where the caller has just read it), or a new one if it is due.
@@ -141,8 +142,16 @@ class Tokens:
             try:
                 return await flow(data_center)
             except CredentialError as unreadable:
-                log.error("token.unreadable", org_id=org.id, what=unreadable.what)  # noqa: TRY400 - a fact, not a traceback
-                return NoToken(Outcome.UNAUTHORIZED, "unreadable_credentials", unreadable.remedy)
+                return self._unopened(org, unreadable)
+
+    def _unopened(self, org: Org, error: CredentialError) -> NoToken:
+        """Not the org's fault, nor Zoho's, so it is not called unauthorized; logged once per key or org."""
+        missing = isinstance(error, MissingKeyError)
+        subject = error.key_id if isinstance(error, MissingKeyError) else f"org {org.id}"
+        if subject not in self._reported:
+            self._reported.add(subject)
+            log.error("token.unreadable", org_id=org.id, what=error.what, remedy=error.remedy)
+        return NoToken(Outcome.MISSED, KEY_MISSING if missing else UNREADABLE, error.remedy)
 
     async def _obtain(
         self, org: Org, data_center: DataCenter, seen_generation: int, *, wait: bool = True, exchange: bool = False
@@ -167,9 +176,12 @@ class Tokens:
             elif lease.reason is Denial.RENEWED:
                 stored = await ports.read(org.id)
                 token = self._usable(stored, data_center)
-                if token is not None or stored is None or stored.generation <= seen_generation:
-                    return token or no_token(Outcome.UNAVAILABLE, "token_held")
-                seen_generation = stored.generation
+                if token is not None:
+                    return token
+                if stored is not None and stored.generation <= seen_generation:
+                    return no_token(Outcome.UNAVAILABLE, "token_held")
+                # Gone again, as where new credentials were imported; or one that this process cannot use.
+                seen_generation = stored.generation if stored is not None else seen_generation
             elif lease.reason is Denial.HELD and wait and ports.now() < give_up_at:
                 # Zoho's answer is on its way to another worker: look again soon, at the latest when its lease ends.
                 await ports.sleep(min(pause, max((lease.until - ports.now()).total_seconds(), FIRST_PAUSE_SECONDS)))
@@ -244,7 +256,9 @@ class Tokens:
 
     def _usable(self, stored: StoredToken | None, data_center: DataCenter) -> AccessToken | None:
         """The stored token, if it is not over and may be sent where it says."""
-        if stored is None or stored.api_domain is None or stored.expires_at <= self._ports.now():
+        if stored is None or stored.secret is None or stored.api_domain is None:
+            return None
+        if stored.expires_at <= self._ports.now():
             return None
         if not is_believable_api_domain(stored.api_domain, data_center):
             return None
@@ -257,6 +271,8 @@ def _denied(denied: LeaseDenied) -> NoToken:
             return no_token(Outcome.THROTTLED, "throttled", denied.until)
         case Denial.BUDGET:
             return no_token(Outcome.THROTTLED, "token_budget", denied.until)
+        case Denial.GONE:
+            return no_token(Outcome.UNAUTHORIZED, NO_CREDENTIALS)
         case Denial.HELD | Denial.RENEWED:
             return no_token(Outcome.UNAVAILABLE, "token_held", denied.until)
         case _:

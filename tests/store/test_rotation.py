@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -8,13 +10,14 @@ import pytest
 
 from poller.core.errors import CredentialError
 from poller.core.secret import Secret
-from poller.core.token import IssuedToken
+from poller.core.token import IssuedToken, Lease
 from poller.store import rotation
 from poller.store.credentials import read_credentials
-from poller.store.rotation import key_usage, rotate
+from poller.store.rotation import UnopenedKey, key_usage, rotate, unopened_keys
 from poller.store.secrets import KEY_BYTES, Keyring
 from poller.store.tokens import TokenStore
 from tests.store.fleet import NOON, added, entry
+from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
     from poller.store.database import Database
@@ -29,6 +32,10 @@ async def give_tokens(database: Database, *org_ids: int) -> None:
         holder = uuid4()
         await tokens.acquire_lease(org_id, holder, 30, 0, NOON)
         await tokens.save(org_id, holder, IssuedToken(Secret(f"1000.{org_id}"), "https://a.example", NOON, NOON))
+
+
+async def key_usage_is(database: Database, expected: dict[str, int]) -> bool:
+    return await key_usage(database) == expected
 
 
 async def test_after_a_rotation_the_new_key_alone_opens_everything(database: Database) -> None:
@@ -69,12 +76,50 @@ async def test_a_fleet_larger_than_a_page_is_rotated_whole(database: Database) -
     assert await key_usage(database) == {"k2": count + 2}
 
 
-async def test_a_row_that_cannot_be_opened_stops_the_rotation_and_keeps_its_page_as_it_was(
+async def test_credentials_that_cannot_be_decrypted_are_reported_and_left_as_they_are_while_all_others_are_rotated(
     database: Database,
 ) -> None:
-    first, second = await added(database, BEFORE, entry("a"), entry("b"))
+    first, second, third = await added(database, BEFORE, entry("a"), entry("b"), entry("c"))
     await database.execute("UPDATE org_credentials SET client_secret = '\\x00' WHERE org_id = $1", second)
     with pytest.raises(CredentialError, match=f"org_credentials.client_secret of org {second}"):
         await rotate(database, DURING)
-    assert await key_usage(database) == {"k1": 2}
-    assert await read_credentials(database, BEFORE, first) is not None
+    assert await key_usage(database) == {"k1": 1, "k2": 2}
+    for org_id in (first, third):
+        assert await read_credentials(database, AFTER, org_id) is not None
+
+
+async def test_an_access_token_that_cannot_be_decrypted_is_dropped_by_a_rotation_since_a_poll_renews_it(
+    database: Database,
+) -> None:
+    (org_id,) = await added(database, BEFORE, entry("a"))
+    await give_tokens(database, org_id)
+    await database.execute("UPDATE access_tokens SET key_id = 'k0'")
+    assert await rotate(database, DURING) == 2
+    assert await key_usage(database) == {"k2": 1}
+    lease = await TokenStore(database, AFTER).acquire_lease(org_id, uuid4(), 30, 0, NOON + timedelta(hours=1))
+    assert isinstance(lease, Lease)
+
+
+async def test_a_rotation_waits_for_no_locked_row_and_comes_back_to_it(database: Database) -> None:
+    ids = await added(database, BEFORE, *(entry(name) for name in "abc"))
+    rotating: asyncio.Task[int] | None = None
+    async with database.transaction() as connection:
+        await connection.execute("SELECT FROM org_credentials WHERE org_id = $1 FOR UPDATE", ids[1])
+        rotating = asyncio.create_task(rotate(database, DURING))
+        await eventually(lambda: key_usage_is(database, {"k1": 1, "k2": 2}))
+    assert await rotating == 3
+    assert await key_usage(database) == {"k2": 3}
+
+
+async def test_keys_that_do_not_open_what_is_in_use_are_named_whether_they_are_absent_or_other_bytes(
+    database: Database,
+) -> None:
+    ids = await added(database, BEFORE, entry("a"), entry("b"), entry("c"))
+    assert await unopened_keys(database, BEFORE) == []
+    assert await unopened_keys(database, DURING) == []
+    assert await unopened_keys(database, AFTER) == [UnopenedKey("k1", 3, wrong=False)]
+    assert await unopened_keys(database, Keyring({"k1": NEW})) == [UnopenedKey("k1", 3, wrong=True)]
+    await database.execute("UPDATE org_credentials SET client_secret = '\\x00' WHERE org_id = $1", ids[0])
+    assert await unopened_keys(database, BEFORE) == []
+    await database.execute("UPDATE orgs SET paused_at = now()")
+    assert await unopened_keys(database, AFTER) == []

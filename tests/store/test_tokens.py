@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from poller.core.errors import CredentialError
 from poller.core.secret import Secret
 from poller.core.token import ISSUE_WINDOW_SECONDS, ISSUES_PER_WINDOW, Denial, IssuedToken, Lease, LeaseDenied
 from poller.store.tokens import TokenStore, forget_budgets
@@ -197,8 +196,7 @@ async def test_no_ten_minutes_ever_see_more_than_ten_requests_of_one_grant(
 
 
 async def test_an_org_without_credentials_gets_no_lease(tokens: TokenStore) -> None:
-    with pytest.raises(CredentialError, match="org 77 has no credentials"):
-        await lease(tokens, 77, NOON)
+    assert await tokens.acquire_lease(77, uuid4(), 30, 0, NOON) == LeaseDenied(Denial.GONE, NOON)
 
 
 async def test_a_token_moved_to_another_org_does_not_decrypt(
@@ -216,8 +214,9 @@ async def test_a_token_moved_to_another_org_does_not_decrypt(
         first,
         second,
     )
-    with pytest.raises(CredentialError, match=f"access_tokens.token of org {second}"):
-        await tokens.read(second)
+    stored = await tokens.read(second)
+    assert stored is not None
+    assert stored.secret is None
 
 
 async def test_the_refresh_token_takes_the_place_of_the_grant_code_and_the_budget_goes_on(
