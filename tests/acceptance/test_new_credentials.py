@@ -27,7 +27,7 @@ WRONG: Final[dict[str, dict[str, Any]]] = {
     "client_id": {"client_id": "1000.ANOTHERCLIENT"},
     "soid": {"refresh_token": None, "soid": "ZohoCRM.1"},
     "grant_code": {"refresh_token": None, "grant_code": Secret("1000.a-code-never-exchanged")},
-    "data_center": {"data_center": "us"},
+    "data_center": {"data_center": "sim-us"},
 }
 """How an org may have been written down before, other than as it is now."""
 
@@ -62,7 +62,7 @@ async def leave(mine: Line, prior: dict[str, Any]) -> None:
     for org_id in ids:
         has_token = prior["token_ends"] is not None
         token = keyring.encrypt(org_id, Column.ACCESS, Secret("1000.old.token")) if has_token else None
-        domain = mine.app.settings.data_centers["eu"].api_domain
+        domain = mine.app.settings.data_centers["sim-eu"].api_domain
         await database.execute("DELETE FROM access_tokens WHERE org_id = $1", org_id)
         await database.execute(
             "INSERT INTO access_tokens VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
@@ -97,7 +97,8 @@ async def test_after_any_state_of_the_old_credentials_the_first_poll_with_new_on
     database: Database, keyring: Keyring, prior: dict[str, Any]
 ) -> None:
     await database.execute("TRUNCATE orgs, token_budgets CASCADE")
-    async with line(database, keyring, orgs=len(WRONG), data_centers=("eu",)) as mine:
+    of_one = {"data_centers": ("sim-eu", "sim-us"), "orgs_per_client": len(WRONG)}
+    async with line(database, keyring, orgs=len(WRONG), **of_one) as mine:
         rows = [entry_from(org.row(), mine.app.settings.data_centers) for org in mine.sim.fleet()]
         right = [one for one in rows if isinstance(one, OrgEntry)]
         wrong = [replace(one, **change) for one, change in zip(right, WRONG.values(), strict=True)]
