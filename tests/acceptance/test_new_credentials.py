@@ -97,7 +97,7 @@ async def test_after_any_state_of_the_old_credentials_the_first_poll_with_new_on
     database: Database, keyring: Keyring, prior: dict[str, Any]
 ) -> None:
     await database.execute("TRUNCATE orgs, token_budgets CASCADE")
-    of_one = {"data_centers": ("sim-eu", "sim-us"), "orgs_per_client": len(WRONG)}
+    of_one: dict[str, Any] = {"data_centers": ("sim-eu", "sim-us"), "orgs_per_client": len(WRONG)}
     async with line(database, keyring, orgs=len(WRONG), **of_one) as mine:
         rows = [entry_from(org.row(), mine.app.settings.data_centers) for org in mine.sim.fleet()]
         right = [one for one in rows if isinstance(one, OrgEntry)]
