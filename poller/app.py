@@ -114,7 +114,9 @@ async def open_zoho(
     limiter = Limiter(settings.concurrency, now=in_seconds, sleep=sleep, waited=ears.waited)
     now = now or app.database.clock.now
     async with open_client(
-        connections=settings.concurrency, request_timeout_seconds=settings.request_timeout_seconds
+        connections=settings.concurrency,
+        request_timeout_seconds=settings.request_timeout_seconds,
+        proxy=settings.proxy_address,
     ) as client:
         store = TokenStore(app.database, app.keyring)
         post = client.post_token if spans is None else spans.post(client.post_token)

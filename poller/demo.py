@@ -116,6 +116,7 @@ async def open_demo(settings: Settings, options: DemoOptions) -> AsyncIterator[D
                 update={
                     "database_url": None,
                     "secret_keys": None,
+                    "proxy": None,
                     "data_dir": folder,
                     "data_centers": with_operators(simulator.data_centers_setting()),
                     "poll_interval_seconds": options.every_seconds,

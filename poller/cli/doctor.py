@@ -137,7 +137,11 @@ async def examine_data_centers(
     servers = {one.name: list(dict.fromkeys((one.accounts_server, *one.api_domains))) for one in used}
     origins = dict.fromkeys(url for urls in servers.values() for url in urls)
     patience = min(settings.request_timeout_seconds, _PATIENCE_SECONDS)
-    async with open_client(connections=len(origins) or 1, request_timeout_seconds=patience) as client:
+    async with open_client(
+        connections=len(origins) or 1,
+        request_timeout_seconds=patience,
+        proxy=settings.proxy_address,
+    ) as client:
         answers = await reach(client, origins)
     if (cut_off := judge_network(list(answers.values()))) is not None:
         tell(cut_off)

@@ -198,13 +198,17 @@ def judge_zohos_clock(answers: Sequence[Answer]) -> Finding:
 
 
 _NETWORK: Final[Mapping[Failure, str]] = {
-    Failure.DNS: "mend name resolution on this machine",
-    Failure.REFUSED: "let this machine out to it, through its firewall too; proxies of the environment are not used",
+    Failure.DNS: "fix name resolution on this machine, or set POLLER_PROXY if only a proxy leads out",
+    Failure.REFUSED: "let this machine out to it, through its firewall too, or set POLLER_PROXY",
     Failure.RESET: "look for a firewall or a proxy that breaks connections off",
-    Failure.TIMEOUT: "look for a firewall that drops packets; proxies of the environment are not used",
+    Failure.TIMEOUT: "look for a firewall that drops packets, or set POLLER_PROXY",
     Failure.TLS: "see the clock, the CA certificates of this machine, and whether a proxy opens its connections",
     Failure.TOO_LARGE: "what answers is not Zoho: look for a proxy or a sign-in page",
     Failure.PROTOCOL: "what answers is not Zoho: look for a proxy or a sign-in page",
+    Failure.PROXY_DNS: "correct the host in POLLER_PROXY: it has no address",
+    Failure.PROXY_UNREACHABLE: "correct host and port in POLLER_PROXY, or start the proxy: nothing listens there",
+    Failure.PROXY_LOGIN: "correct user and password in POLLER_PROXY: the proxy refuses them",
+    Failure.PROXY_DENIED: "have the proxy of POLLER_PROXY allow CONNECT to it on its port",
 }
 
 

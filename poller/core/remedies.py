@@ -29,6 +29,7 @@ _VERSION: Final = "set api_version of the org, or POLLER_API_VERSION, to one tha
 _SELF_CLIENT: Final = "use a Self Client of the API console: this kind of client may not ask for tokens in this way"
 _WAIT: Final = "nothing to do: the poller tries again by itself; see Zoho's status page if it lasts"
 _NETWORK: Final = "see whether this machine reaches Zoho over https, through its firewall too: poller doctor"
+_PROXY: Final = "see what is wrong with the proxy of POLLER_PROXY: poller doctor"
 _NOT_ZOHO: Final = "the answer is not Zoho's: look for a proxy or a sign-in page between here and Zoho"
 
 REMEDIES: Final[Mapping[str, str]] = {
@@ -88,6 +89,10 @@ REMEDIES: Final[Mapping[str, str]] = {
     # no reply, or one that nobody can read
     "data_center_away": _NETWORK,
     "dns": _NETWORK,
+    "proxy_dns": _PROXY,
+    "proxy_unreachable": _PROXY,
+    "proxy_login": _PROXY,
+    "proxy_denied": _PROXY,
     "refused": _NETWORK,
     "reset": _NETWORK,
     "timeout": f"{_NETWORK}; raise POLLER_REQUEST_TIMEOUT on a slow line",

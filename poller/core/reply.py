@@ -45,6 +45,12 @@ class Failure(StrEnum):
     TOO_LARGE = "too_large"
     PROTOCOL = "protocol"
     """What answered does not speak HTTP."""
+    PROXY_DNS = "proxy_dns"
+    PROXY_UNREACHABLE = "proxy_unreachable"
+    PROXY_LOGIN = "proxy_login"
+    """The proxy asks for a user and password, or for others."""
+    PROXY_DENIED = "proxy_denied"
+    """The proxy opens no way to the host, or finds none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +147,10 @@ BY_FAILURE: Final[Mapping[Failure, Ruling]] = {
     Failure.RESET: _ZOHOS_FAULT,
     Failure.TOO_LARGE: _NONSENSE,
     Failure.PROTOCOL: _CUT_OFF,
+    Failure.PROXY_DNS: _ZOHOS_FAULT,
+    Failure.PROXY_UNREACHABLE: _ZOHOS_FAULT,
+    Failure.PROXY_LOGIN: Ruling(Outcome.UNAVAILABLE, Retry.NO),  # a wrong password stays wrong
+    Failure.PROXY_DENIED: _ZOHOS_FAULT,
 }
 
 

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from poller.core.datacenters import ZOHO_DATA_CENTERS, DataCenter
 from poller.core.retention import Retention
+from poller.core.secret import Secret
 from poller.core.slots import LONGEST_INTERVAL_SECONDS
 from poller.settings import values
 from poller.settings.names import PREFIX
@@ -94,6 +95,11 @@ class Settings(BaseModel):
     log_format: Annotated[LogFormat, BeforeValidator(values.lower)] | None = None
     """None: console on a terminal, else JSON."""
     log_level: Annotated[LogLevel, BeforeValidator(values.lower)] = LogLevel.INFO
+
+    @property
+    def proxy_address(self) -> Secret | None:
+        """`proxy`, as it is passed on."""
+        return None if self.proxy is None else Secret(self.proxy.get_secret_value())
 
     @property
     def embedded(self) -> bool:

@@ -1,7 +1,7 @@
 """One request to Zoho, one value back: a `Reply`, or a `NoReply` that says why none came.
 
-Refuses to: raise for the network's or Zoho's trouble (a cancellation passes); follow a redirect, obey a proxy of the
-environment or keep a cookie; put a credential into a URL; go on without a verified certificate; read more than 64 kB
+Refuses to: raise for the network's or Zoho's trouble (a cancellation passes); follow a redirect, obey a proxy that no
+setting names or keep a cookie; put a credential into a URL; go on without a verified certificate; read more than 64 kB
 or for longer than the request timeout, from start to last byte; retry on its own account.
 """
 
@@ -24,15 +24,17 @@ from poller.core.model import API_VERSION
 from poller.core.reply import HEADERS_READ, Failure, NoReply, Reply
 from poller.core.secret import Secret
 from poller.zoho.connections import Connector
+from poller.zoho.proxy import proxy_for
 from poller.zoho.wire import LARGEST_BODY, Question, Wire, question, read_body
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from aiohttp.abc import AbstractResolver
     from multidict import CIMultiDictProxy
 
     from poller.core.model import UserType
+    from poller.zoho.proxy import Proxy
 
 __all__ = ["LARGEST_BODY", "ZohoClient", "open_client"]
 
@@ -60,11 +62,12 @@ _BEFORE_CONNECTED: Final[Mapping[type[OSError], Failure]] = {
 class ZohoClient:
     """Asks Zoho, over one pool of kept-alive connections. Made by `open_client`."""
 
-    def __init__(self, session: aiohttp.ClientSession, wire: Wire) -> None:
+    def __init__(self, session: aiohttp.ClientSession, wire: Wire, proxy_for: Callable[[URL], Proxy | None]) -> None:
         self._session = session
         self._wire = wire
+        self._proxy_for = proxy_for
         # Ten per API domain and version; making one costs more than judging its reply.
-        self._count_question = lru_cache(maxsize=1_024)(_count_question)
+        self._count_question = lru_cache(maxsize=1_024)(self._make_count_question)
 
     async def count(self, api_domain: str, version: str, user_type: UserType, access_token: Secret) -> Reply | NoReply:
         """`GET /crm/{version}/users/actions/count`: costs the org one credit."""
@@ -72,7 +75,7 @@ class ZohoClient:
             asked = self._count_question(api_domain, version, user_type)
             answer = await self._wire.get(asked, f"Zoho-oauthtoken {access_token.reveal()}")
         except _TROUBLE as trouble:
-            return NoReply(_failure(trouble))
+            return NoReply(_failure(trouble, self._proxy_for(_url(api_domain))))
         return _reply(answer.status, answer.headers, answer.body)
 
     async def get(self, api_domain: str, path: str, access_token: Secret) -> Reply | NoReply:
@@ -88,6 +91,12 @@ class ZohoClient:
         fields = {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
         return await self._ask("POST", _url(f"{accounts_server}/oauth/v2/token"), None, fields)
 
+    def _make_count_question(self, api_domain: str, version: str, user_type: UserType) -> Question:
+        if not _VERSION.fullmatch(version):
+            raise ValueError(f"{version!r} is no API version: v7 is one")
+        url = _url(f"{api_domain}/crm/{version}/users/actions/count?type={user_type.value}")
+        return question(url, _Request, self._proxy_for(url))
+
     async def _ask(
         self,
         method: str,
@@ -96,16 +105,23 @@ class ZohoClient:
         form: dict[str, str] | None = None,
         headers_read: Sequence[str] = HEADERS_READ,
     ) -> Reply | NoReply:
+        proxy = self._proxy_for(url)
         try:
             async with self._session.request(
-                method, url, headers=headers, data=form, allow_redirects=False
+                method,
+                url,
+                headers=headers,
+                data=form,
+                allow_redirects=False,
+                proxy=proxy and proxy.url,
+                proxy_headers=proxy and proxy.headers,
             ) as response:
                 # The length of what a HEAD does not send is not ours to judge.
                 body = b"" if method == "HEAD" else await read_body(response.content, response.headers)
                 if body is None:
                     response.close()
         except _TROUBLE as trouble:
-            return NoReply(_failure(trouble))
+            return NoReply(_failure(trouble, proxy))
         return _reply(response.status, response.headers, body, headers_read)
 
 
@@ -116,10 +132,12 @@ async def open_client(
     request_timeout_seconds: float,
     trust: ssl.SSLContext | None = None,
     resolver: AbstractResolver | None = None,
+    proxy: Secret | None = None,
 ) -> AsyncIterator[ZohoClient]:
     """A client with up to `connections` connections: no fewer than requests in flight, or they wait for one another.
 
-    `trust` replaces the system's certificate authorities; one that verifies nothing is a `ValueError`.
+    `trust` replaces the system's certificate authorities; one that verifies nothing is a `ValueError`. `proxy` is the
+    value of POLLER_PROXY.
     """
     trust = trust or ssl.create_default_context()
     if trust.verify_mode is not ssl.CERT_REQUIRED or not trust.check_hostname:
@@ -141,7 +159,7 @@ async def open_client(
         # aiohttp would send a broken GET a second time: a credit nobody counted, and past the org's limiter.
         session._retry_connection = False  # noqa: SLF001 - it has no public switch
         with closing(Wire(connector, request_timeout_seconds)) as wire:
-            yield ZohoClient(session, wire)
+            yield ZohoClient(session, wire, proxy_for(proxy))
 
 
 class _Request(aiohttp.ClientRequest):
@@ -158,12 +176,6 @@ def _authorization(access_token: Secret) -> dict[str, str]:
     return {hdrs.AUTHORIZATION: f"Zoho-oauthtoken {access_token.reveal()}"}
 
 
-def _count_question(api_domain: str, version: str, user_type: UserType) -> Question:
-    if not _VERSION.fullmatch(version):
-        raise ValueError(f"{version!r} is no API version: v7 is one")
-    return question(_url(f"{api_domain}/crm/{version}/users/actions/count?type={user_type.value}"), _Request)
-
-
 def _url(text: str) -> URL:
     return URL(text, encoded=True)
 
@@ -176,7 +188,9 @@ def _reply(
     return Reply(status, body, {name: headers[name] for name in headers_read if name in headers})
 
 
-def _failure(trouble: Exception) -> Failure:
+def _failure(trouble: Exception, proxy: Proxy | None) -> Failure:
+    if proxy is not None and (failure := _failure_of_proxy(trouble, proxy)) is not None:
+        return failure
     told = trouble if isinstance(trouble, HttpProcessingError) else trouble.__cause__
     if isinstance(told, HttpProcessingError) and not isinstance(told, _BROKEN_OFF):
         return Failure.PROTOCOL
@@ -184,3 +198,16 @@ def _failure(trouble: Exception) -> Failure:
     if failure is Failure.REFUSED and isinstance(trouble, aiohttp.ClientConnectorError):
         return _BEFORE_CONNECTED.get(type(trouble.os_error), failure)
     return failure
+
+
+def _failure_of_proxy(trouble: Exception, proxy: Proxy) -> Failure | None:
+    """Why the proxy opened no way; None where the trouble lies behind it."""
+    match trouble:
+        case aiohttp.ClientHttpProxyError():
+            return Failure.PROXY_LOGIN if trouble.status == 407 else Failure.PROXY_DENIED
+        case aiohttp.ClientProxyConnectionError():
+            return Failure.PROXY_UNREACHABLE
+        case aiohttp.ClientConnectorDNSError() if trouble.host == proxy.url.host:
+            return Failure.PROXY_DNS
+        case _:
+            return None

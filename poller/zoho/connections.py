@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import functools
 import select
+from copy import copy
 from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from multidict import CIMultiDict
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -65,6 +67,18 @@ class Connector(aiohttp.TCPConnector):
                 return connection
             connection.close()
         raise aiohttp.ClientError("the server speaks before it is asked")
+
+    async def _create_connection(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> ResponseHandler:
+        if req.proxy_headers is not None:
+            # aiohttp adds to them what the tunnel to one host needs, and the pool tells connections apart by them.
+            req = copy(req)
+            req.proxy_headers = CIMultiDict(req.proxy_headers)
+        return await super()._create_connection(req, traces, timeout)
 
     def _has_spoken(self, connection: Connection) -> bool:
         protocol, transport = connection.protocol, connection.transport

@@ -62,7 +62,9 @@ _TIMES_ASKED: Final = 2
 _BETWEEN_SECONDS: Final = 1.0
 _END_TOLERANCE: Final = timedelta(minutes=1)
 """Clocks differ by less; a token is renewed minutes before its end anyhow."""
-_MAY_PASS_AT_ONCE: Final = frozenset({"dns", "refused", "reset", "http_500", "http_502", "http_503", "http_504"})
+_MAY_PASS_AT_ONCE: Final = frozenset(
+    {"dns", "refused", "reset", "proxy_dns", "proxy_unreachable", "http_500", "http_502", "http_503", "http_504"}
+)
 
 log = structlog.get_logger("poller.tokens")
 

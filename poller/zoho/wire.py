@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
     from yarl import URL
 
+    from poller.zoho.proxy import Proxy
+
 LARGEST_BODY: Final = 65_536
 """Bytes, decompressed. A count takes a dozen, the longest reply Zoho documents for our calls a few thousand."""
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the pool's own: `get` has one for all of it
@@ -43,9 +45,10 @@ class Answer(NamedTuple):
     body: bytes | None
 
 
-def question(url: URL, request_class: type[aiohttp.ClientRequest]) -> Question:
+def question(url: URL, request_class: type[aiohttp.ClientRequest], proxy: Proxy | None = None) -> Question:
     """The GET of `url` with the headers `request_class` gives every request. Needs a running loop."""
-    origin = request_class("GET", url, loop=asyncio.get_running_loop())
+    loop = asyncio.get_running_loop()
+    origin = request_class("GET", url, loop=loop, proxy=proxy and proxy.url, proxy_headers=proxy and proxy.headers)
     lines = [f"GET {url.raw_path_qs} HTTP/1.1", *(f"{name}: {value}" for name, value in origin.headers.items())]
     return Question(origin, "".join(f"{line}\r\n" for line in lines).encode("ascii"))
 

@@ -18,7 +18,7 @@ import pytest
 import time_machine
 import trustme
 
-from poller.core.datacenters import ZOHO_DATA_CENTERS
+from poller.core.datacenters import ZOHO_DATA_CENTERS, DataCenter
 from poller.core.entry import OrgEntry
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.core.secret import Secret
@@ -33,6 +33,7 @@ from poller.store.snapshots import write_snapshots
 from poller.worker.chores import chores
 from tests.cli.conftest import KEYS
 from tests.command import start
+from tests.connect_proxy import connect_proxy
 from tests.witness import WITNESS
 from tests.worker.waiting import eventually
 
@@ -94,9 +95,10 @@ def front(tls: ssl.SSLContext | None = None) -> Iterator[Front]:
 
 @pytest.fixture
 def zoho(monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
-    """The lab's data centre, on loopback."""
+    """The lab's data centre, on loopback; Zoho's own are behind a proxy that is not there, so that none is asked."""
     with front() as told:
         elsewhere(monkeypatch, told.url)
+        monkeypatch.setenv("POLLER_PROXY", "http://127.0.0.1:1")
         yield told
 
 
@@ -422,6 +424,7 @@ def test_a_certificate_nobody_here_trusts_is_no_data_centre(
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    monkeypatch.delenv("POLLER_PROXY")
     with front(context) as impostor:
         elsewhere(monkeypatch, impostor.url)
         ended = poller("doctor", "--json")
@@ -457,9 +460,43 @@ def test_a_data_centre_of_no_setting_is_told_with_its_orgs(poller: Poller, fleet
     assert told == "1 org of it, and no setting that says where it is; add it to POLLER_DATA_CENTERS"
 
 
-def test_where_there_is_no_org_every_data_centre_is_looked_at(poller: Poller, on_database: str, zoho: Front) -> None:
-    found = findings(poller("doctor", "--json"))
-    assert {f"data centre {name}" for name in [*ZOHO_DATA_CENTERS, "lab"]} <= set(found)
+async def test_where_there_is_no_org_every_data_centre_is_looked_at(
+    process: Process, on_database: str, zoho: Front
+) -> None:
+    async with connect_proxy(0) as proxy:
+        proxy.denied = "403 Forbidden"
+        ended = await process("doctor", "--json", environ={"POLLER_PROXY": f"http://127.0.0.1:{proxy.port}"})
+    found = findings(ended)
+    assert found["data centre lab"]["verdict"] == "ok"
+    assert {found[f"data centre {name}"]["verdict"] for name in ZOHO_DATA_CENTERS} == {"warning"}
+    assert found["data centre eu"]["what"] == "https://accounts.zoho.eu cannot be reached: proxy_denied"
+    hosts = {f"{url.removeprefix('https://')}:443" for one in ZOHO_DATA_CENTERS.values() for url in origins(one)}
+    assert set(proxy.asked_for) == hosts
+
+
+def origins(data_center: DataCenter) -> list[str]:
+    return [data_center.accounts_server, *data_center.api_domains]
+
+
+@pytest.mark.parametrize(
+    ("address", "why", "remedy"),
+    [
+        ("user:wrong-wrong-wrong@127.0.0.1", "proxy_login", "correct user and password in POLLER_PROXY"),
+        ("127.0.0.1", "proxy_login", "correct user and password in POLLER_PROXY"),
+        ("proxy.invalid", "proxy_dns", "correct the host in POLLER_PROXY"),
+        ("[::1]", "proxy_unreachable", "correct host and port in POLLER_PROXY"),
+    ],
+)
+async def test_what_is_wrong_with_the_proxy_is_told_and_not_blamed_on_name_resolution(
+    process: Process, on_database: str, address: str, why: str, remedy: str
+) -> None:
+    async with connect_proxy(0, login="user:right") as proxy:
+        environ = {"POLLER_PROXY": f"http://{address}:{proxy.port}"}
+        ended = await process("doctor", "--json", environ=environ)
+    found = findings(ended)["data centres"]
+    assert (ended.code, found["what"]) == (1, f"no server can be reached, of 20: {why}")
+    assert found["remedy"].startswith(remedy)
+    assert "wrong-wrong" not in ended.out + ended.err
 
 
 def test_a_line_is_a_line_whatever_is_wrong(poller: Poller, fleet: str) -> None:
