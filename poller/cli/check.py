@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from poller.cli import shell
+from poller.core.quantities import count
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -167,4 +168,4 @@ def as_line(found: OrgCheck) -> str:
 
 def _summary(standings: Counter[bool]) -> str:
     total = standings.total()
-    return f"{total:,} {'org' if total == 1 else 'orgs'}: {standings[True]:,} in order, {standings[False]:,} not"
+    return f"{count(total, 'org')}: {standings[True]:,} in order, {standings[False]:,} not"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from poller.cli import shell
+from poller.core import quantities
 
 if TYPE_CHECKING:
     from poller.demo import Demo, DemoOptions
@@ -59,7 +60,8 @@ async def _demo(settings: Settings, options: DemoOptions, polls: int) -> bool:
             await running.back_fill(lambda done, total: progress.update(task, completed=done, total=total))
         shell.tell(f"{count:,} orgs imported, {options.days} days of history in place:\n")
         await _draw(running, options)
-        shell.tell(f"\nPolling every {options.every_seconds} s, {f'{polls} times' if polls else 'until Ctrl-C'}.")
+        end = quantities.count(polls, "time") if polls else "until Ctrl-C"
+        shell.tell(f"\nPolling every {options.every_seconds} s, {end}.")
         await _poll(running, options.every_seconds, polls)
         shell.tell("")
         # The largest: something moves there.

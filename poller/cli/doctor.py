@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from poller.cli import shell
-from poller.core.diagnosis import Finding, Verdict, count, judge_data_center, judge_network, judge_zohos_clock
+from poller.core.diagnosis import Finding, Verdict, judge_data_center, judge_network, judge_zohos_clock
 from poller.core.errors import SettingsError
+from poller.core.quantities import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from poller.settings import Settings, Sources
 
 _PATIENCE_SECONDS: Final = 10
+_VERDICT: Final = 11
+_CHECK: Final = 19
+_HANG: Final = _VERDICT + 2 + _CHECK + 2
+"""Cells of the columns; what was found begins after them."""
 """For one server of a data centre, where requests may take longer."""
 
 
@@ -53,7 +58,10 @@ async def _doctor(*, as_json: bool) -> Counter[Verdict]:
 
     def tell(finding: Finding) -> None:
         verdicts[finding.verdict] += 1
-        shell.tell(json.dumps(asdict(finding), ensure_ascii=False) if as_json else as_line(finding))
+        if as_json:
+            shell.tell(json.dumps(asdict(finding), ensure_ascii=False))
+        else:
+            shell.tell_folded(as_line(finding), _HANG)
 
     await examine(tell)
     if not as_json:
@@ -66,7 +74,7 @@ def as_line(finding: Finding) -> str:
     from poller.cli.render import plain
 
     what = f"{finding.what}; {finding.remedy}" if finding.remedy else finding.what
-    return plain(f"{finding.verdict.value:<11}  {finding.check:<19}  {' '.join(what.split())}")
+    return plain(f"{finding.verdict.value:<{_VERDICT}}  {finding.check:<{_CHECK}}  {' '.join(what.split())}")
 
 
 async def examine(tell: Callable[[Finding], None]) -> None:

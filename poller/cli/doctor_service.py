@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from poller.core.diagnosis import ChoreRun, Finding, Verdict, count, judge_chores
+from poller.core.diagnosis import ChoreRun, Finding, Verdict, judge_chores
+from poller.core.quantities import count
 
 if TYPE_CHECKING:
     from poller.settings import Settings

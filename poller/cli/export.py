@@ -12,6 +12,7 @@ import typer
 from poller.cli import shell
 from poller.cli.trend import Bom  # noqa: TC001 - Typer reads the annotations
 from poller.core.model import USER_TYPES
+from poller.core.quantities import count
 from poller.export import Format
 from poller.query.words import since_of, type_of
 
@@ -102,6 +103,6 @@ def _bar(progress: Progress) -> Callable[[int, int], None]:
 
 
 def _summary(done: Exported, folder: Path) -> str:
-    days = f"{done.written:,} {'day' if done.written == 1 else 'days'}"
     kept = f", {done.kept:,} as before" if done.kept else ""
-    return f"{days} written{kept}: {done.rows:,} rows, {done.bytes / 1e6:,.1f} MB, in {folder}"
+    days, rows = count(done.written, "day"), count(done.rows, "row")
+    return f"{days} written{kept}: {rows}, {done.bytes / 1e6:,.1f} MB, in {folder}"

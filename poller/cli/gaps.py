@@ -12,6 +12,7 @@ import typer
 
 from poller.cli import shell
 from poller.cli.trend import Bom, Format
+from poller.core.quantities import count
 from poller.core.spreadsheet import BYTE_ORDER_MARK
 from poller.query.words import since_of, zone_of
 
@@ -141,7 +142,5 @@ async def _draw(found: AsyncIterator[Gap], question: Question) -> None:
         shell.tell(f"Everything is known since {when}.")
         return
     shell.show(table)
-    of_orgs = (
-        "" if question.org is not None else f" of {render.number(len(orgs))} {'org' if len(orgs) == 1 else 'orgs'}"
-    )
-    shell.tell(f"{render.number(slots)} {'slot' if slots == 1 else 'slots'}{of_orgs} not wholly known since {when}.")
+    of_orgs = "" if question.org is not None else f" of {count(len(orgs), 'org')}"
+    shell.tell(f"{count(slots, 'slot')}{of_orgs} not wholly known since {when}.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from poller.cli import shell
+from poller.core.quantities import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -103,6 +104,6 @@ def crowd(client_id: str, grants: int) -> str:
 def _queue(now: CodeProgress) -> str:
     if not now.pause_seconds:
         return "exchanging grant codes"
-    codes = "1 grant code waits" if now.waiting == 1 else f"{now.waiting:,} grant codes wait"
+    codes = count(now.waiting, "grant code waits", "grant codes wait")
     minutes, seconds = divmod(round(now.pause_seconds), 60)
     return f"{codes} for {minutes}:{seconds:02} minutes, for Zoho takes ten of a client in ten"

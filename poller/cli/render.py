@@ -7,12 +7,13 @@ A gap is drawn as a gap (`·`, an empty field, null), never as a zero and never 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from poller.cli.org_facts import state_of
 from poller.cli.table import Table
 from poller.core.model import USER_TYPES, Outcome, UserType
 from poller.core.names import is_shown
+from poller.core.quantities import count
 from poller.query.lines import csv_lines, json_lines
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from poller.store.gaps import Gap
     from poller.store.orgs import OrgRecord
     from poller.store.trends import TrendPoint
+
+T = TypeVar("T")
 
 GAP: Final = "·"
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
@@ -72,6 +75,12 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
         return _BLOCKS[min(int(place * len(_BLOCKS)), len(_BLOCKS) - 1)]
 
     return "".join(block(value) for value in stretches)
+
+
+def shorter_sparkline(drawn: str, width: int) -> str:
+    """A sparkline of at most `width` characters, by the rule of `sparkline`: the newest value is always shown."""
+    parts = [GAP if GAP in part else part[-1] for part in _parts(drawn, width)]
+    return "".join([*parts[:-1], drawn[-1]])
 
 
 def plain(text: str | None) -> str:
@@ -127,7 +136,7 @@ def poll_summary(outcomes: Counter[Outcome], requests: int, seconds: float) -> s
     """One line over all of them: the fates in the order of their gravity, the good one first."""
     fates = ", ".join(f"{outcomes[outcome]:,} {outcome.value}" for outcome in Outcome if outcomes[outcome])
     total = outcomes.total()
-    return f"{total:,} {'org' if total == 1 else 'orgs'}: {fates} · {requests:,} requests in {seconds:.1f} s"
+    return f"{count(total, 'org')}: {fates} · {count(requests, 'request')} in {seconds:.1f} s"
 
 
 def org_table(orgs: Iterable[OrgRecord]) -> Table:
@@ -175,7 +184,9 @@ def trend_table(points: Sequence[TrendPoint], zone: tzinfo) -> Table:
 def overview_table(heading: str) -> Table:
     """For several series, a row of `overview_row` each: where it began, where it ended, and the way between."""
     numbers = ("first", "last", "change", "min", "max", "gaps")
-    return Table((heading, *numbers, "trend"), right=numbers, spare=("min", "max", "first"))
+    return Table(
+        (heading, *numbers, "trend"), right=numbers, spare=("min", "max", "first"), shorten={"trend": shorter_sparkline}
+    )
 
 
 def overview_row(name: str, points: Sequence[TrendPoint], width: int) -> list[str]:
@@ -219,7 +230,7 @@ def _when(at: datetime, zone: tzinfo) -> str:
     return f"{local:%Y-%m-%d}" if midnight else f"{local:%Y-%m-%d %H:%M}"
 
 
-def _parts(values: Sequence[float | None], width: int) -> list[Sequence[float | None]]:
+def _parts(values: Sequence[T], width: int) -> list[Sequence[T]]:
     """As few values to a part as there is room for, every part but the first of the same size."""
     size = -(-len(values) // max(width, 1)) or 1
     first = len(values) % size

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from poller.core.quantities import age_of
 from poller.core.slots import format_interval
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _worker(worker: WorkerRecord, now: datetime) -> str:
     direction = "ahead of" if off > 0 else "behind"
     wrong = f"its clock is {abs(off):,.0f} s {direction} PostgreSQL's: it takes no part; " if off else ""
     return wrong + (
-        f"for {_age(now - worker.started_at)}, seen {_age(now - worker.seen_at)} ago, version {worker.version}, "
+        f"for {age_of(now - worker.started_at)}, seen {age_of(now - worker.seen_at)} ago, version {worker.version}, "
         f"{facts.get('polls', 0):,} polls written, {facts.get('under_way', 0)} under way, {facts.get('held', 0):,} held"
     )
 
@@ -91,13 +92,7 @@ def _away(workers: list[WorkerRecord]) -> Iterator[tuple[str, str]]:
 
 
 def _chore(chore: ChoreRecord, now: datetime) -> str:
-    done = "never done" if chore.done_at is None else f"{_age(now - chore.done_at)} ago: {chore.detail}"
-    return done if chore.error is None else f"{done}; failed {_age(now - (chore.failed_at or now))} ago: {chore.error}"
-
-
-def _age(age: timedelta) -> str:
-    seconds = max(int(age.total_seconds()), 0)
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
+    done = "never done" if chore.done_at is None else f"{age_of(now - chore.done_at)} ago: {chore.detail}"
+    return (
+        done if chore.error is None else f"{done}; failed {age_of(now - (chore.failed_at or now))} ago: {chore.error}"
+    )

@@ -32,6 +32,7 @@ env_file: Final[ContextVar[Path | None]] = ContextVar("env_file", default=None)
 """The file of settings that `--env-file` names."""
 
 TERMINATED: Final = 143
+_SMALL_INDENT: Final = 4
 _ENV_FILE_BYTES: Final = 65_536
 _YOUNG_OBJECTS: Final = 5_000
 """Python's 700 are fewer than the requests in flight are made of: it searched them 77 times in 10,000 requests, for a
@@ -145,10 +146,14 @@ def tell_folded(line: str, hang: int) -> None:
 
 
 def folded(line: str, hang: int, cells: int | None) -> list[str]:
-    """A line in parts of at most `cells`, all but the first indented by `hang`; whole where there is no limit."""
-    if cells is None or cells < 2 * hang or not line.strip():
+    """A line in parts of at most `cells`, all but the first indented by `hang`; whole where there is no limit.
+
+    Where `hang` would take half of the line, the parts are indented by a little.
+    """
+    if cells is None or not line.strip():
         return [line]
-    return textwrap.wrap(line, cells, subsequent_indent=" " * hang, break_long_words=False, break_on_hyphens=False)
+    indent = " " * (hang if cells >= 2 * hang else min(_SMALL_INDENT, hang))
+    return textwrap.wrap(line, cells, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def say(line: str) -> None:
@@ -171,11 +176,6 @@ def show(table: Table) -> None:
 def width() -> int | None:
     """Cells in a line of the terminal; None where standard output is none."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-
-
-def orgs(count: int) -> str:
-    """A number of orgs in words."""
-    return "1 org" if count == 1 else f"{count:,} orgs"
 
 
 def progress() -> Progress:

@@ -79,7 +79,9 @@ class _Orgs:
         """Of the last 24 hours."""
         found = {"spent": f"{self.spent:,} of {self.share:,} that are the poller's share"}
         if self.used_up:
-            who = "1 org waits" if self.used_up == 1 else f"{self.used_up:,} orgs wait"
+            from poller.core.quantities import count
+
+            who = count(self.used_up, "org waits", "orgs wait")
             found["used up"] = f"{who} until part of its share is older than a day"
         return found
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from rich.cells import cell_len, set_cell_size
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 _GUTTER: Final = 2
 _NARROWEST: Final = 8
@@ -21,11 +21,15 @@ _NARROWEST: Final = 8
 
 @dataclass(slots=True)
 class Table:
-    """Rows under headings. `right`: the headings of numbers; `spare`: those that may go, the first to go first."""
+    """Rows under headings. `right`: the headings of numbers; `spare`: those that may go, the first to go first.
+
+    `shorten`: for the texts under a heading, how they are made to fit; others lose their end.
+    """
 
     headings: Sequence[str]
     right: Collection[str] = ()
     spare: Sequence[str] = ()
+    shorten: Mapping[str, Callable[[str, int], str]] = field(default_factory=dict)
     rows: list[Sequence[str]] = field(default_factory=list)
 
     def lines(self, width: int | None = None) -> Iterator[str]:
@@ -38,18 +42,26 @@ class Table:
                 if _total(widths, shown) <= width:
                     break
                 shown.remove(list(self.headings).index(heading))
-            self._squeeze(widths, shown, width)
+            whole = list(widths)
+            self._squeeze(widths, shown, width, _NARROWEST)
+            # Last of all numbers go, and then nearly all of the texts.
+            for place in reversed([place for place in shown[1:] if self.headings[place] in self.right]):
+                if _total(widths, shown) > width:
+                    shown.remove(place)
+                    widths = list(whole)
+                    self._squeeze(widths, shown, width, _NARROWEST)
+            self._squeeze(widths, shown, width, 1)
         for row in (self.headings, *self.rows):
             cells = (self._cell(row[place], place, widths[place]) for place in shown)
             yield (" " * _GUTTER).join(cells).rstrip()
 
-    def _squeeze(self, widths: list[int], shown: Sequence[int], width: int) -> None:
+    def _squeeze(self, widths: list[int], shown: Sequence[int], width: int, narrowest: int) -> None:
         """Cut the widest text, again and again, until the table fits or no text is left to be cut."""
         texts = [place for place in shown if self.headings[place] not in self.right]
         while texts and (excess := _total(widths, shown) - width) > 0:
             widest = max(texts, key=lambda place: widths[place])
             others = [widths[place] for place in texts if place != widest]
-            target = max(widths[widest] - excess, min(max(others, default=0), widths[widest] - 1), _NARROWEST)
+            target = max(widths[widest] - excess, min(max(others, default=0), widths[widest] - 1), narrowest)
             if target >= widths[widest]:
                 return
             widths[widest] = target
@@ -57,6 +69,9 @@ class Table:
     def _cell(self, text: str, place: int, width: int) -> str:
         length = cell_len(text)
         if length > width:
+            shorten = self.shorten.get(self.headings[place])
+            if shorten is not None and text != self.headings[place]:
+                return shorten(text, width)
             return set_cell_size(text, width - 1) + "…"
         blanks = " " * (width - length)
         return blanks + text if self.headings[place] in self.right else text + blanks

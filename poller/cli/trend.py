@@ -18,7 +18,7 @@ from poller.core.spreadsheet import BYTE_ORDER_MARK
 from poller.query.words import seconds_of, since_of, type_of, zone_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from poller.query.trend import TrendQuestion
     from poller.settings import Settings
@@ -121,9 +121,7 @@ async def draw(database: Database, question: TrendQuestion) -> None:
         async for series in _series(points):
             if question.org is not None and len(kinds) == 1:
                 shell.show(render.trend_table(series, question.zone))
-                title = f"{title} {kinds[0].value}"
-                spark = render.sparkline([point.last for point in series], _room(len(title) + 2))
-                shell.tell(f"{title}  {spark}")
+                _draw_one(f"{title} {kinds[0].value}", [point.last for point in series])
                 return
             name = series[0].org if question.org is None else series[0].user_type.value
             table.rows.append(render.overview_row(name, series, _room(_TAKEN)))
@@ -131,6 +129,20 @@ async def draw(database: Database, question: TrendQuestion) -> None:
         shell.show(table)
     else:
         shell.say("There is no org yet; `poller orgs import FILE` brings some in.")
+
+
+def _draw_one(title: str, values: Sequence[int | None]) -> None:
+    """A sparkline after its title, or below it where there is no room beside it."""
+    from rich.cells import cell_len
+
+    from poller.cli import render
+
+    width = shell.width()
+    if width is not None and width - cell_len(title) - 2 < _NARROW:
+        shell.tell_folded(title, 2)
+        shell.tell(render.sparkline(values, width))
+    else:
+        shell.tell(f"{title}  {render.sparkline(values, _room(cell_len(title) + 2))}")
 
 
 async def _plot(settings: Settings, question: TrendQuestion, path: Path) -> None:

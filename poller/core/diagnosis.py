@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from poller.core.quantities import age_of, count, size_of
 from poller.core.reply import Failure
 from poller.core.retention import Retention, format_retention
 
@@ -96,13 +97,13 @@ def judge_chores(runs: Mapping[str, ChoreRun], intervals: Mapping[str, int], now
         if at is not None and now - at > max(timedelta(seconds=_PATIENCE * intervals[name]), _SHORTEST_PATIENCE)
     }
     if late:
-        told = ", ".join(f"{name} for {_span(age)}" for name, age in sorted(late.items(), key=lambda one: -one[1]))
+        told = ", ".join(f"{name} for {age_of(age)}" for name, age in sorted(late.items(), key=lambda one: -one[1]))
         remedy = "see its log for what keeps it from them" if workers else f"{_START}: none is at work"
         return Finding("chores", Verdict.WRONG, f"not done: {told}", remedy)
     if never:
         return Finding("chores", Verdict.WARNING, f"never done: {', '.join(never)}", f"wait some minutes, or {_START}")
     oldest = max((now - at for at in done.values() if at is not None), default=timedelta())
-    return Finding("chores", Verdict.OK, f"all {len(done)} were done, the one longest ago {_span(oldest)} ago")
+    return Finding("chores", Verdict.OK, f"all {len(done)} were done, the one longest ago {age_of(oldest)} ago")
 
 
 def judge_months(wanted: Sequence[datetime], present: Sequence[datetime], *, served: bool) -> Finding:
@@ -156,7 +157,7 @@ def judge_keys(ids: Sequence[str], usage: Mapping[str, int], orgs: Sequence[str]
 
 def judge_disk(folder: str, free: int, total: int, used: int) -> Finding:
     """Bytes free and in all where the database is, and of the database."""
-    what = f"{_size(free)} free in {folder}, the database takes {_size(used)}"
+    what = f"{size_of(free)} free in {folder}, the database takes {size_of(used)}"
     if free < _LEAST_FREE:
         return Finding("disk", Verdict.WRONG, what, "make room, or move POLLER_DATA_DIR: a full disk stops every poll")
     if free < _LITTLE_FREE * total:
@@ -210,23 +211,3 @@ _NETWORK: Final[Mapping[Failure, str]] = {
     Failure.PROXY_LOGIN: "correct user and password in POLLER_PROXY: the proxy refuses them",
     Failure.PROXY_DENIED: "have the proxy of POLLER_PROXY allow CONNECT to it on its port",
 }
-
-
-def count(number: int, thing: str) -> str:
-    """`1 org`, `2 orgs`."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
-def _span(age: timedelta) -> str:
-    seconds = max(int(age.total_seconds()), 0)
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
-
-
-def _size(count: int) -> str:
-    for unit, size in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count / 1_000:.0f} kB"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from poller.core.entry import FIELDS, unknown_field
+from poller.core.quantities import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -80,7 +81,7 @@ class BadRows:
         for reason, same in self._by_reason.items():
             yield f"{_lines(same)}: {reason}"
         if self._others:
-            yield f"and {self._others:,} more {'row' if self._others == 1 else 'rows'} with other reasons"
+            yield f"and {count(self._others, 'more row')} with other reasons"
 
 
 def _lines(same: _SameReason) -> str:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from poller.core.errors import LockedError
+from poller.core.quantities import count
 from poller.store import credits as credit_store
 from poller.store.packing import pack_partitions
 from poller.store.partitions import (
@@ -104,7 +105,7 @@ async def _retain(database: Database, now: datetime, *, snapshots: Retention | N
             locked = error
     if days is not None:
         dropped = await drop_daily_counts(database, days.cutoff(newest).date(), MOST_DAYS)
-        parts.append(f"{_count(dropped, 'day')} dropped")
+        parts.append(f"{count(dropped, 'day')} dropped")
     if locked is not None:
         raise locked
     return ", ".join(parts)
@@ -113,16 +114,12 @@ async def _retain(database: Database, now: datetime, *, snapshots: Retention | N
 async def _drop_month(database: Database, cutoff: datetime) -> list[str]:
     late = await late_days(database, month_of(cutoff).date())
     dropped = await drop_partitions(database, cutoff, MOST_MONTHS)
-    parts = [f"{_count(len(dropped), 'month')} dropped"]
+    parts = [f"{count(len(dropped), 'month')} dropped"]
     if dropped and late:
-        parts.append(f"with {_count(late, 'day')} of orgs that had come too late to be counted")
+        parts.append(f"with {count(late, 'day')} of orgs that had come too late to be counted")
     if waiting := sum(month_after(month.since) <= cutoff for month in await list_partitions(database)):
         parts.append(f"{waiting} left for later" if dropped else f"{waiting} kept until they are rolled up")
     return parts
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def chores(*, snapshots: Retention | None, days: Retention | None) -> Mapping[str, Chore]:

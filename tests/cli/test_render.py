@@ -131,3 +131,12 @@ def test_an_overview_has_a_line_per_series_and_counts_its_gaps() -> None:
     _, acme, beta = text_of(table).splitlines()
     assert acme.split() == ["Acme", "9", "14", "+5", "9", "14", "1", "▁·█"]
     assert beta.split() == ["Beta", "·", "·", "·", "·", "·", "1", "·"]
+
+
+@given(values=st.lists(st.none() | st.integers(0, 9), min_size=1, max_size=90), width=st.integers(1, 90))
+def test_a_shortened_sparkline_keeps_its_newest_value_and_its_gaps(values: list[int | None], width: int) -> None:
+    drawn = render.sparkline(values, 90)
+    short = render.shorter_sparkline(drawn, width)
+    assert len(short) <= width
+    assert short[-1] == drawn[-1]
+    assert set(short) <= set(drawn)

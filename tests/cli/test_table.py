@@ -44,3 +44,16 @@ def test_a_table_fits_its_terminal_and_cuts_no_number(rows: list[tuple[str, str,
 def test_a_pipe_gets_every_cell_whole(rows: list[tuple[str, str, str]]) -> None:
     lines = list(table(*rows).lines())
     assert all(cell.strip() in line for row, line in zip(rows, lines[1:], strict=True) for cell in row)
+
+
+def test_where_even_numbers_have_no_room_they_go_from_the_right_and_the_first_column_stays() -> None:
+    wide = Table(("org", "one", "two"), right=("one", "two"), rows=[("Acme International", "1,000,000", "2,000,000")])
+    assert list(wide.lines(24)) == ["org                  one", "Acme Interna…  1,000,000"]
+    assert all(cell_len(line) <= 10 for line in wide.lines(10))
+
+
+def test_a_text_with_a_rule_of_its_own_is_shortened_by_it() -> None:
+    short = Table(
+        ("org", "trend"), shorten={"trend": lambda text, width: text[-width:]}, rows=[("Acme", "abcdefghijklmnop")]
+    )
+    assert list(short.lines(16)) == ["org   trend", "Acme  ghijklmnop"]

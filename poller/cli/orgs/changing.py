@@ -10,6 +10,7 @@ import typer
 from poller.cli import shell
 from poller.cli.orgs.settings import profile_change
 from poller.cli.selecting import DataCenters, Names, States, Tags, required, selection
+from poller.core import quantities
 from poller.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ def set_orgs(
     )
     chosen = required(selection(names, tagged, states, data_centers))
     total, count = shell.run(_set(shell.settings(), chosen, change))
-    shell.tell(f"{shell.orgs(count)} changed{f', {total - count:,} as asked already' if total > count else ''}.")
+    shell.tell(
+        f"{quantities.count(count, 'org')} changed{f', {total - count:,} as asked already' if total > count else ''}."
+    )
 
 
 def rename(
@@ -109,7 +112,7 @@ def pause(names: Names = None, *, tags: Tags = None, states: States = None, data
     count = shell.run(
         _change(shell.settings(), chosen, lambda database, found: pause_orgs(database, found, database.clock.now()))
     )
-    shell.tell(f"{shell.orgs(count)} paused.")
+    shell.tell(f"{quantities.count(count, 'org')} paused.")
 
 
 def resume(names: Names = None, *, tags: Tags = None, states: States = None, data_centers: DataCenters = None) -> None:
@@ -123,7 +126,7 @@ def resume(names: Names = None, *, tags: Tags = None, states: States = None, dat
     count = shell.run(
         _change(shell.settings(), chosen, lambda database, found: resume_orgs(database, found, database.clock.now()))
     )
-    shell.tell(f"{shell.orgs(count)} resumed.")
+    shell.tell(f"{quantities.count(count, 'org')} resumed.")
 
 
 def remove(
@@ -151,7 +154,7 @@ def remove(
         return await (store.purge(database, found) if purge else store.remove(database, found, database.clock.now()))
 
     count = shell.run(_change(settings, chosen, carry_out, removed=purge))
-    shell.tell(f"{shell.orgs(count)} {'purged' if purge else 'removed'}.")
+    shell.tell(f"{quantities.count(count, 'org')} {'purged' if purge else 'removed'}.")
 
 
 def restore(names: Names = None, *, tags: Tags = None, data_centers: DataCenters = None) -> None:

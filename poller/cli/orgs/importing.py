@@ -11,6 +11,7 @@ import typer
 from poller.cli import answers, grant_codes, shell
 from poller.core.entry import GRANTS, entry_from
 from poller.core.errors import UsageError
+from poller.core.quantities import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,7 +54,7 @@ def import_file(
         source = "standard input" if str(file) == "-" else str(file)
         for message in bad.messages():
             shell.say(f"{source}: {message}")
-        rows = "1 row is" if len(bad) == 1 else f"{len(bad):,} rows are"
+        rows = count(len(bad), "row is", "rows are")
         shell.say(f"poller: {rows} wrong, so nothing is imported; fix {source} and import it again")
         raise typer.Exit(1)
     verb = "would be " if dry_run else ""
@@ -61,7 +62,7 @@ def import_file(
     def tell(result: ImportResult) -> None:
         counts = f"{result.added:,} {verb}added, {result.changed:,} changed, {result.unchanged:,} same"
         restored = f", {result.restored:,} restored with their history" if result.restored else ""
-        shell.tell(f"{shell.orgs(len(entries))}: {counts}{restored}.")
+        shell.tell(f"{count(len(entries), 'org')}: {counts}{restored}.")
 
     if not shell.run(_import(settings, entries, tell, dry_run=dry_run, each=_tell_change if dry_run else None)):
         raise typer.Exit(1)
