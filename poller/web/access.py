@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
 PROBES: Final = frozenset({"/healthz", "/readyz"})
-_LOOPBACK_REMEDY: Final = "or set POLLER_WEB_HOST=127.0.0.1, or run with --no-web"
+_LOOPBACK_REMEDY: Final = "or set POLLER_WEB_HOST=127.0.0.1, or start `poller run --no-web`"
 
 
 @dataclass(frozen=True, slots=True)
