@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import structlog
 
+from poller.core.visible import CONTROLS, visible
+
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -152,9 +154,6 @@ _SUSPICIOUS: Final = re.compile(
 )
 # An error's code is a fact; an OAuth `code` is a secret, and has digits and dots in it.
 _ERROR_CODE: Final = re.compile(r"[A-Za-z_]{1,64}|[0-9]{3}")
-# A line of the log is one event: no other line can be forged in it, and no terminal be told what to do.
-_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
-_CONTROLS_BUT_LAYOUT: Final = {code: text for code, text in _CONTROLS.items() if chr(code) not in "\n\t"}
 
 
 def _redact_under(key: str, value: Any, depth: int) -> Any:
@@ -166,11 +165,12 @@ def _redact_under(key: str, value: Any, depth: int) -> Any:
 
 
 def _redact_trace(value: Any) -> str:
-    return redact_text(_text_of(value)).translate(_CONTROLS_BUT_LAYOUT)
+    return visible(redact_text(_text_of(value)))
 
 
 def _one_line(text: str) -> str:
-    return text if text.isprintable() else text.translate(_CONTROLS)
+    # A line of the log is one event: no other line can be forged in it, and no terminal be told what to do.
+    return text if text.isprintable() else text.translate(CONTROLS)
 
 
 def _text_of(value: object) -> str:

@@ -21,6 +21,7 @@ import typer
 from poller import __version__
 from poller.cli import help_texts
 from poller.core.errors import OperationError, PollerError, UsageError
+from poller.core.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,7 +176,7 @@ def _forget_output() -> None:
 
 def _complain(line: str) -> None:
     try:
-        print(f"poller: {line}", file=sys.stderr)
+        print(f"poller: {visible(line)}", file=sys.stderr)
     except OSError:
         return
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import Annotated
 
 import typer
 
+from poller.cli import shell
 from poller.cli.series import opened
 from poller.core.errors import UsageError
 
@@ -36,4 +36,4 @@ def anomalies(
     with opened(series) as lines:
         file = read_series(lines)
     for part in anomaly_lines(file):
-        sys.stdout.write(part)
+        shell.write(part, end="")

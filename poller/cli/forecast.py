@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import Annotated
 
@@ -42,7 +41,7 @@ def forecast(
     with opened(series) as lines:
         file = read_series(lines)
     for part in forecast_lines(file, days):
-        sys.stdout.write(part)
+        shell.write(part, end="")
     if not file.names:
         shell.say(f"poller: {series} holds no series")
 

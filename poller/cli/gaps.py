@@ -122,7 +122,7 @@ async def _gaps(settings: Settings, question: Question, output: Format, *, bom: 
             async with aclosing(write(stream, question.zone)) as lines:
                 async for line in lines:
                     # By blocks: there may be millions.
-                    sys.stdout.write(f"{line}\n")
+                    shell.write(line)
 
 
 async def _draw(found: AsyncIterator[Gap], question: Question) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from poller.core.errors import UsageError
+from poller.core.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -135,8 +136,18 @@ def stop_signals() -> Iterator[asyncio.Event]:
 
 
 def tell(line: str) -> None:
-    """A line of the result, on standard output; at once, for whoever reads along."""
-    print(line, flush=True)
+    """A line of the result, on standard output; at once, for those who read along.
+
+    A terminal gets it without control characters: names may have been written into the database by other programs. A
+    pipe gets it as it is.
+    """
+    write(line)
+    sys.stdout.flush()
+
+
+def write(line: str, end: str = "\n") -> None:
+    """A line of many, as `tell` writes it; it may stay in the buffer."""
+    sys.stdout.write((visible(line) if sys.stdout.isatty() else line) + end)
 
 
 def tell_folded(line: str, hang: int) -> None:
@@ -158,7 +169,7 @@ def folded(line: str, hang: int, cells: int | None) -> list[str]:
 
 def say(line: str) -> None:
     """A line for the person, beside the result: on standard error."""
-    print(line, file=sys.stderr)
+    print(visible(line), file=sys.stderr)
 
 
 def check_bom(*, wanted: bool, csv: bool) -> None:
@@ -170,7 +181,7 @@ def check_bom(*, wanted: bool, csv: bool) -> None:
 def show(table: Table) -> None:
     """A table on standard output, cut to the terminal; to a pipe it goes whole."""
     for line in table.lines(width()):
-        print(line)
+        tell(line)
 
 
 def width() -> int | None:

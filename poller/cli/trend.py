@@ -107,7 +107,7 @@ async def _trend(settings: Settings, question: TrendQuestion, output: Format, *,
         ):
             async for line in lines:
                 # By blocks: there may be millions.
-                sys.stdout.write(f"{line}\n")
+                shell.write(line)
 
 
 async def draw(database: Database, question: TrendQuestion) -> None:

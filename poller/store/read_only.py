@@ -1,6 +1,6 @@
 """The web's own way into PostgreSQL: few connections, read-only transactions, short statements.
 
-Whatever is asked over HTTP, polls never wait for a connection of this pool, and nothing is changed through it.
+Polls never wait for a connection of this pool, and nothing is changed through it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LIMIT: Final = f"SET LOCAL statement_timeout = {1_000 * STATEMENT_SECONDS:.0f}"
 class ReadOnlyDatabase(Database):
     """A `Database` that can only be read.
 
-    Limits are set for each transaction, not for the session: a pooler may give the session to somebody else.
+    Limits are set for each transaction, not for the session: a pooler may give the session to another client.
     """
 
     @contextlib.asynccontextmanager
@@ -53,7 +53,7 @@ class ReadOnlyDatabase(Database):
             return await connection.fetchval(query, *arguments)
 
     async def execute(self, query: str, *arguments: Any) -> str:
-        """Run it; PostgreSQL refuses whatever writes."""
+        """Run a statement; PostgreSQL refuses those that write."""
         async with self.connection() as connection:
             status: str = await connection.execute(query, *arguments)
             return status

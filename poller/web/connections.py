@@ -54,7 +54,7 @@ class ConnectionLimits:
 
 
 class Connection(web.RequestHandler):
-    """One connection: aiohttp's protocol, which tells its `Listener` that it is there, and logs no traceback."""
+    """One connection: aiohttp's protocol, registered with its `Listener`; it logs no traceback."""
 
     __slots__ = ("_listener", "_log", "seen_unsent", "stalled_since")
 
@@ -127,7 +127,7 @@ class Listener:
         return len(self._open) + len(self._starting)
 
     async def open(self, host: str, port: int) -> tuple[str, int]:
-        """Listen at every address of `host`; the first of them. Raises an `OSError` where that cannot be had."""
+        """Listen at every address of `host`; the first address. Raises an `OSError` where that cannot be had."""
         found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         try:
             for family, kind, protocol, _, address in found:
@@ -170,7 +170,7 @@ class Listener:
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(_ACCEPTED_AT_ONCE):
             if self._starting and self.connections >= self._most:
-                # In the loop's next turn these are open, and the first of them may make room.
+                # In the loop's next turn these are open, and the oldest may make room.
                 return
             try:
                 accepted, _ = listening.accept()

@@ -1,6 +1,6 @@
 """The Host check: which names a request may call this server by. A pure decision.
 
-A web page on another site can point its own name at 127.0.0.1 (DNS rebinding) and then read whatever is served there;
+A web page on another site can point its own name at 127.0.0.1 (DNS rebinding) and then read what is served there;
 the browser sends that name as `Host`. So a request is answered only where it names this server by a name an attacker
 cannot own: a loopback name or address, the very address the connection arrived at, or the host of POLLER_WEB_ORIGIN.
 """

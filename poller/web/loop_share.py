@@ -1,4 +1,4 @@
-"""Long answers, made in slices: all of them together take at most half of the event loop's time.
+"""Long answers, made in slices: all together they take at most half of the event loop's time.
 
 A worker polls on the same loop. Writing to a socket that takes everything at once never suspends, so an answer of
 millions of lines would otherwise hold the loop from its first line to its last.

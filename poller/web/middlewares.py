@@ -129,7 +129,7 @@ def key_check(access: Access, rejected: RateLimitedLog) -> Middleware:
 
 
 def load_limit(at_once: int = AT_ONCE) -> Middleware:
-    """Answers so many requests at once, and refuses the others for a few seconds; probes always pass."""
+    """Answers `at_once` requests at a time, and refuses the others for a few seconds; probes always pass."""
     under_way = 0
 
     @web.middleware

@@ -41,10 +41,10 @@ def refusal_reply(path: str, refusal: Refusal) -> web.Response:
             "detail": refusal.what,
             "remedy": refusal.remedy,
         }
-        body, content_type = orjson.dumps(problem), PROBLEM_JSON
+        body, kind = orjson.dumps(problem), PROBLEM_JSON
     else:
-        body, content_type = f"{refusal}\n".encode(), "text/plain"
-    return web.Response(status=refusal.status, body=body, content_type=content_type, headers=refusal.headers)
+        body, kind = f"{refusal}\n".encode(), "text/plain; charset=utf-8"
+    return web.Response(status=refusal.status, body=body, headers={"Content-Type": kind, **refusal.headers})
 
 
 def from_router(error: web.HTTPException) -> Refusal:

@@ -87,7 +87,7 @@ class Api:
         except (DatabaseError, TimeoutError) as error:
             if not response.prepared:
                 raise unavailable("the database does not answer") from None
-            # What is there of the answer must not look like all of it.
+            # A part of the answer must not look like the whole.
             log.warning("api.broken_off", why=str(error) or f"nothing was read for {self.patience_seconds:g} s")
             if request.transport is not None:
                 request.transport.abort()
@@ -129,7 +129,7 @@ class Api:
 
 
 def _question(query: MultiMapping[str], now: datetime) -> TrendQuestion:
-    """A `UsageError` for what cannot be answered, whatever is in the database."""
+    """A `UsageError` for what cannot be answered, before the database is asked."""
     words = parameters(query, _DEFAULTS)
     zone = zone_of(words["tz"])
     return TrendQuestion(

@@ -1,7 +1,7 @@
 """Metrics that every serving process has: itself, what it serves, and what the fleet shares.
 
 In base units, without a label that grows with the fleet. What the fleet shares (queue, orgs, freshness) is read from
-the database when somebody asks.
+the database for each scrape.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ProcessMetrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        # CPU, memory, file descriptors, start: where the system tells.
+        # CPU, memory, file descriptors, start: where the system provides them.
         ProcessCollector(registry=registry)
         Gauge("poller_build_info", "Always 1.", ["version"], registry=registry).labels(__version__).set(1)
         self._database_up = Gauge("poller_database_up", "Whether PostgreSQL answered just now.", registry=registry)
@@ -42,7 +42,7 @@ class ProcessMetrics:
             registry.register(collector)
 
     def add_gauge(self, name: str, help_text: str, read: Callable[[], float]) -> None:
-        """A gauge of this process, read when somebody asks."""
+        """A gauge of this process, read for each scrape."""
         self._gauges.add(lambda: gauge(name, help_text, read()))
 
     def add_gauges(self, name: str, help_text: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:

@@ -28,7 +28,7 @@ def metric_routes(
     orgs_named: int,
     share: LoopShare,
 ) -> Iterable[web.RouteDef]:
-    """`org_ages` tells of up to so many orgs; where there are more than `orgs_named`, none is named."""
+    """`org_ages` returns at most the given number of orgs; where there are more than `orgs_named`, none is named."""
 
     async def of_all(_request: web.Request) -> web.Response:
         return web.Response(body=metrics.text(await ask(fleet_figures)), headers=_PROMETHEUS)
