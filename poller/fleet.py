@@ -15,32 +15,35 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from poller.core.claims import CRASHED
+from poller.core.admission import CRASHED
 from poller.core.errors import PollerError
 from poller.core.model import USER_TYPES, Org, Outcome, Snapshot
 from poller.core.quota import limits_of
 from poller.core.remedies import remedy_for
 from poller.core.token import KEY_MISSING, NO_CREDENTIALS, UNOPENED
 from poller.log import bound
-from poller.plan import Plan, plan
+from poller.plan import Plan, plan, plan_slot, state_of_slot
 from poller.poll import World, poll_org
 from poller.sink import Sink
 from poller.store import credits as credit_store
 from poller.store.limits import Lesson, save_limits
 from poller.store.org_changes import learn
 from poller.store.orgs import park, unpark
-from poller.store.pollable import count_by_data_center, pages_of_active, read_pollable
+from poller.store.pollable import count_by_data_center, pages_of_active
+from poller.store.pollable_slots import read_slots
 from poller.store.snapshots import write_snapshots
 from poller.sweep import sweep_by_data_center
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
+    from poller.core.admission import Poll, PollState, Record
     from poller.core.schedule import Due
     from poller.settings import Settings
     from poller.store.database import Database
     from poller.store.pollable import Parked, PollableOrg
+    from poller.store.pollable_slots import PollableSlot
     from poller.store.secrets import Keyring
     from poller.zoho.limiter import Limiter, OrgLimiter
 
@@ -116,24 +119,27 @@ class Fleet:
         """Reserve requests in flight for each data centre, in proportion to the polls its orgs need."""
         self._limiter.share_out(demand)
 
-    async def plan_due(self, due: Sequence[Due]) -> list[Plan]:
-        """What to do about these slots, each of another org; those of orgs removed meanwhile are left out.
-
-        Nothing is reserved yet: `reserve` what is to be carried out.
-        """
-        now = self._world.now()
-        of_org = {one.org_id: one for one in due}
-        pollables = await read_pollable(
+    async def read_slots(
+        self, due: Sequence[Due], own_jobs: Sequence[int], now: datetime, silence: timedelta
+    ) -> list[PollableSlot | None]:
+        """What is known of these slots, in their order; None for those of removed orgs. See `store.pollable_slots`."""
+        return await read_slots(
             self._database,
-            list(of_org),
+            due,
+            own_jobs,
             now=now,
+            silence=silence,
             api_version=self._settings.api_version,
             interval_seconds=self._settings.poll_interval_seconds,
         )
-        plans = [self._plan(pollable, now) for pollable in pollables]
-        return [
-            replace(one, slot=of_org[one.pollable.org.id].slot, due_at=of_org[one.pollable.org.id].at) for one in plans
-        ]
+
+    def state_of(self, found: PollableSlot, due: Due, now: datetime) -> PollState:
+        """The same as the decision takes it, but for what a worker knows."""
+        return state_of_slot(found, due, now, self._settings, unopened=self._unopened(found.pollable))
+
+    def plan_slot(self, found: PollableSlot, due: Due, now: datetime, decision: Poll | Record) -> Plan:
+        """A poll, or the row that says why there is none. Nothing is reserved yet: see `reserve`."""
+        return plan_slot(found.pollable, due, now, self._settings, decision)
 
     @property
     def key_ids(self) -> tuple[str, ...]:
@@ -144,15 +150,18 @@ class Fleet:
         """Take back what `reserve` counted for a poll that was not begun."""
         await credit_store.correct(self._database, {plan.pollable.org.id: -plan.cost}, plan.at)
 
-    def _plan(self, pollable: PollableOrg, now: datetime, *, probe: bool = False) -> Plan:
-        one = plan(pollable, now, self._settings, probe=probe)
+    def _unopened(self, pollable: PollableOrg) -> str | None:
+        """The error where the key of its credentials is not among this process's; logged once for each key."""
         key_id = pollable.key_id
-        if one.refusal is not None or key_id is None or key_id in self._keyring.ids:
-            return one
+        if key_id is None or key_id in self._keyring.ids:
+            return None
         if key_id not in self._missing_keys:
             self._missing_keys.add(key_id)
             log.error("key.missing", key=key_id, org=pollable.org.name, remedy=remedy_for(KEY_MISSING))
-        return replace(one, refusal=(Outcome.MISSED, KEY_MISSING), learn=False)
+        return KEY_MISSING
+
+    def _plan(self, pollable: PollableOrg, *, probe: bool) -> Plan:
+        return plan(pollable, self._world.now(), self._settings, probe=probe, unopened=self._unopened(pollable))
 
     async def _poll(
         self, plans: Mapping[str, AsyncGenerator[Plan]], demand: Mapping[str, float], committed: Committed
@@ -182,7 +191,7 @@ class Fleet:
             page = await anext(pages, None)
             if page is None:
                 return None
-            plans = [self._plan(pollable, self._world.now(), probe=probe) for pollable in page]
+            plans = [self._plan(pollable, probe=probe) for pollable in page]
             plans = [one for one in plans if wanted(one.pollable.org.id, one.slot)]
             await self.reserve(plans)
             return plans
@@ -219,10 +228,11 @@ class Fleet:
         """Ask the org, or write down why not; what came of it is still to be written."""
         org = plan.pollable.org
         late_seconds = 0 if plan.due_at is None else max(int((self._world.now() - plan.due_at).total_seconds()), 0)
-        if plan.refusal is not None and plan.refusal[0] is Outcome.MISSED:
-            return not_polled(plan, *plan.refusal)
         if plan.refusal is not None:
-            snapshot = replace(_not_asked(org, plan.slot, plan.at, *plan.refusal), late_seconds=late_seconds)
+            outcome, code = plan.refusal.outcome, plan.refusal.error
+            if plan.refusal.missed:
+                return not_polled(plan, outcome, code)
+            snapshot = replace(_not_asked(org, plan.slot, plan.at, outcome, code), late_seconds=late_seconds)
             return Polled(org, snapshot)
         limits = limits_of(org.edition, self._settings.in_flight_share)
         with (

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
+from poller.core import admission
 from poller.core.model import USER_TYPES, Org, Outcome, Snapshot, UserType
 from poller.core.reply import NoReply, Reply, Retry, judge
 from poller.core.secret import Secret
@@ -35,7 +36,7 @@ FIRST_BACK_OFF_SECONDS: Final = 0.5
 LONGEST_WAIT_SECONDS: Final = 20.0
 """A poll waits this long for its org's quota or for Zoho; anything longer is a matter for a later poll."""
 
-HELD: Final = Refusal(Outcome.THROTTLED, "held")
+HELD: Final = Refusal(Outcome.THROTTLED, admission.HELD)
 """Not asked: a 429 holds the org for longer than a poll waits."""
 
 Ask = Callable[[str, str, UserType, Secret], Awaitable[Reply | NoReply]]

@@ -30,7 +30,7 @@ from poller.store.database import connect
 from poller.store.schedules import hand_out_slots
 from poller.store.secrets import KEY_BYTES, Keyring
 from poller.worker import Pace, Worker
-from poller.worker.polls import Silent
+from poller.worker.observer import Silent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

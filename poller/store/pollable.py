@@ -96,7 +96,7 @@ async def pages_of_active(
     after = 0
     while True:
         rows = await database.fetch(_PAGE, after, page, ids, counted_after(now), data_center)
-        yield [_pollable(row, api_version, interval_seconds) for row in rows]
+        yield [pollable_of(row, api_version, interval_seconds) for row in rows]
         if len(rows) < page:
             return
         after = rows[-1]["org_id"]
@@ -114,7 +114,7 @@ async def read_pollable(
 ) -> list[PollableOrg]:
     """These orgs, paused or not; those removed meanwhile are left out."""
     rows = await database.fetch(_PAGE, 0, len(org_ids), org_ids, counted_after(now), None)
-    return [_pollable(row, api_version, interval_seconds) for row in rows]
+    return [pollable_of(row, api_version, interval_seconds) for row in rows]
 
 
 # pollable.data_centers
@@ -123,28 +123,33 @@ SELECT data_center, count(*)::int AS orgs FROM orgs WHERE removed_at IS NULL AND
 GROUP BY data_center ORDER BY data_center
 """
 
-# pollable.page: orgs by id, each with its credentials, token, limits and the credits of its last 24 hours.
-# $1 after this id, $2 rows, $3 these ids or NULL for all, $4 credits since, $5 this data centre or NULL for all
-_PAGE = """
-SELECT o.id AS org_id, o.name, o.data_center, o.api_version, o.poll_interval_seconds, o.edition, o.licences,
+# What a poll starts from; $4 credits since.
+POLL_COLUMNS = """o.id AS org_id, o.name, o.data_center, o.api_version, o.poll_interval_seconds, o.edition, o.licences,
        o.parked_at, o.parked_code, o.parked_remedy, o.probe_at,
        coalesce(o.facts_at, CASE WHEN num_nulls(o.edition, o.licences) = 0 THEN o.created_at END) AS facts_at,
        c.client_id, c.client_secret, c.refresh_token, c.grant_code, c.soid, c.key_id,
        t.token, t.key_id AS token_key_id, t.api_domain, t.issued_at, t.expires_at, t.generation,
        l.hold_until, l.holds, l.rate_factor, l.credits_remaining, l.credits_remaining_at,
-       (SELECT coalesce(sum(s.credits), 0)::int FROM credit_spend s
-        WHERE s.org_id = o.id AND s.bucket > $4) AS credits_spent
-FROM orgs o
+       (SELECT coalesce(sum(spend.credits), 0)::int FROM credit_spend spend
+        WHERE spend.org_id = o.id AND spend.bucket > $4) AS credits_spent"""
+POLL_JOINS = """
      LEFT JOIN org_credentials c ON c.org_id = o.id
      LEFT JOIN access_tokens t ON t.org_id = o.id
-     LEFT JOIN org_limits l ON l.org_id = o.id
+     LEFT JOIN org_limits l ON l.org_id = o.id"""
+
+# pollable.page: orgs by id, each with its credentials, token, limits and the credits of its last 24 hours.
+# $1 after this id, $2 rows, $3 these ids or NULL for all, $4 credits since, $5 this data centre or NULL for all
+_PAGE = f"""
+SELECT {POLL_COLUMNS}
+FROM orgs o {POLL_JOINS}
 WHERE o.id > $1 AND o.removed_at IS NULL AND ($5::text IS NULL OR o.data_center = $5)
   AND CASE WHEN $3::int[] IS NULL THEN o.paused_at IS NULL ELSE o.id = ANY($3) END
 ORDER BY o.id LIMIT $2
-"""
+"""  # noqa: S608 - the columns and joins stand above
 
 
-def _pollable(row: Any, api_version: str, interval_seconds: int) -> PollableOrg:
+def pollable_of(row: Any, api_version: str, interval_seconds: int) -> PollableOrg:
+    """The org of a row with `POLL_COLUMNS`; the other two are for orgs that have none of their own."""
     return PollableOrg(
         org=Org(
             id=row["org_id"],

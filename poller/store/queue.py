@@ -88,7 +88,8 @@ class JobQueue:
     def __init__(self, database: Database, worker_id: UUID, *, silence: timedelta = timedelta(seconds=30)) -> None:
         self._database = database
         self._worker_id = QueueManagerId(worker_id)
-        self._silence = silence
+        self.silence = silence
+        """Jobs of a worker that was silent for longer are anybody's."""
         self._queries = _queries(database)
 
     async def claim(self, kinds: Collection[str], most: int) -> list[Job]:
@@ -98,14 +99,14 @@ class JobQueue:
             {QueueEntrypoint(kind): EntrypointExecutionParameter(concurrency_limit=0) for kind in kinds},
             self._worker_id,
             None,
-            self._silence,
+            self.silence,
         )
         return [Job(job.id, job.entrypoint, job.payload or b"") for job in jobs]
 
     async def claim_polls(self, kind: str, most: int, rooms: Mapping[str, int]) -> list[Job]:
         """The same for polls: of each data centre no more than its room."""
         rows = await poll_claims.claim(
-            self._database, kind, rooms, most=most, worker_id=self._worker_id, silence=self._silence
+            self._database, kind, rooms, most=most, worker_id=self._worker_id, silence=self.silence
         )
         return [Job(row["id"], row["entrypoint"], row["payload"]) for row in rows]
 
@@ -124,7 +125,7 @@ class JobQueue:
             kinds,
             seen_after=seen_after,
             moment=moment,
-            silence=self._silence,
+            silence=self.silence,
             rooms=rooms,
             after=after,
         )
@@ -175,19 +176,6 @@ class JobQueue:
             """,
             self._worker_id,
         )
-
-    async def being_done(self, kind: str) -> list[tuple[int, bytes]]:
-        """The jobs of this kind that workers who still live are doing: their ids and payloads."""
-        # queue.being_done
-        rows = await self._database.fetch(
-            """
-            SELECT id, payload FROM pgqueuer
-            WHERE status = 'picked' AND entrypoint = $1 AND heartbeat >= now() - $2::interval
-            """,
-            kind,
-            self._silence,
-        )
-        return [(row["id"], row["payload"]) for row in rows]
 
 
 async def enqueue(statements: Statements, jobs: Sequence[NewJob]) -> int:

@@ -43,19 +43,6 @@ class HandedOut:
     stretches: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class SlotState:
-    """What is known of a slot before it is polled, and of its org.
-
-    `active`: the org is neither paused nor removed. `cool_until`: no token can be had before.
-    """
-
-    active: bool
-    outcome: str | None
-    polled_at: datetime | None
-    cool_until: datetime | None
-
-
 async def hand_out_slots(
     database: Database,
     hand_out: HandOut,
@@ -89,12 +76,6 @@ async def hand_out_slots(
         await _save(connection, cursors)
     slots = sum(job.kind == POLL for job in jobs)
     return HandedOut(alone=True, slots=slots, stretches=len(jobs) - slots)
-
-
-async def slot_states(database: Database, due: Sequence[Due], now: datetime) -> list[SlotState]:
-    """What is known of each of these slots, in their order."""
-    rows = await database.fetch(_STATES, [one.org_id for one in due], [one.slot for one in due], now)
-    return [SlotState(*row) for row in rows]
 
 
 def read_due(payload: bytes) -> Due:
@@ -174,19 +155,6 @@ INSERT INTO org_schedules AS s (org_id, slot, interval_seconds, due_at, newest_s
 SELECT * FROM present
 ON CONFLICT (org_id) DO UPDATE SET slot = excluded.slot, interval_seconds = excluded.interval_seconds,
     due_at = excluded.due_at, newest_slot = excluded.newest_slot, newest_at = excluded.newest_at
-"""
-
-# schedules.states: by key, so that each slot is looked up in its own month only.
-_STATES: Final = """
-SELECT o.id IS NOT NULL AND o.paused_at IS NULL AND o.removed_at IS NULL AS active,
-       s.outcome, s.polled_at, CASE WHEN t.token IS NULL OR t.expires_at <= $3 THEN t.cool_until END AS cool_until
-FROM unnest($1::int[], $2::timestamptz[]) WITH ORDINALITY AS due (org_id, slot, place)
-     LEFT JOIN orgs o ON o.id = due.org_id
-     LEFT JOIN access_tokens t ON t.org_id = due.org_id
-     LEFT JOIN LATERAL (
-         SELECT outcome, polled_at FROM org_snapshots WHERE org_id = due.org_id AND slot = due.slot
-     ) s ON true
-ORDER BY due.place
 """
 
 

@@ -30,15 +30,15 @@ class Circuits:
     closed_at: dict[str, datetime] = field(default_factory=dict)
     """When one that was open was closed last."""
 
-    def wait_until(self, plan: Plan, due: Due, now: datetime) -> datetime | None:
-        """When a slot is to be looked at again; None where its org may be asked now, and is, it is assumed."""
-        name = plan.pollable.org.data_center
+    def retry_at(self, name: str, due: Due, now: datetime) -> datetime | None:
+        """When a slot of this data centre is looked at again; None where its org may be asked now."""
+        return None if circuits.lets_through(self.known.get(name, CLOSED), now) else circuits.wait_until(due, now)
+
+    def asked(self, name: str, now: datetime) -> None:
+        """A poll goes to this data centre; where its circuit is open, no other does until that one has ended."""
         circuit = self.known.get(name, CLOSED)
-        if circuits.lets_through(circuit, now):
-            if circuit.opened_at is not None:
-                self.known[name] = circuits.probing(circuit, now)
-            return None
-        return circuits.wait_until(due, now)
+        if circuit.opened_at is not None:
+            self.known[name] = circuits.probing(circuit, now)
 
     def learn(self, plan: Plan, polled: Polled, now: datetime) -> None:
         """A poll ended. One that was not to ask anything teaches nothing."""

@@ -7,93 +7,39 @@ is not finished when this process stops, is frozen or dies goes to another worke
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from poller.core.circuit import AWAY
-from poller.core.claims import CRASHED, MARGIN, Circumstances, Drop, Later, Miss, Poll, decide
+from poller.core.admission import CRASHED, Discard, Poll, PollState, Record, Requeue, decide
 from poller.core.errors import DatabaseError
 from poller.core.model import Outcome
 from poller.core.shares import Shares
-from poller.core.token import KEY_MISSING, UNOPENED
-from poller.fleet import Polled, not_polled
-from poller.poll import LONGEST_WAIT_SECONDS
-from poller.store.schedules import POLL, read_due, slot_states
+from poller.core.token import UNOPENED
+from poller.fleet import not_polled
+from poller.store.schedules import read_due
 from poller.worker.circuits import Circuits
+from poller.worker.observer import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from poller.core.schedule import Due
     from poller.fleet import Fleet
     from poller.plan import Plan
     from poller.sink import Sink
     from poller.store.database import Database
+    from poller.store.pollable_slots import PollableSlot
     from poller.store.queue import Job, JobQueue
-    from poller.store.schedules import SlotState
+    from poller.worker.observer import Observer
 
 _KEYS_AGAIN: Final = timedelta(minutes=5)
 
 log = structlog.get_logger("poller.worker")
-
-NO_PLACE_SECONDS: Final = 0.2
-"""How long a slot waits that was claimed for a data centre whose places were all taken meanwhile."""
-
-
-class Observer(Protocol):
-    """Who is told what happens, for the figures."""
-
-    def handed_out(self, slots: int) -> None:
-        """So many slots were queued."""
-
-    def claimed(self, due: Due, now: datetime) -> None:
-        """A slot was claimed."""
-
-    def written(self, batch: Sequence[Polled]) -> None:
-        """These rows are safe."""
-
-    def missed(self, slots: int, reason: str) -> None:
-        """So many slots were written down as missed that nobody had queued."""
-
-    def put_back(self, reason: str, slots: int) -> None:
-        """So many slots have to wait, in the queue."""
-
-    def database_error(self) -> None:
-        """PostgreSQL, or the way to it, made trouble."""
-
-
-class Silent:
-    """An observer who tells nobody."""
-
-    def handed_out(self, slots: int) -> None:
-        """Nothing."""
-
-    def claimed(self, due: Due, now: datetime) -> None:
-        """Nothing."""
-
-    def written(self, batch: Sequence[Polled]) -> None:
-        """Nothing."""
-
-    def missed(self, slots: int, reason: str) -> None:
-        """Nothing."""
-
-    def put_back(self, reason: str, slots: int) -> None:
-        """Nothing."""
-
-    def database_error(self) -> None:
-        """Nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What came of a job, on its way to the store; `polled` is None where there is nothing to write."""
-
-    job_id: int
-    polled: Polled | None
 
 
 class Polls:
@@ -198,54 +144,49 @@ class Polls:
             self._observer.put_back("stopped", len(ids))
 
     async def _sort_out(self, jobs: Sequence[Job], due: dict[int, Due], tasks: asyncio.TaskGroup, breaks: int) -> None:
+        """Decide about each of them, by what one query knows of all; begin those that are polled."""
         now = self._now()
-        states = await slot_states(self._database, list(due.values()), now)
-        elsewhere = await self._orgs_polled_elsewhere()
-        wanted: dict[int, tuple[Job, Due, SlotState]] = {}
-        for job, state in zip(jobs, states, strict=True):
-            one = due[job.id]
-            self._observer.claimed(one, now)
-            busy = one.org_id in self._orgs or one.org_id in elsewhere or one.org_id in wanted
-            verdict = decide(one, _circumstances(state, busy=busy), now)
-            if isinstance(verdict, Poll | Miss):
-                wanted[one.org_id] = (job, one, state)
-            else:
-                await self._settle(job, verdict)
-        found = await self._fleet.plan_due([one for _, one, _ in wanted.values()])
-        plans = {plan.pollable.org.id: plan for plan in found}
+        found = await self._fleet.read_slots(list(due.values()), list(self._held), now, self._queue.silence)
         chosen: list[tuple[Job, Plan]] = []
-        for org_id, (job, one, state) in wanted.items():
-            plan = plans.get(org_id)
-            if plan is None:
-                await self._settle(job, Drop())
-                continue
-            verdict = decide(one, _circumstances(state, plan=plan), now)
-            if isinstance(verdict, Poll) and plan.refusal is None:
-                plan, verdict = self._ask_circuit(plan, one, now)
-            if isinstance(verdict, Poll):
-                chosen.append((job, plan))
-            else:
-                await self._settle(job, verdict, plan)
-        await self._begin_chosen(await self._take_places(chosen), tasks, breaks)
-
-    async def _take_places(self, chosen: Sequence[tuple[Job, Plan]]) -> list[tuple[Job, Plan]]:
-        """Those for which their data centre has a place; the others wait in the queue."""
-        placed: list[tuple[Job, Plan]] = []
-        without: list[Job] = []
-        for job, plan in chosen:
-            part = self.places.part(plan.pollable.org.data_center)
-            if part.is_free:
-                part.take()
-                placed.append((job, plan))
-            else:
-                without.append(job)
         try:
-            for job in without:
-                await self._settle(job, Later(NO_PLACE_SECONDS, "places"))
+            for job, slot in zip(jobs, found, strict=True):
+                self._observer.claimed(due[job.id], now)
+                await self._admit(job, due[job.id], slot, now, chosen)
         except BaseException:
-            self._give_back(placed)
+            self._give_back(chosen)
             raise
-        return placed
+        await self._begin_chosen(chosen, tasks, breaks)
+
+    async def _admit(
+        self, job: Job, due: Due, slot: PollableSlot | None, now: datetime, chosen: list[tuple[Job, Plan]]
+    ) -> None:
+        """Apply what is decided about one slot; one that is polled has its place then, and is among the chosen."""
+        match Discard() if slot is None else decide(self._state(slot, due, now, chosen)):
+            case Poll() as decision if slot is not None:
+                data_center = slot.pollable.org.data_center
+                self.places.part(data_center).take()
+                self.circuits.asked(data_center, now)
+                chosen.append((job, self._fleet.plan_slot(slot, due, now, decision)))
+            case Record() as decision if slot is not None:
+                polled = await self._fleet.carry_out(self._fleet.plan_slot(slot, due, now, decision))
+                await self._sink.put(Reading(job.id, polled))
+            case Requeue(until, reason):
+                await self._requeue(job, until - now, reason)
+            case _:
+                await self._sink.put(Reading(job.id, None))
+
+    def _state(self, slot: PollableSlot, due: Due, now: datetime, chosen: Sequence[tuple[Job, Plan]]) -> PollState:
+        """What is stored of a slot, and what this worker knows beside."""
+        org = slot.pollable.org
+        busy = org.id in self._orgs or any(plan.pollable.org.id == org.id for _, plan in chosen)
+        state = self._fleet.state_of(slot, due, now)
+        return replace(
+            state,
+            busy=state.busy or busy,
+            retry_data_center_at=self.circuits.retry_at(org.data_center, due, now),
+            was_unreachable=self.circuits.was_away(org.data_center, due.at),
+            has_place=self.places.part(org.data_center).is_free,
+        )
 
     async def _begin_chosen(self, chosen: Sequence[tuple[Job, Plan]], tasks: asyncio.TaskGroup, breaks: int) -> None:
         try:
@@ -271,37 +212,6 @@ class Polls:
         for _, plan in chosen:
             self.places.part(plan.pollable.org.data_center).give_back()
 
-    def _ask_circuit(self, plan: Plan, due: Due, now: datetime) -> tuple[Plan, Poll | Later]:
-        """A data centre that is away is not asked; a slot waits for it as long as it lasts."""
-        wait_until = self.circuits.wait_until(plan, due, now)
-        if wait_until is None:
-            return plan, Poll()
-        if wait_until < due.until - MARGIN:
-            return plan, Later((wait_until - now).total_seconds(), "data_center")
-        return replace(plan, refusal=(Outcome.UNAVAILABLE, AWAY)), Poll()
-
-    async def _settle(self, job: Job, verdict: Later | Drop | Miss | Poll, plan: Plan | None = None) -> None:
-        """Do with a job what there is to do without asking the org."""
-        if isinstance(verdict, Later) and verdict.reason in UNOPENED:
-            self._unopened_at = self._now()
-        match verdict:
-            case Later(seconds, reason):
-                self._held.discard(job.id)
-                await self._queue.put_back([job.id], timedelta(seconds=seconds + min(seconds, 1.0) * self._jitter()))
-                self._observer.put_back(reason, 1)
-            case Miss(error) if plan is not None:
-                outcome = Outcome.MISSED
-                # What was kept back for it may come back too late, though the data centre did not.
-                if self.circuits.was_away(plan.pollable.org.data_center, plan.due_at or plan.slot):
-                    outcome, error = Outcome.UNAVAILABLE, AWAY
-                await self._sink.put(Reading(job.id, not_polled(plan, outcome, error)))
-            case _:
-                await self._sink.put(Reading(job.id, None))
-
-    async def _orgs_polled_elsewhere(self) -> set[int]:
-        being_done = await self._queue.being_done(POLL)
-        return {read_due(payload).org_id for job_id, payload in being_done if job_id not in self._held}
-
     async def _poll(self, job: Job, plan: Plan) -> None:
         org = plan.pollable.org
         try:
@@ -325,32 +235,26 @@ class Polls:
         await self._sink.put(Reading(job.id, None if polled.removed else polled))
 
     async def _leave_to_others(self, job: Job, plan: Plan, error: str) -> None:
+        """This worker's keys turned out not to decrypt the org's credentials."""
         await self._fleet.give_back(plan)
-        verdict = decide(read_due(job.payload), Circumstances(active=True, unopened=error), self._now())
-        await self._settle(job, verdict, plan)
+        now = self._now()
+        match decide(PollState(now, read_due(job.payload), unopened=error)):
+            case Requeue(until, reason):
+                await self._requeue(job, until - now, reason)
+            case _:
+                await self._sink.put(Reading(job.id, not_polled(plan, Outcome.MISSED, error)))
+
+    async def _requeue(self, job: Job, wait: timedelta, reason: str) -> None:
+        """Put one back for a while, with jitter: at most a second of it, and no more than the wait itself."""
+        if reason in UNOPENED:
+            self._unopened_at = self._now()
+        self._held.discard(job.id)
+        jitter = min(wait, timedelta(seconds=1)) * self._jitter()
+        await self._queue.put_back([job.id], wait + jitter)
+        self._observer.put_back(reason, 1)
 
     def _ended(self, org_id: int, data_center: str, task: asyncio.Task[None]) -> None:
         del self._under_way[task]
         self.places.part(data_center).give_back()
         self._orgs.discard(org_id)
         self.freed.set()
-
-
-def _circumstances(state: SlotState, *, busy: bool = False, plan: Plan | None = None) -> Circumstances:
-    wait_until, wait_for = None, ""
-    unopened = plan.refusal[1] if plan is not None and plan.refusal == (Outcome.MISSED, KEY_MISSING) else None
-    if plan is not None and plan.refusal is None:
-        wait_until, wait_for = state.cool_until, "cool_down"
-        hold_until = datetime.fromtimestamp(plan.pollable.quota.hold_until, UTC)
-        # A shorter hold is waited for by the poll itself.
-        if hold_until > plan.at + timedelta(seconds=LONGEST_WAIT_SECONDS):
-            wait_until, wait_for = hold_until, "hold"
-    return Circumstances(
-        active=state.active,
-        ok=state.outcome == Outcome.OK,
-        polled_at=state.polled_at,
-        busy=busy,
-        wait_until=wait_until,
-        wait_for=wait_for,
-        unopened=unopened,
-    )

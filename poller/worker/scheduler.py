@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from poller.store.database import Database
     from poller.worker.chores import Chore
     from poller.worker.clock_watch import ClockWatch
+    from poller.worker.observer import Observer
     from poller.worker.outage import Outage
     from poller.worker.pace import Pace
-    from poller.worker.polls import Observer
 
 log = structlog.get_logger("poller.worker")
 

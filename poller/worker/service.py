@@ -32,9 +32,10 @@ from poller.store.turns import NO_DATA_CENTER
 from poller.store.workers import WorkerRecord, say_goodbye
 from poller.worker.chores import chores
 from poller.worker.clock_watch import ClockWatch
+from poller.worker.observer import Observer, Reading, Silent
 from poller.worker.outage import LONGEST_PAUSE_SECONDS, Outage
 from poller.worker.pace import Pace
-from poller.worker.polls import Observer, Polls, Reading, Silent
+from poller.worker.polls import Polls
 from poller.worker.scheduler import Scheduler
 from poller.worker.side_jobs import SideJobs
 from poller.worker.systemd import READY, STOPPING, notify

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from poller.core.claims import NOT_RUNNING
+from poller.core.admission import NOT_RUNNING
 from poller.core.clock import TOLERANCE_SECONDS
 from poller.core.errors import DatabaseError, LockedError
 from poller.core.model import Outcome, Snapshot
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from poller.store.database import Database
     from poller.store.queue import Job, JobQueue
     from poller.worker.chores import Chore
+    from poller.worker.observer import Observer
     from poller.worker.outage import Outage
-    from poller.worker.polls import Observer
 
 PIECE: Final = 1_000
 """Slots written at once."""

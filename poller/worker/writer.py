@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from poller.fleet import Fleet
     from poller.store.database import Database
     from poller.store.queue import JobQueue
+    from poller.worker.observer import Observer, Reading
     from poller.worker.outage import Outage
-    from poller.worker.polls import Observer, Polls, Reading
+    from poller.worker.polls import Polls
 
 log = structlog.get_logger("poller.worker")
 

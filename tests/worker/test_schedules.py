@@ -8,21 +8,22 @@ from poller.core.model import Org, Outcome, Snapshot
 from poller.core.schedule import Cursor, Due, Handout, Missed, hand_out
 from poller.store.locks import Lock, lock
 from poller.store.orgs import pause, remove, resume
+from poller.store.pollable_slots import PollableSlot, read_slots
 from poller.store.queue import JobQueue
 from poller.store.schedules import (
     EXPLAIN,
     POLL,
     HandedOut,
-    SlotState,
     hand_out_slots,
     read_due,
     read_missed,
-    slot_states,
 )
 from poller.store.snapshots import write_snapshots
 from tests.store.fleet import added, entry
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from poller.store.database import Database
     from poller.store.secrets import Keyring
 
@@ -38,6 +39,11 @@ def by_interval(org: Org, cursor: Cursor | None, now: datetime) -> Handout:
 async def handed_out(database: Database, now: datetime, *, review: bool = False, interval: int = 60) -> HandedOut:
     since = None if review else now
     return await hand_out_slots(database, by_interval, now, MINUTE, interval_seconds=interval, changed_since=since)
+
+
+async def slots(database: Database, due: Sequence[Due], own_jobs: Sequence[int] = ()) -> list[PollableSlot | None]:
+    silence = timedelta(seconds=30)
+    return await read_slots(database, due, own_jobs, now=NOON, silence=silence, api_version="v7", interval_seconds=60)
 
 
 async def queued(database: Database, kind: str) -> list[bytes]:
@@ -136,11 +142,30 @@ async def test_what_is_known_of_slots_is_told_in_their_order(database: Database,
     await pause(database, ["one"], NOON)
     await remove(database, ["gone"], NOON)
     await database.execute("UPDATE access_tokens SET cool_until = $2 WHERE org_id = $1", two, NOON + 5 * MINUTE)
-    states = await slot_states(database, [Due(gone, NOON, 60), Due(two, NOON, 60), Due(one, NOON, 60)], NOON)
-    nothing = SlotState(active=False, outcome=None, polled_at=None, cool_until=None)
-    cool_until = await database.fetchval("SELECT cool_until FROM access_tokens WHERE org_id = $1", two)
-    assert cool_until == NOON + 5 * MINUTE
-    assert states == [nothing, SlotState(True, "throttled", NOON + MINUTE, cool_until), nothing]
+    due = [Due(gone, NOON, 60), Due(two, NOON, 60), Due(one, NOON, 60)]
+    removed, second, first = await slots(database, due)
+    assert removed is None
+    assert first is not None
+    assert (first.pollable.org.id, first.active, first.known, first.polled_at) == (one, False, False, None)
+    assert second is not None
+    assert (second.pollable.org.id, second.active, second.known, second.busy) == (two, True, False, False)
+    assert (second.polled_at, second.cool_until) == (NOON + MINUTE, NOON + 5 * MINUTE)
+
+
+async def test_an_org_whose_other_slot_a_living_worker_polls_is_busy(database: Database, keyring: Keyring) -> None:
+    (org_id,) = await added(database, keyring, entry("one"))
+    await handed_out(database, NOON)
+    await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '1 second'")
+    (job, *_) = await JobQueue(database, uuid.uuid4()).claim((POLL,), 1)
+    (mine,) = await slots(database, [Due(org_id, NOON, 60)], [job.id])
+    (other,) = await slots(database, [Due(org_id, NOON, 60)])
+    assert mine is not None
+    assert other is not None
+    assert (mine.busy, other.busy) == (False, True)
+    await database.execute("UPDATE pgqueuer SET heartbeat = now() - interval '31 seconds'")
+    (silent,) = await slots(database, [Due(org_id, NOON, 60)])
+    assert silent is not None
+    assert not silent.busy
 
 
 async def test_a_queued_slot_is_what_a_worker_claims(database: Database, keyring: Keyring) -> None:

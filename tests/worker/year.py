@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from poller.core.claims import Circumstances, Drop, Miss, Poll, decide
+from poller.core.admission import Discard, Poll, PollState, Record, decide
 from poller.core.model import USER_TYPES, Org, Outcome, Snapshot
 from poller.core.retention import Retention
 from poller.core.schedule import Cursor, Handout, hand_out
@@ -24,8 +24,9 @@ from poller.store import credits as credit_store
 from poller.store.chores import queue_chores
 from poller.store.imports import import_orgs
 from poller.store.orgs import pause, remove, resume
+from poller.store.pollable_slots import read_slots
 from poller.store.queue import JobQueue
-from poller.store.schedules import POLL, hand_out_slots, read_due, slot_states
+from poller.store.schedules import POLL, hand_out_slots, read_due
 from poller.store.snapshots import write_snapshots
 from poller.store.tokens import TokenStore
 from poller.store.workers import WorkerRecord, say_alive
@@ -142,15 +143,25 @@ class Year:
     async def _poll(self, jobs: list[Job]) -> None:
         due = [read_due(job.payload) for job in jobs]
         snapshots = []
-        for one, state in zip(due, await slot_states(self.database, due, self.now), strict=True):
-            known = Circumstances(state.active, ok=state.outcome == "ok", polled_at=state.polled_at)
-            match decide(one, known, self.now):
+        found = await read_slots(
+            self.database,
+            due,
+            [job.id for job in jobs],
+            now=self.now,
+            silence=SILENCE,
+            api_version="v7",
+            interval_seconds=_SECONDS,
+        )
+        for one, slot in zip(due, found, strict=True):
+            if slot is None:
+                continue
+            match decide(PollState(self.now, one, slot.active, slot.known, slot.polled_at)):
                 case Poll():
                     counts = dict.fromkeys(USER_TYPES, 1_000 + one.org_id)
                     snapshots.append(Snapshot(one.org_id, one.slot, self.now, Outcome.OK, requests=10, counts=counts))
-                case Miss(error):
-                    snapshots.append(Snapshot(one.org_id, one.slot, None, Outcome.MISSED, error))
-                case Drop():
+                case Record(outcome, error):
+                    snapshots.append(Snapshot(one.org_id, one.slot, None, outcome, error))
+                case Discard():
                     pass
                 case later:
                     pytest.fail(f"{later} of {one}")

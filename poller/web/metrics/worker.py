@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus_client import Counter, Histogram
 
-from poller.core.claims import CRASHED, NOT_RUNNING, TOO_LATE
+from poller.core.admission import CRASHED, NOT_RUNNING, TOO_LATE
 from poller.core.model import Outcome
 from poller.core.reply import NoReply
 from poller.web.metrics.counters import FastCounter, FastHistogram
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from poller.fleet import Polled
 
 # Those known beforehand are shown from the start, at 0: a rate sees the first one only then.
-_PUT_BACK_FOR: Final = ("busy", "clock", "cool_down", "data_center", "hold", "stopped")
+_PUT_BACK_FOR: Final = ("busy", "clock", "cool_down", "data_center", "early", "hold", "stopped")
 _MISSED_FOR: Final = (CRASHED, NOT_RUNNING, TOO_LATE)
 _LATENESS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 900, 3_600)
 _DURATIONS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80)

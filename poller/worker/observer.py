@@ -1,0 +1,65 @@
+"""What a worker says of its polls to others: events for the figures, and readings on their way to the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from poller.core.schedule import Due
+    from poller.fleet import Polled
+
+
+class Observer(Protocol):
+    """Who is told what happens, for the figures."""
+
+    def handed_out(self, slots: int) -> None:
+        """So many slots were queued."""
+
+    def claimed(self, due: Due, now: datetime) -> None:
+        """A slot was claimed."""
+
+    def written(self, batch: Sequence[Polled]) -> None:
+        """These rows are safe."""
+
+    def missed(self, slots: int, reason: str) -> None:
+        """So many slots were written down as missed that nobody had queued."""
+
+    def put_back(self, reason: str, slots: int) -> None:
+        """So many slots have to wait, in the queue."""
+
+    def database_error(self) -> None:
+        """PostgreSQL, or the way to it, made trouble."""
+
+
+class Silent:
+    """An observer who tells nobody."""
+
+    def handed_out(self, slots: int) -> None:
+        """Nothing."""
+
+    def claimed(self, due: Due, now: datetime) -> None:
+        """Nothing."""
+
+    def written(self, batch: Sequence[Polled]) -> None:
+        """Nothing."""
+
+    def missed(self, slots: int, reason: str) -> None:
+        """Nothing."""
+
+    def put_back(self, reason: str, slots: int) -> None:
+        """Nothing."""
+
+    def database_error(self) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What came of a job, on its way to the store; `polled` is None where there is nothing to write."""
+
+    job_id: int
+    polled: Polled | None

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from poller.core.admission import (
+    BUSY_WAIT,
+    MARGIN,
+    PLACE_WAIT,
+    TABLE,
+    Decision,
+    Discard,
+    Poll,
+    PollState,
+    Record,
+    Requeue,
+    decide,
+)
+from poller.core.model import Outcome
+from poller.core.schedule import Due
+
+DUE = Due(1, datetime(2026, 11, 23, 12, tzinfo=UTC), 900)
+SECOND = timedelta(seconds=1)
+NOW = DUE.at + SECOND
+SOON, TOO_FAR = NOW + 60 * SECOND, DUE.until
+WELL = PollState(NOW, DUE)
+HELD = Record(Outcome.THROTTLED, "held")
+AWAY = Record(Outcome.UNAVAILABLE, "data_center_away")
+
+# One line for every rule, in their order: what is known, what the service does, and what `poller poll` does of it.
+ROWS: dict[str, tuple[dict[str, object], Decision, Decision | None]] = {
+    "the org is paused or removed": ({"active": False}, Discard(), Discard()),
+    "its ten counts are known": ({"known": True}, Discard(), Discard()),
+    "it was polled since it was due": ({"polled_at": DUE.at}, Discard(), None),
+    "it is not due yet": ({"now": DUE.at - 5 * SECOND}, Requeue(DUE.at, "early"), None),
+    "another slot is being polled": ({"busy": True}, Requeue(NOW + BUSY_WAIT, "busy"), None),
+    "its time is over, and its data centre was unreachable": (
+        {"now": DUE.until, "was_unreachable": True},
+        replace(AWAY, missed=True),
+        None,
+    ),
+    "its time is over, and no key decrypts its credentials": (
+        {"now": DUE.until, "unopened": "key_missing"},
+        Record(Outcome.MISSED, "key_missing", missed=True),
+        None,
+    ),
+    "its time is over": ({"now": DUE.until}, Record(Outcome.MISSED, "too_late", missed=True), None),
+    "the org is parked": (
+        {"parked_code": "no_refresh_token"},
+        Record(Outcome.UNAUTHORIZED, "no_refresh_token"),
+        Record(Outcome.UNAUTHORIZED, "no_refresh_token"),
+    ),
+    "a 429 holds the org": ({"hold_until": SOON}, Requeue(SOON, "hold"), HELD),
+    "its share of credits is spent": (
+        {"credits_left": 9},
+        Record(Outcome.THROTTLED, "credit_share_spent"),
+        Record(Outcome.THROTTLED, "credit_share_spent"),
+    ),
+    "no key decrypts its credentials": (
+        {"unopened": "key_missing"},
+        Requeue(NOW + SECOND, "key_missing"),
+        Record(Outcome.MISSED, "key_missing", missed=True),
+    ),
+    "its token endpoint cools down": ({"cool_until": SOON}, Requeue(SOON, "cool_down"), Poll()),
+    "its data centre is unreachable": ({"retry_data_center_at": SOON}, Requeue(SOON, "data_center"), AWAY),
+    "its data centre has no place": ({"has_place": False}, Requeue(NOW + PLACE_WAIT, "places"), None),
+    "nothing is in the way": ({}, Poll(), Poll()),
+}
+
+
+def test_every_rule_of_the_table_has_its_line_here_in_the_same_order() -> None:
+    assert [rule.condition for rule in TABLE] == list(ROWS)
+
+
+@pytest.mark.parametrize("condition", ROWS)
+def test_a_condition_alone_leads_to_its_decision(condition: str) -> None:
+    known, decision, _ = ROWS[condition]
+    assert decide(replace(WELL, **known)) == decision  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("condition", [name for name, (_, _, by_hand) in ROWS.items() if by_hand is not None])
+def test_without_a_queue_what_the_service_would_put_back_is_recorded_or_polled(condition: str) -> None:
+    known, _, by_hand = ROWS[condition]
+    assert decide(replace(WELL, **known, due=None)) == by_hand  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("first", range(len(ROWS)))
+def test_of_several_conditions_the_first_decides(first: int) -> None:
+    lines = list(ROWS.values())[first:]
+    known: dict[str, object] = {}
+    for more, _, _ in reversed(lines):
+        known |= more
+    if "now" in known and "now" not in lines[0][0]:
+        known["now"] = NOW
+    assert decide(replace(WELL, **known)) == lines[0][1]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("known", "decision"),
+    [({"hold_until": TOO_FAR}, HELD), ({"cool_until": TOO_FAR}, Poll()), ({"retry_data_center_at": TOO_FAR}, AWAY)],
+    ids=["hold", "cool-down", "data centre"],
+)
+def test_what_would_outlast_the_slot_is_not_waited_for(known: dict[str, object], decision: Decision) -> None:
+    assert decide(replace(WELL, **known)) == decision  # type: ignore[arg-type]
+    in_time: dict[str, object] = dict.fromkeys(known, DUE.until - MARGIN - SECOND)
+    assert isinstance(decide(replace(WELL, **in_time)), Requeue)  # type: ignore[arg-type]
+
+
+def test_a_held_slot_is_put_back_until_the_hold_ends_and_polled_then() -> None:
+    """Due at t, held until t + 30 s, open until t + 900 s."""
+    held = replace(WELL, now=DUE.at, hold_until=DUE.at + 30 * SECOND)
+    assert decide(held) == Requeue(DUE.at + 30 * SECOND, "hold")
+    assert decide(replace(held, now=DUE.at + 30 * SECOND)) == Poll()
+
+
+def test_a_slot_is_polled_from_the_moment_it_is_due_until_the_next_one_is() -> None:
+    for now in (DUE.at, DUE.until - SECOND):
+        assert decide(replace(WELL, now=now)) == Poll()
+    assert isinstance(decide(replace(WELL, now=DUE.until)), Record)
+
+
+def test_a_poll_by_hand_that_learnt_nothing_does_not_take_the_slots_turn() -> None:
+    assert decide(replace(WELL, polled_at=DUE.at - SECOND)) == Poll()
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [
+        ("NO_PERMISSION", Outcome.FORBIDDEN),
+        ("http_403", Outcome.FORBIDDEN),
+        ("FEATURE_OF_TOMORROW", Outcome.FORBIDDEN),
+        ("invalid_client", Outcome.UNAUTHORIZED),
+    ],
+)
+def test_a_parked_org_keeps_the_outcome_of_what_it_was_parked_for(code: str, outcome: Outcome) -> None:
+    assert decide(replace(WELL, parked_code=code)) == Record(outcome, code)
