@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -27,8 +28,18 @@ def _open_standard_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
         if (sys.stdin, sys.stdout, sys.stderr)[number] is None:
-            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115  # kept to the end
-            setattr(sys, ("stdin", "stdout", "stderr")[number], stream)
+            binary = open(number, f"{mode}b", closefd=False)  # noqa: SIM115  # kept to the end
+            setattr(sys, ("stdin", "stdout", "stderr")[number], _Nowhere(binary, encoding="utf-8"))
+
+
+class _Nowhere(io.TextIOWrapper):
+    """A stream in the place of one that is closed; it remembers whether anything was lost."""
+
+    lost = False
+
+    def write(self, text: str) -> int:
+        self.lost = True
+        return super().write(text)
 
 
 if __name__ == "__main__":

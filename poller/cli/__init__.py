@@ -54,6 +54,7 @@ def run(arguments: Sequence[str]) -> int:
         try:
             with command.make_context("poller", _env_file_first(arguments)) as context:
                 command.invoke(context)
+            _refuse_lost_output()
             code = 0
         except typer.Exit as end:
             code = end.exit_code
@@ -167,6 +168,12 @@ def _with_output(cause: OSError) -> PollerError | None:
     except OSError:
         return UsageError("standard output cannot be written to", "open it for writing, and run it again")
     return None
+
+
+def _refuse_lost_output() -> None:
+    """Where standard output is closed, an answer that nobody gets is a failure; what was to be done is done."""
+    if getattr(sys.stdout, "lost", False):
+        raise OperationError("standard output is closed, and the answer is lost", "run it again with it open")
 
 
 def _forget_output() -> None:

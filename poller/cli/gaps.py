@@ -143,4 +143,4 @@ async def _draw(found: AsyncIterator[Gap], question: Question) -> None:
         return
     shell.show(table)
     of_orgs = "" if question.org is not None else f" of {count(len(orgs), 'org')}"
-    shell.tell(f"{count(slots, 'slot')}{of_orgs} not wholly known since {when}.")
+    shell.tell_folded(f"{count(slots, 'slot')}{of_orgs} not wholly known since {when}.", 2)

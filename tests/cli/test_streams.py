@@ -43,6 +43,17 @@ def test_a_closed_stream_is_like_one_nobody_reads(stream: str, tmp_path: Path) -
     assert precious.read_bytes() == before
 
 
+@pytest.mark.usefixtures("on_database")
+def test_an_answer_that_a_closed_standard_output_loses_is_a_failure_in_one_line(tmp_path: Path) -> None:
+    fleet = tmp_path / "orgs.csv"
+    fleet.write_text("name,data_center,client_id,client_secret,soid\nAcme,us,i,s,ZohoCRM.1\n")
+    assert by_shell(f"poller orgs import {fleet}")[0] == 0
+    told = b"poller: standard output is closed, and the answer is lost; run it again with it open\n"
+    for command in ("orgs list", "orgs list --json", "orgs show Acme", "trend --format csv"):
+        code, _, err = by_shell(f"poller {command} >&-")
+        assert (code, err) == (1, told), command
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is Linux's")  # noqa: PTH110
 def test_a_full_disk_is_one_line() -> None:
     code, _, err = by_shell("poller --version >/dev/full")
