@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 from typing import TYPE_CHECKING, Final
 
@@ -41,7 +42,8 @@ async def _refuse_unknown(database: Queries, unknown: Sequence[str], found: Mapp
             f"there are no orgs {named}: {len(unknown):,} of {len(found):,} names", "see `poller orgs list`"
         )
     rows = await database.fetch(_SIMILAR, unknown[0], _COMPARED)
-    close = difflib.get_close_matches(unknown[0], [row["name"] for row in rows], n=1)
+    # Thousands of long names take a second, in which a service has polls to make.
+    close = await asyncio.to_thread(difflib.get_close_matches, unknown[0], [row["name"] for row in rows], n=1)
     remedy = f"did you mean {close[0]!r}?" if close else "see `poller orgs list`"
     raise UsageError(f"there is no org {unknown[0]!r}", remedy)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import sys
 import time
 from contextlib import asynccontextmanager
@@ -16,11 +17,16 @@ import pytest
 from pydantic import SecretStr
 
 from poller.core.errors import DatabaseError
+from poller.simulator import Simulator, SimulatorOptions
+from poller.store import database as databases
 from poller.store.read_only import CONNECTIONS, connect_read_only
 from poller.web import Access, Api, Health, ProcessMetrics, serve
 from poller.web.loop_share import LoopShare
+from tests.acceptance.processes import machine, serving as serving_process
 from tests.store.fleet import added, entry
+from tests.web.scrape import served_at
 from tests.web.test_api import KEY, RIGHT, ask, refusal
+from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -200,3 +206,52 @@ async def test_an_unknown_key_is_refused_without_a_question_to_the_database(data
         await database.close()
         assert (await refusal(f"{url}/api/v1/trend", {"Authorization": "Bearer x"}))[0] == 401
         assert (await refusal(f"{url}/api/v1/trend", RIGHT))[0] == 503
+
+
+async def test_an_unknown_name_among_thousands_does_not_hold_the_event_loop(database: Database) -> None:
+    await database.execute(
+        "INSERT INTO orgs (name, data_center)"
+        " SELECT repeat('Umbrella Holdings of the North ', 5) || n, 'us' FROM generate_series(1, 4000) n"
+    )
+    async with serving(database) as url:
+        await ask(f"{url}/api/v1/trend", org="warm up")
+        gc.collect()
+        gc.freeze()
+        probe = LoopProbe()
+        try:
+            status, text = await refusal(f"{url}/api/v1/trend", org="Umbrella Holdings of the South " * 5)
+        finally:
+            probe.stop()
+            gc.unfreeze()
+    assert (status, "did you mean 'Umbrella Holdings" in text) == (404, True)
+    assert probe.longest < 0.010
+
+
+async def test_a_worker_polls_on_time_while_two_clients_read_the_longest_answers(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with Simulator(SimulatorOptions(orgs=11, grant_share=0.0, soid_share=0.0)) as sim:
+        mine = machine(sim, database_url, POLLER_POLL_INTERVAL="2", POLLER_WEB_PORT="0", POLLER_API_KEY=KEY)
+        (tmp_path / "fleet.csv").write_text("".join(sim.import_lines("csv")))
+        assert (await mine.run("orgs", "import", str(tmp_path / "fleet.csv"))).code == 0
+        async with await databases.connect(database_url) as database, serving_process(mine) as service:
+            # Credits for a poll every other second.
+            await database.execute("UPDATE orgs SET edition = 'ultimate', licences = 100000")
+            url = await served_at(service)
+            await eventually(lambda: database.fetchval("SELECT count(*) > 22 FROM org_snapshots WHERE outcome = 'ok'"))
+            since = await database.fetchval("SELECT now()")
+            readers = [await reader(url, "/api/v1/trend?since=45d&every=15m", 20_000_000) for _ in range(2)]
+            printed = [(await one.communicate())[0].decode().split() for one in readers]
+            assert [words[1] for words in printed] == ["200", "200"]
+            assert all(int(words[2]) > 75_000_000 for words in printed)
+            rows = await database.fetch(
+                "SELECT outcome, error, late_seconds FROM org_snapshots"
+                " WHERE slot > $1 AND slot < now() - interval '4 s'",
+                since,
+            )
+            service.send_signal(signal.SIGTERM)
+            log = (await service.stderr.read()).decode()
+    assert len(rows) > 30
+    assert {(row["outcome"], row["error"]) for row in rows} == {("ok", None)}
+    assert max(row["late_seconds"] or 0 for row in rows) <= 1
+    assert "worker.frozen" not in log
