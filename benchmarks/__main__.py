@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from benchmarks import memory, store
+from benchmarks import isolation, memory, store
 from benchmarks.poll import group as poll
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 GROUPS: dict[str, Callable[[argparse.Namespace], Coroutine[None, None, None]]] = {
     "poll": lambda given: poll.main(given.orgs, given.rounds, given.question),
+    "isolation": lambda given: isolation.main(given.orgs),
     "memory": lambda given: memory.main(given.orgs),
     "store": lambda given: store.main(given.orgs, given.days, explain=given.explain),
 }

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import aiohttp
 from aiohttp import hdrs
-from aiohttp.http_exceptions import ContentLengthError, HttpProcessingError, TransferEncodingError
+from aiohttp.http_exceptions import ContentLengthError, HttpProcessingError, LineTooLong, TransferEncodingError
 from yarl import URL
 
 from poller import __version__
@@ -25,7 +25,7 @@ from poller.core.reply import HEADERS_READ, Failure, NoReply, Reply
 from poller.core.secret import Secret
 from poller.zoho.connections import Connector
 from poller.zoho.proxy import proxy_for
-from poller.zoho.wire import LARGEST_BODY, Question, Wire, question, read_body
+from poller.zoho.wire import LARGEST_BODY, LARGEST_HEADER, Question, Wire, question, read_body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -155,6 +155,8 @@ async def open_client(
         request_class=_Request,
         timeout=aiohttp.ClientTimeout(total=request_timeout_seconds, ceil_threshold=math.inf),  # exact, not rounded up
         trust_env=False,
+        max_line_size=LARGEST_HEADER,
+        max_field_size=LARGEST_HEADER,
     ) as session:
         # aiohttp would send a broken GET a second time: a credit nobody counted, and past the org's limiter.
         session._retry_connection = False  # noqa: SLF001 - it has no public switch
@@ -188,10 +190,20 @@ def _reply(
     return Reply(status, body, {name: headers[name] for name in headers_read if name in headers})
 
 
+def _is_caused_by(trouble: BaseException | None, kind: type[Exception]) -> bool:
+    while trouble is not None:
+        if isinstance(trouble, kind):
+            return True
+        trouble = trouble.__cause__
+    return False
+
+
 def _failure(trouble: Exception, proxy: Proxy | None) -> Failure:
     if proxy is not None and (failure := _failure_of_proxy(trouble, proxy)) is not None:
         return failure
     told = trouble if isinstance(trouble, HttpProcessingError) else trouble.__cause__
+    if _is_caused_by(trouble, LineTooLong):
+        return Failure.TOO_LARGE
     if isinstance(told, HttpProcessingError) and not isinstance(told, _BROKEN_OFF):
         return Failure.PROTOCOL
     failure = next((failure for kinds, failure in _FAILURES if isinstance(trouble, kinds)), Failure.PROTOCOL)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 LARGEST_BODY: Final = 65_536
 """Bytes, decompressed. A count takes a dozen, the longest reply Zoho documents for our calls a few thousand."""
+LARGEST_HEADER: Final = 65_536
+"""Bytes of one header line: none that we read is longer than forty, but an edge may add some of its own."""
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the pool's own: `get` has one for all of it
 _SWITCHING: Final = 101
 
@@ -85,7 +87,7 @@ async def _ask(connection: aiohttp.connector.Connection, request: bytes) -> Answ
     transport = connection.transport
     if protocol is None or transport is None or transport.is_closing():
         raise aiohttp.ClientConnectionResetError("the connection was closed meanwhile")
-    protocol.set_response_params(read_until_eof=True)
+    protocol.set_response_params(read_until_eof=True, max_line_size=LARGEST_HEADER, max_field_size=LARGEST_HEADER)
     transport.write(request)
     message, content = await protocol.read()
     while message.code < 200 and message.code != _SWITCHING:

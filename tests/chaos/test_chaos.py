@@ -35,7 +35,7 @@ from tests.worker.cable import Cable
 from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from poller.embedded import EmbeddedServer
@@ -48,6 +48,14 @@ OTHER_INTERVALS = (2, 3, 5, 6)
 CALM_SECONDS = 60.0
 """At the most: after a storm every slot that was due in it has its row by then."""
 KEY = bytes(range(KEY_BYTES))
+
+FAULTS = (
+    Fault(name="too_many_requests", share=0.2, probability=0.01, retry_after=2),
+    Fault(name="internal_error", share=0.2, probability=0.05),
+    Fault(name="truncated", share=0.2, probability=0.05),
+    Fault(name="reset", share=0.2, probability=0.02),
+    Fault(name="invalid_token", share=0.1, probability=0.002),
+)
 
 # Slots without a row, with what the queue says of them.
 _MISSING = """
@@ -146,25 +154,19 @@ class World:
 
 
 @asynccontextmanager
-async def world(folder: Path) -> AsyncIterator[World]:
+async def world(folder: Path, *, orgs: int = ORGS, faults: Sequence[Fault] = FAULTS) -> AsyncIterator[World]:
     server = await asyncio.to_thread(start, folder / "data", binaries=chosen_binaries(), settings=KILLED)
     try:
         await schema.upgrade(server.dsn())
         options = SimulatorOptions(
-            orgs=ORGS, seed=SEED, latency_median_seconds=0.03, latency_p99_seconds=0.3, retry_after="seconds"
+            orgs=orgs, seed=SEED, latency_median_seconds=0.03, latency_p99_seconds=0.3, retry_after="seconds"
         )
         async with (
             Simulator(options) as sim,
             Cable(server.dsn()) as cable,
             await connect(server.dsn()) as database,
         ):
-            sim.add_faults(
-                Fault(name="too_many_requests", share=0.2, probability=0.01, retry_after=2),
-                Fault(name="internal_error", share=0.2, probability=0.05),
-                Fault(name="truncated", share=0.2, probability=0.05),
-                Fault(name="reset", share=0.2, probability=0.02),
-                Fault(name="invalid_token", share=0.1, probability=0.002),
-            )
+            sim.add_faults(*faults)
             centers = sim.data_centers_setting()
             rows = [entry_from(org.row(), with_operators(centers)) for org in sim.fleet()]
             await import_orgs(database, Keyring({"k1": KEY}), [row for row in rows if isinstance(row, OrgEntry)])

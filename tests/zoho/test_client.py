@@ -396,12 +396,34 @@ async def test_a_connection_that_breaks_is_a_reset_never_half_a_reply_and_never_
         b"HTTP/1.1 abc OK\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 6\r\n\r\nnogzip",
     ],
 )
 async def test_what_does_not_speak_http_is_told_apart(reply: bytes) -> None:
     assert await count_from(saying_and_closing(reply)) == NoReply(Failure.PROTOCOL)
+
+
+every_way = pytest.mark.parametrize("way", ["count", "session"])
+
+
+async def asked_by(way: str, reply: bytes) -> tuple[Reply | NoReply, int]:
+    """What comes of this reply, to a count and to a request by the session; and the requests that took."""
+    async with standin(saying(reply)) as zoho, client() as asking:
+        if way == "count":
+            return await asking.count(zoho.base, "v7", UserType.ALL, TOKEN), len(zoho.requests)
+        return await asking.get(zoho.base, "/crm/v7/org", TOKEN), len(zoho.requests)
+
+
+@every_way
+async def test_a_reply_with_a_long_header_that_nobody_reads_is_a_reply(way: str) -> None:
+    reply = OK.replace(b"Content-Type", b"Content-Security-Policy: " + b"x" * 60_000 + b"\r\nContent-Type")
+    assert await asked_by(way, reply) == (Reply(200, b'{"count": 11}'), 1)
+
+
+@every_way
+async def test_a_header_longer_than_64_kb_is_too_large(way: str) -> None:
+    reply = OK.replace(b"Content-Type", b"X: " + b"x" * 70_000 + b"\r\nContent-Type")
+    assert await asked_by(way, reply) == (NoReply(Failure.TOO_LARGE), 1)
 
 
 async def test_a_closed_door_is_refused() -> None:
