@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from poller.core.errors import EmbeddedError
 from poller.core.reply import NoReply, Reply
+from poller.core.shares import connections_needed
 from poller.fleet import Fleet
 from poller.poll import World
 from poller.store.database import Database, connect
@@ -114,7 +115,7 @@ async def open_zoho(
     limiter = Limiter(settings.concurrency, now=in_seconds, sleep=sleep, waited=ears.waited)
     now = now or app.database.clock.now
     async with open_client(
-        connections=settings.concurrency,
+        connections=connections_needed(settings.concurrency),
         request_timeout_seconds=settings.request_timeout_seconds,
         proxy=settings.proxy_address,
     ) as client:

@@ -7,7 +7,6 @@ can only make the poller more careful. What a poll cost beyond that, and what it
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from poller.core.errors import PollerError
 from poller.core.model import USER_TYPES, Org, Outcome, Snapshot
 from poller.core.quota import limits_of
 from poller.core.remedies import remedy_for
+from poller.core.shares import polls_at_once
 from poller.core.token import KEY_MISSING, NO_CREDENTIALS, UNOPENED
 from poller.log import bound
 from poller.plan import Plan, plan, plan_slot, state_of_slot
@@ -175,8 +175,7 @@ class Fleet:
                 if not polled.removed:
                     await sink.put(polled)
 
-            # An org of the smallest edition has two requests in flight: this many orgs use every permit.
-            at_once = math.ceil(self._settings.concurrency / 2)
+            at_once = polls_at_once(self._settings.concurrency)
             await sweep_by_data_center(plans, carry_out, demand, at_once=at_once)
 
     async def _plans(

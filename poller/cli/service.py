@@ -5,7 +5,6 @@ A module called `run` would hide the function of that name in `poller.cli`.
 
 from __future__ import annotations
 
-import math
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,6 +47,7 @@ async def _run(settings: Settings, *, web: bool) -> int:
     """How many readings were lost, because the database did not come back before the end."""
     from poller.app import Ears, open_app, open_fleet
     from poller.cli.keys import require_keys
+    from poller.core.shares import polls_at_once
     from poller.traces import open_spans
     from poller.web import WorkerMetrics, access_from
     from poller.worker import Pace, Worker
@@ -61,8 +61,7 @@ async def _run(settings: Settings, *, web: bool) -> int:
         open_spans() as spans,
         open_fleet(app, ears=ears, spans=spans) as fleet,
     ):
-        # An org of the smallest edition has two requests in flight: this many orgs use every permit.
-        pace = Pace(hands=math.ceil(settings.concurrency / 2))
+        pace = Pace(hands=polls_at_once(settings.concurrency))
         worker = Worker(settings, app.database, fleet, pace, now=app.database.clock.now, observer=metrics)
         _watch(metrics, worker, settings)
         shell.settle_memory()

@@ -79,6 +79,16 @@ class Part:
             self._shares.common += 1
 
 
+def polls_at_once(concurrency: int) -> int:
+    """How many orgs are polled side by side: one of the smallest edition has two requests in flight."""
+    return -(-concurrency // 2)
+
+
+def connections_needed(concurrency: int) -> int:
+    """Connections to Zoho that may be open at once: for every request in flight, and a token request of every poll."""
+    return concurrency + polls_at_once(concurrency)
+
+
 def reserves(total: int, demand: Mapping[str, float]) -> dict[str, int]:
     """The places reserved for each data centre: half of `total` by demand, at least one each where there are enough.
 
