@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poller.cli import shell
+from poller.cli.web import access_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -49,10 +50,10 @@ async def _run(settings: Settings, *, web: bool) -> int:
     from poller.cli.keys import require_keys
     from poller.core.shares import polls_at_once
     from poller.traces import open_spans
-    from poller.web import WorkerMetrics, access_from
+    from poller.web import WorkerMetrics
     from poller.worker import Pace, Worker
 
-    access = access_from(settings.web_host, settings.api_key, settings.web_origin) if web else None
+    access = access_of(settings) if web else None
     metrics = WorkerMetrics()
     ears = Ears(metrics.judged, metrics.waited, metrics.token_replied, metrics.token_issued)
     async with (

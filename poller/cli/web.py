@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import typer
 
     from poller.settings import Settings
+    from poller.web import Access
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,13 +28,20 @@ def web() -> None:
     shell.run(_web(shell.settings(serving=True)))
 
 
+def access_of(settings: Settings) -> Access:
+    """Who may ask a server with these settings; a `SettingsError` where others could ask it unprotected."""
+    from poller.web import access_from
+
+    return access_from(settings.web_host, settings.api_key, settings.web_origin, settings.trusted_proxies)
+
+
 async def _web(settings: Settings) -> None:
     from poller.app import open_app
     from poller.store.figures import fleet_figures, org_ages
     from poller.store.read_only import connect_read_only
-    from poller.web import Api, Health, ProcessMetrics, access_from, serve
+    from poller.web import Api, Health, ProcessMetrics, serve
 
-    access = access_from(settings.web_host, settings.api_key, settings.web_origin)
+    access = access_of(settings)
     async with open_app(settings, name="poller web") as app, await connect_read_only(app.dsn) as database:
         now = database.clock.now
         health = Health(

@@ -16,7 +16,11 @@ from poller.web.hosts import Origin, is_loopback
 from poller.web.refusals import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pydantic import SecretStr
+
+    from poller.web.hosts import Network
 
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 _LOOPBACK_REMEDY: Final = "or set POLLER_WEB_HOST=127.0.0.1, or start `poller run --no-web`"
@@ -24,11 +28,16 @@ _LOOPBACK_REMEDY: Final = "or set POLLER_WEB_HOST=127.0.0.1, or start `poller ru
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What must be shown to this server. `key` None: there is no API. `published`: others than this machine may ask."""
+    """What must be shown to this server, and whom it believes.
+
+    `key` None: there is no API. `published`: others than this machine may ask.
+    """
 
     key: SecretStr | None = None
     origin: Origin | None = None
     published: bool = False
+    trusted_proxies: Sequence[Network] = ()
+    """Whose `X-Forwarded-For` counts."""
 
     def check(self, path: str, authorization: str) -> None:
         """Raise a `Refusal` unless `authorization`, the header's value, is good enough for `path`."""
@@ -55,7 +64,9 @@ class Access:
         return right and scheme.lower() == "bearer"
 
 
-def access_from(host: str, key: SecretStr | None, origin: str | None) -> Access:
+def access_from(
+    host: str, key: SecretStr | None, origin: str | None, trusted_proxies: Sequence[Network] = ()
+) -> Access:
     """The rules for a server at `host`; a `SettingsError` where it would be served to others unprotected."""
     if not is_loopback(host):
         if key is None:
@@ -74,4 +85,5 @@ def access_from(host: str, key: SecretStr | None, origin: str | None) -> Access:
             "make a key with: openssl rand -hex 32, or unset POLLER_WEB_ORIGIN",
         )
     parsed = None if origin is None else Origin.parse(origin)
-    return Access(key, parsed, published=parsed is not None or not is_loopback(host))
+    published = parsed is not None or not is_loopback(host)
+    return Access(key, parsed, published=published, trusted_proxies=trusted_proxies)

@@ -10,13 +10,17 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _HOST: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::(?P<port>[0-9]{1,5}))?")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,21 @@ def address_of(host: str) -> Address | None:
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str:
+    """Where a request comes from: `peer`, or what trusted proxies say in `X-Forwarded-For` (the headers' values).
+
+    Each proxy adds the address it was asked from at the end, so entries count from the last one backwards, and only as
+    long as the one that wrote them is trusted.
+    """
+    client = peer or "unknown"
+    for entry in reversed([entry.strip() for value in forwarded_for for entry in value.split(",")]):
+        address, sender = address_of(entry), address_of(client)
+        if address is None or sender is None or not any(sender in network for network in trusted):
+            break
+        client = str(address)
+    return client
 
 
 def _canonical(name: str) -> str:

@@ -14,7 +14,7 @@ from aiohttp.web import RequestPayloadError
 from poller.core.errors import DatabaseError, UsageError
 from poller.log import bound
 from poller.web.access import PROBES
-from poller.web.hosts import is_allowed, parse_host
+from poller.web.hosts import client_address, is_allowed, parse_host
 from poller.web.refusals import Refusal, from_router, refusal_reply, unavailable
 from poller.web.security_headers import add_security_headers
 
@@ -90,11 +90,17 @@ def host_check(access: Access, rejected: RateLimitedLog) -> Middleware:
         refusal = _host_refusal(request, access)
         request[HOST_IS_OURS] = refusal is None
         if refusal is not None and request.path not in PROBES:
-            rejected.event("web.wrong_host", client=request.remote, host=request.headers.get("Host", "")[:100])
+            rejected.event(
+                "web.wrong_host", client=_client(request, access), host=request.headers.get("Host", "")[:100]
+            )
             raise refusal
         return await handler(request)
 
     return middleware
+
+
+def _client(request: web.Request, access: Access) -> str:
+    return client_address(request.remote, request.headers.getall("X-Forwarded-For", []), access.trusted_proxies)
 
 
 def _host_refusal(request: web.Request, access: Access) -> Refusal | None:
@@ -121,7 +127,7 @@ def key_check(access: Access, rejected: RateLimitedLog) -> Middleware:
             access.check(request.path, request.headers.get("Authorization", ""))
         except Refusal as refusal:
             if refusal.status == 401:
-                rejected.event("web.wrong_key", client=request.remote, path=request.path[:100])
+                rejected.event("web.wrong_key", client=_client(request, access), path=request.path[:100])
             raise
         return await handler(request)
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import pytest
 from hypothesis import given, strategies as st
 from pydantic import SecretStr
 
 from poller.core.errors import SettingsError
 from poller.web.access import access_from
-from poller.web.hosts import Origin, is_allowed, is_loopback, parse_host
+from poller.web.hosts import Origin, client_address, is_allowed, is_loopback, parse_host
 from tests.web.test_api import KEY
 
 ORIGIN = Origin.parse("https://Poller.Example.org")
@@ -98,3 +100,22 @@ def test_behind_a_proxy_on_the_same_machine_everything_but_probes_needs_the_key(
     assert access.published
     with pytest.raises(SettingsError, match="POLLER_API_KEY"):
         access_from("127.0.0.1", None, "https://poller.example.org")
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded_for", "client"),
+    [
+        ("10.0.0.1", ["203.0.113.7"], "203.0.113.7"),
+        ("10.0.0.1", ["198.51.100.1, 203.0.113.7"], "203.0.113.7"),
+        ("10.0.0.1", ["198.51.100.1", "203.0.113.7, 10.0.0.2"], "203.0.113.7"),
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["nonsense\x1b[31m"], "10.0.0.1"),
+        ("::ffff:10.0.0.1", ["203.0.113.7"], "203.0.113.7"),
+        ("192.0.2.9", ["203.0.113.7"], "192.0.2.9"),
+        (None, ["203.0.113.7"], "unknown"),
+    ],
+)
+def test_a_forwarded_address_counts_only_from_trusted_proxies(
+    peer: str | None, forwarded_for: list[str], client: str
+) -> None:
+    assert client_address(peer, forwarded_for, [ip_network("10.0.0.0/8")]) == client
