@@ -85,8 +85,17 @@ def open_private(path: Path, flags: int) -> int:
     try:
         fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return os.open(path, flags)
+        return _open_no_link(path, flags)
     if os.geteuid() == 0:
         owner = path.parent.stat()
         os.fchown(fd, owner.st_uid, owner.st_gid)
     return fd
+
+
+def _open_no_link(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags)
+    except OSError as refused:
+        if refused.errno not in {errno.ELOOP, errno.EMLINK}:
+            raise
+        raise EmbeddedError(f"{path} is a link, and may lead to a file of somebody else", "remove it") from None
