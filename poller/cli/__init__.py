@@ -240,6 +240,7 @@ def _add_commands() -> None:
         "export",
         "demo",
         "simulate",
+        "backup",
         "psql",
     ):
         module: Any = import_module(f"poller.cli.{name}")

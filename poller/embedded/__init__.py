@@ -7,6 +7,6 @@
 It opens no TCP port, makes no OS user, loosens no folder, and never runs the wheel's own Python.
 """
 
-from poller.embedded.server import Command, EmbeddedServer, is_made, start
+from poller.embedded.server import Command, EmbeddedServer, is_made, make_data_dir, start
 
-__all__ = ["Command", "EmbeddedServer", "is_made", "start"]
+__all__ = ["Command", "EmbeddedServer", "is_made", "make_data_dir", "start"]

@@ -80,8 +80,12 @@ class EmbeddedServer:
 
     def psql(self, *arguments: str, database: str = cluster.DATABASE) -> Command:
         """The bundled psql on this server, as a command to run while the server is open."""
+        return self.program("psql", *arguments, database=database)
+
+    def program(self, name: str, *arguments: str, database: str = cluster.DATABASE) -> Command:
+        """One of PostgreSQL's client programs on this server, as a command to run while the server is open."""
         env = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "POLLER_"))}
-        argv = [str(self.binaries / "psql"), "-U", cluster.USER, "-d", database, *arguments]
+        argv = [str(self.binaries / name), "-U", cluster.USER, "-d", database, *arguments]
         place = self.data_dir / "postgresql"
         if self._door.is_short:
             return Command(argv, None, env | {"PGHOST": str(place)})
@@ -136,7 +140,7 @@ def start(data_dir: Path, *, binaries: Path | None = None, settings: Mapping[str
         part for name, value in {**_SETTINGS, **(settings or {})}.items() for part in ("-c", f"{name}={value}")
     )
     with _in_words(data_dir), ExitStack() as undo:
-        _make_data_dir(data_dir)
+        make_data_dir(data_dir)
         account = account_for(data_dir, place)
         found = programs.find(binaries, account, cluster.major_of(place))
         users = FileLock(data_dir / "postgresql.users")
@@ -162,7 +166,8 @@ def is_made(data_dir: Path) -> bool:
         return True
 
 
-def _make_data_dir(data_dir: Path) -> None:
+def make_data_dir(data_dir: Path) -> None:
+    """Make the folder, for this user alone; refuse one that another user owns or anybody may write."""
     if not data_dir.exists():
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = data_dir.stat()

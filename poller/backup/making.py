@@ -1,0 +1,72 @@
+"""Making a backup of the embedded database, while it is used or not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from poller import __version__
+from poller.app import KEY_FILE, start_embedded
+from poller.backup.archive import FORMAT, Manifest, write
+from poller.backup.dump import dump
+from poller.core.errors import OperationError, UsageError
+from poller.store import schema
+from poller.store.database import connect
+from poller.store.rotation import key_usage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from poller.embedded import EmbeddedServer
+    from poller.settings import Settings
+
+
+async def back_up(settings: Settings, target: Path) -> Manifest:
+    """Write a backup of the embedded database to `target`, which is there in the end whole or not at all."""
+    require_embedded(settings, "pg_dump -Fc")
+    await asyncio.to_thread(_require_absent, target)
+    server = await asyncio.to_thread(start_embedded, settings.data_dir)
+    with contextlib.closing(server):
+        manifest = await _describe(settings, server)
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            await asyncio.to_thread(write, part, manifest, settings.data_dir / KEY_FILE, partial(dump, server))
+            os.link(part, target)  # unlike a rename, never over a file that has come meanwhile
+        except OSError as wrong:
+            what = f"{target} cannot be written: {wrong.strerror}"
+            raise OperationError(what, "name a file in a folder you may write to, with room for it") from wrong
+        finally:
+            part.unlink(missing_ok=True)
+    return manifest
+
+
+def require_embedded(settings: Settings, program: str) -> None:
+    """Refuse a database that the operator runs."""
+    if not settings.embedded:
+        raise UsageError("POLLER_DATABASE_URL names a database of yours", f"use its own tools: {program}")
+
+
+def _require_absent(target: Path) -> None:
+    if target.exists():
+        raise UsageError(f"{target} is there already", "name a file that is not there yet, or remove it")
+
+
+async def _describe(settings: Settings, server: EmbeddedServer) -> Manifest:
+    async with await connect(
+        server.dsn(), schema_check=False, max_size=1, application_name="poller backup"
+    ) as database:
+        async with database.connection() as connection:
+            state = await schema.read_state(connection)
+        if state.current is None:
+            raise OperationError(f"the database in {settings.data_dir} is empty", "run `poller migrate` first")
+        # backup.count: what a backup says that it holds.
+        row = await database.fetchrow("SELECT (SELECT count(*) FROM orgs) orgs, (SELECT count(*) FROM org_snapshots) n")
+        keys = sorted(await key_usage(database))
+    key_file = settings.secret_keys is None and (settings.data_dir / KEY_FILE).exists()
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+    return Manifest(FORMAT, __version__, now, state.current, row["orgs"], row["n"], keys, key_file)

@@ -1,0 +1,87 @@
+"""Putting a backup in the place of the embedded database: all of it, or nothing is changed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import zipfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from poller import embedded
+from poller.app import KEY_FILE
+from poller.backup.archive import DUMP, Manifest, unpack_keys, verify
+from poller.backup.dump import load
+from poller.backup.making import require_embedded
+from poller.core.errors import OperationError
+from poller.embedded.exchange import put_in_place, temporary_data_dir, unused
+from poller.store import schema
+from poller.store.database import connect
+from poller.store.readers import admit_readers, set_up_readers
+from poller.store.secrets import Keyring
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from poller.embedded import EmbeddedServer
+    from poller.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was restored, where the files of the old database are now, and which keys the settings lack for it."""
+
+    manifest: Manifest
+    aside: list[Path]
+    missing_keys: list[str]
+
+
+async def restore(settings: Settings, source: Path) -> Restored:
+    """Put the database of a backup in the place of the embedded one; the old one is moved aside."""
+    require_embedded(settings, "pg_restore")
+    manifest = await asyncio.to_thread(verify, source)
+    data_dir = settings.data_dir
+    embedded.make_data_dir(data_dir)
+    with unused(data_dir):
+        pass  # before minutes are spent on a restore that cannot end well
+    with temporary_data_dir(data_dir) as folder:
+        await _make_cluster(source, folder, manifest)
+        also = (KEY_FILE,) if manifest.key_file else ()
+        suffix = f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        with unused(data_dir):
+            aside = put_in_place(folder, data_dir, suffix, also)
+    return Restored(manifest, aside, _missing_keys(settings, manifest))
+
+
+def _missing_keys(settings: Settings, manifest: Manifest) -> list[str]:
+    if settings.secret_keys is not None:
+        ids = Keyring.from_setting(settings.secret_keys.get_secret_value()).ids
+    elif (settings.data_dir / KEY_FILE).exists():
+        ids = Keyring.from_key_file(settings.data_dir / KEY_FILE).ids
+    else:
+        ids = ()
+    return [key for key in manifest.keys if key not in ids]
+
+
+async def _make_cluster(source: Path, folder: Path, manifest: Manifest) -> None:
+    """A cluster in `folder` with everything of the backup in it, up to date and looked at."""
+    if manifest.key_file:
+        await asyncio.to_thread(unpack_keys, source, folder)
+    server = await asyncio.to_thread(embedded.start, folder)
+    with contextlib.closing(server):
+        await asyncio.to_thread(_load, source, server)
+        await schema.upgrade(server.dsn())
+        async with await connect(server.dsn(), max_size=1, application_name="poller restore") as database:
+            await admit_readers(database)
+            await set_up_readers(database)
+            # backup.count_orgs: whether everything has come.
+            orgs = await database.fetchval("SELECT count(*) FROM orgs")
+    if orgs != manifest.orgs:
+        what = f"{source} holds {orgs} orgs and says that it holds {manifest.orgs}"
+        raise OperationError(what, "use another backup; nothing was changed")
+
+
+def _load(source: Path, server: EmbeddedServer) -> None:
+    with zipfile.ZipFile(source) as archive, archive.open(DUMP) as dump:
+        load(server, dump)

@@ -1,0 +1,83 @@
+"""Putting another cluster in the place of one: only while nobody uses either, and the old one is kept beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from poller.core.errors import EmbeddedError
+from poller.embedded.locks import EXCLUSIVE, FileLock, held
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CLUSTER: Final = "postgresql"
+_TEMPORARY: Final = ".restore-"
+_PATIENCE_SECONDS: Final = 10.0
+"""For a server that is just ending."""
+
+
+@contextmanager
+def unused(data_dir: Path) -> Iterator[None]:
+    """Holds the locks of a data folder, so that no process can start or join its server meanwhile.
+
+    Raises `EmbeddedError` where one uses it.
+    """
+    with ExitStack() as locks:
+        for name in ("postgresql.start", "postgresql.users", "postgresql.keeper"):
+            try:
+                locks.enter_context(held(data_dir / name, EXCLUSIVE, _PATIENCE_SECONDS))
+            except EmbeddedError:
+                what = f"the database in {data_dir} is in use by another poller"
+                raise EmbeddedError(what, "stop `poller run` and every other poller there, and try again") from None
+        yield
+
+
+@contextmanager
+def temporary_data_dir(data_dir: Path) -> Iterator[Path]:
+    """A data folder inside another one, for a cluster that is made there; removed at the end with its contents."""
+    for left in data_dir.glob(f"{_TEMPORARY}*"):
+        if not _is_used(left):  # of a restore that was killed
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=data_dir))
+    try:
+        if os.geteuid() == 0:
+            owner = (data_dir / CLUSTER if (data_dir / CLUSTER).exists() else data_dir).stat()
+            os.chown(folder, owner.st_uid, owner.st_gid)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def put_in_place(made: Path, data_dir: Path, suffix: str, also: tuple[str, ...] = ()) -> list[Path]:
+    """Move the cluster, and the files `also`, from the data folder `made` into `data_dir`.
+
+    What was there is renamed by `suffix`, and returned. The caller holds `unused(data_dir)`.
+    """
+    aside = []
+    names = [*also, CLUSTER]
+    for name in names:
+        if (data_dir / name).exists():
+            kept = data_dir / f"{name}.{suffix}"
+            (data_dir / name).rename(kept)
+            aside.append(kept)
+    for name in names:
+        (made / name).rename(data_dir / name)
+    handle = os.open(data_dir, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    return aside
+
+
+def _is_used(folder: Path) -> bool:
+    lock = FileLock(folder / "postgresql.users")
+    try:
+        return not lock.try_take(EXCLUSIVE)
+    finally:
+        lock.close()
