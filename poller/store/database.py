@@ -15,8 +15,9 @@ import orjson
 
 from poller.core.errors import DatabaseError
 from poller.store import schema
+from poller.store.address import connecting
 from poller.store.database_clock import DatabaseClock
-from poller.store.errors import SESSION, connecting, readable_errors
+from poller.store.errors import SESSION, readable_errors
 from poller.store.pooler import UNPREPARED, is_pooled
 
 if TYPE_CHECKING:

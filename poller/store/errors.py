@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
-from poller.core.errors import DatabaseError, LockedError, SettingsError
+from poller.core.errors import DatabaseError, LockedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 COMPLAINTS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """What may come out of asyncpg; a `TimeoutError` is an `OSError`."""
-_ADDRESS: Final = "write postgresql://user:password@host:5432/name"
+ADDRESS: Final = "write postgresql://user:password@host:5432/name"
 
 
 @contextlib.contextmanager
@@ -34,28 +34,6 @@ def readable_errors() -> Iterator[None]:
         raise
     except COMPLAINTS as error:
         raise explain(error) from error
-
-
-@contextlib.contextmanager
-def connecting(dsn: str) -> Iterator[None]:
-    """For the first use of an address: one that cannot be used is refused without quoting it, cause included."""
-    _forget_libpq_variables()
-    if not dsn.startswith(("postgresql://", "postgres://")):
-        raise SettingsError("POLLER_DATABASE_URL is not the address of a PostgreSQL", _ADDRESS)
-    try:
-        with readable_errors():
-            yield
-    except (ValueError, asyncpg.ClientConfigurationError):
-        raise SettingsError("POLLER_DATABASE_URL cannot be used as an address", _ADDRESS) from None
-
-
-def _forget_libpq_variables() -> None:
-    """Drop PGHOST, PGPORT, PGSSLMODE and the like, which asyncpg reads for whatever an address leaves out.
-
-    They are of a shell that talks to another database. The poller's address says all there is to say.
-    """
-    for name in [name for name in os.environ if name.startswith("PG")]:
-        del os.environ[name]
 
 
 def explain(error: BaseException) -> DatabaseError:
@@ -118,10 +96,8 @@ _SEE_LOCKS: Final = "run `poller doctor`, which names the session that holds a l
 _SERVER_AWAY: Final = "start PostgreSQL, or correct POLLER_DATABASE_URL, and try again"
 _POOLER_REFUSES: Final = re.compile(r"unsupported startup parameter(?: in options)?: (\w+)")
 _REMEDIES: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]] = (
-    (
-        asyncpg.InvalidAuthorizationSpecificationError,
-        f"correct the user and password in POLLER_DATABASE_URL: {_ADDRESS}",
-    ),
+    (asyncpg.InvalidPasswordError, f"correct the user and password in POLLER_DATABASE_URL: {ADDRESS}"),
+    (asyncpg.InvalidAuthorizationSpecificationError, "let this user in from this machine in the server's pg_hba.conf"),
     (asyncpg.InvalidCatalogNameError, "create the database, or correct its name in POLLER_DATABASE_URL"),
     (
         (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError),
@@ -129,6 +105,10 @@ _REMEDIES: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ..
     ),
     (asyncpg.InsufficientPrivilegeError, "use the role that owns the poller's tables, or grant this one what it lacks"),
     (asyncpg.TooManyConnectionsError, "raise max_connections, or run fewer pollers"),
+    (
+        (asyncpg.UntranslatableCharacterError, asyncpg.CharacterNotInRepertoireError),
+        "move the poller to a database with ENCODING 'UTF8'",
+    ),
     (asyncpg.DiskFullError, "free space on PostgreSQL's disk"),
     (
         (asyncpg.ReadOnlySQLTransactionError, asyncpg.TargetServerAttributeNotMatched),
@@ -149,11 +129,19 @@ _REMEDIES: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ..
 def _what(error: BaseException) -> str:
     # The server's complaint of a value, and asyncpg's own (which is a ValueError): both quote it.
     if isinstance(error, (asyncpg.DataError, ValueError)):
-        return "a value does not fit its column"
+        of_encoding = isinstance(error, (asyncpg.UntranslatableCharacterError, asyncpg.CharacterNotInRepertoireError))
+        return "the database's encoding lacks a character" if of_encoding else "a value does not fit its column"
     if isinstance(error, asyncpg.PostgresError):
         return str(getattr(error, "message", None) or error.args[0])
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, OSError):
-        return error.strerror or "no connection"
+        return _what_of_system(error)
     return str(error.args[0]) if error.args else type(error).__name__
+
+
+def _what_of_system(error: OSError) -> str:
+    # asyncio's own words for a refused connection hold a Python tuple.
+    if error.errno is not None and not isinstance(error, (socket.gaierror, ssl.SSLError)):
+        return os.strerror(error.errno)
+    return error.strerror or "no connection"

@@ -18,8 +18,9 @@ from weakref import WeakKeyDictionary
 import asyncpg
 
 from poller.core.errors import DatabaseError
+from poller.store.address import connecting, target
 from poller.store.blockers import locked_by_others
-from poller.store.errors import COMPLAINTS, connecting, explain, readable_errors
+from poller.store.errors import COMPLAINTS, explain, readable_errors
 from poller.store.pooler import UNPREPARED
 
 if TYPE_CHECKING:
@@ -35,6 +36,14 @@ _CONNECT_TIMEOUT_SECONDS: Final = 10.0
 _ATTEMPTS: Final = 20
 _PAUSE_SECONDS: Final = 1.0
 """A revision that waits for readers waits two seconds at a time, and lets others read and write in between."""
+
+_OWN_DATABASE: Final = "give the poller a database of its own"
+
+# Purpose: the revision the database is at, and whether a table of the first revision is there.
+_CURRENT: Final = "SELECT max(version_num), to_regclass('org_credentials') IS NOT NULL FROM alembic_version"
+
+# Purpose: what to grant where nothing may be created: the schema that would be created in, or the role's own.
+_PLACE: Final = "SELECT current_schema(), quote_ident(current_schema()), quote_ident(current_user)"
 
 _LOCK: Final = (
     "CREATE TABLE IF NOT EXISTS poller_locks (name text PRIMARY KEY)",
@@ -89,13 +98,19 @@ def _revision_files() -> Iterator[re.Match[str]]:
 async def read_state(connection: Any) -> SchemaState:
     """Compare the database behind an asyncpg connection with this code."""
     current: str | None = None
-    with readable_errors(), contextlib.suppress(asyncpg.UndefinedTableError):
-        # schema.current: the revision the database is at.
-        current = await connection.fetchval("SELECT max(version_num) FROM alembic_version")
-    if current is not None and not _REVISION.fullmatch(current):
+    ours = True
+    try:
+        with readable_errors(), contextlib.suppress(asyncpg.UndefinedTableError):
+            current, ours = await connection.fetchrow(_CURRENT)
+    except DatabaseError as error:
+        # Alembic's table has one column of one name, and the poller may read its own.
+        if not isinstance(error.__cause__, (asyncpg.UndefinedColumnError, asyncpg.InsufficientPrivilegeError)):
+            raise
+        raise DatabaseError(f"alembic_version is not the poller's: {error.what}", _OWN_DATABASE) from error
+    if current is not None and not (ours and _REVISION.fullmatch(current)):
         raise DatabaseError(
             f"the database is at revision {current!r}, which is none of the poller's: another program lives there",
-            "give the poller a database of its own",
+            _OWN_DATABASE,
         )
     return SchemaState(current, head_revision())
 
@@ -128,13 +143,27 @@ async def _make_lock(dsn: str) -> None:
     """The row that migrations lock: it has to be there before the first revision is."""
     connection = await _connect(dsn)
     try:
+        _require_utf8(dsn, connection.get_settings().server_encoding)
         with readable_errors():
             for statement in _LOCK:
                 # Two processes that make the table at the same moment: the first makes it, the other is refused.
                 with contextlib.suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):
                     await connection.execute(statement)
+    except DatabaseError as error:
+        if not isinstance(error.__cause__, (asyncpg.InsufficientPrivilegeError, asyncpg.InvalidSchemaNameError)):
+            raise
+        schema, quoted, role = await connection.fetchrow(_PLACE)
+        grant = f"GRANT USAGE, CREATE ON SCHEMA {quoted} TO {role}"
+        remedy = grant if schema else f"CREATE SCHEMA {role} AUTHORIZATION {role}"
+        raise DatabaseError(f"{error.what} ({target(dsn)})", f"have an administrator run `{remedy};` there") from error
     finally:
         await connection.close()
+
+
+def _require_utf8(dsn: str, encoding: str) -> None:
+    if encoding != "UTF8":
+        what = f"the database is encoded in {encoding}, which lacks characters of names ({target(dsn)})"
+        raise DatabaseError(what, "create one for the poller: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0")
 
 
 async def _run_alembic(dsn: str, before: SchemaState, until: str) -> None:

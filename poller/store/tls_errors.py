@@ -1,0 +1,81 @@
+"""What can be wrong with the encryption of the connection to PostgreSQL, and which file or option mends it."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from poller.core.errors import DatabaseError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_URL: Final = "POLLER_DATABASE_URL"
+_FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+_MODES: Final = "disable, allow, prefer, require, verify-ca, verify-full"
+_WRONG_NAME: Final = (62, 64)
+_EXPIRED: Final = 10
+"""OpenSSL's numbers: the certificate is of another host name or address; its time is over."""
+
+
+def of_configuration(where: str, said: str) -> SettingsError | None:
+    """For an address that asks for TLS in a way that asyncpg does not understand; `said` is never quoted."""
+    if "root certificate file" in said:
+        return SettingsError(
+            f"{where}: its certificate is to be verified, and nothing says by which authority",
+            f"add sslrootcert=/path/of/the/authority.pem to {_URL}",
+        )
+    if "sslmode" in said:
+        return SettingsError(f"{_URL} has an unknown sslmode", f"write one of {_MODES}")
+    if "target_session_attrs" in said:
+        return SettingsError(f"{_URL} has an unknown target_session_attrs", "write read-write, primary or any")
+    return None
+
+
+def of_connection(where: str, error: BaseException, options: Mapping[str, str]) -> DatabaseError | SettingsError | None:
+    """For a connection that was not made; None where TLS has nothing to do with it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return DatabaseError(
+            f"{where}: its certificate is refused: {error.verify_message.rstrip('.')}", _certificate_remedy(error)
+        )
+    if "rejected SSL upgrade" in str(error):
+        return DatabaseError(
+            f"{where} does not offer TLS, which sslmode={options.get('sslmode', 'prefer')} asks for",
+            f"turn on ssl in its postgresql.conf, or write sslmode=prefer in {_URL} where the network is trusted",
+        )
+    return _of_files(where, options)
+
+
+def _certificate_remedy(error: ssl.SSLCertVerificationError) -> str:
+    if error.verify_code in _WRONG_NAME:
+        return f"write the host in {_URL} as it stands in the certificate, or sslmode=verify-ca"
+    if error.verify_code == _EXPIRED:
+        return "renew the server's certificate"
+    return f"set sslrootcert in {_URL} to the file of the authority that signed it"
+
+
+def _of_files(where: str, options: Mapping[str, str]) -> SettingsError | None:
+    """The first file that cannot be read, or holds something else than it should."""
+    for name in _FILES:
+        path = options.get(name)
+        try:
+            if path is not None:
+                Path(path).read_bytes()
+        except OSError as error:
+            what = f"{where}: the file {path} cannot be read: {error.strerror}"
+            return SettingsError(what, f"correct {name} in {_URL}")
+    context = ssl.create_default_context()
+    try:
+        if "sslrootcert" in options:
+            context.load_verify_locations(options["sslrootcert"])
+    except ssl.SSLError:
+        what = f"{where}: the file {options['sslrootcert']} holds no certificate"
+        return SettingsError(what, f"correct sslrootcert in {_URL}")
+    try:
+        if "sslcert" in options:
+            context.load_cert_chain(options["sslcert"], options.get("sslkey"), lambda: options.get("sslpassword", ""))
+    except ssl.SSLError:
+        what = f"{where}: the file {options['sslcert']} and its key are no pair"
+        return SettingsError(what, f"correct sslcert and sslkey in {_URL}")
+    return None
