@@ -22,13 +22,13 @@ from poller.core.remedies import remedy_for
 from poller.core.shares import polls_at_once
 from poller.core.token import KEY_MISSING, NO_CREDENTIALS, UNOPENED
 from poller.log import bound
+from poller.org_health import OrgHealth
 from poller.plan import Plan, plan, plan_slot, state_of_slot
 from poller.poll import World, poll_org
 from poller.sink import Sink
 from poller.store import credits as credit_store
 from poller.store.limits import Lesson, save_limits
 from poller.store.org_changes import learn
-from poller.store.orgs import park, unpark
 from poller.store.pollable import count_by_data_center, pages_of_active
 from poller.store.pollable_slots import read_slots
 from poller.store.snapshots import write_snapshots
@@ -92,6 +92,7 @@ class Fleet:
         self._limiter = limiter
         self._world = world
         self._missing_keys: set[str] = set()
+        self._health = OrgHealth(database, world.now)
 
     async def poll_now(
         self, names: Sequence[str] | None, committed: Committed, *, wanted: Callable[[int, datetime], bool] = _always
@@ -268,27 +269,12 @@ class Fleet:
             await save_limits(self._database, list(lessons.values()))
         for one in batch:
             with bound(org=one.org.name, slot=one.snapshot.slot.isoformat()):
-                await self._judge_health(one)
+                await self._health.update(one.org, one.snapshot, one.parked, probed=one.reserved > 0)
         differences = _beside_the_reserved(batch)
         if differences:
             async with self._database.transaction() as connection:
                 for at, of_moment in differences.items():
                     await credit_store.correct(connection, of_moment, at)
-
-    async def _judge_health(self, polled: Polled) -> None:
-        """Park what a person must mend, unpark what answers again, and try the rest of the parked again later."""
-        org, snapshot = polled.org, polled.snapshot
-        if snapshot.counts:
-            if polled.parked is not None and await unpark(self._database, org.id):
-                log.info("org.unparked")
-        elif snapshot.outcome in {Outcome.UNAUTHORIZED, Outcome.FORBIDDEN} and snapshot.requests and snapshot.error:
-            # Where no request left, the token's own judge has parked the org already.
-            remedy = remedy_for(snapshot.error)
-            await park(self._database, org.id, snapshot.error, remedy, self._world.now())
-            log.warning("org.parked", code=snapshot.error, remedy=remedy)
-        elif polled.parked is not None and polled.reserved and snapshot.outcome is not Outcome.UNAUTHORIZED:
-            # A probe that was held up says nothing new, and is not repeated every slot.
-            await park(self._database, org.id, polled.parked.code, polled.parked.remedy, self._world.now())
 
     async def _learn(self, org: Org, line: OrgLimiter) -> int:
         """What the org's limits follow from; how many requests it took."""

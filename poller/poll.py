@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 PASSES: Final = 3
 """How often a count is asked for at the most: the first time, and again after faults that may pass."""
 FIRST_BACK_OFF_SECONDS: Final = 0.5
+REFRESH_PAUSE_SECONDS: Final = 2.0
+"""Between a token's renewal and the next request, and up to as much again by chance: a server that has just refused a
+good token refuses the next one in the same moment."""
 LONGEST_WAIT_SECONDS: Final = 20.0
 """A poll waits this long for its org's quota or for Zoho; anything longer is a matter for a later poll."""
 
@@ -147,6 +150,7 @@ class _Questions:
                     self.refuse(pending, Refusal(fresh.outcome, fresh.code))
                     return
                 token = fresh
+                await self.world.sleep(REFRESH_PAUSE_SECONDS * (1 + self.world.jitter()))
             elif pending:
                 passes += 1
                 if passes == PASSES or self.wait_seconds > LONGEST_WAIT_SECONDS:

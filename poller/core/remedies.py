@@ -62,7 +62,11 @@ REMEDIES: Final[Mapping[str, str]] = {
         "copy client_secret anew from the API console (your client, Client Secret); with multi-DC on, "
         "each data centre may have a secret of its own"
     ),
-    "invalid_code": f"the grant code is spent (it lives 3 to 10 minutes, once) or the consent revoked: {_NEW_GRANT}",
+    # Of a refresh token: a grant code that is refused has a code of its own, `grant_code_expired`.
+    "invalid_code": (
+        "Zoho no longer takes the org's refresh token: the consent was revoked, the token was copied wrongly, or newer "
+        f"ones of the same login pushed it out (Zoho keeps 20); import the right refresh_token, or {_NEW_GRANT}"
+    ),
     "invalid_grant": f"the consent was revoked or has expired: {_NEW_GRANT}",
     "missing_org_info": f"give soid as ZohoCRM.<zgid>, the org's number; it is in {_COMPANY}",
     "invalid_soid": f"compare the number in soid with the org's zgid in {_COMPANY}",

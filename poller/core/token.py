@@ -149,8 +149,9 @@ ReleaseLease = Callable[[int, UUID], Awaitable[None]]
 CoolDown = Callable[[int, UUID, datetime], Awaitable[None]]
 """`cool_down(org_id, holder, until)`: no lease before `until`, one cool-down more in a row, and the lease ends."""
 
-Park = Callable[[int, str, str, datetime], Awaitable[None]]
-"""`park(org_id, code, remedy, now)`: a person must mend this org; it is not polled until then, only probed slowly."""
+Park = Callable[[int, str, str, datetime, float], Awaitable[None]]
+"""`park(org_id, code, remedy, now, first_probe_seconds)`: a person must repair this org; it is not polled until then,
+only probed: first after so many seconds, then ever more seldom."""
 
 SaveRefreshToken = Callable[[int, Secret], Awaitable[None]]
 """`save_refresh_token(org_id, refresh_token)`: takes the place of the org's grant code, in one transaction."""

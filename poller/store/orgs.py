@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 FIRST_PROBE_SECONDS: Final = 3_600
 LAST_PROBE_SECONDS: Final = 86_400
-"""A parked org is tried again after an hour, then ever more seldom, down to daily."""
+"""A parked org is tried again after one interval (an hour where none is given), then ever more seldom: at last
+daily."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +171,16 @@ async def purge(database: Database, names: Sequence[str]) -> int:
     return len(ids)
 
 
-async def park(database: Database, org_id: int, code: str, remedy: str, now: datetime) -> None:
-    """A person must mend this org: say what and how, and try again ever more seldom."""
+async def park(
+    database: Database,
+    org_id: int,
+    code: str,
+    remedy: str,
+    now: datetime,
+    *,
+    first_probe_seconds: float = FIRST_PROBE_SECONDS,
+) -> None:
+    """Record what a person must repair, and how; the org is tried again ever more seldom."""
     # orgs.park: the first time, or once more after a probe. Before the next probe is due only the reason changes: of
     # ten workers that find the same fault at once, one counts.
     await database.execute(
@@ -187,7 +196,7 @@ async def park(database: Database, org_id: int, code: str, remedy: str, now: dat
         code,
         remedy,
         now,
-        float(FIRST_PROBE_SECONDS),
+        float(min(first_probe_seconds, LAST_PROBE_SECONDS)),
         float(LAST_PROBE_SECONDS),
     )
 

@@ -130,9 +130,9 @@ class TokenStore:
             until,
         )
 
-    async def park(self, org_id: int, code: str, remedy: str, now: datetime) -> None:
-        """A person must mend this org."""
-        await orgs.park(self.database, org_id, code, remedy, now)
+    async def park(self, org_id: int, code: str, remedy: str, now: datetime, first_probe_seconds: float) -> None:
+        """A person must repair this org."""
+        await orgs.park(self.database, org_id, code, remedy, now, first_probe_seconds=first_probe_seconds)
 
     async def reserve_exchange(self, client_id: str, now: datetime) -> float:
         """Count one exchange of a grant code of this client: 0.0; or the seconds to wait, and nothing is counted."""

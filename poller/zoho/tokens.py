@@ -253,7 +253,7 @@ class Tokens:
     async def _park(self, org: Org, code: str) -> NoToken:
         refused = no_token(Outcome.UNAUTHORIZED, code)
         log.warning("token.refused", org_id=org.id, error=code)
-        await self._ports.park(org.id, code, refused.remedy, self._ports.now())
+        await self._ports.park(org.id, code, refused.remedy, self._ports.now(), org.interval_seconds)
         return refused
 
     def _usable(self, stored: StoredToken | None, data_center: DataCenter) -> AccessToken | None:

@@ -69,8 +69,9 @@ async def test_consent_withdrawn_since_the_last_poll_parks_the_org_with_what_to_
         row, org, other = await mine.row(0), await mine.org(0), await mine.row(1)
         assert (row["outcome"], row["error"], row["counts"]) == ("unauthorized", "invalid_code", {})
         assert org["parked_code"] == "invalid_code"
-        assert "grant code" in org["parked_remedy"]
-        assert (org["probe_at"] - mine.clock.now()).total_seconds() == 3_600
+        assert org["parked_remedy"].startswith("Zoho no longer takes the org's refresh token: the consent was revoked")
+        assert "make a new grant code" in org["parked_remedy"]
+        assert (org["probe_at"] - mine.clock.now()).total_seconds() == mine.app.settings.poll_interval_seconds
         assert other["outcome"] == "ok"
 
 
@@ -178,9 +179,10 @@ async def test_a_probe_that_was_held_up_is_not_repeated_every_slot(database: Dat
             row = (await mine.poll_one()).snapshot
             outcomes.append((row.outcome.value, row.error, row.requests))
             mine.clock.turn(minutes=15)
-        assert outcomes == [("unavailable", "http_502", 30)] + [("forbidden", "OAUTH_SCOPE_MISMATCH", 0)] * 4
+        probed, not_asked = ("unavailable", "http_502", 30), ("forbidden", "OAUTH_SCOPE_MISMATCH", 0)
+        assert outcomes == [probed, not_asked, probed, not_asked, not_asked]
         org = await mine.org()
-        assert (org["parked_code"], org["probes"]) == ("OAUTH_SCOPE_MISMATCH", 2)
+        assert (org["parked_code"], org["probes"]) == ("OAUTH_SCOPE_MISMATCH", 3)
 
 
 async def test_new_consent_that_is_imported_unparks_at_once(database: Database, keyring: Keyring) -> None:

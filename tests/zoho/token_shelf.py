@@ -121,7 +121,7 @@ class Shelf:
         self.cool_downs += 1
         await self.release(org_id, holder)
 
-    async def park(self, org_id: int, code: str, remedy: str, now: datetime) -> None:
+    async def park(self, org_id: int, code: str, remedy: str, now: datetime, first_probe_seconds: float) -> None:
         self.parked = (code, remedy)
 
     async def save_refresh_token(self, org_id: int, refresh_token: Secret) -> None:

@@ -1,0 +1,74 @@
+"""Whether an org is parked, unparked or left as it is after a poll: decided from this poll and the one before.
+
+An org is parked where only a person can repair it. One that answered lately is not parked for a single refusal: Zoho's
+servers sometimes refuse good tokens for a while, and the next slot tells. Several orgs of one data centre refused at
+once is the data centre's trouble: none of them is parked. What the token endpoint refuses (a revoked consent, a wrong
+client) is certain, and parks at once; that is not decided here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from poller.core.model import Outcome
+
+if TYPE_CHECKING:
+    from poller.core.model import Snapshot
+
+REFUSALS: Final = frozenset({Outcome.UNAUTHORIZED, Outcome.FORBIDDEN})
+WIDESPREAD_ORGS: Final = 3
+"""So many orgs of one data centre refused, and at least half of those that were asked: it is not the orgs."""
+
+
+class Change(StrEnum):
+    """What is to be done about an org's parking."""
+
+    NOTHING = "nothing"
+    UNPARK = "unpark"
+    PARK = "park"
+    PROBE_LATER = "probe_later"
+    """It is parked, and this probe told nothing new."""
+    SUSPECT = "suspect"
+    """Refused for the first time: the next slot decides."""
+    DATA_CENTER = "data_center"
+    """Refused, as are other orgs of its data centre: not the org's fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Of one data centre: orgs, not parked, whose newest poll was refused, and those whose newest poll was answered."""
+
+    refused: int = 0
+    answered: int = 0
+
+    @property
+    def widespread(self) -> bool:
+        """Whether it is the data centre rather than its orgs."""
+        return self.refused >= WIDESPREAD_ORGS and self.refused >= self.answered
+
+
+def is_refusal(snapshot: Snapshot) -> bool:
+    """Whether the API refused the whole poll; where no request left, the token endpoint's answer has been judged."""
+    return snapshot.outcome in REFUSALS and snapshot.requests > 0 and snapshot.error is not None
+
+
+def judge_health(
+    snapshot: Snapshot, *, parked: bool, probed: bool, before: Outcome | None, around: Refusals | None
+) -> Change:
+    """What to do after a poll.
+
+    `before`: what came of the org's last poll in an earlier slot that was answered or refused; None where there was
+    none lately. `around`: of its data centre; None where that was not looked up. `probed`: it was asked though parked.
+    """
+    if snapshot.counts:
+        return Change.UNPARK if parked else Change.NOTHING
+    if not is_refusal(snapshot):
+        probe_was_held_up = parked and probed and snapshot.outcome is not Outcome.UNAUTHORIZED
+        return Change.PROBE_LATER if probe_was_held_up else Change.NOTHING
+    if parked or before is None:
+        return Change.PARK
+    if snapshot.outcome is Outcome.UNAUTHORIZED and around is not None and around.widespread:
+        return Change.DATA_CENTER
+    return Change.PARK if before in REFUSALS else Change.SUSPECT

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, strategies as st
+
+from poller.core.health import Change, Refusals, judge_health
+from poller.core.model import USER_TYPES, Outcome, Snapshot
+
+SLOT = datetime(2026, 11, 23, 12, tzinfo=UTC)
+ALONE, MANY = Refusals(refused=1, answered=9), Refusals(refused=3, answered=2)
+
+
+def polled(outcome: Outcome, error: str | None = None, *, requests: int = 10) -> Snapshot:
+    counts = dict.fromkeys(USER_TYPES, 1) if outcome is Outcome.OK else {}
+    return Snapshot(1, SLOT, SLOT, outcome, error, {}, requests=requests, counts=counts)
+
+
+REFUSED = polled(Outcome.UNAUTHORIZED, "INVALID_TOKEN")
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "parked", "before", "around", "change"),
+    [
+        (REFUSED, False, None, None, Change.PARK),
+        (REFUSED, False, Outcome.OK, ALONE, Change.SUSPECT),
+        (REFUSED, False, Outcome.PARTIAL, ALONE, Change.SUSPECT),
+        (REFUSED, False, Outcome.UNAUTHORIZED, ALONE, Change.PARK),
+        (REFUSED, False, Outcome.FORBIDDEN, ALONE, Change.PARK),
+        (REFUSED, False, Outcome.OK, MANY, Change.DATA_CENTER),
+        (REFUSED, False, Outcome.UNAUTHORIZED, MANY, Change.DATA_CENTER),
+        (REFUSED, False, None, MANY, Change.PARK),
+        (REFUSED, True, None, None, Change.PARK),
+        (polled(Outcome.FORBIDDEN, "NO_PERMISSION"), False, Outcome.OK, MANY, Change.SUSPECT),
+        (polled(Outcome.FORBIDDEN, "NO_PERMISSION"), False, Outcome.FORBIDDEN, MANY, Change.PARK),
+        (polled(Outcome.UNAUTHORIZED, "invalid_code", requests=0), False, Outcome.OK, ALONE, Change.NOTHING),
+        (polled(Outcome.OK), True, None, None, Change.UNPARK),
+        (polled(Outcome.OK), False, None, None, Change.NOTHING),
+        (polled(Outcome.UNAVAILABLE, "http_502"), True, None, None, Change.PROBE_LATER),
+        (polled(Outcome.UNAVAILABLE, "http_502"), False, None, None, Change.NOTHING),
+    ],
+)
+def test_what_is_done_about_an_org_after_a_poll(
+    snapshot: Snapshot, parked: bool, before: Outcome | None, around: Refusals | None, change: Change
+) -> None:
+    assert judge_health(snapshot, parked=parked, probed=True, before=before, around=around) is change
+
+
+@given(refused=st.integers(0, 300), answered=st.integers(0, 300))
+def test_a_few_refusals_among_many_answers_are_not_the_data_centres(refused: int, answered: int) -> None:
+    assert Refusals(refused, answered).widespread == (refused >= 3 and refused >= answered)
