@@ -99,9 +99,7 @@ async def test_a_parked_org_is_told_with_what_to_do_wherever_one_looks(database_
         control.revoke(sim.world, 0)
         assert (await mine.run("orgs", "import", file_of(tmp_path, lost.row(), well.row()))).code == 0
         assert (await mine.run("poll")).code == 1
-        remedy = (
-            "the grant code is spent (it lives 3 to 10 minutes, once) or the consent revoked: make a new grant code"
-        )
+        remedy = "Zoho no longer takes the org's refresh token: the consent was revoked"
         status = (await mine.run("status")).out
         assert "parked  1\n" in status
         assert f"  {lost.name}  invalid_code: {remedy}" in status
@@ -109,7 +107,7 @@ async def test_a_parked_org_is_told_with_what_to_do_wherever_one_looks(database_
         assert "state          parked: invalid_code\n" in table
         assert f"what to do     {remedy}" in table
         assert "next probe     2" in table
-        # The service leaves it alone for an hour; who names it is taken at his word.
+        # The service leaves it alone until its probe; who names it is taken at his word.
         assert (await mine.run("poll", "--json")).code == 1
         assert sim.audit()["orgs"][0]["token_asks"] == 1
         control.restore(sim.world, 0)
