@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from poller.core.datacenters import ZOHO_DATA_CENTERS
-from poller.core.entry import FIELDS, SECRETS
+from poller.core.entry import FIELDS
+from poller.core.entry_fields import SECRETS
 from poller.orgfile import BadRow, BadRows, read_org_file, read_orgs
 
 if TYPE_CHECKING:
