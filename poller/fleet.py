@@ -224,8 +224,8 @@ class Fleet:
             log.exception("poll.crashed", org=plan.pollable.org.name, slot=plan.slot.isoformat())
             return not_polled(plan, Outcome.MISSED, CRASHED)
 
-    async def carry_out(self, plan: Plan) -> Polled:
-        """Ask the org, or write down why not; what came of it is still to be written."""
+    async def carry_out(self, plan: Plan, unanswered: Callable[[str], None] = lambda _code: None) -> Polled:
+        """Ask the org, or write down why not; what came of it is still to be written. `unanswered`: see `poll_org`."""
         org = plan.pollable.org
         late_seconds = 0 if plan.due_at is None else max(int((self._world.now() - plan.due_at).total_seconds()), 0)
         if plan.refusal is not None:
@@ -246,6 +246,7 @@ class Fleet:
                 self._world,
                 known_token=plan.pollable.token(self._keyring),
                 late_seconds=late_seconds,
+                unanswered=unanswered,
             )
             asides = await self._learn(org, line) if plan.learn and snapshot.counts else 0
             # The first of a quota's fields is due_at, which every request moves: of no use to the next process.

@@ -79,11 +79,16 @@ async def poll_org(
     *,
     known_token: StoredToken | None = None,
     late_seconds: int = 0,
+    unanswered: Callable[[str], None] = lambda _code: None,
 ) -> Snapshot:
-    """Ask `org` for its ten counts, once; the snapshot says what came of it."""
+    """Ask `org` for its ten counts, once; the snapshot says what came of it.
+
+    `unanswered(code)` is called when a pass over the counts ends without any reply: long before the poll ends, where
+    every request takes the whole of its timeout.
+    """
     polled_at = world.now()
     with structlog.contextvars.bound_contextvars(org=org.name, slot=slot.isoformat()):
-        questions = _Questions(org, limiter, world)
+        questions = _Questions(org, limiter, world, unanswered)
         token = await world.get_token(org, known_token)
         if isinstance(token, NoToken):
             questions.refuse(USER_TYPES, Refusal(token.outcome, token.code))
@@ -117,6 +122,7 @@ class _Questions:
     org: Org
     limiter: OrgLimiter
     world: World
+    unanswered: Callable[[str], None]
     answers: dict[UserType, int | Refusal] = field(default_factory=dict)
     requests: int = 0
     credits_remaining: int | None = None
@@ -138,6 +144,8 @@ class _Questions:
         while pending:
             self._forget_the_last_pass()
             pending = await self._ask_side_by_side(pending, token)
+            if self.silence is not None and not self.heard:
+                self.unanswered(self.silence.code)
             if self.token_ends_at is not None and not self.stale:
                 await self.world.note_token_end(self.org, token, self.token_ends_at)
             if self.stale:

@@ -81,9 +81,11 @@ class Tally:
 async def _poll(settings: Settings, names: list[str], *, as_json: bool) -> Tally:
     from poller.app import open_app, open_fleet
     from poller.cli import render
+    from poller.cli.descriptors import with_descriptors
     from poller.store.orgs import count_orgs
     from poller.traces import open_spans
 
+    settings = with_descriptors(settings, lambda what: shell.say(f"poller: warning: {what}"))
     async with open_app(settings, name="poller poll") as app, open_spans() as spans:
         total = len(names) or await count_orgs(app.database)
         with shell.progress() as progress:

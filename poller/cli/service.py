@@ -47,12 +47,14 @@ def serve(
 async def _run(settings: Settings, *, web: bool) -> int:
     """How many readings were lost, because the database did not come back before the end."""
     from poller.app import Ears, open_app, open_fleet
+    from poller.cli.descriptors import with_descriptors
     from poller.cli.keys import require_keys
     from poller.core.shares import polls_at_once
     from poller.traces import open_spans
     from poller.web import WorkerMetrics
     from poller.worker import Pace, Worker
 
+    settings = with_descriptors(settings, _warn, web=web)
     access = access_of(settings) if web else None
     metrics = WorkerMetrics()
     ears = Ears(metrics.judged, metrics.waited, metrics.token_replied, metrics.token_issued)
@@ -70,6 +72,12 @@ async def _run(settings: Settings, *, web: bool) -> int:
             async with _serving(app, worker, metrics, access):
                 await worker.run(stopped)
         return worker.lost
+
+
+def _warn(what: str) -> None:
+    import structlog
+
+    structlog.get_logger("poller.cli").warning("descriptors.few", what=what)
 
 
 @asynccontextmanager

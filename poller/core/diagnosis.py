@@ -205,6 +205,8 @@ _NETWORK: Final[Mapping[Failure, str]] = {
     Failure.TIMEOUT: "look for a firewall that drops packets, or set POLLER_PROXY",
     Failure.TLS: "see the clock, the CA certificates of this machine, and whether a proxy opens its connections",
     Failure.TOO_LARGE: "what answers is not Zoho: look for a proxy or a sign-in page",
+    Failure.LOCAL_RESOURCES: "raise the limit of open files (ulimit -n), or end what uses up ports or memory here",
+    Failure.NO_ROUTE: "give this machine a network route to it",
     Failure.PROTOCOL: "what answers is not Zoho: look for a proxy or a sign-in page",
     Failure.PROXY_DNS: "correct the host in POLLER_PROXY: it has no address",
     Failure.PROXY_UNREACHABLE: "correct host and port in POLLER_PROXY, or start the proxy: nothing listens there",

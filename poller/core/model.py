@@ -73,7 +73,7 @@ class Outcome(StrEnum):
     MALFORMED = "malformed"
     """An answer that says nothing we may believe."""
     MISSED = "missed"
-    """Never asked (polls only)."""
+    """Not asked: no poller ran, or the request could not leave this machine."""
 
 
 @dataclass(frozen=True, slots=True)

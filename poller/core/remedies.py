@@ -98,6 +98,11 @@ REMEDIES: Final[Mapping[str, str]] = {
     "proxy_login": _PROXY,
     "proxy_denied": _PROXY,
     "refused": _NETWORK,
+    "local_resources": (
+        "this machine has no file descriptor, port or memory left for a connection: raise the limit of open files "
+        "(ulimit -n, LimitNOFILE=) or lower POLLER_CONCURRENCY"
+    ),
+    "no_route": "this machine has no network route to Zoho: see its network, then poller doctor",
     "reset": _NETWORK,
     "timeout": f"{_NETWORK}; raise POLLER_REQUEST_TIMEOUT on a slow line",
     "tls": (

@@ -45,12 +45,20 @@ class Failure(StrEnum):
     TOO_LARGE = "too_large"
     PROTOCOL = "protocol"
     """What answered does not speak HTTP."""
+    LOCAL_RESOURCES = "local_resources"
+    """This machine or process has no file descriptor, port or memory left for a connection."""
+    NO_ROUTE = "no_route"
+    """This machine has no network route to the address."""
     PROXY_DNS = "proxy_dns"
     PROXY_UNREACHABLE = "proxy_unreachable"
     PROXY_LOGIN = "proxy_login"
     """The proxy asks for a user and password, or for others."""
     PROXY_DENIED = "proxy_denied"
     """The proxy opens no way to the host, or finds none."""
+
+
+LOCAL_FAILURES: Final = frozenset({Failure.LOCAL_RESOURCES.value, Failure.NO_ROUTE.value})
+"""Codes of requests that never left this machine: they say nothing about Zoho or the org."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,7 @@ _OUR_FAULT: Final = Ruling(Outcome.REJECTED, Retry.NO)
 _THROTTLED: Final = Ruling(Outcome.THROTTLED, Retry.LATER)
 _ZOHOS_FAULT: Final = Ruling(Outcome.UNAVAILABLE, Retry.BACK_OFF)
 _NONSENSE: Final = Ruling(Outcome.MALFORMED, Retry.NO)
+_NEVER_LEFT: Final = Ruling(Outcome.MISSED, Retry.BACK_OFF)
 _CUT_OFF: Final = Ruling(Outcome.MALFORMED, Retry.BACK_OFF)
 
 BY_CODE: Final[Mapping[str, Ruling]] = {
@@ -147,6 +156,8 @@ BY_FAILURE: Final[Mapping[Failure, Ruling]] = {
     Failure.RESET: _ZOHOS_FAULT,
     Failure.TOO_LARGE: _NONSENSE,
     Failure.PROTOCOL: _CUT_OFF,
+    Failure.LOCAL_RESOURCES: _NEVER_LEFT,
+    Failure.NO_ROUTE: _NEVER_LEFT,
     Failure.PROXY_DNS: _ZOHOS_FAULT,
     Failure.PROXY_UNREACHABLE: _ZOHOS_FAULT,
     Failure.PROXY_LOGIN: Ruling(Outcome.UNAVAILABLE, Retry.NO),  # a wrong password stays wrong

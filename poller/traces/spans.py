@@ -175,7 +175,7 @@ class TracedFleet(Fleet):
         super().__init__(settings, database, keyring, limiter, world)
         self._tracer = tracer
 
-    async def carry_out(self, plan: Plan) -> Polled:
+    async def carry_out(self, plan: Plan, unanswered: Callable[[str], None] = lambda _code: None) -> Polled:
         """The same, in a span that ends once the row is safe."""
         org = plan.pollable.org
         attributes: dict[str, str | int] = {
@@ -185,7 +185,7 @@ class TracedFleet(Fleet):
             "poller.slot": plan.slot.isoformat(),
         }
         span = self._tracer.start_span("poll", attributes=attributes)
-        polled = await _within(span, super().carry_out(plan))
+        polled = await _within(span, super().carry_out(plan, unanswered))
         if not span.is_recording():
             return polled
         _note(span, polled.snapshot)

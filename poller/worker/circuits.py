@@ -10,6 +10,7 @@ import structlog
 from poller.core import circuit as circuits
 from poller.core.circuit import CLOSED, Circuit
 from poller.core.model import Outcome
+from poller.core.reply import LOCAL_FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,10 +49,19 @@ class Circuits:
         before = self.known.get(name, CLOSED)
         if snapshot.outcome is Outcome.UNAVAILABLE:
             after = circuits.failed(before, snapshot.org_id, snapshot.error, now)
-        elif snapshot.requests:
+        elif snapshot.requests and snapshot.outcome is not Outcome.MISSED:
             after = circuits.heard(before)
         else:
             after = circuits.unheard(before, now)
+        self._change(name, after, now)
+
+    def unanswered(self, name: str, org_id: int, code: str, now: datetime) -> None:
+        """No request of a whole pass was answered. The poll goes on, and may be answered yet."""
+        if code not in LOCAL_FAILURES:
+            self._change(name, circuits.failed(self.known.get(name, CLOSED), org_id, code, now), now)
+
+    def _change(self, name: str, after: Circuit, now: datetime) -> None:
+        before = self.known.get(name, CLOSED)
         self.known[name] = after
         if before.opened_at is None and after.opened_at is not None:
             log.error("data_center.away", data_center=name, error=after.error)

@@ -215,7 +215,9 @@ class Polls:
     async def _poll(self, job: Job, plan: Plan) -> None:
         org = plan.pollable.org
         try:
-            polled = await self._fleet.carry_out(plan)
+            polled = await self._fleet.carry_out(
+                plan, lambda code: self.circuits.unanswered(org.data_center, org.id, code, self._now())
+            )
             self.circuits.learn(plan, polled, self._now())
             if polled.unopened is not None:
                 await self._leave_to_others(job, plan, polled.unopened)

@@ -24,6 +24,7 @@ from poller.core.model import API_VERSION
 from poller.core.reply import HEADERS_READ, Failure, NoReply, Reply
 from poller.core.secret import Secret
 from poller.zoho.connections import Connector
+from poller.zoho.local import local_failure
 from poller.zoho.proxy import proxy_for
 from poller.zoho.wire import LARGEST_BODY, LARGEST_HEADER, Question, Wire, question, read_body
 
@@ -199,6 +200,8 @@ def _is_caused_by(trouble: BaseException | None, kind: type[Exception]) -> bool:
 
 
 def _failure(trouble: Exception, proxy: Proxy | None) -> Failure:
+    if (failure := local_failure(trouble)) is not None:
+        return failure
     if proxy is not None and (failure := _failure_of_proxy(trouble, proxy)) is not None:
         return failure
     told = trouble if isinstance(trouble, HttpProcessingError) else trouble.__cause__

@@ -22,6 +22,7 @@ import structlog
 from poller.core.datacenters import is_believable_api_domain
 from poller.core.errors import CredentialError, MissingKeyError
 from poller.core.model import Outcome
+from poller.core.reply import LOCAL_FAILURES
 from poller.core.token import KEY_MISSING, NO_CREDENTIALS, UNREADABLE, AccessToken, Denial, IssuedToken, Lease
 from poller.core.token_reply import Granted, Refused, Throttled, Unavailable, judge_token, refresh_at
 from poller.log import bound
@@ -217,7 +218,8 @@ class Tokens:
             case Unavailable():
                 log.warning("token.unavailable", org_id=org.id, error=verdict.code)
                 again = verdict.code in _MAY_PASS_AT_ONCE and not verdict.wait_seconds
-                return no_token(Outcome.UNAVAILABLE, verdict.code, ask_again=again)
+                outcome = Outcome.MISSED if verdict.code in LOCAL_FAILURES else Outcome.UNAVAILABLE
+                return no_token(outcome, verdict.code, ask_again=again)
             case Refused():
                 expired = verdict.code == "invalid_code" and "code" in form
                 return await self._park(org, "grant_code_expired" if expired else verdict.code)

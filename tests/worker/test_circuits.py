@@ -24,6 +24,23 @@ def test_a_slot_that_comes_back_too_late_from_waiting_for_a_data_centre_is_that_
     assert not circuits.was_away("us", closed_at - timedelta(seconds=1))
 
 
+def test_a_circuit_opens_when_the_first_pass_of_three_orgs_is_unanswered_and_not_only_when_their_polls_end() -> None:
+    now, circuits = datetime(2026, 11, 26, 12, tzinfo=UTC), Circuits()
+    for org_id in (1, 2):
+        circuits.unanswered("eu", org_id, "timeout", now)
+    assert circuits.facts() == {}
+    circuits.unanswered("eu", 3, "timeout", now)
+    assert circuits.facts() == {"eu": {"since": now.isoformat(), "error": "timeout"}}
+
+
+def test_requests_that_could_not_leave_this_machine_open_no_circuit() -> None:
+    now, circuits = datetime(2026, 11, 26, 12, tzinfo=UTC), Circuits()
+    for org_id in range(10):
+        circuits.unanswered("eu", org_id, "local_resources", now)
+        circuits.unanswered("eu", org_id, "no_route", now)
+    assert circuits.facts() == {}
+
+
 async def test_a_dead_data_centre_keeps_nobody_else_waiting_and_is_on_time_when_it_is_back(
     service: OpenService,
 ) -> None:

@@ -1,0 +1,46 @@
+"""Whether a request failed on this machine: out of descriptors, ports or memory, or without a route.
+
+Such a failure says nothing about Zoho, and must not be recorded as Zoho's.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING, Final
+
+from poller.core.reply import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_BY_ERRNO: Final[Mapping[int | None, Failure]] = {
+    **dict.fromkeys(
+        (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.EAGAIN),
+        Failure.LOCAL_RESOURCES,
+    ),
+    **dict.fromkeys((errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH), Failure.NO_ROUTE),
+}
+_OUT_OF_MEMORY: Final = frozenset({socket.EAI_MEMORY})
+
+
+def local_failure(trouble: BaseException | None) -> Failure | None:
+    """Why a request could not leave this machine; None where the cause lies elsewhere."""
+    while trouble is not None:
+        if isinstance(trouble, socket.gaierror):
+            # The C library says "unknown name" where it could not open a socket to ask.
+            exhausted = trouble.errno in _OUT_OF_MEMORY or not _may_open_files()
+            return Failure.LOCAL_RESOURCES if exhausted else None
+        if isinstance(trouble, OSError) and (failure := _BY_ERRNO.get(trouble.errno)) is not None:
+            return failure
+        trouble = getattr(trouble, "os_error", None) or trouble.__cause__
+    return None
+
+
+def _may_open_files() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,52 @@
+"""The limit of open files, each test in a process of its own with limits of its own."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+
+ASK = """
+import resource
+from poller.cli.descriptors import with_descriptors
+from poller.settings import Settings
+settings = with_descriptors(Settings(concurrency={concurrency}), print, web={web})
+print("concurrency", settings.concurrency, "limit", resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+
+
+def ask(soft: int, hard: int, *, concurrency: int = 64, web: bool = False) -> str:
+    found = subprocess.run(
+        [sys.executable, "-c", ASK.format(concurrency=concurrency, web=web)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard)),
+        env=os.environ | {"PYTHONWARNINGS": "error"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout + found.stderr.strip().rpartition("\n")[2]
+
+
+def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one() -> None:
+    assert ask(256, 4_096, concurrency=400) == "concurrency 400 limit 4096\n"
+
+
+@pytest.mark.parametrize("web", [False, True])
+def test_where_the_limit_does_not_suffice_fewer_requests_are_in_flight_and_one_line_says_so(web: bool) -> None:
+    warning, result = ask(256, 256, concurrency=400, web=web).splitlines()
+    concurrency = 106 if web else 128
+    assert result == f"concurrency {concurrency} limit 256"
+    assert warning.startswith(
+        f"this process may open 256 files: POLLER_CONCURRENCY is lowered from 400 to {concurrency}; "
+        "raise the limit of open files (ulimit -n, LimitNOFILE=) to "
+    )
+
+
+def test_a_limit_that_allows_no_request_is_refused_with_the_one_that_is_needed() -> None:
+    assert ask(60, 60) == (
+        "poller.core.errors.UsageError: this process may open 60 files, too few to poll at all; "
+        "raise the limit of open files (ulimit -n, LimitNOFILE=) to 160"
+    )
