@@ -33,7 +33,6 @@ _IN_CHECKOUT: Final = Path(__file__).parents[2] / "migrations"
 _REVISION_FILE: Final = re.compile(r"([0-9]{4})_[a-z0-9_]+\.py")
 _REVISION: Final = re.compile(r"[0-9]{4}")
 _CONNECT_TIMEOUT_SECONDS: Final = 10.0
-_ATTEMPTS: Final = 20
 _PAUSE_SECONDS: Final = 1.0
 """A revision that waits for readers waits two seconds at a time, and lets others read and write in between."""
 
@@ -124,18 +123,18 @@ async def check(dsn: str) -> SchemaState:
         await connection.close()
 
 
-async def upgrade(dsn: str, revision: str = "head") -> SchemaState:
+async def upgrade(dsn: str, revision: str = "head", *, attempts: int = 20) -> SchemaState:
     """Bring the database up to `revision`; the state it was in before.
 
     Any number of processes may do this at once: `migrations/env.py` lets one in at a time. A revision that has to wait
-    for readers is tried again for a minute, then given up with a `LockedError` that names one of them.
+    for readers is tried again (`attempts`, three seconds each), then given up: `LockedError` names one of them.
     """
     before = await check(dsn)
     if before.behind:
         # Alembic keeps its context in globals: within a process, one at a time too.
         async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
             await _make_lock(dsn)
-            await _run_alembic(dsn, before, revision)
+            await _run_alembic(dsn, _between(before.current or "", revision), attempts)
     return before
 
 
@@ -166,7 +165,7 @@ def _require_utf8(dsn: str, encoding: str) -> None:
         raise DatabaseError(what, "create one for the poller: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0")
 
 
-async def _run_alembic(dsn: str, before: SchemaState, until: str) -> None:
+async def _run_alembic(dsn: str, revisions: list[str], attempts: int) -> None:
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415  (heavy, and needed only here)
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
     from sqlalchemy.pool import NullPool  # noqa: PLC0415
@@ -175,8 +174,8 @@ async def _run_alembic(dsn: str, before: SchemaState, until: str) -> None:
     how = {"async_creator_fn": lambda **_: _connect(dsn), "prepared_statement_cache_size": 0}
     engine = create_async_engine("postgresql+asyncpg://", connect_args=how, poolclass=NullPool)
     try:
-        for revision in _between(before.current or "", until):
-            for attempt in range(1, _ATTEMPTS + 1):
+        for revision in revisions:
+            for attempt in range(1, attempts + 1):
                 try:
                     async with engine.connect() as connection:
                         await connection.run_sync(_upgrade, revision)
@@ -185,7 +184,7 @@ async def _run_alembic(dsn: str, before: SchemaState, until: str) -> None:
                     root = _root_of(error)
                     if not isinstance(root, asyncpg.LockNotAvailableError):
                         raise explain(root) from error
-                    if attempt == _ATTEMPTS:
+                    if attempt == attempts:
                         raise await _locked(dsn, revision) from error
                 await asyncio.sleep(_PAUSE_SECONDS)
     finally:

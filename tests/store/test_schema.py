@@ -10,7 +10,7 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from poller.core.errors import DatabaseError
+from poller.core.errors import DatabaseError, LockedError
 from poller.store import database as databases, schema
 from poller.store.schema import SchemaState
 
@@ -96,3 +96,27 @@ def test_telling_whether_the_schema_is_behind_imports_no_alembic() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+async def test_a_reader_that_keeps_a_migration_from_its_locks_is_named_and_others_go_on_reading(
+    blank_database_url: str,
+) -> None:
+    await schema.upgrade(blank_database_url, "0004")
+    reader = await asyncpg.connect(blank_database_url)
+    other = await asyncpg.connect(blank_database_url)
+    try:
+        async with reader.transaction():
+            await reader.fetch("SELECT * FROM orgs")
+            upgrading = asyncio.ensure_future(schema.upgrade(blank_database_url, attempts=2))
+            while not upgrading.done():
+                async with asyncio.timeout(4):
+                    await other.fetch("SELECT * FROM orgs")
+                await asyncio.sleep(0.05)
+            with pytest.raises(
+                LockedError, match=f"migration 0005 .*: process {reader.get_server_pid()} of role poller"
+            ):
+                await upgrading
+        await schema.upgrade(blank_database_url)
+    finally:
+        await reader.close()
+        await other.close()

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
+import structlog
+
 from poller.core.schedule import Due
 from poller.store.database import connect
+from poller.store.readers import admit_readers
 from poller.worker.chores import chores
 from tests.pgbouncer import needs_pgbouncer, running_pgbouncer
+from tests.postgres import run_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +71,32 @@ async def test_workers_poll_through_a_pooler_that_gives_every_transaction_anothe
     rows = await mine.rows()
     assert {row["requests"] for row in rows if row["outcome"] == "ok"} == {10}
     assert mine.sim.audit()["breaches"] == []
+
+
+async def test_a_guest_that_takes_advisory_locks_and_keeps_a_transaction_open_stops_no_worker(
+    service: OpenService, database_url: str
+) -> None:
+    login = f"guest_{uuid.uuid4().hex}"
+    async with service(orgs=4, interval=2) as mine:
+        await admit_readers(mine.app.database)
+        await run_on(database_url, f"CREATE ROLE {login} LOGIN IN ROLE poller_guest")
+        guest = await asyncpg.connect(database_url, user=login)
+        try:
+            async with guest.transaction(isolation="repeatable_read"):
+                for name in (b"days", b"slots", b"months", b"packing", b"poller"):
+                    await guest.execute("SELECT pg_advisory_lock($1)", int.from_bytes(name))
+                await guest.fetch("SELECT * FROM user_counts")
+                with structlog.testing.capture_logs() as logs:
+                    async with mine.worker() as worker:
+                        await mine.until("SELECT count(*) >= 4 * 4 FROM org_snapshots WHERE outcome = 'ok'")
+                        await mine.until("SELECT done_at IS NOT NULL FROM chores WHERE name = 'rollups'")
+                        await mine.until("SELECT done_at IS NOT NULL FROM chores WHERE name = 'partitions'")
+                        assert worker.why_not_ready() is None
+        finally:
+            await guest.close()
+            await run_on(database_url, f"DROP ROLE {login}")
+        assert {row["outcome"] for row in await mine.rows()} == {"ok"}
+        assert not [entry for entry in logs if entry["event"] in {"database.away", "database.locked"}]
 
 
 async def test_a_worker_told_to_stop_finishes_what_it_has_begun(service: OpenService) -> None:
