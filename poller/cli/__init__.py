@@ -20,6 +20,7 @@ import typer
 
 from poller import __version__
 from poller.cli import help_texts
+from poller.cli.arguments import env_file_first, require_text
 from poller.core.errors import OperationError, PollerError, UsageError
 from poller.core.visible import visible
 
@@ -39,7 +40,7 @@ app = typer.Typer(
     Example: [bold]poller demo[/bold] shows it all without Zoho; [bold]poller orgs import orgs.csv && poller poll[/bold]
     is the real thing.""",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_enable=False,
 )
 
@@ -49,10 +50,12 @@ def run(arguments: Sequence[str]) -> int:
     command = typer.main.get_command(app)
     help_texts.install(command)
     try:
-        _read_arguments(arguments)
+        require_text(arguments)
         _write_anything()
         try:
-            with command.make_context("poller", _env_file_first(arguments)) as context:
+            # Answers the shell that asks for completions, and ends there.
+            command._main_shell_completion({}, "poller", "_POLLER_COMPLETE")  # noqa: SLF001  # `main` would call it
+            with command.make_context("poller", env_file_first(arguments)) as context:
                 command.invoke(context)
             _refuse_lost_output()
             code = 0
@@ -119,25 +122,6 @@ def _bug(cause: BaseException) -> int:
     what = " ".join(redact_text(f"{type(cause).__name__}: {cause}").split())
     _complain(f"unexpected {what}; this is a bug: please report it with what POLLER_LOG_LEVEL=debug tells")
     return _BUG
-
-
-def _read_arguments(arguments: Sequence[str]) -> None:
-    if any("\udc80" <= character <= "\udcff" for argument in arguments for character in argument):
-        raise UsageError("an argument is not UTF-8", "type it in the terminal's own encoding")
-
-
-def _env_file_first(arguments: Sequence[str]) -> list[str]:
-    """`--env-file FILE` belongs to every command, so it may stand behind any of them."""
-    first: list[str] = []
-    rest = list(arguments)
-    end = rest.index("--") if "--" in rest else len(rest)
-    for place in range(end - 1, -1, -1):
-        if rest[place] == "--env-file" and place + 1 < len(rest):
-            first[:0] = rest[place : place + 2]
-            del rest[place : place + 2]
-        elif rest[place].startswith("--env-file="):
-            first.insert(0, rest.pop(place))
-    return first + rest
 
 
 def _write_anything() -> None:

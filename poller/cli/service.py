@@ -99,7 +99,10 @@ async def _serving(app: App, worker: Worker, metrics: WorkerMetrics, access: Acc
             settings.metrics_orgs,
         )
         api = Api(database, worker.now)
-        async with serve(settings.web_host, settings.web_port, health, metrics, api, access=access):
+        # A second worker of a machine finds the default port taken, and works all the same.
+        chosen = bool({"web_host", "web_port"} & settings.model_fields_set)
+        place = settings.web_host, settings.web_port
+        async with serve(*place, health, metrics, api, access=access, required=chosen):
             yield
 
 

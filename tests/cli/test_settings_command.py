@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -83,6 +84,17 @@ async def test_the_first_line_of_the_log_names_the_database(on_database: str) ->
     assert first["event"] == "database.used"
     name = on_database.rpartition("/")[2].partition("?")[0]
     assert first["database"].startswith(f"database {name} on ")
+
+
+async def test_a_port_that_was_chosen_and_is_taken_ends_the_service_with_one_line(
+    process: Process, on_database: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = await process("run", environ={"POLLER_WEB_PORT": port, "POLLER_LOG_LEVEL": "error"})
+    assert ended.code == 1
+    assert ended.error.startswith(f"poller: 127.0.0.1 port {port} cannot be listened at: ")
+    assert "POLLER_WEB_PORT to a free port" in ended.error
 
 
 @pytest.mark.parametrize(
