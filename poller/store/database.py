@@ -21,7 +21,8 @@ from poller.store.errors import SESSION, readable_errors
 from poller.store.pooler import UNPREPARED, is_pooled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
 # A pool that cannot make up for a lost connection says so every few seconds, with a traceback; whoever asks it for one
@@ -40,6 +41,33 @@ class Queries(Protocol):
 
     async def execute(self, query: str, *arguments: Any) -> str:
         """Run it; PostgreSQL's word for what was done, `UPDATE 1`."""
+
+
+class Reserved:
+    """One connection out of the pool; another one takes its place after an error."""
+
+    def __init__(self, pool: Any, readable: Callable[[], AbstractAsyncContextManager[None]]) -> None:
+        self._pool = pool
+        self._readable = readable
+        self._connection: Any = None
+
+    async def execute(self, query: str, *arguments: Any) -> str:
+        """Run it; PostgreSQL's word for what was done."""
+        async with self._readable():
+            if self._connection is None:
+                self._connection = await self._pool.acquire()
+            try:
+                status: str = await self._connection.execute(query, *arguments)
+            except BaseException:
+                await self.release()
+                raise
+            return status
+
+    async def release(self) -> None:
+        """Give the connection back."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._pool.release(connection)
 
 
 class Database:
@@ -89,6 +117,15 @@ class Database:
         async with self._readable_errors():
             status: str = await self._pool.execute(query, *arguments)
             return status
+
+    @contextlib.asynccontextmanager
+    async def reserved(self) -> AsyncIterator[Reserved]:
+        """One connection kept for one purpose, so that nothing else makes that wait."""
+        reserved = Reserved(self._pool, self._readable_errors)
+        try:
+            yield reserved
+        finally:
+            await reserved.release()
 
     async def read_clock(self) -> float:
         """Read PostgreSQL's clock once more; by how many seconds that moved `clock`."""

@@ -63,8 +63,13 @@ def _is_lost(error: BaseException) -> bool:
 
     It is closed, or the server has said goodbye and the end of the stream is still on its way.
     """
-    words = {asyncpg.InterfaceError: "closed", asyncpg.InternalClientError: "cannot switch to state"}
-    return any(isinstance(error, kind) and word in str(error) for kind, word in words.items())
+    words = (
+        (asyncpg.InterfaceError, "closed"),
+        # A connection that was kept for one purpose, and was lost while nothing used it.
+        (asyncpg.InterfaceError, "released back to the pool"),
+        (asyncpg.InternalClientError, "cannot switch to state"),
+    )
+    return any(isinstance(error, kind) and word in str(error) for kind, word in words)
 
 
 # What comes and goes without anybody mending the poller: the server, its disk, its locks, the way to it, and how it

@@ -16,7 +16,7 @@ from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueue
 from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.core.tm import TaskManager
 from pgqueuer.domain.settings import DBSettings, Durability
-from pgqueuer.domain.types import Channel, JobId, QueueEntrypoint, QueueManagerId
+from pgqueuer.domain.types import Channel, QueueEntrypoint, QueueManagerId
 from pgqueuer.ports.driver import Driver
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from pgqueuer.ports.driver import NotifyCallback
 
-    from poller.store.database import Database, Queries as Statements
+    from poller.store.database import Database, Queries as Statements, Reserved
 
 LOG_KEPT: Final = timedelta(hours=1)
 """How long PgQueuer's log of jobs is kept: three rows a job, 2,000 a minute for 10,000 orgs every 15 minutes."""
@@ -134,10 +134,22 @@ class JobQueue:
         """Whether the queue can be had at all."""
         await self._database.fetchval("SELECT 1 FROM pgqueuer LIMIT 1")
 
-    async def beat(self, job_ids: Sequence[int]) -> None:
-        """Say that these are still being done."""
-        if job_ids:
-            await self._queries.update_heartbeat([JobId(job_id) for job_id in job_ids])
+    async def beat(self, job_ids: Sequence[int], reserved: Reserved | None = None) -> None:
+        """Say that these are still being done, and those claimed a moment ago, whose claim may still be on its way.
+
+        `reserved`: over this connection.
+        """
+        # queue.beat: what was claimed longer ago and is not among them was never heard of here: it goes to another.
+        await (reserved or self._database).execute(
+            """
+            UPDATE pgqueuer SET heartbeat = now()
+            WHERE status = 'picked' AND queue_manager_id = $1
+              AND (id = ANY($2::bigint[]) OR updated >= now() - $3::interval / 2)
+            """,
+            self._worker_id,
+            list(job_ids),
+            self.silence,
+        )
 
     async def finish(self, job_ids: Sequence[int]) -> None:
         """These are done: they leave the queue."""

@@ -7,6 +7,7 @@ is not finished when this process stops, is frozen or dies goes to another worke
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -74,6 +75,7 @@ class Polls:
         """How often polls were broken off."""
         self._orgs: set[int] = set()
         self._unopened_at: datetime | None = None
+        self._beat_at = self._claimed_at = -math.inf
         self.freed = asyncio.Event()
         self.circuits = Circuits()
 
@@ -101,7 +103,13 @@ class Polls:
         """Whether this job is in hand already."""
         return job.id in self._held
 
-    async def begin(self, jobs: Sequence[Job], tasks: asyncio.TaskGroup, breaks: int) -> None:
+    def note_beat(self, sent_at: float) -> None:
+        """The queue knows that this worker still did its jobs at that moment of the loop's time."""
+        self._beat_at = max(self._beat_at, sent_at)
+
+    async def begin(
+        self, jobs: Sequence[Job], tasks: asyncio.TaskGroup, breaks: int, claimed_at: float = math.inf
+    ) -> None:
         """Poll these, each in a task of its own, or do with them what else there is to do.
 
         `breaks` is what it was before they were claimed: if polls were broken off since, others may have these, too. A
@@ -109,6 +117,7 @@ class Polls:
         """
         if not jobs:
             return
+        self._claimed_at = min(claimed_at, asyncio.get_running_loop().time())
         due = {job.id: read_due(job.payload) for job in jobs}
         self._held.update(due)
         try:
@@ -191,14 +200,15 @@ class Polls:
     async def _begin_chosen(self, chosen: Sequence[tuple[Job, Plan]], tasks: asyncio.TaskGroup, breaks: int) -> None:
         try:
             await self._fleet.reserve([plan for _, plan in chosen])
-            if self.breaks != breaks:
+            if lost := self.breaks != breaks or self._is_nearly_silent():
                 ids = [job.id for job, _ in chosen]
                 self._held.difference_update(ids)
                 await self._queue.put_back(ids)
+                self._observer.put_back("stopped" if self.breaks != breaks else "slow", len(ids))
         except BaseException:
             self._give_back(chosen)
             raise
-        if self.breaks != breaks:
+        if lost:
             self._give_back(chosen)
             return
         for job, plan in chosen:
@@ -207,6 +217,11 @@ class Polls:
             self._under_way[task] = job
             self._orgs.add(org.id)
             task.add_done_callback(partial(self._ended, org.id, org.data_center))
+
+    def _is_nearly_silent(self) -> bool:
+        """Whether others may soon take what was claimed for given up: PostgreSQL took too long since the last beat."""
+        heard_at = max(self._beat_at, self._claimed_at)
+        return asyncio.get_running_loop().time() - heard_at > self._queue.silence.total_seconds() * 2 / 3
 
     def _give_back(self, chosen: Sequence[tuple[Job, Plan]]) -> None:
         for _, plan in chosen:

@@ -263,9 +263,10 @@ class Worker:
         after = timedelta(seconds=self.pace.keyless_seconds if polls.lacks_keys else 0.0)
         turn = await self._queue.turn((POLL,), seen_after, timedelta(seconds=self.pace.turn_seconds), rooms, after)
         if turn.jobs:
+            claimed_at = asyncio.get_running_loop().time()
             jobs = await self._queue.claim_polls(POLL, min(free, _BATCH, turn.jobs), rooms)
             # A database that was away made this worker's own jobs look silent too.
-            await polls.begin([job for job in jobs if not polls.holds(job)], tasks, breaks)
+            await polls.begin([job for job in jobs if not polls.holds(job)], tasks, breaks, claimed_at)
             await self._pause(self.pace.breath_seconds)
         else:
             idle = self.pace.idle_seconds

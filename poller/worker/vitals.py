@@ -52,10 +52,17 @@ class Vitals:
         self._sleep = sleep
 
     async def beat(self, held: Callable[[], Sequence[int]]) -> None:
-        """Tell the queue again and again which jobs are in hand."""
-        while True:
-            await self._outage.weather(lambda: self._queue.beat(held()))
-            await self._sleep(self._pace.silence_seconds / 6)
+        """Tell the queue again and again which jobs are in hand, over a connection that nothing else uses.
+
+        However slow PostgreSQL is, a beat waits for no other statement and for no new connection.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._database.reserved() as reserved:
+            while True:
+                sent_at = loop.time()
+                await self._outage.weather(lambda: self._queue.beat(held(), reserved))
+                self._polls.note_beat(sent_at)
+                await self._sleep(max(self._pace.silence_seconds / 6 - (loop.time() - sent_at), 0.0))
 
     async def say_alive(self, record: Callable[[], WorkerRecord]) -> None:
         """Tell whoever asks for the workers that this is one."""

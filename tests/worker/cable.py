@@ -26,6 +26,8 @@ class Cable:
         self._open: set[asyncio.StreamWriter] = set()
         self._flows = asyncio.Event()
         self._flows.set()
+        self.delay_seconds = 0.0
+        """How long every answer of the server is on its way."""
 
     async def cut(self) -> None:
         """Every connection breaks, and no new one is made."""
@@ -71,14 +73,16 @@ class Cable:
         try:
             async with asyncio.TaskGroup() as ways:
                 ways.create_task(self._pump(reader, behind_writer))
-                ways.create_task(self._pump(behind_reader, writer))
+                ways.create_task(self._pump(behind_reader, writer, answers=True))
         finally:
             self._open -= {writer, behind_writer}
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool = False) -> None:
         with suppress(OSError):
             while data := await reader.read(65_536):
                 await self._flows.wait()
+                if answers and self.delay_seconds:
+                    await asyncio.sleep(self.delay_seconds)
                 writer.write(data)
                 await writer.drain()
         writer.close()

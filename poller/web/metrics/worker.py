@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from poller.fleet import Polled
 
 # Those known beforehand are shown from the start, at 0: a rate sees the first one only then.
-_PUT_BACK_FOR: Final = ("busy", "clock", "cool_down", "data_center", "early", "hold", "stopped")
+_PUT_BACK_FOR: Final = ("busy", "clock", "cool_down", "data_center", "early", "hold", "slow", "stopped")
 _MISSED_FOR: Final = (CRASHED, NOT_RUNNING, TOO_LATE)
 _LATENESS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 900, 3_600)
 _DURATIONS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80)
