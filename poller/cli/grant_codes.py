@@ -5,21 +5,37 @@ It refuses to be quiet about a code that was lost, and to ask for one twice that
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from poller.cli import shell
+from poller.core.errors import UsageError
 from poller.core.quantities import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from poller.app import App, Zoho
+    from poller.core.entry import OrgEntry
     from poller.zoho.onboarding import CodeProgress, ExchangedCode
 
 CROWDED: Final = 15
 FULL: Final = 20
 """Refresh tokens Zoho keeps of one client and login; one more ends the oldest ("OAuth limits")."""
 SPENT: Final = "grant_code_expired"
+
+
+async def refuse_too_many(app: App, entries: Sequence[OrgEntry]) -> None:
+    """Raises `UsageError` where a client has more codes than Zoho exchanges before they expire: before any is spent."""
+    from poller.store.credentials import codes_to_exchange
+    from poller.store.tokens import exchanges_possible
+
+    for client_id, codes in (await codes_to_exchange(app.database, entries)).items():
+        possible = await exchanges_possible(app.database, client_id, datetime.now(UTC))
+        if codes > possible:
+            what = f"{_over(client_id, codes)}, so {codes - possible:,} would expire; nothing is imported"
+            remedy = f"import {possible} of these orgs now, and make the codes of the others ten minutes later"
+            raise UsageError(what, remedy)
 
 
 async def exchange(app: App, names: Sequence[str] | None) -> list[ExchangedCode]:
@@ -29,6 +45,7 @@ async def exchange(app: App, names: Sequence[str] | None) -> list[ExchangedCode]
 
     if not await waiting_grant_codes(app.database, names):
         return []
+    await _warn_of_late_codes(app, names)
     async with open_zoho(app) as zoho:
         with shell.progress() as progress:
             task = progress.add_task("exchanging grant codes", total=None)
@@ -77,6 +94,23 @@ async def exchange_waiting(
         reserve=TokenStore(app.database, app.keyring).reserve_exchange,
     )
     return [*(ExchangedCode(org, no_token(Outcome.UNAUTHORIZED, SPENT)) for org in spent), *exchanged]
+
+
+async def _warn_of_late_codes(app: App, names: Sequence[str] | None) -> None:
+    """Say which codes cannot be exchanged before they expire, before any is spent."""
+    from poller.store.credentials import waiting_codes_by_client
+    from poller.store.tokens import exchanges_possible
+
+    for client_id, codes in (await waiting_codes_by_client(app.database, names)).items():
+        late = codes - await exchanges_possible(app.database, client_id, datetime.now(UTC))
+        if late > 0:
+            expire = f"{late:,} will expire before {'its' if late == 1 else 'their'} turn"
+            shell.say(f"poller: warning: {_over(client_id, codes)}, so {expire}; make new ones in ten minutes")
+
+
+def _over(client_id: str, codes: int) -> str:
+    told = "Zoho exchanges ten of a client in ten minutes, and a code lives no longer than that"
+    return f"{count(codes, 'grant code')} of the client {client_id}: {told}"
 
 
 async def warn_of_crowds(app: App, client_ids: Collection[str]) -> None:

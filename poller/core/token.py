@@ -26,6 +26,9 @@ CODE_WINDOW_SECONDS: Final = 660.0
 """Zoho takes 10 grant codes of a client in 10 minutes ("OAuth limits"); what is counted now may be asked for up to a
 minute later, so each counts a minute longer."""
 
+CODE_LIFE_SECONDS: Final = 600.0
+"""The longest a grant code lives: 3 to 10 minutes, as chosen when it is made."""
+
 SCOPES: Final = ("ZohoCRM.users.READ", "ZohoCRM.org.READ", "ZohoCRM.features.READ")
 """What a grant must allow: the counts, the edition and licences, the seats."""
 

@@ -6,6 +6,7 @@ All ciphertexts of a row are under one key, named in the row; whoever writes one
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -113,6 +114,36 @@ async def waiting_grant_codes(database: Database, names: Sequence[str] | None = 
         names,
     )
     return [row["id"] for row in rows]
+
+
+async def codes_to_exchange(database: Database, entries: Iterable[OrgEntry]) -> dict[str, int]:
+    """By client, how many grant codes of these entries are still to be exchanged; those exchanged before are not."""
+    given = {fingerprint(entry): entry.client_id for entry in entries if entry.grant_code is not None}
+    # credentials.exchanged
+    rows = await database.fetch(
+        """
+        SELECT grant_fingerprint FROM org_credentials
+        WHERE grant_fingerprint = ANY($1::bytea[]) AND refresh_token IS NOT NULL
+        """,
+        list(given),
+    )
+    exchanged = {row["grant_fingerprint"] for row in rows}
+    return dict(Counter(client_id for grant, client_id in given.items() if grant not in exchanged))
+
+
+async def waiting_codes_by_client(database: Database, names: Sequence[str] | None = None) -> dict[str, int]:
+    """By client, how many grant codes of these orgs are still to be exchanged."""
+    # credentials.waiting_by_client
+    rows = await database.fetch(
+        """
+        SELECT c.client_id, count(*)::int AS codes FROM orgs o JOIN org_credentials c ON c.org_id = o.id
+        WHERE o.removed_at IS NULL AND c.grant_code IS NOT NULL AND c.refresh_token IS NULL
+          AND ($1::text[] IS NULL OR o.name = ANY($1))
+        GROUP BY c.client_id
+        """,
+        names,
+    )
+    return {row["client_id"]: row["codes"] for row in rows}
 
 
 async def put_credentials(connection: Any, keyring: Keyring, grants: Sequence[Grant]) -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from poller.core.errors import CredentialError
 from poller.core.token import (
+    CODE_LIFE_SECONDS,
     CODE_WINDOW_SECONDS,
     CODES_PER_WINDOW,
     ISSUE_WINDOW_SECONDS,
@@ -136,7 +138,7 @@ class TokenStore:
 
     async def reserve_exchange(self, client_id: str, now: datetime) -> float:
         """Count one exchange of a grant code of this client: 0.0; or the seconds to wait, and nothing is counted."""
-        key = hashlib.sha256(f"grant codes\0{client_id}".encode()).digest()
+        key = _key_of_client(client_id)
         until: datetime | None = await self.database.fetchval(
             _RESERVE_EXCHANGE, key, now, CODES_PER_WINDOW, CODE_WINDOW_SECONDS
         )
@@ -145,6 +147,22 @@ class TokenStore:
     async def save_refresh_token(self, org_id: int, refresh_token: Secret) -> None:
         """Put what a grant code was exchanged for in its place."""
         await credentials.save_refresh_token(self.database, self.keyring, org_id, refresh_token)
+
+
+async def exchanges_possible(database: Database, client_id: str, now: datetime) -> int:
+    """How many grant codes of this client Zoho takes before a code that is made now expires."""
+    # tokens.exchanges_possible: an exchange counted so lately is still counted when the code has expired.
+    counted: int = await database.fetchval(
+        "SELECT count(*)::int FROM token_budgets, unnest(issued_at) AS at WHERE grant_fingerprint = $1 AND at > $2",
+        _key_of_client(client_id),
+        now - timedelta(seconds=CODE_WINDOW_SECONDS - CODE_LIFE_SECONDS),
+    )
+    return max(CODES_PER_WINDOW - counted, 0)
+
+
+def _key_of_client(client_id: str) -> bytes:
+    """What a client's codes are counted under, beside the issues of grants: a key that no grant can have."""
+    return hashlib.sha256(f"grant codes\0{client_id}".encode()).digest()
 
 
 async def forget_budgets(database: Database, now: datetime) -> int:

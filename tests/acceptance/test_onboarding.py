@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from poller.cli.check import check_all
 from poller.cli.grant_codes import exchange_waiting
+from poller.core.datacenters import with_operators
+from poller.core.entry import OrgEntry, entry_from
 from poller.simulator import Simulator, SimulatorOptions, control
+from poller.store.imports import import_orgs
+from poller.store.secrets import Keyring
 from poller.zoho.check import OrgCheck, Standing, Subject
 from tests.acceptance.line import Line, line
-from tests.acceptance.processes import Machine, at_terminal, machine
+from tests.acceptance.processes import KEYS, Machine, at_terminal, machine
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from poller.simulator import SimulatedOrg
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
     from poller.zoho.onboarding import CodeProgress
 
 
@@ -173,17 +176,20 @@ async def test_a_check_of_an_unknown_org_is_refused_before_anything_is_asked(dat
 
 
 async def test_at_a_terminal_the_queue_of_codes_is_in_sight_and_may_be_left_and_come_back_to(
-    database_url: str, tmp_path: Path
+    database: Database, database_url: str
 ) -> None:
     options = SimulatorOptions(orgs=11, orgs_per_client=11, grant_share=1.0)
     async with Simulator(options) as sim:
         mine = machine(sim, database_url)
-        file = file_of(tmp_path, *(org.row() for org in sim.fleet()))
-        async with at_terminal(mine, "orgs", "import", file) as (screen, importing):
+        data_centers = with_operators(sim.data_centers_setting())
+        entries = [entry_from(org.row(), data_centers) for org in sim.fleet()]
+        await import_orgs(database, Keyring.from_setting(KEYS), [one for one in entries if isinstance(one, OrgEntry)])
+        async with at_terminal(mine, "orgs", "check") as (screen, checking):
+            await screen.shows("so 1 will expire before its turn")
             await screen.shows("1 grant code waits for 1")
             await screen.shows("10/11")
-            importing.send_signal(signal.SIGINT)
-            assert await importing.wait() == 130
+            checking.send_signal(signal.SIGINT)
+            assert await checking.wait() == 130
         listed = (await mine.run("orgs", "list", "--json")).out.splitlines()
         assert Counter(json.loads(row)["grant"] for row in listed) == {"refresh_token": 10, "grant_code": 1}
         assert "which exchanges its grant code" in await shown(mine, sim.org(10).name)
@@ -244,3 +250,26 @@ async def test_a_check_that_finds_all_well_again_unparks_and_learns(database: Da
         org = await mine.org()
         assert (org["parked_at"], org["edition"]) == (None, mine.sim.org(0).edition)
         assert mine.breaches == []
+
+
+async def test_more_codes_than_zoho_exchanges_before_they_expire_are_refused_before_any_is_spent(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    async with Simulator(SimulatorOptions(orgs=12, orgs_per_client=12, grant_share=1.0)) as sim:
+        mine = machine(sim, database_url)
+        rows = [org.row() for org in sim.fleet()]
+        for arguments in ((), ("--dry-run",)):
+            refused = await mine.run("orgs", "import", file_of(tmp_path, *rows), *arguments)
+            assert refused.code == 2
+            assert refused.error.startswith(
+                f"poller: 12 grant codes of the client {rows[0]['client_id']}: Zoho exchanges"
+            )
+            assert "so 2 would expire; nothing is imported; import 10 of these orgs now" in refused.error
+        assert await database.fetchval("SELECT count(*) FROM orgs") == 0
+        assert sim.audit()["orgs"] == []
+        assert (await mine.run("orgs", "import", file_of(tmp_path, *rows[:10]))).code == 0
+        # What is exchanged is no code any more, however often its file is imported.
+        assert (await mine.run("orgs", "import", file_of(tmp_path, *rows[:10]))).code == 0
+        later = await mine.run("orgs", "import", file_of(tmp_path, *rows))
+        assert "2 grant codes of the client" in later.error
+        assert "so 2 would expire" in later.error

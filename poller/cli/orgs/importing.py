@@ -148,6 +148,7 @@ async def _import(
         if new and await has_credentials(app.database, entries[0].name):
             remedy = "change it with `poller orgs import` or `poller orgs set`"
             raise UsageError(f"there is an org {entries[0].name!r} already", remedy)
+        await grant_codes.refuse_too_many(app, entries)
         with shell.progress() as progress:
             task = progress.add_task("importing", total=len(entries))
             result = await import_orgs(
