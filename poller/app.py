@@ -22,6 +22,7 @@ from poller.store.tokens import TokenStore
 from poller.zoho.check import CheckPorts, learn_facts
 from poller.zoho.client import ZohoClient, open_client
 from poller.zoho.limiter import Limiter
+from poller.zoho.seats import read_seats
 from poller.zoho.tokens import TokenPorts, Tokens
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ async def open_fleet(
             renew_token=tokens.renew,
             note_token_end=tokens.note_end,
             learn_facts=lambda org, limiter: learn_facts(org, limiter, ports),
+            read_seats=lambda org, limiter: read_seats(org, limiter, ports),
             now=zoho.now,
             sleep=zoho.sleep,
             judged=ears.judged,

@@ -23,12 +23,12 @@ from poller.core.shares import polls_at_once
 from poller.core.token import KEY_MISSING, NO_CREDENTIALS, UNOPENED
 from poller.log import bound
 from poller.org_health import OrgHealth
+from poller.org_info import refresh_org_info
 from poller.plan import Plan, plan, plan_slot, state_of_slot
 from poller.poll import World, poll_org
 from poller.sink import Sink
 from poller.store import credits as credit_store
 from poller.store.limits import Lesson, save_limits
-from poller.store.org_changes import learn
 from poller.store.pollable import count_by_data_center, pages_of_active
 from poller.store.pollable_slots import read_slots
 from poller.store.snapshots import write_snapshots
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from poller.store.pollable import Parked, PollableOrg
     from poller.store.pollable_slots import PollableSlot
     from poller.store.secrets import Keyring
-    from poller.zoho.limiter import Limiter, OrgLimiter
+    from poller.zoho.limiter import Limiter
 
 Committed = Callable[[Sequence["Polled"]], None]
 """Told of every batch of polls once its rows are safe."""
@@ -248,7 +248,9 @@ class Fleet:
                 late_seconds=late_seconds,
                 unanswered=unanswered,
             )
-            asides = await self._learn(org, line) if plan.learn and snapshot.counts else 0
+            asides = 0
+            if plan.learn and snapshot.counts:
+                asides = await refresh_org_info(self._database, self._world, org, line, snapshot)
             # The first of a quota's fields is due_at, which every request moves: of no use to the next process.
             learnt = line.quota[1:] != plan.pollable.quota[1:] or snapshot.credits_remaining is not None
             lesson = Lesson(org.id, line.quota, snapshot.credits_remaining, plan.at) if learnt else None
@@ -277,15 +279,6 @@ class Fleet:
                 for at, of_moment in differences.items():
                     await credit_store.correct(connection, of_moment, at)
 
-    async def _learn(self, org: Org, line: OrgLimiter) -> int:
-        """What the org's limits follow from; how many requests it took."""
-        facts, requests = await self._world.learn_facts(org, line)
-        if requests:
-            zgid, edition, licences = (facts.zgid, facts.edition, facts.licences) if facts else (None, None, None)
-            at = self._world.now()
-            if await learn(self._database, org.id, at, zgid=zgid, edition=edition, licences=licences):
-                log.info("org.learned", edition=edition, licences=licences)
-        return requests
 
 
 def not_polled(plan: Plan, outcome: Outcome, error: str) -> Polled:

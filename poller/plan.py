@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 FACTS_SECONDS: Final = 86_400.0
 """How long edition and licences are believed; of an org where one is unknown they are asked for with its next count."""
 
+FACTS_REQUESTS: Final = 2
+"""To `/org` and to `user_licenses`, once a day beside the ten counts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -42,7 +45,9 @@ class Plan:
     @property
     def cost(self) -> int:
         """The credits it takes if every request is answered at once."""
-        return 0 if self.refusal is not None else REQUESTS_PER_POLL + self.learn
+        if self.refusal is not None:
+            return 0
+        return REQUESTS_PER_POLL + (FACTS_REQUESTS if self.learn else 0)
 
 
 def plan(
@@ -102,7 +107,7 @@ def _plan(
     due_at: datetime | None = None,
 ) -> Plan:
     stale = _age(pollable.facts_at, now) >= FACTS_SECONDS
-    learn = refusal is None and stale and _credits_left(pollable, now, settings) > REQUESTS_PER_POLL
+    learn = refusal is None and stale and _credits_left(pollable, now, settings) >= REQUESTS_PER_POLL + FACTS_REQUESTS
     return Plan(pollable, slot, now, refusal, due_at, learn)
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from poller.core.token import AccessToken, StoredToken
     from poller.zoho.check import OrgFacts
     from poller.zoho.limiter import OrgLimiter
+    from poller.zoho.seats import SeatCount, SeatRefusal
 
 PASSES: Final = 3
 """How often a count is asked for at the most: the first time, and again after faults that may pass."""
@@ -63,6 +64,8 @@ class World:
     """`note_token_end(org, token, ends_at)`: Zoho said of a token when it ends."""
     learn_facts: Callable[[Org, OrgLimiter], Awaitable[tuple[OrgFacts | None, int]]]
     """`learn_facts(org, limiter)`: its edition and licences, as far as it says, and the requests that took."""
+    read_seats: Callable[[Org, OrgLimiter], Awaitable[tuple[SeatCount | SeatRefusal | None, int]]]
+    """`read_seats(org, limiter)`: the seats bought and used, or why it does not say, and the requests that took."""
     now: Callable[[], datetime]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random

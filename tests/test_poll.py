@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from poller.zoho.check import OrgFacts
     from poller.zoho.limiter import OrgLimiter
+    from poller.zoho.seats import SeatCount, SeatRefusal
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ORG = Org(id=7, name="Acme", data_center="us", api_version="v7", interval_seconds=900, edition="enterprise")
@@ -75,6 +76,9 @@ class Zoho:
         assert (org, token) == (ORG, self.token)
         self.ends_told.append(ends_at)
 
+    async def read_seats(self, org: Org, limiter: OrgLimiter) -> tuple[SeatCount | SeatRefusal | None, int]:
+        raise AssertionError("a poll reads no seats")
+
     async def learn_facts(self, org: Org, limiter: OrgLimiter) -> tuple[OrgFacts | None, int]:
         raise AssertionError("the counts are all a poll asks for")
 
@@ -89,6 +93,7 @@ class Zoho:
             renew_token=self.renew_token,
             note_token_end=self.note_token_end,
             learn_facts=self.learn_facts,
+            read_seats=self.read_seats,
             now=lambda: NOON + timedelta(seconds=self.seconds),
             sleep=self.sleep,
             jitter=lambda: 0.0,

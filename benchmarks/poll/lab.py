@@ -229,6 +229,7 @@ def timed_fleet(app: App, zoho: Zoho, latencies: list[float]) -> Fleet:
         renew_token=tokens.renew,
         note_token_end=tokens.note_end,
         learn_facts=_learn_nothing,
+        read_seats=_learn_nothing,
         now=zoho.now,
         sleep=zoho.sleep,
     )

@@ -189,7 +189,10 @@ def _surges(deactive: Vector, active: Vector) -> Iterator[Anomaly]:
 
 
 def _disagreements(counts: Mapping[str, Vector]) -> Iterator[Anomaly]:
-    """Sums that have not added up for two known days: one day may be a user added between two requests."""
+    """Sums that have not added up for two known days: one day may be a user added between two requests.
+
+    The user type is the first of the parts.
+    """
     for whole, parts in SUMS:
         total, added = counts[whole], np.sum([counts[part] for part in parts], axis=0)
         known = np.flatnonzero(~np.isnan(total) & ~np.isnan(added))
@@ -198,8 +201,7 @@ def _disagreements(counts: Mapping[str, Vector]) -> Iterator[Anomaly]:
             run = run + 1 if total[day] != added[day] else 0
             if run == _DISAGREE_DAYS:
                 why = f"{whole} is {total[day]:.0f}, {' + '.join(parts)} is {added[day]:.0f}"
-                sum_of = float(added[day])
-                yield Anomaly("sums_disagree", whole, day, None, float(total[day]), sum_of, sum_of, "warning", why)
+                yield Anomaly("sums_disagree", parts[0], day, None, float(added[day]), float(total[day]), float(total[day]), "warning", why)
 
 
 def _wrong_current_users(current: Vector) -> Iterator[Anomaly]:

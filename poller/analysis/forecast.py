@@ -75,23 +75,34 @@ class _State(NamedTuple):
     whole: np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
-def forecast(histories: Sequence[Vector], horizon: int) -> Iterator[Forecasts]:
+def forecast(
+    histories: Sequence[Vector], horizon: int, quantiles: tuple[Matrix, Matrix] | None = None
+) -> Iterator[Forecasts]:
     """Forecasts each history (a value a day, NaN for unknown, the last one known) `horizon` days ahead, 1 to 365.
 
-    Yields chunks of at most `CHUNK` series, in their order. An empty history or a wrong horizon is a `ValueError`.
+    `quantiles` are those of `fleet_quantiles`; None: they are made from these histories. Yields chunks of at most
+    `CHUNK` series, in their order. An empty history or a wrong horizon is a `ValueError`.
     """
     if not 1 <= horizon <= LONGEST_HORIZON:
         raise ValueError(f"a horizon is 1 to {LONGEST_HORIZON} days, not {horizon}")
-    everything = np.arange(len(histories))
-    chunks = [everything[at : at + CHUNK] for at in range(0, len(everything), CHUNK)]
+    chosen = fleet_quantiles(histories) if quantiles is None else quantiles
+    for rows in _chunks(len(histories)):
+        yield _forecast_chunk(_matrix(histories, rows), rows, horizon, chosen)
+
+
+def fleet_quantiles(histories: Sequence[Vector]) -> tuple[Matrix, Matrix]:
+    """The 80 and 95 % quantiles of the errors made on these histories' own past, weighed against the shipped table."""
     pool = ErrorPool()
-    for rows in chunks:
+    for rows in _chunks(len(histories)):
         values = _matrix(histories, rows)
         for cut in ORIGINS:
             _collect(values, cut, pool)
-    quantiles = pool.quantiles()
-    for rows in chunks:
-        yield _forecast_chunk(_matrix(histories, rows), rows, horizon, quantiles)
+    return pool.quantiles()
+
+
+def _chunks(count: int) -> Iterator[np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    everything = np.arange(count)
+    return (everything[at : at + CHUNK] for at in range(0, count, CHUNK))
 
 
 def _matrix(histories: Sequence[Vector], rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Matrix:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
+    from poller.analysis.forecast import Forecasts
     from poller.analysis.history import Matrix, Vector
 
 
@@ -30,3 +31,12 @@ def run_out(mean: Matrix, low: Matrix, high: Matrix, seats: Vector) -> RunOut:
 def _first(line: Matrix, seats: Vector) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     reached = line >= seats[:, None]
     return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1, 0)
+
+
+def run_out_days(forecasts: Forecasts, row: int, seats: int | None) -> tuple[int, int, int]:
+    """The day, the earliest and the latest day of one row by its 80 % lines; 0: not within the horizon, or no seats."""
+    if seats is None:
+        return 0, 0, 0
+    one = slice(row, row + 1)
+    found = run_out(forecasts.mean[one], forecasts.low80[one], forecasts.high80[one], np.array([float(seats)]))
+    return int(found.day[0]), int(found.low[0]), int(found.high[0])

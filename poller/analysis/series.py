@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from poller.analysis.history import Vector
 
 LONGEST_HISTORY = 800
@@ -50,3 +52,19 @@ def _dense(series: int, days: np.ndarray[tuple[int], np.dtype[np.int32]], values
     # Days are in order, and of equal ones the last is written last.
     dense[days - days[0]] = values
     return History(series, last, dense)
+
+
+def dense(days: Sequence[int], values: Sequence[float], first: int | None = None, last: int | None = None) -> Vector:
+    """A value a day from `first` to `last` (ordinals; by default the first and the last of `days`), NaN for unknown.
+
+    `days` are in order; at least one.
+    """
+    first, last = days[0] if first is None else first, days[-1] if last is None else last
+    history = np.full(last - first + 1, np.nan)
+    history[np.asarray(days) - first] = values
+    return history
+
+
+def unknown(days: int) -> Vector:
+    """So many unknown days."""
+    return np.full(days, np.nan)

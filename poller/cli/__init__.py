@@ -219,6 +219,7 @@ def _add_commands() -> None:
         "settings",
         "trend",
         "gaps",
+        "seats",
         "forecast",
         "anomalies",
         "export",

@@ -27,6 +27,7 @@ from poller.store.retention import drop_daily_counts, late_days, newest_known
 from poller.store.rollups import roll_up
 from poller.store.tokens import forget_budgets
 from poller.store.workers import forget_workers
+from poller.worker.analyses import forecast_fleet, search_anomalies
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -131,6 +132,8 @@ _CHORES: Final[Mapping[str, Chore]] = {
     "partitions": Chore(6 * HOUR, _make_partitions),
     "packing": Chore(6 * HOUR, _pack),
     "rollups": Chore(10 * MINUTE, _roll_up),
+    "forecasts": Chore(6 * HOUR, forecast_fleet),
+    "anomalies": Chore(HOUR, search_anomalies),
     "credits": Chore(HOUR, _forget_credits),
     "token budgets": Chore(HOUR, _forget_budgets),
     "queue log": Chore(5 * MINUTE, _forget_log),

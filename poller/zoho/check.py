@@ -10,6 +10,7 @@ or store anything: it finds.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -70,6 +71,7 @@ class OrgFacts:
     company_name: str | None
     edition: str | None
     licences: int | None
+    renews_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ def read_facts(reply: Reply | NoReply) -> OrgFacts | None:
         company_name=_text(entry.get("company_name")),
         edition=_text(licence.get("paid_type")),
         licences=_number(licence.get("users_license_purchased")),
+        renews_on=_day(licence.get("paid_expiry")),
     )
 
 
@@ -278,6 +281,14 @@ def _first(reply: Reply | NoReply, key: str) -> dict[str, Any] | None:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable() else None
+
+
+def _day(value: object) -> date | None:
+    """The day of an ISO time, as it is written there."""
+    try:
+        return date.fromisoformat(value[:10]) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def _digits(value: object) -> str | None:

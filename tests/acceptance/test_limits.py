@@ -284,6 +284,7 @@ class Crowd:
                 renew_token=self._token,
                 note_token_end=_nothing,
                 learn_facts=_no_facts,
+                read_seats=_no_seats,
                 now=utc_now,
             )
             started = now()
@@ -308,6 +309,10 @@ async def _nothing(*_: object) -> None:
 
 
 async def _no_facts(*_: object) -> tuple[None, int]:
+    return None, 0
+
+
+async def _no_seats(_org: object, _limiter: object) -> tuple[None, int]:
     return None, 0
 
 

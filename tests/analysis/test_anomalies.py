@@ -104,7 +104,7 @@ def test_sums_that_disagree_for_one_day_are_a_race_and_for_two_an_anomaly() -> N
     assert in_org(counts) == []
     counts["ConfirmedUsers"][150:155] += 2
     (found,) = in_org(counts)
-    assert (found.kind, found.user_type, found.day) == ("sums_disagree", "AllUsers", 151)
+    assert (found.kind, found.user_type, found.day) == ("sums_disagree", "ConfirmedUsers", 151)
     assert found.after != found.expected_low
 
 

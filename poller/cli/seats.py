@@ -1,0 +1,223 @@
+"""`poller seats`: seats bought, used and idle, what they cost, and what the contracts say."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import orjson
+import typer
+
+from poller.cli import shell
+from poller.cli.selecting import DataCenters, States, Tags, required, selection
+from poller.core.errors import UsageError
+from poller.query.words import seconds_of
+
+if TYPE_CHECKING:
+    from poller.query.selection import Selection
+    from poller.settings import Settings
+
+COLUMNS: Final = (
+    "org",
+    "purchased",
+    "used",
+    "available",
+    "idle",
+    "edition",
+    "renews_on",
+    "price",
+    "currency",
+    "idle_cost",
+    "taken_at",
+)
+_SET: Final = "set"
+_NONE: Final = "none"
+_MOST: Final = 999_999_999
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How seats are shown."""
+
+    as_json: bool
+    by_tag: bool
+    renews_before: date | None
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("seats")(seats)
+
+
+def seats(
+    orgs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[set] [ORG]...", help="Names; every org if none. After set: orgs to change."),
+    ] = None,
+    *,
+    purchased: Annotated[str | None, typer.Option(metavar="N", help="set: seats by contract, or none.")] = None,
+    price: Annotated[str | None, typer.Option(metavar="PRICE", help="set: of a seat and month, or none.")] = None,
+    currency: Annotated[str | None, typer.Option(metavar="CUR", help="set: such as EUR, or none.")] = None,
+    renews_on: Annotated[str | None, typer.Option(metavar="DAY", help="set: 2027-01-31, or none.")] = None,
+    by_tag: Annotated[bool, typer.Option("--by-tag", help="Sums by tag and currency.")] = False,
+    renews_within: Annotated[
+        str | None, typer.Option(metavar="D", help="Only orgs that renew within 60d, or 12w.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: an object a line.")] = False,
+    tags: Tags = None,
+    states: States = None,
+    data_centers: DataCenters = None,
+) -> None:
+    """Show seats bought, used and idle, and what idle ones cost a month.
+
+    Zoho is asked once a day. A contract may say more: [bold]poller seats set ORG --purchased 120 --price 20 --currency
+    EUR --renews-on 2027-01-31[/bold]; none takes a value back.
+
+    Example: [bold]poller seats --tag gold --renews-within 60d[/bold]
+    """
+    options = {"purchased": purchased, "price": price, "currency": currency, "renews_on": renews_on}
+    given = {name: value for name, value in options.items() if value is not None}
+    if orgs and orgs[0] == _SET:
+        chosen = required(selection(orgs[1:], tags, states, data_centers))
+        if not given:
+            raise UsageError("nothing to set", "give --purchased, --price, --currency or --renews-on")
+        shell.run(_set(shell.settings(), chosen, {name: _value(name, text) for name, text in given.items()}))
+        return
+    if given:
+        option = f"--{next(iter(given)).replace('_', '-')}"
+        raise UsageError(f"{option} changes a contract", f"write poller seats set ORG {option} …")
+    before = None if renews_within is None else _day_in(renews_within)
+    chosen = selection(orgs, tags, states, data_centers)
+    shell.run(_seats(shell.settings(), chosen, Shown(as_json, by_tag, before)))
+
+
+async def _set(settings: Settings, chosen: Selection, changes: dict[str, Any]) -> None:
+    from poller.app import open_app
+    from poller.store.capacity.seats import Contract, set_contract
+
+    async with open_app(settings, name="poller seats") as app:
+        ids = list(await chosen.find(app.database))
+        changed = await set_contract(app.database, ids, Contract(changes))
+    shell.tell(f"{changed} {'contract' if changed == 1 else 'contracts'} changed")
+
+
+async def _seats(settings: Settings, chosen: Selection, shown: Shown) -> None:
+    from poller.app import open_app
+    from poller.store.capacity.seats import seats_by_tag, stream_seats
+
+    rows: list[Any] = []
+    async with open_app(settings, name="poller seats") as app:
+        ids = await chosen.ids(app.database)
+        if shown.by_tag:
+            rows = await seats_by_tag(app.database, ids)
+        else:
+            async for row in stream_seats(app.database, ids, renews_before=shown.renews_before):
+                if shown.as_json:
+                    shell.tell(_json({name: row[name] for name in COLUMNS} | {"problem": _problem(row)}))
+                else:
+                    rows.append(row)
+    if shown.by_tag and shown.as_json:
+        for row in rows:
+            shell.tell(_json(dict(row)))
+    elif shown.by_tag:
+        _show_tags(rows)
+    elif not shown.as_json:
+        _show(rows)
+
+
+def _json(fields: dict[str, Any]) -> str:
+    return orjson.dumps(fields, default=float).decode()
+
+
+def _problem(row: Any) -> dict[str, str] | None:
+    return None if row["code"] is None else {"code": row["code"], "remedy": row["remedy"]}
+
+
+def _show(rows: list[Any]) -> None:
+    from poller.cli.table import Table
+
+    numbers = ("purchased", "used", "idle", "idle cost")
+    table = Table(("org", *numbers, "edition", "renews on", "as of"), right=numbers, spare=("as of", "edition"))
+    for row in rows:
+        texts = (_text(row["edition"]), _text(row["renews_on"]), _taken(row["taken_at"]))
+        counts = (_count(row["purchased"]), _count(row["used"]), _count(row["idle"]))
+        table.rows.append((row["org"], *counts, _money(row["idle_cost"], row["currency"]), *texts))
+    shell.show(table)
+    refused: dict[tuple[str, str], int] = {}
+    for row in rows:
+        if row["code"] is not None:
+            refused[row["code"], row["remedy"]] = refused.get((row["code"], row["remedy"]), 0) + 1
+    for (code, remedy), number in refused.items():
+        shell.tell(f"{number} {'org does' if number == 1 else 'orgs do'} not tell their seats ({code}): {remedy}")
+
+
+def _show_tags(rows: list[Any]) -> None:
+    from poller.cli.table import Table
+
+    numbers = ("orgs", "purchased", "used", "idle", "idle cost")
+    table = Table(("tag", *numbers, "next renewal"), right=numbers, spare=("next renewal",))
+    for row in rows:
+        counts = tuple(_count(row[name]) for name in ("orgs", "purchased", "used", "idle"))
+        cost = _money(row["idle_cost"], row["currency"])
+        table.rows.append((row["tag"] or "without a tag", *counts, cost, _text(row["next_renewal"])))
+    shell.show(table)
+
+
+def _count(number: Any) -> str:
+    return "?" if number is None else f"{int(number):,}"
+
+
+def _money(amount: Any, currency: str | None) -> str:
+    return "" if amount is None else f"{amount:,.2f} {currency or ''}".rstrip()
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _taken(at: datetime | None) -> str:
+    return "" if at is None else f"{at:%Y-%m-%d %H:%M}"
+
+
+def _value(name: str, text: str) -> Any:
+    """A value of the contract; None for `none`, which takes it back."""
+    text = text.strip()
+    if text.lower() == _NONE:
+        return None
+    match name:
+        case "purchased" if text.isascii() and text.isdigit() and int(text[:10]) <= _MOST:
+            return int(text)
+        case "price":
+            return _price(text)
+        case "currency" if re.fullmatch(r"[A-Za-z]{3}", text):
+            return text.upper()
+        case "renews_on":
+            return _date(text)
+        case _:
+            pass
+    remedy = "write a whole number, or none" if name == "purchased" else "write a code of three letters, or none"
+    raise UsageError(f"invalid --{name} {text!r}", remedy)
+
+
+def _price(text: str) -> Decimal:
+    try:
+        price = Decimal(text)
+    except InvalidOperation:
+        price = Decimal(-1)
+    if not (price.is_finite() and 0 <= price <= _MOST):
+        raise UsageError(f"invalid --price {text!r}", "write a number such as 20 or 19.90, or none")
+    return price
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"invalid --renews-on {text!r}", "write it as 2027-01-31, or none") from None
+
+
+def _day_in(text: str) -> date:
+    return (datetime.now(UTC) + timedelta(seconds=seconds_of(text))).date()

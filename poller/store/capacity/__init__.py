@@ -1,0 +1,1 @@
+"""Seats, forecasts and anomalies in PostgreSQL."""

@@ -1,0 +1,78 @@
+"""Keeps the anomalies of each org: found again, a day's anomaly stays as it was; no longer found, it goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from datetime import date, datetime
+
+    from poller.store.database import Database
+
+
+class AnomalyRecord(NamedTuple):
+    """An anomaly of an org as it is kept; numbers are users, None where there is none."""
+
+    org_id: int
+    user_type: str
+    day: date
+    kind: str
+    before: float | None
+    after: float | None
+    expected_low: float | None
+    expected_high: float | None
+    severity: str
+    why: str
+
+
+async def replace_anomalies(
+    database: Database, org_ids: Sequence[int], since: date, found: Sequence[AnomalyRecord], now: datetime
+) -> int:
+    """Makes the anomalies of these orgs since that day exactly `found`; how many are new."""
+    async with database.transaction() as connection:
+        columns = [list(column) for column in zip(*found, strict=True)] if found else [[] for _ in _COLUMNS]
+        await connection.execute(_DELETE, list(org_ids), since, *columns[:4])
+        new: int = await connection.fetchval(_INSERT, now, *columns)
+    return new
+
+
+async def stream_anomalies(database: Database, org_ids: Sequence[int] | None, since: date) -> AsyncIterator[Any]:
+    """Rows of the view `anomalies` since that day, the newest first; `org_ids` None: of every org."""
+    async with database.connection() as connection, connection.transaction(readonly=True):
+        async for row in connection.cursor(_READ, since, None if org_ids is None else list(org_ids)):
+            yield row
+
+
+_COLUMNS: Final = AnomalyRecord._fields
+
+# anomalies.delete: those that are not found any more, since late rows changed what they came from.
+_DELETE: Final = """
+DELETE FROM found_anomalies a
+WHERE a.org_id = ANY($1::int[]) AND a.day >= $2 AND NOT EXISTS (
+    SELECT FROM unnest($3::int[], $4::text[], $5::date[], $6::text[]) AS f (org_id, user_type, day, kind)
+    WHERE (f.org_id, f.user_type, f.day, f.kind) = (a.org_id, a.user_type, a.day, a.kind))
+"""
+
+# anomalies.insert: new ones counted; of known ones the numbers follow, and when they were found first stays.
+_INSERT: Final = """
+WITH written AS (
+    INSERT INTO found_anomalies AS held (org_id, user_type, day, kind, before, after, expected_low, expected_high,
+                                         severity, why, found_at)
+    SELECT f.*, $1 FROM unnest($2::int[], $3::text[], $4::date[], $5::text[], $6::float8[], $7::float8[], $8::float8[],
+                               $9::float8[], $10::text[], $11::text[])
+         AS f (org_id, user_type, day, kind, before, after, expected_low, expected_high, severity, why)
+    JOIN (SELECT id FROM orgs WHERE id = ANY($2::int[]) FOR KEY SHARE) o ON o.id = f.org_id
+    ON CONFLICT (org_id, day, kind, user_type) DO UPDATE SET
+        before = excluded.before, after = excluded.after, expected_low = excluded.expected_low,
+        expected_high = excluded.expected_high, severity = excluded.severity, why = excluded.why
+    RETURNING held.found_at = $1 AS new
+)
+SELECT count(*) FILTER (WHERE new)::integer FROM written
+"""
+
+# anomalies.read
+_READ: Final = """
+SELECT org, user_type, day, kind, before, after, expected_low, expected_high, severity, why FROM anomalies
+WHERE day >= $1 AND ($2::int[] IS NULL OR org_id = ANY($2)) ORDER BY day DESC, org, kind, user_type
+"""

@@ -1,0 +1,129 @@
+"""Keeps the seats of orgs: readings over time, what contracts say, and why seats could not be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from datetime import date, datetime
+
+    from poller.store.database import Database
+
+
+class SeatReading(NamedTuple):
+    """Seats at one moment. `source`: `features` or `org`, Zoho's two answers. None: not known."""
+
+    purchased: int | None
+    used: int | None
+    edition: str | None
+    renews_on: date | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """Changes of what a contract says, by column; a value of None clears it."""
+
+    changes: Mapping[str, Any]
+
+
+async def save_seats(database: Database, org_id: int, reading: SeatReading, taken_at: datetime) -> None:
+    """Adds a reading, and forgets why the last one failed; an org that is gone is passed over."""
+    await database.execute(_SAVE, org_id, taken_at, *reading)
+    # seats.readable
+    await database.execute("DELETE FROM seat_refusals WHERE org_id = $1 AND $2 = 'features'", org_id, reading.source)
+
+
+async def save_refusal(database: Database, org_id: int, code: str, remedy: str, now: datetime) -> bool:
+    """Notes why seats cannot be read; whether that is new."""
+    new: bool | None = await database.fetchval(_REFUSE, org_id, code, remedy, now)
+    return bool(new)
+
+
+async def set_contract(database: Database, org_ids: Sequence[int], contract: Contract) -> int:
+    """Changes what the contracts of these orgs say; how many orgs."""
+    assignments = {name: contract.changes.get(name) for name in CONTRACT_COLUMNS}
+    given = [name in contract.changes for name in CONTRACT_COLUMNS]
+    rows = await database.fetch(_SET_CONTRACT, list(org_ids), *assignments.values(), *given)
+    return len(rows)
+
+
+async def stream_seats(
+    database: Database, org_ids: Sequence[int] | None, *, renews_before: date | None = None
+) -> AsyncIterator[Any]:
+    """Seats of these orgs, or of every org that was not removed, by name; those that renew before a day, if given."""
+    async with database.connection() as connection, connection.transaction(readonly=True):
+        arguments = (None if org_ids is None else list(org_ids), renews_before)
+        async for row in connection.cursor(_SEATS, *arguments):
+            yield row
+
+
+async def seats_by_tag(database: Database, org_ids: Sequence[int] | None) -> list[Any]:
+    """Sums by tag and currency; an org with two tags counts in both, one without tags under NULL."""
+    return await database.fetch(_BY_TAG, None if org_ids is None else list(org_ids))
+
+
+CONTRACT_COLUMNS: Final = ("purchased", "price", "currency", "renews_on")
+
+# seats.save
+_SAVE: Final = """
+INSERT INTO seat_readings (org_id, taken_at, purchased, used, edition, renews_on, source)
+SELECT id, $2, $3, $4, $5, $6, $7 FROM orgs WHERE id = $1 FOR KEY SHARE
+ON CONFLICT (org_id, taken_at) DO NOTHING
+"""
+
+# seats.refuse: since when stays as long as the reason does.
+_REFUSE: Final = """
+INSERT INTO seat_refusals AS held (org_id, code, remedy, since)
+SELECT id, $2, $3, $4 FROM orgs WHERE id = $1 FOR KEY SHARE
+ON CONFLICT (org_id) DO UPDATE SET code = excluded.code, remedy = excluded.remedy,
+    since = CASE WHEN held.code = excluded.code THEN held.since ELSE excluded.since END
+RETURNING since = $4
+"""
+
+# seats.contract: what is not given stays as it is.
+_SET_CONTRACT: Final = """
+INSERT INTO seat_contracts AS held (org_id, purchased, price, currency, renews_on, updated_at)
+SELECT id, $2::integer, $3::numeric, $4::text, $5::date, now() FROM orgs WHERE id = ANY($1::int[]) FOR KEY SHARE
+ON CONFLICT (org_id) DO UPDATE SET
+    purchased = CASE WHEN $6 THEN excluded.purchased ELSE held.purchased END,
+    price = CASE WHEN $7 THEN excluded.price ELSE held.price END,
+    currency = CASE WHEN $8 THEN excluded.currency ELSE held.currency END,
+    renews_on = CASE WHEN $9 THEN excluded.renews_on ELSE held.renews_on END,
+    updated_at = now()
+RETURNING org_id
+"""
+
+# seats.facts: the contract wins, then Zoho's last answer. Zoho's number of used seats is believed for two days; after
+# that the last count of active users is nearer to the truth.
+_FACTS: Final = """
+SELECT o.id AS org_id, o.name AS org, o.tags, s.purchased, s.used, s.purchased - s.used AS available,
+       greatest(s.purchased - s.used, 0) AS idle, coalesce(r.edition, o.edition) AS edition,
+       coalesce(c.renews_on, r.renews_on) AS renews_on, c.price, c.currency,
+       greatest(s.purchased - s.used, 0) * c.price AS idle_cost, r.taken_at, f.code, f.remedy
+FROM orgs o
+LEFT JOIN seat_contracts c ON c.org_id = o.id
+LEFT JOIN seat_refusals f ON f.org_id = o.id
+LEFT JOIN latest_snapshots l ON l.org_id = o.id
+LEFT JOIN LATERAL (SELECT * FROM seat_readings WHERE org_id = o.id ORDER BY taken_at DESC LIMIT 1) AS r ON true
+CROSS JOIN LATERAL (
+    SELECT coalesce(c.purchased, r.purchased, o.licences) AS purchased,
+           coalesce(CASE WHEN r.taken_at > now() - interval '2 days' THEN r.used END, l.active_users, r.used) AS used
+) AS s
+WHERE CASE WHEN $1::int[] IS NULL THEN o.removed_at IS NULL ELSE o.id = ANY($1) END
+"""
+
+# seats.list
+_SEATS: Final = f"""
+SELECT * FROM ({_FACTS}) AS seats WHERE $2::date IS NULL OR renews_on < $2 ORDER BY org, org_id
+"""  # noqa: S608 - it stands above
+
+# seats.by_tag
+_BY_TAG: Final = f"""
+SELECT tag, currency, count(*) AS orgs, sum(purchased) AS purchased, sum(used) AS used, sum(idle) AS idle,
+       sum(idle_cost) AS idle_cost, min(renews_on) FILTER (WHERE renews_on >= current_date) AS next_renewal
+FROM ({_FACTS}) AS seats LEFT JOIN LATERAL unnest(tags) AS tag ON true
+GROUP BY tag, currency ORDER BY tag NULLS LAST, currency NULLS LAST
+"""  # noqa: S608 - it stands above
