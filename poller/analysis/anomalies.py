@@ -201,7 +201,17 @@ def _disagreements(counts: Mapping[str, Vector]) -> Iterator[Anomaly]:
             run = run + 1 if total[day] != added[day] else 0
             if run == _DISAGREE_DAYS:
                 why = f"{whole} is {total[day]:.0f}, {' + '.join(parts)} is {added[day]:.0f}"
-                yield Anomaly("sums_disagree", parts[0], day, None, float(added[day]), float(total[day]), float(total[day]), "warning", why)
+                yield Anomaly(
+                    "sums_disagree",
+                    parts[0],
+                    day,
+                    None,
+                    float(added[day]),
+                    float(total[day]),
+                    float(total[day]),
+                    "warning",
+                    why,
+                )
 
 
 def _wrong_current_users(current: Vector) -> Iterator[Anomaly]:

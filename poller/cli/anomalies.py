@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 import typer
 
 from poller.cli import shell
@@ -62,6 +61,8 @@ def _series(series: Path) -> None:
 
 
 async def _anomalies(settings: Settings, chosen: Selection, since: date, *, as_json: bool) -> None:
+    import orjson
+
     from poller.app import open_app
     from poller.store.capacity.anomalies import stream_anomalies
 

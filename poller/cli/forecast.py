@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
-import orjson
 import typer
 
 from poller.cli import shell
@@ -73,6 +72,8 @@ def _series(series: Path, days: int, output: str) -> None:
 
 
 async def _forecast(settings: Settings, chosen: Selection, user_type: str, horizon: int, *, as_json: bool) -> None:
+    import orjson
+
     from poller.app import open_app
     from poller.query.capacity import forecast_orgs
     from poller.store.capacity.forecasts import read_quantiles

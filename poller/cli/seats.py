@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import orjson
 import typer
 
 from poller.cli import shell
@@ -55,7 +54,7 @@ def add_to(app: typer.Typer) -> None:
 def seats(
     orgs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[set] [ORG]...", help="Names; every org if none. After set: orgs to change."),
+        typer.Argument(metavar="[ORG]...", help="Names; every org if none. set ORG: changes a contract."),
     ] = None,
     *,
     purchased: Annotated[str | None, typer.Option(metavar="N", help="set: seats by contract, or none.")] = None,
@@ -129,6 +128,8 @@ async def _seats(settings: Settings, chosen: Selection, shown: Shown) -> None:
 
 
 def _json(fields: dict[str, Any]) -> str:
+    import orjson
+
     return orjson.dumps(fields, default=float).decode()
 
 

@@ -153,7 +153,12 @@ async def test_an_org_whose_consent_hides_its_edition_is_asked_once_a_day_and_ke
         for _ in range(5):
             assert (await mine.poll_one()).snapshot.outcome == "ok"
             mine.clock.turn(hours=6)
-        assert mine.sim.audit()["requests"] == {"token": mine.audit()["token_asks"], "count": 50, "org": 2}
+        assert mine.sim.audit()["requests"] == {
+            "token": mine.audit()["token_asks"],
+            "count": 50,
+            "org": 2,
+            "licences": 2,
+        }
         assert (await mine.org())["edition"] is None
         assert mine.audit()["most_in_flight"] <= 2
 
@@ -211,8 +216,8 @@ async def test_an_interval_that_credits_do_not_pay_for_is_told_with_the_one_in_f
         assert (await mine.run("poll")).code == 0
         shown = (await mine.run("orgs", "show", free.name)).out
         assert "30m, stretched from 15m: 10% of the credits pay no more (5,000 a day)" in shown
-        # Ten counts, and the question what edition it is.
-        assert "11 by the poller in the last 24 hours, of 500 that are its share" in shown
+        # Ten counts, and the questions what edition it is and how many seats it has.
+        assert "12 by the poller in the last 24 hours, of 500 that are its share" in shown
         known = (await mine.run("orgs", "show", rich.name)).out
         assert "edition        ultimate\n" in known
         assert "stretched" not in known

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 LookAfter = Callable[..., Any]
 
 
+async def make_stale(customer: Customer) -> None:
+    """What is known of edition and seats is a day old: they are asked for with the next poll."""
+    await customer.app.database.execute("UPDATE orgs SET facts_at = now() - interval '25 hours'")
+
+
 async def usage(customer: Customer) -> dict[str, Any]:
     """The latest row of `seat_usage` by org."""
     rows = await customer.app.database.fetch("SELECT * FROM seat_usage ORDER BY taken_at")
@@ -30,6 +35,7 @@ async def seats(database: Database, **options: Any) -> dict[str, Any]:
 
 async def test_seats_are_read_with_the_first_poll_of_a_day_and_counted_as_credits(customer: LookAfter) -> None:
     async with Simulator(SimulatorOptions(orgs=12)) as sim, customer(sim) as mine:
+        await make_stale(mine)
         await mine.poll()
         found = await usage(mine)
         for org in sim.fleet():
@@ -49,10 +55,10 @@ async def test_seats_are_read_with_the_first_poll_of_a_day_and_counted_as_credit
 
 async def test_seats_are_read_again_a_day_later_and_both_readings_are_kept(customer: LookAfter) -> None:
     async with Simulator(SimulatorOptions(orgs=3)) as sim, customer(sim) as mine:
+        await make_stale(mine)
         await mine.poll()
-        await mine.app.database.execute(
-            "UPDATE seat_readings SET taken_at = taken_at - interval '1 day'; UPDATE orgs SET facts_at = NULL"
-        )
+        await mine.app.database.execute("UPDATE seat_readings SET taken_at = taken_at - interval '1 day'")
+        await make_stale(mine)
         await mine.poll()
         assert await mine.app.database.fetchval("SELECT count(*) FROM seat_readings") == 6
 
@@ -60,6 +66,7 @@ async def test_seats_are_read_again_a_day_later_and_both_readings_are_kept(custo
 async def test_a_missing_scope_is_said_with_its_remedy_and_is_no_failure_of_the_poll(customer: LookAfter) -> None:
     async with Simulator(SimulatorOptions(orgs=4)) as sim, customer(sim) as mine:
         sim.add_faults(Fault(name="oauth_scope_mismatch", endpoint="licences"))
+        await make_stale(mine)
         polled = await mine.poll()
         assert {one.snapshot.outcome for one in polled.values()} == {Outcome.OK}
         found = await seats(mine.app.database)
@@ -67,7 +74,7 @@ async def test_a_missing_scope_is_said_with_its_remedy_and_is_no_failure_of_the_
         assert all("the consent lacks a scope" in row["remedy"] for row in found.values())
         assert {row["source"] for row in (await usage(mine)).values()} == {"org"}
         sim.clear_faults()
-        await mine.app.database.execute("UPDATE orgs SET facts_at = NULL")
+        await make_stale(mine)
         await mine.poll()
         paid = {org.name for org in sim.fleet() if org.edition != "free"}
         assert {name for name, row in (await seats(mine.app.database)).items() if row["code"] is None} >= paid
