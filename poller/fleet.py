@@ -280,7 +280,6 @@ class Fleet:
                     await credit_store.correct(connection, of_moment, at)
 
 
-
 def not_polled(plan: Plan, outcome: Outcome, error: str) -> Polled:
     """The row of an org that nothing was heard of, whatever was reserved for it."""
     org = plan.pollable.org

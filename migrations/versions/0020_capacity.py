@@ -10,7 +10,7 @@ from typing import Final
 from alembic import op
 
 revision = "0020"
-down_revision = "0015"
+down_revision = "0016"
 
 # One row per reading, daily. `used` NULL: Zoho did not say. `source`: `features` (user_licenses), `org`, or `contract`.
 SEAT_READINGS: Final = """

@@ -33,7 +33,7 @@ STILL: Final = 5
 """Steps in which no poller runs, at the end of every so many."""
 DEATH_EVERY: Final = 20
 CHORES_EVERY: Final = 4
-KEPT_FOR_YEARS: Final = ("org_snapshots", "daily_counts", "fleet_days")
+KEPT_FOR_YEARS: Final = ("org_snapshots", "daily_counts", "fleet_days", "seat_readings", "found_anomalies")
 
 MOST_ROWS: Final[Mapping[str, int]] = {
     "pgqueuer": 3 * ORGS + len(CHORES),  # the slot that is due, one of a dead worker, a stretch to explain
