@@ -40,7 +40,7 @@ app = typer.Typer(
     Example: [bold]poller demo[/bold] shows it all without Zoho; [bold]poller orgs import orgs.csv && poller poll[/bold]
     is the real thing.""",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["--help", "-h"]},
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 

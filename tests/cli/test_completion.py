@@ -46,4 +46,4 @@ def test_a_short_h_shows_the_help_of_every_command(poller: Poller, arguments: tu
     short, long = poller(*arguments, "-h"), poller(*arguments, "--help")
     assert (short.code, short.err) == (0, "")
     assert short.out == long.out
-    assert "--help, -h" in short.out
+    assert "-h, --help" in short.out
