@@ -2,7 +2,7 @@
 
 The first rule that holds decides. Waiting is a matter for the queue: a slot that must wait is put back until then, as
 long as it is still open then; where it would be over, or where there is no queue (`poller poll`), `instead` says what
-is done. It refuses to ask anybody, to wait, and to look at a clock.
+is done. It refuses to send a request, to wait, and to look at a clock.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class PollState:
 
     `known`: the slot's ten counts are known. `polled_at`: when the slot was polled last. `busy`: another slot of the
     org is being polled. `parked_code`: the org is parked, and not to be probed yet. `hold_until`, `cool_until`: a hold
-    longer than a poll waits for itself, a cool-down of the token endpoint. `credits_left` to spend on counts.
+    longer than any poll waits, a cool-down of the token endpoint. `credits_left` to spend on counts.
     `retry_data_center_at`: its data centre is unreachable, and looked at again then. `was_unreachable`: it was, at some
     time since the slot was due. `has_place`: its data centre has a place for one more poll. `unopened`: this worker's
     keys do not decrypt the org's credentials, and this is the error that says so.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from poller.core.clock import after_reading, certain_difference
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from poller.core.clock import Offset
-
-FIRST_READINGS: Final = 3
-"""At the start, before anything depends on it: the quickest answer tells the time best."""
 
 
 class DatabaseClock:

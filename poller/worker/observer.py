@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Observer(Protocol):
-    """Who is told what happens, for the figures."""
+    """Callbacks on what a worker does, used for metrics."""
 
     def handed_out(self, slots: int) -> None:
         """So many slots were queued."""
@@ -36,7 +36,7 @@ class Observer(Protocol):
 
 
 class Silent:
-    """An observer who tells nobody."""
+    """Callbacks that do nothing."""
 
     def handed_out(self, slots: int) -> None:
         """Nothing."""

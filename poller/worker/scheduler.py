@@ -55,7 +55,7 @@ class Scheduler:
                 try:
                     await self._hand_out()
                 except ClockError as error:
-                    # PostgreSQL's clock was set back, or ours jumped: the next reading tells.
+                    # PostgreSQL's clock was set back, or ours jumped: read it again.
                     log.warning("slots.not_handed_out", why=error.what, remedy=error.remedy)
                     await self.outage.weather(self.database.read_clock)
             await self.sleep(self.pace.tick_seconds * (0.75 + self.jitter() / 2))

@@ -15,6 +15,7 @@ from poller.store.rollups import roll_up
 from poller.store.snapshots import write_snapshots
 from tests.breakage.faketime import clock_off_by, clock_set_by, needs_faketime
 from tests.breakage.lab import REAL, Lab, Process, lab
+from tests.command import run
 from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
@@ -141,3 +142,18 @@ async def history_of_a_year(there: Lab) -> int:
     await write_snapshots(there.database, [Snapshot(org_id[0], at, at, Outcome.OK, counts=counts) for at in slots])
     await roll_up(there.database, now.date())
     return len(slots)
+
+
+@pytest.mark.parametrize("offset", ["+7200s", "-7200s"], ids=["ahead", "behind"])
+async def test_a_poll_by_hand_under_a_wrong_clock_goes_by_postgresqls_time(
+    database_url: str, tmp_path: Path, offset: str
+) -> None:
+    async with lab(database_url, tmp_path, orgs=ORGS, interval=900) as there:
+        before = await there.database.fetchval("SELECT now()")
+        ended = await run("poll", environ={**there.environ, **clock_off_by(offset)}, cwd=tmp_path)
+        after = await there.database.fetchval("SELECT now()")
+        assert ended.code == 0, ended.err
+        rows = await there.rows()
+        assert len(rows) == ORGS
+        assert all(before <= row["polled_at"] <= after for row in rows)
+        assert all(row["slot"] == slot_of(row["polled_at"], 900) for row in rows)
