@@ -16,7 +16,7 @@ from poller.core.quota import limits_of
 from poller.core.reply import Reply
 from poller.core.secret import Secret
 from poller.core.token import AccessToken
-from poller.poll import World, poll_org
+from poller.poll import LONGEST_WAIT_SECONDS, World, poll_org
 from poller.simulator import FAULTS, Fault, Simulator, SimulatorOptions, control
 from poller.sweep import sweep
 from poller.zoho.limiter import Limiter
@@ -247,6 +247,23 @@ async def test_a_retry_after_is_waited_for_by_whatever_process_comes_next(
         assert [(one.outcome, one.error, one.requests) for one in outcomes[1:10]] == [("throttled", "held", 0)] * 9
         assert outcomes[10].outcome == "ok"
         assert mine.breaches == []
+
+
+@pytest.mark.parametrize(("retry_after", "counts"), [(8, 9), (15, 9), (22, 0), (3_600, 0)])
+async def test_a_poll_waits_out_a_hold_of_seconds_and_leaves_a_longer_one_to_a_later_poll(
+    database: Database, keyring: Keyring, retry_after: int, counts: int
+) -> None:
+    async with line(database, keyring, orgs=1, settings={"in_flight_share": 0.01}) as mine:
+        await mine.poll()
+        mine.clock.turn(minutes=15)
+        mine.sim.add_faults(Fault(name="too_many_requests", user_type="AllUsers", times=1, retry_after=retry_after))
+        began = mine.clock()
+        polled = await mine.poll_one()
+        assert len(polled.snapshot.counts) == counts
+        waited = mine.clock() - began
+        # The longest wait, and what ten requests one after the other take beside it.
+        assert waited >= retry_after if counts else waited < 1
+        assert waited < LONGEST_WAIT_SECONDS + 10
 
 
 async def test_without_a_retry_after_the_hold_is_a_minute_and_doubles_while_zoho_goes_on_refusing(

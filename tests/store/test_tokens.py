@@ -145,6 +145,16 @@ async def test_a_cool_down_told_by_a_late_holder_does_not_end_the_lease_of_anoth
     assert await tokens.save(org_id, holder, issued("good")) == 1
 
 
+async def test_a_cool_down_is_not_shortened_by_a_later_one_that_ends_earlier(tokens: TokenStore, org_id: int) -> None:
+    first, _ = await lease(tokens, org_id, NOON)
+    second, _ = await lease(tokens, org_id, after(31))
+    await tokens.cool_down(org_id, second, after(600))
+    await tokens.cool_down(org_id, first, after(100))
+    assert (await lease(tokens, org_id, after(101)))[1] == LeaseDenied(Denial.COOLING, after(600))
+    await tokens.cool_down(org_id, first, after(700))
+    assert (await lease(tokens, org_id, after(601)))[1] == LeaseDenied(Denial.COOLING, after(700))
+
+
 async def test_a_crash_loop_spends_ten_issues_and_then_waits_for_the_oldest_to_leave(
     tokens: TokenStore, org_id: int
 ) -> None:
