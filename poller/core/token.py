@@ -127,6 +127,15 @@ class LeaseDenied:
     until: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class ParkReason:
+    """Why an org is parked, what a person does about it, and when it is first tried again; then ever more seldom."""
+
+    code: str
+    remedy: str
+    first_probe_seconds: float
+
+
 # The ports, as the store offers them. Arguments are positional, in this order; the first is always the org's id.
 
 ReadCredentials = Callable[[int], Awaitable[Credentials | None]]
@@ -150,14 +159,16 @@ ReleaseLease = Callable[[int, UUID], Awaitable[None]]
 """`release(org_id, holder)`: ends the lease if it is still this holder's."""
 
 CoolDown = Callable[[int, UUID, datetime], Awaitable[None]]
-"""`cool_down(org_id, holder, until)`: no lease before `until`, one cool-down more in a row, and the lease ends."""
+"""`cool_down(org_id, holder, until)`: no lease before `until`, one cool-down more in a row, and the lease ends.
+Nothing where the credentials were replaced since, and nobody has had a lease for the new ones."""
 
-Park = Callable[[int, str, str, datetime, float], Awaitable[None]]
-"""`park(org_id, code, remedy, now, first_probe_seconds)`: a person must repair this org; it is not polled until then,
-only probed: first after so many seconds, then ever more seldom."""
+Park = Callable[[int, UUID, ParkReason, datetime], Awaitable[None]]
+"""`park(org_id, holder, reason, now)`: a person must repair this org; it is not polled until then, only probed. Nothing
+where the lease is no longer this holder's: the credentials may have been replaced."""
 
-SaveRefreshToken = Callable[[int, Secret], Awaitable[None]]
-"""`save_refresh_token(org_id, refresh_token)`: takes the place of the org's grant code, in one transaction."""
+SaveRefreshToken = Callable[[int, Secret, Secret], Awaitable[None]]
+"""`save_refresh_token(org_id, grant_code, refresh_token)`: takes the place of that grant code, in one transaction;
+nothing where the org has other credentials by now."""
 
 ReserveExchange = Callable[[str, datetime], Awaitable[float]]
 """`reserve_exchange(client_id, now)`: 0.0, and one exchange of a grant code of this client is counted; or how many

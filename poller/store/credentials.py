@@ -66,8 +66,10 @@ async def read_credentials(database: Database, keyring: Keyring, org_id: int) ->
     return None if row is None else unseal(keyring, row)
 
 
-async def save_refresh_token(database: Database, keyring: Keyring, org_id: int, refresh_token: Secret) -> None:
-    """Put what a grant code was exchanged for in its place. Nothing is kept where the org was removed meanwhile."""
+async def save_refresh_token(
+    database: Database, keyring: Keyring, org_id: int, grant_code: Secret, refresh_token: Secret
+) -> None:
+    """Put what a grant code was exchanged for in its place. Nothing where the org has another code by now."""
     async with database.transaction() as connection:
         # credentials.hold: keep an import from changing them meanwhile.
         row = await connection.fetchrow(
@@ -79,7 +81,8 @@ async def save_refresh_token(database: Database, keyring: Keyring, org_id: int, 
         )
         if row is not None:
             grant = Grant(org_id, row["grant_fingerprint"], unseal(keyring, row))
-            await put_credentials(connection, keyring, [grant.exchanged(refresh_token)])
+            if grant.credentials.grant_code == grant_code:
+                await put_credentials(connection, keyring, [grant.exchanged(refresh_token)])
 
 
 async def crowded_clients(database: Database, at_least: int = 15) -> list[tuple[str, int]]:

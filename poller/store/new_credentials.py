@@ -22,12 +22,13 @@ async def forget_old_credentials(connection: Any, org_ids: Sequence[int]) -> Non
 
 _FORGET: Final = (
     # new_credentials.tokens: the old token, and the answer another worker is waiting for, must not come back. The
-    # generation stays, so that a worker that still holds an old token never takes a new one for the same.
+    # lease ends before all time, by which a late answer to the old credentials is known. The generation stays, so that
+    # a worker that still holds an old token never takes a new one for the same.
     """
     INSERT INTO access_tokens (org_id) SELECT unnest($1::int[])
     ON CONFLICT (org_id) DO UPDATE SET
         token = NULL, key_id = NULL, api_domain = NULL, issued_at = NULL, expires_at = NULL,
-        lease_holder = NULL, lease_until = NULL, cool_until = NULL, cool_downs = 0
+        lease_holder = NULL, lease_until = '-infinity', cool_until = NULL, cool_downs = 0
     """,
     # new_credentials.limits: a hold, and what Zoho said was left, may be of another org.
     "DELETE FROM org_limits WHERE org_id = ANY($1::int[])",

@@ -16,6 +16,7 @@ from poller.store.snapshots import delete_history
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from poller.store.database import Database
 
@@ -179,8 +180,12 @@ async def park(
     now: datetime,
     *,
     first_probe_seconds: float = FIRST_PROBE_SECONDS,
+    lease_holder: UUID | None = None,
 ) -> None:
-    """Record what a person must repair, and how; the org is tried again ever more seldom."""
+    """Record what a person must repair, and how; the org is tried again ever more seldom.
+
+    `lease_holder`: only while the org's lease is this holder's, which new credentials end.
+    """
     # orgs.park: the first time, or once more after a probe. Before the next probe is due only the reason changes: of
     # ten workers that find the same fault at once, one counts.
     await database.execute(
@@ -191,6 +196,7 @@ async def park(
                             ELSE $4 + make_interval(secs => least($5 * 2 ^ least(probes, 16), $6)) END,
             probes = CASE WHEN probe_at > $4 THEN probes ELSE least(probes + 1, 1000) END
         WHERE id = $1 AND removed_at IS NULL
+          AND ($7::uuid IS NULL OR EXISTS (SELECT FROM access_tokens WHERE org_id = $1 AND lease_holder = $7))
         """,
         org_id,
         code,
@@ -198,6 +204,7 @@ async def park(
         now,
         float(min(first_probe_seconds, LAST_PROBE_SECONDS)),
         float(LAST_PROBE_SECONDS),
+        lease_holder,
     )
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from poller.core.secret import Secret
+    from poller.core.token import ParkReason
     from poller.store.database import Database
     from poller.store.secrets import Keyring
 
@@ -118,23 +119,27 @@ class TokenStore:
 
     async def cool_down(self, org_id: int, holder: UUID, until: datetime) -> None:
         """Leave the token endpoint alone until then; whoever lost the lease meanwhile has a say all the same."""
-        # tokens.cool_down: a throttled endpoint is told by any answer of it, late ones included.
+        # tokens.cool_down: a throttled endpoint is told by any answer of it, late ones included, but for one to
+        # credentials that were replaced: see new_credentials.
         await self.database.execute(
             """
             UPDATE access_tokens SET
                 cool_until = greatest(cool_until, $3), cool_downs = least(cool_downs + 1, 1000),
                 lease_holder = nullif(lease_holder, $2),
                 lease_until = CASE WHEN lease_holder = $2 THEN NULL ELSE lease_until END
-            WHERE org_id = $1
+            WHERE org_id = $1 AND lease_until IS DISTINCT FROM '-infinity'
             """,
             org_id,
             holder,
             until,
         )
 
-    async def park(self, org_id: int, code: str, remedy: str, now: datetime, first_probe_seconds: float) -> None:
-        """A person must repair this org."""
-        await orgs.park(self.database, org_id, code, remedy, now, first_probe_seconds=first_probe_seconds)
+    async def park(self, org_id: int, holder: UUID, reason: ParkReason, now: datetime) -> None:
+        """A person must repair this org, unless the lease is no longer this holder's."""
+        seconds = reason.first_probe_seconds
+        await orgs.park(
+            self.database, org_id, reason.code, reason.remedy, now, first_probe_seconds=seconds, lease_holder=holder
+        )
 
     async def reserve_exchange(self, client_id: str, now: datetime) -> float:
         """Count one exchange of a grant code of this client: 0.0; or the seconds to wait, and nothing is counted."""
@@ -144,9 +149,9 @@ class TokenStore:
         )
         return 0.0 if until is None else (until - now).total_seconds()
 
-    async def save_refresh_token(self, org_id: int, refresh_token: Secret) -> None:
+    async def save_refresh_token(self, org_id: int, grant_code: Secret, refresh_token: Secret) -> None:
         """Put what a grant code was exchanged for in its place."""
-        await credentials.save_refresh_token(self.database, self.keyring, org_id, refresh_token)
+        await credentials.save_refresh_token(self.database, self.keyring, org_id, grant_code, refresh_token)
 
 
 async def exchanges_possible(database: Database, client_id: str, now: datetime) -> int:

@@ -23,7 +23,17 @@ from poller.core.datacenters import is_believable_api_domain
 from poller.core.errors import CredentialError, MissingKeyError
 from poller.core.model import Outcome
 from poller.core.reply import LOCAL_FAILURES
-from poller.core.token import KEY_MISSING, NO_CREDENTIALS, UNREADABLE, AccessToken, Denial, IssuedToken, Lease
+from poller.core.secret import Secret
+from poller.core.token import (
+    KEY_MISSING,
+    NO_CREDENTIALS,
+    UNREADABLE,
+    AccessToken,
+    Denial,
+    IssuedToken,
+    Lease,
+    ParkReason,
+)
 from poller.core.token_reply import Granted, Refused, Throttled, Unavailable, judge_token, refresh_at
 from poller.log import bound
 from poller.zoho.grants import NoToken, no_token, token_form
@@ -170,7 +180,7 @@ class Tokens:
             lease = await ports.acquire_lease(org.id, uuid4(), seconds, seen_generation, ports.now())
             if isinstance(lease, Lease):
                 asked += 1
-                found = await self._ask(org, data_center, lease, form)
+                found = await self._ask(org, data_center, lease, exchange=exchange)
                 # A grant code may be used up by a request whose answer was lost, and is paced besides.
                 may_again = wait and not exchange and asked < _TIMES_ASKED
                 if not (may_again and isinstance(found, NoToken) and found.ask_again):
@@ -192,10 +202,18 @@ class Tokens:
             else:
                 return _denied(lease)
 
-    async def _ask(self, org: Org, data_center: DataCenter, lease: Lease, form: Form) -> AccessToken | NoToken:
-        """One request under the lease; however it ends, the lease is let go."""
+    async def _ask(self, org: Org, data_center: DataCenter, lease: Lease, *, exchange: bool) -> AccessToken | NoToken:
+        """One request under the lease; however it ends, the lease is let go.
+
+        The credentials are read again: an import may have replaced them before the lease was taken. One that comes
+        later ends the lease, and with it every effect of this answer.
+        """
         ports, asked_at = self._ports, self._ports.now()
         try:
+            form = token_form(await ports.read_credentials(org.id), exchange=exchange)
+            if isinstance(form, NoToken):
+                await ports.release(org.id, lease.holder)
+                return form
             reply = await ports.post(data_center.accounts_server, form)
         except BaseException:
             await ports.release(org.id, lease.holder)
@@ -203,9 +221,8 @@ class Tokens:
         verdict = judge_token(reply, ports.now())
         if isinstance(verdict, Granted):
             if "code" in form and verdict.refresh_token is None:
-                await ports.release(org.id, lease.holder)
-                return await self._park(org, "no_refresh_token")
-            return await self._keep(org, data_center, lease, verdict, asked_at, exchanged="code" in form)
+                return await self._park(org, lease, "no_refresh_token")
+            return await self._keep(org, data_center, lease, verdict, asked_at, code=form.get("code"))
         if isinstance(verdict, Throttled):
             longer = min(verdict.cool_down_seconds * 2.0 ** min(lease.cool_downs, 8), LONGEST_COOL_DOWN_SECONDS)
             seconds = max(longer, verdict.cool_down_seconds)
@@ -213,16 +230,16 @@ class Tokens:
             await ports.cool_down(org.id, lease.holder, until)
             log.warning("token.throttled", org_id=org.id, cool_down_seconds=seconds)
             return no_token(Outcome.THROTTLED, verdict.code, until)
-        await ports.release(org.id, lease.holder)
         match verdict:
             case Unavailable():
+                await ports.release(org.id, lease.holder)
                 log.warning("token.unavailable", org_id=org.id, error=verdict.code)
                 again = verdict.code in _MAY_PASS_AT_ONCE and not verdict.wait_seconds
                 outcome = Outcome.MISSED if verdict.code in LOCAL_FAILURES else Outcome.UNAVAILABLE
                 return no_token(outcome, verdict.code, ask_again=again)
             case Refused():
                 expired = verdict.code == "invalid_code" and "code" in form
-                return await self._park(org, "grant_code_expired" if expired else verdict.code)
+                return await self._park(org, lease, "grant_code_expired" if expired else verdict.code)
             case _:
                 assert_never(verdict)
 
@@ -234,7 +251,7 @@ class Tokens:
         granted: Granted,
         asked_at: datetime,
         *,
-        exchanged: bool,
+        code: str | Secret | None,
     ) -> AccessToken | NoToken:
         """Believe what was granted or not; what is believed is kept, the refresh token first: it comes only once."""
         ports = self._ports
@@ -243,8 +260,8 @@ class Tokens:
             await ports.release(org.id, lease.holder)
             log.error("token.forged_api_domain", org_id=org.id)
             return no_token(Outcome.MALFORMED, "forged_api_domain")
-        if exchanged and granted.refresh_token is not None:
-            await ports.save_refresh_token(org.id, granted.refresh_token)
+        if isinstance(code, Secret) and granted.refresh_token is not None:
+            await ports.save_refresh_token(org.id, code, granted.refresh_token)
         expires_at = asked_at + timedelta(seconds=granted.expires_in_seconds)
         issued = IssuedToken(granted.access_token, api_domain, asked_at, expires_at)
         # Another worker may have the lease by now: then ours is good for this poll, and nobody else knows it.
@@ -252,10 +269,12 @@ class Tokens:
         log.info("token.refreshed", org_id=org.id, generation=generation, seconds=granted.expires_in_seconds)
         return AccessToken(issued.secret, api_domain, asked_at, expires_at, generation)
 
-    async def _park(self, org: Org, code: str) -> NoToken:
-        refused = no_token(Outcome.UNAUTHORIZED, code)
+    async def _park(self, org: Org, lease: Lease, code: str) -> NoToken:
+        ports, refused = self._ports, no_token(Outcome.UNAUTHORIZED, code)
         log.warning("token.refused", org_id=org.id, error=code)
-        await self._ports.park(org.id, code, refused.remedy, self._ports.now(), org.interval_seconds)
+        reason = ParkReason(code, refused.remedy, org.interval_seconds)
+        await ports.park(org.id, lease.holder, reason, ports.now())
+        await ports.release(org.id, lease.holder)
         return refused
 
     def _usable(self, stored: StoredToken | None, data_center: DataCenter) -> AccessToken | None:

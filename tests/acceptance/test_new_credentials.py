@@ -7,19 +7,27 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from poller.cli.grant_codes import exchange_waiting
 from poller.core.entry import OrgEntry, entry_from
 from poller.core.secret import Secret
+from poller.simulator import Fault
 from poller.store.imports import import_orgs
 from poller.store.orgs import remove
 from poller.store.secrets import Column
+from poller.store.tokens import TokenStore
+from poller.zoho.tokens import TokenPorts, Tokens
 from tests.acceptance.line import Line, line
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from poller.core.reply import NoReply, Reply
     from poller.store.database import Database
     from poller.store.secrets import Keyring
+    from poller.zoho.grants import Form
 
 WRONG: Final[dict[str, dict[str, Any]]] = {
     "refresh_token": {"refresh_token": Secret("1000.of-another-consent")},
@@ -86,6 +94,24 @@ async def leave(mine: Line, prior: dict[str, Any]) -> None:
         )
 
 
+def tokens_over(store: TokenStore, post: Callable[[str, Form], Awaitable[Reply | NoReply]], mine: Line) -> Tokens:
+    """Tokens whose requests go by `post`."""
+    ports = TokenPorts(
+        read_credentials=store.read_credentials,
+        read=store.read,
+        acquire_lease=store.acquire_lease,
+        save=store.save,
+        release=store.release,
+        cool_down=store.cool_down,
+        park=store.park,
+        save_refresh_token=store.save_refresh_token,
+        post=post,
+        now=mine.clock.now,
+        sleep=mine.clock.sleep,
+    )
+    return Tokens(ports, mine.app.settings.data_centers)
+
+
 async def outcomes(mine: Line, names: list[str]) -> dict[str, tuple[str, str | None]]:
     polled = await mine.poll()
     return {name: (polled[name].snapshot.outcome.value, polled[name].snapshot.error) for name in names}
@@ -143,4 +169,32 @@ async def test_an_org_that_was_removed_and_is_imported_again_is_polled(database:
         await mine.poll()
         await remove(database, mine.names, mine.clock.now())
         await mine.import_again([mine.sim.org(0)])
+        assert (await mine.poll_one()).snapshot.outcome == "ok"
+
+
+@pytest.mark.parametrize("fault", ["token_invalid_code", "token_throttled_400_en", None])
+async def test_an_answer_to_the_old_credentials_that_comes_after_the_import_changes_nothing_of_the_new_ones(
+    database: Database, keyring: Keyring, fault: str | None
+) -> None:
+    faults = () if fault is None else (Fault(name=fault, times=1),)
+    async with line(database, keyring, orgs=1, faults=faults) as mine:
+        (org,) = await mine.orgs()
+        replaced = False
+
+        async def post(accounts_server: str, form: Form) -> Reply | NoReply:
+            """Zoho's answer, and an import before it arrives."""
+            nonlocal replaced
+            reply = await zoho.client.post_token(accounts_server, form)
+            if not replaced:
+                replaced = True
+                await mine.import_again([mine.sim.org(0)], client_secret="another")
+                await mine.import_again([mine.sim.org(0)])
+            return reply
+
+        async with mine.zoho() as zoho:
+            store = TokenStore(database, keyring)
+            await tokens_over(store, post, mine).get(org)
+        (row,) = await database.fetch("SELECT token, cool_until, lease_holder FROM access_tokens")
+        assert tuple(row) == (None, None, None)
+        assert (await mine.org())["parked_at"] is None
         assert (await mine.poll_one()).snapshot.outcome == "ok"

@@ -183,7 +183,7 @@ async def test_importing_a_spent_grant_code_again_keeps_what_it_was_exchanged_fo
     database: Database, keyring: Keyring
 ) -> None:
     (org_id,) = await added(database, keyring, with_code("a"))
-    await TokenStore(database, keyring).save_refresh_token(org_id, Secret("1000.earned"))
+    await TokenStore(database, keyring).save_refresh_token(org_id, Secret("1000.code-of-a"), Secret("1000.earned"))
     assert await import_orgs(database, keyring, [with_code("a")]) == ImportResult(unchanged=1)
     new_secret = replace(with_code("a"), client_secret=Secret("new"))
     assert await import_orgs(database, keyring, [new_secret]) == ImportResult(changed=1)

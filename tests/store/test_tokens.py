@@ -248,7 +248,7 @@ async def test_the_refresh_token_takes_the_place_of_the_grant_code_and_the_budge
     (org_id,) = await added(database, keyring, replace(entry("a"), refresh_token=None, grant_code=Secret("1000.code")))
     holder, _ = await lease(tokens, org_id, NOON)
     await tokens.release(org_id, holder)
-    await tokens.save_refresh_token(org_id, Secret("1000.earned"))
+    await tokens.save_refresh_token(org_id, Secret("1000.code"), Secret("1000.earned"))
     stored = await tokens.read_credentials(org_id)
     assert stored is not None
     assert (stored.refresh_token, stored.grant_code) == (Secret("1000.earned"), None)

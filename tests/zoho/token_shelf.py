@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from poller.core.datacenters import DataCenter
+    from poller.core.token import ParkReason
 
 ORG = Org(7, "Ärzte & Co", "eu", "v7", 900)
 CREDENTIALS = Credentials("1000.CLIENT", Secret("client-secret-XYZ"), refresh_token=Secret("1000.refresh-XYZ"))
@@ -121,11 +122,12 @@ class Shelf:
         self.cool_downs += 1
         await self.release(org_id, holder)
 
-    async def park(self, org_id: int, code: str, remedy: str, now: datetime, first_probe_seconds: float) -> None:
-        self.parked = (code, remedy)
+    async def park(self, org_id: int, holder: UUID, reason: ParkReason, now: datetime) -> None:
+        self.parked = (reason.code, reason.remedy)
 
-    async def save_refresh_token(self, org_id: int, refresh_token: Secret) -> None:
+    async def save_refresh_token(self, org_id: int, grant_code: Secret, refresh_token: Secret) -> None:
         assert self.credentials is not None
+        assert self.credentials.grant_code == grant_code
         self.credentials = Credentials(self.credentials.client_id, self.credentials.client_secret, refresh_token)
 
     async def shorten(self, org_id: int, generation: int, expires_at: datetime) -> None:
