@@ -13,13 +13,14 @@ install: $(INSTALLED)  ## make .venv with everything in it
 $(INSTALLED): pyproject.toml requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed, this is $$($(PYTHON) -V): run 'make PYTHON=/path/to/python3.11'" >&2; exit 2; }
+	@echo "Installing into .venv, once; a minute or two where nothing is cached."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
 	  || { rm -rf .venv; echo "python3 cannot make environments: install its venv module (Debian: python3-venv)" >&2; exit 2; }
 	@if command -v uv >/dev/null 2>&1; then \
-	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock && \
+	  uv pip install --python $(BIN)/python --require-hashes -r requirements-dev.lock && \
 	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --offline -e . ; \
 	else \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock && \
+	  $(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements-dev.lock && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e . ; \
 	fi
 	@touch $(INSTALLED)
@@ -54,7 +55,7 @@ bench: install  ## the figures the documents quote: make bench BENCH="poll --org
 picture: install  ## draw docs/demo.svg, the demo in a terminal
 	$(BIN)/python docs/picture.py
 
-sdk: install  ## Zoho's own SDK, in .venv-sdk, for the tests that ask it (they fetch it too)
+sdk: install  ## Zoho's own SDK, in .venv/zoho-sdk, for the tests that ask it (they fetch it too)
 	$(BIN)/python -m tests.simulator.zoho_sdk
 
 lock:  ## resolve the dependencies anew (needs uv)
@@ -66,4 +67,4 @@ lock:  ## resolve the dependencies anew (needs uv)
 	  --custom-compile-command 'make lock' -c requirements-dev.lock - -o requirements-build.lock
 
 clean:  ## remove what was made here
-	rm -rf .venv .venv-sdk .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

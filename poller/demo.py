@@ -7,18 +7,22 @@ touches no database but its own, whatever the settings say, and refuses to start
 from __future__ import annotations
 
 import fcntl
+import json
+import shutil
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
-from poller.app import App, open_app, open_fleet
+from poller import embedded
+from poller.app import KEY_FILE, App, open_app, open_fleet
 from poller.core.datacenters import with_operators
 from poller.core.entry import OrgEntry, entry_from
 from poller.core.errors import UsageError
 from poller.core.model import COLUMNS, Outcome, Snapshot
 from poller.core.slots import slot_of, slots_between
+from poller.embedded.exchange import unused
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store.imports import import_orgs
 from poller.store.orgs import find_orgs
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 
 FOLDER: Final = "demo"
 """In `DATA_DIR`: the demo's database and key, kept from one demo to the next."""
+MADE_OF: Final = "demo.json"
+"""In the demo's folder: which fleet its database is of."""
 HISTORY_INTERVAL_SECONDS: Final = 3_600
 _BATCH: Final = 1_000
 _OUTAGE_EVERY: Final = 97
@@ -47,6 +53,11 @@ class DemoOptions:
     seed: int = 2026
     days: int = 120
     every_seconds: int = 5
+
+    @property
+    def history(self) -> dict[str, int]:
+        """What the demo's database is made of; another fleet needs another one."""
+        return {"orgs": self.orgs, "seed": self.seed, "days": self.days}
 
 
 class Demo:
@@ -111,6 +122,7 @@ async def open_demo(settings: Settings, options: DemoOptions) -> AsyncIterator[D
     """The simulator listening, the demo's database open, nothing imported yet."""
     folder = settings.data_dir / FOLDER
     with _only_one(folder):
+        forget_another_fleet(folder, options)
         async with Simulator(SimulatorOptions(orgs=options.orgs, seed=options.seed)) as simulator:
             own = settings.model_copy(
                 update={
@@ -126,6 +138,29 @@ async def open_demo(settings: Settings, options: DemoOptions) -> AsyncIterator[D
             )
             async with open_app(own, name="poller demo", create=True) as app, open_fleet(app) as fleet:
                 yield Demo(app, simulator, fleet, options)
+
+
+def is_of_another_fleet(folder: Path, options: DemoOptions) -> bool:
+    """Whether the demo's database is of other orgs than `options` ask for, or of fewer days."""
+    if not embedded.is_made(folder):
+        return False
+    try:
+        made = json.loads((folder / MADE_OF).read_text(encoding="utf-8"))
+        return bool(made != {**options.history, "days": max(made["days"], options.days)})
+    except (OSError, ValueError, TypeError, KeyError):
+        return True
+
+
+def forget_another_fleet(folder: Path, options: DemoOptions) -> None:
+    """Remove the demo's database where it is of another fleet, and note what the next one is made of."""
+    made_of = folder / MADE_OF
+    if is_of_another_fleet(folder, options):
+        with unused(folder):
+            made_of.unlink(missing_ok=True)
+            shutil.rmtree(folder / "postgresql")
+            (folder / KEY_FILE).unlink(missing_ok=True)
+    if not made_of.exists():
+        made_of.write_text(json.dumps(options.history), encoding="utf-8")
 
 
 @contextmanager

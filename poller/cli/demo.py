@@ -42,15 +42,18 @@ def demo(
     from poller.demo import DemoOptions
 
     options = DemoOptions(orgs=orgs, seed=seed, days=days, every_seconds=every)
-    if shell.run(_demo(shell.settings(showing=True), options, polls)):
+    if shell.run(_demo(shell.settings(showing=True, database=False), options, polls)):
         raise typer.Exit(1)
 
 
 async def _demo(settings: Settings, options: DemoOptions, polls: int) -> bool:
     """Whether the simulated Zoho has anything to complain of."""
-    from poller.demo import FOLDER, open_demo
+    from poller.demo import FOLDER, is_of_another_fleet, open_demo
 
     folder = settings.data_dir / FOLDER
+    if is_of_another_fleet(folder, options):
+        shell.tell(f"The demo's database in {folder} is of another fleet or of fewer days; it is replaced.")
+    shell.tell("Starting PostgreSQL and a simulated Zoho …")
     async with open_demo(settings, options) as running:
         shell.tell(f"A simulated Zoho listens at {', '.join(running.simulator.urls.values())}.")
         shell.tell(f"The demo's PostgreSQL lives in {folder}.")

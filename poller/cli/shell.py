@@ -40,12 +40,14 @@ _YOUNG_OBJECTS: Final = 5_000
 thirtieth of a poll's time, and found nothing."""
 
 
-def settings(*, serving: bool = False, showing: bool = False) -> Settings:
+def settings(*, serving: bool = False, showing: bool = False, database: bool = True) -> Settings:
     """The settings, with the log set up by them; see `settings_and_sources`."""
-    return settings_and_sources(serving=serving, showing=showing)[0]
+    return settings_and_sources(serving=serving, showing=showing, database=database)[0]
 
 
-def settings_and_sources(*, serving: bool = False, showing: bool = False) -> tuple[Settings, Sources]:
+def settings_and_sources(
+    *, serving: bool = False, showing: bool = False, database: bool = True
+) -> tuple[Settings, Sources]:
     """The settings and where they are written; sets up the log, and warns of every variable that is not a setting.
 
     A command that serves logs as it is told to. One that answers does so to a pipe, but not to a terminal, where its
@@ -57,7 +59,7 @@ def settings_and_sources(*, serving: bool = False, showing: bool = False) -> tup
     from poller.settings.report import database_in_use
 
     sources = read_sources(env_file.get())
-    warnings = unknown(sources)
+    warnings = unknown(sources, database=database)
     loaded = check(sources)
     read_by_people = showing or (not serving and sys.stderr.isatty())
     quiet = read_by_people and "log_level" not in loaded.model_fields_set

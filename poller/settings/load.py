@@ -46,12 +46,12 @@ def check(sources: Sources) -> Settings:
     raise error from None
 
 
-def unknown(sources: Sources) -> list[str]:
+def unknown(sources: Sources, *, database: bool = True) -> list[str]:
     """A sentence for each `POLLER_` variable that is not a setting.
 
-    Raises `SettingsError` for one that seems to name the database.
+    Raises `SettingsError` for one that seems to name the database; `database`: whether one is used at all.
     """
-    return misspelled(sources.others, sources.values)
+    return misspelled(sources.others, sources.values if database else {*sources.values, DATABASE})
 
 
 def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:

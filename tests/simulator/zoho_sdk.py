@@ -1,4 +1,4 @@
-"""Zoho's own Python SDK as an independent client, in an environment of its own: `.venv-sdk/` in the checkout.
+"""Zoho's own Python SDK as an independent client, in an environment of its own: `.venv/zoho-sdk/`.
 
 `python -m tests.simulator.zoho_sdk` (`make sdk`) makes that environment; the test that uses it makes it too, and where
 it can be neither found nor installed the test is skipped, except in continuous integration, where that is a failure.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-ENVIRONMENT = ROOT / ".venv-sdk"
+ENVIRONMENT = ROOT / ".venv" / "zoho-sdk"
 REQUIREMENTS = HERE / "requirements-sdk.txt"
 
 
