@@ -154,7 +154,7 @@ ON CONFLICT DO NOTHING
 DAILY_CREDITS: Final = """
 CREATE FUNCTION org_daily_credits(edition text, licences integer) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE regexp_replace(lower(coalesce(edition, '')), '[^a-z0-9]', '', 'g')
+    SELECT CASE translate(lower(edition), ' !"#$%&''()*+,-./:;<=>?@[\\]^_`{|}~', '')
         WHEN 'standard' THEN least(50000 + 250 * greatest(coalesce(licences, 0), 0)::bigint, 100000)
         WHEN 'starter' THEN least(50000 + 250 * greatest(coalesce(licences, 0), 0)::bigint, 100000)
         WHEN 'professional' THEN least(50000 + 500 * greatest(coalesce(licences, 0), 0)::bigint, 3000000)
@@ -213,8 +213,8 @@ LEFT JOIN org_limits h ON h.org_id = o.id
 CROSS JOIN LATERAL (
     SELECT a.asked, a.credits, affordable_interval(a.asked, a.credits / 10) AS effective
     FROM (SELECT coalesce(o.poll_interval_seconds, w.poll_interval_seconds, 900) AS asked,
-                 floor(round((org_daily_credits(o.edition, o.licences) * coalesce(w.credit_share, 0.10))::numeric, 6))
-                     ::bigint AS credits
+                 floor(org_daily_credits(o.edition, o.licences) * coalesce(w.credit_share, 0.10) + 5e-7)::bigint
+                     AS credits
           OFFSET 0) AS a
     OFFSET 0
 ) AS i

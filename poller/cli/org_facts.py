@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from poller.core.quota import affordable_interval, daily_credits, is_known_edition, limits_of
+from poller.core.quantities import age_of
+from poller.core.quota import daily_credits, is_known_edition, limits_of
 from poller.core.slots import format_interval
 
 if TYPE_CHECKING:
-    from poller.settings import Settings
-    from poller.store.orgs import OrgRecord
+    from poller.query.org_details import OrgDetails
     from poller.store.pollable import PollableOrg
 
 
@@ -47,60 +46,44 @@ class Pace:
         )
 
 
-def pace_of(record: OrgRecord, settings: Settings) -> Pace:
-    """From the org's edition and licences, as far as they are known."""
-    credits_a_day = daily_credits(record.edition, record.licences)
-    asked = record.poll_interval_seconds or settings.poll_interval_seconds
-    seconds = affordable_interval(asked, credits_a_day, settings.credit_share)
-    return Pace(asked, seconds, settings.credit_share, credits_a_day, is_known_edition(record.edition))
+def pace_of(details: OrgDetails) -> Pace:
+    """From the org's edition and licences, as far as they are known, and the settings of the service."""
+    state = details.state
+    return Pace(
+        state.interval_seconds,
+        state.effective_interval_seconds,
+        details.service.credit_share,
+        daily_credits(state.edition, state.licences),
+        is_known_edition(state.edition),
+    )
 
 
-def state_of(record: OrgRecord) -> str:
-    """Whether an org is polled, and if not, why."""
-    if record.removed_at is not None:
-        return "removed"
-    if record.paused_at is not None:
-        return "paused"
-    if record.parked_at is not None:
-        return f"parked: {record.parked_code}"
-    return "active" if record.grant else "no credentials"
+def as_fields(details: OrgDetails) -> dict[str, Any]:
+    """The object that `poller orgs show --json` prints."""
+    from poller.query.org import state_fields
 
-
-def as_json(record: OrgRecord, settings: Settings) -> str:
-    """One line of `poller orgs list --json`."""
-    pace = pace_of(record, settings)
-    facts = {
-        "org": record.name,
-        "id": record.id,
-        "state": state_of(record).partition(":")[0],
-        "data_center": record.data_center,
-        "zgid": record.zgid,
-        "edition": record.edition,
-        "licences": record.licences,
-        "poll_interval_seconds": record.poll_interval_seconds,
-        "interval_asked_seconds": pace.asked_seconds,
-        "interval_seconds": pace.seconds,
-        "credits_a_day": pace.credits_a_day,
-        "api_version": record.api_version,
-        "tags": list(record.tags),
+    record = details.record
+    return {
+        **state_fields(details.state),
         "grant": record.grant,
         "parked_code": record.parked_code,
         "parked_remedy": record.parked_remedy,
+        "credits_spent": details.credits_spent,
+        "credits_share": pace_of(details).share_of_credits,
         "created_at": record.created_at.isoformat(),
         "updated_at": record.updated_at.isoformat(),
     }
-    return json.dumps(facts, ensure_ascii=False)
 
 
-def for_people(record: OrgRecord, settings: Settings, pollable: PollableOrg | None) -> dict[str, str]:
+def for_people(details: OrgDetails) -> dict[str, str]:
     """What `poller orgs show` prints, by name."""
-    pace = pace_of(record, settings)
+    record, pace, service = details.record, pace_of(details), details.service
     edition = record.edition or "not known"
     if not is_known_edition(record.edition):
         edition += ": limits of the free edition are kept"
-    facts = {
+    return {
         "org": record.name,
-        "state": state_of(record),
+        **_state_facts(details),
         "data centre": record.data_center,
         "credential": (record.grant or "none").replace("_", " "),
         "client": record.client_id or "none",
@@ -110,26 +93,54 @@ def for_people(record: OrgRecord, settings: Settings, pollable: PollableOrg | No
         "licences": "not known" if record.licences is None else f"{record.licences:,}",
         "credits a day": f"{pace.credits_a_day:,}",
         "credits spent": (
-            f"{pollable.credits_spent if pollable else 0:,} by the poller in the last 24 hours, "
+            f"{details.credits_spent:,} by the poller in the last 24 hours, "
             f"of {pace.share_of_credits:,} that are its share"
         ),
-        "in flight": str(limits_of(record.edition, settings.in_flight_share).in_flight),
+        "in flight": str(limits_of(record.edition, service.in_flight_share).in_flight),
         "interval": str(pace),
-        "API version": record.api_version or settings.api_version,
+        "API version": record.api_version or service.api_version,
         "tags": ", ".join(record.tags) or "none",
         "added": _when(record.created_at),
+        **_limit_facts(details.pollable),
     }
-    if pollable is not None and pollable.credits_remaining is not None and pollable.credits_remaining_at is not None:
+
+
+def _state_facts(details: OrgDetails) -> dict[str, str]:
+    """State, last poll and counts."""
+    from poller.query.org import remedy_of
+
+    state, record = details.state, details.record
+    reason = f": {state.state_reason}" if state.state_reason else ""
+    since = f", since {_when(state.since)}" if state.since else ""
+    facts = {"state": f"{state.state}{reason}{since}"}
+    if record.grant == "grant_code":
+        facts["what to do"] = f"run `poller orgs check '{record.name}'`, which exchanges its grant code"
+    elif (remedy := remedy_of(state)) is not None:
+        facts["what to do"] = remedy
+    if record.parked_at is not None:
+        facts["next probe"] = "now" if record.probe_at is None else _when(record.probe_at)
+    if state.last_polled_at is None:
+        return facts | {"last poll": "never"}
+    error = f": {state.last_error}" if state.last_error else ""
+    facts["last poll"] = f"{state.last_outcome}{error}, {_when(state.last_polled_at)}"
+    if state.counts_at is not None:
+        facts["counts"] = ", ".join(f"{kind.value} {count:,}" for kind, count in state.counts.items())
+        facts["counts of"] = f"{_when(state.counts_at)}, {age_of(details.at - state.counts_at)} ago"
+    else:
+        facts["counts"] = "none are known"
+    return facts
+
+
+def _limit_facts(pollable: PollableOrg | None) -> dict[str, str]:
+    """What Zoho's limits have taught."""
+    facts: dict[str, str] = {}
+    if pollable is None:
+        return facts
+    if pollable.credits_remaining is not None and pollable.credits_remaining_at is not None:
         facts["credits left"] = f"{pollable.credits_remaining:,} to everybody, {_when(pollable.credits_remaining_at)}"
-    if pollable is not None and (pollable.quota.holds or pollable.quota.factor < 1.0):
+    if pollable.quota.holds or pollable.quota.factor < 1.0:
         until = datetime.fromtimestamp(pollable.quota.hold_until, UTC)
         facts["throttled"] = f"held until {_when(until)} after a 429, then at {pollable.quota.factor:.0%} of the rate"
-    if record.parked_at is not None:
-        facts["parked since"] = _when(record.parked_at)
-        facts["next probe"] = "now" if record.probe_at is None else _when(record.probe_at)
-        facts["what to do"] = record.parked_remedy or "see `poller orgs check`"
-    elif record.grant == "grant_code":
-        facts["what to do"] = f"run `poller orgs check '{record.name}'`, which exchanges its grant code"
     return facts
 
 

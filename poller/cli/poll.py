@@ -82,11 +82,15 @@ async def _poll(settings: Settings, names: list[str], *, as_json: bool) -> Tally
     from poller.app import open_app, open_fleet
     from poller.cli import render
     from poller.cli.descriptors import with_descriptors
+    from poller.query.fleet import WORKER_SEEN_WITHIN
     from poller.store.orgs import count_orgs
+    from poller.store.service_settings import save_settings_of_command, settings_of
     from poller.traces import open_spans
 
     settings = with_descriptors(settings, lambda what: shell.say(f"poller: warning: {what}"))
     async with open_app(settings, name="poller poll") as app, open_spans() as spans:
+        now = app.database.clock.now()
+        await save_settings_of_command(app.database, settings_of(settings), now, now - WORKER_SEEN_WITHIN)
         total = len(names) or await count_orgs(app.database)
         with shell.progress() as progress:
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from poller.cli.org_facts import state_of
 from poller.cli.table import Table
 from poller.core.model import USER_TYPES, Outcome, UserType
 from poller.core.names import is_shown
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
     from poller.core.model import Snapshot
     from poller.store.gaps import Gap
-    from poller.store.orgs import OrgRecord
     from poller.store.trends import TrendPoint
 
 T = TypeVar("T")
@@ -137,20 +135,6 @@ def poll_summary(outcomes: Counter[Outcome], requests: int, seconds: float) -> s
     fates = ", ".join(f"{outcomes[outcome]:,} {outcome.value}" for outcome in Outcome if outcomes[outcome])
     total = outcomes.total()
     return f"{count(total, 'org')}: {fates} · {count(requests, 'request')} in {seconds:.1f} s"
-
-
-def org_table(orgs: Iterable[OrgRecord]) -> Table:
-    """The fleet, a line each."""
-    table = Table(
-        ("org", "data centre", "edition", "licences", "state", "tags"),
-        right=("licences",),
-        spare=("tags", "licences", "edition"),
-    )
-    for org in orgs:
-        name, data_center, edition = plain(org.name), plain(org.data_center), plain(org.edition)
-        state, tags = plain(state_of(org)), plain(", ".join(org.tags))
-        table.rows.append((name, data_center, edition, number(org.licences), state, tags))
-    return table
 
 
 def facts(facts: Mapping[str, str]) -> Iterator[str]:

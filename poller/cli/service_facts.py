@@ -2,44 +2,37 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from poller.core.quantities import age_of
 from poller.core.slots import format_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from poller.query.fleet import FleetStatus
     from poller.store.chores import ChoreRecord
-    from poller.store.database import Database
-    from poller.store.figures import FleetFigures, LastPolls
+    from poller.store.figures import FleetFigures
+    from poller.store.fleet_states import PollSums
     from poller.store.workers import WorkerRecord
 
-_SEEN: Final = timedelta(minutes=1)
 _FRESH: Final = (900, 3_600, 86_400)
 
 
-async def service_facts(database: Database, now: datetime, listed: int) -> Mapping[str, Mapping[str, str]]:
-    """Facts by heading, each by name, as text; `listed` orgs that fail are named."""
-    from poller.store.chores import list_chores
-    from poller.store.figures import FRESHNESS_SECONDS, fleet_figures, last_polls
-    from poller.store.workers import list_workers
+def service_facts(status: FleetStatus) -> Mapping[str, Mapping[str, str]]:
+    """Facts by heading, each by name, as text."""
+    from poller.store.figures import FRESHNESS_SECONDS
 
-    figures = await fleet_figures(database, now)
-    polls = await last_polls(database, now, listed)
-    workers = await list_workers(database, now - _SEEN)
     return {
-        "schedule": dict(_schedule(figures)),
-        "newest known counts": dict(_freshness(figures, FRESHNESS_SECONDS)),
-        "last polls": dict(_last_polls(polls)),
-        "failing": polls.failing,
-        "queue": _queue(figures),
-        "workers": {worker.name: _worker(worker, now) for worker in workers}
+        "schedule": dict(_schedule(status.figures)),
+        "newest known counts": dict(_freshness(status.figures, FRESHNESS_SECONDS)),
+        "last polls": dict(_last_polls(status.polls)),
+        "queue": _queue(status.figures),
+        "workers": {worker.name: _worker(worker, status.at) for worker in status.workers}
         or {"none": "no `poller run` was seen in the last minute"},
-        "data centres that are away": dict(_away(workers)),
-        "chores": {chore.name: _chore(chore, now) for chore in await list_chores(database)},
+        "data centres that are away": dict(_away(status.workers)),
+        "chores": {chore.name: _chore(chore, status.at) for chore in status.chores},
     }
 
 
@@ -56,8 +49,8 @@ def _freshness(figures: FleetFigures, bounds: tuple[int, ...]) -> Iterator[tuple
             yield f"within {format_interval(bound)}", f"{total:,} of {sum(figures.freshness):,} active orgs"
 
 
-def _last_polls(polls: LastPolls) -> Iterator[tuple[str, str]]:
-    for outcome, orgs in sorted(polls.orgs.items(), key=lambda one: -one[1]):
+def _last_polls(polls: PollSums) -> Iterator[tuple[str, str]]:
+    for outcome, orgs in sorted(polls.outcomes.items(), key=lambda one: -one[1]):
         yield outcome, f"{orgs:,} orgs" if orgs != 1 else "1 org"
     if polls.late:
         yield "late", f"{polls.late:,} of them, by {polls.latest_seconds:,} s at the most"
@@ -85,7 +78,7 @@ def _worker(worker: WorkerRecord, now: datetime) -> str:
     )
 
 
-def _away(workers: list[WorkerRecord]) -> Iterator[tuple[str, str]]:
+def _away(workers: Sequence[WorkerRecord]) -> Iterator[tuple[str, str]]:
     for worker in workers:
         for name, away in worker.facts.get("away", {}).items():
             yield name, f"since {away['since']}: {away['error']} (says {worker.name})"

@@ -1,115 +1,127 @@
-"""`poller status`: the fleet at a glance."""
+"""`poller status`: the fleet at a glance, what needs a person first."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+import asyncio
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Final
 
-from poller.cli import shell
+import typer
+
+from poller.cli import selecting, shell
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    import typer
-
-    from poller.cli.org_facts import Pace
+    from poller.query.fleet import FleetStatus
     from poller.settings import Settings
-    from poller.store.orgs import OrgRecord
 
-
-LISTED: Final = 20
-"""Orgs of one heading: the rest are counted. Those that wait for a person are all named."""
+_WATCH_SECONDS: Final = 2.0
+_CLEAR: Final = "\x1b[H\x1b[2J"
+_HANG: Final = 6
 
 
 def add_to(app: typer.Typer) -> None:
-    """Make the command known."""
+    """Add the command to the command line."""
     app.command("status")(status)
 
 
-def status() -> None:
-    """Say how the fleet and its service are: orgs, credits, polls, queue, workers, chores.
+def status(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object; with --watch one a line.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds, until Ctrl-C.")] = False,
+    fail_on: Annotated[
+        str | None, typer.Option(metavar="STATES", help="Exit 1 if an org is in one of these: failing,parked,late.")
+    ] = None,
+) -> None:
+    """Say how the fleet and its service are: what needs a person, then states, credits, polls, queue, workers.
 
-    Orgs that are parked are named with what to do, and those that are polled more seldom than was asked for, because
-    their credits pay for no more, with how often they are.
+    Orgs that need a person are grouped by state and reason, with what to do: all are counted, and the first of each
+    group named. Intervals and credits are those of the service, whatever the environment of this command says.
 
-    Example: [bold]poller status[/bold]
+    Example: [bold]poller status --fail-on failing,parked,late[/bold]
     """
-    shell.run(_status(shell.settings()))
+    states = selecting.states_of(fail_on) if fail_on is not None else ()
+    last = shell.run(_status(shell.settings(), as_json=as_json, watch=watch))
+    if last.fails(states):
+        raise typer.Exit(1)
 
 
-@dataclass
-class _Orgs:
-    """The fleet, org by org: how many are in which state, who is to be named, and what was spent of their credits."""
-
-    states: Counter[str] = field(default_factory=Counter)
-    stretched: int = 0
-    spent: int = 0
-    share: int = 0
-    used_up: int = 0
-    named: dict[str, dict[str, str]] = field(default_factory=lambda: {"parked": {}, "stretched": {}})
-
-    def add(self, org: OrgRecord, pace: Pace, spent: int) -> None:
-        """`spent` credits in the last 24 hours."""
-        from poller.cli.org_facts import state_of
-        from poller.core.quota import REQUESTS_PER_POLL
-
-        state = state_of(org).partition(":")[0]
-        self.states[state] += 1
-        self.spent += spent
-        self.share += pace.share_of_credits
-        if state == "parked":
-            self.named["parked"][org.name] = f"{org.parked_code}: {org.parked_remedy}"
-        if state != "active":
-            return
-        self.used_up += pace.share_of_credits - spent < REQUESTS_PER_POLL
-        if pace.stretched:
-            self.stretched += 1
-            if len(self.named["stretched"]) < LISTED:
-                self.named["stretched"][org.name] = str(pace)
-
-    def facts(self) -> dict[str, str]:
-        """How many, by state."""
-        found = {"orgs": self.states.total(), **dict(sorted(self.states.items()))}
-        if self.stretched:
-            found["stretched"] = self.stretched
-        return {name: f"{count:,}" for name, count in found.items()}
-
-    def credits(self) -> dict[str, str]:
-        """Of the last 24 hours."""
-        found = {"spent": f"{self.spent:,} of {self.share:,} that are the poller's share"}
-        if self.used_up:
-            from poller.core.quantities import count
-
-            who = count(self.used_up, "org waits", "orgs wait")
-            found["used up"] = f"{who} until part of its share is older than a day"
-        return found
-
-
-async def _status(settings: Settings) -> None:
+async def _status(settings: Settings, *, as_json: bool, watch: bool) -> FleetStatus:
     from poller.app import open_app
-    from poller.cli import render
-    from poller.cli.org_facts import pace_of
-    from poller.cli.service_facts import service_facts
-    from poller.store import credits as credit_store
-    from poller.store.orgs import stream_orgs
+    from poller.query.fleet import fleet_status, status_fields
 
-    orgs = _Orgs()
     async with open_app(settings, name="poller status") as app:
-        now = app.database.clock.now()
-        spent = await credit_store.spent_by_all(app.database, now)
-        async for org in stream_orgs(app.database):
-            orgs.add(org, pace_of(org, settings), spent.get(org.id, 0))
-        service = await service_facts(app.database, now, LISTED)
-    for line in render.facts(orgs.facts()):
+        while True:
+            found = await fleet_status(app.database, app.database.clock.now())
+            if as_json:
+                shell.tell(json.dumps(status_fields(found), ensure_ascii=False))
+            else:
+                if watch and sys.stdout.isatty():
+                    print(_CLEAR, end="")
+                _show(found)
+            if not watch:
+                return found
+            await asyncio.sleep(_WATCH_SECONDS)
+
+
+def _show(found: FleetStatus) -> None:
+    from poller.cli import render
+    from poller.cli.service_facts import service_facts
+
+    for line in render.facts(_counts(found)):
         shell.tell(line)
-    for heading, about in orgs.named.items():
-        _tell(heading, about)
-    if orgs.stretched > LISTED:
-        shell.tell(f"  and {orgs.stretched - LISTED:,} more: `poller orgs list --json` tells interval_seconds of each")
-    _tell("credits of the last 24 hours", orgs.credits())
-    for heading, facts in service.items():
+    for line in _needs_a_person(found):
+        shell.tell_folded(line, _HANG)
+    _tell("stretched", _stretched(found))
+    _tell("credits of the last 24 hours", _credits(found))
+    for heading, facts in service_facts(found).items():
         _tell(heading, facts)
+
+
+def _counts(found: FleetStatus) -> dict[str, str]:
+    counts = {"orgs": found.orgs, **found.by_state()}
+    if found.states.stretched:
+        counts["stretched"] = found.states.stretched
+    return {name: f"{count:,}" for name, count in counts.items()}
+
+
+def _needs_a_person(found: FleetStatus) -> Iterator[str]:
+    """A line for each state and reason, and one with the names of its orgs: every org is counted."""
+    from poller.cli.render import plain
+    from poller.query.fleet import remedy_of
+
+    if found.troubles:
+        yield ""
+        yield "needs a person:"
+    for one in found.troubles:
+        reason = f", {plain(one.reason)}" if one.reason else ""
+        yield f"  {one.count:,} {one.state}{reason}: {plain(remedy_of(one))}"
+        more = one.count - len(one.orgs)
+        rest = f" and {more:,} more (`poller orgs list --state {one.state}` names all)" if more else ""
+        yield f"      {', '.join(map(plain, one.orgs))}{rest}"
+
+
+def _stretched(found: FleetStatus) -> dict[str, str]:
+    from poller.core.slots import format_interval
+
+    facts = {
+        one.org: f"{format_interval(one.effective_interval_seconds)} instead of {format_interval(one.interval_seconds)}"
+        for one in found.stretched
+    }
+    if more := found.states.stretched - len(facts):
+        facts["…"] = f"and {more:,} more: `poller orgs list --json` has effective_interval_seconds of each"
+    return facts
+
+
+def _credits(found: FleetStatus) -> dict[str, str]:
+    about = "about " if found.credits.estimated else ""
+    facts = {"spent": f"{about}{found.credits.spent:,} of {found.states.credits_share:,} that are the poller's share"}
+    if waiting := found.polls.out_of_credits:
+        who = "1 org waits" if waiting == 1 else f"{waiting:,} orgs wait"
+        facts["used up"] = f"{who} until part of its share is older than a day"
+    return facts
 
 
 def _tell(heading: str, facts: Mapping[str, str]) -> None:
@@ -118,4 +130,4 @@ def _tell(heading: str, facts: Mapping[str, str]) -> None:
     if facts:
         shell.tell(f"\n{heading}:")
         for line in render.facts(facts):
-            shell.tell_folded(f"  {line}", 6)
+            shell.tell_folded(f"  {line}", _HANG)

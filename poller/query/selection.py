@@ -38,6 +38,10 @@ class Selection:
         given = {"--tag": self.tags, "--state": self.states, "--data-center": self.data_centers}
         return " ".join(f"{option} {value}" for option, values in given.items() for value in values)
 
+    async def named_ids(self, database: Database, *, removed: bool = False) -> list[int]:
+        """The ids of the names given."""
+        return list((await ids_by_name(database, self.names, removed=removed)).values())
+
     async def find(self, database: Database, *, removed: bool = False) -> dict[int, str]:
         """The ids and names of the selected orgs, in the order of the names given, else by name.
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from poller.core.model import Outcome
 from poller.store.chores import list_chores
 from poller.store.queue import depth
 from poller.store.schedule_health import count_unscheduled
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
 
 FRESHNESS_SECONDS: Final = (60, 300, 900, 1_800, 3_600, 7_200, 21_600, 86_400, 604_800)
 _SEEN: Final = timedelta(minutes=1)
-_LAST_POLL_WITHIN: Final = timedelta(days=1)
-"""The longest interval there is: an org that was not polled for longer is told of by its freshness."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,33 +62,6 @@ async def org_ages(database: Database, now: datetime, at_most: int) -> Mapping[s
     return {row["name"]: row["age"] for row in await database.fetch(_AGES, now, at_most)}
 
 
-@dataclass(frozen=True, slots=True)
-class LastPolls:
-    """How the newest polls of the active orgs of the last day went.
-
-    `orgs` by outcome; `late`: of them, polled a second late or more, the latest by `latest_seconds`. `failing`: the
-    first of those not `ok`, by name, each with its outcome and error.
-    """
-
-    orgs: Mapping[str, int]
-    late: int
-    latest_seconds: int
-    failing: Mapping[str, str]
-
-
-async def last_polls(database: Database, now: datetime, listed: int) -> LastPolls:
-    """Read them; `listed` of the failing orgs are named."""
-    found = await database.fetch(_LAST_POLLS, now, _LAST_POLL_WITHIN)
-    late = [row["late_seconds"] for row in found if row["late_seconds"]]
-    failing = [row for row in found if row["outcome"] != Outcome.OK]
-    return LastPolls(
-        Counter(row["outcome"] for row in found),
-        len(late),
-        max(late, default=0),
-        {row["name"]: ": ".join(filter(None, (row["outcome"], row["error"]))) for row in failing[:listed]},
-    )
-
-
 # figures.orgs: by state.
 _ORGS: Final = """
 SELECT count(*) FILTER (WHERE paused_at IS NULL AND parked_at IS NULL) AS active,
@@ -116,15 +85,4 @@ SELECT o.name, coalesce(extract(epoch FROM $1 - l.polled_at)::float8, 'infinity'
 FROM orgs o LEFT JOIN latest_snapshots l ON l.org_id = o.id
 WHERE o.removed_at IS NULL AND o.paused_at IS NULL
 ORDER BY o.name LIMIT $2
-"""
-
-# figures.last_polls: the newest snapshot of each active org that is no older than $2, by name.
-_LAST_POLLS: Final = """
-SELECT o.name, s.outcome, s.error, s.late_seconds
-FROM orgs o CROSS JOIN LATERAL (
-    SELECT outcome, error, late_seconds FROM org_snapshots
-    WHERE org_id = o.id AND slot > $1::timestamptz - $2::interval AND slot <= $1 ORDER BY slot DESC LIMIT 1
-) AS s
-WHERE o.removed_at IS NULL AND o.paused_at IS NULL AND o.parked_at IS NULL
-ORDER BY o.name
 """

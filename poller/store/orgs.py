@@ -80,6 +80,12 @@ async def find_orgs(database: Database, names: Sequence[str], *, removed: bool =
     return [found[org_id] for org_id in dict.fromkeys(ids) if org_id in found]
 
 
+async def read_org(database: Database, org_id: int) -> OrgRecord | None:
+    """One org, removed or not; None where there is none."""
+    row = await database.fetchrow(f"{_SELECT} WHERE o.id = $1", org_id)
+    return None if row is None else _record(row)
+
+
 async def count_orgs(database: Database) -> int:
     """How many orgs are neither paused nor removed."""
     # orgs.count: those a sweep is about.

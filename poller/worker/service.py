@@ -28,6 +28,7 @@ from poller.sink import Sink
 from poller.store.poll_claims import read_demand
 from poller.store.queue import JobQueue
 from poller.store.schedules import POLL
+from poller.store.service_settings import save_service_settings, settings_of
 from poller.store.turns import NO_DATA_CENTER
 from poller.store.workers import WorkerRecord, say_goodbye
 from poller.worker.chores import chores
@@ -183,6 +184,8 @@ class Worker:
                     side_jobs.run(self._pause, self.pace.idle_seconds, lambda: not self.clock_watch.wrong_seconds),
                 )
             ]
+            with suppress(DatabaseError):
+                await save_service_settings(self.database, settings_of(self.settings), self.now())
             async with asyncio.TaskGroup() as polls:
                 await self._claim_until_stopped(polls)
             for task in others:

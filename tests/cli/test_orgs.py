@@ -64,14 +64,16 @@ def test_one_bad_row_and_nothing_is_imported(poller: Poller, tmp_path: Path) -> 
 
 def test_a_list_is_a_table_or_an_object_a_line(poller: Poller, fleet: Path) -> None:
     heading, acme, beta = poller("orgs", "list").out.splitlines()
-    assert heading.split() == ["org", "data", "centre", "edition", "licences", "state", "tags"]
-    assert acme.split() == ["Acme", "us", "free", "3", "active"]
-    assert beta.split() == ["Beta", "&", "Söhne", "eu", "enterprise", "50", "active"]
+    headings = ["org", "state", "last", "poll", "counts", "active", "data", "centre", "edition", "licences", "tags"]
+    assert heading.split() == headings
+    assert acme.split() == ["Acme", "never_polled", "·", "·", "·", "us", "free", "3"]
+    assert beta.split() == ["Beta", "&", "Söhne", "never_polled", "·", "·", "·", "eu", "enterprise", "50"]
     lines = [json.loads(line) for line in poller("orgs", "list", "--json").out.splitlines()]
-    assert [(line["org"], line["state"], line["grant"]) for line in lines] == [
-        ("Acme", "active", "refresh_token"),
-        ("Beta & Söhne", "active", "refresh_token"),
+    assert [(line["org"], line["state"], line["counts"]) for line in lines] == [
+        ("Acme", "never_polled", {}),
+        ("Beta & Söhne", "never_polled", {}),
     ]
+    assert shown(poller, "Acme")["grant"] == "refresh_token"
 
 
 def test_an_org_is_shown_with_the_interval_its_credits_pay_for_and_without_a_secret(
@@ -88,7 +90,7 @@ def test_an_org_is_paused_and_resumed(poller: Poller, fleet: Path) -> None:
     assert shown(poller, "Acme")["state"] == "paused"
     assert poller("orgs", "pause", "Acme", "Beta & Söhne").out == "1 org paused.\n"
     assert poller("orgs", "resume", "Acme", "Beta & Söhne").out == "2 orgs resumed.\n"
-    assert shown(poller, "Acme")["state"] == "active"
+    assert shown(poller, "Acme")["state"] == "never_polled"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_removing_asks_and_without_anybody_to_ask_removes_nothing(
     piped(monkeypatch, "")
     ended = poller("orgs", "remove", "Acme")
     assert (ended.code, ended.error) == (2, "poller: there is nobody to ask; say --yes")
-    assert shown(poller, "Acme")["state"] == "active"
+    assert shown(poller, "Acme")["state"] == "never_polled"
     assert poller("orgs", "remove", "Acme", "--yes").out == "1 org removed.\n"
     assert shown(poller, "Acme")["state"] == "removed"
     assert poller("orgs", "remove", "Acme", "--purge", "--yes").out == "1 org purged.\n"
@@ -132,7 +134,7 @@ def test_a_removed_org_keeps_its_name_for_its_history_and_comes_back_by_restore(
     assert poller("orgs", "restore", "Acme").error.startswith("poller: the org 'Acme' is not removed")
     assert poller("orgs", "resume", "Acme").error.startswith("poller: the org 'Acme' has no credentials")
     assert poller("orgs", "import", str(fleet)).out == "2 orgs: 0 added, 1 changed, 1 same.\n"
-    assert shown(poller, "Acme")["state"] == "active"
+    assert shown(poller, "Acme")["state"] == "never_polled"
 
 
 def test_a_restored_org_gets_its_credentials_by_add(
@@ -144,7 +146,7 @@ def test_a_restored_org_gets_its_credentials_by_add(
     piped(monkeypatch, f"client_secret={SECRETS[0]}\nrefresh_token=1000.new\n")
     assert poller("orgs", "add", "Acme", "--data-center", "us", "--client-id", "1000.A").code == 0
     org = shown(poller, "Acme")
-    assert (org["state"], org["tags"], org["edition"]) == ("active", ["vip"], "free")
+    assert (org["state"], org["tags"], org["edition"]) == ("never_polled", ["vip"], "free")
 
 
 def test_settings_are_set_and_unset_without_a_secret(poller: Poller, fleet: Path) -> None:
@@ -250,6 +252,6 @@ def test_the_status_counts_the_orgs(poller: Poller, fleet: Path) -> None:
     poller("orgs", "pause", "Acme")
     fleet_part, _, service_part = poller("status").out.partition("\n\n")
     facts = dict(line.rsplit(maxsplit=1) for line in fleet_part.splitlines())
-    assert facts == {"orgs": "2", "active": "1", "paused": "1"}
+    assert facts == {"orgs": "2", "never_polled": "1", "paused": "1"}
     assert "no `poller run` was seen in the last minute" in service_part
     assert "within 15m  0 of 1 active orgs" in service_part

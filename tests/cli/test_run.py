@@ -77,7 +77,7 @@ def test_the_version_is_told(poller: Poller) -> None:
     [
         (["--bogus"], "poller: No such option: --bogus; see `poller --help`"),
         (["pol"], "poller: No such command 'pol'"),
-        (["orgs", "show"], "poller: Missing argument 'ORG'; see `poller orgs show --help`"),
+        (["orgs", "show"], "poller: no org is given; name orgs, or select them with --tag"),
         (["trend", "--format", "xml"], "poller: Invalid value for '--format'"),
         (["trend", "--since", "yesterday"], "poller: 'yesterday' is no length of time; write "),
         (["trend", "--since", "2026-13-01"], "poller: '2026-13-01' is no day; write "),

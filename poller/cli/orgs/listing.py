@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from poller.cli import org_facts, shell
+from poller.cli import shell
+from poller.cli.selecting import DataCenters, Names, States, Tags, selection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from poller.query.selection import Selection
     from poller.settings import Settings
-    from poller.store.orgs import OrgRecord
+    from poller.store.org_states import OrgState
+
+_FIRST: Final = 100
+"""Orgs of a list that a terminal shows: a person does not read more, and a pipe gets all."""
 
 
 def add_to(orgs: typer.Typer) -> None:
@@ -22,72 +27,95 @@ def add_to(orgs: typer.Typer) -> None:
 
 
 def list_orgs(
+    names: Names = None,
+    *,
+    tags: Tags = None,
+    states: States = None,
+    data_centers: DataCenters = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and org.")] = False,
 ) -> None:
-    """List every org, by name.
+    """List orgs by name, with state, last poll, and age of the counts. A terminal shows the first hundred, a pipe all.
 
-    Example: [bold]poller orgs list --json | jq -r 'select(.state != "active").org'[/bold]
+    Example: [bold]poller orgs list --state failing,parked --tag customer:north --json[/bold]
     """
-    shell.run(_list(shell.settings(), as_json=as_json))
+    shell.run(_list(shell.settings(), selection(names, tags, states, data_centers), as_json=as_json))
 
 
 def show(
-    org: Annotated[str, typer.Argument(metavar="ORG", help="Its name.")],
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object.")] = False,
+    names: Annotated[list[str] | None, typer.Argument(metavar="ORG...", help="Names of orgs.")] = None,
+    *,
+    tags: Tags = None,
+    states: States = None,
+    data_centers: DataCenters = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and org.")] = False,
 ) -> None:
-    """Show what is known of one org, and how often it can be polled; no secret.
+    """Show what is known of orgs: state, last poll, counts, and how often they can be polled; no secret.
 
     Example: [bold]poller orgs show "Acme Ltd"[/bold]
     """
-    settings = shell.settings()
-    if as_json:
-        (record,) = shell.run(_find(settings, [org]))
-        shell.tell(org_facts.as_json(record, settings))
-        return
-    from poller.cli import render
+    from poller.cli.selecting import required
 
-    facts = shell.run(_facts(settings, org))
-    for line in render.facts(facts):
-        shell.tell_folded(line, max(map(len, facts)) + 2)
+    chosen = required(selection(names, tags, states, data_centers))
+    shell.run(_show(shell.settings(), chosen, as_json=as_json))
 
 
-async def _list(settings: Settings, *, as_json: bool) -> None:
+async def _list(settings: Settings, chosen: Selection, *, as_json: bool) -> None:
     from poller.app import open_app
-    from poller.cli import render
-    from poller.store.orgs import stream_orgs
+    from poller.cli.org_table import OrgLines, org_table
+    from poller.query.org import filter_of, state_fields, stream_org_states
+    from poller.store.org_states import count_states, longest_name, read_page
 
-    async with open_app(settings, name="poller orgs") as app:
+    async with open_app(settings, name="poller orgs list") as app:
+        which = await filter_of(app.database, chosen)
         if as_json:
-            async for record in stream_orgs(app.database):
-                shell.tell(org_facts.as_json(record, settings))
+            async for org in stream_org_states(app.database, which):
+                sys.stdout.write(f"{json.dumps(state_fields(org), ensure_ascii=False)}\n")
             return
-        records = [record async for record in stream_orgs(app.database)]
-    if records:
-        shell.show(render.org_table(records))
-    else:
+        if sys.stdout.isatty():
+            page = await read_page(app.database, which, limit=_FIRST)
+            if page.orgs:
+                shell.show(org_table(page.orgs, app.database.clock.now()))
+            if page.after is not None:
+                total = sum((await count_states(app.database, which)).values())
+                shell.say(f"The first {_FIRST} of {total:,} orgs: select with --tag or --state, or pipe the list on.")
+            _say_if_none(page.orgs, chosen)
+            return
+        lines = OrgLines(await longest_name(app.database))
+        now = app.database.clock.now()
+        seen: list[OrgState] = []
+        async for org in stream_org_states(app.database, which):
+            if not seen:
+                seen.append(org)
+                sys.stdout.write(f"{lines.heading()}\n")
+            sys.stdout.write(f"{lines.line(org, now)}\n")
+        _say_if_none(seen, chosen)
+
+
+def _say_if_none(orgs: list[OrgState], chosen: Selection) -> None:
+    if orgs:
+        return
+    if chosen.is_everything:
         shell.say("There is no org yet; `poller orgs import FILE` brings some in.")
+    else:
+        shell.say(f"No org matches {chosen}." if chosen.is_filter else "None of these orgs is there.")
 
 
-async def _find(settings: Settings, names: Sequence[str]) -> list[OrgRecord]:
+async def _show(settings: Settings, chosen: Selection, *, as_json: bool) -> None:
     from poller.app import open_app
-    from poller.store.orgs import find_orgs
+    from poller.cli import org_facts, render
+    from poller.query.org_details import read_details
 
-    async with open_app(settings, name="poller orgs") as app:
-        return await find_orgs(app.database, names, removed=True)
-
-
-async def _facts(settings: Settings, name: str) -> dict[str, str]:
-    from poller.app import open_app
-    from poller.store.orgs import find_orgs
-    from poller.store.pollable import read_pollable
-
-    async with open_app(settings, name="poller orgs") as app:
-        (record,) = await find_orgs(app.database, [name], removed=True)
-        pollables = await read_pollable(
-            app.database,
-            [record.id],
-            now=app.database.clock.now(),
-            api_version=settings.api_version,
-            interval_seconds=settings.poll_interval_seconds,
-        )
-    return org_facts.for_people(record, settings, pollables[0] if pollables else None)
+    async with open_app(settings, name="poller orgs show") as app:
+        found = await chosen.find(app.database, removed=True)
+        for place, org_id in enumerate(found):
+            details = await read_details(app.database, org_id)
+            if details is None:
+                continue
+            if as_json:
+                shell.tell(json.dumps(org_facts.as_fields(details), ensure_ascii=False))
+                continue
+            if place:
+                shell.tell("")
+            facts = org_facts.for_people(details)
+            for line in render.facts(facts):
+                shell.tell_folded(line, max(map(len, facts)) + 2)

@@ -1,0 +1,152 @@
+"""The fleet and its service at a glance: one answer for `poller status`, its JSON and the pages to come."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from poller.core.remedies import remedy_for
+from poller.core.states import NEED_A_PERSON, State
+from poller.store.chores import list_chores
+from poller.store.credits import counted_after
+from poller.store.figures import FRESHNESS_SECONDS, fleet_figures
+from poller.store.fleet_states import credit_sum, poll_sums, state_sums, stretched_orgs, troubles
+from poller.store.workers import list_workers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from poller.store.chores import ChoreRecord
+    from poller.store.database import Database
+    from poller.store.figures import FleetFigures
+    from poller.store.fleet_states import CreditSum, PollSums, StateSums, Stretched, Trouble
+    from poller.store.workers import WorkerRecord
+
+LISTED: Final = 20
+"""Orgs named under one heading; the rest are counted."""
+WORKER_SEEN_WITHIN: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetStatus:
+    """How the fleet is at one moment."""
+
+    at: datetime
+    states: StateSums
+    troubles: Sequence[Trouble]
+    stretched: Sequence[Stretched]
+    polls: PollSums
+    credits: CreditSum
+    figures: FleetFigures
+    workers: Sequence[WorkerRecord]
+    chores: Sequence[ChoreRecord]
+
+    @property
+    def orgs(self) -> int:
+        """How many there are, removed ones left out."""
+        return sum(self.states.orgs.values())
+
+    def by_state(self) -> dict[str, int]:
+        """How many orgs are in each state that any is in, what needs a person first."""
+        return {state.value: self.states.orgs[state] for state in State if self.states.orgs.get(state)}
+
+    def fails(self, states: Sequence[str]) -> bool:
+        """Whether any org is in one of these states."""
+        return any(self.states.orgs.get(state) for state in states)
+
+
+async def fleet_status(database: Database, now: datetime, *, listed: int = LISTED) -> FleetStatus:
+    """Read how the fleet is, `listed` orgs named under each heading; the queries run side by side."""
+    async with asyncio.TaskGroup() as group:
+        states = group.create_task(state_sums(database))
+        found = group.create_task(troubles(database, NEED_A_PERSON, listed))
+        stretched = group.create_task(stretched_orgs(database, listed))
+        polls = group.create_task(poll_sums(database, now))
+        spent = group.create_task(credit_sum(database, counted_after(now)))
+        figures = group.create_task(fleet_figures(database, now))
+        workers = group.create_task(list_workers(database, now - WORKER_SEEN_WITHIN))
+        chores = group.create_task(list_chores(database))
+    return FleetStatus(
+        now,
+        states.result(),
+        found.result(),
+        stretched.result(),
+        polls.result(),
+        spent.result(),
+        figures.result(),
+        workers.result(),
+        chores.result(),
+    )
+
+
+def remedy_of(trouble: Trouble) -> str:
+    """What a person does about these orgs."""
+    if trouble.remedy is not None:
+        return trouble.remedy
+    if trouble.state == State.LATE:
+        return "see whether enough workers run: `poller doctor`"
+    return remedy_for(trouble.reason or "")
+
+
+def status_fields(status: FleetStatus) -> dict[str, Any]:
+    """The status as one JSON object."""
+    figures = status.figures
+    return {
+        "at": status.at.isoformat(),
+        "orgs": status.orgs,
+        "states": status.by_state(),
+        "needs_a_person": [
+            {
+                "state": one.state,
+                "reason": one.reason,
+                "remedy": remedy_of(one),
+                "count": one.count,
+                "orgs": list(one.orgs),
+            }
+            for one in status.troubles
+        ],
+        "stretched": status.states.stretched,
+        "credits": {
+            "spent": status.credits.spent,
+            "share": status.states.credits_share,
+            "estimated": status.credits.estimated,
+            "orgs_out_of_credits": status.polls.out_of_credits,
+        },
+        "last_polls": {**status.polls.outcomes},
+        "late_polls": {"count": status.polls.late, "longest_seconds": status.polls.latest_seconds},
+        "freshness": _freshness(figures),
+        "unscheduled_orgs": figures.unscheduled,
+        "queue": {**figures.jobs, "overdue_seconds": figures.overdue_seconds},
+        "workers": [_worker(worker) for worker in status.workers],
+        "maintenance": [_chore(chore) for chore in status.chores],
+    }
+
+
+def _freshness(figures: FleetFigures) -> list[dict[str, int | None]]:
+    """Active orgs by the age of their newest known counts; the last bound is null: older, or never known."""
+    bounds: list[int | None] = [*FRESHNESS_SECONDS, None]
+    return [{"within_seconds": bound, "orgs": orgs} for bound, orgs in zip(bounds, figures.freshness, strict=True)]
+
+
+def _worker(worker: WorkerRecord) -> Mapping[str, Any]:
+    return {
+        "id": str(worker.id),
+        "name": worker.name,
+        "version": worker.version,
+        "started_at": worker.started_at.isoformat(),
+        "seen_at": worker.seen_at.isoformat(),
+        **worker.facts,
+    }
+
+
+def _chore(chore: ChoreRecord) -> Mapping[str, Any]:
+    return {
+        "name": chore.name,
+        "done_at": None if chore.done_at is None else chore.done_at.isoformat(),
+        "detail": chore.detail,
+        "failed_at": None if chore.failed_at is None else chore.failed_at.isoformat(),
+        "error": chore.error,
+    }

@@ -1,0 +1,82 @@
+"""Orgs with their state and counts: pages of them, and one of them, as fields of JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from poller.core.model import USER_TYPES
+from poller.core.quota import daily_credits
+from poller.core.remedies import remedy_for
+from poller.core.states import State
+from poller.store.org_states import StateFilter, read_page
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import datetime
+
+    from poller.query.selection import Selection
+    from poller.store.database import Database
+    from poller.store.org_states import OrgState, Sort
+
+
+async def filter_of(database: Database, selection: Selection) -> StateFilter:
+    """The filter of a selection; its names are looked up, removed orgs are found by their name or state."""
+    ids = await selection.named_ids(database, removed=True) if selection.names else None
+    return StateFilter(
+        org_ids=ids,
+        tags=selection.tags,
+        states=selection.states,
+        data_centers=selection.data_centers,
+        removed=ids is not None or State.REMOVED in selection.states,
+    )
+
+
+async def stream_org_states(
+    database: Database, which: StateFilter, *, sort: Sort = "org", page: int = 500
+) -> AsyncIterator[OrgState]:
+    """Every org of the filter, read a page at a time."""
+    found = await read_page(database, which, sort=sort, limit=page)
+    while True:
+        for org in found.orgs:
+            yield org
+        if found.after is None:
+            return
+        found = await read_page(database, which, sort=sort, after=found.after, limit=page)
+
+
+def remedy_of(org: OrgState) -> str | None:
+    """What a person does about an org that fails or is parked; None where there is nothing to do."""
+    if org.state == State.PARKED:
+        return org.parked_remedy
+    return remedy_for(org.state_reason) if org.state == State.FAILING and org.state_reason else None
+
+
+def state_fields(org: OrgState) -> dict[str, Any]:
+    """One org as JSON."""
+    return {
+        "org": org.org,
+        "id": org.org_id,
+        "state": org.state,
+        "state_reason": org.state_reason,
+        "remedy": remedy_of(org),
+        "since": _iso(org.since),
+        "data_center": org.data_center,
+        "zgid": org.zgid,
+        "edition": org.edition,
+        "licences": org.licences,
+        "tags": list(org.tags),
+        "api_version": org.api_version,
+        "poll_interval_seconds": org.poll_interval_seconds,
+        "interval_seconds": org.interval_seconds,
+        "effective_interval_seconds": org.effective_interval_seconds,
+        "credits_a_day": daily_credits(org.edition, org.licences),
+        "last_polled_at": _iso(org.last_polled_at),
+        "last_outcome": org.last_outcome,
+        "last_error": org.last_error,
+        "counts_at": _iso(org.counts_at),
+        "counts": {kind.value: org.counts[kind] for kind in USER_TYPES if kind in org.counts},
+    }
+
+
+def _iso(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()

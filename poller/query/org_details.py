@@ -1,0 +1,52 @@
+"""Everything that is known of one org but its secrets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from poller.store.credits import spent
+from poller.store.org_states import StateFilter, read_page
+from poller.store.orgs import read_org
+from poller.store.pollable import read_pollable
+from poller.store.service_settings import read_service_settings
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from poller.store.database import Database
+    from poller.store.org_states import OrgState
+    from poller.store.orgs import OrgRecord
+    from poller.store.pollable import PollableOrg
+    from poller.store.service_settings import ServiceSettings
+
+
+@dataclass(frozen=True, slots=True)
+class OrgDetails:
+    """One org: its record, its state, its limits (None for a removed org), and the settings of the service."""
+
+    at: datetime
+    record: OrgRecord
+    state: OrgState
+    pollable: PollableOrg | None
+    credits_spent: int
+    service: ServiceSettings
+
+
+async def read_details(database: Database, org_id: int) -> OrgDetails | None:
+    """Read them; None where the org was purged meanwhile."""
+    now = database.clock.now()
+    service = await read_service_settings(database)
+    record = await read_org(database, org_id)
+    page = await read_page(database, StateFilter(org_ids=[org_id], removed=True))
+    if record is None or not page.orgs:
+        return None
+    pollables = await read_pollable(
+        database,
+        [org_id],
+        now=now,
+        api_version=service.api_version,
+        interval_seconds=service.poll_interval_seconds,
+    )
+    credits_spent = (await spent(database, [org_id], now))[org_id]
+    return OrgDetails(now, record, page.orgs[0], pollables[0] if pollables else None, credits_spent, service)

@@ -1,0 +1,159 @@
+"""Sums over the fleet for `poller status`: states, who needs a person, stretched intervals, last polls and credits.
+
+Each is one query over the small tables that hold one row per org, so that a fleet of 100,000 orgs takes a fraction of a
+second; the credits of a large fleet are estimated from a sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from poller.core.states import State
+    from poller.store.database import Queries
+
+_SAMPLED_ROWS: Final = 1_000_000
+"""Rows of `credit_spend` that are summed exactly; of more, a sample of about that size is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateSums:
+    """Orgs by state, removed ones left out; how many are polled less often than was asked for, and their credits."""
+
+    orgs: Mapping[str, int]
+    stretched: int
+    credits_share: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Orgs in one state for one reason: how many, and the first of them by name. `remedy` None: see the reason."""
+
+    state: str
+    reason: str | None
+    remedy: str | None
+    count: int
+    orgs: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretched:
+    """An org that is polled less often than was asked for."""
+
+    org: str
+    interval_seconds: int
+    effective_interval_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class PollSums:
+    """The newest slots of the active orgs of the last day, by outcome; `late`: those polled a second late or more."""
+
+    outcomes: Mapping[str, int]
+    late: int
+    latest_seconds: int
+    out_of_credits: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreditSum:
+    """What the poller spent in the last 24 hours; `estimated` from a sample in a large fleet."""
+
+    spent: int
+    estimated: bool
+
+
+async def state_sums(database: Queries) -> StateSums:
+    """Count the orgs."""
+    rows = await database.fetch(_STATES)
+    return StateSums(
+        {row["state"]: row["orgs"] for row in rows},
+        sum(row["stretched"] for row in rows),
+        sum(row["credits_share"] for row in rows),
+    )
+
+
+async def troubles(database: Queries, states: Sequence[State], listed: int) -> list[Trouble]:
+    """Orgs of these states by state and reason, the largest groups first; `listed` of each are named."""
+    rows = await database.fetch(_TROUBLES, [state.value for state in states], listed)
+    order = {state.value: place for place, state in enumerate(states)}
+    found = [Trouble(row["state"], row["reason"], row["remedy"], row["count"], row["orgs"]) for row in rows]
+    return sorted(found, key=lambda one: (order[one.state], -one.count, one.reason or ""))
+
+
+async def stretched_orgs(database: Queries, listed: int) -> list[Stretched]:
+    """The first orgs by name that are polled less often than was asked for."""
+    return [Stretched(**row) for row in await database.fetch(_STRETCHED, listed)]
+
+
+async def poll_sums(database: Queries, now: datetime) -> PollSums:
+    """Count the newest slots by outcome."""
+    rows = await database.fetch(_POLLS, now)
+    return PollSums(
+        {row["outcome"]: row["orgs"] for row in rows},
+        sum(row["late"] for row in rows),
+        max((row["latest_seconds"] or 0 for row in rows), default=0),
+        sum(row["out_of_credits"] for row in rows),
+    )
+
+
+async def credit_sum(database: Queries, since: datetime) -> CreditSum:
+    """Sum the credits of the quarters that began after `since`."""
+    (row,) = await database.fetch(_CREDIT_ROWS)
+    if row["rows"] <= _SAMPLED_ROWS:
+        (sums,) = await database.fetch(
+            "SELECT coalesce(sum(credits), 0)::bigint FROM credit_spend WHERE bucket > $1", since
+        )
+        return CreditSum(sums[0], estimated=False)
+    percent = 100.0 * _SAMPLED_ROWS / row["rows"]
+    (sums,) = await database.fetch(_CREDIT_SAMPLE, since, percent)
+    return CreditSum(int(sums[0]), estimated=True)
+
+
+# fleet_states.states
+_STATES: Final = """
+SELECT state, count(*)::int AS orgs, sum(credits_share)::bigint AS credits_share,
+       count(*) FILTER (WHERE effective_interval_seconds > interval_seconds
+                        AND state NOT IN ('paused', 'parked'))::int AS stretched
+FROM org_states WHERE state <> 'removed' GROUP BY state
+"""
+
+# fleet_states.troubles
+_TROUBLES: Final = """
+SELECT s.state, s.state_reason AS reason, o.parked_remedy AS remedy, count(*)::int AS count,
+       (array_agg(o.name ORDER BY o.name))[1:$2] AS orgs
+FROM org_states s JOIN orgs o ON o.id = s.org_id
+WHERE s.state = ANY($1::text[]) GROUP BY 1, 2, 3
+"""
+
+# fleet_states.stretched: by the index of names.
+_STRETCHED: Final = """
+SELECT o.name AS org, s.interval_seconds, s.effective_interval_seconds
+FROM orgs o
+JOIN LATERAL (SELECT * FROM org_states WHERE org_id = o.id) AS s ON s.effective_interval_seconds > s.interval_seconds
+WHERE o.removed_at IS NULL AND o.paused_at IS NULL AND o.parked_at IS NULL
+ORDER BY o.name LIMIT $1
+"""
+
+# fleet_states.polls: an org that was not polled for a day is counted by its freshness.
+_POLLS: Final = """
+SELECT p.outcome, count(*)::int AS orgs, (count(*) FILTER (WHERE p.late_seconds > 0))::int AS late,
+       max(p.late_seconds)::int AS latest_seconds,
+       (count(*) FILTER (WHERE p.error = 'credit_share_spent'))::int AS out_of_credits
+FROM latest_polls p JOIN orgs o ON o.id = p.org_id
+WHERE o.removed_at IS NULL AND o.paused_at IS NULL AND o.parked_at IS NULL
+  AND p.slot > $1::timestamptz - interval '1 day'
+GROUP BY p.outcome
+"""
+
+# fleet_states.credit_rows: as many as the last vacuum or analyze saw.
+_CREDIT_ROWS: Final = "SELECT reltuples::bigint AS rows FROM pg_class WHERE oid = 'credit_spend'::regclass"
+
+# fleet_states.credit_sample
+_CREDIT_SAMPLE: Final = """
+SELECT coalesce(sum(credits), 0) * 100 / $2::float8 FROM credit_spend TABLESAMPLE SYSTEM ($2) WHERE bucket > $1
+"""
