@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from benchmarks import isolation, memory, store
+from benchmarks.capacity import anomalies
 from benchmarks.poll import group as poll
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ GROUPS: dict[str, Callable[[argparse.Namespace], Coroutine[None, None, None]]] =
     "isolation": lambda given: isolation.main(given.orgs),
     "memory": lambda given: memory.main(given.orgs),
     "store": lambda given: store.main(given.orgs, given.days, explain=given.explain),
+    "anomalies": lambda given: anomalies.main(given.orgs),
 }
 
 

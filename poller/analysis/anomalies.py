@@ -7,6 +7,7 @@ and how often they alarm on real head counts are in docs/forecasting.md.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -39,6 +40,8 @@ _HALF: Final = 0.5
 _YEAR: Final = 365
 _FREEZE_TIMES: Final = 2
 _FREEZE_DAYS: Final = 3
+_FREEZE_CHANCE: Final = 0.02
+"""Of a false freeze in a year, if moves came at random: twice the longest standstill comes by itself where few move."""
 _FREEZE_HISTORY: Final = 90
 _FREEZE_MOVING_SHARE: Final = 0.05
 _QUIET_DAYS: Final = 3
@@ -62,7 +65,7 @@ class Anomaly(NamedTuple):
 def in_series(values: Vector, user_type: str = "") -> list[Anomaly]:
     """Steps, falls to zero, freezes and silences of one series: a value a day, NaN for unknown, oldest first."""
     held = hold(values[None, :])[0] if len(values) else values
-    found = [*_steps(held, user_type), *_zeros(held, user_type), *_freezes(held, values, user_type)]
+    found = [*_steps(held, values, user_type), *_zeros(held, user_type), *_freezes(held, values, user_type)]
     return sorted([*found, *_silences(values, user_type)], key=lambda one: one.day)
 
 
@@ -74,7 +77,10 @@ def in_org(counts: Mapping[str, Vector]) -> list[Anomaly]:
     active = in_series(counts[ACTIVE], ACTIVE)
     taken = {one.day for one in active if one.kind in {"step", "zero"}}
     everybody = [one for one in in_series(counts[ALL], ALL) if one.kind in {"step", "zero"} and one.day not in taken]
-    found = [*active, *everybody, *_admin_rises(counts[ADMINS]), *_surges(counts[DEACTIVE], counts[ACTIVE])]
+    # Where Zoho counts nobody at all, its other zeros say nothing: the return from there is no rise.
+    nobody = counts[ALL] == 0
+    admins, gone, here = (np.where(nobody, np.nan, counts[user_type]) for user_type in (ADMINS, DEACTIVE, ACTIVE))
+    found = [*active, *everybody, *_admin_rises(admins), *_surges(gone, here)]
     found += [*_disagreements(counts), *_wrong_current_users(counts[CURRENT])]
     return sorted(found, key=lambda one: (one.day, one.kind, one.user_type))
 
@@ -89,11 +95,13 @@ def _usual_move(held: Vector, day: int) -> float | None:
     return float(np.sqrt(np.mean(kept * kept)))
 
 
-def _steps(held: Vector, user_type: str) -> Iterator[Anomaly]:
+def _steps(held: Vector, values: Vector, user_type: str) -> Iterator[Anomaly]:
     """Moves of a day that are large for the level and far beyond the series' own moves.
 
-    What goes on in the same direction within a week, or returns, is the same event and not raised again.
+    What goes on in the same direction within a week, or returns, is the same event and not raised again. After unknown
+    days more is usual: as many moves lie between the two counts as days.
     """
+    passed = _days_passed(values)
     moves = np.diff(held)
     before = held[:-1]
     least = np.maximum(_STEP_USERS, _STEP_SHARE * before)
@@ -103,7 +111,7 @@ def _steps(held: Vector, user_type: str) -> Iterator[Anomaly]:
     for day in candidates.tolist():
         was, now = float(held[day - 1]), float(held[day])
         usual = _usual_move(held, day)
-        if usual is None or now == 0 or abs(now - was) <= _STEP_TIMES * usual:
+        if usual is None or now == 0 or abs(now - was) <= _STEP_TIMES * (usual := usual * passed[day] ** 0.5):
             continue
         if last is not None and day - last.day <= _SAME_EVENT_DAYS and _is_same_event(last, was, now):
             continue
@@ -112,6 +120,12 @@ def _steps(held: Vector, user_type: str) -> Iterator[Anomaly]:
         why = f"moved by {now - was:+.0f} in a day; usual moves are {usual:.1f}, at most {room:.0f} was expected"
         last = Anomaly("step", user_type, day, was, now, max(was - room, 0.0), was + room, severe, why)
         yield last
+
+
+def _days_passed(values: Vector) -> Vector:
+    """Days since the last known count before each day."""
+    at = np.where(np.isnan(values), 0, np.arange(len(values)))
+    return np.concatenate([[1], np.arange(1, len(values)) - np.maximum.accumulate(at)[:-1]])
 
 
 def _is_same_event(step: Anomaly, was: float, now: float) -> bool:
@@ -143,7 +157,8 @@ def _freezes(held: Vector, values: Vector, user_type: str) -> Iterator[Anomaly]:
         if seen < _FREEZE_HISTORY or len(past) < max(3, _FREEZE_MOVING_SHARE * seen):
             continue
         longest = max(int(np.diff(past).max()), past[0] - max(day - _YEAR, start))
-        raised = day + _FREEZE_TIMES * longest + _FREEZE_DAYS
+        due = math.ceil(math.log(len(past) / _FREEZE_CHANCE) * seen / len(past))
+        raised = day + max(_FREEZE_TIMES * longest + _FREEZE_DAYS, due)
         # Unknown days are no standstill: at least half of them must have been read.
         if raised < until and np.isnan(values[day:raised]).mean() <= _HALF:
             level = float(held[day])
@@ -176,13 +191,13 @@ def _admin_rises(admins: Vector) -> Iterator[Anomaly]:
 def _surges(deactive: Vector, active: Vector) -> Iterator[Anomaly]:
     """Days on which far more users were deactivated than ever, measured against the active users there were."""
     held, level = hold(deactive[None, :])[0], hold(active[None, :])[0]
-    moves = np.diff(held)
+    moves, passed = np.diff(held), _days_passed(deactive)
     with np.errstate(invalid="ignore"):
         candidates = np.flatnonzero(moves >= np.maximum(_STEP_USERS, _STEP_SHARE * level[:-1])) + 1
     for day in candidates.tolist():
         usual = _usual_move(held, day)
         was, now = float(held[day - 1]), float(held[day])
-        if usual is not None and now - was > _STEP_TIMES * usual:
+        if usual is not None and now - was > _STEP_TIMES * (usual := usual * passed[day] ** 0.5):
             room = max(_STEP_TIMES * usual, float(_STEP_USERS))
             why = f"{now - was:.0f} users deactivated in a day, of {level[day - 1]:.0f} active ones"
             yield Anomaly("deactivated_surge", DEACTIVE, day, was, now, 0.0, was + room, "critical", why)
@@ -191,27 +206,21 @@ def _surges(deactive: Vector, active: Vector) -> Iterator[Anomaly]:
 def _disagreements(counts: Mapping[str, Vector]) -> Iterator[Anomaly]:
     """Sums that have not added up for two known days: one day may be a user added between two requests.
 
-    The user type is the first of the parts.
+    The user type is the first of the parts. Two sums that begin to disagree on one day are one anomaly: their whole is
+    what is wrong.
     """
+    raised: set[int] = set()
     for whole, parts in SUMS:
         total, added = counts[whole], np.sum([counts[part] for part in parts], axis=0)
         known = np.flatnonzero(~np.isnan(total) & ~np.isnan(added))
         run = 0
         for day in known.tolist():
             run = run + 1 if total[day] != added[day] else 0
-            if run == _DISAGREE_DAYS:
-                why = f"{whole} is {total[day]:.0f}, {' + '.join(parts)} is {added[day]:.0f}"
-                yield Anomaly(
-                    "sums_disagree",
-                    parts[0],
-                    day,
-                    None,
-                    float(added[day]),
-                    float(total[day]),
-                    float(total[day]),
-                    "warning",
-                    why,
-                )
+            if run == _DISAGREE_DAYS and day not in raised:
+                raised.add(day)
+                sums = (float(total[day]), float(added[day]))
+                why = f"{whole} is {sums[0]:.0f}, {' + '.join(parts)} is {sums[1]:.0f}"
+                yield Anomaly("sums_disagree", parts[0], day, None, sums[1], sums[0], sums[0], "warning", why)
 
 
 def _wrong_current_users(current: Vector) -> Iterator[Anomaly]:

@@ -114,6 +114,51 @@ def test_a_current_user_that_is_not_one_is_raised_once_for_each_stretch() -> Non
     assert kinds(in_org(counts)) == [("current_user", 100)]
 
 
+def test_an_org_whose_every_count_is_zero_for_days_returns_without_further_alarms() -> None:
+    counts = org()
+    for values in counts.values():
+        values[120:125] = 0
+    assert kinds(in_org(counts)) == [("current_user", 120), ("zero", 120)]
+
+
+def test_deactivated_users_that_were_none_and_then_many_are_a_surge() -> None:
+    counts = org()
+    counts["DeactiveUsers"][:] = 0
+    counts["AllUsers"] = counts["ActiveUsers"].copy()
+    counts["ActiveUsers"][120:] -= 60
+    counts["DeactiveUsers"][120:] += 60
+    counts["ConfirmedUsers"] = counts["AllUsers"] - 5
+    assert kinds(in_org(counts)) == [("deactivated_surge", 120), ("step", 120)]
+
+
+def test_what_came_together_over_unknown_days_is_measured_against_as_many_days() -> None:
+    counts = wandering(200, level=30)
+    counts[140:170] = np.nan
+    counts[170:] = counts[139] + 8
+    assert [kind for kind, _ in kinds(in_series(counts))] == ["quiet"]
+    counts[140:170] = counts[139]
+    assert ("step", 170) in kinds(in_series(counts))
+    counts[140:170] = np.nan
+    counts[170:] += 60
+    assert ("step", 170) in kinds(in_series(counts))
+
+
+def test_a_wrong_sum_of_all_users_is_one_anomaly_although_two_sums_disagree() -> None:
+    counts = org()
+    counts["AllUsers"][150:155] += 2
+    (found,) = in_org(counts)
+    assert (found.kind, found.user_type, found.day) == ("sums_disagree", "ActiveUsers", 151)
+
+
+def test_a_standstill_in_which_few_moves_were_due_is_no_freeze() -> None:
+    counts = np.full(400, 20.0)
+    for day in range(10, 200, 15):
+        counts[day:] += 1
+    # Twice the longest standstill and three days have passed by day 240; two or three moves were due.
+    assert [day for kind, day in kinds(in_series(counts)) if day < 270] == []
+    assert kinds(in_series(counts))[0][0] == "freeze"
+
+
 @settings(max_examples=80, deadline=None)
 @given(
     st.lists(st.one_of(st.integers(0, 300), st.none()), min_size=0, max_size=150),

@@ -1,0 +1,1 @@
+"""How good forecasts and anomalies are, on counts made for it, with what truly happened beside them."""
