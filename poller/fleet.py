@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from poller.core.quota import limits_of
 from poller.core.remedies import remedy_for
 from poller.core.shares import polls_at_once
 from poller.core.token import KEY_MISSING, NO_CREDENTIALS, UNOPENED
+from poller.hand_claims import HandClaims, one_ahead
 from poller.log import bound
 from poller.org_health import OrgHealth
 from poller.org_info import refresh_org_info
@@ -96,15 +97,30 @@ class Fleet:
 
     async def poll_now(
         self, names: Sequence[str] | None, committed: Committed, *, wanted: Callable[[int, datetime], bool] = _always
-    ) -> None:
+    ) -> list[str]:
         """Poll every active org once, now, or those named, parked ones too; a `UsageError` if a name is unknown.
 
-        An org whose id and slot are not `wanted` is passed over.
+        An org whose id and slot are not `wanted` is passed over. Returns the names of the orgs that were left to
+        another process that polls them.
         """
         demand = await count_by_data_center(self._database, names)
         self.share_out(demand)
-        plans = {name: self._plans(self._pages(names, name), wanted, probe=names is not None) for name in demand}
-        await self._poll(plans, demand, committed)
+        at_once = polls_at_once(self._settings.concurrency)
+        claims = HandClaims(self._database, at_once=at_once, sleep=self._world.sleep)
+        plans = {
+            name: claims.claimed(self._plans(self._pages(names, name), wanted, probe=names is not None))
+            for name in demand
+        }
+        keeping = asyncio.create_task(claims.keep(), name="keep claims")
+        try:
+            await self._poll(plans, demand, committed, claims)
+        finally:
+            keeping.cancel()
+            await asyncio.wait([keeping])
+            await claims.release_all()
+        for one in claims.left:
+            await self.give_back(one)
+        return [one.pollable.org.name for one in claims.left]
 
     def _pages(self, names: Sequence[str] | None, data_center: str) -> AsyncIterator[Sequence[PollableOrg]]:
         return pages_of_active(
@@ -165,9 +181,17 @@ class Fleet:
         return plan(pollable, self._world.now(), self._settings, probe=probe, unopened=self._unopened(pollable))
 
     async def _poll(
-        self, plans: Mapping[str, AsyncGenerator[Plan]], demand: Mapping[str, float], committed: Committed
+        self,
+        plans: Mapping[str, AsyncGenerator[Plan]],
+        demand: Mapping[str, float],
+        committed: Committed,
+        claims: HandClaims,
     ) -> None:
-        async with Sink(self.write, committed=committed) as sink, AsyncExitStack() as generators:
+        async def write(batch: Sequence[Polled]) -> None:
+            await self.write(batch)
+            await claims.release([one.org.id for one in batch])
+
+        async with Sink(write, committed=committed) as sink, AsyncExitStack() as generators:
             for one in plans.values():
                 generators.push_async_callback(one.aclose)
 
@@ -184,29 +208,20 @@ class Fleet:
     ) -> AsyncGenerator[Plan]:
         """What to do with each org, a page's credits reserved at once.
 
-        The next page is made ready while this one is polled: else all hands would wait for PostgreSQL at its end.
+        The next page is made ready while this one is polled: else every poll would wait for PostgreSQL at its end.
         """
 
-        async def next_page() -> list[Plan] | None:
-            page = await anext(pages, None)
-            if page is None:
-                return None
-            plans = [self._plan(pollable, probe=probe) for pollable in page]
-            plans = [one for one in plans if wanted(one.pollable.org.id, one.slot)]
-            await self.reserve(plans)
-            return plans
+        async def planned() -> AsyncGenerator[list[Plan]]:
+            async for page in pages:
+                plans = [self._plan(pollable, probe=probe) for pollable in page]
+                plans = [one for one in plans if wanted(one.pollable.org.id, one.slot)]
+                await self.reserve(plans)
+                yield plans
 
-        coming = asyncio.create_task(next_page(), name="next page")
-        try:
-            while (plans := await coming) is not None:
-                coming = asyncio.create_task(next_page(), name="next page")
+        async with aclosing(one_ahead(planned())) as ahead:
+            async for plans in ahead:
                 for one in plans:
                     yield one
-        finally:
-            coming.cancel()
-            await asyncio.wait([coming])
-            if not coming.cancelled():
-                coming.exception()  # nobody's any more: the sweep has ended, by an error of its own or by being told to
 
     async def reserve(self, plans: Sequence[Plan]) -> None:
         """Count what these polls will cost, before the first request of any leaves."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from poller.fleet import Polled
     from poller.settings import Settings
 
+MOST_NAMES: Final = 5
 LARGEST_TABLE: Final = 50
 """Orgs; of more, only those that need a look are listed, as many as this."""
 
@@ -37,13 +38,13 @@ def poll(
 ) -> None:
     """Poll orgs once, now, and keep what they said.
 
-    Every org has its row afterwards, whatever happened; orgs that are named are asked even if paused or parked. Exit 1
-    if a count is not known.
+    Every org has its row afterwards, whatever happened, unless another process polls it for the next 15 seconds; orgs
+    that are named are asked even if paused or parked. Exit 1 if a count is not known.
 
     Example: [bold]poller poll "Acme Ltd" --json[/bold]
     """
     tally = shell.run(_poll(shell.settings(), list(dict.fromkeys(orgs or [])), as_json=as_json))
-    if tally.outcomes.total() != tally.outcomes[Outcome.OK]:
+    if tally.busy or tally.outcomes.total() != tally.outcomes[Outcome.OK]:
         raise typer.Exit(1)
 
 
@@ -57,6 +58,8 @@ class Tally:
         self.troubled: list[tuple[str, Snapshot]] = []
         self.deaf: BrokenPipeError | None = None
         """Whoever read our output has left. The polls go on all the same: their rows are what this is about."""
+        self.busy: list[str] = []
+        """Orgs that another process polled all the while."""
         self._tell = tell
         self._advance = advance
 
@@ -102,10 +105,12 @@ async def _poll(settings: Settings, names: list[str], *, as_json: bool) -> Tally
             tally = Tally(tell, _bar(progress, total))
             async with open_fleet(app, spans=spans) as fleet:
                 shell.settle_memory()
-                await fleet.poll_now(names or None, tally.committed)
+                tally.busy = await fleet.poll_now(names or None, tally.committed)
             seconds = time.monotonic() - started
     if tally.deaf is not None:
         raise tally.deaf
+    if tally.busy:
+        shell.say(_busy(tally.busy))
     if as_json:
         return tally
     if not total:
@@ -116,6 +121,12 @@ async def _poll(settings: Settings, names: list[str], *, as_json: bool) -> Tally
         shell.show(render.poll_table(sorted(rows, key=lambda row: row[0])))
     shell.tell(render.poll_summary(tally.outcomes, tally.requests, seconds))
     return tally
+
+
+def _busy(names: Sequence[str]) -> str:
+    some = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
+    orgs = "org is" if len(names) == 1 else "orgs are"
+    return f"poller: {len(names)} {orgs} polled by another process, and not by this command: {some}; see poller status"
 
 
 def _bar(progress: Progress, total: int) -> Callable[[int], None]:

@@ -78,6 +78,11 @@ async def hand_out_slots(
     return HandedOut(alone=True, slots=slots, stretches=len(jobs) - slots)
 
 
+def due_payload(due: Due) -> bytes:
+    """The payload of a job that polls this slot."""
+    return orjson.dumps({"org": due.org_id, "slot": int(due.slot.timestamp()), "interval": due.interval_seconds})
+
+
 def read_due(payload: bytes) -> Due:
     """The slot that a job is about."""
     fields = orjson.loads(payload)
@@ -177,9 +182,8 @@ def _cursor(row: Any) -> Cursor | None:
 
 
 def _poll_job(due: Due, data_center: str, now: datetime) -> NewJob:
-    payload = {"org": due.org_id, "slot": int(due.slot.timestamp()), "interval": due.interval_seconds}
     key = f"{due.org_id}:{due.slot:%Y-%m-%dT%H:%M:%SZ}"
-    return NewJob(POLL, key, orjson.dumps(payload), due.at - now, priority=1, data_center=data_center)
+    return NewJob(POLL, key, due_payload(due), due.at - now, priority=1, data_center=data_center)
 
 
 def _explain_job(missed: Missed) -> NewJob:

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import asyncio
+import uuid
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+from poller.app import open_fleet
+from poller.core.schedule import Due
+from poller.hand_claims import SILENCE
+from poller.store import hand_claims
+from poller.store.queue import JobQueue, NewJob, enqueue
+from poller.store.schedules import POLL, due_payload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from poller.fleet import Polled
+
+    OpenService = Callable[..., Any]
+
+
+async def test_commands_and_workers_that_poll_the_same_orgs_at_once_never_break_an_orgs_limit(
+    service: OpenService,
+) -> None:
+    polled: list[Polled] = []
+    # Each poll asks all ten at once: two polls of an org are more than ten in flight, and more than some orgs allow.
+    slow = {"latency_median_seconds": 0.1, "latency_p99_seconds": 0.2}
+    async with (
+        service(orgs=6, interval=2, options=slow, in_flight_share=0.4) as mine,
+        mine.worker(),
+        AsyncExitStack() as commands,
+    ):
+        fleets = [await commands.enter_async_context(open_fleet(mine.app)) for _ in range(3)]
+        for _ in range(3):
+            left = await asyncio.gather(*(fleet.poll_now(None, polled.extend) for fleet in fleets))
+            assert left == [[], [], []]
+    assert len(polled) == 3 * 3 * 6
+    assert {one.snapshot.outcome.value for one in polled} == {"ok"}
+    audit = mine.sim.audit()
+    assert (audit["breaches"], audit["most_in_flight"]) == ([], 10)
+    assert {row["outcome"] for row in await mine.rows()} == {"ok"}
+
+
+async def test_an_org_that_another_process_polls_all_the_while_is_left_to_it_and_named(service: OpenService) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await asyncio.sleep(0)
+
+    polled: list[Polled] = []
+    async with service(orgs=3, interval=3_600) as mine, open_fleet(mine.app, sleep=sleep) as fleet:
+        database = mine.app.database
+        org_id, name = await database.fetchrow("SELECT id, name FROM orgs ORDER BY id LIMIT 1")
+        slot = await database.fetchval("SELECT date_trunc('hour', now())")
+        job = NewJob(POLL, f"{org_id}:{slot}", due_payload(Due(org_id, slot, 3_600)), SILENCE - SILENCE)
+        await enqueue(database, [job])
+        worker = JobQueue(database, uuid.uuid4())
+        assert len(await worker.claim((POLL,), 1)) == 1
+        assert await fleet.poll_now(None, polled.extend) == [name]
+        assert sorted(one.org.id for one in polled) == [org_id + 1, org_id + 2]
+        assert (
+            await database.fetchval("SELECT count(*) FROM credit_spend WHERE org_id = $1 AND credits > 0", org_id) == 0
+        )
+        assert await database.fetchval("SELECT count(*) FROM pgqueuer WHERE dedupe_key LIKE '%by-hand'") == 0
+
+
+async def test_of_two_commands_one_has_an_org_until_it_lets_go_or_falls_silent(service: OpenService) -> None:
+    async with service(orgs=1, interval=3_600) as mine:
+        database, one, other = mine.app.database, uuid.uuid4(), uuid.uuid4()
+        org_id = await database.fetchval("SELECT id FROM orgs")
+        due = Due(org_id, await database.fetchval("SELECT date_trunc('hour', now())"), 3_600)
+        (job,) = (await hand_claims.claim(database, one, [due], SILENCE)).values()
+        assert await hand_claims.claim(database, other, [due], SILENCE) == {}
+        assert await hand_claims.polled_elsewhere(database, [job], SILENCE) == set()
+        assert await hand_claims.polled_elsewhere(database, [], SILENCE) == {org_id}
+        await hand_claims.release(database, other, [job])
+        assert await hand_claims.claim(database, other, [due], SILENCE) == {}
+        await database.execute("UPDATE pgqueuer SET heartbeat = now() - interval '31 s'")
+        await hand_claims.keep(database, one)
+        assert await hand_claims.claim(database, other, [due], SILENCE) == {}
+        await database.execute("UPDATE pgqueuer SET heartbeat = now() - interval '31 s'")
+        assert await hand_claims.polled_elsewhere(database, [], SILENCE) == set()
+        assert await hand_claims.claim(database, other, [due], SILENCE) == {org_id: job}
+        await hand_claims.release(database, other, [job])
+        assert list(await hand_claims.claim(database, one, [due], SILENCE)) == [org_id]
+
+
+async def test_a_worker_takes_over_the_claim_of_a_command_that_died(service: OpenService) -> None:
+    async with service(orgs=1, interval=3_600) as mine:
+        database = mine.app.database
+        org_id = await database.fetchval("SELECT id FROM orgs")
+        due = Due(org_id, await database.fetchval("SELECT date_trunc('hour', now()) - interval '1 hour'"), 3_600)
+        await hand_claims.claim(database, uuid.uuid4(), [due], SILENCE)
+        await database.execute("UPDATE pgqueuer SET heartbeat = now() - interval '31 s'")
+        async with mine.worker():
+            await mine.until("SELECT count(*) = 1 FROM org_snapshots WHERE slot = $1", due.slot)
+            await mine.until("SELECT count(*) = 0 FROM pgqueuer WHERE dedupe_key LIKE '%by-hand'")
