@@ -21,6 +21,6 @@ USER 10001
 WORKDIR /var/lib/poller
 # That the service lives, by its own word; whether its database does is for /readyz, and no reason to restart it.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
-  CMD ["python", "-c", "import os; from urllib.request import urlopen as get; get('http://127.0.0.1:%s/healthz' % (os.environ.get('POLLER_WEB_PORT') or 8080), timeout=4)"]
+  CMD ["python", "-c", "import os; from urllib.request import urlopen as get; port = os.environ.get('POLLER_WEB_PORT', '').strip(); get('http://127.0.0.1:%s/healthz' % (port if port.isdigit() else 8080), timeout=4)"]
 ENTRYPOINT ["poller"]
 CMD ["run"]

@@ -12,6 +12,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 _PORT: str = "5432"
 _HOST = re.compile(r"\[(?P<six>[^\]]*)\](?::(?P<port>\d+))?|(?P<four>[^:]*)(?::(?P<other>\d+))?")
 _MASK = "…"
+_DEFAULT_HOST = "its default host"
+"""PostgreSQL's Unix socket, or localhost."""
 
 
 class DatabaseAddress(NamedTuple):
@@ -21,11 +23,15 @@ class DatabaseAddress(NamedTuple):
     port: str
     database: str
 
+    @property
+    def servers(self) -> list[str]:
+        """`host:port` of each server that is tried."""
+        pairs = zip(self.host.split(","), self.port.split(","), strict=True)
+        return [f"[{host}]:{port}" if host.count(":") > 1 else f"{host}:{port}" for host, port in pairs]
+
     def __str__(self) -> str:
         """One clause for a message: `database poller on db.example:5432`."""
-        pairs = zip(self.host.split(","), self.port.split(","), strict=True)
-        where = ",".join(f"[{host}]:{port}" if host.count(":") > 1 else f"{host}:{port}" for host, port in pairs)
-        return f"database {self.database} on {where}"
+        return f"database {self.database} on {','.join(self.servers)}"
 
 
 def database_address(dsn: str) -> DatabaseAddress:
@@ -50,7 +56,7 @@ def database_address(dsn: str) -> DatabaseAddress:
     user = unquote(user.partition(":")[0]) or query.get("user", "")
     name = unquote(parts.path.removeprefix("/")) or query.get("dbname") or query.get("database") or user
     return DatabaseAddress(
-        ",".join(host or "localhost" for host in hosts), ",".join(port or _PORT for port in ports), name or "?"
+        ",".join(host or _DEFAULT_HOST for host in hosts), ",".join(port or _PORT for port in ports), name or "?"
     )
 
 

@@ -11,10 +11,11 @@ import os
 import re
 import ssl
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 
+from poller.core.database_address import database_address
 from poller.core.errors import DatabaseError, SettingsError
 from poller.store import tls_errors
 from poller.store.errors import ADDRESS, readable_errors
@@ -61,16 +62,11 @@ def check_address(dsn: str) -> None:
 
 
 def target(dsn: str) -> str:
-    """Where an address leads: `db.example:5432, database poller`, for one that was checked."""
-    parts, options = urlsplit(dsn), _options(dsn)
-    hosts = options.get("host") or parts.netloc.rpartition("@")[2] or "its default host"
-    port = options.get("port", "5432")
-    named = [
-        unquote(host) if re.search(r":[0-9]+$", host) or "/" in host else f"{unquote(host)}:{port}"
-        for host in hosts.split(",")
-    ]
-    database = options.get("dbname") or options.get("database") or unquote(parts.path.lstrip("/"))
-    return ", ".join(named) + (f", database {database}" if database else "")
+    """Where an address leads: `db.example:5432, database poller`."""
+    address = database_address(dsn)
+    # A folder of sockets is its own name: the port is one of a file in it.
+    places = [server.rpartition(":")[0] if server.startswith("/") else server for server in address.servers]
+    return f"{', '.join(places)}, database {address.database}"
 
 
 def _options(dsn: str) -> dict[str, str]:

@@ -66,11 +66,14 @@ class Keyring:
         if not path.exists():
             _make_key_file(path)
         try:
-            mode = path.stat().st_mode
+            status, folder = path.stat(), path.parent.stat()
             text = path.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as wrong:
             raise SettingsError(f"the key file {path} cannot be read", "restore it from a backup") from wrong
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        if status.st_uid not in {os.geteuid(), 0} and (os.geteuid() != 0 or status.st_uid != folder.st_uid):
+            remedy = f"chown {os.geteuid()} '{path}', and rotate the key"
+            raise SettingsError(f"the key file {path} belongs to another user (id {status.st_uid})", remedy)
+        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise SettingsError(f"the key file {path} is open to others", f"chmod 600 '{path}', and rotate the key")
         return cls(_parse(text, f"the key file {path}"))
 

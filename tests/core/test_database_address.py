@@ -18,7 +18,7 @@ from poller.core.database_address import database_address, without_password
             "postgresql://poller:hunter2@db.example/?dbname=counts&password=x",
             "database counts on db.example:5432",
         ),
-        ("postgresql:///counts", "database counts on localhost:5432"),
+        ("postgresql:///counts", "database counts on its default host:5432"),
         ("postgresql://poller:hun@ter2@db.example/a%20b", "database a b on db.example:5432"),
         ("postgresql://[hunter2", "database ? on ?:?"),
     ],

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import stat
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -142,3 +143,14 @@ def test_a_damaged_key_file_is_never_replaced_by_a_new_key(tmp_path: Path) -> No
     with pytest.raises(SettingsError, match="key 1 is not of the form"):
         Keyring.from_key_file(path)
     assert path.read_bytes() == b""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_a_key_file_of_another_user_is_refused_but_in_that_users_own_folder(tmp_path: Path) -> None:
+    path = tmp_path / "secret.key"
+    Keyring.from_key_file(path)
+    os.chown(path, 65534, -1)
+    with pytest.raises(SettingsError, match=r"belongs to another user \(id 65534\); chown 0 "):
+        Keyring.from_key_file(path)
+    os.chown(tmp_path, 65534, -1)
+    assert Keyring.from_key_file(path).ids
