@@ -1,4 +1,4 @@
-"""PostgreSQL's own programs: a dump of the embedded database out of it, and into another one."""
+"""PostgreSQL's own programs: they dump the embedded database, and load a dump into another one."""
 
 from __future__ import annotations
 

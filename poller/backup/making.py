@@ -35,7 +35,7 @@ async def back_up(settings: Settings, target: Path) -> Manifest:
         part = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
             await asyncio.to_thread(write, part, manifest, settings.data_dir / KEY_FILE, partial(dump, server))
-            os.link(part, target)  # unlike a rename, never over a file that has come meanwhile
+            os.link(part, target)  # unlike a rename, never over a file that was made since
         except OSError as wrong:
             what = f"{target} cannot be written: {wrong.strerror}"
             raise OperationError(what, "name a file in a folder you may write to, with room for it") from wrong

@@ -22,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
 def back_up(file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; not there yet.")]) -> None:
     """Write the embedded database and its keys to one file, while it is used or not.
 
-    Whoever has the file has the credentials of every org: keep it as you keep keys.
+    The file has the credentials of every org in it, and their keys: keep it as you keep keys.
 
     Example: [bold]poller backup poller-2026-11-27.zip[/bold]
     """

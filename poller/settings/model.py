@@ -1,4 +1,4 @@
-"""The settings as values, each checked by itself and against the others.
+"""The settings as values, each checked alone and against the others.
 
 Refuses to touch what it names: no folder is made, no database opened, no key decoded here. The value of a secret is
 never part of an error.
@@ -77,7 +77,7 @@ class Settings(BaseModel):
     proxy: Annotated[SecretStr, AfterValidator(values.proxy)] | None = None
     """Of requests to Zoho: an address, or `environment` for HTTPS_PROXY and NO_PROXY; None: no proxy."""
     snapshot_retention: Kept = Retention(months=13)
-    """For snapshots: their months are dropped whole, once they have been over for so long."""
+    """For snapshots: their months are dropped whole, this long after their end."""
     daily_retention: Kept = None
     """For daily counts."""
     web_host: str = "127.0.0.1"
@@ -87,7 +87,7 @@ class Settings(BaseModel):
     trusted_proxies: Networks = ()
     """Whose `X-Forwarded-*` headers count."""
     api_key: Annotated[SecretStr, AfterValidator(values.api_key)] | None = None
-    """What whoever asks the API must show; None: there is no API."""
+    """What a caller of the API must show; None: there is no API."""
     metrics_orgs: Annotated[int, Field(ge=0)] = 0
     """How large a fleet may be whose orgs are named at `/metrics/orgs`; 0: none is."""
     notify_urls: Addresses = ()

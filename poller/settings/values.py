@@ -45,7 +45,7 @@ def retention(value: object) -> object:
 
 
 def database_url(url: SecretStr) -> SecretStr:
-    """The address of a PostgreSQL; the driver reads the rest of it."""
+    """The address of a PostgreSQL; the driver reads the rest."""
     try:
         parts = urlsplit(url.get_secret_value())
     except ValueError:
