@@ -38,7 +38,7 @@ def dump(server: EmbeddedServer, target: IO[bytes]) -> None:
 
 
 def load(server: EmbeddedServer, source: IO[bytes]) -> None:
-    """Read a dump from `source` into an empty database, all of it or nothing."""
+    """Read a dump from `source` into an empty database, everything or nothing."""
     roles = "; ".join(f"CREATE ROLE {role} NOLOGIN" for role in _ROLES)
     _run(server, ("psql", "-qc", roles), None)
     _run(server, ("pg_restore", "--exit-on-error", "--single-transaction"), source)

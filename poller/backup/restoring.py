@@ -1,4 +1,4 @@
-"""Putting a backup in the place of the embedded database: all of it, or nothing is changed."""
+"""Putting a backup in the place of the embedded database: everything, or nothing is changed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Reads a file that may decide where credentials go: only one that no other user can have written.
 
-Refuses a file of another user (root excepted) and one that its group or others may write; for a file of keys, one that
-they may read. The owner and the mode are those of the opened file, so that no one can exchange it in between.
+Refuses a file of another user (root excepted) and one that its group or others may write. The owner and the mode are those of the opened file, so that no one can exchange it in between.
 """
 
 from __future__ import annotations
@@ -17,14 +16,10 @@ if TYPE_CHECKING:
 
 LARGEST_BYTES: Final = 1_000_000
 _WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH
-_OPEN: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
-def read_private(path: Path, what: str, *, secret: bool = False, owners: frozenset[int] = frozenset()) -> str:
-    """Return the text of `path`, named `what` in errors; `secret`: others may not read it either.
-
-    `owners`: ids of users whose file is accepted besides this user's and root's.
-    """
+def read_private(path: Path, what: str) -> str:
+    """Return the text of `path`, named `what` in errors."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
@@ -34,12 +29,11 @@ def read_private(path: Path, what: str, *, secret: bool = False, owners: frozens
         raise SettingsError(f"{what} {path} cannot be read: {wrong.strerror}", remedy) from wrong
     except UnicodeDecodeError as wrong:
         raise SettingsError(f"{what} {path} cannot be read: it is not UTF-8", "write it as UTF-8 text") from wrong
-    if status.st_uid not in {os.geteuid(), 0} | owners:
+    if status.st_uid not in {os.geteuid(), 0}:
         me = os.geteuid()
         raise SettingsError(f"{what} {path} belongs to another user (id {status.st_uid})", f"chown {me} '{path}'")
-    if stat.S_ISREG(status.st_mode) and status.st_mode & (_OPEN if secret else _WRITABLE):
-        mode, may = ("600", "is open to others") if secret else ("go-w", "can be written by others")
-        raise SettingsError(f"{what} {path} {may}", f"chmod {mode} '{path}'")
+    if stat.S_ISREG(status.st_mode) and status.st_mode & _WRITABLE:
+        raise SettingsError(f"{what} {path} can be written by others", f"chmod go-w '{path}'")
     if len(text) > LARGEST_BYTES:
         raise SettingsError(f"{what} {path} is larger than {LARGEST_BYTES:,} bytes", "name another file")
     return text
