@@ -1,6 +1,7 @@
 """Reads a file that may decide where credentials go: only one that no other user can have written.
 
-Refuses a file of another user (root excepted) and one that its group or others may write. The owner and the mode are those of the opened file, so that no one can exchange it in between.
+Refuses a file of another user (root excepted) and one that its group or others may write. The owner and the
+mode are those of the opened file, so that no one can exchange it in between.
 """
 
 from __future__ import annotations
