@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
 
 from benchmarks import isolation, memory, store
-from benchmarks.capacity import anomalies
+from benchmarks.capacity import anomalies, forecast
 from benchmarks.poll import group as poll
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ GROUPS: dict[str, Callable[[argparse.Namespace], Coroutine[None, None, None]]] =
     "memory": lambda given: memory.main(given.orgs),
     "store": lambda given: store.main(given.orgs, given.days, explain=given.explain),
     "anomalies": lambda given: anomalies.main(given.orgs),
+    "forecast": lambda given: forecast.main(given.series, given.truth),
 }
 
 
@@ -33,7 +35,11 @@ def main() -> None:
         "--question", action="append", choices=[*poll.QUESTIONS], help="poll: this one; may be repeated"
     )
     parser.add_argument("--explain", action="store_true", help="store: how PostgreSQL answers each question")
+    parser.add_argument("--series", type=Path, help="forecast: a CSV file of series,day,value, .gz or not")
+    parser.add_argument("--truth", type=Path, help="forecast: what came next, a JSON object a line")
     arguments = parser.parse_args()
+    if (arguments.series is None) != (arguments.truth is None):
+        parser.error("--series and --truth go together")
     for group in arguments.groups or GROUPS:
         uvloop.run(GROUPS[group](arguments))
 
