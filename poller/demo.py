@@ -23,10 +23,13 @@ from poller.core.errors import UsageError
 from poller.core.model import COLUMNS, Outcome, Snapshot
 from poller.core.slots import slot_of, slots_between
 from poller.embedded.exchange import unused
+from poller.query.capacity import SEAT_TYPE
 from poller.simulator import Simulator, SimulatorOptions
+from poller.store.capacity.seats import SeatReading, save_seats
 from poller.store.imports import import_orgs
 from poller.store.orgs import find_orgs
 from poller.store.snapshots import write_snapshots
+from poller.worker.analyses import forecast_fleet, search_anomalies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -41,6 +44,7 @@ MADE_OF: Final = "demo.json"
 """In the demo's folder: which fleet its database is of."""
 HISTORY_INTERVAL_SECONDS: Final = 3_600
 _BATCH: Final = 1_000
+_WEEK: Final = 7
 _OUTAGE_EVERY: Final = 97
 """Of an org's days of history about one in so many is an outage: without gaps nobody would see what they look like."""
 
@@ -98,6 +102,19 @@ class Demo:
                 batch = []
                 progress(done, total)
         return done
+
+    async def analyse(self) -> None:
+        """Keep the seats of the history, a reading a week, and the forecasts and anomalies a service would make."""
+        database, now = self.app.database, self.app.database.clock.now()
+        for index, org_id in enumerate(self._ids):
+            edition = self.simulator.org(index).edition
+            for weeks in range(self._options.days // _WEEK, -1, -1):
+                at = slot_of(now - timedelta(weeks=weeks), HISTORY_INTERVAL_SECONDS)
+                used = self.simulator.truth(index, SEAT_TYPE, at)
+                reading = SeatReading(self.simulator.licences(index, at), used, edition, None, "features")
+                await save_seats(database, org_id, reading, at)
+        await forecast_fleet(database, now)
+        await search_anomalies(database, now)
 
     async def poll(self, committed: Committed) -> None:
         """Poll every org whose slot has not been polled yet."""

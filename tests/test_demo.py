@@ -60,3 +60,11 @@ async def test_a_demo_says_at_once_what_it_is_doing(tmp_path: Path) -> None:
         assert not (tmp_path / "demo" / "postgresql").exists(), "said before the seconds that it takes"
     finally:
         await running.end()
+
+
+async def test_a_demo_has_seats_forecasts_and_anomalies_to_show(tmp_path: Path) -> None:
+    told = await demo(tmp_path, "--orgs", "3", "--days", "40")
+    assert "Seats and when they run out: " in told
+    environ = {"POLLER_DATA_DIR": str(tmp_path / "demo"), "POLLER_DATABASE_URL": ""}
+    query = "SELECT (SELECT count(DISTINCT org_id) FROM seat_usage), (SELECT count(*) FROM seat_forecasts)"
+    assert (await command.run("psql", "--", "-Atc", query, environ=environ)).out == "3|3\n"

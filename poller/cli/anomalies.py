@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,8 +47,7 @@ def anomalies(
         _series(series)
         return
     chosen = selection(orgs, tags, states, data_centers)
-    day = since_of(since, datetime.now(UTC), UTC).date()
-    shell.run(_anomalies(shell.settings(), chosen, day, as_json=as_json))
+    shell.run(_anomalies(shell.settings(), chosen, since, as_json=as_json))
 
 
 def _series(series: Path) -> None:
@@ -60,7 +59,7 @@ def _series(series: Path) -> None:
         shell.write(part, end="")
 
 
-async def _anomalies(settings: Settings, chosen: Selection, since: date, *, as_json: bool) -> None:
+async def _anomalies(settings: Settings, chosen: Selection, since_text: str, *, as_json: bool) -> None:
     import orjson
 
     from poller.app import open_app
@@ -68,6 +67,7 @@ async def _anomalies(settings: Settings, chosen: Selection, since: date, *, as_j
 
     rows: list[Any] = []
     async with open_app(settings, name="poller anomalies") as app:
+        since = since_of(since_text, app.database.clock.now(), UTC).date()
         ids = await chosen.ids(app.database, removed=True)
         async for row in stream_anomalies(app.database, ids, since):
             if as_json:

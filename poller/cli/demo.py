@@ -61,6 +61,7 @@ async def _demo(settings: Settings, options: DemoOptions, polls: int) -> bool:
         with shell.progress() as progress:
             task = progress.add_task("history", total=None)
             await running.back_fill(lambda done, total: progress.update(task, completed=done, total=total))
+        await running.analyse()
         shell.tell(f"{count:,} orgs imported, {options.days} days of history in place:\n")
         await _draw(running, options)
         end = quantities.count(polls, "time") if polls else "until Ctrl-C"
@@ -73,6 +74,9 @@ async def _demo(settings: Settings, options: DemoOptions, polls: int) -> bool:
         breaches: list[str] = running.simulator.audit()["breaches"]
         shell.tell("\nZoho's rules: " + (f"BROKEN: {'; '.join(breaches)}" if breaches else "none was broken."))
         shell.tell(f"To look again: POLLER_DATA_DIR='{folder}' {_poller()} trend '{org}' --type ActiveUsers")
+        shell.tell(
+            f"Seats and when they run out: POLLER_DATA_DIR='{folder}' {_poller()} forecast (or seats, anomalies)"
+        )
         return bool(breaches)
 
 

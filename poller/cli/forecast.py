@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,8 @@ from poller.core.errors import UsageError
 from poller.query.words import type_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from poller.query.capacity import OrgForecast
     from poller.query.selection import Selection
     from poller.settings import Settings
@@ -80,7 +82,7 @@ async def _forecast(settings: Settings, chosen: Selection, user_type: str, horiz
     from poller.store.capacity.histories import pages_of_orgs
 
     async with open_app(settings, name="poller forecast") as app:
-        now = datetime.now(UTC)
+        now = app.database.clock.now()
         ids = await chosen.ids(app.database)
         quantiles = await read_quantiles(app.database)
         found: list[OrgForecast] = []
@@ -96,7 +98,7 @@ async def _forecast(settings: Settings, chosen: Selection, user_type: str, horiz
             else:
                 found += made
     if not as_json:
-        _show(found, seen)
+        _show(found, seen, horizon)
 
 
 def _object(one: OrgForecast, user_type: str, now: datetime, horizon: int) -> dict[str, object]:
@@ -132,15 +134,13 @@ def _object(one: OrgForecast, user_type: str, now: datetime, horizon: int) -> di
     }
 
 
-def _show(found: list[OrgForecast], seen: int) -> None:
+def _show(found: list[OrgForecast], seen: int, horizon: int) -> None:
     """The soonest to run out first."""
     from poller.cli.table import Table
 
-    numbers = ("now", "seats", "a day", "in the end", "80 %")
+    numbers = ("now", "seats", "a day", f"in {horizon} d", "80 %")
     table = Table(("org", *numbers, "seats run out"), right=numbers, spare=("80 %", "a day"))
-    for one in sorted(
-        found, key=lambda one: (one.record.exhausted_on or one.record.exhausted_low or date.max, one.org)
-    ):
+    for one in sorted(found, key=_soonest):
         record, last = one.record, one.points[-1]
         table.rows.append(
             (
@@ -166,6 +166,8 @@ def _run_out(one: OrgForecast) -> str:
     record = one.record
     if record.seats is None:
         return "seats not known"
+    if record.level >= record.seats:
+        return "all in use: more may be wanted than the forecast shows"
     low, high = record.exhausted_low, record.exhausted_high
     if low is None:
         return "not within a year"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -16,6 +16,8 @@ from poller.core.errors import UsageError
 from poller.query.words import seconds_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from poller.query.selection import Selection
     from poller.settings import Settings
 
@@ -43,7 +45,7 @@ class Shown:
 
     as_json: bool
     by_tag: bool
-    renews_before: date | None
+    renews_within: timedelta | None
 
 
 def add_to(app: typer.Typer) -> None:
@@ -88,9 +90,9 @@ def seats(
     if given:
         option = f"--{next(iter(given)).replace('_', '-')}"
         raise UsageError(f"{option} changes a contract", f"write poller seats set ORG {option} …")
-    before = None if renews_within is None else _day_in(renews_within)
+    within = None if renews_within is None else timedelta(seconds=seconds_of(renews_within))
     chosen = selection(orgs, tags, states, data_centers)
-    shell.run(_seats(shell.settings(), chosen, Shown(as_json, by_tag, before)))
+    shell.run(_seats(shell.settings(), chosen, Shown(as_json, by_tag, within)))
 
 
 async def _set(settings: Settings, chosen: Selection, changes: dict[str, Any]) -> None:
@@ -110,10 +112,12 @@ async def _seats(settings: Settings, chosen: Selection, shown: Shown) -> None:
     rows: list[Any] = []
     async with open_app(settings, name="poller seats") as app:
         ids = await chosen.ids(app.database)
+        within = shown.renews_within
+        before = None if within is None else (app.database.clock.now() + within).date()
         if shown.by_tag:
             rows = await seats_by_tag(app.database, ids)
         else:
-            async for row in stream_seats(app.database, ids, renews_before=shown.renews_before):
+            async for row in stream_seats(app.database, ids, renews_before=before):
                 if shown.as_json:
                     shell.tell(_json({name: row[name] for name in COLUMNS} | {"problem": _problem(row)}))
                 else:
@@ -140,7 +144,7 @@ def _problem(row: Any) -> dict[str, str] | None:
 def _show(rows: list[Any]) -> None:
     from poller.cli.table import Table
 
-    numbers = ("purchased", "used", "idle", "idle cost")
+    numbers = ("purchased", "used", "idle", "idle cost a month")
     table = Table(("org", *numbers, "edition", "renews on", "as of"), right=numbers, spare=("as of", "edition"))
     for row in rows:
         texts = (_text(row["edition"]), _text(row["renews_on"]), _taken(row["taken_at"]))
@@ -218,7 +222,3 @@ def _date(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise UsageError(f"invalid --renews-on {text!r}", "write it as 2027-01-31, or none") from None
-
-
-def _day_in(text: str) -> date:
-    return (datetime.now(UTC) + timedelta(seconds=seconds_of(text))).date()

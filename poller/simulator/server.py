@@ -94,6 +94,10 @@ class Simulator:
         """One count at an aware moment of the simulator's clock; now, if left out."""
         return self.truths(index, at)[user_type]
 
+    def licences(self, index: int, at: datetime) -> int:
+        """The licences the org had bought at an aware moment of the simulator's clock."""
+        return self.world.licences(index, at.timestamp())
+
     def audit(self) -> dict[str, Any]:
         """What was seen so far; `audit()["breaches"]` is empty when all is well."""
         return control.report(self.world)

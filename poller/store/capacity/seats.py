@@ -117,7 +117,8 @@ WHERE CASE WHEN $1::int[] IS NULL THEN o.removed_at IS NULL ELSE o.id = ANY($1) 
 
 # seats.list
 _SEATS: Final = f"""
-SELECT * FROM ({_FACTS}) AS seats WHERE $2::date IS NULL OR renews_on < $2 ORDER BY org, org_id
+SELECT * FROM ({_FACTS}) AS seats
+WHERE $2::date IS NULL OR (renews_on >= current_date AND renews_on < $2) ORDER BY org, org_id
 """  # noqa: S608 - it stands above
 
 # seats.by_tag

@@ -1,0 +1,106 @@
+"""`poller seats`, `forecast` and `anomalies` of orgs: what programs are promised, and what people read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from poller.store.capacity.seats import SeatReading, save_refusal, save_seats
+from poller.store.database import connect
+from poller.worker.analyses import forecast_fleet, search_anomalies
+from tests.store.capacity.histories import YESTERDAY, org_with
+from tests.worker.test_analyses import GROWING, quiet_org
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.command import Ended
+
+    Poller = Callable[..., Ended]
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def fleet(on_database: str) -> str:
+    """`Growing` runs out of seats in forty days; `Full` has none left; an administrator appeared in `Admin`."""
+
+    async def write() -> None:
+        async with await connect(on_database) as database:
+            growing = await org_with(database, "Growing", {"ActiveUsers": GROWING})
+            reading = SeatReading(GROWING[-1] + 20, GROWING[-1], "enterprise", None, "features")
+            await save_seats(database, growing, reading, NOW)
+            full = await org_with(database, "Full", {"ActiveUsers": [50] * 200}, licences=50)
+            await save_refusal(database, full, "OAUTH_SCOPE_MISMATCH", "grant the scope", NOW)
+            admins = [3] * 190 + [4] * 10
+            await org_with(database, "Admin", {**quiet_org(), "AdminUsers": admins}, licences=900)
+            await forecast_fleet(database, NOW)
+            await search_anomalies(database, NOW)
+
+    asyncio.run(write())
+    return on_database
+
+
+@pytest.mark.usefixtures("fleet")
+def test_seats_are_told_to_programs_with_what_the_contract_says_and_what_idle_ones_cost(poller: Poller) -> None:
+    renews = (NOW + timedelta(days=30)).date().isoformat()
+    changed = ("--purchased", "200", "--price", "20", "--currency", "eur", "--renews-on", renews)
+    assert poller("seats", "set", "Growing", *changed).out == "1 contract changed\n"
+    told = {one["org"]: one for one in map(json.loads, poller("seats", "--json").out.splitlines())}
+    promised = "org, purchased, used, available, idle, edition, renews_on, price, currency, idle_cost, taken_at"
+    assert all(set(promised.split(", ")) <= set(one) for one in told.values())
+    growing = told["Growing"]
+    assert (growing["purchased"], growing["used"]) == (200, GROWING[-1])
+    assert (growing["idle"], growing["available"]) == (max(200 - GROWING[-1], 0), 200 - GROWING[-1])
+    assert growing["idle_cost"] == growing["idle"] * 20
+    assert (growing["price"], growing["currency"], growing["renews_on"]) == (20, "EUR", renews)
+    assert told["Full"]["problem"]["code"] == "OAUTH_SCOPE_MISMATCH"
+    ahead = poller("seats", "--renews-within", "60d", "--json").out.splitlines()
+    assert [json.loads(one)["org"] for one in ahead] == ["Growing"]
+    assert "1 org does not tell their seats (OAUTH_SCOPE_MISMATCH): grant the scope" in poller("seats").out
+
+
+@pytest.mark.usefixtures("fleet")
+def test_a_renewal_that_is_over_is_not_ahead(poller: Poller) -> None:
+    poller("seats", "set", "Full", "--renews-on", "2020-01-31")
+    assert poller("seats", "--renews-within", "60d", "--json").out == ""
+
+
+@pytest.mark.usefixtures("fleet")
+def test_a_forecast_is_told_to_programs_with_every_promised_key_and_a_point_a_day(poller: Poller) -> None:
+    (line,) = poller("forecast", "Growing", "--horizon", "90d", "--json").out.splitlines()
+    told = json.loads(line)
+    promised = (
+        "org, user_type, made_at, level, per_day, method, horizon_days, points, seats, exhausted_on, exhausted_low"
+    )
+    assert {*promised.split(", "), "exhausted_high", "backtest"} <= set(told)
+    assert set(told["backtest"]) == {"windows", "scaled_error", "coverage80"}
+    assert len(told["points"]) == told["horizon_days"] == 90
+    assert set(told["points"][0]) == {"day", "mean", "low80", "high80", "low95", "high95"}
+    assert told["points"][0]["day"] == (YESTERDAY + timedelta(days=1)).isoformat()
+    assert abs((date.fromisoformat(told["exhausted_on"]) - YESTERDAY).days - 40) <= 6
+    assert told["exhausted_low"] <= told["exhausted_on"]
+
+
+@pytest.mark.usefixtures("fleet")
+def test_people_read_who_runs_out_first_and_that_an_org_is_full_already(poller: Poller) -> None:
+    told = poller("forecast").out.splitlines()
+    assert "in 90 d" in told[0]
+    (full,) = [line for line in told if line.startswith("Full")]
+    assert "all in use" in full
+    assert [line.split()[0] for line in told[1:]][:2] == ["Full", "Growing"]
+
+
+@pytest.mark.usefixtures("fleet")
+def test_anomalies_are_told_to_programs_with_every_promised_key(poller: Poller) -> None:
+    (line,) = poller("anomalies", "--since", "30d", "--json").out.splitlines()
+    told = json.loads(line)
+    promised = "org, user_type, day, kind, before, after, expected_low, expected_high, severity"
+    assert set(promised.split(", ")) <= set(told)
+    assert (told["org"], told["kind"], told["before"], told["after"]) == ("Admin", "admins_up", 3, 4)
+    assert told["day"] == (YESTERDAY - timedelta(days=9)).isoformat()
+    assert poller("anomalies", "Full").out.startswith("no anomalies since ")
