@@ -96,10 +96,16 @@ class Fleet:
         self._health = OrgHealth(database, world.now)
 
     async def poll_now(
-        self, names: Sequence[str] | None, committed: Committed, *, wanted: Callable[[int, datetime], bool] = _always
+        self,
+        names: Sequence[str] | None,
+        committed: Committed,
+        *,
+        wanted: Callable[[int, datetime], bool] = _always,
+        probe: bool | None = None,
     ) -> list[str]:
-        """Poll every active org once, now, or those named, parked ones too; a `UsageError` if a name is unknown.
+        """Poll every active org once, now, or those named; a `UsageError` if a name is unknown.
 
+        Parked orgs are asked with `probe`, which is True for named orgs unless it is given; else when a probe is due.
         An org whose id and slot are not `wanted` is passed over. Returns the names of the orgs that were left to
         another process that polls them.
         """
@@ -107,10 +113,8 @@ class Fleet:
         self.share_out(demand)
         at_once = polls_at_once(self._settings.concurrency)
         claims = HandClaims(self._database, at_once=at_once, sleep=self._world.sleep)
-        plans = {
-            name: claims.claimed(self._plans(self._pages(names, name), wanted, probe=names is not None))
-            for name in demand
-        }
+        probes = names is not None if probe is None else probe
+        plans = {name: claims.claimed(self._plans(self._pages(names, name), wanted, probe=probes)) for name in demand}
         keeping = asyncio.create_task(claims.keep(), name="keep claims")
         try:
             await self._poll(plans, demand, committed, claims)

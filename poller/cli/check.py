@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from poller.cli import shell
+from poller.cli.selecting import DataCenters, Names, States, Tags, selection
 from poller.core.quantities import count
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from poller.app import App, Zoho
+    from poller.query.selection import Selection
     from poller.settings import Settings
     from poller.store.pollable import PollableOrg
     from poller.zoho.check import OrgCheck
@@ -31,9 +33,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def check(
-    orgs: Annotated[
-        list[str] | None, typer.Argument(metavar="[ORG]...", help="Names; every active org if none.")
-    ] = None,
+    orgs: Names = None,
+    *,
+    tags: Tags = None,
+    states: States = None,
+    data_centers: DataCenters = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and org.")] = False,
 ) -> None:
     """Prove data centre, credentials, API access and scopes with live calls, and say what to mend and where.
@@ -43,20 +47,21 @@ def check(
 
     Example: [bold]poller orgs check "Acme Ltd"[/bold]
     """
-    standings = shell.run(_check(shell.settings(), list(dict.fromkeys(orgs or [])), as_json=as_json))
+    standings = shell.run(_check(shell.settings(), selection(orgs, tags, states, data_centers), as_json=as_json))
     if standings.total() != standings[True]:
         raise typer.Exit(1)
 
 
-async def _check(settings: Settings, names: list[str], *, as_json: bool) -> Counter[bool]:
+async def _check(settings: Settings, chosen: Selection, *, as_json: bool) -> Counter[bool]:
     from poller.app import open_app, open_zoho
     from poller.cli import grant_codes
-    from poller.store.orgs import count_orgs, find_orgs
+    from poller.store.orgs import count_orgs
 
     standings: Counter[bool] = Counter()
     async with open_app(settings, name="poller orgs check") as app:
-        total = len(await find_orgs(app.database, names)) if names else await count_orgs(app.database)
-        exchanged = await grant_codes.exchange(app, names or None)
+        names = await chosen.pollable(app.database)
+        total = await count_orgs(app.database) if names is None else len(names)
+        exchanged = await grant_codes.exchange(app, names)
         refused = {one.org.id: one.refusal for one in exchanged if one.refusal is not None}
         with shell.progress() as progress:
             task = progress.add_task("checking", total=total)
@@ -71,7 +76,7 @@ async def _check(settings: Settings, names: list[str], *, as_json: bool) -> Coun
                 progress.advance(task)
 
             async with open_zoho(app) as zoho:
-                await check_all(app, zoho, names or None, told, refused)
+                await check_all(app, zoho, names, told, refused)
     if not as_json:
         shell.tell(_summary(standings))
     return standings

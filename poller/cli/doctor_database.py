@@ -193,6 +193,23 @@ async def _retention(settings: Settings, database: Database) -> Finding:
     )
 
 
+async def _twins(_settings: Settings, database: Database) -> Finding:
+    from poller.store.identity import twins
+
+    found = await twins(database)
+    if not found:
+        return Finding("twins", Verdict.OK, "no Zoho org is there under two names")
+    one, other, mark = found[0]
+    more = f", and {len(found) - 1:,} more" if len(found) > 1 else ""
+    same = {"grant": "the same credential", "zgid": "the same zgid", "name": "nearly the same name"}[mark]
+    return Finding(
+        "twins",
+        Verdict.WARNING,
+        f"{one!r} and {other!r} have {same}{more}: one Zoho org under two names is polled and counted twice",
+        f"keep one of them: `poller orgs remove '{other}'`",
+    )
+
+
 _CHECKS: Final = {
     "partitions": _partitions,
     "keys": _keys,
@@ -200,4 +217,5 @@ _CHECKS: Final = {
     "locks": examine_locks,
     **SERVICE_CHECKS,
     "retention": _retention,
+    "twins": _twins,
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poller.cli import shell
+from poller.cli.selecting import DataCenters, States, Tags, selection
 from poller.cli.trend import Bom  # noqa: TC001 - Typer reads the annotations
 from poller.core.model import USER_TYPES
 from poller.core.quantities import count
@@ -17,13 +18,14 @@ from poller.export import Format
 from poller.query.words import since_of, type_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from datetime import date
 
     from rich.progress import Progress
 
     from poller.core.model import UserType
     from poller.export import Exported
+    from poller.query.selection import Selection as Chosen
     from poller.settings import Settings
 
 
@@ -45,6 +47,9 @@ def export(
     user_types: Annotated[
         list[str] | None, typer.Option("--type", metavar="T", help="ActiveUsers, AdminUsers, …; more than once.")
     ] = None,
+    tags: Tags = None,
+    states: States = None,
+    data_centers: DataCenters = None,
     bom: Bom = False,
 ) -> None:
     """Write every count ever polled into files, one per day (UTC): org, type, slot, count, or why it is not known.
@@ -56,19 +61,20 @@ def export(
     shell.check_bom(wanted=bom, csv=output is Format.CSV)
     now = datetime.now(UTC)
     days = (None if since is None else since_of(since, now, UTC).date(), now.date())
+    chosen = selection(orgs, tags, states, data_centers)
     kinds = {type_of(name) for name in user_types or USER_TYPES}
-    question = Question(output, out, days, orgs or [], tuple(kind for kind in USER_TYPES if kind in kinds), bom)
+    question = Question(output, out, days, chosen, tuple(kind for kind in USER_TYPES if kind in kinds), bom)
     shell.run(_export(shell.settings(), question))
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What was asked: `days` from (None: the oldest there are) and to; no `orgs`: all of them."""
+    """What was asked: `days` from (None: the oldest there are) and to."""
 
     output: Format
     folder: Path
     days: tuple[date | None, date]
-    orgs: Sequence[str]
+    orgs: Chosen
     user_types: tuple[UserType, ...]
     bom: bool
 
@@ -77,18 +83,17 @@ async def _export(settings: Settings, question: Question) -> None:
     from poller.app import open_app
     from poller.export import export
     from poller.store.export import Selection
-    from poller.store.orgs import find_orgs
 
     since, until = question.days
     async with open_app(settings, name="poller export") as app:
-        ids = {org.id for org in await find_orgs(app.database, question.orgs, removed=True)}
-        selection = Selection(tuple(sorted(ids)) if question.orgs else None, question.user_types)
+        ids = await question.orgs.ids(app.database, removed=True)
+        selected = Selection(None if ids is None else tuple(sorted(ids)), question.user_types)
         with shell.progress() as progress:
             done = await export(
                 app.database,
                 question.folder,
                 question.output,
-                selection,
+                selected,
                 since=since,
                 until=until,
                 byte_order_mark=question.bom,

@@ -6,22 +6,29 @@ import sys
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, cast
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
 from poller.cli import shell
+from poller.cli.render import plain
+from poller.cli.selecting import DataCenters, States, Tags, selection
 from poller.cli.trend import Bom, Format
 from poller.core.quantities import count
 from poller.core.spreadsheet import BYTE_ORDER_MARK
 from poller.query.words import since_of, zone_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
     from datetime import tzinfo
 
+    from poller.query.selection import Selection
     from poller.settings import Settings
-    from poller.store.gaps import Gap
+    from poller.store.gaps import Gap, UnknownOrgs
+
+_LISTED: Final = 20
+"""Orgs that are named in a sentence; the rest are counted."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,25 +42,29 @@ def gaps(
     since: Annotated[str, typer.Option(help="How far back (7d, 12w, 1y), or a day (2026-01-31).")] = "7d",
     output: Annotated[Format, typer.Option("--format", help="For people, spreadsheets or programs.")] = Format.TABLE,
     tz: Annotated[str, typer.Option(help="Whose days and hours: a time zone such as Europe/Berlin.")] = "UTC",
+    tags: Tags = None,
+    states: States = None,
+    data_centers: DataCenters = None,
     bom: Bom = False,
 ) -> None:
     """Show what we do not know, and why: polls that failed, knew only a part, or never were.
 
     The table draws slots that follow on one another together, as long as their reason is the same; CSV and JSON hold
-    every slot. Time in which an org was paused is no gap.
+    every slot, and a row without a slot for each org that was never polled. Time in which an org was paused is no gap.
 
     Example: [bold]poller gaps "Acme Ltd" --since 30d --tz Europe/Berlin[/bold]
     """
     shell.check_bom(wanted=bom, csv=output is Format.CSV)
+    chosen = selection(None if org is None else [org], tags, states, data_centers)
     zone, now = zone_of(tz), datetime.now(UTC)
-    shell.run(_gaps(shell.settings(), Question(org, since_of(since, now, zone), now, zone), output, bom=bom))
+    shell.run(_gaps(shell.settings(), Question(chosen, since_of(since, now, zone), now, zone), output, bom=bom))
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What was asked. `org` None: every org."""
+    """What was asked."""
 
-    org: str | None
+    orgs: Selection
     since: datetime
     until: datetime
     zone: tzinfo
@@ -92,40 +103,58 @@ async def stretches(found: AsyncIterator[Gap]) -> AsyncIterator[Stretch]:
 async def _gaps(settings: Settings, question: Question, output: Format, *, bom: bool) -> None:
     from poller.app import open_app
     from poller.cli import render
-    from poller.store.gaps import stream_gaps
-    from poller.store.orgs import find_orgs
+    from poller.store.gaps import stream_gaps, unknown_orgs
     from poller.store.retention import whole_since
+    from poller.store.service_settings import read_service_settings
 
     async with open_app(settings, name="poller gaps") as app:
         kept = await whole_since(app.database)
         if question.since.date() < kept:
             shell.say(f"Snapshots before {kept} are not kept any longer, and neither are their gaps.")
             question = replace(question, since=datetime(kept.year, kept.month, kept.day, tzinfo=UTC))
-        ids = (
-            None
-            if question.org is None
-            else [org.id for org in await find_orgs(app.database, [question.org], removed=True)]
-        )
+        ids = await question.orgs.ids(app.database, removed=True)
+        service = await read_service_settings(app.database)
+        listed = _LISTED if output is Format.TABLE else None
+        unknown = await unknown_orgs(app.database, question.since, org_ids=ids, listed=listed)
         found = stream_gaps(
             app.database,
             question.since,
             question.until,
-            interval_seconds=settings.poll_interval_seconds,
+            interval_seconds=service.poll_interval_seconds,
             org_ids=ids,
         )
         async with aclosing(cast("AsyncGenerator[Gap]", found)) as stream:
             if output is Format.TABLE:
-                await _draw(stream, question)
+                await _draw(stream, question, unknown)
                 return
             write = render.gap_csv if output is Format.CSV else render.gap_json
             sys.stdout.write(BYTE_ORDER_MARK if bom else "")
-            async with aclosing(write(stream, question.zone)) as lines:
+            async with aclosing(write(stream, question.zone, unknown.never_orgs)) as lines:
                 async for line in lines:
                     # By blocks: there may be millions.
                     shell.write(line)
 
 
-async def _draw(found: AsyncIterator[Gap], question: Question) -> None:
+def _unknown(unknown: UnknownOrgs, question: Question) -> Iterator[str]:
+    """Orgs whose past is not known because nobody had polled them: no slot of theirs is listed as a gap."""
+    if unknown.never:
+        names = list(unknown.never_orgs)[:_LISTED]
+        more = unknown.never - len(names)
+        rest = f" and {more:,} more (`poller orgs list --state never_polled`)" if more else ""
+        yield f"Never polled, so nothing is known of: {', '.join(map(plain, names))}{rest}."
+    if unknown.later:
+        shown = dict(islice(unknown.first_slots.items(), _LISTED))
+        more = unknown.later - len(shown)
+        rest = f" and {more:,} more" if more else ""
+        first = (f"{plain(org)} ({_moment(at, question)})" for org, at in shown.items())
+        yield f"Known only since their first poll: {', '.join(first)}{rest}."
+
+
+def _moment(at: datetime, question: Question) -> str:
+    return f"{at.astimezone(question.zone):%Y-%m-%d %H:%M}"
+
+
+async def _draw(found: AsyncIterator[Gap], question: Question, unknown: UnknownOrgs) -> None:
     from poller.cli import render
     from poller.cli.table import Table
 
@@ -134,13 +163,18 @@ async def _draw(found: AsyncIterator[Gap], question: Question) -> None:
     async for stretch in stretches(found):
         slots += stretch.slots
         orgs.add(stretch.first.org_id)
-        begin, end = (f"{gap.slot.astimezone(question.zone):%Y-%m-%d %H:%M}" for gap in (stretch.first, stretch.last))
+        begin, end = (_moment(gap.slot, question) for gap in (stretch.first, stretch.last))
         reason = render.plain(stretch.first.reason)
         table.rows.append((render.plain(stretch.first.org), begin, end, render.number(stretch.slots), reason))
     when = f"{question.since.astimezone(question.zone):%Y-%m-%d %H:%M}"
-    if not slots:
+    notes = list(_unknown(unknown, question))
+    if slots:
+        shell.show(table)
+        of_orgs = "" if question.orgs.names else f" of {count(len(orgs), 'org')}"
+        shell.tell_folded(f"{count(slots, 'slot')}{of_orgs} not wholly known since {when}.", 2)
+        if notes:
+            shell.tell("")
+    elif not notes:
         shell.tell(f"Everything is known since {when}.")
-        return
-    shell.show(table)
-    of_orgs = "" if question.org is not None else f" of {count(len(orgs), 'org')}"
-    shell.tell_folded(f"{count(slots, 'slot')}{of_orgs} not wholly known since {when}.", 2)
+    for line in notes:
+        shell.tell_folded(line, 2)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from poller.cli import shell
+from poller.cli.selecting import DataCenters, Names, States, Tags, selection
 from poller.core.model import Outcome
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from poller.core.model import Snapshot
     from poller.fleet import Polled
+    from poller.query.selection import Selection
     from poller.settings import Settings
 
 MOST_NAMES: Final = 5
@@ -31,9 +33,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def poll(
-    orgs: Annotated[
-        list[str] | None, typer.Argument(metavar="[ORG]...", help="Names; every active org if none.")
-    ] = None,
+    orgs: Names = None,
+    *,
+    tags: Tags = None,
+    states: States = None,
+    data_centers: DataCenters = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and org.")] = False,
 ) -> None:
     """Poll orgs once, now, and keep what they said.
@@ -43,7 +47,8 @@ def poll(
 
     Example: [bold]poller poll "Acme Ltd" --json[/bold]
     """
-    tally = shell.run(_poll(shell.settings(), list(dict.fromkeys(orgs or [])), as_json=as_json))
+    chosen = selection(orgs, tags, states, data_centers)
+    tally = shell.run(_poll(shell.settings(), chosen, as_json=as_json))
     if tally.busy or tally.outcomes.total() != tally.outcomes[Outcome.OK]:
         raise typer.Exit(1)
 
@@ -81,7 +86,7 @@ class Tally:
         self._advance(len(batch))
 
 
-async def _poll(settings: Settings, names: list[str], *, as_json: bool) -> Tally:
+async def _poll(settings: Settings, chosen: Selection, *, as_json: bool) -> Tally:
     from poller.app import open_app, open_fleet
     from poller.cli import render
     from poller.cli.descriptors import with_descriptors
@@ -94,7 +99,8 @@ async def _poll(settings: Settings, names: list[str], *, as_json: bool) -> Tally
     async with open_app(settings, name="poller poll") as app, open_spans() as spans:
         now = app.database.clock.now()
         await save_settings_of_command(app.database, settings_of(settings), now, now - WORKER_SEEN_WITHIN)
-        total = len(names) or await count_orgs(app.database)
+        names = await chosen.pollable(app.database)
+        total = await count_orgs(app.database) if names is None else len(names)
         with shell.progress() as progress:
 
             def tell(org: str, snapshot: Snapshot) -> None:
@@ -105,7 +111,7 @@ async def _poll(settings: Settings, names: list[str], *, as_json: bool) -> Tally
             tally = Tally(tell, _bar(progress, total))
             async with open_fleet(app, spans=spans) as fleet:
                 shell.settle_memory()
-                tally.busy = await fleet.poll_now(names or None, tally.committed)
+                tally.busy = await fleet.poll_now(names, tally.committed, probe=bool(chosen.names))
             seconds = time.monotonic() - started
     if tally.deaf is not None:
         raise tally.deaf

@@ -192,20 +192,24 @@ def overview_row(name: str, points: Sequence[TrendPoint], width: int) -> list[st
 GAP_COLUMNS: Final = ("org_id", "org", "slot", "reason")
 
 
-async def gap_csv(gaps: AsyncIterator[Gap], zone: tzinfo) -> AsyncGenerator[str]:
-    """Slots of which something is not known as CSV."""
-    async for line in csv_lines(GAP_COLUMNS, (_gap_fields(gap, zone) async for gap in gaps)):
+async def gap_csv(gaps: AsyncIterator[Gap], zone: tzinfo, never: Mapping[str, int]) -> AsyncGenerator[str]:
+    """Slots of which something is not known as CSV, then the orgs that were never polled, without a slot."""
+    async for line in csv_lines(GAP_COLUMNS, _gap_rows(gaps, zone, never)):
         yield line
 
 
-async def gap_json(gaps: AsyncIterator[Gap], zone: tzinfo) -> AsyncGenerator[str]:
+async def gap_json(gaps: AsyncIterator[Gap], zone: tzinfo, never: Mapping[str, int]) -> AsyncGenerator[str]:
     """The same as one JSON list, an object a line."""
-    async for line in json_lines(_gap_fields(gap, zone) async for gap in gaps):
+    async for line in json_lines(_gap_rows(gaps, zone, never)):
         yield line
 
 
-def _gap_fields(gap: Gap, zone: tzinfo) -> dict[str, Any]:
-    return {"org_id": gap.org_id, "org": gap.org, "slot": gap.slot.astimezone(zone).isoformat(), "reason": gap.reason}
+async def _gap_rows(gaps: AsyncIterator[Gap], zone: tzinfo, never: Mapping[str, int]) -> AsyncGenerator[dict[str, Any]]:
+    async for gap in gaps:
+        slot = gap.slot.astimezone(zone).isoformat()
+        yield {"org_id": gap.org_id, "org": gap.org, "slot": slot, "reason": gap.reason}
+    for org, org_id in never.items():
+        yield {"org_id": org_id, "org": org, "slot": None, "reason": "never polled"}
 
 
 def _when(at: datetime, zone: tzinfo) -> str:

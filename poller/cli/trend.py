@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from poller.cli import shell
+from poller.cli.selecting import DataCenters, States, Tags, selection
 from poller.core.errors import UsageError
 from poller.core.model import USER_TYPES, UserType
 from poller.core.spreadsheet import BYTE_ORDER_MARK
@@ -58,6 +59,9 @@ def trend(
     every: Annotated[str, typer.Option(help="The length of a step: 1h, 1d, 1w.")] = "1d",
     output: Annotated[Format, typer.Option("--format", help="For people, spreadsheets or programs.")] = Format.TABLE,
     tz: Annotated[str, typer.Option(help="Whose days: a time zone such as Europe/Berlin.")] = "UTC",
+    tags: Tags = None,
+    states: States = None,
+    data_centers: DataCenters = None,
     bom: Bom = False,
     picture: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", dir_okay=False, help="Draw it as .png, .svg or .pdf.")
@@ -83,6 +87,7 @@ def trend(
         until=now,
         every_seconds=seconds_of(every),
         zone=zone,
+        among=selection(None, tags, states, data_centers),
     )
     if picture is None:
         shell.run(_trend(shell.settings(), question, output, bom=bom))

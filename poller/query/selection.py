@@ -62,6 +62,21 @@ class Selection:
             raise UsageError(f"{which} {self}", "see `poller orgs list`")
         return found if named is None else {org_id: found[org_id] for org_id in named.values() if org_id in found}
 
+    async def pollable(self, database: Database) -> list[str] | None:
+        """The names of the orgs to poll or check; None for every active org.
+
+        Orgs that are named may be paused; of those that are only selected the paused ones are left out.
+        """
+        if self.is_everything:
+            return None
+        found = await self.find(database)
+        if not self.names and State.PAUSED not in self.states:
+            paused = await find_selected(
+                database, org_ids=list(found), tags=(), states=(State.PAUSED,), data_centers=(), removed=False
+            )
+            found = {org_id: name for org_id, name in found.items() if org_id not in paused}
+        return list(found.values())
+
     async def ids(self, database: Database, *, removed: bool = False) -> list[int] | None:
         """The ids of the selected orgs; None for every org."""
         return None if self.is_everything else list(await self.find(database, removed=removed))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from poller.core.model import USER_TYPES
 from poller.query.lines import csv_lines, json_lines
-from poller.store.orgs import find_orgs
+from poller.query.selection import Selection
 from poller.store.trends import MOST_BUCKETS, bucket_edges, org_trend
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class TrendQuestion:
     until: datetime
     every_seconds: int
     zone: tzinfo
+    among: Selection = field(default_factory=Selection)
+    """Which orgs, beside `org`."""
 
     def edges(self, most: int = MOST_BUCKETS) -> list[datetime]:
         """Where the steps begin, and where the last of them ends; a `UsageError` where there are too many."""
@@ -48,7 +50,8 @@ class TrendQuestion:
 
         `edges`: what `edges()` returned, where the caller has it already. A `UsageError` where there is no such org.
         """
-        ids = None if self.org is None else [org.id for org in await find_orgs(database, [self.org], removed=True)]
+        chosen = self.among if self.org is None else replace(self.among, names=(self.org,))
+        ids = await chosen.ids(database, removed=True)
         points = org_trend(database, edges or self.edges(), org_ids=ids, user_types=kinds)
         return aclosing(cast("AsyncGenerator[TrendPoint]", points))
 

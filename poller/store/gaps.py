@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime
 
     from poller.store.database import Database
@@ -49,6 +49,53 @@ async def stream_gaps(
         async for row in connection.cursor(_GAPS, since, until, org_ids, interval_seconds, prefetch=_PREFETCH):
             yield Gap(*row)
 
+
+@dataclass(frozen=True, slots=True)
+class UnknownOrgs:
+    """Orgs that nothing is known of, and those that are known only since a moment after the question's first.
+
+    All are counted, and the first by name are named; `never_orgs` has their ids.
+    """
+
+    never: int
+    never_orgs: Mapping[str, int]
+    later: int
+    first_slots: Mapping[str, datetime]
+
+
+async def unknown_orgs(
+    database: Database, since: datetime, *, org_ids: Sequence[int] | None, listed: int | None
+) -> UnknownOrgs:
+    """Find them among these orgs, or among all that were not removed; the slots of their unknown past are no gaps.
+
+    `listed` None: all are named.
+    """
+    never = await database.fetch(_NEVER, org_ids, listed)
+    later = await database.fetch(_LATER, org_ids, listed, since)
+    return UnknownOrgs(
+        never[0]["total"] if never else 0,
+        {row["name"]: row["id"] for row in never},
+        later[0]["total"] if later else 0,
+        {row["name"]: row["first_slot"] for row in later},
+    )
+
+
+# gaps.never: orgs without any poll.
+_NEVER: Final = """
+SELECT o.id, o.name, count(*) OVER () AS total
+FROM orgs o LEFT JOIN latest_polls p ON p.org_id = o.id
+WHERE p.polled_at IS NULL AND CASE WHEN $1::integer[] IS NULL THEN o.removed_at IS NULL ELSE o.id = ANY ($1) END
+ORDER BY o.name LIMIT $2
+"""
+
+# gaps.later: orgs whose first slot is later than the question's first moment.
+_LATER: Final = """
+SELECT o.name, p.first_slot, count(*) OVER () AS total
+FROM orgs o JOIN latest_polls p ON p.org_id = o.id
+WHERE p.polled_at IS NOT NULL AND p.first_slot > $3
+  AND CASE WHEN $1::integer[] IS NULL THEN o.removed_at IS NULL ELSE o.id = ANY ($1) END
+ORDER BY o.name LIMIT $2
+"""
 
 # Purpose: stream_gaps. A gap follows on the one before it if nothing is known in between and they are not farther apart
 # than the org's interval, or as far as their neighbours are: the interval may have been another then.

@@ -34,6 +34,7 @@ from poller.worker.chores import chores
 from tests.cli.conftest import KEYS
 from tests.command import start
 from tests.connect_proxy import connect_proxy
+from tests.postgres import run_on
 from tests.witness import WITNESS
 from tests.worker.waiting import eventually
 
@@ -299,6 +300,15 @@ async def test_of_a_database_that_is_behind_what_can_be_looked_at_is(
     assert older["migrations"]["what"] == f"at 0007, this poller needs {schema.head_revision()}"
     assert older["keys"]["verdict"] == "ok"
     assert older["retention"]["verdict"] == "not checked"
+
+
+def test_one_zoho_org_under_two_names_is_a_warning(poller: Poller, fleet: str) -> None:
+    values = "('one', 'us', '7'), ('other', 'us', '7'), ('far', 'eu', '7')"
+    asyncio.run(run_on(fleet, f"INSERT INTO orgs (name, data_center, zgid) VALUES {values}"))
+    found = findings(poller("doctor", "--json"))["twins"]
+    assert found["verdict"] == "warning"
+    assert found["what"].startswith("'one' and 'other' have the same zgid: one Zoho org under two names")
+    assert found["remedy"] == "keep one of them: `poller orgs remove 'other'`"
 
 
 def test_an_org_whose_key_is_not_at_hand_is_named(poller: Poller, fleet: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,8 +59,14 @@ def when(slot: datetime) -> str:
 
 
 def rows(ended: Ended) -> list[list[str]]:
-    """The cells of the table between its headings and its last line."""
-    return [[cell for cell in line.split("  ") if cell.strip()] for line in ended.out.splitlines()[1:-1]]
+    """The cells of the table between its headings and its last line; orgs that were never polled come below it."""
+    lines = ended.out.partition("\n\n")[0].splitlines()[1:-1]
+    return [[cell for cell in line.split("  ") if cell.strip()] for line in lines]
+
+
+def summary(ended: Ended) -> str:
+    """The line below the table."""
+    return ended.out.partition("\n\n")[0].splitlines()[-1]
 
 
 def stretch(org: str, first: int, last: int, reason: str, step: timedelta = QUARTER) -> list[str]:
@@ -84,9 +90,9 @@ def test_slots_that_follow_on_one_another_for_one_reason_are_one_stretch(poller:
         stretch("acme", 8, 8, "unavailable: timeout"),
         stretch("zeta", 2, 2, "unavailable: http_503"),
     ]
-    assert poller("gaps").out.splitlines()[-1].startswith("6 slots of 2 orgs not wholly known since ")
+    assert summary(poller("gaps")).startswith("6 slots of 2 orgs not wholly known since ")
     assert table(poller, "zeta") == [stretch("zeta", 2, 2, "unavailable: http_503")]
-    assert poller("gaps", "zeta").out.splitlines()[-1].startswith("1 slot not wholly known since ")
+    assert summary(poller("gaps", "zeta")).startswith("1 slot not wholly known since ")
 
 
 def test_a_pause_between_two_gaps_keeps_them_apart(poller: Poller, on_database: str) -> None:
@@ -161,22 +167,52 @@ def test_csv_and_json_hold_every_slot(poller: Poller, on_database: str) -> None:
         }
         for n in range(3)
     ]
-    assert list(csv.DictReader(poller("gaps", "--format", "csv").out.splitlines())) == expected
+    *slots, never = csv.DictReader(poller("gaps", "--format", "csv").out.splitlines())
+    assert slots == expected
+    assert never == {"org_id": "2", "org": "zeta", "slot": "", "reason": "never polled"}
     as_json = json.loads(poller("gaps", "--format", "json").out)
+    assert as_json.pop() == {"org_id": 2, "org": "zeta", "slot": None, "reason": "never polled"}
     assert [{**one, "org_id": str(one["org_id"])} for one in as_json] == expected
-    kolkata = json.loads(poller("gaps", "--format", "json", "--tz", "Asia/Kolkata").out)
+    kolkata = json.loads(poller("gaps", "acme", "--format", "json", "--tz", "Asia/Kolkata").out)
     assert {one["slot"][-6:] for one in kolkata} == {"+05:30"}
     assert [datetime.fromisoformat(one["slot"]) for one in kolkata] == [START + n * QUARTER for n in range(3)]
 
 
 def test_where_everything_is_known_that_is_what_is_said(poller: Poller, on_database: str) -> None:
     written(on_database, [ok(1, START), failed(1, START - timedelta(days=9))])
-    ended = poller("gaps")
+    ended = poller("gaps", "acme")
     assert ended.code == 0
     assert ended.out.startswith("Everything is known since 20")
     assert len(table(poller, "--since", "30d")) == 1
-    assert json.loads(poller("gaps", "--format", "json").out) == []
-    assert poller("gaps", "--format", "csv").out == "org_id,org,slot,reason\n"
+    assert json.loads(poller("gaps", "acme", "--format", "json").out) == []
+    assert poller("gaps", "acme", "--format", "csv").out == "org_id,org,slot,reason\n"
+
+
+def test_an_org_that_was_never_polled_is_not_called_known(poller: Poller, on_database: str) -> None:
+    written(on_database, [])
+    ended = poller("gaps")
+    assert (ended.code, ended.out) == (0, "Never polled, so nothing is known of: acme, zeta.\n")
+    assert poller("gaps", "zeta").out == "Never polled, so nothing is known of: zeta.\n"
+
+
+def test_an_org_is_known_only_since_its_first_poll(poller: Poller, on_database: str) -> None:
+    written(on_database, [ok(1, START), ok(2, START - timedelta(days=30))])
+    assert poller("gaps").out == f"Known only since their first poll: acme ({when(START)}).\n"
+    assert poller("gaps", "zeta").out.startswith("Everything is known since 20")
+
+
+def test_of_many_orgs_that_were_never_polled_the_first_are_named_and_all_are_counted(
+    poller: Poller, on_database: str
+) -> None:
+    many = "INSERT INTO orgs (name, data_center) SELECT 'org ' || n, 'us' FROM generate_series(1, 40) n"
+    written(on_database, [], many)
+    assert poller("gaps").out.endswith("and 22 more (`poller orgs list --state never_polled`).\n")
+    assert len(json.loads(poller("gaps", "--format", "json").out)) == 42
+
+
+def test_gaps_are_shown_of_selected_orgs(poller: Poller, on_database: str) -> None:
+    written(on_database, [failed(1, START), failed(2, START)], "UPDATE orgs SET tags = '{vip}' WHERE name = 'zeta'")
+    assert table(poller, "--tag", "vip") == [stretch("zeta", 0, 0, "unavailable: http_503")]
 
 
 def test_an_org_that_is_not_there_is_an_error_of_usage(poller: Poller, on_database: str) -> None:
@@ -226,7 +262,7 @@ def test_a_question_beyond_what_is_kept_is_told_so(poller: Poller, on_database: 
         ended = poller("gaps", "--since", "2y", *arguments)
         told = f"Snapshots before {day} are not kept any longer, and neither are their gaps.\n"
         assert (ended.code, ended.err) == (0, told)
-    assert poller("gaps", "--since", "2y").out.endswith(f"not wholly known since {day} 00:00.\n")
+    assert summary(poller("gaps", "--since", "2y")).endswith(f"not wholly known since {day} 00:00.")
     assert poller("gaps", "--since", day).err == ""
 
 

@@ -131,6 +131,9 @@ def test_a_removed_org_keeps_its_name_for_its_history_and_comes_back_by_restore(
         "Acme is back, paused until it has credentials: give its client id, client secret and a"
     )
     assert shown(poller, "Acme")["state"] == "paused"
+    poller("orgs", "set", "Acme", "--tag", "gone")
+    poller("orgs", "remove", "Acme", "--yes")
+    assert poller("orgs", "restore", "--tag", "gone").code == 0
     assert poller("orgs", "restore", "Acme").error.startswith("poller: the org 'Acme' is not removed")
     assert poller("orgs", "resume", "Acme").error.startswith("poller: the org 'Acme' has no credentials")
     assert poller("orgs", "import", str(fleet)).out == "2 orgs: 0 added, 1 changed, 1 same.\n"
@@ -255,3 +258,21 @@ def test_the_status_counts_the_orgs(poller: Poller, fleet: Path) -> None:
     assert facts == {"orgs": "2", "never_polled": "1", "paused": "1"}
     assert "no `poller run` was seen in the last minute" in service_part
     assert "within 15m  0 of 1 active orgs" in service_part
+
+
+def test_every_command_that_takes_orgs_selects_them_by_tag_state_and_data_centre(
+    poller: Poller, fleet: Path, tmp_path: Path
+) -> None:
+    poller("orgs", "set", "Acme", "--tag", "vip")
+    for command in (["trend"], ["gaps"], ["orgs", "list"], ["orgs", "show"]):
+        out = poller(*command, "--tag", "vip", "--state", "never_polled", "--data-center", "us").out
+        assert "Acme" in out, command
+        assert "Beta" not in out, command
+    nobody = ["--tag", "vip", "--data-center", "eu"]
+    export = ["export", "--format", "csv", "--out", str(tmp_path / "counts")]
+    for command in (["trend"], ["gaps"], ["poll"], ["orgs", "check"], ["orgs", "pause"], export):
+        ended = poller(*command, *nobody)
+        assert (ended.code, ended.error) == (
+            2,
+            "poller: no org matches --tag vip --data-center eu; see `poller orgs list`",
+        ), command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -12,6 +13,7 @@ from poller.cli.orgs.settings import profile_change
 from poller.cli.selecting import DataCenters, Names, States, Tags, required, selection
 from poller.core import quantities
 from poller.core.errors import UsageError
+from poller.core.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -195,7 +197,9 @@ async def _restore(settings: Settings, chosen: Selection) -> list[Restored]:
     from poller.store import org_changes
 
     async with open_app(settings, name="poller orgs") as app:
-        found = await chosen.find(app.database, removed=True)
+        # By tag or data centre, removed orgs are meant; a name tells which org is.
+        among = chosen if chosen.names else replace(chosen, states=(State.REMOVED,))
+        found = await among.find(app.database, removed=True)
         restored = await org_changes.restore(app.database, list(found), app.database.clock.now())
     if not restored:
         name = next(iter(found.values()), "")
