@@ -74,9 +74,9 @@ class Run:
 
 @dataclass(slots=True)
 class Clock:
-    """The wall clock, turned on by an interval each round: a slot is polled once, as in the service."""
+    """A clock a day behind, turned on by an interval each round: a slot is polled once, and none is in the future."""
 
-    ahead: timedelta = timedelta()
+    ahead: timedelta = timedelta(days=-1)
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.ahead
