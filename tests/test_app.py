@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 async def test_an_embedded_database_is_started_migrated_and_given_a_key_that_stays(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "new folder")
-    async with open_app(settings) as app:
+    async with open_app(settings, create=True) as app:
         assert await app.database.fetchval("SELECT count(*) FROM orgs") == 0
         sealed = app.keyring.encrypt(7, Column.CLIENT, Secret("tell nobody"))
 

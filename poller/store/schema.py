@@ -146,7 +146,9 @@ async def _make_lock(dsn: str) -> None:
         with readable_errors():
             for statement in _LOCK:
                 # Two processes that make the table at the same moment: the first makes it, the other is refused.
-                with contextlib.suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):
+                with contextlib.suppress(
+                    asyncpg.UniqueViolationError, asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError
+                ):
                     await connection.execute(statement)
     except DatabaseError as error:
         if not isinstance(error.__cause__, (asyncpg.InsufficientPrivilegeError, asyncpg.InvalidSchemaNameError)):

@@ -54,6 +54,8 @@ async def fill(connection: Any, revision: str, keyring: Keyring) -> None:
         await connection.execute(rollups._SUM, SLOTS[0].date())
     if revision >= "0013":
         await connection.execute("INSERT INTO service_settings VALUES (true, 900, 0.1, 0.5, 'v7', $1)", NOW)
+    if revision >= "0020":
+        await fill_capacity(connection)
 
 
 async def fill_orgs(connection: Any, keyring: Keyring) -> None:
@@ -171,6 +173,22 @@ async def fill_queue(connection: Any) -> None:
     await connection.execute("INSERT INTO pgqueuer_schedules (expression, entrypoint) VALUES ('* * * * *', 'p')")
     await connection.execute(
         "INSERT INTO pgqueuer_statistics (count, priority, status, entrypoint) VALUES (1, 1, 'queued', 'p')"
+    )
+
+
+async def fill_capacity(connection: Any) -> None:
+    day = NOW.date()
+    await connection.execute("INSERT INTO seat_readings VALUES (1, $1, 50, 40, 'enterprise', $2, 'features')", NOW, day)
+    await connection.execute("INSERT INTO seat_contracts VALUES (1, 60, 19.9, 'EUR', $1, $2)", day, NOW)
+    await connection.execute("INSERT INTO seat_refusals VALUES (2, 'OAUTH_SCOPE_MISMATCH', 'consent again', $1)", NOW)
+    await connection.execute(
+        "INSERT INTO forecast_results VALUES (1, 'ActiveUsers', $1, $2, 40, 0.5, 'trend', 50, $2, $2, NULL, 0.5, 1, 4)",
+        *(NOW, day),
+    )
+    await connection.execute("INSERT INTO forecast_quantiles VALUES (true, $1, 2, '{{1,2}}', '{{2,3}}')", NOW)
+    await connection.execute(
+        "INSERT INTO found_anomalies VALUES (1, 'AdminUsers', $1, 'admins_up', 1, 2, 0, 1, 'warning', 'one more', $2)",
+        *(day, NOW),
     )
 
 

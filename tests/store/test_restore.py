@@ -23,11 +23,19 @@ from poller.store.partitions import list_partitions
 from poller.store.readers import admit_readers
 from poller.store.rollups import roll_up, rollup_state
 from poller.store.secrets import KEY_BYTES, Keyring
-from poller.store.snapshots import write_snapshots
 from tests.postgres import chosen_binaries, run_on
 from tests.store.everything import DAY, NOW, REMOVED, SLOTS, contents, fill
 from tests.store.fleet import entry
-from tests.store.series import daily_of, fleet_of, latest_of, rows_of, shown_daily, shown_fleet, shown_latest
+from tests.store.series import (
+    daily_of,
+    fleet_of,
+    latest_of,
+    rows_of,
+    shown_daily,
+    shown_fleet,
+    shown_latest,
+    write_snapshots,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

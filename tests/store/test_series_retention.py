@@ -71,9 +71,14 @@ async def test_every_relation_agrees_with_a_naive_recomputation_after_every_step
     event(f"{'many' if closed > 3 else closed} closed days of orgs")
     # What died on the way is made up for by whoever comes next.
     await roll_up(database, END)
-    naive = await retain(database, naive, MONTHS[2], None)
+    # One run drops one month at the most.
+    for _ in MONTHS:
+        naive = await retain(database, naive, MONTHS[2], None)
     await agree(database, naive)
-    assert {partition_name(slot) for _, slot in naive.rows} <= {partition_name(MONTHS[2])}
+    # Retention counts back from the newest known counts: without any it drops nothing.
+    known = [slot for (_, slot), one in naive.rows.items() if one.counts]
+    cutoff = Retention(months=2).cutoff(max(known, default=MONTHS[0]))
+    assert all(month_after(month_of(slot)) > cutoff for _, slot in naive.rows)
     assert await database.fetchval("SELECT count(*) FROM dirty_days") == 0
 
 

@@ -14,8 +14,8 @@ from poller.core.errors import UsageError
 from poller.core.model import USER_TYPES, Outcome, Snapshot, UserType
 from poller.store.partitions import drop_partitions
 from poller.store.rollups import roll_up
-from poller.store.snapshots import write_snapshots
 from poller.store.trends import DAY_SECONDS, TrendPoint, bucket_edges, org_trend
+from tests.store.series import write_snapshots
 
 if TYPE_CHECKING:
     from poller.store.database import Database
