@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import resource
 import socket
@@ -26,6 +27,7 @@ TOKEN = Secret("1000.8cb99dfeedfacefeedfacebe93.9b8feedfacef")
 @contextmanager
 def no_descriptor_left() -> Iterator[None]:
     """As many files may be open as are."""
+    gc.collect()  # or a socket that is collected later gives one back
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     free = os.dup(0)
     os.close(free)
