@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from poller.core.quantities import age_of
@@ -70,9 +71,16 @@ def as_fields(details: OrgDetails) -> dict[str, Any]:
         "parked_remedy": record.parked_remedy,
         "credits_spent": details.credits_spent,
         "credits_share": pace_of(details).share_of_credits,
+        "contract": None
+        if details.contract is None
+        else {name: _json_value(value) for name, value in details.contract.items()},
         "created_at": record.created_at.isoformat(),
         "updated_at": record.updated_at.isoformat(),
     }
+
+
+def _json_value(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else str(value) if isinstance(value, date) else value
 
 
 def for_people(details: OrgDetails) -> dict[str, str]:
@@ -91,6 +99,7 @@ def for_people(details: OrgDetails) -> dict[str, str]:
         "zgid": record.zgid or "not known",
         "edition": edition,
         "licences": "not known" if record.licences is None else f"{record.licences:,}",
+        "contract": _contract(details.contract),
         "credits a day": f"{pace.credits_a_day:,}",
         "credits spent": (
             f"{details.credits_spent:,} by the poller in the last 24 hours, "
@@ -103,6 +112,19 @@ def for_people(details: OrgDetails) -> dict[str, str]:
         "added": _when(record.created_at),
         **_limit_facts(details.pollable),
     }
+
+
+def _contract(contract: dict[str, Any] | None) -> str:
+    """What the contract says of seats, in words."""
+    if contract is None:
+        return "none is known"
+    seats, price, currency, renews_on = (contract[name] for name in ("purchased", "price", "currency", "renews_on"))
+    parts = [
+        "" if seats is None else f"{seats:,} seats",
+        "" if price is None else f"{price:,.2f} {currency or ''}".rstrip() + " a seat and month",
+        "" if renews_on is None else f"renews on {renews_on}",
+    ]
+    return ", ".join(part for part in parts if part) or f"in {currency}"
 
 
 def _state_facts(details: OrgDetails) -> dict[str, str]:

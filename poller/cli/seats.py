@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import date, timedelta
-from decimal import Decimal, InvalidOperation
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from poller.cli import shell
 from poller.cli.selecting import DataCenters, States, Tags, required, selection
+from poller.core.contract import parse_currency, parse_day, parse_price, parse_seats
 from poller.core.errors import UsageError
 from poller.query.words import seconds_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from poller.query.selection import Selection
@@ -36,7 +36,6 @@ COLUMNS: Final = (
 )
 _SET: Final = "set"
 _NONE: Final = "none"
-_MOST: Final = 999_999_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,33 +191,15 @@ def _value(name: str, text: str) -> Any:
     text = text.strip()
     if text.lower() == _NONE:
         return None
-    match name:
-        case "purchased" if text.isascii() and text.isdigit() and int(text[:10]) <= _MOST:
-            return int(text)
-        case "price":
-            return _price(text)
-        case "currency" if re.fullmatch(r"[A-Za-z]{3}", text):
-            return text.upper()
-        case "renews_on":
-            return _date(text)
-        case _:
-            pass
-    remedy = "write a whole number, or none" if name == "purchased" else "write a code of three letters, or none"
-    raise UsageError(f"invalid --{name} {text!r}", remedy)
-
-
-def _price(text: str) -> Decimal:
     try:
-        price = Decimal(text)
-    except InvalidOperation:
-        price = Decimal(-1)
-    if not (price.is_finite() and 0 <= price <= _MOST):
-        raise UsageError(f"invalid --price {text!r}", "write a number such as 20 or 19.90, or none")
-    return price
+        return _READERS[name](text)
+    except ValueError as wrong:
+        raise UsageError(f"--{name.replace('_', '-')} {text!r} {wrong}", "correct it, or write none") from None
 
 
-def _date(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"invalid --renews-on {text!r}", "write it as 2027-01-31, or none") from None
+_READERS: Final[dict[str, Callable[[str], Any]]] = {
+    "purchased": parse_seats,
+    "price": parse_price,
+    "currency": parse_currency,
+    "renews_on": parse_day,
+}

@@ -16,15 +16,19 @@ from poller.core.entry_fields import LONGEST_QUOTED, READERS, known_data_center
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from datetime import date
+    from decimal import Decimal
 
     from poller.core.secret import Secret
 
 REQUIRED: Final = ("name", "data_center", "client_id", "client_secret")
 GRANTS: Final = ("refresh_token", "grant_code", "soid")
 """An org has exactly one of these."""
-OPTIONAL: Final = ("zgid", "edition", "licences", "poll_interval", "api_version", "tags")
-CLEARABLE: Final = ("edition", "licences", "poll_interval", "api_version", "tags")
+CONTRACT: Final = ("seats", "price", "currency", "renews_on")
+"""What a contract says of the org's seats; `seats` is how many were bought."""
+CLEARABLE: Final = ("edition", "licences", "poll_interval", "api_version", "tags", *CONTRACT)
 """An empty value clears these; in any other field it counts as a field left out."""
+OPTIONAL: Final = ("zgid", *CLEARABLE)
 FIELDS: Final = (*REQUIRED, *GRANTS, *OPTIONAL)
 
 _LONGEST_FIELD_NAME: Final = 30
@@ -52,13 +56,17 @@ class OrgEntry:
     poll_interval_seconds: int | None = None
     api_version: str | None = None
     tags: tuple[str, ...] = ()
+    seats: int | None = None
+    price: Decimal | None = None
+    currency: str | None = None
+    renews_on: date | None = None
     cleared: frozenset[str] = frozenset()
 
 
 def entry_from(written: Mapping[str, object], data_centers: Collection[str]) -> OrgEntry | list[str]:
     """The org that `written` describes, or all that is wrong with it, in words for a person.
 
-    Values are text as in a CSV file, or what JSON has (a number for `licences`, a list for `tags`). None, empty text
+    Values are text as in a CSV file, or what JSON has (numbers, a list for `tags`). None, empty text
     and an empty list clear a field of `CLEARABLE`; elsewhere they are the same as a field left out. Unknown fields are
     the reader's to report.
     """

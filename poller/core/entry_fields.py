@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from poller.core.contract import parse_currency, parse_day, parse_price, parse_seats
 from poller.core.model import API_VERSION
 from poller.core.names import normal_name, refused_character
 from poller.core.quota import EDITIONS, is_known_edition
@@ -102,6 +103,18 @@ def _licences(field: str, value: object) -> int:
     return int(text)
 
 
+def _by(parse: Callable[[str], Any]) -> Reader:
+    def read(field: str, value: object) -> Any:
+        # JSON has fractions as numbers; their shortest spelling is what was written.
+        text = _text(field, repr(value) if isinstance(value, float) else value)
+        try:
+            return parse(text)
+        except ValueError as wrong:
+            raise ValueError(f"{field} {_shown(text)} {wrong}") from None
+
+    return read
+
+
 def _interval(field: str, value: object) -> int:
     text = _text(field, value)
     try:
@@ -148,4 +161,8 @@ READERS: Final[Mapping[str, Reader]] = {
     "poll_interval": _interval,
     "api_version": _like(API_VERSION, "v8"),
     "tags": _tags,
+    "seats": _by(parse_seats),
+    "price": _by(parse_price),
+    "currency": _by(parse_currency),
+    "renews_on": _by(parse_day),
 }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from poller.store.capacity.contracts import read_contract
 from poller.store.credits import spent
 from poller.store.org_states import StateFilter, read_page
 from poller.store.orgs import read_org
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OrgDetails:
-    """One org: its record, its state, its limits (None for a removed org), and the settings of the service."""
+    """One org: its record, its state, its limits (None for a removed org), the settings of the service, its contract.
+
+    `contract`: what it says of seats, by column; None where there is none.
+    """
 
     at: datetime
     record: OrgRecord
@@ -31,6 +35,7 @@ class OrgDetails:
     pollable: PollableOrg | None
     credits_spent: int
     service: ServiceSettings
+    contract: dict[str, Any] | None
 
 
 async def read_details(database: Database, org_id: int) -> OrgDetails | None:
@@ -49,4 +54,5 @@ async def read_details(database: Database, org_id: int) -> OrgDetails | None:
         interval_seconds=service.poll_interval_seconds,
     )
     credits_spent = (await spent(database, [org_id], now))[org_id]
-    return OrgDetails(now, record, page.orgs[0], pollables[0] if pollables else None, credits_spent, service)
+    contract = await read_contract(database, org_id)
+    return OrgDetails(now, record, page.orgs[0], pollables[0] if pollables else None, credits_spent, service, contract)

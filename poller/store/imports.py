@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from poller.core.errors import CredentialError, UsageError
 from poller.core.profile import Profile, differences, imported, limits_differ
+from poller.store.capacity.contracts import ATTRIBUTES, JOIN, STORED, contract_changes, put_contracts
 from poller.store.credentials import Grant, fingerprint, put_credentials
 from poller.store.identity import IdentityCheck, is_same_org, refuse_removed_names, zgid_of
 from poller.store.locks import Lock, lock
@@ -33,7 +34,7 @@ What = Literal["added", "changed", "restored"]
 
 @dataclass(frozen=True, slots=True)
 class OrgChange:
-    """What an import did, or would do, with one org: the fields name plain columns, or are `credentials`."""
+    """What an import did, or would do, with one org: the fields name columns, or are `credentials`."""
 
     org: str
     what: What
@@ -89,6 +90,8 @@ class _Plan:
     to_add: Sequence[OrgEntry]
     profiles: dict[int, Profile]
     """The new profiles of orgs of which a plain column differs."""
+    contracts: dict[int, dict[str, Any]]
+    """What changes of the contracts of orgs that are there."""
     ask_again: Sequence[int]
     grants: Sequence[Grant]
     moved: Sequence[int]
@@ -120,6 +123,7 @@ def _plan(entries: Sequence[OrgEntry], stored: dict[str, Any], keyring: Keyring)
     grants = {
         row["id"]: _grant(row, entry, keyring) for row, entry in known if _credentials_differ(row, entry, keyring)
     }
+    contracts = {row["id"]: new for row, entry in known if (new := contract_changes(row, entry))}
     profiles, ask_again, changes = {}, [], []
     for row, entry in known:
         before = profile_of(row)
@@ -128,7 +132,8 @@ def _plan(entries: Sequence[OrgEntry], stored: dict[str, Any], keyring: Keyring)
             profiles[row["id"]] = after
         if limits_differ(before, after):
             ask_again.append(row["id"])
-        fields = differences(before, after) + (("credentials",) if row["id"] in grants else ())
+        fields = differences(before, after) + tuple(ATTRIBUTES.get(name, name) for name in contracts.get(row["id"], ()))
+        fields += ("credentials",) if row["id"] in grants else ()
         if fields or row["removed_at"]:
             changes.append(OrgChange(entry.name, "restored" if row["removed_at"] else "changed", fields))
     to_add = [entry for entry in entries if entry.name not in stored]
@@ -137,6 +142,7 @@ def _plan(entries: Sequence[OrgEntry], stored: dict[str, Any], keyring: Keyring)
     return _Plan(
         to_add=to_add,
         profiles=profiles,
+        contracts=contracts,
         ask_again=ask_again,
         grants=list(grants.values()),
         moved=[row["id"] for row, entry in known if row["data_center"] != entry.data_center],
@@ -176,6 +182,8 @@ async def _carry_out(connection: Any, keyring: Keyring, plan: _Plan) -> None:
     added = await add_profiles(connection, new)
     grants = [*plan.grants, *(Grant.of_entry(org_id, by_name[name]) for name, org_id in added.items())]
     await change_profiles(connection, plan.profiles, plan.ask_again)
+    new_contracts = {org_id: contract_changes(None, by_name[name]) for name, org_id in added.items()}
+    await put_contracts(connection, plan.contracts | new_contracts)
     await put_credentials(connection, keyring, grants)
     org_ids = [grant.org_id for grant in grants]
     await forget_old_credentials(connection, [*org_ids, *plan.moved])
@@ -188,8 +196,8 @@ async def _carry_out(connection: Any, keyring: Keyring, plan: _Plan) -> None:
 # that refer to these.
 _STORED: Final = f"""
 SELECT o.id, o.name, o.removed_at, o.removed_fingerprint, {", ".join(f"o.{column}" for column in COLUMNS)},
-       c.client_id, c.client_secret, c.refresh_token, c.key_id, c.grant_fingerprint
-FROM orgs o LEFT JOIN org_credentials c ON c.org_id = o.id
+       c.client_id, c.client_secret, c.refresh_token, c.key_id, c.grant_fingerprint, {STORED}
+FROM orgs o LEFT JOIN org_credentials c ON c.org_id = o.id {JOIN}
 WHERE o.name = ANY($1::text[]) AND o.id = (
     SELECT id FROM orgs same WHERE same.name = o.name ORDER BY same.removed_at DESC NULLS FIRST, id DESC LIMIT 1)
 FOR NO KEY UPDATE OF o

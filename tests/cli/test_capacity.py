@@ -17,6 +17,7 @@ from tests.worker.test_analyses import GROWING, quiet_org
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.command import Ended
 
@@ -104,3 +105,31 @@ def test_anomalies_are_told_to_programs_with_every_promised_key(poller: Poller) 
     assert (told["org"], told["kind"], told["before"], told["after"]) == ("Admin", "admins_up", 3, 4)
     assert told["day"] == (YESTERDAY - timedelta(days=9)).isoformat()
     assert poller("anomalies", "Full").out.startswith("no anomalies since ")
+
+
+@pytest.mark.usefixtures("on_database")
+def test_an_imported_contract_is_shown_with_its_org_and_a_dry_run_names_what_would_change(
+    poller: Poller, tmp_path: Path
+) -> None:
+    header = "name,data_center,client_id,client_secret,refresh_token,seats,price,currency,renews_on\n"
+    path = tmp_path / "orgs.csv"
+    path.write_text(f"{header}Acme,us,1000.A,s3cr3t-of-acme,1000.re.fresh,120,20,EUR,2027-01-31\n")
+    assert poller("orgs", "import", str(path)).code == 0
+    assert "120 seats, 20.00 EUR a seat and month, renews on 2027-01-31" in poller("orgs", "show", "Acme").out
+    shown = json.loads(poller("orgs", "show", "Acme", "--json").out)
+    assert shown["contract"] == {"purchased": 120, "price": 20, "currency": "EUR", "renews_on": "2027-01-31"}
+    path.write_text(f"{header}Acme,us,1000.A,s3cr3t-of-acme,1000.re.fresh,130,,EUR,2027-01-31\n")
+    assert "Acme would be changed: seats, price" in poller("orgs", "import", str(path), "--dry-run").out
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "said"),
+    [
+        ("--purchased", "many", "--purchased 'many' is not a number of seats; correct it, or write none"),
+        ("--renews-on", "soon", "--renews-on 'soon' is not a day such as 2027-01-31; correct it, or write none"),
+    ],
+)
+def test_a_wrong_value_of_a_contract_gets_one_line(poller: Poller, option: str, text: str, said: str) -> None:
+    ended = poller("seats", "set", "Acme", option, text)
+    assert (ended.code, ended.error.count("\n")) == (2, 0)
+    assert said in ended.error

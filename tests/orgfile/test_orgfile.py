@@ -356,6 +356,10 @@ def test_a_workbook_is_named_as_one(beginning: bytes) -> None:
         ("api_version", "api_version"),
         ("edition", "edition"),
         ("licences", "licences"),
+        ("seats", "seats"),
+        ("price", "price"),
+        ("currency", "currency"),
+        ("renews_on", "renews_on"),
     ],
 )
 @pytest.mark.parametrize("written", ['""', "null", "[]", '" "'])

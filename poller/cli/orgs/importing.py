@@ -37,9 +37,10 @@ def import_file(
     """Add and change orgs, by name: all of the file's or, if one row is wrong, none.
 
     Columns: name, data_center, client_id, client_secret and one of refresh_token, grant_code, soid; optional: zgid,
-    edition, licences, poll_interval, api_version, tags. A second import changes only what differs: an empty value
-    clears the last five of these, an absent column leaves them as they are. A grant_code is exchanged at
-    once, for it lives for minutes; Zoho takes ten of a client in ten minutes. Exit 1 if one was lost.
+    edition, licences, poll_interval, api_version, tags, and what the contract says: seats, price (of a seat and month),
+    currency, renews_on. A second import changes only what differs: an empty value clears any of these but zgid, an
+    absent column leaves them as they are. A grant_code is exchanged at once, for it lives for minutes; Zoho takes ten
+    of a client in ten minutes. Exit 1 if one was lost.
     JSON is a list of objects or one object a line; the self_client.json of Zoho's console needs --name and
     --data-center.
 

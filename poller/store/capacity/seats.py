@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from poller.core.contract import CONTRACT_COLUMNS
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import date, datetime
@@ -64,8 +66,6 @@ async def seats_by_tag(database: Database, org_ids: Sequence[int] | None) -> lis
     """Sums by tag and currency; an org with two tags counts in both, one without tags under NULL."""
     return await database.fetch(_BY_TAG, None if org_ids is None else list(org_ids))
 
-
-CONTRACT_COLUMNS: Final = ("purchased", "price", "currency", "renews_on")
 
 # seats.save
 _SAVE: Final = """
