@@ -60,4 +60,4 @@ def test_a_name_that_begins_with_a_dash_gets_a_hint(poller: Poller, command: lis
         ended = poller(*command, name)
         assert ended.code == 2
         assert ended.error.endswith("; before a name that begins with - write --")
-    assert "write --" not in poller("orgs", "list", "-x").error
+    assert "write --" not in poller("settings", "-x").error
