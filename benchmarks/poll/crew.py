@@ -58,7 +58,7 @@ async def queue_a_slot_of_each(opened: Lab) -> None:
 
     def one_now(org: Org, _cursor: Cursor | None, _now: datetime) -> Handout:
         slot = now - timedelta(seconds=int(phase_of(org.id, seconds)))
-        return Handout((Due(org.id, slot, seconds),), (), Cursor(now + timedelta(days=30), seconds))
+        return Handout((Due(org.id, slot, seconds),), (), Cursor(slot + timedelta(seconds=seconds), seconds))
 
     await hand_out_slots(opened.app.database, one_now, now, timedelta(), interval_seconds=seconds)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +10,7 @@ import typer
 from poller.cli import shell
 from poller.cli.selecting import DataCenters, Names, States, Tags, selection
 from poller.cli.series import opened
-from poller.query.words import since_of
+from poller.query.words import Since
 
 if TYPE_CHECKING:
     from datetime import date
@@ -47,7 +46,7 @@ def anomalies(
         _series(series)
         return
     chosen = selection(orgs, tags, states, data_centers)
-    shell.run(_anomalies(shell.settings(), chosen, since, as_json=as_json))
+    shell.run(_anomalies(shell.settings(), chosen, Since(since), as_json=as_json))
 
 
 def _series(series: Path) -> None:
@@ -59,7 +58,7 @@ def _series(series: Path) -> None:
         shell.write(part, end="")
 
 
-async def _anomalies(settings: Settings, chosen: Selection, since_text: str, *, as_json: bool) -> None:
+async def _anomalies(settings: Settings, chosen: Selection, begin: Since, *, as_json: bool) -> None:
     import orjson
 
     from poller.app import open_app
@@ -67,7 +66,7 @@ async def _anomalies(settings: Settings, chosen: Selection, since_text: str, *, 
 
     rows: list[Any] = []
     async with open_app(settings, name="poller anomalies") as app:
-        since = since_of(since_text, app.database.clock.now(), UTC).date()
+        since = begin.at(app.database.clock.now()).date()
         ids = await chosen.ids(app.database, removed=True)
         async for row in stream_anomalies(app.database, ids, since):
             if as_json:

@@ -109,7 +109,7 @@ async def _draw(running: Demo, options: DemoOptions, org: str | None = None) -> 
     from poller.cli import trend
     from poller.query.trend import TrendQuestion
 
-    now = datetime.now(UTC)
+    now = running.app.database.clock.now()
     since = now - timedelta(days=options.days)
     await trend.draw(running.app.database, TrendQuestion(org, None, since, now, _DAY_SECONDS, UTC))
 

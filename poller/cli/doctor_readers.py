@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from poller.core.diagnosis import Finding, Verdict
@@ -52,7 +52,8 @@ async def examine_locks(_settings: Settings, database: Database) -> Finding:
         await asyncio.sleep(_LOOK_SECONDS)
         later = {blocker.transaction for blocker in await other_holders(database)}
         found = [blocker for blocker in found if blocker.transaction in later]
-    found = [blocker for blocker in found if _is_long(blocker)]
+    now = database.clock.now()
+    found = [blocker for blocker in found if _is_long(blocker, now)]
     if not found:
         return Finding("locks", Verdict.OK, "no other session holds up the poller")
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
@@ -61,6 +62,6 @@ async def examine_locks(_settings: Settings, database: Database) -> Finding:
     return Finding("locks", Verdict.WARNING, what, remedy)
 
 
-def _is_long(blocker: Blocker) -> bool:
+def _is_long(blocker: Blocker, now: datetime) -> bool:
     """Where its start is hidden, it was there in two looks: long enough to be named."""
-    return blocker.since is None or datetime.now(UTC) - blocker.since > _LONG
+    return blocker.since is None or now - blocker.since > _LONG

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,11 +14,10 @@ from poller.cli.trend import Bom  # noqa: TC001 - Typer reads the annotations
 from poller.core.model import USER_TYPES
 from poller.core.quantities import count
 from poller.export import Format
-from poller.query.words import since_of, type_of
+from poller.query.words import Since, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import date
 
     from rich.progress import Progress
 
@@ -59,21 +57,20 @@ def export(
     Example: [bold]poller export --format parquet --out counts --since 90d[/bold]
     """
     shell.check_bom(wanted=bom, csv=output is Format.CSV)
-    now = datetime.now(UTC)
-    days = (None if since is None else since_of(since, now, UTC).date(), now.date())
+    begin = None if since is None else Since(since)
     chosen = selection(orgs, tags, states, data_centers)
     kinds = {type_of(name) for name in user_types or USER_TYPES}
-    question = Question(output, out, days, chosen, tuple(kind for kind in USER_TYPES if kind in kinds), bom)
+    question = Question(output, out, begin, chosen, tuple(kind for kind in USER_TYPES if kind in kinds), bom)
     shell.run(_export(shell.settings(), question))
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What was asked: `days` from (None: the oldest there are) and to."""
+    """What was asked: `since` None: from the oldest day there is."""
 
     output: Format
     folder: Path
-    days: tuple[date | None, date]
+    since: Since | None
     orgs: Chosen
     user_types: tuple[UserType, ...]
     bom: bool
@@ -84,8 +81,8 @@ async def _export(settings: Settings, question: Question) -> None:
     from poller.export import export
     from poller.store.export import Selection
 
-    since, until = question.days
     async with open_app(settings, name="poller export") as app:
+        now = app.database.clock.now()
         ids = await question.orgs.ids(app.database, removed=True)
         selected = Selection(None if ids is None else tuple(sorted(ids)), question.user_types)
         with shell.progress() as progress:
@@ -94,8 +91,8 @@ async def _export(settings: Settings, question: Question) -> None:
                 question.folder,
                 question.output,
                 selected,
-                since=since,
-                until=until,
+                since=None if question.since is None else question.since.at(now).date(),
+                until=now.date(),
                 byte_order_mark=question.bom,
                 progress=_bar(progress),
             )

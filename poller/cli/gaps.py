@@ -17,7 +17,7 @@ from poller.cli.selecting import DataCenters, States, Tags, selection
 from poller.cli.trend import Bom, Format
 from poller.core.quantities import count
 from poller.core.spreadsheet import BYTE_ORDER_MARK
-from poller.query.words import since_of, zone_of
+from poller.query.words import Since, zone_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -56,8 +56,7 @@ def gaps(
     """
     shell.check_bom(wanted=bom, csv=output is Format.CSV)
     chosen = selection(None if org is None else [org], tags, states, data_centers)
-    zone, now = zone_of(tz), datetime.now(UTC)
-    shell.run(_gaps(shell.settings(), Question(chosen, since_of(since, now, zone), now, zone), output, bom=bom))
+    shell.run(_gaps(shell.settings(), chosen, Since(since, zone_of(tz)), output, bom=bom))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ async def stretches(found: AsyncIterator[Gap]) -> AsyncIterator[Stretch]:
         yield stretch
 
 
-async def _gaps(settings: Settings, question: Question, output: Format, *, bom: bool) -> None:
+async def _gaps(settings: Settings, chosen: Selection, since: Since, output: Format, *, bom: bool) -> None:
     from poller.app import open_app
     from poller.cli import render
     from poller.store.gaps import stream_gaps, unknown_orgs
@@ -108,6 +107,8 @@ async def _gaps(settings: Settings, question: Question, output: Format, *, bom: 
     from poller.store.service_settings import read_service_settings
 
     async with open_app(settings, name="poller gaps") as app:
+        now = app.database.clock.now()
+        question = Question(chosen, since.at(now), now, since.zone)
         kept = await whole_since(app.database)
         if question.since.date() < kept:
             shell.say(f"Snapshots before {kept} are not kept any longer, and neither are their gaps.")

@@ -5,7 +5,6 @@ It refuses to be quiet about a code that was lost, and to ask for one twice that
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from poller.cli import shell
@@ -31,7 +30,7 @@ async def refuse_too_many(app: App, entries: Sequence[OrgEntry]) -> None:
     from poller.store.tokens import exchanges_possible
 
     for client_id, codes in (await codes_to_exchange(app.database, entries)).items():
-        possible = await exchanges_possible(app.database, client_id, datetime.now(UTC))
+        possible = await exchanges_possible(app.database, client_id, app.database.clock.now())
         if codes > possible:
             what = f"{_over(client_id, codes)}, so {codes - possible:,} would expire; nothing is imported"
             remedy = f"import {possible} of these orgs now, and make the codes of the others ten minutes later"
@@ -102,7 +101,7 @@ async def _warn_of_late_codes(app: App, names: Sequence[str] | None) -> None:
     from poller.store.tokens import exchanges_possible
 
     for client_id, codes in (await waiting_codes_by_client(app.database, names)).items():
-        late = codes - await exchanges_possible(app.database, client_id, datetime.now(UTC))
+        late = codes - await exchanges_possible(app.database, client_id, app.database.clock.now())
         if late > 0:
             expire = f"{late:,} will expire before {'its' if late == 1 else 'their'} turn"
             shell.say(f"poller: warning: {_over(client_id, codes)}, so {expire}; make new ones in ten minutes")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -115,7 +115,7 @@ async def _rotate(settings: Settings) -> None:
 
     async with open_app(settings, name="poller keys") as app:
         first, place = app.keyring.current_id, _place(settings)
-        workers = await list_workers(app.database, datetime.now(UTC) - _SEEN)
+        workers = await list_workers(app.database, app.database.clock.now() - _SEEN)
         for name in _named(workers, lambda ids: first not in ids):
             shell.say(
                 f"poller: warning: the worker {name} does not have the key {first}: it leaves these orgs to others; "

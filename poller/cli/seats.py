@@ -111,8 +111,7 @@ async def _seats(settings: Settings, chosen: Selection, shown: Shown) -> None:
     rows: list[Any] = []
     async with open_app(settings, name="poller seats") as app:
         ids = await chosen.ids(app.database)
-        within = shown.renews_within
-        before = None if within is None else (app.database.clock.now() + within).date()
+        before = None if shown.renews_within is None else _day_in(shown.renews_within, app.database.clock.now())
         if shown.by_tag:
             rows = await seats_by_tag(app.database, ids)
         else:
@@ -203,3 +202,11 @@ _READERS: Final[dict[str, Callable[[str], Any]]] = {
     "currency": parse_currency,
     "renews_on": parse_day,
 }
+
+
+def _day_in(within: timedelta, now: datetime) -> date:
+    """The last day of the calendar where it would come later."""
+    try:
+        return (now + within).date()
+    except OverflowError:
+        return date.max

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import aclosing
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Final
@@ -16,15 +15,19 @@ from poller.cli.selecting import DataCenters, States, Tags, selection
 from poller.core.errors import UsageError
 from poller.core.model import USER_TYPES, UserType
 from poller.core.spreadsheet import BYTE_ORDER_MARK
-from poller.query.words import seconds_of, since_of, type_of, zone_of
+from poller.query.words import Since, seconds_of, type_of, zone_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from datetime import datetime
 
     from poller.query.trend import TrendQuestion
     from poller.settings import Settings
     from poller.store.database import Database
     from poller.store.trends import TrendPoint
+
+    AskedAt = Callable[[datetime], TrendQuestion]
+    """The question, once the time is known: PostgreSQL tells it."""
 
 _NARROW: Final = 24
 _UNBOUND: Final = 400
@@ -79,27 +82,26 @@ def trend(
     if picture is not None and output is not Format.TABLE:
         raise UsageError(f"--plot draws a picture and --format {output} writes text", "give one of the two")
     shell.check_bom(wanted=bom, csv=output is Format.CSV)
-    zone, now = zone_of(tz), datetime.now(UTC)
-    question = TrendQuestion(
-        org=org,
-        kind=None if user_type is None else type_of(user_type),
-        since=since_of(since, now, zone),
-        until=now,
-        every_seconds=seconds_of(every),
-        zone=zone,
-        among=selection(None, tags, states, data_centers),
-    )
+    zone = zone_of(tz)
+    begin, every_seconds = Since(since, zone), seconds_of(every)
+    kind = None if user_type is None else type_of(user_type)
+    among = selection(None, tags, states, data_centers)
+
+    def asked_at(now: datetime) -> TrendQuestion:
+        return TrendQuestion(org, kind, begin.at(now), now, every_seconds, zone, among)
+
     if picture is None:
-        shell.run(_trend(shell.settings(), question, output, bom=bom))
+        shell.run(_trend(shell.settings(), asked_at, output, bom=bom))
     else:
-        shell.run(_plot(shell.settings(), question, picture))
+        shell.run(_plot(shell.settings(), asked_at, picture))
 
 
-async def _trend(settings: Settings, question: TrendQuestion, output: Format, *, bom: bool) -> None:
+async def _trend(settings: Settings, asked_at: AskedAt, output: Format, *, bom: bool) -> None:
     from poller.app import open_app
     from poller.query.trend import trend_csv, trend_json
 
     async with open_app(settings, name="poller trend") as app:
+        question = asked_at(app.database.clock.now())
         await _warn(app.database, question)
         if output is Format.TABLE:
             await draw(app.database, question)
@@ -150,12 +152,13 @@ def _draw_one(title: str, values: Sequence[int | None]) -> None:
         shell.tell(f"{title}  {render.sparkline(values, _room(cell_len(title) + 2))}")
 
 
-async def _plot(settings: Settings, question: TrendQuestion, path: Path) -> None:
+async def _plot(settings: Settings, asked_at: AskedAt, path: Path) -> None:
     from poller.app import open_app
     from poller.cli import plot
 
     plot.check_path(path)
     async with open_app(settings, name="poller trend") as app:
+        question = asked_at(app.database.clock.now())
         await _warn(app.database, question)
         kinds = question.kinds((UserType.ACTIVE,) if question.org is None else USER_TYPES)
         edges = question.edges()

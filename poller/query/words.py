@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "y": 31_536_000}
+_LATEST_NOW: Final = datetime(2200, 1, 1, tzinfo=UTC)
+"""No clock that is right shows a later time while this program is in use."""
 
 
 def seconds_of(text: str) -> int:
@@ -38,6 +41,24 @@ def since_of(text: str, now: datetime, zone: tzinfo) -> datetime:
         return now - timedelta(seconds=seconds_of(text))
     except OverflowError:
         raise UsageError(f"{text!r} is before all calendars", "ask for less") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """Where a question about the past begins, in its asker's words: `90d`, or `2026-01-31`.
+
+    The moment depends on PostgreSQL's time. A text that is wrong at any time is refused at once.
+    """
+
+    text: str
+    zone: tzinfo = UTC
+
+    def __post_init__(self) -> None:
+        since_of(self.text, _LATEST_NOW, self.zone)
+
+    def at(self, now: datetime) -> datetime:
+        """The moment (UTC); a `UsageError` where it is not in the past."""
+        return since_of(self.text, now, self.zone)
 
 
 def zone_of(name: str) -> tzinfo:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from tests.command import run
 from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
 pytestmark = needs_faketime
@@ -142,6 +144,50 @@ async def history_of_a_year(there: Lab) -> int:
     await write_snapshots(there.database, [Snapshot(org_id[0], at, at, Outcome.OK, counts=counts) for at in slots])
     await roll_up(there.database, now.date())
     return len(slots)
+
+
+@pytest.mark.parametrize("offset", ["-2y", "+2y"], ids=["two years behind", "two years ahead"])
+async def test_commands_that_look_back_or_ahead_count_from_postgresqls_time(
+    database_url: str, tmp_path: Path, offset: str
+) -> None:
+    async with lab(database_url, tmp_path, orgs=1, interval=900) as there:
+        slot = await a_count_a_gap_and_a_contract(there)
+        today = f"{await there.database.fetchval('SELECT now()'):%Y-%m-%d}"
+
+        async def answer(*arguments: str) -> str:
+            ended = await run(*arguments, environ={**there.environ, **clock_off_by(offset)}, cwd=tmp_path)
+            assert (ended.code, ended.err) == (0, "")
+            return ended.out
+
+        points = json.loads(await answer("trend", "--since", "7d", "--format", "json"))
+        known = [point for point in points if point["last"] is not None]
+        assert {(point["last"], point["at"][:10]) for point in known} == {(7, f"{slot:%Y-%m-%d}")}
+        assert {point["user_type"] for point in known} == set(USER_TYPES)
+        assert max(point["at"][:10] for point in points) == today
+        gaps = json.loads(await answer("gaps", "--format", "json"))
+        assert [gap["reason"] for gap in gaps] == ["unavailable: http_503"]
+        await answer("export", "--format", "csv", "--out", "counts", "--since", "2d")
+        assert any(f"{slot:%Y-%m-%d}" in file.name for file in (tmp_path / "counts").rglob("*.csv*"))
+        forecast = json.loads(await answer("forecast", "--horizon", "3", "--json"))
+        assert forecast["made_at"][:10] == today
+        assert there.names[0] in await answer("seats", "--renews-within", "30d", "--json")
+        assert await answer("seats", "--renews-within", "10d", "--json") == ""
+
+
+async def a_count_a_gap_and_a_contract(there: Lab) -> datetime:
+    """A known slot of an hour ago, a failed one before it, a contract that renews in 20 days; the known slot."""
+    slot = slot_of(await there.database.fetchval("SELECT now() - interval '1 h'"), 900)
+    lost = slot - timedelta(seconds=900)
+    org_id = await there.database.fetchval("SELECT id FROM orgs")
+    rows = [
+        Snapshot(org_id, slot, slot, Outcome.OK, counts=dict.fromkeys(USER_TYPES, 7)),
+        Snapshot(org_id, lost, lost, Outcome.UNAVAILABLE, "http_503"),
+    ]
+    await write_snapshots(there.database, rows)
+    await there.database.execute(
+        "INSERT INTO seat_contracts (org_id, renews_on, updated_at) VALUES ($1, now()::date + 20, now())", org_id
+    )
+    return slot
 
 
 @pytest.mark.parametrize("offset", ["+7200s", "-7200s"], ids=["ahead", "behind"])
