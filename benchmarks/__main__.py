@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from benchmarks import isolation, memory, store
+from benchmarks import fleet, isolation, memory, store
 from benchmarks.capacity import anomalies, forecast
 from benchmarks.poll import group as poll
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 GROUPS: dict[str, Callable[[argparse.Namespace], Coroutine[None, None, None]]] = {
     "poll": lambda given: poll.main(given.orgs, given.rounds, given.question),
     "isolation": lambda given: isolation.main(given.orgs),
+    "fleet": lambda given: fleet.main(given.orgs),
     "memory": lambda given: memory.main(given.orgs),
     "store": lambda given: store.main(given.orgs, given.days, explain=given.explain),
     "anomalies": lambda given: anomalies.main(given.orgs),

@@ -12,7 +12,7 @@ from poller.core.states import NEED_A_PERSON, State
 from poller.store.chores import list_chores
 from poller.store.credits import counted_after
 from poller.store.figures import FRESHNESS_SECONDS, fleet_figures
-from poller.store.fleet_states import credit_sum, poll_sums, state_sums, stretched_orgs, troubles
+from poller.store.fleet_states import credit_sum, poll_sums, read_states, stretched_orgs
 from poller.store.workers import list_workers
 
 if TYPE_CHECKING:
@@ -59,27 +59,16 @@ class FleetStatus:
 
 
 async def fleet_status(database: Database, now: datetime, *, listed: int = LISTED) -> FleetStatus:
-    """Read how the fleet is, `listed` orgs named under each heading; the queries run side by side."""
+    """Read how the fleet is, `listed` orgs named under each heading; three queries run side by side."""
     async with asyncio.TaskGroup() as group:
-        states = group.create_task(state_sums(database))
-        found = group.create_task(troubles(database, NEED_A_PERSON, listed))
-        stretched = group.create_task(stretched_orgs(database, listed))
-        polls = group.create_task(poll_sums(database, now))
-        spent = group.create_task(credit_sum(database, counted_after(now)))
+        # As many as a small server has cores, and as few connections as that takes.
+        states = group.create_task(read_states(database, NEED_A_PERSON, listed))
         figures = group.create_task(fleet_figures(database, now))
-        workers = group.create_task(list_workers(database, now - WORKER_SEEN_WITHIN))
-        chores = group.create_task(list_chores(database))
-    return FleetStatus(
-        now,
-        states.result(),
-        found.result(),
-        stretched.result(),
-        polls.result(),
-        spent.result(),
-        figures.result(),
-        workers.result(),
-        chores.result(),
-    )
+        polls, spent = await poll_sums(database, now), await credit_sum(database, counted_after(now))
+        stretched = await stretched_orgs(database, listed)
+        workers = await list_workers(database, now - WORKER_SEEN_WITHIN)
+        chores = await list_chores(database)
+    return FleetStatus(now, *states.result(), stretched, polls, spent, figures.result(), workers, chores)
 
 
 def remedy_of(trouble: Trouble) -> str:

@@ -6,14 +6,16 @@ second; the credits of a large fleet are estimated from a sample.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from poller.core.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from poller.core.states import State
     from poller.store.database import Queries
 
 _SAMPLED_ROWS: Final = 1_000_000
@@ -67,22 +69,27 @@ class CreditSum:
     estimated: bool
 
 
-async def state_sums(database: Queries) -> StateSums:
-    """Count the orgs."""
-    rows = await database.fetch(_STATES)
-    return StateSums(
-        {row["state"]: row["orgs"] for row in rows},
-        sum(row["stretched"] for row in rows),
-        sum(row["credits_share"] for row in rows),
-    )
-
-
-async def troubles(database: Queries, states: Sequence[State], listed: int) -> list[Trouble]:
-    """Orgs of these states by state and reason, the largest groups first; `listed` of each are named."""
-    rows = await database.fetch(_TROUBLES, [state.value for state in states], listed)
-    order = {state.value: place for place, state in enumerate(states)}
-    found = [Trouble(row["state"], row["reason"], row["remedy"], row["count"], row["orgs"]) for row in rows]
-    return sorted(found, key=lambda one: (order[one.state], -one.count, one.reason or ""))
+async def read_states(database: Queries, states: Sequence[State], listed: int) -> tuple[StateSums, list[Trouble]]:
+    """Count the orgs, and group those of `states` by reason, the largest groups first; `listed` of each are named."""
+    wanted = [state.value for state in states]
+    rows = await database.fetch(_STATES, wanted, listed)
+    remedies = {row["parked_code"]: row["remedy"] for row in await database.fetch(_REMEDIES)}
+    orgs: Counter[str] = Counter()
+    for row in rows:
+        orgs[row["state"]] += row["orgs"]
+    sums = StateSums(orgs, sum(row["stretched"] for row in rows), sum(row["credits_share"] for row in rows))
+    found = [
+        Trouble(
+            row["state"],
+            row["reason"],
+            remedies.get(row["reason"]) if row["state"] == State.PARKED else None,
+            row["orgs"],
+            row["names"],
+        )
+        for row in rows
+        if row["names"] is not None
+    ]
+    return sums, sorted(found, key=lambda one: (wanted.index(one.state), -one.count, one.reason or ""))
 
 
 async def stretched_orgs(database: Queries, listed: int) -> list[Stretched]:
@@ -114,20 +121,29 @@ async def credit_sum(database: Queries, since: datetime) -> CreditSum:
     return CreditSum(int(sums[0]), estimated=True)
 
 
-# fleet_states.states
+# fleet_states.states: the view is read once, whatever is asked of it.
 _STATES: Final = """
-SELECT state, count(*)::int AS orgs, sum(credits_share)::bigint AS credits_share,
-       count(*) FILTER (WHERE effective_interval_seconds > interval_seconds
-                        AND state NOT IN ('paused', 'parked'))::int AS stretched
-FROM org_states WHERE state <> 'removed' GROUP BY state
+WITH s AS MATERIALIZED (
+    SELECT org, state, state_reason AS reason, credits_share,
+           effective_interval_seconds > interval_seconds AND state NOT IN ('paused', 'parked') AS stretched
+    FROM org_states WHERE state <> 'removed'
+)
+SELECT sums.*, named.names
+FROM (
+    SELECT state, reason, count(*)::int AS orgs, sum(credits_share)::bigint AS credits_share,
+           (count(*) FILTER (WHERE stretched))::int AS stretched
+    FROM s GROUP BY state, reason
+) AS sums
+LEFT JOIN (
+    SELECT state, reason, (array_agg(org ORDER BY org))[1:$2] AS names
+    FROM s WHERE state = ANY($1::text[]) GROUP BY state, reason
+) AS named ON named.state = sums.state AND named.reason IS NOT DISTINCT FROM sums.reason
 """
 
-# fleet_states.troubles
-_TROUBLES: Final = """
-SELECT s.state, s.state_reason AS reason, o.parked_remedy AS remedy, count(*)::int AS count,
-       (array_agg(o.name ORDER BY o.name))[1:$2] AS orgs
-FROM org_states s JOIN orgs o ON o.id = s.org_id
-WHERE s.state = ANY($1::text[]) GROUP BY 1, 2, 3
+# fleet_states.remedies
+_REMEDIES: Final = """
+SELECT parked_code, min(parked_remedy) AS remedy FROM orgs
+WHERE parked_at IS NOT NULL AND removed_at IS NULL GROUP BY parked_code
 """
 
 # fleet_states.stretched: by the index of names.
