@@ -67,6 +67,11 @@ def put_in_place(made: Path, data_dir: Path, suffix: str, also: tuple[str, ...] 
             aside.append(kept)
     for name in names:
         (made / name).rename(data_dir / name)
+    if os.geteuid() == 0:
+        # The files beside the cluster belong to the owner of the data folder, whatever user the cluster runs as.
+        owner = data_dir.stat()
+        for name in also:
+            os.chown(data_dir / name, owner.st_uid, owner.st_gid)
     handle = os.open(data_dir, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.spreadsheet import cell
 
@@ -30,3 +31,12 @@ async def json_lines(rows: AsyncIterator[Mapping[str, Any]]) -> AsyncGenerator[s
         line = json.dumps(row, ensure_ascii=False)
     yield line
     yield "]"
+
+
+def json_text(fields: Mapping[str, Any]) -> str:
+    """One object on one line, letters as they are; what a terminal would obey is escaped."""
+    text = json.dumps(fields, ensure_ascii=False)
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+_CONTROLS: Final = re.compile(r"[\x7f-\x9f]")

@@ -62,6 +62,7 @@ def state_fields(org: OrgState) -> dict[str, Any]:
         "since": _iso(org.since),
         "data_center": org.data_center,
         "zgid": org.zgid,
+        "grant": org.grant,
         "edition": org.edition,
         "licences": org.licences,
         "tags": list(org.tags),

@@ -44,6 +44,8 @@ class OrgState:
     last_error: str | None
     counts_at: datetime | None
     parked_remedy: str | None
+    grant: str | None
+    """`refresh_token`, `grant_code` (not exchanged yet) or `soid`; None without credentials."""
     counts: Mapping[UserType, int]
 
 
@@ -127,6 +129,9 @@ WHERE ($1::int[] IS NULL OR o.id = ANY($1)) AND ($2::text IS NULL OR o.name ILIK
 # org_states.page: `orgs` itself leads, so that the index of names gives the first page.
 _ORGS: Final = f"""
 SELECT s.*, o.zgid, o.api_version, o.poll_interval_seconds, o.parked_remedy,
+       CASE WHEN k.refresh_token IS NOT NULL THEN 'refresh_token'
+            WHEN k.grant_code IS NOT NULL THEN 'grant_code'
+            WHEN k.soid IS NOT NULL THEN 'soid' END AS "grant",
        {", ".join(f"l.{column}" for column in COLUMNS.values())}
 FROM orgs o
 JOIN LATERAL (
@@ -135,6 +140,7 @@ JOIN LATERAL (
     FROM org_states WHERE org_id = o.id
 ) AS s ON true
 LEFT JOIN latest_snapshots l ON l.org_id = o.id
+LEFT JOIN org_credentials k ON k.org_id = o.id
 {_WHERE}
 """  # noqa: S608 - names of the model
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+import asyncpg
+
 from poller.core.errors import LockedError
 from poller.store.blockers import locked_by_others
 from poller.store.locks import Lock, lock, lock_days_exclusive
@@ -178,6 +180,8 @@ async def _detach(database: Database, name: str) -> None:
             )
         except TimeoutError:
             raise LockedError(f"{name} cannot be detached while others read it", "try again later") from None
+        except asyncpg.ObjectNotInPrerequisiteStateError:
+            return  # another process is detaching it; what it leaves half done is finished when it is dropped
 
 
 async def _drop(database: Database, name: str) -> bool:

@@ -223,7 +223,7 @@ async def test_an_interval_that_credits_do_not_pay_for_is_told_with_the_one_in_f
         assert "stretched" not in known
         status = (await mine.run("status")).out
         assert "stretched  1\n" in status
-        assert f"  {free.name}  30m, stretched from 15m" in status
+        assert f"  {free.name}  30m instead of 15m" in status
         assert rich.name not in status
 
 

@@ -105,9 +105,10 @@ async def test_a_parked_org_is_told_with_what_to_do_wherever_one_looks(database_
         remedy = "Zoho no longer takes the org's refresh token: the consent was revoked"
         status = (await mine.run("status")).out
         assert "parked  1\n" in status
-        assert f"  {lost.name}  invalid_code: {remedy}" in status
+        assert f"  1 parked, invalid_code: {remedy}" in status
+        assert f"      {lost.name}\n" in status
         table = await shown(mine, lost.name)
-        assert "state          parked: invalid_code\n" in table
+        assert "state          parked: invalid_code, since 2" in table
         assert f"what to do     {remedy}" in table
         assert "next probe     2" in table
         # The service leaves it alone until its probe; who names it is taken at his word.

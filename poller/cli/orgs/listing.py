@@ -62,6 +62,7 @@ def show(
 async def _list(settings: Settings, chosen: Selection, *, as_json: bool) -> None:
     from poller.app import open_app
     from poller.cli.org_table import OrgLines, org_table
+    from poller.query.lines import json_text
     from poller.query.org import filter_of, state_fields, stream_org_states
     from poller.store.org_states import count_states, longest_name, read_page
 
@@ -69,7 +70,7 @@ async def _list(settings: Settings, chosen: Selection, *, as_json: bool) -> None
         which = await filter_of(app.database, chosen)
         if as_json:
             async for org in stream_org_states(app.database, which):
-                sys.stdout.write(f"{json.dumps(state_fields(org), ensure_ascii=False)}\n")
+                sys.stdout.write(f"{json_text(state_fields(org))}\n")
             return
         if sys.stdout.isatty():
             page = await read_page(app.database, which, limit=_FIRST)
