@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-import asyncpg
-
 from poller.core.errors import LockedError
 from poller.store.blockers import locked_by_others
 from poller.store.locks import Lock, lock, lock_days_exclusive
@@ -171,6 +169,8 @@ async def _give_up(database: Database, month: datetime) -> bool:
 
 async def _detach(database: Database, name: str) -> None:
     """Detach an attached month without blocking anyone: that takes two transactions of its own, and so no lock."""
+    import asyncpg  # noqa: PLC0415 - help texts are shown without it
+
     async with database.connection() as connection:
         if not await connection.fetchval(_STATE, name):
             return
