@@ -10,6 +10,8 @@ import os
 import socket
 from typing import TYPE_CHECKING, Final
 
+import aiohttp
+
 from poller.core.reply import Failure
 
 if TYPE_CHECKING:
@@ -28,9 +30,9 @@ _OUT_OF_MEMORY: Final = frozenset({socket.EAI_MEMORY})
 def local_failure(trouble: BaseException | None) -> Failure | None:
     """Why a request could not leave this machine; None where the cause lies elsewhere."""
     while trouble is not None:
-        if isinstance(trouble, socket.gaierror):
+        if isinstance(trouble, (socket.gaierror, aiohttp.ClientConnectorDNSError)):
             # The C library says "unknown name" where it could not open a socket to ask.
-            exhausted = trouble.errno in _OUT_OF_MEMORY or not _may_open_files()
+            exhausted = getattr(trouble, "errno", None) in _OUT_OF_MEMORY or not _may_open_files()
             return Failure.LOCAL_RESOURCES if exhausted else None
         if isinstance(trouble, OSError) and (failure := _BY_ERRNO.get(trouble.errno)) is not None:
             return failure

@@ -49,6 +49,12 @@ async def test_a_name_that_cannot_be_looked_up_for_want_of_descriptors_is_a_loca
     async with open_client(connections=4, request_timeout_seconds=5) as client:
         with no_descriptor_left():
             answer = await client.count("http://localhost:1", "v7", UserType.ALL, TOKEN)
+            try:
+                os.close(os.open(os.devnull, os.O_RDONLY))
+            except OSError:
+                pass
+            else:
+                pytest.skip("another thread of this process gave a descriptor back meanwhile")
     assert answer == NoReply(Failure.LOCAL_RESOURCES)
 
 
