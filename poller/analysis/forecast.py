@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from poller.analysis.error_table import HORIZONS
-from poller.analysis.history import WEEK, Level, Matrix, Vector, find_level, hold, remove_spikes
+from poller.analysis.history import MOST_DAYS, WEEK, Level, Matrix, Vector, find_level, hold, remove_spikes
 from poller.analysis.intervals import ErrorPool, half_widths
 from poller.analysis.scale import Scale, measure
 from poller.analysis.trend import daily_trend, moves_of
@@ -21,8 +21,6 @@ from poller.analysis.trend import daily_trend, moves_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-MOST_DAYS: Final = 800
-"""Of a history; older days change nothing."""
 LONGEST_HORIZON: Final = 365
 CHUNK: Final = 500
 """Series computed at once: 100 MB at the most."""
@@ -65,14 +63,35 @@ class Forecasts:
         return ("trend" if self.per_day[row] else "flat") + ("+week" if self.weekly[row] else "")
 
 
+class _Spread(NamedTuple):
+    """What the width of intervals on `days` ahead is made of; see `half_widths`. `whole`: whether counts are whole."""
+
+    days: Vector
+    deviations: Matrix
+    changes: Vector
+    whole: np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
 class _State(NamedTuple):
     """What is known of some series at one origin."""
 
-    held: Matrix
     level: Level
     trend: Vector
     scale: Scale
     whole: np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+    def spread(self, days: Vector) -> _Spread:
+        """The spread on so many days ahead."""
+        return _Spread(days, self.scale.at(days), self.scale.changes, self.whole)
+
+
+class _Window(NamedTuple):
+    """A forecast made from the past of some series (`rows`), a month ahead, and what came; NaN if unknown."""
+
+    rows: np.ndarray[tuple[int], np.dtype[np.int64]]
+    mean: Matrix
+    spread: _Spread
+    truth: Vector
 
 
 def forecast(
@@ -85,18 +104,22 @@ def forecast(
     """
     if not 1 <= horizon <= LONGEST_HORIZON:
         raise ValueError(f"a horizon is 1 to {LONGEST_HORIZON} days, not {horizon}")
-    chosen = fleet_quantiles(histories) if quantiles is None else quantiles
-    for rows in _chunks(len(histories)):
-        yield _forecast_chunk(_matrix(histories, rows), rows, horizon, chosen)
+    chunks = list(_chunks(len(histories)))
+    pool = ErrorPool()
+    # The past is forecast once: for the quantiles, and for each series' own back-test.
+    past = None if quantiles else [_forecast_past(_matrix(histories, rows), pool) for rows in chunks]
+    chosen = quantiles or pool.quantiles()
+    for place, rows in enumerate(chunks):
+        values = _matrix(histories, rows)
+        windows = _forecast_past(values) if past is None else past[place]
+        yield _forecast_chunk(values, rows, horizon, chosen, windows)
 
 
 def fleet_quantiles(histories: Sequence[Vector]) -> tuple[Matrix, Matrix]:
     """The 80 and 95 % quantiles of the errors made on these histories' own past, weighed against the shipped table."""
     pool = ErrorPool()
     for rows in _chunks(len(histories)):
-        values = _matrix(histories, rows)
-        for cut in ORIGINS:
-            _collect(values, cut, pool)
+        _forecast_past(_matrix(histories, rows), pool)
     return pool.quantiles()
 
 
@@ -123,7 +146,7 @@ def _read(values: Matrix) -> _State:
     level = find_level(clean)
     trend = daily_trend(moves_of(level.clean)) if values.shape[1] > 1 else np.zeros(len(values))
     whole = ~((held % 1 != 0) & ~np.isnan(held)).any(axis=1)
-    return _State(clean, level, trend, measure(level.clean, clean, trend), whole)
+    return _State(level, trend, measure(level.clean, clean, trend), whole)
 
 
 def _mean(state: _State, days: Vector) -> Matrix:
@@ -139,14 +162,26 @@ def _cut(values: Matrix, days: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.
     return np.flatnonzero(enough), before
 
 
-def _collect(values: Matrix, cut: int, pool: ErrorPool) -> None:
-    rows, before = _cut(values, cut)
-    if not len(rows):
-        return
-    state = _read(before[rows])
+def _forecast_past(values: Matrix, pool: ErrorPool | None = None) -> list[_Window]:
+    """Forecasts each series from each origin of its past: what its back-test needs, and its errors into `pool`."""
+    windows = []
+    day = np.array([float(BACKTEST_DAYS)])
+    for cut in ORIGINS:
+        rows, before = _cut(values, cut)
+        if not len(rows):
+            continue
+        state = _read(before[rows])
+        if pool is not None:
+            _collect(values[rows], cut, state, pool)
+        truth = values[rows, values.shape[1] - cut - 1 + BACKTEST_DAYS]
+        windows.append(_Window(rows, _mean(state, day), state.spread(day), truth))
+    return windows
+
+
+def _collect(values: Matrix, cut: int, state: _State, pool: ErrorPool) -> None:
     reached = [place for place, day in enumerate(HORIZONS) if day <= cut]
     days = np.array([HORIZONS[place] for place in reached], dtype=float)
-    errors = values[rows][:, [values.shape[1] - cut - 1 + int(day) for day in days]] - _mean(state, days)
+    errors = values[:, [values.shape[1] - cut - 1 + int(day) for day in days]] - _mean(state, days)
     errors /= state.scale.at(days)
     for column, place in enumerate(reached):
         pool.add(place, errors[:, column], state.scale.changes * days[column])
@@ -157,11 +192,12 @@ def _forecast_chunk(
     rows: np.ndarray[tuple[int], np.dtype[np.int64]],
     horizon: int,
     quantiles: tuple[Matrix, Matrix],
+    past: Sequence[_Window],
 ) -> Forecasts:
     state = _read(values)
     days = np.arange(1.0, horizon + 1)
-    mean = _mean(state, days)
-    (low80, high80), (low95, high95) = (_lines(state, mean, days, one) for one in quantiles)
+    mean, spread = _mean(state, days), state.spread(days)
+    (low80, high80), (low95, high95) = (_lines(mean, spread, one) for one in quantiles)
     return Forecasts(
         rows,
         mean,
@@ -172,40 +208,34 @@ def _forecast_chunk(
         state.level.level,
         state.trend,
         (state.level.effects != 0).any(axis=1),
-        _backtest(values, quantiles[0]),
+        _backtest(values, past, quantiles[0]),
     )
 
 
-def _lines(state: _State, mean: Matrix, days: Vector, quantiles: Matrix) -> tuple[Matrix, Matrix]:
+def _lines(mean: Matrix, spread: _Spread, quantiles: Matrix) -> tuple[Matrix, Matrix]:
     """The low and the high line, rounded inward to whole users: an error in whole users is inside as before."""
-    widths = half_widths(quantiles, state.scale.at(days), state.scale.changes, days)
+    widths = half_widths(quantiles, spread.deviations, spread.changes, spread.days)
     low, high = np.maximum(mean - widths, 0.0), mean + widths
-    whole = state.whole[:, None]
+    whole = spread.whole[:, None]
     low = np.where(whole, np.ceil(low - 1e-9), low)
     high = np.where(whole, np.floor(high + 1e-9), high)
     return np.minimum(low, mean), np.maximum(high, mean)
 
 
-def _backtest(values: Matrix, quantiles: Matrix) -> Backtest:
-    """Forecasts each series' own past from each origin; windows whose truth is unknown do not count."""
-    windows = np.zeros(len(values), dtype=np.int64)
+def _backtest(values: Matrix, past: Sequence[_Window], quantiles: Matrix) -> Backtest:
+    """Judges the forecasts of each series' own past; windows whose truth is unknown do not count."""
+    count = np.zeros(len(values), dtype=np.int64)
     errors, inside = np.zeros(len(values)), np.zeros(len(values))
     move = _typical_move(values)
-    day = np.array([float(BACKTEST_DAYS)])
-    for cut in ORIGINS:
-        rows, before = _cut(values, cut)
-        if not len(rows):
-            continue
-        state = _read(before[rows])
-        mean = _mean(state, day)
-        low, high = _lines(state, mean, day, quantiles)
-        truth = values[rows, values.shape[1] - cut - 1 + BACKTEST_DAYS]
+    for window in past:
+        rows, mean, truth = window.rows, window.mean, window.truth
+        low, high = _lines(mean, window.spread, quantiles)
         known = ~np.isnan(truth)
-        windows[rows] += known
+        count[rows] += known
         errors[rows] += np.where(known, np.abs(truth - mean[:, 0]) / move[rows], 0.0)
         inside[rows] += known & (truth >= low[:, 0]) & (truth <= high[:, 0])
-    count = np.where(windows > 0, windows, np.nan)
-    return Backtest(windows, errors / count, inside / count)
+    windows = np.where(count > 0, count, np.nan)
+    return Backtest(count, errors / windows, inside / windows)
 
 
 def _typical_move(values: Matrix) -> Vector:

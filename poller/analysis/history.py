@@ -15,6 +15,8 @@ Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
 
 WEEK: Final = 7
+MOST_DAYS: Final = 800
+"""Of a history; older days change nothing."""
 _SPIKE_LEAST: Final = 3.0
 """Users: a smaller jump is never called a spike."""
 _SPIKE_RATIO: Final = 6.0

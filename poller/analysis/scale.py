@@ -28,14 +28,11 @@ _PRIOR_DAYS: Final = 60.0
 class Scale(NamedTuple):
     """What is expected of each series, one row each.
 
-    `variances`: users² a day, a column for each of `SPANS`. `changes`: expected changes a day. `still_days`: days since
-    the last change, at most the history. `level`: users.
+    `variances`: users² a day, a column for each of `SPANS`. `changes`: expected changes a day.
     """
 
     variances: Matrix
     changes: Vector
-    still_days: Vector
-    level: Vector
 
     def at(self, horizons: Vector) -> Matrix:
         """The standard deviation in users at each of these horizons (days), one row a series."""
@@ -56,8 +53,7 @@ def expected_variance(level: Vector) -> Vector:
 def measure(clean: Matrix, raw: Matrix, trend: Vector) -> Scale:
     """Measures each series; `raw` are the histories with their weekday effects: changes count in whole users."""
     days = (~np.isnan(clean)).sum(axis=1).astype(float)
-    level = np.maximum(raw[:, -1], 0.0)
-    prior = expected_variance(level)
+    prior = expected_variance(np.maximum(raw[:, -1], 0.0))
     columns = []
     for span in SPANS:
         own, windows = _variance(clean, trend, span)
@@ -69,8 +65,7 @@ def measure(clean: Matrix, raw: Matrix, trend: Vector) -> Scale:
     recent = changed[:, -_RECENT_DAYS:].sum(axis=1)
     seen = np.minimum(days - 1, _RECENT_DAYS)
     changes = (recent + _PRIOR_CHANGES) / (seen + _PRIOR_DAYS)
-    still = np.where(changed.any(axis=1), np.argmax(changed[:, ::-1], axis=1) if changed.shape[1] else 0, days - 1)
-    return Scale(np.stack(columns, axis=1), changes, still.astype(float), level)
+    return Scale(np.stack(columns, axis=1), changes)
 
 
 def _variance(clean: Matrix, trend: Vector, span: int) -> tuple[Vector, Vector]:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from poller.analysis.history import MOST_DAYS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from poller.analysis.history import Vector
-
-LONGEST_HISTORY = 800
-"""Days; older ones are left out."""
 
 
 class History(NamedTuple):
@@ -46,7 +45,7 @@ def histories(series: array[int], days: array[int], values: array[float]) -> lis
 
 def _dense(series: int, days: np.ndarray[tuple[int], np.dtype[np.int32]], values: Vector) -> History:
     last = int(days[-1])
-    recent = days > last - LONGEST_HISTORY
+    recent = days > last - MOST_DAYS
     days, values = days[recent], values[recent]
     dense = np.full(last - int(days[0]) + 1, np.nan)
     # Days are in order, and of equal ones the last is written last.
