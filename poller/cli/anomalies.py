@@ -10,6 +10,7 @@ import typer
 from poller.cli import shell
 from poller.cli.selecting import DataCenters, Names, States, Tags, selection
 from poller.cli.series import opened
+from poller.query.lines import json_text
 from poller.query.words import Since
 
 if TYPE_CHECKING:
@@ -59,8 +60,6 @@ def _series(series: Path) -> None:
 
 
 async def _anomalies(settings: Settings, chosen: Selection, begin: Since, *, as_json: bool) -> None:
-    import orjson
-
     from poller.app import open_app
     from poller.store.capacity.anomalies import stream_anomalies
 
@@ -70,7 +69,7 @@ async def _anomalies(settings: Settings, chosen: Selection, begin: Since, *, as_
         ids = await chosen.ids(app.database, removed=True)
         async for row in stream_anomalies(app.database, ids, since):
             if as_json:
-                shell.tell(orjson.dumps(dict(row)).decode())
+                shell.tell(json_text(dict(row)))
             else:
                 rows.append(row)
     if not as_json:

@@ -6,7 +6,6 @@ at may be broken, so one check's trouble is that check's finding, and the others
 
 from __future__ import annotations
 
-import json
 import stat
 from collections import Counter
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from poller.cli import shell
 from poller.core.diagnosis import Finding, Verdict, judge_data_center, judge_network, judge_zohos_clock
 from poller.core.errors import SettingsError
 from poller.core.quantities import count
+from poller.query.lines import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,7 +59,7 @@ async def _doctor(*, as_json: bool) -> Counter[Verdict]:
     def tell(finding: Finding) -> None:
         verdicts[finding.verdict] += 1
         if as_json:
-            shell.tell(json.dumps(asdict(finding), ensure_ascii=False))
+            shell.tell(json_text(asdict(finding)))
         else:
             shell.tell_folded(as_line(finding), _HANG)
 

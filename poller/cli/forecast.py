@@ -12,6 +12,7 @@ from poller.cli import shell
 from poller.cli.selecting import DataCenters, Names, States, Tags, selection
 from poller.cli.series import opened
 from poller.core.errors import UsageError
+from poller.query.lines import json_text
 from poller.query.words import type_of
 
 if TYPE_CHECKING:
@@ -74,8 +75,6 @@ def _series(series: Path, days: int, output: str) -> None:
 
 
 async def _forecast(settings: Settings, chosen: Selection, user_type: str, horizon: int, *, as_json: bool) -> None:
-    import orjson
-
     from poller.app import open_app
     from poller.query.capacity import forecast_orgs
     from poller.store.capacity.forecasts import read_quantiles
@@ -94,7 +93,7 @@ async def _forecast(settings: Settings, chosen: Selection, user_type: str, horiz
             seen += len(page)
             if as_json:
                 for one in made:
-                    shell.tell(orjson.dumps(_object(one, user_type, now, horizon)).decode())
+                    shell.tell(json_text(_object(one, user_type, now, horizon)))
             else:
                 found += made
     if not as_json:

@@ -12,6 +12,7 @@ from poller.cli import shell
 from poller.cli.selecting import DataCenters, States, Tags, required, selection
 from poller.core.contract import parse_currency, parse_day, parse_price, parse_seats
 from poller.core.errors import UsageError
+from poller.query.lines import json_text
 from poller.query.words import seconds_of
 
 if TYPE_CHECKING:
@@ -117,22 +118,16 @@ async def _seats(settings: Settings, chosen: Selection, shown: Shown) -> None:
         else:
             async for row in stream_seats(app.database, ids, renews_before=before):
                 if shown.as_json:
-                    shell.tell(_json({name: row[name] for name in COLUMNS} | {"problem": _problem(row)}))
+                    shell.tell(json_text({name: row[name] for name in COLUMNS} | {"problem": _problem(row)}))
                 else:
                     rows.append(row)
     if shown.by_tag and shown.as_json:
         for row in rows:
-            shell.tell(_json(dict(row)))
+            shell.tell(json_text(dict(row)))
     elif shown.by_tag:
         _show_tags(rows)
     elif not shown.as_json:
         _show(rows)
-
-
-def _json(fields: dict[str, Any]) -> str:
-    import orjson
-
-    return orjson.dumps(fields, default=float).decode()
 
 
 def _problem(row: Any) -> dict[str, str] | None:

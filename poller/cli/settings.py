@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from poller.cli import shell
 from poller.cli.table import Table
+from poller.query.lines import json_text
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,7 +32,7 @@ def show_settings(
     table = Table(["setting", "value", "from"])
     for row in (database_row(settings, sources), *rows(settings, sources)):
         if as_json:
-            shell.tell(json.dumps({"name": row.name, "value": row.value, "from": row.origin}, ensure_ascii=False))
+            shell.tell(json_text({"name": row.name, "value": row.value, "from": row.origin}))
         else:
             table.rows.append([row.name, plain(row.value) or "-", plain(row.origin)])
     if not as_json:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from poller.cli import selecting, shell
+from poller.query.lines import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,7 +56,7 @@ async def _status(settings: Settings, *, as_json: bool, watch: bool) -> FleetSta
         while True:
             found = await fleet_status(app.database, app.database.clock.now())
             if as_json:
-                shell.tell(json.dumps(status_fields(found), ensure_ascii=False))
+                shell.tell(json_text(status_fields(found)))
             else:
                 if watch and sys.stdout.isatty():
                     print(_CLEAR, end="")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from poller.analysis.anomalies import in_org
 from poller.analysis.forecast import Forecasts, fleet_quantiles, forecast
+from poller.analysis.history import MOST_DAYS
 from poller.analysis.quantiles import as_lists, as_matrices
 from poller.analysis.run_out import run_out_days
 from poller.analysis.series import dense, unknown
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from poller.store.capacity.histories import DailyHistory, OrgToForecast
     from poller.store.database import Database
 
-HISTORY: Final = timedelta(days=800)
+HISTORY: Final = timedelta(days=MOST_DAYS)
 YEAR: Final = 365
 SEAT_TYPE: Final = "ActiveUsers"
 """The user type that takes seats."""

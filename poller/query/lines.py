@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import re
+from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.spreadsheet import cell
@@ -28,15 +30,23 @@ async def json_lines(rows: AsyncIterator[Mapping[str, Any]]) -> AsyncGenerator[s
     line = "["
     async for row in rows:
         yield line if line == "[" else f"{line},"
-        line = json.dumps(row, ensure_ascii=False)
+        line = json_text(row)
     yield line
     yield "]"
 
 
 def json_text(fields: Mapping[str, Any]) -> str:
-    """One object on one line, letters as they are; what a terminal would obey is escaped."""
-    text = json.dumps(fields, ensure_ascii=False)
+    """One object on one line: letters as they are, times in ISO 8601; what a terminal would obey is escaped."""
+    text = json.dumps(fields, ensure_ascii=False, default=_plain)
     return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _plain(value: object) -> str | float:
+    if isinstance(value, date):  # a datetime is one too
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} has no JSON")
 
 
 _CONTROLS: Final = re.compile(r"[\x7f-\x9f]")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -10,6 +9,7 @@ import typer
 
 from poller.cli import shell
 from poller.cli.selecting import DataCenters, Names, States, Tags, selection
+from poller.query.lines import json_text
 
 if TYPE_CHECKING:
     from poller.query.selection import Selection
@@ -62,7 +62,6 @@ def show(
 async def _list(settings: Settings, chosen: Selection, *, as_json: bool) -> None:
     from poller.app import open_app
     from poller.cli.org_table import OrgLines, org_table
-    from poller.query.lines import json_text
     from poller.query.org import filter_of, state_fields, stream_org_states
     from poller.store.org_states import count_states, longest_name, read_page
 
@@ -113,7 +112,7 @@ async def _show(settings: Settings, chosen: Selection, *, as_json: bool) -> None
             if details is None:
                 continue
             if as_json:
-                shell.tell(json.dumps(org_facts.as_fields(details), ensure_ascii=False))
+                shell.tell(json_text(org_facts.as_fields(details)))
                 continue
             if place:
                 shell.tell("")

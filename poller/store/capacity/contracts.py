@@ -32,7 +32,7 @@ def contract_changes(row: Mapping[str, Any] | None, entry: OrgEntry) -> dict[str
 
 
 async def put_contracts(connection: Any, changes: Mapping[int, Mapping[str, Any]]) -> None:
-    """Changes the contracts of orgs by id, each column that is named."""
+    """Changes the contracts of orgs by id, each column that is named; orgs that are gone are passed over."""
     for column in CONTRACT_COLUMNS:
         values = {org_id: one[column] for org_id, one in changes.items() if column in one}
         if values:
@@ -52,7 +52,9 @@ _TYPES: Final = {"purchased": "integer", "price": "numeric", "currency": "text",
 _PUT: Final = {
     column: f"""
 INSERT INTO seat_contracts (org_id, {column}, updated_at)
-SELECT org_id, value, now() FROM unnest($1::int[], $2::{kind}[]) AS new (org_id, value)
+SELECT o.id, new.value, now()
+FROM unnest($1::int[], $2::{kind}[]) AS new (org_id, value)
+JOIN (SELECT id FROM orgs WHERE id = ANY($1::int[]) FOR KEY SHARE) o ON o.id = new.org_id
 ON CONFLICT (org_id) DO UPDATE SET {column} = excluded.{column}, updated_at = now()
 """  # noqa: S608 - names of the model
     for column, kind in _TYPES.items()

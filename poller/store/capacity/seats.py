@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from poller.core.contract import CONTRACT_COLUMNS
+from poller.store.capacity.contracts import put_contracts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -46,10 +46,9 @@ async def save_refusal(database: Database, org_id: int, code: str, remedy: str, 
 
 async def set_contract(database: Database, org_ids: Sequence[int], contract: Contract) -> int:
     """Changes what the contracts of these orgs say; how many orgs."""
-    assignments = {name: contract.changes.get(name) for name in CONTRACT_COLUMNS}
-    given = [name in contract.changes for name in CONTRACT_COLUMNS]
-    rows = await database.fetch(_SET_CONTRACT, list(org_ids), *assignments.values(), *given)
-    return len(rows)
+    async with database.transaction() as connection:
+        await put_contracts(connection, dict.fromkeys(org_ids, contract.changes))
+    return len(org_ids)
 
 
 async def stream_seats(
@@ -81,19 +80,6 @@ SELECT id, $2, $3, $4 FROM orgs WHERE id = $1 FOR KEY SHARE
 ON CONFLICT (org_id) DO UPDATE SET code = excluded.code, remedy = excluded.remedy,
     since = CASE WHEN held.code = excluded.code THEN held.since ELSE excluded.since END
 RETURNING since = $4
-"""
-
-# seats.contract: what is not given stays as it is.
-_SET_CONTRACT: Final = """
-INSERT INTO seat_contracts AS held (org_id, purchased, price, currency, renews_on, updated_at)
-SELECT id, $2::integer, $3::numeric, $4::text, $5::date, now() FROM orgs WHERE id = ANY($1::int[]) FOR KEY SHARE
-ON CONFLICT (org_id) DO UPDATE SET
-    purchased = CASE WHEN $6 THEN excluded.purchased ELSE held.purchased END,
-    price = CASE WHEN $7 THEN excluded.price ELSE held.price END,
-    currency = CASE WHEN $8 THEN excluded.currency ELSE held.currency END,
-    renews_on = CASE WHEN $9 THEN excluded.renews_on ELSE held.renews_on END,
-    updated_at = now()
-RETURNING org_id
 """
 
 # seats.facts: the contract wins, then Zoho's last answer. Zoho's number of used seats is believed for two days; after
