@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
-def entry(name: str) -> OrgEntry:
+def entry(name: str, *, edition: str | None = None) -> OrgEntry:
     return OrgEntry(
         name=name,
         data_center="eu",
         client_id=f"1000.CLIENT-{name}",
         client_secret=Secret(f"client-secret-of-{name}"),
         refresh_token=Secret(f"1000.refresh-token-of-{name}"),
+        edition=edition,
     )
 
 

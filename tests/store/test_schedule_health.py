@@ -3,7 +3,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
+from poller.core.model import Outcome, Snapshot
 from poller.store.schedule_health import count_unscheduled
+from poller.store.service_settings import ServiceSettings, save_service_settings
+from poller.store.snapshots import write_snapshots
 from tests.store.fleet import added, entry
 
 if TYPE_CHECKING:
@@ -40,10 +45,48 @@ async def test_orgs_without_a_slot_for_two_intervals_are_counted_whether_none_ca
         assert await count_unscheduled(database, await database.fetchval("SELECT now()")) == unscheduled, due_in
 
 
-async def test_an_org_that_was_added_a_moment_ago_or_is_paused_is_not_counted(
+async def unscheduled_in(database: Database, later: timedelta) -> int:
+    """How many orgs will be unscheduled so much later than now, if nothing happens until then."""
+    return await count_unscheduled(database, await database.fetchval("SELECT now() + $1::interval", later))
+
+
+async def test_an_org_is_counted_only_when_it_was_active_for_two_of_its_intervals_without_a_slot(
     database: Database, keyring: Keyring
 ) -> None:
-    await added(database, keyring, entry("new"), entry("paused"))
+    await added(database, keyring, entry("new", edition="enterprise"), entry("paused"))
     await database.execute("UPDATE orgs SET paused_at = now() WHERE name = 'paused'")
-    assert await count_unscheduled(database, await database.fetchval("SELECT now()")) == 0
-    assert await count_unscheduled(database, await database.fetchval("SELECT now() + interval '3 minutes'")) == 1
+    for minutes, unscheduled in ((0, 0), (3, 0), (10, 0), (30, 0), (32, 1)):
+        assert await unscheduled_in(database, timedelta(minutes=minutes)) == unscheduled, minutes
+
+
+async def test_two_intervals_are_those_of_the_org_and_of_the_service_and_as_long_as_its_credits_allow(
+    database: Database, keyring: Keyring
+) -> None:
+    await save_service_settings(database, ServiceSettings(300, 0.1), await database.fetchval("SELECT now()"))
+    await added(database, keyring, entry("fleet's", edition="enterprise"))
+    assert [await unscheduled_in(database, timedelta(minutes=minutes)) for minutes in (10, 12)] == [0, 1]
+    await database.execute("UPDATE orgs SET poll_interval_seconds = 3600")
+    assert [await unscheduled_in(database, timedelta(minutes=minutes)) for minutes in (12, 120, 122)] == [0, 0, 1]
+    # 500 credits a day pay for 50 polls: one in half an hour.
+    await database.execute("UPDATE orgs SET poll_interval_seconds = NULL, edition = 'free'")
+    assert [await unscheduled_in(database, timedelta(minutes=minutes)) for minutes in (12, 60, 62)] == [0, 0, 1]
+
+
+async def test_an_org_that_was_resumed_has_two_intervals_from_then_on(database: Database, keyring: Keyring) -> None:
+    await added(database, keyring, entry("one", edition="enterprise"))
+    await database.execute("UPDATE orgs SET created_at = now() - interval '1 year', resumed_at = now()")
+    assert [await unscheduled_in(database, timedelta(minutes=minutes)) for minutes in (30, 32)] == [0, 1]
+
+
+@pytest.mark.parametrize("due_in", [None, -timedelta(days=1)], ids=["never scheduled", "scheduled yesterday"])
+async def test_an_org_that_is_polled_by_a_timer_of_the_operator_has_its_slots(
+    database: Database, keyring: Keyring, due_in: timedelta | None
+) -> None:
+    (org_id,) = await added(database, keyring, entry("one", edition="enterprise"))
+    await database.execute("UPDATE orgs SET created_at = now() - interval '1 year'")
+    if due_in is not None:
+        await stand(database, org_id, due_in)
+    assert await unscheduled_in(database, timedelta()) == 1
+    now = await database.fetchval("SELECT now()")
+    await write_snapshots(database, [Snapshot(org_id, now - QUARTER, now, Outcome.UNAVAILABLE, "timeout")])
+    assert [await unscheduled_in(database, timedelta(minutes=minutes)) for minutes in (0, 30, 32)] == [0, 0, 1]
