@@ -17,7 +17,7 @@ from benchmarks.aims import Figure, show
 from poller import embedded
 from poller.store import schema
 from poller.store.database import connect
-from poller.store.partitions import ensure_partitions
+from poller.store.series.partitions import ensure_partitions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

@@ -21,7 +21,7 @@ from benchmarks.aims import Figure, show
 from benchmarks.parts import poller_over
 from poller.core.schedule import Due
 from poller.simulator import Fault, Simulator, SimulatorOptions
-from poller.store.secrets import KEY_BYTES
+from poller.store.orgs.encryption import KEY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

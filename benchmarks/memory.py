@@ -15,16 +15,16 @@ from benchmarks.aims import Figure, show
 from benchmarks.parts import poller_over, simulated_zoho
 from poller import log
 from poller.app import App, open_fleet
-from poller.cli import shell
+from poller.cli.output import terminal
 from poller.core.datacenters import with_operators
 from poller.settings import Settings
 from poller.store.database import connect
-from poller.store.secrets import KEY_BYTES, Keyring
+from poller.store.orgs.encryption import KEY_BYTES, Keyring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from poller.fleet import Polled
+    from poller.polling.runner import Polled
 
 MOST_MB = 40.0
 
@@ -79,7 +79,7 @@ async def _child() -> None:
         async with await connect(work["dsn"]) as database:
             app = App(settings, database, Keyring({"bench": bytes(KEY_BYTES)}))
             async with open_fleet(app) as fleet:
-                shell.settle_memory()  # as the command does
+                terminal.settle_memory()  # as the command does
                 await fleet.poll_now(None, committed)
     seconds = (datetime.now(UTC) - started).total_seconds()
     print(json.dumps({"peak_mb": _peak_mb(), "rows": rows, "requests": requests, "seconds": seconds}))

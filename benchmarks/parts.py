@@ -16,13 +16,13 @@ from benchmarks.machine import SERVER_CPU, pinned
 from poller import embedded
 from poller.app import App
 from poller.core.datacenters import with_operators
-from poller.core.entry import OrgEntry, entry_from
+from poller.core.org_entry import OrgEntry, entry_from
 from poller.settings import Settings
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store import schema
 from poller.store.database import connect
-from poller.store.imports import import_orgs
-from poller.store.secrets import KEY_BYTES, Keyring
+from poller.store.orgs.encryption import KEY_BYTES, Keyring
+from poller.store.orgs.imports import import_orgs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -24,11 +24,11 @@ from poller import embedded
 from poller.core.model import COLUMNS
 from poller.store import schema
 from poller.store.database import Database, connect
-from poller.store.packing import pack_partitions
-from poller.store.partitions import list_partitions, month_of
-from poller.store.rollups import roll_up
-from poller.store.snapshot_sql import INSERT
-from poller.store.snapshots import arguments_of, write_snapshots
+from poller.store.series.partitions import list_partitions, month_of
+from poller.store.series.reindex import pack_partitions
+from poller.store.series.rollups import roll_up
+from poller.store.series.snapshot_sql import INSERT
+from poller.store.series.snapshots import arguments_of, write_snapshots
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

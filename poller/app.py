@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 from poller.core.errors import EmbeddedError
 from poller.core.reply import NoReply, Reply
 from poller.core.shares import connections_needed
-from poller.fleet import Fleet
-from poller.poll import World
+from poller.polling.poll import World
+from poller.polling.runner import Fleet
 from poller.store.database import Database, connect
-from poller.store.secrets import Keyring
-from poller.store.tokens import TokenStore
-from poller.zoho.check import CheckPorts, learn_facts
+from poller.store.orgs.encryption import Keyring
+from poller.store.orgs.tokens import TokenStore
 from poller.zoho.client import ZohoClient, open_client
 from poller.zoho.limiter import Limiter
+from poller.zoho.org_check import CheckPorts, learn_facts
 from poller.zoho.seats import read_seats
 from poller.zoho.tokens import TokenPorts, Tokens
 

@@ -18,24 +18,24 @@ from zlib import crc32
 from poller import embedded
 from poller.app import KEY_FILE, App, open_app, open_fleet
 from poller.core.datacenters import with_operators
-from poller.core.entry import OrgEntry, entry_from
 from poller.core.errors import UsageError
 from poller.core.model import COLUMNS, Outcome, Snapshot
+from poller.core.org_entry import OrgEntry, entry_from
 from poller.core.slots import slot_of, slots_between
 from poller.embedded.exchange import unused
 from poller.query.capacity import SEAT_TYPE
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store.capacity.seats import SeatReading, save_seats
-from poller.store.imports import import_orgs
-from poller.store.orgs import find_orgs
-from poller.store.snapshots import write_snapshots
+from poller.store.orgs.imports import import_orgs
+from poller.store.orgs.orgs import find_orgs
+from poller.store.series.snapshots import write_snapshots
 from poller.worker.analyses import forecast_fleet, search_anomalies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from pathlib import Path
 
-    from poller.fleet import Committed, Fleet, Polled
+    from poller.polling.runner import Committed, Fleet, Polled
     from poller.settings import Settings
 
 FOLDER: Final = "demo"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from poller.store import database as databases, schema
-from poller.store.secrets import KEY_BYTES, Keyring
+from poller.store.orgs.encryption import KEY_BYTES, Keyring
 from tests.postgres import address, run_on, running_postgres
 from tests.witness import WITNESS
 

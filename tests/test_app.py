@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from poller.app import open_app
 from poller.core.secret import Secret
 from poller.settings import Settings
-from poller.store.secrets import Column
+from poller.store.orgs.encryption import Column
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,14 +21,14 @@ from benchmarks.machine import pinned
 from benchmarks.poll.lab import Clock
 from poller import log
 from poller.app import App, open_fleet
-from poller.cli import shell
+from poller.cli.output import terminal
 from poller.core.datacenters import with_operators
 from poller.core.schedule import Cursor, Due, Handout
 from poller.core.slots import phase_of
 from poller.settings import Settings
 from poller.store.database import connect
-from poller.store.schedules import hand_out_slots
-from poller.store.secrets import KEY_BYTES, Keyring
+from poller.store.orgs.encryption import KEY_BYTES, Keyring
+from poller.store.queue.schedules import hand_out_slots
 from poller.worker import Pace, Worker
 from poller.worker.observer import Silent
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from benchmarks.poll.lab import Lab
     from poller.core.model import Org
-    from poller.fleet import Polled
+    from poller.polling.runner import Polled
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ async def _work() -> None:
         async with open_fleet(app, now=clock.now) as fleet:
             pace = Pace(hands=-(-settings.concurrency // 2))
             worker = Worker(settings, database, fleet, pace, now=clock.now, observer=_Tally())
-            shell.settle_memory()
+            terminal.settle_memory()
             print("ready", flush=True)
             sys.stdin.readline()
             cpu_started = time.process_time()

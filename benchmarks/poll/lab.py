@@ -30,10 +30,10 @@ from benchmarks.parts import poller_over
 from benchmarks.poll.responder import Figures
 from poller import log
 from poller.app import open_fleet, open_zoho
-from poller.cli import shell
+from poller.cli.output import terminal
 from poller.core.model import USER_TYPES
-from poller.fleet import Fleet
-from poller.poll import World
+from poller.polling.poll import World
+from poller.polling.runner import Fleet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from poller.core.model import UserType
     from poller.core.reply import NoReply, Reply
     from poller.core.secret import Secret
-    from poller.fleet import Polled
+    from poller.polling.runner import Polled
 
 DATA_CENTERS = ("sim-us", "sim-eu")
 """The simulator's, whose orgs are polled; the responder answers for both."""
@@ -206,7 +206,7 @@ async def lab(
         ):
             opened = Lab(app, responder, in_flight)
             await opened.poll()
-            shell.settle_memory()  # as the commands do
+            terminal.settle_memory()  # as the commands do
             try:
                 yield opened
             finally:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.aims import Figure, show
 from benchmarks.machine import CLIENT_CPU, pinned
-from poller.core.quota import UNTAUGHT, Limits, reserve
+from poller.core.rate_limit import UNTAUGHT, Limits, reserve
 from poller.zoho.limiter import Limiter, OrgLimiter, steady_clock
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from benchmarks.machine import CLIENT_CPU, pinned
 from benchmarks.parts import poller_over
 from benchmarks.poll.lab import responding
 from poller.core.schedule import Due
-from poller.store.secrets import KEY_BYTES
+from poller.store.orgs.encryption import KEY_BYTES
 
 if TYPE_CHECKING:
     from benchmarks.poll.lab import Responder

@@ -1,7 +1,7 @@
 """Orgs and what is needed to ask for them: credentials, shared tokens, and what each org's limits have left.
 
-Secrets are ciphertexts (see `poller/store/secrets.py`) with the id of their key beside them. What a poller learns about
-an org's limits is kept here rather than in a process, so that a restart or a second worker starts from it.
+Secrets are ciphertexts (see `poller/store/orgs/encryption.py`) with the id of their key beside them. What a poller
+learns about an org's limits is kept here rather than in a process, so that a restart or a second worker starts from it.
 """
 
 from __future__ import annotations

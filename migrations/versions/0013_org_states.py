@@ -150,7 +150,7 @@ LEFT JOIN LATERAL (
 ON CONFLICT DO NOTHING
 """
 
-# What `poller.core.quota` computes, by the same table; a test compares the two over all editions.
+# What `poller.core.rate_limit` computes, by the same table; a test compares the two over all editions.
 DAILY_CREDITS: Final = """
 CREATE FUNCTION org_daily_credits(edition text, licences integer) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$

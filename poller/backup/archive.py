@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Self
 from poller.app import KEY_FILE
 from poller.core.errors import SettingsError, UsageError
 from poller.store import schema
-from poller.store.secrets import Keyring
+from poller.store.orgs.encryption import Keyring
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from poller.backup.dump import dump
 from poller.core.errors import OperationError, UsageError
 from poller.store import schema
 from poller.store.database import connect
-from poller.store.rotation import key_usage
+from poller.store.orgs.key_rotation import key_usage
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,9 +17,9 @@ from poller.backup.making import require_embedded
 from poller.core.errors import OperationError
 from poller.embedded.exchange import put_in_place, temporary_data_dir, unused
 from poller.store import schema
+from poller.store.access.roles import admit_readers, set_up_readers
 from poller.store.database import connect
-from poller.store.readers import admit_readers, set_up_readers
-from poller.store.secrets import Keyring
+from poller.store.orgs.encryption import Keyring
 
 if TYPE_CHECKING:
     from pathlib import Path

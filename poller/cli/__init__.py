@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from poller import __version__
-from poller.cli import help_texts
 from poller.cli.arguments import env_file_first, require_text
+from poller.cli.output import help_texts
 from poller.core.errors import OperationError, PollerError, UsageError
 from poller.core.visible import visible
 
@@ -200,9 +200,9 @@ def _poller(
         ),
     ] = None,
 ) -> None:
-    from poller.cli import shell
+    from poller.cli.output import terminal
 
-    shell.env_file.set(env_file)
+    terminal.env_file.set(env_file)
 
 
 def _add_commands() -> None:
@@ -228,7 +228,7 @@ def _add_commands() -> None:
         "backup",
         "psql",
     ):
-        module: Any = import_module(f"poller.cli.{name}")
+        module: Any = import_module(f"poller.cli.commands.{name}")
         module.add_to(app)
 
 

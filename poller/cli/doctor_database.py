@@ -33,7 +33,7 @@ async def examine_database(settings: Settings, tell: Callable[[Finding], None]) 
     """Tell every finding; the number of orgs by data centre, or None where that cannot be known."""
     from poller.app import database_dsn
     from poller.store.database import connect
-    from poller.store.health import orgs_by_data_center
+    from poller.store.server_health import orgs_by_data_center
 
     try:
         if _none_yet(settings):
@@ -89,7 +89,7 @@ async def _attempt(
 
 async def _server(settings: Settings, database: Database) -> Finding:
     from poller.settings.report import database_in_use
-    from poller.store.health import OLDEST_VERSION, read_server
+    from poller.store.server_health import OLDEST_VERSION, read_server
 
     facts = await read_server(database)
     what = f"PostgreSQL {facts.version.partition(' ')[0]}" + (
@@ -106,13 +106,13 @@ async def _server(settings: Settings, database: Database) -> Finding:
 
 
 async def _clock(database: Database) -> Finding:
-    from poller.store.health import clock_ahead
+    from poller.store.server_health import clock_ahead
 
     return judge_clock("database clock", "PostgreSQL's clock", *await clock_ahead(database))
 
 
 async def _disk(settings: Settings, database: Database) -> Finding:
-    from poller.store.health import read_server
+    from poller.store.server_health import read_server
 
     room = shutil.disk_usage(settings.data_dir)
     return judge_disk(str(settings.data_dir), room.free, room.total, (await read_server(database)).bytes)
@@ -132,9 +132,9 @@ async def _migrations(database: Database) -> Finding:
 
 
 async def _partitions(_settings: Settings, database: Database) -> Finding:
-    from poller.store.chores import list_chores
-    from poller.store.health import read_months
-    from poller.store.partitions import list_partitions, month_after, month_of
+    from poller.store.queue.maintenance import list_chores
+    from poller.store.series.partitions import list_partitions, month_after, month_of
+    from poller.store.server_health import read_months
 
     wanted = [month_of(database.clock.now())]
     for _ in range(_MONTHS_AHEAD):
@@ -150,10 +150,10 @@ async def _partitions(_settings: Settings, database: Database) -> Finding:
 
 async def _keys(settings: Settings, database: Database) -> Finding:
     from poller.app import KEY_FILE
-    from poller.store.credentials import read_credentials
-    from poller.store.health import one_org_per_key, orgs_under_keys
-    from poller.store.rotation import key_usage
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.credentials import read_credentials
+    from poller.store.orgs.encryption import Keyring
+    from poller.store.orgs.key_rotation import key_usage
+    from poller.store.server_health import one_org_per_key, orgs_under_keys
 
     usage = await key_usage(database)
     path = settings.data_dir / KEY_FILE
@@ -175,9 +175,9 @@ async def _keys(settings: Settings, database: Database) -> Finding:
 
 
 async def _retention(settings: Settings, database: Database) -> Finding:
-    from poller.store.health import read_months
-    from poller.store.partitions import list_partitions, month_after
-    from poller.store.retention import late_days
+    from poller.store.series.partitions import list_partitions, month_after
+    from poller.store.series.retention import late_days
+    from poller.store.server_health import read_months
 
     overdue = 0
     if settings.snapshot_retention is not None:
@@ -194,7 +194,7 @@ async def _retention(settings: Settings, database: Database) -> Finding:
 
 
 async def _twins(_settings: Settings, database: Database) -> Finding:
-    from poller.store.identity import twins
+    from poller.store.orgs.identity import twins
 
     found = await twins(database)
     if not found:

@@ -21,8 +21,8 @@ _LOOK_SECONDS: Final = 2.0
 
 async def examine_roles(_settings: Settings, database: Database) -> Finding:
     """Whether readers and guests can read, and whether their logins have limits."""
-    from poller.store.health import missing_readers
-    from poller.store.readers import has_logins, read_missing
+    from poller.store.access.roles import has_logins, read_missing
+    from poller.store.server_health import missing_readers
 
     absent, blind = await missing_readers(database)
     if absent:

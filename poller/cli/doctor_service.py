@@ -17,8 +17,8 @@ _OVERDUE_SECONDS: Final = 60.0
 
 
 async def _workers(_settings: Settings, database: Database) -> Finding:
-    from poller.store.queue import depth
-    from poller.store.workers import list_workers
+    from poller.store.queue.jobs import depth
+    from poller.store.queue.workers import list_workers
 
     workers = await list_workers(database, database.clock.now() - _SEEN)
     if not workers:
@@ -34,8 +34,8 @@ async def _workers(_settings: Settings, database: Database) -> Finding:
 
 
 async def _schedule(_settings: Settings, database: Database) -> Finding:
-    from poller.store.schedule_health import count_unscheduled
-    from poller.store.workers import list_workers
+    from poller.store.queue.schedule_health import count_unscheduled
+    from poller.store.queue.workers import list_workers
 
     now = database.clock.now()
     if unscheduled := await count_unscheduled(database, now):
@@ -47,7 +47,7 @@ async def _schedule(_settings: Settings, database: Database) -> Finding:
 
 
 async def _worker_clocks(_settings: Settings, database: Database) -> Finding:
-    from poller.store.workers import list_workers
+    from poller.store.queue.workers import list_workers
 
     workers = await list_workers(database, database.clock.now() - _SEEN)
     wrong = [
@@ -62,9 +62,9 @@ async def _worker_clocks(_settings: Settings, database: Database) -> Finding:
 
 
 async def _chores(settings: Settings, database: Database) -> Finding:
-    from poller.store.chores import list_chores
-    from poller.store.workers import list_workers
-    from poller.worker.chores import chores
+    from poller.store.queue.maintenance import list_chores
+    from poller.store.queue.workers import list_workers
+    from poller.worker.maintenance import chores
 
     every = chores(snapshots=settings.snapshot_retention, days=settings.daily_retention)
     now = database.clock.now()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from poller.cli import shell
+from poller.cli.output import terminal
 from poller.core.errors import UsageError
 from poller.core.quantities import count
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from poller.app import App, Zoho
-    from poller.core.entry import OrgEntry
-    from poller.zoho.onboarding import CodeProgress, ExchangedCode
+    from poller.core.org_entry import OrgEntry
+    from poller.onboarding.grant_exchange import CodeProgress, ExchangedCode
 
 CROWDED: Final = 15
 FULL: Final = 20
@@ -26,8 +26,8 @@ SPENT: Final = "grant_code_expired"
 
 async def refuse_too_many(app: App, entries: Sequence[OrgEntry]) -> None:
     """Raises `UsageError` where a client has more codes than Zoho exchanges before they expire: before any is spent."""
-    from poller.store.credentials import codes_to_exchange
-    from poller.store.tokens import exchanges_possible
+    from poller.store.orgs.credentials import codes_to_exchange
+    from poller.store.orgs.tokens import exchanges_possible
 
     for client_id, codes in (await codes_to_exchange(app.database, entries)).items():
         possible = await exchanges_possible(app.database, client_id, app.database.clock.now())
@@ -40,25 +40,25 @@ async def refuse_too_many(app: App, entries: Sequence[OrgEntry]) -> None:
 async def exchange(app: App, names: Sequence[str] | None) -> list[ExchangedCode]:
     """Exchange the codes of these orgs that wait, of all if None; the queue is shown, and each loss told."""
     from poller.app import open_zoho
-    from poller.store.credentials import waiting_grant_codes
+    from poller.store.orgs.credentials import waiting_grant_codes
 
     if not await waiting_grant_codes(app.database, names):
         return []
     await _warn_of_late_codes(app, names)
     async with open_zoho(app) as zoho:
-        with shell.progress() as progress:
+        with terminal.progress() as progress:
             task = progress.add_task("exchanging grant codes", total=None)
 
             def show(now: CodeProgress) -> None:
                 done = now.exchanged + now.refused
                 progress.update(task, total=done + now.waiting, completed=done, description=_queue(now))
                 if now.pause_seconds and progress.disable:
-                    shell.say(f"poller: {_queue(now)}")
+                    terminal.say(f"poller: {_queue(now)}")
 
             done = await exchange_waiting(app, zoho, names, show)
     for one in done:
         if one.refusal is not None:
-            shell.say(f"poller: {one.org.name}: {one.refusal.code}: {one.refusal.remedy}")
+            terminal.say(f"poller: {one.org.name}: {one.refusal.code}: {one.refusal.remedy}")
     return done
 
 
@@ -67,11 +67,11 @@ async def exchange_waiting(
 ) -> list[ExchangedCode]:
     """What came of each code that waits; one that Zoho has called spent already is not asked for again."""
     from poller.core.model import Outcome
-    from poller.store.credentials import waiting_grant_codes
-    from poller.store.pollable import read_pollable
-    from poller.store.tokens import TokenStore
-    from poller.zoho.grants import no_token
-    from poller.zoho.onboarding import ExchangedCode, WaitingCode, exchange_codes
+    from poller.onboarding.grant_exchange import ExchangedCode, WaitingCode, exchange_codes
+    from poller.store.orgs.credentials import waiting_grant_codes
+    from poller.store.orgs.poll_state import read_pollable
+    from poller.store.orgs.tokens import TokenStore
+    from poller.zoho.token_request import no_token
 
     ids = await waiting_grant_codes(app.database, names)
     pollables = await read_pollable(
@@ -97,14 +97,14 @@ async def exchange_waiting(
 
 async def _warn_of_late_codes(app: App, names: Sequence[str] | None) -> None:
     """Say which codes cannot be exchanged before they expire, before any is spent."""
-    from poller.store.credentials import waiting_codes_by_client
-    from poller.store.tokens import exchanges_possible
+    from poller.store.orgs.credentials import waiting_codes_by_client
+    from poller.store.orgs.tokens import exchanges_possible
 
     for client_id, codes in (await waiting_codes_by_client(app.database, names)).items():
         late = codes - await exchanges_possible(app.database, client_id, app.database.clock.now())
         if late > 0:
             expire = f"{late:,} will expire before {'its' if late == 1 else 'their'} turn"
-            shell.say(f"poller: warning: {_over(client_id, codes)}, so {expire}; make new ones in ten minutes")
+            terminal.say(f"poller: warning: {_over(client_id, codes)}, so {expire}; make new ones in ten minutes")
 
 
 def _over(client_id: str, codes: int) -> str:
@@ -114,11 +114,11 @@ def _over(client_id: str, codes: int) -> str:
 
 async def warn_of_crowds(app: App, client_ids: Collection[str]) -> None:
     """Say which of these clients have nearly as many refresh tokens as Zoho keeps, or more."""
-    from poller.store.credentials import crowded_clients
+    from poller.store.orgs.credentials import crowded_clients
 
     for client_id, grants in await crowded_clients(app.database, CROWDED):
         if client_id in client_ids:
-            shell.say(f"poller: warning: {crowd(client_id, grants)}")
+            terminal.say(f"poller: warning: {crowd(client_id, grants)}")
 
 
 def crowd(client_id: str, grants: int) -> str:

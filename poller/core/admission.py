@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from poller.core.circuit import AWAY
+from poller.core.circuit_breaker import AWAY
 from poller.core.model import Outcome
-from poller.core.quota import REQUESTS_PER_POLL
+from poller.core.rate_limit import REQUESTS_PER_POLL
 from poller.core.reply import BY_CODE
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from poller.core.entry import OrgEntry
+    from poller.core.org_entry import OrgEntry
 
 IMPORT: Final = "import"
 SET: Final = "set"

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from poller.core.model import Outcome, UserType
-from poller.core.reply_parts import Shape, read_body, read_credits_remaining, read_retry_after, read_token_end
+from poller.core.reply_body import Shape, read_body, read_credits_remaining, read_retry_after, read_token_end
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.remedies import remedy_for
 from poller.core.reply import NoReply
-from poller.core.reply_parts import Shape, decode_object, read_retry_after
+from poller.core.reply_body import Shape, decode_object, read_retry_after
 from poller.core.secret import Secret
 
 if TYPE_CHECKING:

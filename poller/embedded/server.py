@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 from poller.core.errors import EmbeddedError
 from poller.embedded import binaries as programs, cluster
-from poller.embedded.account import account_for
-from poller.embedded.door import Door
-from poller.embedded.launch import PATIENCE_SECONDS, Launch
+from poller.embedded.launcher import PATIENCE_SECONDS, Launch
 from poller.embedded.locks import EXCLUSIVE, SHARED, FileLock, held
+from poller.embedded.os_user import account_for
+from poller.embedded.server_socket import Door
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

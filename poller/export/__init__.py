@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from poller.core.spreadsheet import BYTE_ORDER_MARK
 from poller.export.folder import Record, alone_in, replaced
-from poller.store.export import days_kept, open_day
-from poller.store.retention import whole_since
+from poller.store.series.days import days_kept, open_day
+from poller.store.series.retention import whole_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from poller.store.database import Database
-    from poller.store.export import DayReader, Selection
+    from poller.store.series.days import DayReader, Selection
 
 __all__ = ["Exported", "Format", "export"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from poller.store.export import Content, Selection
+    from poller.store.series.days import Content, Selection
 
 RECORD: Final = "_export.json"
 """Readers of folders of Parquet files pass over names that begin with an underscore."""

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.remedies import remedy_for
 from poller.core.states import NEED_A_PERSON, State
-from poller.store.chores import list_chores
-from poller.store.credits import counted_after
-from poller.store.figures import FRESHNESS_SECONDS, fleet_figures
 from poller.store.fleet_states import credit_sum, poll_sums, read_states, stretched_orgs
-from poller.store.workers import list_workers
+from poller.store.fleet_stats import FRESHNESS_SECONDS, fleet_figures
+from poller.store.orgs.credits import counted_after
+from poller.store.queue.maintenance import list_chores
+from poller.store.queue.workers import list_workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from poller.store.chores import ChoreRecord
     from poller.store.database import Database
-    from poller.store.figures import FleetFigures
     from poller.store.fleet_states import CreditSum, PollSums, StateSums, Stretched, Trouble
-    from poller.store.workers import WorkerRecord
+    from poller.store.fleet_stats import FleetFigures
+    from poller.store.queue.maintenance import ChoreRecord
+    from poller.store.queue.workers import WorkerRecord
 
 LISTED: Final = 20
 """Orgs named under one heading; the rest are counted."""

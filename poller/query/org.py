@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from poller.core.model import USER_TYPES
-from poller.core.quota import daily_credits
+from poller.core.rate_limit import daily_credits
 from poller.core.remedies import remedy_for
 from poller.core.states import State
-from poller.store.org_states import StateFilter, read_page
+from poller.store.orgs.states import StateFilter, read_page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from poller.query.selection import Selection
     from poller.store.database import Database
-    from poller.store.org_states import OrgState, Sort
+    from poller.store.orgs.states import OrgState, Sort
 
 
 async def filter_of(database: Database, selection: Selection) -> StateFilter:

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from poller.store.capacity.contracts import read_contract
-from poller.store.credits import spent
-from poller.store.org_states import StateFilter, read_page
-from poller.store.orgs import read_org
-from poller.store.pollable import read_pollable
-from poller.store.service_settings import read_service_settings
+from poller.store.orgs.credits import spent
+from poller.store.orgs.orgs import read_org
+from poller.store.orgs.poll_state import read_pollable
+from poller.store.orgs.states import StateFilter, read_page
+from poller.store.queue.service_settings import read_service_settings
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.store.database import Database
-    from poller.store.org_states import OrgState
-    from poller.store.orgs import OrgRecord
-    from poller.store.pollable import PollableOrg
-    from poller.store.service_settings import ServiceSettings
+    from poller.store.orgs.orgs import OrgRecord
+    from poller.store.orgs.poll_state import PollableOrg
+    from poller.store.orgs.states import OrgState
+    from poller.store.queue.service_settings import ServiceSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from poller.core.errors import UsageError
 from poller.core.states import State
-from poller.store.org_names import ids_by_name
-from poller.store.selection import find_selected
+from poller.store.orgs.names import ids_by_name
+from poller.store.orgs.selection import find_selected
 
 if TYPE_CHECKING:
     from poller.store.database import Database

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from poller.core.model import USER_TYPES
-from poller.query.lines import csv_lines, json_lines
+from poller.query.rows import csv_lines, json_lines
 from poller.query.selection import Selection
-from poller.store.trends import MOST_BUCKETS, bucket_edges, org_trend
+from poller.store.series.trends import MOST_BUCKETS, bucket_edges, org_trend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from poller.core.model import UserType
     from poller.store.database import Database
-    from poller.store.trends import TrendPoint
+    from poller.store.series.trends import TrendPoint
 
 TREND_COLUMNS: Final = ("org_id", "org", "user_type", "at", "first", "last", "min", "max", "avg", "samples", "missing")
 

@@ -14,7 +14,7 @@ from poller.core.errors import LockedError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from poller.store.database import Queries
+    from poller.store.queries import Queries
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import asyncpg
 import orjson
@@ -31,16 +31,6 @@ logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 COMMAND_TIMEOUT_SECONDS: Final = 60.0
-
-
-class Queries(Protocol):
-    """What runs single statements: a `Database`, or a connection inside a transaction of the caller's."""
-
-    async def fetch(self, query: str, *arguments: Any) -> list[Any]:
-        """Every row."""
-
-    async def execute(self, query: str, *arguments: Any) -> str:
-        """Run it; PostgreSQL's word for what was done, `UPDATE 1`."""
 
 
 class Reserved:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from poller.store.database import Queries
+    from poller.store.queries import Queries
 
 _SAMPLED_ROWS: Final = 1_000_000
 """Rows of `credit_spend` that are summed exactly; of more, a sample of about that size is taken."""

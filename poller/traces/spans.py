@@ -27,7 +27,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, get_current_span, 
 from poller import __version__
 from poller.core.model import Outcome
 from poller.core.reply import NoReply, Reply
-from poller.fleet import Fleet, Polled
+from poller.polling.runner import Fleet, Polled
 from poller.zoho.tokens import NoToken
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
     from poller.core.model import Org, Snapshot, UserType
     from poller.core.secret import Secret
     from poller.core.token import AccessToken
-    from poller.plan import Plan
-    from poller.poll import World
+    from poller.polling.plan import Plan
+    from poller.polling.poll import World
     from poller.settings import Settings
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
-    from poller.zoho.grants import Form
+    from poller.store.orgs.encryption import Keyring
     from poller.zoho.limiter import Limiter
+    from poller.zoho.token_request import Form
 
 T = TypeVar("T")
 Replied = Reply | NoReply

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from poller.worker.config import Pace
 from poller.worker.observer import Observer, Silent
-from poller.worker.pace import Pace
-from poller.worker.service import Worker
+from poller.worker.worker import Worker
 
 __all__ = ["Observer", "Pace", "Silent", "Worker"]

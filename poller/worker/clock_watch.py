@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from poller.store.database import Database
-    from poller.worker.outage import Outage
+    from poller.worker.database_retry import Outage
 
 READ_EVERY_SECONDS: Final = 5.0
 COMPARE_EVERY_SECONDS: Final = 0.5

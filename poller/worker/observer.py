@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.core.schedule import Due
-    from poller.fleet import Polled
+    from poller.polling.runner import Polled
 
 
 class Observer(Protocol):

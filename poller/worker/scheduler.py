@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from poller.core.errors import ClockError
-from poller.core.quota import affordable_interval, daily_credits
+from poller.core.rate_limit import affordable_interval, daily_credits
 from poller.core.schedule import hand_out
-from poller.store.chores import queue_chores
-from poller.store.schedules import hand_out_slots
+from poller.store.queue.maintenance import queue_chores
+from poller.store.queue.schedules import hand_out_slots
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from poller.core.schedule import Cursor, Handout
     from poller.settings import Settings
     from poller.store.database import Database
-    from poller.worker.chores import Chore
     from poller.worker.clock_watch import ClockWatch
+    from poller.worker.config import Pace
+    from poller.worker.database_retry import Outage
+    from poller.worker.maintenance import Chore
     from poller.worker.observer import Observer
-    from poller.worker.outage import Outage
-    from poller.worker.pace import Pace
 
 log = structlog.get_logger("poller.worker")
 

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.core.model import Snapshot
-    from poller.fleet import Fleet
+    from poller.polling.runner import Fleet
     from poller.store.database import Database
-    from poller.store.queue import JobQueue
+    from poller.store.queue.jobs import JobQueue
+    from poller.worker.database_retry import Outage
+    from poller.worker.dispatcher import Polls
     from poller.worker.observer import Observer, Reading
-    from poller.worker.outage import Outage
-    from poller.worker.polls import Polls
 
 log = structlog.get_logger("poller.worker")
 

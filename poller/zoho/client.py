@@ -24,9 +24,9 @@ from poller.core.model import API_VERSION
 from poller.core.reply import HEADERS_READ, Failure, NoReply, Reply
 from poller.core.secret import Secret
 from poller.zoho.connections import Connector
-from poller.zoho.local import local_failure
+from poller.zoho.local_failures import local_failure
 from poller.zoho.proxy import proxy_for
-from poller.zoho.wire import LARGEST_BODY, LARGEST_HEADER, Question, Wire, question, read_body
+from poller.zoho.transport import LARGEST_BODY, LARGEST_HEADER, Question, Wire, question, read_body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence

@@ -18,14 +18,14 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self
 
-from poller.core.quota import UNTAUGHT, climbed, is_at_rest, more_careful, reserve, smallest, throttled, would_wait
-from poller.zoho.permits import Permits
+from poller.core.rate_limit import UNTAUGHT, climbed, is_at_rest, more_careful, reserve, smallest, throttled, would_wait
+from poller.zoho.concurrency_limit import Permits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from poller.core.quota import Limits, Quota
-    from poller.zoho.permits import DataCenterPermits
+    from poller.core.rate_limit import Limits, Quota
+    from poller.zoho.concurrency_limit import DataCenterPermits
 
 _FEWEST_REMEMBERED: Final = 1_024
 """Below this many remembered quotas it is not worth looking for those that may be forgotten."""

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 from poller.core.model import Org, Outcome
 from poller.core.remedies import remedy_for
 from poller.core.reply import NoReply, Reply, judge
-from poller.core.reply_parts import decode_object
-from poller.zoho.check import PATIENCE_SECONDS
-from poller.zoho.grants import NoToken
+from poller.core.reply_body import decode_object
+from poller.zoho.org_check import PATIENCE_SECONDS
+from poller.zoho.token_request import NoToken
 
 if TYPE_CHECKING:
-    from poller.zoho.check import CheckPorts
     from poller.zoho.limiter import OrgLimiter
+    from poller.zoho.org_check import CheckPorts
 
 MOST_SEATS: Final = 999_999_999
 

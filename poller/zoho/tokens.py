@@ -36,7 +36,7 @@ from poller.core.token import (
 )
 from poller.core.token_reply import Granted, Refused, Throttled, Unavailable, judge_token, refresh_at
 from poller.log import bound
-from poller.zoho.grants import NoToken, no_token, token_form
+from poller.zoho.token_request import NoToken, no_token, token_form
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
         ShortenToken,
         StoredToken,
     )
-    from poller.zoho.grants import Form
+    from poller.zoho.token_request import Form
 
 __all__ = ["LEASE_SECONDS", "NoToken", "TokenPorts", "Tokens"]
 

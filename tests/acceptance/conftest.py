@@ -10,18 +10,18 @@ import pytest
 
 from poller.app import App, open_fleet
 from poller.core.datacenters import with_operators
-from poller.core.entry import OrgEntry, entry_from
+from poller.core.org_entry import OrgEntry, entry_from
 from poller.settings import Settings
-from poller.store.imports import import_orgs
+from poller.store.orgs.imports import import_orgs
 from tests.witness import WITNESS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from poller.fleet import Polled
+    from poller.polling.runner import Polled
     from poller.simulator import Simulator
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from poller.app import App, open_fleet, open_zoho
 from poller.core.datacenters import with_operators
-from poller.core.entry import OrgEntry, entry_from
 from poller.core.model import COLUMNS
+from poller.core.org_entry import OrgEntry, entry_from
 from poller.settings import Settings
 from poller.simulator import Simulator, SimulatorOptions
-from poller.store.imports import import_orgs
-from poller.store.pollable import pages_of_active
+from poller.store.orgs.imports import import_orgs
+from poller.store.orgs.poll_state import pages_of_active
 from tests.witness import WITNESS
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from poller.app import Zoho
     from poller.core.model import Org
-    from poller.fleet import Polled
+    from poller.polling.runner import Polled
     from poller.simulator import SimulatedOrg
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
     Poll = Callable[..., Awaitable[dict[str, Polled]]]
 

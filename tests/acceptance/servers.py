@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from poller.core.errors import EmbeddedError
 from poller.embedded import binaries as programs
-from poller.embedded.account import Account, account_for, run_as
+from poller.embedded.os_user import Account, account_for, run_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from poller.core.quota import affordable_interval, daily_credits
+from poller.core.rate_limit import affordable_interval, daily_credits
 from poller.core.slots import slot_of
 from poller.simulator import FAULTS, Fault
 from tests.acceptance.line import Clock, Line, as_stored, line
@@ -17,7 +17,7 @@ from tests.acceptance.test_replies import TOLD
 
 if TYPE_CHECKING:
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 ORGS = 500
 TUESDAY_MORNING = 1_764_061_260.0

@@ -12,13 +12,13 @@ import pytest
 import trustme
 
 from poller.core.model import Org, Outcome
-from poller.core.quota import limits_of
+from poller.core.rate_limit import limits_of
 from poller.core.reply import Reply
 from poller.core.secret import Secret
 from poller.core.token import AccessToken
-from poller.poll import LONGEST_WAIT_SECONDS, World, poll_org
+from poller.polling.bounded import sweep
+from poller.polling.poll import LONGEST_WAIT_SECONDS, World, poll_org
 from poller.simulator import FAULTS, Fault, Simulator, SimulatorOptions, control
-from poller.sweep import sweep
 from poller.zoho.limiter import Limiter
 from tests.acceptance.line import Line, line
 from tests.acceptance.processes import machine
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from poller.simulator import SimulatedOrg
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 
 def of_edition(edition: str, mine: Line | Simulator) -> int:

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from poller.cli.grant_codes import exchange_waiting
-from poller.core.entry import OrgEntry, entry_from
+from poller.core.org_entry import OrgEntry, entry_from
 from poller.core.secret import Secret
 from poller.simulator import Fault
-from poller.store.imports import import_orgs
-from poller.store.orgs import remove
-from poller.store.secrets import Column
-from poller.store.tokens import TokenStore
+from poller.store.orgs.encryption import Column
+from poller.store.orgs.imports import import_orgs
+from poller.store.orgs.orgs import remove
+from poller.store.orgs.tokens import TokenStore
 from poller.zoho.tokens import TokenPorts, Tokens
 from tests.acceptance.line import Line, line
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from poller.core.reply import NoReply, Reply
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
-    from poller.zoho.grants import Form
+    from poller.store.orgs.encryption import Keyring
+    from poller.zoho.token_request import Form
 
 WRONG: Final[dict[str, dict[str, Any]]] = {
     "refresh_token": {"refresh_token": Secret("1000.of-another-consent")},

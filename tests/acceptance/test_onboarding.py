@@ -7,23 +7,23 @@ import signal
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from poller.cli.check import check_all
+from poller.cli.commands.check import check_all
 from poller.cli.grant_codes import exchange_waiting
 from poller.core.datacenters import with_operators
-from poller.core.entry import OrgEntry, entry_from
+from poller.core.org_entry import OrgEntry, entry_from
 from poller.simulator import Simulator, SimulatorOptions, control
-from poller.store.imports import import_orgs
-from poller.store.secrets import Keyring
-from poller.zoho.check import OrgCheck, Standing, Subject
+from poller.store.orgs.encryption import Keyring
+from poller.store.orgs.imports import import_orgs
+from poller.zoho.org_check import OrgCheck, Standing, Subject
 from tests.acceptance.line import Line, line
 from tests.acceptance.processes import KEYS, Machine, at_terminal, machine
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from poller.onboarding.grant_exchange import CodeProgress
     from poller.simulator import SimulatedOrg
     from poller.store.database import Database
-    from poller.zoho.onboarding import CodeProgress
 
 
 def by(kind: str, org: SimulatedOrg, **more: Any) -> dict[str, Any]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from poller.poll import REFRESH_PAUSE_SECONDS
+from poller.polling.poll import REFRESH_PAUSE_SECONDS
 from poller.simulator import Fault, control
 from tests.acceptance.line import Clock, Line, line
 
 if TYPE_CHECKING:
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 
 async def outcomes(mine: Line) -> set[tuple[str, str | None]]:

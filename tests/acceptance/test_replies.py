@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from poller.core.model import USER_TYPES
-from poller.core.quota import limits_of
+from poller.core.rate_limit import limits_of
 from poller.simulator import FAULTS, Fault
 from poller.store import database as databases
-from poller.store.secrets import KEY_BYTES, Keyring
+from poller.store.orgs.encryption import KEY_BYTES, Keyring
 from tests.acceptance.line import Line, line
 from tests.postgres import address, run_on
 

@@ -12,7 +12,7 @@ from tests.acceptance.line import Clock, Line, line
 
 if TYPE_CHECKING:
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 
 async def another_program_asks(mine: Line, index: int = 0, *, times: int) -> None:

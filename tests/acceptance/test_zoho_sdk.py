@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 ORGS = 6
 

@@ -13,13 +13,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from poller.core.datacenters import with_operators
-from poller.core.entry import OrgEntry, entry_from
 from poller.core.model import COLUMNS
+from poller.core.org_entry import OrgEntry, entry_from
 from poller.core.schedule import Due
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store.database import Database, connect
-from poller.store.imports import import_orgs
-from poller.store.secrets import KEY_BYTES, Keyring
+from poller.store.orgs.encryption import KEY_BYTES, Keyring
+from poller.store.orgs.imports import import_orgs
 from tests.witness import WITNESS
 from tests.worker.waiting import eventually
 

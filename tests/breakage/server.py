@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from poller.embedded import binaries as programs
-from poller.embedded.account import account_for, run_as
+from poller.embedded.os_user import account_for, run_as
 from tests.postgres import KILLED, chosen_binaries
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import pytest
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.core.schedule import Due
 from poller.core.slots import slot_of
-from poller.store.rollups import roll_up
-from poller.store.snapshots import write_snapshots
+from poller.store.series.rollups import roll_up
+from poller.store.series.snapshots import write_snapshots
 from tests.breakage.faketime import clock_off_by, clock_set_by, needs_faketime
 from tests.breakage.lab import REAL, Lab, Process, lab
 from tests.command import run

@@ -20,7 +20,7 @@ import pytest
 
 from poller.store import schema
 from poller.store.database import connect
-from poller.store.partitions import ensure_partitions
+from poller.store.series.partitions import ensure_partitions
 from tests.breakage.lab import REAL, Lab, Process, lab
 from tests.breakage.server import Server
 from tests.worker.cable import Cable

@@ -18,15 +18,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from poller.core.datacenters import with_operators
-from poller.core.entry import OrgEntry, entry_from
 from poller.core.errors import DatabaseError
 from poller.core.model import COLUMNS
+from poller.core.org_entry import OrgEntry, entry_from
 from poller.embedded import start
 from poller.simulator import Fault, Simulator, SimulatorOptions
 from poller.store import schema
 from poller.store.database import Database, connect
-from poller.store.imports import import_orgs
-from poller.store.secrets import KEY_BYTES, Keyring
+from poller.store.orgs.encryption import KEY_BYTES, Keyring
+from poller.store.orgs.imports import import_orgs
 from tests.chaos.crew import Crew
 from tests.chaos.storm import WORKERS, Event, storm
 from tests.postgres import KILLED, chosen_binaries

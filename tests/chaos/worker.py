@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from poller import log
 from poller.app import open_app, open_fleet
-from poller.cli import shell
+from poller.cli.output import terminal
 from poller.core.errors import PollerError
 from poller.settings import load
 from poller.worker import Pace, Worker
@@ -42,7 +42,7 @@ async def main(clock: Path) -> None:
         def now() -> datetime:
             return app.database.clock.now() + timedelta(seconds=float(clock.read_text(encoding="ascii") or 0))
 
-        with shell.stop_signals() as stopped:
+        with terminal.stop_signals() as stopped:
             await Worker(settings, app.database, fleet, PACE, now=now).run(stopped)
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from poller.cli.grant_codes import _queue, crowd
-from poller.zoho.onboarding import CodeProgress
+from poller.onboarding.grant_exchange import CodeProgress
 
 
 def test_the_queue_is_told_with_how_long_it_waits() -> None:

@@ -13,7 +13,7 @@ import pytest
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.core.slots import slot_of
 from poller.store.database import connect
-from poller.store.snapshots import write_snapshots
+from poller.store.series.snapshots import write_snapshots
 
 if TYPE_CHECKING:
     from collections.abc import Callable

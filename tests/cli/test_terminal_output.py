@@ -10,14 +10,14 @@ import pytest
 
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.simulator import Simulator, SimulatorOptions
-from poller.store.snapshots import write_snapshots
+from poller.store.series.snapshots import write_snapshots
 from tests import command
 from tests.acceptance.processes import at_terminal, machine
 from tests.store.fleet import added, entry
 
 if TYPE_CHECKING:
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 TITLE = "\x1b]0;pwned\x07\x9b31m"
 _OBEYED = re.compile(r"\x1b\]0;|\x9b|\x07")

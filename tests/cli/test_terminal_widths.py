@@ -19,7 +19,7 @@ from rich.cells import cell_len
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.core.slots import slot_of
 from poller.store.database import connect
-from poller.store.snapshots import write_snapshots
+from poller.store.series.snapshots import write_snapshots
 from tests.command import POLLER
 
 if TYPE_CHECKING:

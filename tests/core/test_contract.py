@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from poller.core.entry import OrgEntry, entry_from
+from poller.core.org_entry import OrgEntry, entry_from
 
 GOOD = {"name": "a", "data_center": "us", "client_id": "1000.A", "client_secret": "s", "refresh_token": "1000.r.t"}
 

@@ -10,7 +10,7 @@ from hypothesis import example, given, strategies as st
 
 from poller.core.model import Outcome, UserType
 from poller.core.reply import BY_CODE, HEADERS_READ, Failure, NoReply, Reply, Retry, Verdict, judge, suspicion
-from poller.core.reply_parts import LARGEST_COUNT, LONGEST_WAIT_SECONDS, read_any_body, read_body
+from poller.core.reply_body import LARGEST_COUNT, LONGEST_WAIT_SECONDS, read_any_body, read_body
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 

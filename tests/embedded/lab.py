@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from poller.embedded import keeper
+from poller.embedded import supervisor
 from poller.embedded.binaries import WHEEL
 
 if TYPE_CHECKING:
@@ -85,10 +85,10 @@ def server_pid(data_dir: Path) -> int | None:
     """The process of the server that lives in this data folder now."""
     cluster = data_dir / "postgresql"
     try:
-        pid = int((cluster / keeper.PID_FILE).read_text().split("\n")[0])
+        pid = int((cluster / supervisor.PID_FILE).read_text().split("\n")[0])
     except (OSError, ValueError):
         return None
-    return pid if keeper.is_server_of(pid, cluster) else None
+    return pid if supervisor.is_server_of(pid, cluster) else None
 
 
 def living(data_dir: Path) -> int:

@@ -13,8 +13,8 @@ import pytest
 
 from poller.core.errors import EmbeddedError
 from poller.embedded import binaries as programs, start
-from poller.embedded.account import Account, account_for
 from poller.embedded.cluster import failure
+from poller.embedded.os_user import Account, account_for
 from tests.embedded.lab import FAST, sql
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poller.embedded import start
-from poller.embedded.account import account_for
-from poller.embedded.keeper import PID_FILE, SOCKET
+from poller.embedded.os_user import account_for
+from poller.embedded.supervisor import PID_FILE, SOCKET
 from tests.embedded.lab import FAST, has_ended, living, parent_of, server_pid, sql, wait_until
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import pytest
 
 from poller.core.errors import EmbeddedError
 from poller.embedded import start
-from poller.embedded.keeper import PID_FILE, _recorded_pid
 from poller.embedded.locks import open_private
+from poller.embedded.supervisor import PID_FILE, _recorded_pid
 from tests.embedded.lab import FAST
 
 if TYPE_CHECKING:

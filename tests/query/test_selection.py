@@ -7,12 +7,12 @@ import pytest
 
 from poller.core.errors import UsageError
 from poller.query.selection import Selection
-from poller.store.orgs import pause, remove
+from poller.store.orgs.orgs import pause, remove
 from tests.store.fleet import NOON, added, entry
 
 if TYPE_CHECKING:
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 
 @pytest.fixture

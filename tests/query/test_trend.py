@@ -10,7 +10,7 @@ import pytest
 
 from poller.core.model import UserType
 from poller.query.trend import trend_csv, trend_json
-from poller.store.trends import TrendPoint
+from poller.store.series.trends import TrendPoint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

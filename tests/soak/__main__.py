@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 
 from poller.core.slots import parse_interval
-from poller.store.partitions import drop_partitions
+from poller.store.series.partitions import drop_partitions
 from tests.soak import watch
 from tests.soak.clock import DAY_SECONDS
 from tests.soak.report import report

@@ -11,10 +11,10 @@ import sys
 
 from poller import log
 from poller.app import Ears, open_app, open_fleet
-from poller.cli import shell
+from poller.cli.output import terminal
 from poller.core.errors import PollerError
 from poller.settings import load
-from poller.store.figures import fleet_figures, org_ages
+from poller.store.fleet_stats import fleet_figures, org_ages
 from poller.web import Health, WorkerMetrics, serve
 from poller.worker import Pace, Worker
 from tests.soak.clock import Clock
@@ -49,15 +49,15 @@ async def main(clock: Clock) -> int:
             lambda: fleet_figures(app.database, worker.now()),
             lambda at_most: org_ages(app.database, worker.now(), at_most),
         )
-        with shell.stop_signals() as stopped:
+        with terminal.stop_signals() as stopped:
             async with serve("127.0.0.1", 0, health, figures) as url:
-                shell.tell(str(url))
+                terminal.tell(str(url))
                 await worker.run(stopped)
         return worker.lost
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(1 if shell.run(main(Clock.read(sys.argv[1]))) else 0)
+        sys.exit(1 if terminal.run(main(Clock.read(sys.argv[1]))) else 0)
     except PollerError as error:
         sys.exit(f"worker: {error}")

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from poller.core.datacenters import with_operators
-from poller.core.entry import OrgEntry, entry_from
+from poller.core.org_entry import OrgEntry, entry_from
 from poller.embedded import start
 from poller.simulator import Simulator
 from poller.store import schema
 from poller.store.database import connect
-from poller.store.imports import import_orgs
-from poller.store.secrets import KEY_BYTES, Keyring
+from poller.store.orgs.encryption import KEY_BYTES, Keyring
+from poller.store.orgs.imports import import_orgs
 from tests.postgres import FAST, chosen_binaries, let_now_be
 from tests.soak import zoho
 from tests.soak.clock import DAY_SECONDS, Clock

@@ -10,7 +10,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Final
 
-from poller.cli import shell
+from poller.cli.output import terminal
 from poller.simulator import Fault, Simulator, SimulatorOptions
 from tests.soak.clock import DAY_SECONDS, Clock
 
@@ -48,10 +48,10 @@ def _faults(clock: Clock) -> Iterator[Fault]:
 
 async def main(clock: Clock, orgs: int) -> None:
     async with Simulator(options(clock, orgs)) as simulator:
-        with shell.stop_signals() as stopped:
-            shell.tell(json.dumps(simulator.data_centers_setting()))
+        with terminal.stop_signals() as stopped:
+            terminal.tell(json.dumps(simulator.data_centers_setting()))
             await stopped.wait()
 
 
 if __name__ == "__main__":
-    shell.run(main(Clock.read(sys.argv[1]), int(sys.argv[2])))
+    terminal.run(main(Clock.read(sys.argv[1]), int(sys.argv[2])))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from poller.core.model import USER_TYPES, Outcome, Snapshot, UserType
 from poller.core.slots import slots_between
 from poller.store.database import connect
-from poller.store.rollups import roll_up
-from poller.store.snapshots import write_snapshots
+from poller.store.series.rollups import roll_up
+from poller.store.series.snapshots import write_snapshots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

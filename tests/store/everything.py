@@ -10,14 +10,14 @@ from uuid import UUID
 from poller.core.model import COLUMNS, USER_TYPES
 from poller.core.secret import Secret
 from poller.core.slots import slot_of
-from poller.store import rollups
-from poller.store.partitions import month_after, month_of, partition_name
-from poller.store.secrets import Column
+from poller.store.orgs.encryption import Column
+from poller.store.series import rollups
+from poller.store.series.partitions import month_after, month_of, partition_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 NOW: Final = datetime.now(UTC)
 HOUR: Final = timedelta(hours=1)

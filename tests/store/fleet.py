@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from poller.core.entry import OrgEntry
+from poller.core.org_entry import OrgEntry
 from poller.core.secret import Secret
-from poller.store.imports import import_orgs
+from poller.store.orgs.imports import import_orgs
 
 if TYPE_CHECKING:
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

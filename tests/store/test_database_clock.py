@@ -10,13 +10,13 @@ from poller.core.errors import ClockError
 from poller.core.model import Outcome, Snapshot
 from poller.core.schedule import hand_out
 from poller.store.database_clock import DatabaseClock
-from poller.store.schedules import hand_out_slots
-from poller.store.snapshots import write_snapshots
+from poller.store.queue.schedules import hand_out_slots
+from poller.store.series.snapshots import write_snapshots
 from tests.store.fleet import added, entry
 
 if TYPE_CHECKING:
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

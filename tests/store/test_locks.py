@@ -13,14 +13,14 @@ import pytest
 from poller.core.errors import LockedError
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.core.schedule import hand_out
+from poller.store.access.roles import admit_readers
 from poller.store.database import connect
-from poller.store.imports import import_orgs
 from poller.store.locks import Lock, lock, lock_days_exclusive, lock_days_shared, try_lock
-from poller.store.partitions import drop_partitions
-from poller.store.readers import admit_readers
-from poller.store.rollups import roll_up
-from poller.store.schedules import hand_out_slots
-from poller.store.snapshots import write_snapshots
+from poller.store.orgs.imports import import_orgs
+from poller.store.queue.schedules import hand_out_slots
+from poller.store.series.partitions import drop_partitions
+from poller.store.series.rollups import roll_up
+from poller.store.series.snapshots import write_snapshots
 from tests.postgres import run_on
 from tests.store.fleet import entry
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from poller.core.model import Org
     from poller.core.schedule import Cursor, Handout
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 MINUTE = timedelta(minutes=1)

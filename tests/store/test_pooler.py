@@ -14,13 +14,13 @@ from poller.core.errors import DatabaseError
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.store import schema
 from poller.store.database import connect
-from poller.store.gaps import stream_gaps
-from poller.store.imports import import_orgs
-from poller.store.packing import pack_partitions
-from poller.store.partitions import drop_partitions, ensure_partitions
-from poller.store.rollups import roll_up
-from poller.store.snapshots import read_snapshot, write_snapshots
-from poller.store.trends import DAY_SECONDS, bucket_edges, org_trend
+from poller.store.orgs.imports import import_orgs
+from poller.store.series.gaps import stream_gaps
+from poller.store.series.partitions import drop_partitions, ensure_partitions
+from poller.store.series.reindex import pack_partitions
+from poller.store.series.rollups import roll_up
+from poller.store.series.snapshots import read_snapshot, write_snapshots
+from poller.store.series.trends import DAY_SECONDS, bucket_edges, org_trend
 from tests import command
 from tests.pgbouncer import needs_pgbouncer, running_pgbouncer
 from tests.store.fleet import entry
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 DAY = timedelta(days=1)

@@ -17,16 +17,16 @@ from poller.core.errors import CredentialError
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.embedded import start
 from poller.store import database as databases, schema
-from poller.store.credentials import read_credentials
-from poller.store.imports import import_orgs
-from poller.store.partitions import list_partitions
-from poller.store.readers import admit_readers
-from poller.store.rollups import roll_up, rollup_state
-from poller.store.secrets import KEY_BYTES, Keyring
+from poller.store.access.roles import admit_readers
+from poller.store.orgs.credentials import read_credentials
+from poller.store.orgs.encryption import KEY_BYTES, Keyring
+from poller.store.orgs.imports import import_orgs
+from poller.store.series.partitions import list_partitions
+from poller.store.series.rollups import roll_up, rollup_state
 from tests.postgres import chosen_binaries, run_on
 from tests.store.everything import DAY, NOW, REMOVED, SLOTS, contents, fill
 from tests.store.fleet import entry
-from tests.store.series import (
+from tests.store.series.history import (
     daily_of,
     fleet_of,
     latest_of,

@@ -11,21 +11,21 @@ import asyncpg
 import pytest
 
 from poller.core.model import USER_TYPES, Outcome, Snapshot
+from poller.store.access.roles import LIMITS, admit_readers, read_missing, set_up_readers
 from poller.store.database import connect
-from poller.store.imports import import_orgs
-from poller.store.readers import LIMITS, admit_readers, read_missing, set_up_readers
-from poller.store.rollups import roll_up
-from poller.store.snapshots import write_snapshots
+from poller.store.orgs.imports import import_orgs
+from poller.store.series.rollups import roll_up
+from poller.store.series.snapshots import write_snapshots
 from tests import command
 from tests.postgres import address, run_on, running_postgres
 from tests.store.fleet import entry
-from tests.store.series import fleet_of, shown_daily, shown_fleet
+from tests.store.series.history import fleet_of, shown_daily, shown_fleet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 SLOTS = [NOW - timedelta(hours=8 * n) for n in range(12)]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from poller.demo import DemoOptions, open_demo
 from poller.settings import Settings
-from poller.store.rollups import roll_up
+from poller.store.series.rollups import roll_up
 from tests.store.analysts import TODAY
-from tests.store.test_sql_questions import questions
+from tests.store.series.test_sql_questions import questions
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,20 +11,20 @@ import pytest
 
 from poller.core.model import COLUMNS, UserType
 from poller.store import database as databases, schema
-from poller.store.credentials import read_credentials
-from poller.store.gaps import stream_gaps
-from poller.store.partitions import ensure_partitions, list_partitions
-from poller.store.rollups import roll_up, rollup_state
-from poller.store.tokens import TokenStore
-from poller.store.trends import DAY_SECONDS, bucket_edges, org_trend
+from poller.store.orgs.credentials import read_credentials
+from poller.store.orgs.tokens import TokenStore
+from poller.store.series.gaps import stream_gaps
+from poller.store.series.partitions import ensure_partitions, list_partitions
+from poller.store.series.rollups import roll_up, rollup_state
+from poller.store.series.trends import DAY_SECONDS, bucket_edges, org_trend
 from tests.store.everything import DAY, HOUR, NOW, ORGS, REMOVED, SLOTS, contents, fill, insert, make_months
-from tests.store.series import daily_of, fleet_of, latest_of, rows_of, shown_daily, shown_fleet, shown_latest
+from tests.store.series.history import daily_of, fleet_of, latest_of, rows_of, shown_daily, shown_fleet, shown_latest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 TODAY: Final = NOW.date()
 

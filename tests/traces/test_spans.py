@@ -11,11 +11,11 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from poller.app import App, open_fleet
 from poller.core.datacenters import with_operators
-from poller.core.entry import OrgEntry, entry_from
 from poller.core.model import USER_TYPES
+from poller.core.org_entry import OrgEntry, entry_from
 from poller.settings import Settings
 from poller.simulator import Fault, Simulator, SimulatorOptions
-from poller.store.imports import import_orgs
+from poller.store.orgs.imports import import_orgs
 from poller.traces.spans import Spans, provider_to
 from tests.witness import WITNESS, Witness
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from poller.core.reply import Reply
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 REQUESTS = [f"request {user_type.value}" for user_type in USER_TYPES]
 

@@ -132,7 +132,7 @@ async def test_a_variable_that_opentelemetry_refuses_is_a_warning_too(monkeypatc
 def test_without_the_variables_opentelemetry_is_not_even_imported() -> None:
     script = """
 import sys
-import poller.app, poller.traces, poller.cli.poll, poller.cli.service, poller.worker, poller.web
+import poller.app, poller.traces, poller.cli.commands.poll, poller.cli.commands.service, poller.worker, poller.web
 print([name for name in sys.modules if name.startswith("opentelemetry")])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

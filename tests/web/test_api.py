@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from poller.core.errors import DatabaseError
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.simulator import Simulator, SimulatorOptions
-from poller.store.snapshots import write_snapshots
+from poller.store.series.snapshots import write_snapshots
 from poller.web import Access, Api, Health, ProcessMetrics, serve
 from tests import command
 from tests.acceptance.processes import machine, serving
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 KEY = "0123456789abcdef" * 2 + "-api-key"
 KEYS = "k1:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LWFiY2Q="

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 READER = Path(__file__).with_name("load.py")
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -13,9 +13,9 @@ from poller.core.errors import DatabaseError
 from poller.core.model import USER_TYPES, Org, Outcome, Snapshot
 from poller.core.reply import Failure, NoReply, Reply, judge
 from poller.core.schedule import Due
-from poller.fleet import Polled
-from poller.store.figures import FleetFigures, fleet_figures, org_ages
-from poller.store.snapshots import write_snapshots
+from poller.polling.runner import Polled
+from poller.store.fleet_stats import FleetFigures, fleet_figures, org_ages
+from poller.store.series.snapshots import write_snapshots
 from poller.web import Health, WorkerMetrics, serve
 from tests.store.fleet import added, entry
 from tests.web.scrape import values
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ORG = Org(1, "Acme Ltd", "eu", "v7", 900)

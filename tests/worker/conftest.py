@@ -11,10 +11,10 @@ import pytest
 
 from poller.app import App, open_fleet
 from poller.core.datacenters import with_operators
-from poller.core.entry import OrgEntry, entry_from
+from poller.core.org_entry import OrgEntry, entry_from
 from poller.settings import Settings
 from poller.simulator import Simulator, SimulatorOptions
-from poller.store.imports import import_orgs
+from poller.store.orgs.imports import import_orgs
 from poller.worker import Pace, Worker
 from tests.witness import WITNESS
 from tests.worker.waiting import PATIENCE_SECONDS, eventually
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 QUICK = Pace(tick_seconds=0.1, idle_seconds=0.1, silence_seconds=3.0, presence_seconds=0.2, grace_seconds=5.0)
 

@@ -15,7 +15,7 @@ import structlog
 
 from poller.core.errors import DatabaseError
 from poller.store.database import connect
-from poller.store.partitions import ensure_partitions
+from poller.store.series.partitions import ensure_partitions
 from poller.worker import Silent
 from tests.postgres import run_on
 from tests.worker.cable import Cable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from poller.core.model import Snapshot
-    from poller.fleet import Polled
+    from poller.polling.runner import Polled
     from poller.store.database import Database
 
     OpenService = Callable[..., Any]

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from poller.app import open_fleet
 from poller.core.schedule import Due
-from poller.hand_claims import SILENCE
-from poller.store import hand_claims
-from poller.store.queue import JobQueue, NewJob, enqueue
-from poller.store.schedules import POLL, due_payload
+from poller.polling.hand_claims import SILENCE
+from poller.store.queue import hand_claims
+from poller.store.queue.jobs import JobQueue, NewJob, enqueue
+from poller.store.queue.schedules import POLL, due_payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from poller.fleet import Polled
+    from poller.polling.runner import Polled
 
     OpenService = Callable[..., Any]
 

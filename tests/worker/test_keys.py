@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from poller.app import App, open_fleet
-from poller.store.rotation import rotate
-from poller.store.secrets import KEY_BYTES, Keyring
+from poller.store.orgs.encryption import KEY_BYTES, Keyring
+from poller.store.orgs.key_rotation import rotate
 from tests.worker.conftest import Service
 from tests.worker.waiting import eventually
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from poller.fleet import Polled
+    from poller.polling.runner import Polled
     from poller.worker import Worker
 
     Open = Callable[..., AbstractAsyncContextManager[Service]]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from poller.store.queue import JobQueue, NewJob, depth, enqueue, forget_log
+from poller.store.queue.jobs import JobQueue, NewJob, depth, enqueue, forget_log
 
 if TYPE_CHECKING:
     from poller.store.database import Database

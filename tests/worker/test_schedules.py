@@ -7,25 +7,18 @@ from typing import TYPE_CHECKING
 from poller.core.model import Org, Outcome, Snapshot
 from poller.core.schedule import Cursor, Due, Handout, Missed, hand_out
 from poller.store.locks import Lock, lock
-from poller.store.orgs import pause, remove, resume
-from poller.store.pollable_slots import PollableSlot, read_slots
-from poller.store.queue import JobQueue
-from poller.store.schedules import (
-    EXPLAIN,
-    POLL,
-    HandedOut,
-    hand_out_slots,
-    read_due,
-    read_missed,
-)
-from poller.store.snapshots import write_snapshots
+from poller.store.orgs.orgs import pause, remove, resume
+from poller.store.orgs.poll_slots import PollableSlot, read_slots
+from poller.store.queue.jobs import JobQueue
+from poller.store.queue.schedules import EXPLAIN, POLL, HandedOut, hand_out_slots, read_due, read_missed
+from poller.store.series.snapshots import write_snapshots
 from tests.store.fleet import added, entry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 NOON = datetime(2025, 11, 24, 12, tzinfo=UTC)
 """Long ago: nothing is handed out in the future of PostgreSQL's clock."""

@@ -8,16 +8,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from poller.app import open_fleet
-from poller.core.entry import OrgEntry, entry_from
-from poller.store.imports import import_orgs
-from poller.store.orgs import purge, remove
+from poller.core.org_entry import OrgEntry, entry_from
+from poller.store.orgs.imports import import_orgs
+from poller.store.orgs.orgs import purge, remove
 from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from poller.fleet import Polled
+    from poller.polling.runner import Polled
     from tests.worker.conftest import Service
 
 ROUNDS = 25

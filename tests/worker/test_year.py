@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from poller.store.chores import list_chores
 from poller.store.database import connect
+from poller.store.queue.maintenance import list_chores
 from tests.postgres import let_now_be
 from tests.worker import autovacuum
 from tests.worker.year import BEGINS, CHORES, INTERVAL, MONTH, ORGS, PAUSED, PAUSED_FOR, Year
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 STEPS: Final = 365
 SETTLED: Final = 92

@@ -20,28 +20,28 @@ from poller.core.model import USER_TYPES, Org, Outcome, Snapshot
 from poller.core.retention import Retention
 from poller.core.schedule import Cursor, Handout, hand_out
 from poller.core.secret import Secret
-from poller.store import credits as credit_store
-from poller.store.chores import queue_chores
-from poller.store.imports import import_orgs
-from poller.store.orgs import pause, remove, resume
-from poller.store.pollable_slots import read_slots
-from poller.store.queue import JobQueue
-from poller.store.schedules import POLL, hand_out_slots, read_due
-from poller.store.snapshots import write_snapshots
-from poller.store.tokens import TokenStore
-from poller.store.workers import WorkerRecord, say_alive
+from poller.store.orgs import credits as credit_store
+from poller.store.orgs.imports import import_orgs
+from poller.store.orgs.orgs import pause, remove, resume
+from poller.store.orgs.poll_slots import read_slots
+from poller.store.orgs.tokens import TokenStore
+from poller.store.queue.jobs import JobQueue
+from poller.store.queue.maintenance import queue_chores
+from poller.store.queue.schedules import POLL, hand_out_slots, read_due
+from poller.store.queue.workers import WorkerRecord, say_alive
+from poller.store.series.snapshots import write_snapshots
 from poller.worker import Silent
-from poller.worker.chores import chores
-from poller.worker.outage import Outage
-from poller.worker.side_jobs import SideJobs
+from poller.worker.background import SideJobs
+from poller.worker.database_retry import Outage
+from poller.worker.maintenance import chores
 from tests.store.fleet import entry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from poller.store.database import Database
-    from poller.store.queue import Job
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
+    from poller.store.queue.jobs import Job
 
 BEGINS: Final = datetime(2027, 1, 1, 12, tzinfo=UTC)
 INTERVAL: Final = timedelta(days=1)

@@ -12,15 +12,15 @@ import pytest
 
 from poller.core.datacenters import with_operators
 from poller.core.model import USER_TYPES, Org, Outcome
-from poller.core.quota import limits_of
+from poller.core.rate_limit import limits_of
 from poller.core.reply import Reply
 from poller.core.secret import Secret
 from poller.core.token import AccessToken, Credentials
+from poller.onboarding.grant_exchange import WaitingCode, exchange_codes
 from poller.simulator import Fault, Simulator, SimulatorOptions, control
-from poller.zoho.check import CheckPorts, Standing, Subject, check_org
 from poller.zoho.client import ZohoClient, open_client
 from poller.zoho.limiter import Limiter
-from poller.zoho.onboarding import WaitingCode, exchange_codes
+from poller.zoho.org_check import CheckPorts, Standing, Subject, check_org
 from poller.zoho.tokens import NoToken, Tokens
 from tests.zoho.token_shelf import Shelf, tokens
 

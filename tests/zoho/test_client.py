@@ -20,8 +20,8 @@ import uvloop
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from poller.core.datacenters import ZOHO_DATA_CENTERS
-from poller.core.entry import OrgEntry, entry_from
 from poller.core.model import USER_TYPES, UserType
+from poller.core.org_entry import OrgEntry, entry_from
 from poller.core.reply import Failure, NoReply, Reply
 from poller.core.secret import Secret
 from poller.settings import Settings

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from poller.core.quota import UNTAUGHT, Limits, Quota, limits_of
+from poller.core.rate_limit import UNTAUGHT, Limits, Quota, limits_of
 from poller.zoho.limiter import Limiter, OrgLimiter, steady_clock
 from tests.zoho.turned_clock import START, now, run_turned
 

@@ -9,7 +9,7 @@ from poller.core.contract import CONTRACT_COLUMNS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from poller.core.entry import OrgEntry
+    from poller.core.org_entry import OrgEntry
     from poller.store.database import Database
 
 ATTRIBUTES: Final = {"purchased": "seats"}

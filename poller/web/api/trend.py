@@ -16,9 +16,9 @@ import structlog
 from aiohttp import web
 
 from poller.core.errors import DatabaseError, UsageError
+from poller.query.parameters import seconds_of, since_of, type_of, zone_of
 from poller.query.trend import TrendQuestion, trend_json
-from poller.query.words import seconds_of, since_of, type_of, zone_of
-from poller.store.trends import count_orgs_with_series
+from poller.store.series.trends import count_orgs_with_series
 from poller.web.api.parameters import parameters
 from poller.web.refusals import Refusal, unavailable
 

@@ -14,7 +14,7 @@ from poller.web.refusals import Refusal, unavailable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-    from poller.store.figures import FleetFigures
+    from poller.store.fleet_stats import FleetFigures
     from poller.web.loop_share import LoopShare
     from poller.web.metrics.process import ProcessMetrics
 

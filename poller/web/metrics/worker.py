@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from poller.core.reply import Reply, Verdict
     from poller.core.schedule import Due
-    from poller.fleet import Polled
+    from poller.polling.runner import Polled
 
 # Those known beforehand are shown from the start, at 0: a rate sees the first one only then.
 _PUT_BACK_FOR: Final = ("busy", "clock", "cool_down", "data_center", "early", "hold", "slow", "stopped")

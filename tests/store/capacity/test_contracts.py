@@ -7,16 +7,16 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from poller.core.entry import CONTRACT
+from poller.core.org_entry import CONTRACT
 from poller.store.capacity.contracts import read_contract
-from poller.store.imports import ImportResult, OrgChange, import_orgs
-from poller.store.orgs import find_orgs
+from poller.store.orgs.imports import ImportResult, OrgChange, import_orgs
+from poller.store.orgs.orgs import find_orgs
 from tests.store.fleet import entry
 
 if TYPE_CHECKING:
-    from poller.core.entry import OrgEntry
+    from poller.core.org_entry import OrgEntry
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 WRITTEN: dict[str, Any] = {"seats": 120, "price": Decimal("19.9"), "currency": "EUR", "renews_on": date(2027, 1, 31)}
 KEPT = {"purchased": 120, "price": Decimal("19.9"), "currency": "EUR", "renews_on": date(2027, 1, 31)}

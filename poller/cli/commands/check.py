@@ -1,0 +1,176 @@
+"""`poller orgs check`: whether orgs can be polled, proven by live calls, and what to mend where they cannot."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from poller.cli.output import terminal
+from poller.cli.selecting import DataCenters, Names, States, Tags, selection
+from poller.core.quantities import count
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from poller.app import App, Zoho
+    from poller.query.selection import Selection
+    from poller.settings import Settings
+    from poller.store.orgs.poll_state import PollableOrg
+    from poller.zoho.org_check import OrgCheck
+    from poller.zoho.token_request import NoToken
+
+AT_ONCE: Final = 16
+CREDITS: Final = 3
+"""The most a check asks of the API."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make the command known."""
+    app.command("check")(check)
+
+
+def check(
+    orgs: Names = None,
+    *,
+    tags: Tags = None,
+    states: States = None,
+    data_centers: DataCenters = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and org.")] = False,
+) -> None:
+    """Prove data centre, credentials, API access and scopes with live calls, and say what to mend and where.
+
+    Grant codes that still wait are exchanged on the way; what Zoho says of an org's edition is kept; an org that was
+    parked and is well again is polled again. Exit 1 if anything is not well.
+
+    Example: [bold]poller orgs check "Acme Ltd"[/bold]
+    """
+    standings = terminal.run(_check(terminal.settings(), selection(orgs, tags, states, data_centers), as_json=as_json))
+    if standings.total() != standings[True]:
+        raise typer.Exit(1)
+
+
+async def _check(settings: Settings, chosen: Selection, *, as_json: bool) -> Counter[bool]:
+    from poller.app import open_app, open_zoho
+    from poller.cli import grant_codes
+    from poller.store.orgs.orgs import count_orgs
+
+    standings: Counter[bool] = Counter()
+    async with open_app(settings, name="poller orgs check") as app:
+        names = await chosen.pollable(app.database)
+        total = await count_orgs(app.database) if names is None else len(names)
+        exchanged = await grant_codes.exchange(app, names)
+        refused = {one.org.id: one.refusal for one in exchanged if one.refusal is not None}
+        with terminal.progress() as progress:
+            task = progress.add_task("checking", total=total)
+
+            def told(found: OrgCheck) -> None:
+                standings[found.ok] += 1
+                if as_json:
+                    terminal.tell(as_line(found))
+                else:
+                    for line in for_people(found):
+                        terminal.tell_folded(line, 6)
+                progress.advance(task)
+
+            async with open_zoho(app) as zoho:
+                await check_all(app, zoho, names, told, refused)
+    if not as_json:
+        terminal.tell(_summary(standings))
+    return standings
+
+
+async def check_all(
+    app: App,
+    zoho: Zoho,
+    names: Sequence[str] | None,
+    told: Callable[[OrgCheck], None],
+    refused: dict[int, NoToken] | None = None,
+) -> None:
+    """Check these orgs, or every active one, side by side; `refused` are those whose grant code was just lost."""
+    from poller.polling.bounded import sweep
+    from poller.store.orgs.poll_state import pages_of_active
+
+    async def orgs() -> AsyncIterator[PollableOrg]:
+        pages = pages_of_active(
+            app.database,
+            names,
+            now=zoho.now(),
+            api_version=app.settings.api_version,
+            interval_seconds=app.settings.poll_interval_seconds,
+        )
+        async for page in pages:
+            for pollable in page:
+                yield pollable
+
+    async def check_one(pollable: PollableOrg) -> None:
+        told(await _check_one(app, zoho, pollable, (refused or {}).get(pollable.org.id)))
+
+    await sweep(orgs(), check_one, at_once=AT_ONCE)
+
+
+async def _check_one(app: App, zoho: Zoho, pollable: PollableOrg, refusal: NoToken | None) -> OrgCheck:
+    from poller.core.rate_limit import limits_of
+    from poller.store.orgs import credits as credit_store, orgs as store
+    from poller.store.orgs.changes import learn
+    from poller.zoho.org_check import CheckPorts, Standing, Subject, check_org
+
+    org = pollable.org
+    ports = CheckPorts(zoho.tokens, zoho.client.count, zoho.client.get, zoho.now)
+    await credit_store.spend(app.database, {org.id: CREDITS}, zoho.now())
+    limits = limits_of(org.edition, app.settings.in_flight_share)
+    with zoho.limiter.org(org.id, limits, pollable.quota, data_center=org.data_center) as line:
+        found = await check_org(org, line, ports, refusal=refusal)
+    if (facts := found.facts) is not None:
+        await learn(app.database, org.id, zoho.now(), zgid=facts.zgid, edition=facts.edition, licences=facts.licences)
+    if found.standing(Subject.USERS) is Standing.OK:
+        await store.unpark(app.database, org.id)
+    return found
+
+
+def for_people(found: OrgCheck) -> list[str]:
+    """One line where all is well, else one for each subject, with what to do."""
+    from poller.cli.output.render import plain
+    from poller.zoho.org_check import Standing
+
+    name = plain(found.org.name)
+    if found.ok:
+        return [f"{name}: in order"]
+    lines = [f"{name}:"]
+    for finding in found.findings:
+        line = f"  {finding.subject.value:<22}  {finding.standing.value}"
+        if finding.code is not None:
+            line += f"  {plain(finding.code)}"
+        lines.append(line)
+        if finding.remedy is not None and finding.standing is not Standing.OK:
+            lines.append(f"      {finding.remedy}")
+    return lines
+
+
+def as_line(found: OrgCheck) -> str:
+    """One line of `poller orgs check --json`."""
+    facts = found.facts
+    return json.dumps(
+        {
+            "org": found.org.name,
+            "ok": found.ok,
+            "findings": {
+                finding.subject.value: {
+                    "standing": finding.standing.value,
+                    "code": finding.code,
+                    "remedy": finding.remedy,
+                }
+                for finding in found.findings
+            },
+            "edition": facts.edition if facts else None,
+            "licences": facts.licences if facts else None,
+        },
+        ensure_ascii=False,
+    )
+
+
+def _summary(standings: Counter[bool]) -> str:
+    total = standings.total()
+    return f"{count(total, 'org')}: {standings[True]:,} in order, {standings[False]:,} not"

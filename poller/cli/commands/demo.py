@@ -1,0 +1,119 @@
+"""`poller demo`: all of it, without Zoho."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from poller.cli.output import terminal
+from poller.core import quantities
+
+if TYPE_CHECKING:
+    from poller.demo import Demo, DemoOptions
+    from poller.settings import Settings
+
+_DAY_SECONDS: Final = 86_400
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make the command known."""
+    app.command("demo")(demo)
+
+
+def demo(
+    *,
+    orgs: Annotated[int, typer.Option(min=1, max=5_000, help="How many orgs the simulated Zoho has.")] = 12,
+    days: Annotated[int, typer.Option(min=1, max=1_000, help="How many days of history there are.")] = 120,
+    every: Annotated[int, typer.Option(min=1, max=3_600, help="Seconds from one poll to the next.")] = 5,
+    polls: Annotated[int, typer.Option(min=0, help="End after so many polls; 0: at Ctrl-C.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed is the same fleet.")] = 2026,
+) -> None:
+    """Try it without Zoho: a simulated fleet, months of history, and polls every few seconds, until Ctrl-C.
+
+    It has a database of its own, below POLLER_DATA_DIR, which stays for you to look at.
+
+    Example: [bold]poller demo --orgs 30 --days 365[/bold]
+    """
+    from poller.demo import DemoOptions
+
+    options = DemoOptions(orgs=orgs, seed=seed, days=days, every_seconds=every)
+    if terminal.run(_demo(terminal.settings(showing=True, database=False), options, polls)):
+        raise typer.Exit(1)
+
+
+async def _demo(settings: Settings, options: DemoOptions, polls: int) -> bool:
+    """Whether the simulated Zoho has anything to complain of."""
+    from poller.demo import FOLDER, is_of_another_fleet, open_demo
+
+    folder = settings.data_dir / FOLDER
+    if is_of_another_fleet(folder, options):
+        terminal.tell(f"The demo's database in {folder} is of another fleet or of fewer days; it is replaced.")
+    terminal.tell("Starting PostgreSQL and a simulated Zoho …")
+    async with open_demo(settings, options) as running:
+        terminal.tell(f"A simulated Zoho listens at {', '.join(running.simulator.urls.values())}.")
+        terminal.tell(f"The demo's PostgreSQL lives in {folder}.")
+        count = await running.import_fleet()
+        with terminal.progress() as progress:
+            task = progress.add_task("history", total=None)
+            await running.back_fill(lambda done, total: progress.update(task, completed=done, total=total))
+        await running.analyse()
+        terminal.tell(f"{count:,} orgs imported, {options.days} days of history in place:\n")
+        await _draw(running, options)
+        end = quantities.count(polls, "time") if polls else "until Ctrl-C"
+        terminal.tell(f"\nPolling every {options.every_seconds} s, {end}.")
+        await _poll(running, options.every_seconds, polls)
+        terminal.tell("")
+        # The largest: something moves there.
+        org = max(running.simulator.fleet(), key=lambda one: one.licences).name
+        await _draw(running, options, org)
+        breaches: list[str] = running.simulator.audit()["breaches"]
+        terminal.tell("\nZoho's rules: " + (f"BROKEN: {'; '.join(breaches)}" if breaches else "none was broken."))
+        terminal.tell(f"To look again: POLLER_DATA_DIR='{folder}' {_poller()} trend '{org}' --type ActiveUsers")
+        terminal.tell(
+            f"Seats and when they run out: POLLER_DATA_DIR='{folder}' {_poller()} forecast (or seats, anomalies)"
+        )
+        return bool(breaches)
+
+
+async def _poll(running: Demo, every_seconds: int, polls: int) -> None:
+    """A line per poll, slot by slot, until there were enough or somebody says stop; what is under way is finished."""
+    from poller.cli.commands.poll import Tally
+    from poller.cli.output import render
+
+    done = 0
+    with terminal.stop_signals() as stopped:
+        while not stopped.is_set():
+            started = time.monotonic()
+            tally = Tally(lambda _org, _snapshot: None, lambda _count: None)
+            await running.poll(tally.committed)
+            if tally.outcomes:
+                summary = render.poll_summary(tally.outcomes, tally.requests, time.monotonic() - started)
+                terminal.tell(f"{datetime.now(UTC):%H:%M:%S}  {summary}")
+                done += 1
+            if done == polls > 0:
+                return
+            try:
+                # To the beginning of the next slot.
+                async with asyncio.timeout(every_seconds - time.time() % every_seconds):
+                    await stopped.wait()
+            except TimeoutError:
+                continue
+
+
+async def _draw(running: Demo, options: DemoOptions, org: str | None = None) -> None:
+    from poller.cli.commands import trend
+    from poller.query.trend import TrendQuestion
+
+    now = running.app.database.clock.now()
+    since = now - timedelta(days=options.days)
+    await trend.draw(running.app.database, TrendQuestion(org, None, since, now, _DAY_SECONDS, UTC))
+
+
+def _poller() -> str:
+    """How this program was called: from a checkout it is in no PATH."""
+    return sys.argv[0] if sys.argv[0].endswith("poller") else "poller"

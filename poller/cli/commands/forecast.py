@@ -1,0 +1,185 @@
+"""`poller forecast`: what counts are expected to be, and when seats run out."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from poller.cli.output import terminal
+from poller.cli.selecting import DataCenters, Names, States, Tags, selection
+from poller.cli.series import opened
+from poller.core.errors import UsageError
+from poller.query.parameters import type_of
+from poller.query.rows import json_text
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from poller.query.capacity import OrgForecast
+    from poller.query.selection import Selection
+    from poller.settings import Settings
+
+_PAGE = 250
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("forecast")(forecast)
+
+
+def forecast(
+    orgs: Names = None,
+    *,
+    user_type: Annotated[
+        str, typer.Option("--type", metavar="T", help="ActiveUsers, AdminUsers, …: one of Zoho's ten.")
+    ] = "ActiveUsers",
+    horizon: Annotated[str, typer.Option(help="Days ahead, 1 to 365: 90 or 90d.")] = "90d",
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: an object a line.")] = False,
+    tags: Tags = None,
+    states: States = None,
+    data_centers: DataCenters = None,
+    series: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A CSV file with the columns series,day,value; - for stdin.")
+    ] = None,
+    output: Annotated[str, typer.Option("--format", metavar="FORMAT", help="Of --series: csv.")] = "csv",
+) -> None:
+    """Forecast daily counts with 80 and 95 % intervals, and the day seats run out.
+
+    Without orgs: every org. With --series any numbers of your own: a row a day for each series, from the day after its
+    last.
+
+    Example: [bold]poller forecast "Acme Ltd" --horizon 90d --json[/bold]
+    """
+    days = _days(horizon)
+    if series is not None:
+        _series(series, days, output)
+        return
+    chosen = selection(orgs, tags, states, data_centers)
+    terminal.run(_forecast(terminal.settings(), chosen, type_of(user_type).value, days, as_json=as_json))
+
+
+def _series(series: Path, days: int, output: str) -> None:
+    if output != "csv":
+        raise UsageError(f"{output!r} is not a format of --series", "use --format csv")
+    from poller.query.series_file import forecast_lines, read_series
+
+    with opened(series) as lines:
+        file = read_series(lines)
+    for part in forecast_lines(file, days):
+        terminal.write(part, end="")
+    if not file.names:
+        terminal.say(f"poller: {series} holds no series")
+
+
+async def _forecast(settings: Settings, chosen: Selection, user_type: str, horizon: int, *, as_json: bool) -> None:
+    from poller.app import open_app
+    from poller.query.capacity import forecast_orgs
+    from poller.store.capacity.forecasts import read_quantiles
+    from poller.store.capacity.histories import pages_of_orgs
+
+    async with open_app(settings, name="poller forecast") as app:
+        now = app.database.clock.now()
+        ids = await chosen.ids(app.database)
+        quantiles = await read_quantiles(app.database)
+        found: list[OrgForecast] = []
+        seen = 0
+        async for page in pages_of_orgs(app.database, page=_PAGE, org_ids=ids):
+            made = await forecast_orgs(
+                app.database, page, user_type=user_type, horizon=horizon, quantiles=quantiles, today=now.date()
+            )
+            seen += len(page)
+            if as_json:
+                for one in made:
+                    terminal.tell(json_text(_object(one, user_type, now, horizon)))
+            else:
+                found += made
+    if not as_json:
+        _show(found, seen, horizon)
+
+
+def _object(one: OrgForecast, user_type: str, now: datetime, horizon: int) -> dict[str, object]:
+    record = one.record
+    return {
+        "org": one.org,
+        "user_type": user_type,
+        "made_at": now,
+        "level": record.level,
+        "per_day": round(record.per_day, 4),
+        "method": record.method,
+        "horizon_days": horizon,
+        "points": [
+            {
+                "day": point.day,
+                "mean": point.mean,
+                "low80": point.low80,
+                "high80": point.high80,
+                "low95": point.low95,
+                "high95": point.high95,
+            }
+            for point in one.points
+        ],
+        "seats": record.seats,
+        "exhausted_on": record.exhausted_on,
+        "exhausted_low": record.exhausted_low,
+        "exhausted_high": record.exhausted_high,
+        "backtest": {
+            "windows": record.backtest_windows,
+            "scaled_error": record.backtest_error,
+            "coverage80": record.backtest_coverage80,
+        },
+    }
+
+
+def _show(found: list[OrgForecast], seen: int, horizon: int) -> None:
+    """The soonest to run out first."""
+    from poller.cli.output.table import Table
+
+    numbers = ("now", "seats", "a day", f"in {horizon} d", "80 %")
+    table = Table(("org", *numbers, "seats run out"), right=numbers, spare=("80 %", "a day"))
+    for one in sorted(found, key=_soonest):
+        record, last = one.record, one.points[-1]
+        table.rows.append(
+            (
+                one.org,
+                f"{record.level:,.0f}",
+                "?" if record.seats is None else f"{record.seats:,}",
+                "flat" if record.per_day == 0 else f"{record.per_day:+.2f}",
+                f"{last.mean:,.0f}",
+                f"{last.low80:,.0f}-{last.high80:,.0f}",
+                _run_out(one),
+            )
+        )
+    terminal.show(table)
+    if unknown := seen - len(found):
+        terminal.tell(f"{unknown:,} without any known count: nothing to forecast")
+
+
+def _soonest(one: OrgForecast) -> tuple[date, str]:
+    return one.record.exhausted_on or one.record.exhausted_low or date.max, one.org
+
+
+def _run_out(one: OrgForecast) -> str:
+    record = one.record
+    if record.seats is None:
+        return "seats not known"
+    if record.level >= record.seats:
+        return "all in use: more may be wanted than the forecast shows"
+    low, high = record.exhausted_low, record.exhausted_high
+    if low is None:
+        return "not within a year"
+    until = high.isoformat() if high else "later than a year"
+    if record.exhausted_on is None:
+        return f"no trend that says when; not before {low.isoformat()}"
+    return f"{record.exhausted_on.isoformat()} ({low.isoformat()} to {until})"
+
+
+def _days(text: str) -> int:
+    from poller.analysis.forecast import LONGEST_HORIZON
+
+    number = text.strip().lower().removesuffix("d")
+    if not (number.isascii() and number.isdigit() and 1 <= int(number[:6]) <= LONGEST_HORIZON):
+        raise UsageError(f"invalid horizon {text!r}", f"write 1 to {LONGEST_HORIZON} days, such as 90d")
+    return int(number)

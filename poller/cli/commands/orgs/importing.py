@@ -1,0 +1,170 @@
+"""`poller orgs import` and `poller orgs add`: orgs with their credentials."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from poller.cli import grant_codes
+from poller.cli.output import prompts, terminal
+from poller.core.errors import UsageError
+from poller.core.org_entry import GRANTS, entry_from
+from poller.core.quantities import count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from poller.core.org_entry import OrgEntry
+    from poller.settings import Settings
+    from poller.store.orgs.imports import ImportResult, OrgChange
+
+
+def add_to(orgs: typer.Typer) -> None:
+    """Add the commands to `poller orgs`."""
+    orgs.command("import")(import_file)
+    orgs.command("add")(add)
+
+
+def import_file(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or JSON; - is standard input.")],
+    *,
+    name: Annotated[str | None, typer.Option(help="Of the org, where the file names none.")] = None,
+    data_center: Annotated[str | None, typer.Option(help="Of orgs for which the file names none.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file and say what would change.")] = False,
+) -> None:
+    """Add and change orgs, by name: all of the file's or, if one row is wrong, none.
+
+    Columns: name, data_center, client_id, client_secret and one of refresh_token, grant_code, soid; optional: zgid,
+    edition, licences, poll_interval, api_version, tags, and what the contract says: seats, price (of a seat and month),
+    currency, renews_on. A second import changes only what differs: an empty value clears any of these but zgid, an
+    absent column leaves them as they are. A grant_code is exchanged at once, for it lives for minutes; Zoho takes ten
+    of a client in ten minutes. Exit 1 if one was lost.
+    JSON is a list of objects or one object a line; the self_client.json of Zoho's console needs --name and
+    --data-center.
+
+    Example: [bold]poller orgs import orgs.csv --dry-run[/bold]
+    """
+    settings = terminal.settings()
+    from poller.onboarding.org_file import read_org_file
+
+    defaults = {field: text for field, text in (("name", name), ("data_center", data_center)) if text}
+    entries, bad = read_org_file(file, settings.data_centers, defaults)
+    if bad:
+        source = "standard input" if str(file) == "-" else str(file)
+        for message in bad.messages():
+            terminal.say(f"{source}: {message}")
+        rows = count(len(bad), "row is", "rows are")
+        terminal.say(f"poller: {rows} wrong, so nothing is imported; fix {source} and import it again")
+        raise typer.Exit(1)
+    verb = "would be " if dry_run else ""
+
+    def tell(result: ImportResult) -> None:
+        counts = f"{result.added:,} {verb}added, {result.changed:,} changed, {result.unchanged:,} same"
+        restored = f", {result.restored:,} restored with their history" if result.restored else ""
+        terminal.tell(f"{count(len(entries), 'org')}: {counts}{restored}.")
+
+    if not terminal.run(_import(settings, entries, tell, dry_run=dry_run, each=_tell_change if dry_run else None)):
+        raise typer.Exit(1)
+
+
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What you call the org.")],
+    *,
+    data_center: Annotated[str | None, typer.Option(help="us, eu, in, au, jp, ca, sa, cn, uk, ae or your own.")] = None,
+    client_id: Annotated[str | None, typer.Option(help="Of the client in Zoho's API console.")] = None,
+    grant: Annotated[str, typer.Option(help="Which credential follows: refresh_token, grant_code or soid.")] = GRANTS[
+        0
+    ],
+    soid: Annotated[str | None, typer.Option(help="ZohoCRM.<zgid>, for client credentials.")] = None,
+    zgid: Annotated[str | None, typer.Option(help="Zoho's number of the org.")] = None,
+    edition: Annotated[str | None, typer.Option(help="Learned from Zoho where left out.")] = None,
+    licences: Annotated[str | None, typer.Option(help="Learned from Zoho where left out.")] = None,
+    poll_interval: Annotated[str | None, typer.Option(help="Such as 5m; POLLER_POLL_INTERVAL where left out.")] = None,
+    api_version: Annotated[str | None, typer.Option(help="Such as v8; POLLER_API_VERSION where left out.")] = None,
+    tags: Annotated[str | None, typer.Option(help="With commas between them.")] = None,
+) -> None:
+    """Add one org. Secrets are asked for, without echo; or piped in as lines of KEY=VALUE.
+
+    Example: [bold]poller orgs add Acme --data-center eu --client-id 1000.ABC < acme.secrets[/bold], with lines
+    client_secret=… and refresh_token=…
+    """
+    if grant not in GRANTS:
+        raise UsageError(f"--grant {grant} is no credential", f"use one of {', '.join(GRANTS)}")
+    settings = terminal.settings()
+    given = {
+        "name": name,
+        "data_center": data_center,
+        "client_id": client_id,
+        "soid": soid,
+        "zgid": zgid,
+        "edition": edition,
+        "licences": licences,
+        "poll_interval": poll_interval,
+        "api_version": api_version,
+        "tags": tags,
+    }
+    secrets = (
+        prompts.prompted(given, "soid" if soid else grant) if sys.stdin.isatty() else prompts.piped(sys.stdin.read())
+    )
+    # An option left out says nothing; only an empty one clears.
+    written = {field: value for field, value in {**given, **secrets}.items() if value is not None}
+    entry = entry_from(written, settings.data_centers)
+    if isinstance(entry, list):
+        raise UsageError(f"the org cannot be added: {'; '.join(entry)}", "see `poller orgs add --help`")
+
+    def tell(_: ImportResult) -> None:
+        terminal.tell(f"{entry.name} is added; `poller poll` asks it for the first time.")
+
+    if not terminal.run(_import(settings, [entry], tell, new=True)):
+        raise typer.Exit(1)
+
+
+def _tell_change(change: OrgChange) -> None:
+    """Names an org that is there already; those to be added are in the file, and only counted."""
+    from poller.cli.output.render import plain
+
+    if change.what == "added":
+        return
+    fields = f": {', '.join(change.fields)}" if change.fields else ""
+    terminal.tell(f"{plain(change.org)} would be {change.what}{fields}")
+
+
+async def _import(
+    settings: Settings,
+    entries: Sequence[OrgEntry],
+    tell: Callable[[ImportResult], None],
+    *,
+    dry_run: bool = False,
+    new: bool = False,
+    each: Callable[[OrgChange], None] | None = None,
+) -> bool:
+    """Import orgs and exchange their grant codes. With `new`, fails if one is there. False if a code was lost."""
+    from poller.app import open_app
+    from poller.store.orgs.imports import import_orgs
+    from poller.store.orgs.orgs import has_credentials
+
+    async with open_app(settings, name="poller orgs", create=not dry_run) as app:
+        if new and await has_credentials(app.database, entries[0].name):
+            remedy = "change it with `poller orgs import` or `poller orgs set`"
+            raise UsageError(f"there is an org {entries[0].name!r} already", remedy)
+        await grant_codes.refuse_too_many(app, entries)
+        with terminal.progress() as progress:
+            task = progress.add_task("importing", total=len(entries))
+            result = await import_orgs(
+                app.database,
+                app.keyring,
+                entries,
+                dry_run=dry_run,
+                progress=lambda done: progress.update(task, completed=done),
+                tell=each or (lambda _change: None),
+            )
+        tell(result)
+        if dry_run:
+            return True
+        await grant_codes.warn_of_crowds(app, {entry.client_id for entry in entries})
+        with_codes = [entry.name for entry in entries if entry.grant_code is not None]
+        done = await grant_codes.exchange(app, with_codes) if with_codes else []
+        return all(one.refusal is None for one in done)

@@ -1,0 +1,123 @@
+"""`poller orgs list` and `poller orgs show`: which orgs there are, and how each of them is."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from poller.cli.output import terminal
+from poller.cli.selecting import DataCenters, Names, States, Tags, selection
+from poller.query.rows import json_text
+
+if TYPE_CHECKING:
+    from poller.query.selection import Selection
+    from poller.settings import Settings
+    from poller.store.orgs.states import OrgState
+
+_FIRST: Final = 100
+"""Orgs of a list that a terminal shows: a person does not read more, and a pipe gets all."""
+
+
+def add_to(orgs: typer.Typer) -> None:
+    """Add the commands to `poller orgs`."""
+    orgs.command("list")(list_orgs)
+    orgs.command("show")(show)
+
+
+def list_orgs(
+    names: Names = None,
+    *,
+    tags: Tags = None,
+    states: States = None,
+    data_centers: DataCenters = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and org.")] = False,
+) -> None:
+    """List orgs by name, with state, last poll, and age of the counts. A terminal shows the first hundred, a pipe all.
+
+    Example: [bold]poller orgs list --state failing,parked --tag customer:north --json[/bold]
+    """
+    terminal.run(_list(terminal.settings(), selection(names, tags, states, data_centers), as_json=as_json))
+
+
+def show(
+    names: Annotated[list[str] | None, typer.Argument(metavar="ORG...", help="Names of orgs.")] = None,
+    *,
+    tags: Tags = None,
+    states: States = None,
+    data_centers: DataCenters = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and org.")] = False,
+) -> None:
+    """Show what is known of orgs: state, last poll, counts, and how often they can be polled; no secret.
+
+    Example: [bold]poller orgs show "Acme Ltd"[/bold]
+    """
+    from poller.cli.selecting import required
+
+    chosen = required(selection(names, tags, states, data_centers))
+    terminal.run(_show(terminal.settings(), chosen, as_json=as_json))
+
+
+async def _list(settings: Settings, chosen: Selection, *, as_json: bool) -> None:
+    from poller.app import open_app
+    from poller.cli.output.org_table import OrgLines, org_table
+    from poller.query.org import filter_of, state_fields, stream_org_states
+    from poller.store.orgs.states import count_states, longest_name, read_page
+
+    async with open_app(settings, name="poller orgs list") as app:
+        which = await filter_of(app.database, chosen)
+        if as_json:
+            async for org in stream_org_states(app.database, which):
+                sys.stdout.write(f"{json_text(state_fields(org))}\n")
+            return
+        if sys.stdout.isatty():
+            page = await read_page(app.database, which, limit=_FIRST)
+            if page.orgs:
+                terminal.show(org_table(page.orgs, app.database.clock.now()))
+            if page.after is not None:
+                total = sum((await count_states(app.database, which)).values())
+                terminal.say(
+                    f"The first {_FIRST} of {total:,} orgs: select with --tag or --state, or pipe the list on."
+                )
+            _say_if_none(page.orgs, chosen)
+            return
+        lines = OrgLines(await longest_name(app.database))
+        now = app.database.clock.now()
+        seen: list[OrgState] = []
+        async for org in stream_org_states(app.database, which):
+            if not seen:
+                seen.append(org)
+                sys.stdout.write(f"{lines.heading()}\n")
+            sys.stdout.write(f"{lines.line(org, now)}\n")
+        _say_if_none(seen, chosen)
+
+
+def _say_if_none(orgs: list[OrgState], chosen: Selection) -> None:
+    if orgs:
+        return
+    if chosen.is_everything:
+        terminal.say("There is no org yet; `poller orgs import FILE` brings some in.")
+    else:
+        terminal.say(f"No org matches {chosen}." if chosen.is_filter else "None of these orgs is there.")
+
+
+async def _show(settings: Settings, chosen: Selection, *, as_json: bool) -> None:
+    from poller.app import open_app
+    from poller.cli.output import org_facts, render
+    from poller.query.org_details import read_details
+
+    async with open_app(settings, name="poller orgs show") as app:
+        found = await chosen.find(app.database, removed=True)
+        for place, org_id in enumerate(found):
+            details = await read_details(app.database, org_id)
+            if details is None:
+                continue
+            if as_json:
+                terminal.tell(json_text(org_facts.as_fields(details)))
+                continue
+            if place:
+                terminal.tell("")
+            facts = org_facts.for_people(details)
+            for line in render.facts(facts):
+                terminal.tell_folded(line, max(map(len, facts)) + 2)

@@ -1,0 +1,140 @@
+"""`poller poll`: every org once, now."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from poller.cli.output import terminal
+from poller.cli.selecting import DataCenters, Names, States, Tags, selection
+from poller.core.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.progress import Progress
+
+    from poller.core.model import Snapshot
+    from poller.polling.runner import Polled
+    from poller.query.selection import Selection
+    from poller.settings import Settings
+
+MOST_NAMES: Final = 5
+LARGEST_TABLE: Final = 50
+"""Orgs; of more, only those that need a look are listed, as many as this."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make the command known."""
+    app.command("poll")(poll)
+
+
+def poll(
+    orgs: Names = None,
+    *,
+    tags: Tags = None,
+    states: States = None,
+    data_centers: DataCenters = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and org.")] = False,
+) -> None:
+    """Poll orgs once, now, and keep what they said.
+
+    Every org has its row afterwards, whatever happened, unless another process polls it for the next 15 seconds; orgs
+    that are named are asked even if paused or parked. Exit 1 if a count is not known.
+
+    Example: [bold]poller poll "Acme Ltd" --json[/bold]
+    """
+    chosen = selection(orgs, tags, states, data_centers)
+    tally = terminal.run(_poll(terminal.settings(), chosen, as_json=as_json))
+    if tally.busy or tally.outcomes.total() != tally.outcomes[Outcome.OK]:
+        raise typer.Exit(1)
+
+
+class Tally:
+    """What came of it so far, in little memory however large the fleet."""
+
+    def __init__(self, tell: Callable[[str, Snapshot], None], advance: Callable[[int], None]) -> None:
+        self.outcomes: Counter[Outcome] = Counter()
+        self.requests = 0
+        self.rows: list[tuple[str, Snapshot]] = []
+        self.troubled: list[tuple[str, Snapshot]] = []
+        self.deaf: BrokenPipeError | None = None
+        """Whoever read our output has left. The polls go on all the same: their rows are what this is about."""
+        self.busy: list[str] = []
+        """Orgs that another process polled all the while."""
+        self._tell = tell
+        self._advance = advance
+
+    def committed(self, batch: Sequence[Polled]) -> None:
+        for polled in batch:
+            row = (polled.org.name, polled.snapshot)
+            self.outcomes[polled.snapshot.outcome] += 1
+            self.requests += polled.snapshot.requests
+            # One more than is shown, to know that there are more.
+            if len(self.rows) <= LARGEST_TABLE:
+                self.rows.append(row)
+            if polled.snapshot.outcome is not Outcome.OK and len(self.troubled) < LARGEST_TABLE:
+                self.troubled.append(row)
+            if self.deaf is None:
+                try:
+                    self._tell(*row)
+                except BrokenPipeError as gone:
+                    self.deaf = gone
+        self._advance(len(batch))
+
+
+async def _poll(settings: Settings, chosen: Selection, *, as_json: bool) -> Tally:
+    from poller.app import open_app, open_fleet
+    from poller.cli.descriptors import with_descriptors
+    from poller.cli.output import render
+    from poller.query.fleet import WORKER_SEEN_WITHIN
+    from poller.store.orgs.orgs import count_orgs
+    from poller.store.queue.service_settings import save_settings_of_command, settings_of
+    from poller.traces import open_spans
+
+    settings = with_descriptors(settings, lambda what: terminal.say(f"poller: warning: {what}"))
+    async with open_app(settings, name="poller poll") as app, open_spans() as spans:
+        now = app.database.clock.now()
+        await save_settings_of_command(app.database, settings_of(settings), now, now - WORKER_SEEN_WITHIN)
+        names = await chosen.pollable(app.database)
+        total = await count_orgs(app.database) if names is None else len(names)
+        with terminal.progress() as progress:
+
+            def tell(org: str, snapshot: Snapshot) -> None:
+                if as_json:
+                    terminal.tell(render.poll_json(org, snapshot))
+
+            started = time.monotonic()
+            tally = Tally(tell, _bar(progress, total))
+            async with open_fleet(app, spans=spans) as fleet:
+                terminal.settle_memory()
+                tally.busy = await fleet.poll_now(names, tally.committed, probe=bool(chosen.names))
+            seconds = time.monotonic() - started
+    if tally.deaf is not None:
+        raise tally.deaf
+    if tally.busy:
+        terminal.say(_busy(tally.busy))
+    if as_json:
+        return tally
+    if not total:
+        terminal.say("There is no active org yet; `poller orgs import FILE` brings some in.")
+        return tally
+    rows = tally.rows if len(tally.rows) <= LARGEST_TABLE else tally.troubled
+    if rows:
+        terminal.show(render.poll_table(sorted(rows, key=lambda row: row[0])))
+    terminal.tell(render.poll_summary(tally.outcomes, tally.requests, seconds))
+    return tally
+
+
+def _busy(names: Sequence[str]) -> str:
+    some = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
+    orgs = "org is" if len(names) == 1 else "orgs are"
+    return f"poller: {len(names)} {orgs} polled by another process, and not by this command: {some}; see poller status"
+
+
+def _bar(progress: Progress, total: int) -> Callable[[int], None]:
+    task = progress.add_task("polling", total=total)
+    return lambda count: progress.advance(task, count)

@@ -1,0 +1,125 @@
+"""`poller run`: the service.
+
+A module called `run` would hide the function of that name in `poller.cli`.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from poller.cli.commands.web import access_of
+from poller.cli.output import terminal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from poller.app import App
+    from poller.settings import Settings
+    from poller.web import Access, WorkerMetrics
+    from poller.worker import Worker
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make the command known."""
+    app.command("run")(serve)
+
+
+def serve(
+    *,
+    web: Annotated[
+        bool, typer.Option("--web/--no-web", help="Serve pages, API and metrics, or nothing.", show_default=False)
+    ] = True,
+) -> None:
+    """Be the service: poll every org when it is due, until Ctrl-C or SIGTERM.
+
+    Run as many as you like, on any machines, over one database: they share the work, and one that dies is made up for.
+    Told to stop, it finishes what it has begun; told twice, it stops at once.
+
+    Example: [bold]poller run[/bold]
+    """
+    if terminal.run(_run(terminal.settings(serving=True), web=web)):
+        raise typer.Exit(1)
+
+
+async def _run(settings: Settings, *, web: bool) -> int:
+    """How many readings were lost, because the database did not come back before the end."""
+    from poller.app import Ears, open_app, open_fleet
+    from poller.cli.commands.keys import require_keys
+    from poller.cli.descriptors import with_descriptors
+    from poller.core.shares import polls_at_once
+    from poller.traces import open_spans
+    from poller.web import WorkerMetrics
+    from poller.worker import Pace, Worker
+
+    settings = with_descriptors(settings, _warn, web=web)
+    access = access_of(settings) if web else None
+    metrics = WorkerMetrics()
+    ears = Ears(metrics.judged, metrics.waited, metrics.token_replied, metrics.token_issued)
+    async with (
+        open_app(settings, name="poller run", create=True) as app,
+        require_keys(app),
+        open_spans() as spans,
+        open_fleet(app, ears=ears, spans=spans) as fleet,
+    ):
+        pace = Pace(hands=polls_at_once(settings.concurrency))
+        worker = Worker(settings, app.database, fleet, pace, now=app.database.clock.now, observer=metrics)
+        _watch(metrics, worker, settings)
+        terminal.settle_memory()
+        with terminal.stop_signals() as stopped:
+            async with _serving(app, worker, metrics, access):
+                await worker.run(stopped)
+        return worker.lost
+
+
+def _warn(what: str) -> None:
+    import structlog
+
+    structlog.get_logger("poller.cli").warning("descriptors.few", what=what)
+
+
+@asynccontextmanager
+async def _serving(app: App, worker: Worker, metrics: WorkerMetrics, access: Access | None) -> AsyncIterator[None]:
+    """Serve what this worker shows, through connections of its own; nothing where `access` is None."""
+    from poller.store.fleet_stats import fleet_figures, org_ages
+    from poller.store.read_only import connect_read_only
+    from poller.web import Api, Health, serve
+
+    if access is None:
+        yield
+        return
+    settings = app.settings
+    async with await connect_read_only(app.dsn) as database:
+        health = Health(
+            worker.why_not_ready,
+            lambda: fleet_figures(database, worker.now()),
+            lambda at_most: org_ages(database, worker.now(), at_most),
+            settings.metrics_orgs,
+        )
+        api = Api(database, worker.now)
+        # A second worker of a machine finds the default port taken, and works all the same.
+        chosen = bool({"web_host", "web_port"} & settings.model_fields_set)
+        place = settings.web_host, settings.web_port
+        async with serve(*place, health, metrics, api, access=access, required=chosen):
+            yield
+
+
+def _watch(metrics: WorkerMetrics, worker: Worker, settings: Settings) -> None:
+    """Add gauges of what this worker is doing just now."""
+
+    def away() -> dict[str, float]:
+        open_ones = worker.facts()["away"]
+        return {name: float(name in open_ones) for name in settings.data_centers}
+
+    metrics.add_gauge("poller_polls_under_way", "Orgs being polled.", lambda: worker.facts()["under_way"])
+    metrics.add_gauge("poller_readings_held", "Readings that wait to be written.", lambda: worker.facts()["held"])
+    metrics.add_gauge("poller_sink_rows", "Readings on their way to the database.", lambda: worker.sink.depth)
+    metrics.add_gauge("poller_sink_oldest_seconds", "How long the oldest has been.", lambda: worker.sink.oldest_seconds)
+    metrics.add_gauge(
+        "poller_clock_difference_seconds",
+        "How far this machine's clock is ahead of PostgreSQL's.",
+        lambda: worker.database.clock.machine_ahead_seconds,
+    )
+    metrics.add_gauges("poller_data_center_away", "Whether its circuit is open.", "data_center", away)

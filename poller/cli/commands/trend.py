@@ -1,0 +1,207 @@
+"""`poller trend`: what is known of the past, gaps and all."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import aclosing
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from poller.cli.output import terminal
+from poller.cli.selecting import DataCenters, States, Tags, selection
+from poller.core.errors import UsageError
+from poller.core.model import USER_TYPES, UserType
+from poller.core.spreadsheet import BYTE_ORDER_MARK
+from poller.query.parameters import Since, seconds_of, type_of, zone_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from datetime import datetime
+
+    from poller.query.trend import TrendQuestion
+    from poller.settings import Settings
+    from poller.store.database import Database
+    from poller.store.series.trends import TrendPoint
+
+    AskedAt = Callable[[datetime], TrendQuestion]
+    """The question, once the time is known: PostgreSQL tells it."""
+
+_NARROW: Final = 24
+_UNBOUND: Final = 400
+"""Characters of a sparkline: the fewest in a terminal, and where there is no terminal to fill."""
+_TAKEN: Final = 75
+"""By the columns before it, names of 30 characters among them."""
+
+
+Bom = Annotated[bool, typer.Option("--bom", help="Begin CSV with a byte order mark, for Excel.")]
+
+
+class Format(StrEnum):
+    """How a trend is written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make the command known."""
+    app.command("trend")(trend)
+
+
+def trend(
+    org: Annotated[str | None, typer.Argument(metavar="[ORG]", help="Its name; every org if none.")] = None,
+    *,
+    user_type: Annotated[
+        str | None, typer.Option("--type", metavar="T", help="ActiveUsers, AdminUsers, …: one of Zoho's ten.")
+    ] = None,
+    since: Annotated[str, typer.Option(help="How far back (90d, 12w, 1y), or a day (2026-01-31).")] = "90d",
+    every: Annotated[str, typer.Option(help="The length of a step: 1h, 1d, 1w.")] = "1d",
+    output: Annotated[Format, typer.Option("--format", help="For people, spreadsheets or programs.")] = Format.TABLE,
+    tz: Annotated[str, typer.Option(help="Whose days: a time zone such as Europe/Berlin.")] = "UTC",
+    tags: Tags = None,
+    states: States = None,
+    data_centers: DataCenters = None,
+    bom: Bom = False,
+    picture: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", dir_okay=False, help="Draw it as .png, .svg or .pdf.")
+    ] = None,
+) -> None:
+    """Show how counts moved. A dot in a sparkline is a gap: what we do not know is not drawn.
+
+    One org: all ten counts; with --type, step by step. Every org: a line each, of ActiveUsers or --type. CSV and JSON
+    hold every step of all of it.
+
+    Example: [bold]poller trend "Acme Ltd" --type AdminUsers --since 30d --tz Europe/Berlin --plot admins.png[/bold]
+    """
+    from poller.query.trend import TrendQuestion
+
+    if picture is not None and output is not Format.TABLE:
+        raise UsageError(f"--plot draws a picture and --format {output} writes text", "give one of the two")
+    terminal.check_bom(wanted=bom, csv=output is Format.CSV)
+    zone = zone_of(tz)
+    begin, every_seconds = Since(since, zone), seconds_of(every)
+    kind = None if user_type is None else type_of(user_type)
+    among = selection(None, tags, states, data_centers)
+
+    def asked_at(now: datetime) -> TrendQuestion:
+        return TrendQuestion(org, kind, begin.at(now), now, every_seconds, zone, among)
+
+    if picture is None:
+        terminal.run(_trend(terminal.settings(), asked_at, output, bom=bom))
+    else:
+        terminal.run(_plot(terminal.settings(), asked_at, picture))
+
+
+async def _trend(settings: Settings, asked_at: AskedAt, output: Format, *, bom: bool) -> None:
+    from poller.app import open_app
+    from poller.query.trend import trend_csv, trend_json
+
+    async with open_app(settings, name="poller trend") as app:
+        question = asked_at(app.database.clock.now())
+        await _warn(app.database, question)
+        if output is Format.TABLE:
+            await draw(app.database, question)
+            return
+        write = trend_csv if output is Format.CSV else trend_json
+        sys.stdout.write(BYTE_ORDER_MARK if bom else "")
+        async with (
+            await question.points(app.database, question.kinds()) as points,
+            aclosing(write(points, question.zone)) as lines,
+        ):
+            async for line in lines:
+                # By blocks: there may be millions.
+                terminal.write(line)
+
+
+async def draw(database: Database, question: TrendQuestion) -> None:
+    """Print the answer as a table with sparklines."""
+    from poller.cli.output import render
+
+    kinds = question.kinds((UserType.ACTIVE,) if question.org is None else USER_TYPES)
+    title = kinds[0].value if question.org is None else render.plain(question.org)
+    table = render.overview_table(title)
+    async with await question.points(database, kinds) as points:
+        async for series in _series(points):
+            if question.org is not None and len(kinds) == 1:
+                terminal.show(render.trend_table(series, question.zone))
+                _draw_one(f"{title} {kinds[0].value}", [point.last for point in series])
+                return
+            name = series[0].org if question.org is None else series[0].user_type.value
+            table.rows.append(render.overview_row(name, series, _room(_TAKEN)))
+    if table.rows:
+        terminal.show(table)
+    else:
+        terminal.say("There is no org yet; `poller orgs import FILE` brings some in.")
+
+
+def _draw_one(title: str, values: Sequence[int | None]) -> None:
+    """A sparkline after its title, or below it where there is no room beside it."""
+    from rich.cells import cell_len
+
+    from poller.cli.output import render
+
+    width = terminal.width()
+    if width is not None and width - cell_len(title) - 2 < _NARROW:
+        terminal.tell_folded(title, 2)
+        terminal.tell(render.sparkline(values, width))
+    else:
+        terminal.tell(f"{title}  {render.sparkline(values, _room(cell_len(title) + 2))}")
+
+
+async def _plot(settings: Settings, asked_at: AskedAt, path: Path) -> None:
+    from poller.app import open_app
+    from poller.cli.output import plot
+
+    plot.check_path(path)
+    async with open_app(settings, name="poller trend") as app:
+        question = asked_at(app.database.clock.now())
+        await _warn(app.database, question)
+        kinds = question.kinds((UserType.ACTIVE,) if question.org is None else USER_TYPES)
+        edges = question.edges()
+        async with await question.points(app.database, kinds) as points:
+            if question.org is None:
+                series, total = await plot.largest(_series(points))
+            else:
+                series, total = [one async for one in _series(points)], 1
+    if not series:
+        terminal.say("There is no org yet; `poller orgs import FILE` brings some in.")
+        return
+    if question.org is None:
+        plot.draw_fleet(path, series, total, edges, question.zone)
+    else:
+        plot.draw_org(path, series, edges, question.zone)
+    terminal.tell(f"Drawn: {path}")
+
+
+async def _warn(database: Database, question: TrendQuestion) -> None:
+    """Say so where a question reaches beyond what is kept: what is no longer known is drawn as what never was."""
+    from poller.store.series.retention import whole_since
+    from poller.store.series.trends import are_days
+
+    edges = question.edges()
+    if edges[0].date() < (kept := await whole_since(database)) and not are_days(edges):
+        terminal.say(
+            f"Snapshots before {kept} are not kept any longer: of what is before, days of UTC are known"
+            " (--every 1d, no --tz)."
+        )
+
+
+def _room(taken: int) -> int:
+    width = terminal.width()
+    return _UNBOUND if width is None else max(width - taken, _NARROW)
+
+
+async def _series(points: AsyncIterator[TrendPoint]) -> AsyncIterator[list[TrendPoint]]:
+    """The points of one org and type at a time: a fleet's history does not fit in memory."""
+    series: list[TrendPoint] = []
+    async for point in points:
+        if series and (point.org_id, point.user_type) != (series[0].org_id, series[0].user_type):
+            yield series
+            series = []
+        series.append(point)
+    if series:
+        yield series

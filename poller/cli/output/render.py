@@ -1,0 +1,229 @@
+"""How things look: tables, sparklines, CSV and JSON. Values in, text or a table out; nothing is printed here.
+
+A gap is drawn as a gap (`·`, an empty field, null), never as a zero and never joined over. What came from outside
+(names, codes) is stripped of anything a terminal would obey.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from poller.cli.output.table import Table
+from poller.core.model import USER_TYPES, Outcome, UserType
+from poller.core.names import is_shown
+from poller.core.quantities import count
+from poller.query.rows import csv_lines, json_lines
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime, tzinfo
+
+    from poller.core.model import Snapshot
+    from poller.store.series.gaps import Gap
+    from poller.store.series.trends import TrendPoint
+
+T = TypeVar("T")
+
+GAP: Final = "·"
+_BLOCKS: Final = "▁▂▃▄▅▆▇█"
+_HEADINGS: Final[Mapping[UserType, str]] = {
+    UserType.ALL: "all",
+    UserType.ACTIVE: "active",
+    UserType.DEACTIVE: "deactive",
+    UserType.CONFIRMED: "confirmed",
+    UserType.NOT_CONFIRMED: "not conf.",
+    UserType.DELETED: "deleted",
+    UserType.ACTIVE_CONFIRMED: "act. conf.",
+    UserType.ADMIN: "admins",
+    UserType.ACTIVE_CONFIRMED_ADMIN: "conf. admins",
+}
+"""What a table has room for: CurrentUser is always 1."""
+_LEAST_TELLING: Final = (
+    UserType.ACTIVE_CONFIRMED_ADMIN,
+    UserType.ACTIVE_CONFIRMED,
+    UserType.NOT_CONFIRMED,
+    UserType.DEACTIVE,
+    UserType.DELETED,
+    UserType.CONFIRMED,
+)
+"""What a narrow terminal goes without, in this order."""
+
+
+def sparkline(values: Sequence[float | None], width: int) -> str:
+    """One character per value, or per stretch of values where there are more than `width`; None is a gap.
+
+    A stretch shows its last value, and is a gap where any of it is: an outage of a day is to be seen in a year, too.
+    Only what is known at the very end is always shown.
+    """
+    stretches = [_stretch(part) for part in _parts(values, width)]
+    if values and values[-1] is not None:
+        stretches[-1] = values[-1]
+    known = [value for value in stretches if value is not None]
+    if not known:
+        return GAP * len(stretches)
+    low, span = min(known), max(known) - min(known)
+
+    def block(value: float | None) -> str:
+        if value is None:
+            return GAP
+        # A count that never moves is drawn as a line, in the middle.
+        place = 0.5 if span == 0 else (value - low) / span
+        return _BLOCKS[min(int(place * len(_BLOCKS)), len(_BLOCKS) - 1)]
+
+    return "".join(block(value) for value in stretches)
+
+
+def shorter_sparkline(drawn: str, width: int) -> str:
+    """A sparkline of at most `width` characters, by the rule of `sparkline`: the newest value is always shown."""
+    parts = [GAP if GAP in part else part[-1] for part in _parts(drawn, width)]
+    return "".join([*parts[:-1], drawn[-1]])
+
+
+def plain(text: str | None) -> str:
+    """Text from outside as a cell: whatever is not printable is shown, not obeyed; None is a gap."""
+    if text is None:
+        return GAP
+    return text if text.isprintable() else "".join(c if is_shown(c) else f"\\x{ord(c):02x}" for c in text)
+
+
+def number(value: int | None) -> str:
+    """A count with its thousands apart; None is a gap."""
+    return GAP if value is None else f"{value:,}"
+
+
+def change(first: int | None, last: int | None) -> str:
+    """By how much a count moved, with its sign."""
+    return GAP if first is None or last is None else f"{last - first:+,}" if last != first else "±0"
+
+
+def poll_json(org: str, snapshot: Snapshot) -> str:
+    """One line of `poller poll --json`."""
+    return json.dumps(
+        {
+            "org": org,
+            "slot": snapshot.slot.isoformat(),
+            "outcome": snapshot.outcome.value,
+            "error": snapshot.error,
+            "counts": {kind.value: snapshot.counts[kind] for kind in USER_TYPES if kind in snapshot.counts},
+            "errors": {kind.value: snapshot.errors[kind] for kind in USER_TYPES if kind in snapshot.errors},
+            "requests": snapshot.requests,
+            "seconds": snapshot.duration_ms / 1_000,
+        },
+        ensure_ascii=False,
+    )
+
+
+def poll_table(rows: Iterable[tuple[str, Snapshot]]) -> Table:
+    """What each org said, or why we do not know."""
+    table = Table(
+        ("org", "outcome", *_HEADINGS.values(), "why not"),
+        right=_HEADINGS.values(),
+        spare=[_HEADINGS[kind] for kind in _LEAST_TELLING],
+    )
+    for org, snapshot in rows:
+        counts = [number(snapshot.counts.get(kind)) for kind in _HEADINGS]
+        table.rows.append(
+            (plain(org), snapshot.outcome.value, *counts, plain(snapshot.error) if snapshot.error else "")
+        )
+    return table
+
+
+def poll_summary(outcomes: Counter[Outcome], requests: int, seconds: float) -> str:
+    """One line over all of them: the fates in the order of their gravity, the good one first."""
+    fates = ", ".join(f"{outcomes[outcome]:,} {outcome.value}" for outcome in Outcome if outcomes[outcome])
+    total = outcomes.total()
+    return f"{count(total, 'org')}: {fates} · {count(requests, 'request')} in {seconds:.1f} s"
+
+
+def facts(facts: Mapping[str, str]) -> Iterator[str]:
+    """Facts about one thing, by name, a line each."""
+    longest = max(map(len, facts))
+    return (f"{name:<{longest}}  {plain(fact)}" for name, fact in facts.items())
+
+
+def trend_table(points: Sequence[TrendPoint], zone: tzinfo) -> Table:
+    """One type of one org, bucket by bucket."""
+    numbers = ("last", "change", "min", "max", "avg", "samples", "missing")
+    table = Table(("from", *numbers), right=numbers)
+    before: int | None = None
+    for point in points:
+        table.rows.append(
+            (
+                _when(point.at, zone),
+                number(point.last),
+                change(before, point.last),
+                number(point.min),
+                number(point.max),
+                GAP if point.avg is None else f"{point.avg:,.1f}",
+                number(point.samples),
+                number(point.missing),
+            )
+        )
+        before = point.last if point.last is not None else before
+    return table
+
+
+def overview_table(heading: str) -> Table:
+    """For several series, a row of `overview_row` each: where it began, where it ended, and the way between."""
+    numbers = ("first", "last", "change", "min", "max", "gaps")
+    return Table(
+        (heading, *numbers, "trend"), right=numbers, spare=("min", "max", "first"), shorten={"trend": shorter_sparkline}
+    )
+
+
+def overview_row(name: str, points: Sequence[TrendPoint], width: int) -> list[str]:
+    """One series."""
+    known = [point for point in points if point.last is not None]
+    first, last = (known[0].first, known[-1].last) if known else (None, None)
+    return [
+        plain(name),
+        number(first),
+        number(last),
+        change(first, last),
+        number(min((point.min for point in known if point.min is not None), default=None)),
+        number(max((point.max for point in known if point.max is not None), default=None)),
+        number(len(points) - len(known)),
+        sparkline([point.last for point in points], width),
+    ]
+
+
+GAP_COLUMNS: Final = ("org_id", "org", "slot", "reason")
+
+
+async def gap_csv(gaps: AsyncIterator[Gap], zone: tzinfo, never: Mapping[str, int]) -> AsyncGenerator[str]:
+    """Slots of which something is not known as CSV, then the orgs that were never polled, without a slot."""
+    async for line in csv_lines(GAP_COLUMNS, _gap_rows(gaps, zone, never)):
+        yield line
+
+
+async def gap_json(gaps: AsyncIterator[Gap], zone: tzinfo, never: Mapping[str, int]) -> AsyncGenerator[str]:
+    """The same as one JSON list, an object a line."""
+    async for line in json_lines(_gap_rows(gaps, zone, never)):
+        yield line
+
+
+async def _gap_rows(gaps: AsyncIterator[Gap], zone: tzinfo, never: Mapping[str, int]) -> AsyncGenerator[dict[str, Any]]:
+    async for gap in gaps:
+        slot = gap.slot.astimezone(zone).isoformat()
+        yield {"org_id": gap.org_id, "org": gap.org, "slot": slot, "reason": gap.reason}
+    for org, org_id in never.items():
+        yield {"org_id": org_id, "org": org, "slot": None, "reason": "never polled"}
+
+
+def _when(at: datetime, zone: tzinfo) -> str:
+    local = at.astimezone(zone)
+    midnight = (local.hour, local.minute, local.second) == (0, 0, 0)
+    return f"{local:%Y-%m-%d}" if midnight else f"{local:%Y-%m-%d %H:%M}"
+
+
+def _parts(values: Sequence[T], width: int) -> list[Sequence[T]]:
+    """As few values to a part as there is room for, every part but the first of the same size."""
+    size = -(-len(values) // max(width, 1)) or 1
+    first = len(values) % size
+    return ([values[:first]] if first else []) + [values[at : at + size] for at in range(first, len(values), size)]
+
+
+def _stretch(part: Sequence[float | None]) -> float | None:
+    return None if None in part else part[-1]

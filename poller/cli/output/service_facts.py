@@ -1,0 +1,91 @@
+"""What the service says of itself: workers, queue, data centres that are away, chores. For `poller status`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from poller.core.quantities import age_of
+from poller.core.slots import format_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from poller.query.fleet import FleetStatus
+    from poller.store.fleet_states import PollSums
+    from poller.store.fleet_stats import FleetFigures
+    from poller.store.queue.maintenance import ChoreRecord
+    from poller.store.queue.workers import WorkerRecord
+
+_FRESH: Final = (900, 3_600, 86_400)
+
+
+def service_facts(status: FleetStatus) -> Mapping[str, Mapping[str, str]]:
+    """Facts by heading, each by name, as text."""
+    from poller.store.fleet_stats import FRESHNESS_SECONDS
+
+    return {
+        "schedule": dict(_schedule(status.figures)),
+        "newest known counts": dict(_freshness(status.figures, FRESHNESS_SECONDS)),
+        "last polls": dict(_last_polls(status.polls)),
+        "queue": _queue(status.figures),
+        "workers": {worker.name: _worker(worker, status.at) for worker in status.workers}
+        or {"none": "no `poller run` was seen in the last minute"},
+        "data centres that are away": dict(_away(status.workers)),
+        "chores": {chore.name: _chore(chore, status.at) for chore in status.chores},
+    }
+
+
+def _schedule(figures: FleetFigures) -> Iterator[tuple[str, str]]:
+    if figures.unscheduled:
+        yield "not handed out", f"{figures.unscheduled:,} active orgs had no slot for two intervals or more"
+
+
+def _freshness(figures: FleetFigures, bounds: tuple[int, ...]) -> Iterator[tuple[str, str]]:
+    total = 0
+    for bound, orgs in zip(bounds, figures.freshness, strict=False):
+        total += orgs
+        if bound in _FRESH:
+            yield f"within {format_interval(bound)}", f"{total:,} of {sum(figures.freshness):,} active orgs"
+
+
+def _last_polls(polls: PollSums) -> Iterator[tuple[str, str]]:
+    for outcome, orgs in sorted(polls.outcomes.items(), key=lambda one: -one[1]):
+        yield outcome, f"{orgs:,} orgs" if orgs != 1 else "1 org"
+    if polls.late:
+        yield "late", f"{polls.late:,} of them, by {polls.latest_seconds:,} s at the most"
+
+
+def _queue(figures: FleetFigures) -> dict[str, str]:
+    overdue = f"{figures.jobs['overdue']:,}"
+    if figures.jobs["overdue"]:
+        overdue += f", the oldest for {figures.overdue_seconds:.0f} s"
+    return {
+        "waiting": f"{figures.jobs['waiting']:,}",
+        "overdue": overdue,
+        "under way": f"{figures.jobs['under_way']:,}",
+    }
+
+
+def _worker(worker: WorkerRecord, now: datetime) -> str:
+    facts = worker.facts
+    off = facts.get("clock_wrong_seconds", 0)
+    direction = "ahead of" if off > 0 else "behind"
+    wrong = f"its clock is {abs(off):,.0f} s {direction} PostgreSQL's: it takes no part; " if off else ""
+    return wrong + (
+        f"for {age_of(now - worker.started_at)}, seen {age_of(now - worker.seen_at)} ago, version {worker.version}, "
+        f"{facts.get('polls', 0):,} polls written, {facts.get('under_way', 0)} under way, {facts.get('held', 0):,} held"
+    )
+
+
+def _away(workers: Sequence[WorkerRecord]) -> Iterator[tuple[str, str]]:
+    for worker in workers:
+        for name, away in worker.facts.get("away", {}).items():
+            yield name, f"since {away['since']}: {away['error']} (says {worker.name})"
+
+
+def _chore(chore: ChoreRecord, now: datetime) -> str:
+    done = "never done" if chore.done_at is None else f"{age_of(now - chore.done_at)} ago: {chore.detail}"
+    return (
+        done if chore.error is None else f"{done}; failed {age_of(now - (chore.failed_at or now))} ago: {chore.error}"
+    )

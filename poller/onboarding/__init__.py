@@ -1,0 +1,1 @@
+"""How orgs come in: files of orgs, and grant codes exchanged for tokens."""

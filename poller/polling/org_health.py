@@ -1,0 +1,73 @@
+"""After a poll: parks the org, unparks it, or leaves it as it is, as `core.health` decides."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from poller.core.health import Change, Refusals, is_refusal, judge_health
+from poller.core.remedies import remedy_for
+from poller.store.orgs.orgs import park, unpark
+from poller.store.orgs.refusals import outcome_before, refusals_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from poller.core.model import Org, Snapshot
+    from poller.store.database import Database
+    from poller.store.orgs.poll_state import Parked
+
+_REMEMBERED = timedelta(seconds=10)
+"""How long the refusals of a data centre are not counted again: all its orgs may be refused at once."""
+
+log = structlog.get_logger("poller.polling.runner")
+
+
+class OrgHealth:
+    """The parking of the orgs of one database."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+        self._refusals: dict[str, tuple[datetime, Refusals]] = {}
+
+    async def update(self, org: Org, snapshot: Snapshot, parked: Parked | None, *, probed: bool) -> None:
+        """Park what a person must repair, unpark what answers again, and try the rest of the parked again later."""
+        before, around = None, None
+        if is_refusal(snapshot) and parked is None:
+            before = await outcome_before(self._database, org.id, snapshot.slot)
+            around = await self._around(org, snapshot.slot)
+        match judge_health(snapshot, parked=parked is not None, probed=probed, before=before, around=around):
+            case Change.UNPARK:
+                if await unpark(self._database, org.id):
+                    log.info("org.unparked")
+            case Change.PARK:
+                await self._park(org, snapshot.error or "", remedy_for(snapshot.error or ""))
+                log.warning("org.parked", code=snapshot.error, remedy=remedy_for(snapshot.error or ""))
+            case Change.PROBE_LATER if parked is not None:
+                await self._park(org, parked.code, parked.remedy)
+            case Change.SUSPECT:
+                log.warning("org.refused", code=snapshot.error, remedy="nothing yet: the next slot decides")
+            case _:
+                pass
+
+    async def _park(self, org: Org, code: str, remedy: str) -> None:
+        await park(self._database, org.id, code, remedy, self._now(), first_probe_seconds=org.interval_seconds)
+
+    async def _around(self, org: Org, slot: datetime) -> Refusals:
+        at, known = self._refusals.get(org.data_center, (None, Refusals()))
+        if at is not None and self._now() - at < _REMEMBERED:
+            return known
+        found = await refusals_of(self._database, org.data_center, slot - timedelta(seconds=org.interval_seconds))
+        if found.widespread and not known.widespread:
+            log.error(
+                "data_center.refuses_tokens",
+                data_center=org.data_center,
+                refused=found.refused,
+                remedy="nothing to do: no org is parked for it; see Zoho's status page if it lasts",
+            )
+        self._refusals[org.data_center] = (self._now(), found)
+        return found

@@ -1,0 +1,1 @@
+"""Database roles: who may read what."""

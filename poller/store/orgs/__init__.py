@@ -1,0 +1,1 @@
+"""Orgs in PostgreSQL: their settings, credentials, tokens, rate limits and credits."""

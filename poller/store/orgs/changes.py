@@ -1,0 +1,124 @@
+"""Changes of orgs that need no secret: settings, tags, names, what Zoho answers, and the return of removed orgs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from poller.core.errors import UsageError
+from poller.core.names import normal_name
+from poller.core.profile import ProfileChange, changed, differences, limits_differ
+from poller.store.locks import Lock, lock
+from poller.store.orgs.names import ids_by_name
+from poller.store.orgs.profiles import COLUMNS, change_profiles, profile_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from poller.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A removed org that is back. `grant`: the kind of credential it had; None where it had none."""
+
+    name: str
+    grant: str | None
+
+
+async def set_profiles(database: Database, org_ids: Sequence[int], change: ProfileChange) -> int:
+    """Change settings and tags of orgs; how many were not as asked for already."""
+    async with database.transaction() as connection:
+        rows = await connection.fetch(_PROFILES, list(org_ids))
+        before = {row["id"]: profile_of(row) for row in rows}
+        after = {org_id: changed(profile, change) for org_id, profile in before.items()}
+        different = {org_id: profile for org_id, profile in after.items() if profile != before[org_id]}
+        ask_again = [org_id for org_id in different if limits_differ(before[org_id], after[org_id])]
+        await change_profiles(connection, different, ask_again)
+    return sum(bool(differences(before[org_id], after[org_id])) or org_id in ask_again for org_id in different)
+
+
+async def rename(database: Database, old: str, new: str) -> None:
+    """Give an org another name, a removed one too; a `UsageError` where the name is taken."""
+    name = normal_name(new)
+    org_id = (await ids_by_name(database, [old], removed=True))[old]
+    async with database.transaction() as connection:
+        # As imports do: none may take the name meanwhile.
+        await lock(connection, Lock.IMPORTS)
+        if (taken := await connection.fetchrow(_TAKEN, name, org_id)) is not None:
+            which = "a removed org" if taken["removed_at"] else "an org"
+            raise UsageError(f"there is {which} {name!r} already", "choose another name, or rename that org first")
+        await connection.execute(_RENAME, org_id, name)
+
+
+async def restore(database: Database, org_ids: Sequence[int], now: datetime) -> list[Restored]:
+    """Bring removed orgs back with their history, tags and settings, paused until they have credentials again."""
+    async with database.transaction() as connection:
+        await lock(connection, Lock.IMPORTS)
+        if (taken := await connection.fetchrow(_TAKEN_AGAIN, list(org_ids))) is not None:
+            raise UsageError(
+                f"there is another org {taken['name']!r} by now",
+                f"rename it first: `poller orgs rename '{taken['name']}' …`",
+            )
+        rows = await connection.fetch(_RESTORE, list(org_ids), now)
+    return [Restored(row["name"], row["removed_grant"]) for row in rows]
+
+
+async def learn(
+    database: Database, org_id: int, now: datetime, *, zgid: str | None, edition: str | None, licences: int | None
+) -> bool:
+    """Note what Zoho says of an org, and that it was asked; None: it did not say. Whether anything is new."""
+    # org_changes.learn: what was known before is read in the same statement, as it was. Zoho's answer does not
+    # replace what an operator set.
+    news: bool | None = await database.fetchval(
+        """
+        UPDATE orgs o SET facts_at = $5, zgid = new.zgid, edition = new.edition, licences = new.licences,
+               edition_source = CASE WHEN $3::text IS NULL OR o.edition_source = 'set' THEN o.edition_source
+                                     ELSE 'zoho' END,
+               licences_source = CASE WHEN $4::int IS NULL OR o.licences_source = 'set' THEN o.licences_source
+                                      ELSE 'zoho' END,
+               updated_at = CASE WHEN (new.zgid, new.edition, new.licences)
+                                      IS DISTINCT FROM (known.zgid, known.edition, known.licences)
+                                 THEN $5 ELSE o.updated_at END
+        FROM orgs known CROSS JOIN LATERAL (
+            SELECT coalesce($2, known.zgid) AS zgid,
+                   CASE known.edition_source WHEN 'set' THEN known.edition
+                        ELSE coalesce($3, known.edition) END AS edition,
+                   CASE known.licences_source WHEN 'set' THEN known.licences
+                        ELSE coalesce($4, known.licences) END AS licences
+        ) AS new
+        WHERE o.id = $1 AND known.id = o.id
+        RETURNING (new.zgid, new.edition, new.licences) IS DISTINCT FROM (known.zgid, known.edition, known.licences)
+        """,
+        org_id,
+        zgid,
+        edition,
+        licences,
+        now,
+    )
+    return bool(news)
+
+
+# org_changes.profiles: held still until they are changed.
+_PROFILES: Final = f"SELECT id, {', '.join(COLUMNS)} FROM orgs WHERE id = ANY($1::int[]) FOR NO KEY UPDATE"  # noqa: S608
+
+# org_changes.taken: another org of that name, a living one first.
+_TAKEN: Final = "SELECT removed_at FROM orgs WHERE name = $1 AND id <> $2 ORDER BY removed_at DESC NULLS FIRST LIMIT 1"
+
+# org_changes.rename
+_RENAME: Final = "UPDATE orgs SET name = $2, updated_at = now() WHERE id = $1"
+
+# org_changes.taken_again: names of removed orgs that others have by now.
+_TAKEN_AGAIN: Final = """
+SELECT o.name FROM orgs o JOIN orgs other ON other.name = o.name AND other.id <> o.id AND other.removed_at IS NULL
+WHERE o.id = ANY($1::int[]) AND o.removed_at IS NOT NULL LIMIT 1
+"""
+
+# org_changes.restore: one that was paused before stays paused when it has credentials.
+_RESTORE: Final = """
+UPDATE orgs o SET removed_at = NULL, resumed_at = $2, updated_at = $2, paused_at = coalesce(o.paused_at, $2),
+                  paused_reason = CASE WHEN o.paused_at IS NULL THEN 'no_credentials' ELSE o.paused_reason END
+FROM orgs AS before WHERE o.id = before.id AND o.id = ANY($1::int[]) AND o.removed_at IS NOT NULL
+RETURNING o.name, before.removed_grant
+"""

@@ -1,0 +1,96 @@
+"""What the poller spent of each org's credits in the last 24 hours, kept where restarts and other workers see it.
+
+Counted by quarters of an hour, carefully: a quarter counts until the whole of it is older than 24 hours.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from poller.core.slots import slot_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from poller.store.queries import Queries
+
+QUARTER_SECONDS: Final = 900
+DAY_SECONDS: Final = 86_400
+
+
+def counted_after(now: datetime) -> datetime:
+    """Quarters that begin later than this are, at least in part, of the last 24 hours."""
+    return now - timedelta(seconds=DAY_SECONDS + QUARTER_SECONDS)
+
+
+async def spend(database: Queries, credits_by_org: Mapping[int, int], now: datetime) -> None:
+    """Add to what these orgs spent; those removed or purged meanwhile are passed over."""
+    # credits.spend: many orgs at once, in the order of the key so that two workers never wait for each other in turn.
+    # The orgs are locked as the foreign key would lock them, or one could be purged between being read and referred to.
+    await database.execute(
+        """
+        WITH present AS (
+            SELECT o.id, new.credits
+            FROM unnest($1::int[], $2::int[]) AS new (org_id, credits) JOIN orgs o ON o.id = new.org_id
+            WHERE o.removed_at IS NULL ORDER BY o.id FOR KEY SHARE OF o
+        )
+        INSERT INTO credit_spend AS s (org_id, bucket, credits)
+        SELECT id, $3::timestamptz, credits FROM present ORDER BY id
+        ON CONFLICT (org_id, bucket) DO UPDATE SET credits = s.credits + excluded.credits
+        """,
+        list(credits_by_org.keys()),
+        list(credits_by_org.values()),
+        slot_of(now, QUARTER_SECONDS),
+    )
+
+
+async def correct(database: Queries, credits_by_org: Mapping[int, int], now: datetime) -> None:
+    """What these orgs spent at `now` beyond what was reserved then; less than 0: of that, what was not asked for."""
+    # credits.correct: in the order of the key, as above; never below nothing, and nothing where nothing was reserved.
+    await database.execute(
+        """
+        UPDATE credit_spend s SET credits = greatest(s.credits + known.credits, 0)
+        FROM (SELECT s.org_id, new.credits
+              FROM unnest($1::int[], $2::int[]) AS new (org_id, credits)
+                   JOIN credit_spend s ON s.org_id = new.org_id AND s.bucket = $3
+              ORDER BY s.org_id FOR UPDATE OF s) AS known
+        WHERE s.org_id = known.org_id AND s.bucket = $3
+        """,
+        list(credits_by_org.keys()),
+        list(credits_by_org.values()),
+        slot_of(now, QUARTER_SECONDS),
+    )
+
+
+async def spent(database: Queries, org_ids: Sequence[int], now: datetime) -> dict[int, int]:
+    """What each of these orgs spent in the 24 hours before `now`; 0 for one that spent nothing."""
+    # credits.spent: a day of each.
+    rows: Sequence[Any] = await database.fetch(
+        """
+        SELECT org_id, sum(credits)::int AS credits FROM credit_spend
+        WHERE org_id = ANY($1::int[]) AND bucket > $2
+        GROUP BY org_id
+        """,
+        org_ids,
+        counted_after(now),
+    )
+    return dict.fromkeys(org_ids, 0) | {row["org_id"]: row["credits"] for row in rows}
+
+
+async def spent_by_all(database: Queries, now: datetime) -> dict[int, int]:
+    """The same of every org that spent anything."""
+    # credits.spent_by_all
+    rows: Sequence[Any] = await database.fetch(
+        "SELECT org_id, sum(credits)::int AS credits FROM credit_spend WHERE bucket > $1 GROUP BY org_id",
+        counted_after(now),
+    )
+    return {row["org_id"]: row["credits"] for row in rows}
+
+
+async def forget(database: Queries, now: datetime) -> int:
+    """Delete the quarters that no longer count; how many."""
+    # credits.forget
+    status = await database.execute("DELETE FROM credit_spend WHERE bucket <= $1", counted_after(now))
+    return int(status.rpartition(" ")[2])

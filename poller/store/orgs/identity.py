@@ -1,0 +1,126 @@
+"""Keeps one Zoho org from being polled and counted under two names.
+
+An org is the same Zoho org as another if it has the same grant (by fingerprint), or the same number at Zoho (`zgid`) in
+the same data centre. Orgs that are twins already are left as they are: `poller doctor` lists them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from poller.core.errors import UsageError
+from poller.store.orgs.credentials import fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from poller.core.org_entry import OrgEntry
+    from poller.store.queries import Queries
+
+
+def zgid_of(entry: OrgEntry) -> str | None:
+    """Zoho's number of the org, which its `soid` tells as well."""
+    return entry.zgid or (entry.soid.rpartition(".")[2] if entry.soid else None)
+
+
+def is_same_org(row: Any, entry: OrgEntry) -> bool:
+    """Whether `entry` is the removed org of `row`: by the grant it had, or by Zoho's number of it."""
+    if row["removed_fingerprint"] == fingerprint(entry):
+        return True
+    return row["zgid"] is not None and (row["data_center"], row["zgid"]) == (entry.data_center, zgid_of(entry))
+
+
+@dataclass(slots=True)
+class IdentityCheck:
+    """Refuses entries of one import that are another org of the import, or of the database."""
+
+    _seen: dict[tuple[object, ...], str] = field(default_factory=dict)
+
+    async def refuse_twins(
+        self, connection: Any, entries: Sequence[OrgEntry], new: Collection[str], replaced: Collection[str]
+    ) -> None:
+        """Raises a `UsageError` if one of the `new` entries is another org under another name.
+
+        `new` are the names that get another grant or number than they had. The grants of `replaced` are being changed.
+        """
+        for entry in entries:
+            for mark in _marks(entry):
+                other = self._seen.setdefault(mark, entry.name)
+                if other != entry.name and entry.name in new:
+                    raise _refusal(entry.name, other, mark)
+        marks = {mark: entry.name for entry in entries if entry.name in new for mark in _marks(entry)}
+        if not marks:
+            return
+        grants = [mark[1] for mark in marks if mark[0] == "grant"]
+        numbers = [mark[2] for mark in marks if mark[0] == "zgid"]
+        for row in await connection.fetch(_SAME, grants, numbers):
+            found: list[tuple[object, ...]] = [("zgid", row["data_center"], row["zgid"])]
+            if row["name"] not in replaced:
+                found.append(("grant", row["grant_fingerprint"]))
+            for mark in found:
+                if mark in marks and marks[mark] != row["name"]:
+                    raise _refusal(marks[mark], row["name"], mark)
+
+
+def refuse_removed_names(rows: Sequence[Any]) -> None:
+    """Raises a `UsageError` for names of removed orgs, of which it is unknown whether they are the same orgs."""
+    if not rows:
+        return
+    first, more = rows[0], len(rows) - 1
+    name = first["name"]
+    others = f" (and {more:,} more)" if more else ""
+    raise UsageError(
+        f"the name {name!r}{others} is that of an org removed on {first['removed_at']:%Y-%m-%d}, with a history",
+        f"`poller orgs restore '{name}'` and import again if it is the same org; if not, rename the removed one: "
+        f"`poller orgs rename '{name}' '{name} (old)'`",
+    )
+
+
+async def twins(database: Queries) -> list[tuple[str, str, str]]:
+    """Orgs that are one: the names of two of them, and by what (`grant`, `zgid` or `name`)."""
+    return [(row["one"], row["other"], row["mark"]) for row in await database.fetch(_TWINS)]
+
+
+def _marks(entry: OrgEntry) -> Iterator[tuple[object, ...]]:
+    yield ("grant", fingerprint(entry))
+    if (zgid := zgid_of(entry)) is not None:
+        yield ("zgid", entry.data_center, zgid)
+
+
+def _refusal(name: str, other: str, mark: tuple[object, ...]) -> UsageError:
+    what = "credential" if mark[0] == "grant" else "zgid"
+    return UsageError(
+        f"{name!r} has the {what} of the org {other!r}: one Zoho org under two names is polled and counted twice",
+        f"leave one of them out, or give it its new name with `poller orgs rename '{other}' '{name}'`",
+    )
+
+
+# identity.same: living orgs with one of these grants or numbers; each half by an index of its own.
+_SAME: Final = """
+SELECT o.name, o.data_center, o.zgid, c.grant_fingerprint
+FROM org_credentials c JOIN orgs o ON o.id = c.org_id
+WHERE o.removed_at IS NULL AND c.grant_fingerprint = ANY($1::bytea[])
+UNION
+SELECT o.name, o.data_center, o.zgid, c.grant_fingerprint
+FROM orgs o LEFT JOIN org_credentials c ON c.org_id = o.id
+WHERE o.removed_at IS NULL AND o.zgid = ANY($2::text[])
+"""
+
+# identity.twins: of each group that is one org, the first name with each of the others.
+_TWINS: Final = """
+WITH marks AS (
+    SELECT o.id, o.name, 'grant' AS mark, encode(c.grant_fingerprint, 'hex') AS value
+    FROM org_credentials c JOIN orgs o ON o.id = c.org_id WHERE o.removed_at IS NULL
+    UNION ALL
+    SELECT id, name, 'zgid', data_center || ':' || zgid FROM orgs WHERE removed_at IS NULL AND zgid IS NOT NULL
+    UNION ALL
+    SELECT id, name, 'name', lower(regexp_replace(btrim(name), '\\s+', ' ', 'g')) FROM orgs WHERE removed_at IS NULL
+),
+doubled AS (
+    SELECT mark, value, min(name) AS one FROM marks GROUP BY mark, value HAVING count(*) > 1
+)
+SELECT DISTINCT ON (d.one, m.name) d.one, m.name AS other, d.mark
+FROM doubled d JOIN marks m ON m.mark = d.mark AND m.value = d.value AND m.name <> d.one
+ORDER BY d.one, m.name, d.mark LIMIT 100
+"""

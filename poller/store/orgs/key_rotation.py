@@ -1,0 +1,218 @@
+"""Encryption keys: which are in use, whether this process has them, and re-encryption under the first one.
+
+Rotation runs while workers run, old and new ones side by side: a few rows at a time, each batch in a transaction of its
+own, never waiting for a row that another process has locked. It may be stopped and started again at any moment. An
+access token that no key opens is dropped, since the next poll renews it; credentials that no key opens are left as they
+are, and reported at the end. It removes no key: the operator does, once `key_usage` shows no row under it and no
+backup needs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from poller.core.errors import CredentialError
+from poller.store.orgs.credentials import Grant, reseal_credentials, unseal
+from poller.store.orgs.encryption import Column
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from poller.store.database import Database
+    from poller.store.orgs.encryption import Keyring
+
+PAGE: Final = 500
+TABLES: Final = ("org_credentials", "access_tokens")
+"""Those that hold ciphertexts, each with its key's id in `key_id`."""
+_SAMPLE: Final = 20
+_PAUSE_SECONDS: Final = 0.2
+_TOKEN_PASSES: Final = 2
+"""Workers whose first key is another go on writing tokens under it: that is told, not waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnopenedKey:
+    """A key in use that this process lacks, or has with other bytes (`wrong`), and the number of orgs under it."""
+
+    key_id: str
+    orgs: int
+    wrong: bool
+
+
+async def key_usage_by_table(database: Database) -> dict[str, Mapping[str, int]]:
+    """By key id, how many rows of each table are encrypted with it; keys without rows are not in it."""
+    # rotation.usage
+    rows = await database.fetch(
+        """
+        SELECT 'org_credentials' AS name, key_id, count(*)::int AS rows FROM org_credentials GROUP BY key_id
+        UNION ALL
+        SELECT 'access_tokens', key_id, count(*)::int FROM access_tokens WHERE key_id IS NOT NULL GROUP BY key_id
+        """
+    )
+    usage: dict[str, dict[str, int]] = {}
+    for row in rows:
+        usage.setdefault(row["key_id"], dict.fromkeys(TABLES, 0))[row["name"]] = row["rows"]
+    return dict(sorted(usage.items()))
+
+
+async def key_usage(database: Database) -> dict[str, int]:
+    """By key id, how many rows are encrypted with it; keys without rows are not in it."""
+    return {key_id: sum(tables.values()) for key_id, tables in (await key_usage_by_table(database)).items()}
+
+
+async def unopened_keys(database: Database, keyring: Keyring) -> list[UnopenedKey]:
+    """The keys under which active orgs' credentials are encrypted and which this process lacks or has wrongly.
+
+    A key counts as wrong where it opens none of a sample of rows; a single row that does not open is damaged.
+    """
+    # rotation.in_use: a count and a sample per key, of orgs that are polled.
+    rows = await database.fetch(
+        """
+        SELECT key_id, count(*)::int AS orgs, (array_agg(c.org_id ORDER BY c.org_id DESC))[:$1] AS sample
+        FROM org_credentials c JOIN orgs o ON o.id = c.org_id
+        WHERE o.removed_at IS NULL AND o.paused_at IS NULL
+        GROUP BY key_id ORDER BY key_id
+        """,
+        _SAMPLE,
+    )
+    found: list[UnopenedKey] = []
+    for row in rows:
+        if row["key_id"] not in keyring.ids:
+            found.append(UnopenedKey(row["key_id"], row["orgs"], wrong=False))
+        elif not await _opens_any(database, keyring, row["sample"]):
+            found.append(UnopenedKey(row["key_id"], row["orgs"], wrong=True))
+    return found
+
+
+async def _opens_any(database: Database, keyring: Keyring, org_ids: list[int]) -> bool:
+    # rotation.sample
+    rows = await database.fetch(
+        "SELECT org_id, client_secret, key_id FROM org_credentials WHERE org_id = ANY($1::int[])", org_ids
+    )
+    return not rows or any(_opens(keyring, Column.CLIENT, row, "client_secret") for row in rows)
+
+
+def _opens(keyring: Keyring, column: Column, row: Any, name: str) -> bool:
+    try:
+        keyring.decrypt(row["org_id"], column, row["key_id"], row[name])
+    except CredentialError:
+        return False
+    return True
+
+
+async def rotate(database: Database, keyring: Keyring, *, progress: Callable[[int], None] = lambda _done: None) -> int:
+    """Encrypt everything with the keyring's first key; how many rows were not yet. `progress` hears how many are.
+
+    Raises `CredentialError` for the first row of credentials that does not open, once all others are done.
+    """
+    run = _Rotation(database, keyring, progress)
+    await run.every_page("org_credentials", _rotate_credentials)
+    await run.every_page("access_tokens", _rotate_tokens, passes=_TOKEN_PASSES)
+    if run.unopened:
+        first = next(iter(run.unopened.values()))
+        others = f" (and so are {len(run.unopened) - 1} more orgs' credentials)" if len(run.unopened) > 1 else ""
+        raise CredentialError(f"{first.what}{others}; {run.done:,} rows are re-encrypted", first.remedy) from first
+    return run.done
+
+
+@dataclass(slots=True)
+class _Rotation:
+    """One run of `rotate`."""
+
+    database: Database
+    keyring: Keyring
+    progress: Callable[[int], None]
+    done: int = 0
+    unopened: dict[int, CredentialError] = field(default_factory=dict)
+    """By org: why its credentials do not open."""
+
+    async def every_page(
+        self, table: str, turn: Callable[[Any, _Rotation, int], Awaitable[list[int]]], *, passes: float = math.inf
+    ) -> None:
+        """One pass over the table by org id, then again for the rows that others had locked meanwhile."""
+        after, done = 0, 0
+        while True:
+            async with self.database.transaction() as connection:
+                ids = await turn(connection, self, after)
+            if ids:
+                after = ids[-1]
+                self.done += sum(org_id not in self.unopened for org_id in ids)
+                self.progress(self.done)
+            if len(ids) < PAGE:
+                done += 1
+                if done >= passes or not await self._left(table):
+                    return
+                after = 0
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _left(self, table: str) -> bool:
+        # rotation.left: rows that were locked, or written meanwhile by a worker whose first key is another.
+        return bool(
+            await self.database.fetchval(
+                f"SELECT EXISTS (SELECT FROM {table} WHERE key_id <> $1 AND NOT org_id = ANY($2::int[]))",  # noqa: S608
+                self.keyring.current_id,
+                list(self.unopened),
+            )
+        )
+
+
+async def _rotate_credentials(connection: Any, run: _Rotation, after: int) -> list[int]:
+    # rotation.credentials: a page that is under another key, locked until it is written.
+    rows = await connection.fetch(
+        """
+        SELECT org_id, client_id, client_secret, refresh_token, grant_code, soid, key_id, grant_fingerprint
+        FROM org_credentials WHERE key_id <> $1 AND org_id > $2 AND NOT org_id = ANY($3::int[])
+        ORDER BY org_id LIMIT $4 FOR UPDATE SKIP LOCKED
+        """,
+        run.keyring.current_id,
+        after,
+        list(run.unopened),
+        PAGE,
+    )
+    grants: list[Grant] = []
+    for row in rows:
+        try:
+            grants.append(Grant(row["org_id"], row["grant_fingerprint"], unseal(run.keyring, row)))
+        except CredentialError as unopened:
+            run.unopened[row["org_id"]] = unopened
+    await reseal_credentials(connection, run.keyring, grants)
+    return [row["org_id"] for row in rows]
+
+
+async def _rotate_tokens(connection: Any, run: _Rotation, after: int) -> list[int]:
+    # rotation.tokens: a page that is under another key, locked until it is written.
+    rows = await connection.fetch(
+        """
+        SELECT org_id, token, key_id FROM access_tokens WHERE key_id <> $1 AND org_id > $2
+        ORDER BY org_id LIMIT $3 FOR UPDATE SKIP LOCKED
+        """,
+        run.keyring.current_id,
+        after,
+        PAGE,
+    )
+    ids, sealed = [row["org_id"] for row in rows], [_resealed(run.keyring, row) for row in rows]
+    # rotation.put_tokens: those that do not open are dropped; the generation stays.
+    await connection.execute(
+        """
+        UPDATE access_tokens t SET token = new.token, key_id = CASE WHEN new.token IS NOT NULL THEN $3 END,
+            api_domain = CASE WHEN new.token IS NOT NULL THEN api_domain END,
+            issued_at = CASE WHEN new.token IS NOT NULL THEN issued_at END,
+            expires_at = CASE WHEN new.token IS NOT NULL THEN expires_at END
+        FROM unnest($1::int[], $2::bytea[]) AS new (org_id, token) WHERE t.org_id = new.org_id
+        """,
+        ids,
+        sealed,
+        run.keyring.current_id,
+    )
+    return ids
+
+
+def _resealed(keyring: Keyring, row: Any) -> bytes | None:
+    try:
+        token = keyring.decrypt(row["org_id"], Column.ACCESS, row["key_id"], row["token"])
+    except CredentialError:
+        return None
+    return keyring.encrypt(row["org_id"], Column.ACCESS, token)

@@ -1,0 +1,65 @@
+"""Finds orgs by the names people type; an unknown name is answered with the names it may mean."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from typing import TYPE_CHECKING, Final
+
+from poller.core.errors import UsageError
+from poller.core.names import normal_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from poller.store.queries import Queries
+
+_NAMED: Final = 5
+_COMPARED: Final = 5_000
+"""Names looked at for a suggestion: all of a fleet up to that size, else those that begin and are as long alike."""
+
+
+async def ids_by_name(database: Queries, names: Sequence[str], *, removed: bool = False) -> dict[str, int]:
+    """The ids of the orgs of these names, in this order; a `UsageError` if one is unknown.
+
+    With `removed`, a name that no other org has may be that of a removed one: of several the last removed.
+    """
+    # An org of an earlier release may still have a name that is not normal.
+    spellings = {name: (name, normal_name(name)) for name in dict.fromkeys(names)}
+    rows = await database.fetch(_IDS, [one for pair in spellings.values() for one in pair], removed)
+    ids = {row["name"]: row["id"] for row in rows}
+    found = {name: ids.get(name, ids.get(normal)) for name, (_, normal) in spellings.items()}
+    await _refuse_unknown(database, [name for name, org_id in found.items() if org_id is None], found)
+    return {name: org_id for name, org_id in found.items() if org_id is not None}
+
+
+async def _refuse_unknown(database: Queries, unknown: Sequence[str], found: Mapping[str, object]) -> None:
+    if not unknown:
+        return
+    if len(unknown) > 1:
+        named = ", ".join(map(repr, unknown[:_NAMED])) + (", …" if len(unknown) > _NAMED else "")
+        raise UsageError(
+            f"there are no orgs {named}: {len(unknown):,} of {len(found):,} names", "see `poller orgs list`"
+        )
+    rows = await database.fetch(_SIMILAR, unknown[0], _COMPARED)
+    # Thousands of long names take a second, in which a service has polls to make.
+    close = await asyncio.to_thread(difflib.get_close_matches, unknown[0], [row["name"] for row in rows], n=1)
+    remedy = f"did you mean {close[0]!r}?" if close else "see `poller orgs list`"
+    raise UsageError(f"there is no org {unknown[0]!r}", remedy)
+
+
+# org_names.ids: the living before the removed, the last removed before the others.
+_IDS: Final = """
+SELECT DISTINCT ON (name) name, id FROM orgs
+WHERE name = ANY($1::text[]) AND ($2 OR removed_at IS NULL)
+ORDER BY name, removed_at DESC NULLS FIRST, id DESC
+"""
+
+# org_names.similar: what an unknown name may have meant.
+_SIMILAR: Final = """
+SELECT name FROM orgs
+WHERE removed_at IS NULL AND (
+    (SELECT count(*) FROM (SELECT FROM orgs LIMIT $2 + 1) AS first_ones) <= $2
+    OR (lower(left(name, 1)) = lower(left($1::text, 1)) AND abs(length(name) - length($1::text)) <= 3))
+LIMIT $2
+"""

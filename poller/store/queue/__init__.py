@@ -1,0 +1,1 @@
+"""The job queue in PostgreSQL: slots to poll, workers and maintenance tasks."""

@@ -1,0 +1,289 @@
+"""The queue over PgQueuer: jobs handed to one worker at a time, taken over from workers that went silent.
+
+PgQueuer's own statements do the work: dedupe keys, delays, SKIP LOCKED, heartbeats. Its loop is not used (see
+docs/adr/0005): a batch of jobs is claimed, and done, together with the batch of rows it is about. It refuses to know
+what a job is for, to wait, and to log: what went wrong is in a row or in our own log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder
+from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.core.tm import TaskManager
+from pgqueuer.domain.settings import DBSettings, Durability
+from pgqueuer.domain.types import Channel, QueueEntrypoint, QueueManagerId
+from pgqueuer.ports.driver import Driver
+from pgqueuer.ports.repository import EntrypointExecutionParameter
+
+from poller.store.queue import poll_claims
+from poller.store.queue.fair_share import ALL_ROOM, Turn, read_turn
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from pgqueuer.ports.driver import NotifyCallback
+
+    from poller.store.database import Database, Reserved
+    from poller.store.queries import Queries as Statements
+
+LOG_KEPT: Final = timedelta(hours=1)
+"""How long PgQueuer's log of jobs is kept: three rows a job, 2,000 a minute for 10,000 orgs every 15 minutes."""
+_DELETED_AT_ONCE: Final = 50_000
+
+# Every name said aloud: PgQueuer would read some of them from variables as common as CHANNEL or FUNCTION.
+_NAMES: Final = DBSettings(
+    prefix="",
+    db_schema=None,
+    channel=Channel("ch_pgqueuer"),
+    function="fn_pgqueuer_changed",
+    statistics_table="pgqueuer_statistics",
+    queue_status_type="pgqueuer_status",
+    queue_table="pgqueuer",
+    queue_table_log="pgqueuer_log",
+    trigger="tg_pgqueuer_changed",
+    schedules_table="pgqueuer_schedules",
+    durability=Durability.balanced,
+    widen_id=False,
+)
+
+
+class NewJob(NamedTuple):
+    """A job to enqueue: of its `key` there is one at a time. `delay`: not before. `data_center`: of the org to poll."""
+
+    kind: str
+    key: str
+    payload: bytes
+    delay: timedelta
+    priority: int = 0
+    data_center: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that was claimed: this worker's, as long as it says in time that it still lives."""
+
+    id: int
+    kind: str
+    payload: bytes
+
+
+class Depth(NamedTuple):
+    """How many jobs wait for their time, are overdue, are being done, and for how long the oldest is overdue."""
+
+    waiting: int
+    overdue: int
+    under_way: int
+    overdue_seconds: float
+
+
+class JobQueue:
+    """The jobs of one database, as one worker (`worker_id`) sees them."""
+
+    def __init__(self, database: Database, worker_id: UUID, *, silence: timedelta = timedelta(seconds=30)) -> None:
+        self._database = database
+        self._worker_id = QueueManagerId(worker_id)
+        self.silence = silence
+        """Jobs of a worker that was silent for longer are anybody's."""
+        self._queries = _queries(database)
+
+    async def claim(self, kinds: Collection[str], most: int) -> list[Job]:
+        """Take up to so many jobs whose time has come, or whose worker has been silent for too long."""
+        jobs = await self._queries.dequeue(
+            most,
+            {QueueEntrypoint(kind): EntrypointExecutionParameter(concurrency_limit=0) for kind in kinds},
+            self._worker_id,
+            None,
+            self.silence,
+        )
+        return [Job(job.id, job.entrypoint, job.payload or b"") for job in jobs]
+
+    async def claim_polls(self, kind: str, most: int, rooms: Mapping[str, int]) -> list[Job]:
+        """The same for polls: of each data centre no more than its room."""
+        rows = await poll_claims.claim(
+            self._database, kind, rooms, most=most, worker_id=self._worker_id, silence=self.silence
+        )
+        return [Job(row["id"], row["entrypoint"], row["payload"]) for row in rows]
+
+    async def turn(
+        self,
+        kinds: Collection[str],
+        seen_after: datetime,
+        moment: timedelta,
+        rooms: Mapping[str, int] = ALL_ROOM,
+        after: timedelta = timedelta(),
+    ) -> Turn:
+        """How many jobs it is this worker's turn to claim, among those seen after that moment; see `turns`."""
+        return await read_turn(
+            self._database,
+            self._worker_id,
+            kinds,
+            seen_after=seen_after,
+            moment=moment,
+            silence=self.silence,
+            rooms=rooms,
+            after=after,
+        )
+
+    async def ping(self) -> None:
+        """Whether the queue can be had at all."""
+        await self._database.fetchval("SELECT 1 FROM pgqueuer LIMIT 1")
+
+    async def beat(self, job_ids: Sequence[int], reserved: Reserved | None = None) -> None:
+        """Say that these are still being done, and those claimed a moment ago, whose claim may still be on its way.
+
+        `reserved`: over this connection.
+        """
+        # queue.beat: what was claimed longer ago and is not among them was never heard of here: it goes to another.
+        await (reserved or self._database).execute(
+            """
+            UPDATE pgqueuer SET heartbeat = now()
+            WHERE status = 'picked' AND queue_manager_id = $1
+              AND (id = ANY($2::bigint[]) OR updated >= now() - $3::interval / 2)
+            """,
+            self._worker_id,
+            list(job_ids),
+            self.silence,
+        )
+
+    async def finish(self, job_ids: Sequence[int]) -> None:
+        """These are done: they leave the queue."""
+        if job_ids:
+            # queue.finish: PgQueuer's own, for many at once.
+            await self._database.execute(
+                self._queries.qbq.build_log_job_query(),
+                list(job_ids),
+                ["successful"] * len(job_ids),
+                [None] * len(job_ids),
+            )
+
+    async def put_back(self, job_ids: Sequence[int], delay: timedelta = timedelta()) -> None:
+        """Let any worker do these, not before `delay` is over; those that are no longer ours stay as they are."""
+        if job_ids:
+            # queue.put_back: many at once, and nothing about it in the log.
+            await self._database.execute(
+                """
+                UPDATE pgqueuer SET status = 'queued', execute_after = now() + $2, updated = now(),
+                                    attempts = attempts + 1, queue_manager_id = NULL
+                WHERE id = ANY($1::bigint[]) AND status = 'picked' AND queue_manager_id = $3
+                """,
+                list(job_ids),
+                delay,
+                self._worker_id,
+            )
+
+    async def let_go(self) -> None:
+        """Put back whatever is still ours: also what was claimed by a statement whose answer nobody waited for."""
+        # queue.let_go
+        await self._database.execute(
+            """
+            UPDATE pgqueuer SET status = 'queued', execute_after = now(), updated = now(), attempts = attempts + 1,
+                                queue_manager_id = NULL
+            WHERE status = 'picked' AND queue_manager_id = $1
+            """,
+            self._worker_id,
+        )
+
+
+async def enqueue(statements: Statements, jobs: Sequence[NewJob]) -> int:
+    """Enqueue what is not in the queue yet; how many were new. Within a transaction: with it, or not at all."""
+    if not jobs:
+        return 0
+    rows: Sequence[Any] = await statements.fetch(
+        _BUILDER.build_enqueue_query("skip"),
+        [job.priority for job in jobs],
+        [job.kind for job in jobs],
+        [job.payload for job in jobs],
+        [max(job.delay, timedelta()) for job in jobs],
+        [job.key for job in jobs],
+        [{"data_center": job.data_center} if job.data_center else None for job in jobs],
+    )
+    return len(rows)
+
+
+async def depth(database: Database, kind: str | None = None) -> Depth:
+    """What is in the queue, of one kind or of all."""
+    # queue.depth
+    row = await database.fetchrow(
+        """
+        SELECT count(*) FILTER (WHERE status = 'queued' AND execute_after > now()) AS waiting,
+               count(*) FILTER (WHERE status = 'queued' AND execute_after <= now()) AS overdue,
+               count(*) FILTER (WHERE status = 'picked') AS under_way,
+               coalesce(extract(epoch FROM now() - min(execute_after) FILTER (
+                   WHERE status = 'queued' AND execute_after <= now())), 0)::float8 AS overdue_seconds
+        FROM pgqueuer WHERE entrypoint = coalesce($1, entrypoint)
+        """,
+        kind,
+    )
+    return Depth(**row) if row is not None else Depth(0, 0, 0, 0.0)
+
+
+async def forget_log(database: Database, before: datetime) -> int:
+    """Delete what PgQueuer logged before that moment, a bounded number at a time; how many rows."""
+    total = 0
+    while True:
+        # queue.forget_log
+        status = await database.execute(
+            """
+            DELETE FROM pgqueuer_log WHERE id IN (
+                SELECT id FROM pgqueuer_log WHERE created < $1 ORDER BY created LIMIT $2)
+            """,
+            before,
+            _DELETED_AT_ONCE,
+        )
+        deleted = int(status.rpartition(" ")[2])
+        total += deleted
+        if deleted < _DELETED_AT_ONCE:
+            return total
+
+
+_BUILDER: Final = QueryQueueBuilder(settings=_NAMES)
+
+
+def _queries(database: Database) -> Queries:
+    return Queries(
+        _Driver(database),
+        qbe=QueryBuilderEnvironment(settings=_NAMES),
+        qbq=QueryQueueBuilder(settings=_NAMES),
+        qbs=QuerySchedulerBuilder(settings=_NAMES),
+    )
+
+
+class _Driver(Driver):
+    """PgQueuer's way to our database. Nobody listens: workers know when the next job's time comes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._shutdown = asyncio.Event()
+
+    async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:
+        return [dict(row) for row in await self._database.fetch(query, *args)]
+
+    async def execute(self, query: str, *args: object) -> str:
+        return await self._database.execute(query, *args)
+
+    async def add_listener(self, channel: str, callback: NotifyCallback) -> None:
+        raise NotImplementedError
+
+    async def notify(self, channel: str, payload: str) -> None:
+        raise NotImplementedError
+
+    @property
+    def shutdown(self) -> asyncio.Event:
+        return self._shutdown
+
+    @property
+    def tm(self) -> TaskManager:
+        return TaskManager()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return

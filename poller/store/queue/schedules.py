@@ -1,0 +1,201 @@
+"""Handing out the slots of the fleet: jobs and cursors move on together, in one transaction, whoever does it.
+
+Any worker may try at any time. One at a time gets in, the others find nothing left to do: there is no leader to lose.
+Which slots are due is `core.schedule`'s to say; here its answers are asked for, org by org, and written down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from poller.core.clock import TOLERANCE_SECONDS
+from poller.core.errors import ClockError
+from poller.core.model import Org
+from poller.core.schedule import LONGEST_LOOKAHEAD, Cursor, Due, Handout, Missed, brought_back
+from poller.store.locks import Lock, try_lock
+from poller.store.queue.jobs import NewJob, enqueue
+
+if TYPE_CHECKING:
+    from poller.store.database import Database
+
+POLL: Final = "poll"
+EXPLAIN: Final = "explain"
+"""Kinds of jobs: one slot of one org to poll; a stretch of slots of one org that nobody polled."""
+
+HandOut = Callable[[Org, Cursor | None, datetime], Handout]
+"""`hand_out(org, cursor, now)`: what is due of an org, by the interval in force."""
+
+_LATE_NEWS: Final = timedelta(minutes=1)
+"""A change may be dated before it is committed, and by another clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOut:
+    """What came of it: slots queued, stretches to explain. `alone` is false where another worker was at it."""
+
+    alone: bool
+    slots: int = 0
+    stretches: int = 0
+
+
+async def hand_out_slots(
+    database: Database,
+    hand_out: HandOut,
+    now: datetime,
+    ahead: timedelta,
+    *,
+    interval_seconds: int,
+    changed_since: datetime | None = None,
+) -> HandedOut:
+    """Queue every slot that is due until `now + ahead`, and the stretches that nobody polled, to be explained.
+
+    `interval_seconds` is for orgs that have none of their own. Orgs that were edited after `changed_since` are looked
+    at whether they are due or not; None: every org is. A `now` later than PostgreSQL's clock is a `ClockError`.
+    """
+    async with database.transaction() as connection:
+        await _require_in_time(connection, now)
+        if not await try_lock(connection, Lock.SLOTS):
+            return HandedOut(alone=False)
+        jobs = await _let_go_of_paused(connection, hand_out, now, interval_seconds)
+        since = None if changed_since is None else changed_since - _LATE_NEWS
+        cursors: list[tuple[int, Cursor]] = []
+        for row in await connection.fetch(_ORGS, now + ahead, since, now + 2 * LONGEST_LOOKAHEAD):
+            before = _cursor(row)
+            start = None if before is None else brought_back(row["id"], before, now)
+            handout = hand_out(_org(row, interval_seconds), start, now)
+            jobs += [_poll_job(due, row["data_center"], now) for due in handout.due]
+            jobs += [_explain_job(missed) for missed in handout.missed]
+            if handout.cursor != before:
+                cursors.append((row["id"], handout.cursor))
+        await enqueue(connection, jobs)
+        await _save(connection, cursors)
+    slots = sum(job.kind == POLL for job in jobs)
+    return HandedOut(alone=True, slots=slots, stretches=len(jobs) - slots)
+
+
+def due_payload(due: Due) -> bytes:
+    """The payload of a job that polls this slot."""
+    return orjson.dumps({"org": due.org_id, "slot": int(due.slot.timestamp()), "interval": due.interval_seconds})
+
+
+def read_due(payload: bytes) -> Due:
+    """The slot that a job is about."""
+    fields = orjson.loads(payload)
+    return Due(fields["org"], _moment(fields["slot"]), fields["interval"])
+
+
+def read_missed(payload: bytes) -> Missed:
+    """The stretch that a job is about."""
+    fields = orjson.loads(payload)
+    return Missed(fields["org"], _moment(fields["first"]), _moment(fields["last"]), fields["interval"])
+
+
+async def _require_in_time(connection: Any, now: datetime) -> None:
+    # schedules.now: as PgQueuer's statements see it.
+    there: datetime = await connection.fetchval("SELECT now()")
+    if now > there + timedelta(seconds=TOLERANCE_SECONDS):
+        raise ClockError(
+            f"slots were to be handed out at {now:%Y-%m-%d %H:%M:%S} UTC, when PostgreSQL's clock said"
+            f" {there:%Y-%m-%d %H:%M:%S}",
+            "set the clocks of this machine and of PostgreSQL's by NTP",
+        )
+
+
+async def _let_go_of_paused(connection: Any, hand_out: HandOut, now: datetime, interval_seconds: int) -> list[NewJob]:
+    """Orgs that were paused or removed have no slots: explain those they had until then, and forget their cursors."""
+    jobs: list[NewJob] = []
+    for row in await connection.fetch(_PAUSED):
+        handout = hand_out(_org(row, interval_seconds), _cursor(row), min(row["paused_at"], now))
+        jobs += [_explain_job(missed) for missed in handout.missed]
+    return jobs
+
+
+async def _save(connection: Any, cursors: Sequence[tuple[int, Cursor]]) -> None:
+    if cursors:
+        await connection.execute(
+            _SAVE,
+            [org_id for org_id, _ in cursors],
+            [cursor.slot for _, cursor in cursors],
+            [cursor.interval_seconds for _, cursor in cursors],
+            [Due(org_id, cursor.slot, cursor.interval_seconds).at for org_id, cursor in cursors],
+            [cursor.newest_slot for _, cursor in cursors],
+            [cursor.newest_at for _, cursor in cursors],
+        )
+
+
+# schedules.orgs: those whose next slot is due by $1, new ones, those whose cursor a wrong clock moved ahead (more
+# than an interval later than $3: see core.schedule.brought_back), and those edited since $2 (NULL: all there are).
+_ORGS: Final = """
+SELECT o.id, o.name, o.data_center, o.api_version, o.poll_interval_seconds, o.edition, o.licences,
+       s.slot, s.interval_seconds, s.newest_slot, s.newest_at
+FROM orgs o LEFT JOIN org_schedules s ON s.org_id = o.id
+WHERE o.paused_at IS NULL AND o.removed_at IS NULL
+  AND (s.slot IS NULL OR s.due_at <= $1 OR $2::timestamptz IS NULL OR o.updated_at >= $2
+       OR s.slot > $3::timestamptz + s.interval_seconds * interval '1 second')
+"""
+
+# schedules.let_go: the cursors of orgs that are polled no more, gone with this statement.
+_PAUSED: Final = """
+DELETE FROM org_schedules s USING orgs o
+WHERE o.id = s.org_id AND (o.paused_at IS NOT NULL OR o.removed_at IS NOT NULL)
+RETURNING o.id, o.name, o.data_center, o.api_version, o.poll_interval_seconds, o.edition, o.licences,
+          s.slot, s.interval_seconds, s.newest_slot, s.newest_at, least(o.paused_at, o.removed_at) AS paused_at
+"""
+
+# schedules.save: many orgs at once, but for those purged meanwhile; they are locked as the foreign key would lock them.
+_SAVE: Final = """
+WITH present AS (
+    SELECT new.*
+    FROM unnest($1::int[], $2::timestamptz[], $3::int[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[])
+         AS new (org_id, slot, interval_seconds, due_at, newest_slot, newest_at)
+         JOIN orgs o ON o.id = new.org_id
+    ORDER BY o.id FOR KEY SHARE OF o
+)
+INSERT INTO org_schedules AS s (org_id, slot, interval_seconds, due_at, newest_slot, newest_at)
+SELECT * FROM present
+ON CONFLICT (org_id) DO UPDATE SET slot = excluded.slot, interval_seconds = excluded.interval_seconds,
+    due_at = excluded.due_at, newest_slot = excluded.newest_slot, newest_at = excluded.newest_at
+"""
+
+
+def _org(row: Any, interval_seconds: int) -> Org:
+    return Org(
+        id=row["id"],
+        name=row["name"],
+        data_center=row["data_center"],
+        api_version=row["api_version"] or "",
+        interval_seconds=row["poll_interval_seconds"] or interval_seconds,
+        edition=row["edition"],
+        licences=row["licences"],
+    )
+
+
+def _cursor(row: Any) -> Cursor | None:
+    if row["slot"] is None:
+        return None
+    return Cursor(row["slot"], row["interval_seconds"], row["newest_slot"], row["newest_at"])
+
+
+def _poll_job(due: Due, data_center: str, now: datetime) -> NewJob:
+    key = f"{due.org_id}:{due.slot:%Y-%m-%dT%H:%M:%SZ}"
+    return NewJob(POLL, key, due_payload(due), due.at - now, priority=1, data_center=data_center)
+
+
+def _explain_job(missed: Missed) -> NewJob:
+    payload = {
+        "org": missed.org_id,
+        "first": int(missed.first.timestamp()),
+        "last": int(missed.last.timestamp()),
+        "interval": missed.interval_seconds,
+    }
+    key = f"{EXPLAIN}:{missed.org_id}:{missed.first:%Y-%m-%dT%H:%M:%SZ}"
+    return NewJob(EXPLAIN, key, orjson.dumps(payload), timedelta())
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

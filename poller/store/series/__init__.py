@@ -1,0 +1,1 @@
+"""The time series in PostgreSQL: snapshots, rollups, trends, gaps and retention."""

@@ -1,0 +1,141 @@
+"""The chores of a database that runs for years: what is made ahead, rolled up, dropped and forgotten, and how often.
+
+Each is safe to do twice and to be broken off. None is urgent: whatever is not made ahead is made on demand.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from poller.core.errors import LockedError
+from poller.core.quantities import count
+from poller.store.orgs import credits as credit_store
+from poller.store.orgs.tokens import forget_budgets
+from poller.store.queue.jobs import LOG_KEPT, forget_log
+from poller.store.queue.workers import forget_workers
+from poller.store.series.partitions import (
+    MONTHS_AHEAD,
+    MOST_AT_ONCE,
+    drop_partitions,
+    ensure_partitions,
+    list_partitions,
+    month_after,
+    month_of,
+)
+from poller.store.series.reindex import pack_partitions
+from poller.store.series.retention import drop_daily_counts, late_days, newest_known
+from poller.store.series.rollups import roll_up
+from poller.worker.analyses import forecast_fleet, search_anomalies
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from poller.core.retention import Retention
+    from poller.store.database import Database
+
+MINUTE: Final = 60
+HOUR: Final = 3_600
+_SETTLED: Final = timedelta(days=2)
+"""After the end of a month its late rows have come."""
+MOST_MONTHS: Final = 1
+"""Months of snapshots given up by one run: six hours justify no more, whatever any clock says. After a year in which no
+poller ran, or with a retention that is new, it takes several runs: that is safe, and leaves time to notice."""
+MOST_DAYS: Final = 31
+"""The same for days of counts."""
+_WORKERS_KEPT: Final = timedelta(days=1)
+
+
+class Chore(NamedTuple):
+    """What to do, and every how many seconds; it tells in a few words what came of it."""
+
+    every_seconds: int
+    do: Callable[[Database, datetime], Awaitable[str]]
+
+
+async def _make_partitions(database: Database, now: datetime) -> str:
+    until = month_of(now)
+    for _ in range(MONTHS_AHEAD):
+        until = month_after(until)
+    made: list[str] = []
+    while batch := await ensure_partitions(database, now, until):
+        made += batch
+        if len(batch) < MOST_AT_ONCE:
+            break
+    return f"{len(made)} made"
+
+
+async def _pack(database: Database, now: datetime) -> str:
+    return f"{len(await pack_partitions(database, now - _SETTLED))} packed"
+
+
+async def _roll_up(database: Database, now: datetime) -> str:
+    return f"{await roll_up(database, now.date())} days of orgs"
+
+
+async def _forget_credits(database: Database, now: datetime) -> str:
+    return f"{await credit_store.forget(database, now)} quarters of an hour forgotten"
+
+
+async def _forget_budgets(database: Database, now: datetime) -> str:
+    return f"{await forget_budgets(database, now)} forgotten"
+
+
+async def _forget_log(database: Database, now: datetime) -> str:
+    return f"{await forget_log(database, now - LOG_KEPT)} rows forgotten"
+
+
+async def _forget_workers(database: Database, now: datetime) -> str:
+    return f"{await forget_workers(database, now - _WORKERS_KEPT)} forgotten"
+
+
+async def _retain(database: Database, now: datetime, *, snapshots: Retention | None, days: Retention | None) -> str:
+    """Counts back from the newest known counts, and gives up a month at a time: never more by any clock's word."""
+    if snapshots is None and days is None:
+        return "everything is kept"
+    newest = await newest_known(database, now)
+    if newest is None:
+        return "nothing dropped: no count is known yet"
+    parts: list[str] = []
+    locked: LockedError | None = None
+    if snapshots is not None:
+        try:
+            parts += await _drop_month(database, snapshots.cutoff(newest))
+        except LockedError as error:
+            locked = error
+    if days is not None:
+        dropped = await drop_daily_counts(database, days.cutoff(newest).date(), MOST_DAYS)
+        parts.append(f"{count(dropped, 'day')} dropped")
+    if locked is not None:
+        raise locked
+    return ", ".join(parts)
+
+
+async def _drop_month(database: Database, cutoff: datetime) -> list[str]:
+    late = await late_days(database, month_of(cutoff).date())
+    dropped = await drop_partitions(database, cutoff, MOST_MONTHS)
+    parts = [f"{count(len(dropped), 'month')} dropped"]
+    if dropped and late:
+        parts.append(f"with {count(late, 'day')} of orgs that had come too late to be counted")
+    if waiting := sum(month_after(month.since) <= cutoff for month in await list_partitions(database)):
+        parts.append(f"{waiting} left for later" if dropped else f"{waiting} kept until they are rolled up")
+    return parts
+
+
+def chores(*, snapshots: Retention | None, days: Retention | None) -> Mapping[str, Chore]:
+    """Every chore by its name; snapshots and daily counts are kept for so long, None for ever."""
+    return {**_CHORES, "retention": Chore(6 * HOUR, partial(_retain, snapshots=snapshots, days=days))}
+
+
+_CHORES: Final[Mapping[str, Chore]] = {
+    "partitions": Chore(6 * HOUR, _make_partitions),
+    "packing": Chore(6 * HOUR, _pack),
+    "rollups": Chore(10 * MINUTE, _roll_up),
+    "forecasts": Chore(6 * HOUR, forecast_fleet),
+    "anomalies": Chore(HOUR, search_anomalies),
+    "credits": Chore(HOUR, _forget_credits),
+    "token budgets": Chore(HOUR, _forget_budgets),
+    "queue log": Chore(5 * MINUTE, _forget_log),
+    "workers": Chore(HOUR, _forget_workers),
+}

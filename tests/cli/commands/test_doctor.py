@@ -1,0 +1,516 @@
+"""`poller doctor` on real parts: each thing it looks at well, and each of them broken."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+import time_machine
+import trustme
+
+from poller.core.datacenters import ZOHO_DATA_CENTERS, DataCenter
+from poller.core.model import USER_TYPES, Outcome, Snapshot
+from poller.core.org_entry import OrgEntry
+from poller.core.secret import Secret
+from poller.simulator import Simulator, SimulatorOptions
+from poller.store import schema
+from poller.store.database import connect
+from poller.store.orgs.encryption import Keyring
+from poller.store.orgs.imports import import_orgs
+from poller.store.series.partitions import drop_partitions, month_after, month_of
+from poller.store.series.rollups import roll_up
+from poller.store.series.snapshots import write_snapshots
+from poller.worker.maintenance import chores
+from tests.cli.conftest import KEYS
+from tests.command import start
+from tests.connect_proxy import connect_proxy
+from tests.postgres import run_on
+from tests.witness import WITNESS
+from tests.worker.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
+
+    from tests.command import Ended
+
+    Poller = Callable[..., Ended]
+    Process = Callable[..., Awaitable[Ended]]
+
+NOW = datetime.now(UTC)
+SECRET = "client-secret-of-acme-0123456789"
+OTHER_KEYS = "k1:b3RoZXItb3RoZXItb3RoZXItb3RoZXItb3RoZXItYWI="
+
+
+@dataclass
+class Front:
+    """A server of a data centre: its address, what it says, and what it was asked."""
+
+    url: str
+    status: int = 200
+    ahead: timedelta = timedelta()
+    asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    location: str | None = None
+
+
+@contextmanager
+def front(tls: ssl.SSLContext | None = None) -> Iterator[Front]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            told.asked.append((self.command, self.path, dict(self.headers)))
+            self.send_response_only(told.status)
+            self.send_header("Date", format_datetime(datetime.now(UTC) + told.ahead, usegmt=True))
+            if told.location is not None:
+                self.send_header("Location", told.location)
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        scheme = "http"
+        if tls is not None:
+            scheme, server.socket = "https", tls.wrap_socket(server.socket, server_side=True)
+        told = Front(f"{scheme}://127.0.0.1:{server.server_address[1]}")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield told
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def zoho(monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
+    """The lab's data centre, on loopback; Zoho's own are behind a proxy that is not there, so that none is asked."""
+    with front() as told:
+        elsewhere(monkeypatch, told.url)
+        monkeypatch.setenv("POLLER_PROXY", "http://127.0.0.1:1")
+        yield told
+
+
+def elsewhere(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """The lab is there, whatever is; Zoho's own stay out of reach."""
+    listed = {"lab": {"accounts_server": url, "api_domains": [url]}}
+    monkeypatch.setenv("POLLER_DATA_CENTERS", json.dumps(listed))
+
+
+def on(dsn: str, *statements: str) -> Any:
+    """Run these; the first value of the last."""
+
+    async def run() -> Any:
+        connection = await asyncpg.connect(dsn)
+        try:
+            for statement in statements[:-1]:
+                await connection.execute(statement)
+            return await connection.fetchval(statements[-1])
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
+
+
+def make_org(dsn: str, name: str = "acme", data_center: str = "lab") -> None:
+    """An org with credentials under the keys of the settings."""
+    entry = OrgEntry(
+        name=name,
+        data_center=data_center,
+        client_id="1000.CLIENT",
+        client_secret=Secret(SECRET),
+        refresh_token=Secret(f"1000.refresh-token-of-{name}-0123456789"),
+    )
+    WITNESS.know(SECRET, f"1000.refresh-token-of-{name}-0123456789")
+
+    async def make() -> None:
+        async with await connect(dsn) as database:
+            await import_orgs(database, Keyring.from_setting(KEYS), [entry])
+
+    asyncio.run(make())
+
+
+@pytest.fixture
+def fleet(on_database: str, zoho: Front) -> str:
+    """One org, every chore done just now, the months made: all as a service leaves it. The database's address."""
+    make_org(on_database)
+    do_chores(on_database)
+    return on_database
+
+
+def do_chores(dsn: str) -> None:
+    async def do() -> None:
+        async with await connect(dsn) as database:
+            for name, chore in chores(snapshots=None, days=None).items():
+                await chore.do(database, datetime.now(UTC))
+                await database.execute("INSERT INTO chores (name, begun_at, done_at) VALUES ($1, now(), now())", name)
+            await database.execute(
+                "INSERT INTO workers VALUES (gen_random_uuid(), 'here:1', '0.1.0', now(), now() + interval '1 day')"
+            )
+
+    asyncio.run(do())
+
+
+def findings(ended: Ended) -> dict[str, dict[str, str]]:
+    """By check; the last of several of one."""
+    return {found["check"]: found for found in map(json.loads, ended.out.splitlines())}
+
+
+def diagnose(poller: Poller, code: int, check: str, verdict: str) -> str:
+    """The doctor's exit code and its one finding that is not well; what it says and what to do."""
+    ended = poller("doctor", "--json")
+    assert ended.err == ""
+    unwell = {name: found["verdict"] for name, found in findings(ended).items() if found["verdict"] != "ok"}
+    assert unwell == {check: verdict}
+    assert ended.code == code
+    found = findings(ended)[check]
+    assert found["remedy"]
+    return f"{found['what']}; {found['remedy']}"
+
+
+async def test_a_fleet_at_work_is_well_in_every_respect(process: Process, on_database: str, tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(orgs=3, grant_share=0.0)) as sim:
+        environ = {"POLLER_DATA_CENTERS": json.dumps(sim.data_centers_setting()), "POLLER_WEB_PORT": "0"}
+        (tmp_path / "orgs.jsonl").write_text("\n".join(json.dumps(org.row()) for org in sim.fleet()))
+        assert (await process("orgs", "import", "orgs.jsonl", environ=environ)).code == 0
+        running = await start("run", environ=environ)
+        try:
+            connection = await asyncpg.connect(on_database)
+            names = len(chores(snapshots=None, days=None))
+            await eventually(
+                lambda: connection.fetchval("SELECT count(*) = $1 FROM chores WHERE done_at IS NOT NULL", names), 60
+            )
+            await connection.close()
+            ended = await process("doctor", environ=environ)
+            listed = await process("doctor", "--json", environ=environ)
+        finally:
+            await running.end()
+        WITNESS.know_simulator(sim)
+        assert sim.audit()["breaches"] == []
+    assert (ended.code, ended.err) == (0, "")
+    *lines, summary = ended.out.splitlines()
+    assert all(line.startswith("ok ") for line in lines), ended.out
+    assert summary == f"{len(lines)} ok"
+    assert set(findings(listed)) >= {
+        *(
+            "settings",
+            "database",
+            "database clock",
+            "migrations",
+            "partitions",
+            "keys",
+            "roles",
+            "workers",
+            "workers' clocks",
+            "schedule",
+            "chores",
+        ),
+        *("retention", "Zoho's clock"),
+        *(f"data centre {org.data_center}" for org in sim.fleet()),
+    }
+
+
+async def test_an_embedded_database_is_looked_at_and_none_is_made(
+    process: Process, zoho: Front, tmp_path: Path
+) -> None:
+    fresh = await process("doctor", "--json")
+    assert fresh.code == 0
+    assert findings(fresh)["database"]["verdict"] == "warning"
+    assert "poller migrate" in findings(fresh)["database"]["remedy"]
+    assert not (tmp_path / "data").exists()
+    assert (await process("migrate")).code == 0
+    ended = await process("doctor", "--json")
+    found = findings(ended)
+    assert ended.code == 0
+    assert {found[check]["verdict"] for check in ("database", "database clock", "disk", "migrations", "keys")} == {"ok"}
+    assert "embedded in" in found["database"]["what"]
+    assert not (tmp_path / "data" / "secret.key").exists()
+
+
+def test_every_wrong_setting_is_a_line_and_nothing_else_is_looked_at(
+    poller: Poller, zoho: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLLER_POLL_INTERVAL", "soon")
+    monkeypatch.setenv("POLLER_WEB_PORT", "eighty")
+    monkeypatch.setenv("POLLER_CONCURENCY", "8")
+    ended = poller("doctor")
+    assert ended.code == 1
+    lines = ended.out.splitlines()
+    assert [line[:11].strip() for line in lines[:4]] == ["wrong", "wrong", "warning", "not checked"]
+    assert "POLLER_POLL_INTERVAL" in lines[0]
+    assert lines[0].endswith("; write seconds, or 90s, 15m, 1h, up to 1d")
+    assert lines[1].endswith("; write a port from 0 to 65535")
+    assert lines[2].endswith("; did you mean POLLER_CONCURRENCY?")
+    assert lines[-1] == "2 wrong, 1 warning, 1 not checked" or lines[-1] == "1 warning, 2 wrong, 1 not checked"
+    assert zoho.asked == []
+
+
+def test_a_file_of_settings_whose_secrets_others_may_read_is_a_warning(
+    poller: Poller, fleet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env_file = tmp_path / "poller.env"
+    env_file.write_text(f"POLLER_SECRET_KEYS={KEYS}\n")
+    env_file.chmod(0o644)
+    monkeypatch.delenv("POLLER_SECRET_KEYS")
+    monkeypatch.setenv("POLLER_ENV_FILE", str(env_file))
+    assert diagnose(poller, 0, "settings", "warning").endswith(f"; chmod 600 {env_file}")
+    env_file.chmod(0o600)
+    assert findings(poller("doctor", "--json"))["settings"]["verdict"] == "ok"
+
+
+def test_a_database_that_is_away_is_one_finding_and_data_centres_are_looked_at_all_the_same(
+    poller: Poller, on_database: str, zoho: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    WITNESS.know("hunter2-hunter2")
+    monkeypatch.setenv("POLLER_DATABASE_URL", "postgresql://poller:hunter2-hunter2@127.0.0.1:1/poller")
+    ended = poller("doctor", "--json")
+    found = findings(ended)
+    assert ended.code == 1
+    assert found["database"]["verdict"] == "wrong"
+    assert found["database"]["remedy"].startswith("start PostgreSQL, or correct POLLER_DATABASE_URL")
+    assert found["what is in it"]["verdict"] == "not checked"
+    assert found["data centre lab"]["verdict"] == found["Zoho's clock"]["verdict"] == "ok"
+    assert "hunter2" not in ended.out + ended.err
+
+
+async def test_of_a_database_that_is_behind_what_can_be_looked_at_is(
+    process: Process, blank_database_url: str, zoho: Front
+) -> None:
+    environ = {"POLLER_DATABASE_URL": blank_database_url, "POLLER_SECRET_KEYS": KEYS}
+    empty = await process("doctor", "--json", environ=environ)
+    assert (empty.code, empty.err) == (1, "")
+    assert findings(empty)["migrations"]["remedy"] == "run `poller migrate`"
+    assert findings(empty)["chores"] | {"what": ""} == {
+        "check": "chores", "verdict": "not checked", "what": "", "remedy": "run `poller migrate` first",
+    }  # fmt: skip
+    await schema.upgrade(blank_database_url, "0007")
+    older = findings(await process("doctor", "--json", environ=environ))
+    assert older["migrations"]["what"] == f"at 0007, this poller needs {schema.head_revision()}"
+    assert older["keys"]["verdict"] == "ok"
+    assert older["retention"]["verdict"] == "not checked"
+
+
+def test_one_zoho_org_under_two_names_is_a_warning(poller: Poller, fleet: str) -> None:
+    values = "('one', 'us', '7'), ('other', 'us', '7'), ('far', 'eu', '7')"
+    asyncio.run(run_on(fleet, f"INSERT INTO orgs (name, data_center, zgid) VALUES {values}"))
+    found = findings(poller("doctor", "--json"))["twins"]
+    assert found["verdict"] == "warning"
+    assert found["what"].startswith("'one' and 'other' have the same zgid: one Zoho org under two names")
+    assert found["remedy"] == "keep one of them: `poller orgs remove 'other'`"
+
+
+def test_an_org_whose_key_is_not_at_hand_is_named(poller: Poller, fleet: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLLER_SECRET_KEYS", OTHER_KEYS.replace("k1", "k2"))
+    told = diagnose(poller, 1, "keys", "wrong")
+    assert told.startswith(
+        "not at hand: the key k1 of 1 row: acme; put it back behind the others in POLLER_SECRET_KEYS"
+    )
+
+
+def test_another_key_of_the_same_name_is_found_out(poller: Poller, fleet: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLLER_SECRET_KEYS", OTHER_KEYS)
+    assert "does not decrypt with the key 'k1'" in diagnose(poller, 1, "keys", "wrong")
+
+
+def test_a_key_that_is_none_is_told_by_its_place(poller: Poller, fleet: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLLER_SECRET_KEYS", f"{KEYS},k2:short-but-secret-0123456789")
+    assert "key 2 is not base64 of 32 bytes" in diagnose(poller, 1, "keys", "wrong")
+
+
+def test_months_that_are_missing_ahead_are_named(poller: Poller, fleet: str) -> None:
+    missing = month_after(month_of(NOW))
+    on(fleet, f"DROP TABLE org_snapshots_{missing:%Y_%m}", "SELECT 1")
+    told = diagnose(poller, 1, "partitions", "wrong")
+    assert told.startswith(f"not made ahead: {missing:%Y-%m}; start `poller run`: ")
+
+
+def test_a_default_partition_is_told_of(poller: Poller, fleet: str) -> None:
+    on(fleet, "CREATE TABLE other PARTITION OF org_snapshots DEFAULT", "SELECT 1")
+    told = diagnose(poller, 1, "partitions", "wrong")
+    assert told.endswith("ALTER TABLE org_snapshots DETACH PARTITION other")
+
+
+def test_a_chore_that_failed_says_why(poller: Poller, fleet: str) -> None:
+    on(fleet, "UPDATE chores SET failed_at = now(), error = 'PostgreSQL: must be owner' WHERE name = 'retention'")
+    assert "retention: PostgreSQL: must be owner" in diagnose(poller, 1, "chores", "wrong")
+
+
+def test_chores_not_done_for_too_long_are_named(poller: Poller, fleet: str) -> None:
+    on(fleet, "UPDATE chores SET done_at = now() - interval '3 days' WHERE name IN ('retention', 'partitions')")
+    on(fleet, "UPDATE chores SET done_at = now() - interval '2 hours' WHERE name IN ('rollups', 'packing')")
+    told = diagnose(poller, 1, "chores", "wrong")
+    assert told.startswith("not done: partitions for 3d, retention for 3d, rollups for 2h; see its log")
+
+
+def test_where_nobody_is_at_work_the_remedy_is_to_start_it(poller: Poller, fleet: str) -> None:
+    on(fleet, "DELETE FROM workers", "UPDATE chores SET done_at = now() - interval '3 days'")
+    ended = poller("doctor", "--json")
+    found = findings(ended)
+    assert ended.code == 1
+    assert found["workers"]["verdict"] == "warning"
+    assert found["chores"]["remedy"] == "start `poller run`: none is at work"
+
+
+def test_jobs_that_wait_too_long_ask_for_more_workers(poller: Poller, fleet: str) -> None:
+    on(
+        fleet,
+        "INSERT INTO pgqueuer (priority, status, entrypoint, execute_after)"
+        " VALUES (1, 'queued', 'poll', now() - interval '5 minutes')",
+    )
+    assert "1 job overdue" in diagnose(poller, 0, "workers", "warning")
+
+
+def test_readers_that_may_not_read_are_named(poller: Poller, fleet: str) -> None:
+    on(fleet, "REVOKE SELECT ON user_counts FROM poller_guest", "SELECT 1")
+    assert diagnose(poller, 0, "roles", "warning") == "may not read yet: poller_guest; run `poller migrate`"
+
+
+def test_snapshots_that_came_after_their_day_was_closed_are_counted(
+    poller: Poller, fleet: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def late() -> None:
+        slot = datetime(2025, 1, 31, 12, tzinfo=UTC)
+        row = Snapshot(1, slot, slot, Outcome.OK, counts=dict.fromkeys(USER_TYPES, 5))
+        async with await connect(fleet) as database:
+            await write_snapshots(database, [row])
+            await roll_up(database, NOW.date())
+            await drop_partitions(database, datetime(2025, 2, 1, tzinfo=UTC))
+            await write_snapshots(database, [row])
+
+    asyncio.run(late())
+    with monkeypatch.context() as kept:
+        kept.setenv("POLLER_SNAPSHOT_RETENTION", "forever")
+        assert diagnose(poller, 0, "retention", "warning").startswith("1 day of orgs with snapshots that came after")
+    told = diagnose(poller, 0, "retention", "warning")
+    assert told.startswith("1 month to be gone by now (snapshots 13mo, daily counts forever); start `poller run`")
+
+
+def test_a_clock_unlike_zohos_is_told_of(poller: Poller, fleet: str, zoho: Front) -> None:
+    zoho.ahead = timedelta(seconds=10)
+    assert "s ahead of this machine's; set both by NTP" in diagnose(poller, 0, "Zoho's clock", "warning")
+    zoho.ahead = timedelta(minutes=-10)
+    assert "s behind this machine's; set both by NTP" in diagnose(poller, 1, "Zoho's clock", "wrong")
+
+
+def test_a_clock_unlike_postgresqls_is_told_of(poller: Poller, fleet: str, zoho: Front) -> None:
+    with time_machine.travel(datetime.now(UTC) - timedelta(minutes=4), tick=True):
+        told = diagnose(poller, 1, "database clock", "wrong")
+    assert told.startswith("PostgreSQL's clock is 240 s ahead of this machine's; ")
+
+
+def test_a_data_centre_that_refuses_is_wrong_where_orgs_are_of_it(
+    poller: Poller, fleet: str, zoho: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_org(fleet, "birch", "other")
+    closed = "http://127.0.0.1:1"
+    monkeypatch.setenv(
+        "POLLER_DATA_CENTERS",
+        json.dumps(
+            {
+                "lab": {"accounts_server": zoho.url, "api_domains": [zoho.url]},
+                "other": {"accounts_server": zoho.url, "api_domains": [closed]},
+            }
+        ),
+    )
+    assert diagnose(poller, 1, "data centre other", "wrong").startswith(
+        f"{closed} cannot be reached: refused; let this"
+    )
+
+
+def test_a_certificate_nobody_here_trusts_is_no_data_centre(
+    poller: Poller, fleet: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    monkeypatch.delenv("POLLER_PROXY")
+    with front(context) as impostor:
+        elsewhere(monkeypatch, impostor.url)
+        ended = poller("doctor", "--json")
+    found = findings(ended)["data centres"]
+    assert ended.code == 1
+    assert found["what"] == "no server can be reached, of 1: tls"
+    assert "CA certificates" in found["remedy"]
+    assert impostor.asked == []
+
+
+def test_nothing_is_sent_but_a_bare_question_and_no_redirect_is_followed(
+    poller: Poller, fleet: str, zoho: Front
+) -> None:
+    with front() as stranger:
+        zoho.status, zoho.location = 302, stranger.url
+        ended = poller("doctor")
+    assert ended.code == 0
+    ((method, path, headers),) = zoho.asked
+    assert (method, path) == ("HEAD", "/")
+    assert set(headers) == {"Host", "Accept", "Accept-Encoding", "User-Agent"}
+    assert stranger.asked == []
+
+
+def test_a_data_centre_in_trouble_is_a_warning(poller: Poller, fleet: str, zoho: Front) -> None:
+    zoho.status = 503
+    assert "answers 503; " in diagnose(poller, 0, "data centre lab", "warning")
+
+
+def test_a_data_centre_of_no_setting_is_told_with_its_orgs(poller: Poller, fleet: str) -> None:
+    make_org(fleet, "cedar", "lab")
+    on(fleet, "UPDATE orgs SET data_center = 'moon' WHERE name = 'cedar'")
+    told = diagnose(poller, 1, "data centre moon", "wrong")
+    assert told == "1 org of it, and no setting that says where it is; add it to POLLER_DATA_CENTERS"
+
+
+async def test_where_there_is_no_org_every_data_centre_is_looked_at(
+    process: Process, on_database: str, zoho: Front
+) -> None:
+    async with connect_proxy(0) as proxy:
+        proxy.denied = "403 Forbidden"
+        ended = await process("doctor", "--json", environ={"POLLER_PROXY": f"http://127.0.0.1:{proxy.port}"})
+    found = findings(ended)
+    assert found["data centre lab"]["verdict"] == "ok"
+    assert {found[f"data centre {name}"]["verdict"] for name in ZOHO_DATA_CENTERS} == {"warning"}
+    assert found["data centre eu"]["what"] == "https://accounts.zoho.eu cannot be reached: proxy_denied"
+    hosts = {f"{url.removeprefix('https://')}:443" for one in ZOHO_DATA_CENTERS.values() for url in origins(one)}
+    assert set(proxy.asked_for) == hosts
+
+
+def origins(data_center: DataCenter) -> list[str]:
+    return [data_center.accounts_server, *data_center.api_domains]
+
+
+@pytest.mark.parametrize(
+    ("address", "why", "remedy"),
+    [
+        ("user:wrong-wrong-wrong@127.0.0.1", "proxy_login", "correct user and password in POLLER_PROXY"),
+        ("127.0.0.1", "proxy_login", "correct user and password in POLLER_PROXY"),
+        ("proxy.invalid", "proxy_dns", "correct the host in POLLER_PROXY"),
+        ("[::1]", "proxy_unreachable", "correct host and port in POLLER_PROXY"),
+    ],
+)
+async def test_what_is_wrong_with_the_proxy_is_told_and_not_blamed_on_name_resolution(
+    process: Process, on_database: str, address: str, why: str, remedy: str
+) -> None:
+    async with connect_proxy(0, login="user:right") as proxy:
+        environ = {"POLLER_PROXY": f"http://{address}:{proxy.port}"}
+        ended = await process("doctor", "--json", environ=environ)
+    found = findings(ended)["data centres"]
+    assert (ended.code, found["what"]) == (1, f"no server can be reached, of 20: {why}")
+    assert found["remedy"].startswith(remedy)
+    assert "wrong-wrong" not in ended.out + ended.err
+
+
+def test_a_line_is_a_line_whatever_is_wrong(poller: Poller, fleet: str) -> None:
+    on(fleet, "UPDATE chores SET error = E'first\\n\\x1b[31msecond' WHERE name = 'rollups'")
+    lines = poller("doctor").out.splitlines()
+    (line,) = [line for line in lines if "  chores " in line]
+    assert "rollups: first \\x1b[31msecond" in line

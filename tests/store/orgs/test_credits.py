@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import asyncio
+import random
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from poller.store.orgs.credits import correct, forget, spend, spent
+from poller.store.orgs.orgs import purge
+from tests.store.fleet import NOON, added, entry
+
+if TYPE_CHECKING:
+    from poller.store.database import Database
+    from poller.store.orgs.encryption import Keyring
+
+
+async def test_what_several_workers_spend_adds_up(database: Database, keyring: Keyring) -> None:
+    one, other, idle = await added(database, keyring, entry("a"), entry("b"), entry("c"))
+    async with asyncio.TaskGroup() as group:
+        for _ in range(8):
+            group.create_task(spend(database, {other: 3, one: 10}, NOON))
+            group.create_task(spend(database, {one: 1, other: 0}, NOON))
+    assert await spent(database, [one, other, idle], NOON) == {one: 88, other: 24, idle: 0}
+
+
+async def test_what_a_reserved_poll_took_is_corrected_either_way_and_never_below_nothing(
+    database: Database, keyring: Keyring
+) -> None:
+    one, other, more, idle = await added(database, keyring, *map(entry, "abcd"))
+    await spend(database, {one: 10, other: 10, more: 10}, NOON)
+    await correct(database, {one: -8, other: -20, more: 7, idle: 5}, NOON + timedelta(minutes=1))
+    await correct(database, {one: -1}, NOON - timedelta(hours=1))
+    assert await spent(database, [one, other, more, idle], NOON) == {one: 2, other: 0, more: 17, idle: 0}
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_no_credit_is_forgotten_within_a_day_and_none_counts_a_quarter_longer(
+    database: Database, keyring: Keyring, seed: int
+) -> None:
+    chance = random.Random(seed)
+    (org_id,) = await added(database, keyring, entry("a"))
+    log = [(NOON + timedelta(seconds=chance.uniform(0, 3 * 86_400)), chance.randint(1, 50)) for _ in range(60)]
+    for at, amount in log:
+        await spend(database, {org_id: amount}, at)
+    for _ in range(40):
+        now = NOON + timedelta(seconds=chance.uniform(86_400, 4 * 86_400))
+        day, quarter = timedelta(days=1), timedelta(minutes=15)
+        least = sum(amount for at, amount in log if at > now - day)
+        most = sum(amount for at, amount in log if at > now - day - quarter)
+        assert least <= (await spent(database, [org_id], now))[org_id] <= most
+    now = NOON + timedelta(days=3)
+    before = await spent(database, [org_id], now)
+    assert await forget(database, now) > 0
+    assert await spent(database, [org_id], now) == before
+    assert await forget(database, now + timedelta(days=3)) > 0
+    assert await database.fetchval("SELECT count(*) FROM credit_spend") == 0
+
+
+async def test_spending_for_an_org_purged_meanwhile_is_passed_over(database: Database, keyring: Keyring) -> None:
+    gone, kept = await added(database, keyring, entry("a"), entry("b"))
+    await purge(database, ["a"])
+    await spend(database, {gone: 10, kept: 10}, NOON)
+    assert await spent(database, [gone, kept], NOON) == {gone: 0, kept: 10}

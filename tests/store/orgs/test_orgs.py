@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from poller.core.errors import UsageError
+from poller.core.model import Outcome, Snapshot
+from poller.core.rate_limit import Quota
+from poller.core.secret import Secret
+from poller.store.orgs import changes, orgs
+from poller.store.orgs.credentials import crowded_clients, waiting_grant_codes
+from poller.store.orgs.credits import spend
+from poller.store.orgs.rate_limits import Lesson, save_limits
+from poller.store.series.snapshots import write_snapshots
+from tests.store.fleet import NOON, added, entry
+
+if TYPE_CHECKING:
+    from poller.store.database import Database
+    from poller.store.orgs.encryption import Keyring
+
+
+async def names(database: Database, page: int = 500) -> list[str]:
+    return [org.name async for org in orgs.stream_orgs(database, page=page)]
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 4, 500])
+async def test_every_org_is_listed_once_by_name_whatever_the_page(
+    database: Database, keyring: Keyring, page: int
+) -> None:
+    await added(database, keyring, *(entry(name) for name in ("c", "a", "ü", "b")))
+    await orgs.pause(database, ["b"], NOON)
+    assert await names(database, page) == ["a", "b", "c", "ü"]
+
+
+async def test_orgs_are_found_in_the_order_they_were_named(database: Database, keyring: Keyring) -> None:
+    await added(database, keyring, entry("a"), entry("b"), entry("c"))
+    assert [org.name for org in await orgs.find_orgs(database, ["c", "a", "c"])] == ["c", "a"]
+
+
+async def test_an_unknown_name_comes_with_the_one_it_resembles(database: Database, keyring: Keyring) -> None:
+    await added(database, keyring, entry("Acme Corporation"), entry("Globex"))
+    with pytest.raises(UsageError, match=r"there is no org 'Acme Corp'; did you mean 'Acme Corporation'\?"):
+        await orgs.find_orgs(database, ["Globex", "Acme Corp"])
+    with pytest.raises(UsageError, match="there is no org 'zzz'; see `poller orgs list`"):
+        await orgs.pause(database, ["zzz"], NOON)
+
+
+async def test_nothing_secret_is_in_a_record(database: Database, keyring: Keyring) -> None:
+    await added(database, keyring, entry("a"))
+    (org,) = await orgs.find_orgs(database, ["a"])
+    assert not [value for value in vars_of(org) if isinstance(value, (bytes, Secret))]
+
+
+def vars_of(org: orgs.OrgRecord) -> list[object]:
+    return [getattr(org, name) for name in org.__dataclass_fields__]
+
+
+async def test_pausing_and_resuming_count_only_what_they_change(database: Database, keyring: Keyring) -> None:
+    await added(database, keyring, entry("a"), entry("b"))
+    assert await orgs.pause(database, ["a"], NOON) == 1
+    assert await orgs.pause(database, ["a", "b"], NOON + timedelta(hours=1)) == 1
+    paused = await orgs.find_orgs(database, ["a", "b"])
+    assert [org.paused_at for org in paused] == [NOON, NOON + timedelta(hours=1)]
+    assert await orgs.count_orgs(database) == 0
+    assert await orgs.resume(database, ["a", "b"], NOON) == 2
+    assert await orgs.resume(database, ["a", "b"], NOON) == 0
+    assert await orgs.count_orgs(database) == 2
+
+
+async def test_a_parked_org_is_probed_after_an_hour_and_then_ever_more_seldom_down_to_daily(
+    database: Database, keyring: Keyring
+) -> None:
+    (org_id,) = await added(database, keyring, entry("a"))
+    now, waits = NOON, []
+    for probe in range(8):
+        await orgs.park(database, org_id, "invalid_code", f"remedy {probe}", now)
+        (org,) = await orgs.find_orgs(database, ["a"])
+        assert org.probe_at is not None
+        waits.append((org.probe_at - now) / timedelta(hours=1))
+        now = org.probe_at
+    assert waits == [1, 2, 4, 8, 16, 24, 24, 24]
+    (org,) = await orgs.find_orgs(database, ["a"])
+    assert (org.parked_at, org.parked_code, org.parked_remedy) == (NOON, "invalid_code", "remedy 7")
+    assert await orgs.unpark(database, org_id)
+    assert not await orgs.unpark(database, org_id)
+    await orgs.park(database, org_id, "invalid_code", "again", NOON)
+    (org,) = await orgs.find_orgs(database, ["a"])
+    assert org.probe_at == NOON + timedelta(hours=1)
+
+
+async def test_of_ten_who_find_the_same_fault_at_once_one_makes_the_next_probe_later(
+    database: Database, keyring: Keyring
+) -> None:
+    (org_id,) = await added(database, keyring, entry("a"))
+    for second in range(10):
+        await orgs.park(database, org_id, "NO_PERMISSION", "mend it", NOON + timedelta(seconds=second))
+    (org,) = await orgs.find_orgs(database, ["a"])
+    assert org.probe_at == NOON + timedelta(hours=1)
+    await orgs.park(database, org_id, "invalid_code", "mend that", NOON + timedelta(minutes=30))
+    (org,) = await orgs.find_orgs(database, ["a"])
+    assert (org.parked_code, org.parked_remedy) == ("invalid_code", "mend that")
+
+
+async def test_resuming_a_parked_org_takes_it_at_its_word(database: Database, keyring: Keyring) -> None:
+    (org_id,) = await added(database, keyring, entry("a"))
+    await orgs.park(database, org_id, "NO_PERMISSION", "mend it", NOON)
+    assert await orgs.resume(database, ["a"], NOON) == 1
+    (org,) = await orgs.find_orgs(database, ["a"])
+    assert (org.parked_at, org.parked_code, org.probe_at) == (None, None, None)
+
+
+async def give_it_everything(database: Database, org_id: int) -> None:
+    """A row in every table that knows of orgs."""
+    await database.execute("UPDATE access_tokens SET lease_holder = $1, lease_until = $2", uuid4(), NOON)
+    await spend(database, {org_id: 10}, NOON)
+    await save_limits(database, [Lesson(org_id, Quota(), 4_000, NOON)])
+    await write_snapshots(database, [Snapshot(org_id, NOON, NOON, Outcome.UNAVAILABLE, error="timeout")])
+
+
+async def rows_of(database: Database, org_id: int) -> set[str]:
+    """The tables that hold a row of this org, whichever there are."""
+    tables = await database.fetch(
+        """
+        SELECT c.table_name FROM information_schema.columns c JOIN information_schema.tables t USING (table_name)
+        WHERE c.column_name = 'org_id' AND t.table_type = 'BASE TABLE' AND t.table_schema = 'public'
+        """
+    )
+    found = set()
+    for (table,) in tables:
+        if await database.fetchval(f"SELECT count(*) FROM {table} WHERE org_id = $1", org_id):
+            found.add(table)
+    return found
+
+
+async def test_a_removed_org_keeps_its_history_and_no_secret(database: Database, keyring: Keyring) -> None:
+    org_id, other = await added(database, keyring, entry("a"), entry("b"))
+    await give_it_everything(database, org_id)
+    before = await rows_of(database, org_id)
+    assert {"org_credentials", "access_tokens", "org_snapshots"} <= before
+    assert await orgs.remove(database, ["a"], NOON) == 1
+    after = await rows_of(database, org_id)
+    assert "org_snapshots" in after
+    assert not after & {"org_credentials", "access_tokens", "org_limits", "credit_spend"}
+    assert await names(database) == ["b"]
+    assert {"org_credentials", "access_tokens"} <= await rows_of(database, other)
+
+
+async def test_a_purged_org_leaves_nothing_in_any_table(database: Database, keyring: Keyring) -> None:
+    org_id, other = await added(database, keyring, entry("a"), entry("b"))
+    await give_it_everything(database, org_id)
+    await write_snapshots(database, [Snapshot(other, NOON, NOON, Outcome.UNAVAILABLE, error="timeout")])
+    assert await orgs.purge(database, ["a"]) == 1
+    assert await rows_of(database, org_id) == set()
+    assert await database.fetchval("SELECT array_agg(name) FROM orgs") == ["b"]
+    assert "org_snapshots" in await rows_of(database, other)
+
+
+async def test_purging_a_name_spares_its_removed_namesake_until_it_is_the_only_one(
+    database: Database, keyring: Keyring
+) -> None:
+    (removed,) = await added(database, keyring, entry("a"))
+    await orgs.remove(database, ["a"], NOON)
+    # As earlier releases allowed: another org of that name.
+    await added(database, keyring, entry("b"))
+    await database.execute("UPDATE orgs SET name = 'a' WHERE name = 'b'")
+    assert await orgs.purge(database, ["a"]) == 1
+    assert await database.fetchval("SELECT array_agg(id) FROM orgs") == [removed]
+    assert await orgs.purge(database, ["a"]) == 1
+    with pytest.raises(UsageError, match="there is no org 'a'"):
+        await orgs.purge(database, ["a"])
+
+
+async def test_what_zoho_says_of_an_org_is_noted_once_and_silence_erases_nothing(
+    database: Database, keyring: Keyring
+) -> None:
+    (org_id,) = await added(database, keyring, entry("a"))
+    assert await changes.learn(database, org_id, NOON, zgid="60001", edition="enterprise", licences=50)
+    assert not await changes.learn(database, org_id, NOON, zgid="60001", edition="enterprise", licences=50)
+    assert not await changes.learn(database, org_id, NOON, zgid=None, edition=None, licences=None)
+    assert await changes.learn(database, org_id, NOON, zgid=None, edition=None, licences=51)
+    (org,) = await orgs.find_orgs(database, ["a"])
+    assert (org.zgid, org.edition, org.licences) == ("60001", "enterprise", 51)
+
+
+async def test_an_org_that_was_removed_meanwhile_has_nothing_to_tell(database: Database) -> None:
+    assert not await changes.learn(database, 99, NOON, zgid="60001", edition="free", licences=3)
+
+
+async def test_grant_codes_wait_in_the_order_they_came_until_they_are_exchanged(
+    database: Database, keyring: Keyring
+) -> None:
+    def with_code(name: str) -> object:
+        return replace(entry(name), refresh_token=None, grant_code=Secret(f"1000.code-of-{name}"))
+
+    first, second = await added(database, keyring, with_code("b"), with_code("a"))  # type: ignore[arg-type]
+    await added(database, keyring, entry("c"))
+    assert await waiting_grant_codes(database) == [first, second]
+    assert await waiting_grant_codes(database, ["a", "c"]) == [second]
+
+
+async def test_clients_that_fill_up_with_refresh_tokens_are_named_the_fullest_first(
+    database: Database, keyring: Keyring
+) -> None:
+    def of(client: str, number: int) -> object:
+        return replace(entry(f"{client} {number}"), client_id=client, refresh_token=Secret(f"1000.{number}"))
+
+    orgs_of = [of("full", number) for number in range(4)] + [of("fuller", number) for number in range(6)]
+    alone = replace(entry("soid"), refresh_token=None, soid="ZohoCRM.1", client_id="full")
+    await added(database, keyring, *orgs_of, alone, of("empty", 0))  # type: ignore[arg-type]
+    assert await crowded_clients(database, at_least=4) == [("fuller", 6), ("full", 4)]

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from poller.core.errors import UsageError
+from poller.core.model import Org
+from poller.core.rate_limit import Quota
+from poller.core.secret import Secret
+from poller.core.token import IssuedToken
+from poller.store.orgs import orgs
+from poller.store.orgs.credits import spend
+from poller.store.orgs.encryption import Keyring
+from poller.store.orgs.poll_state import Parked, PollableOrg, pages_of_active
+from poller.store.orgs.rate_limits import Lesson, save_limits
+from poller.store.orgs.tokens import TokenStore
+from tests.store.fleet import NOON, added, entry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from poller.store.database import Database
+
+
+async def active(database: Database, named: Sequence[str] | None = None, page: int = 500) -> list[PollableOrg]:
+    found = pages_of_active(database, named, now=NOON, api_version="v7", interval_seconds=900, page=page)
+    return [org async for orgs_of_page in found for org in orgs_of_page]
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 4, 5])
+async def test_every_active_org_comes_once_whatever_the_page(database: Database, keyring: Keyring, page: int) -> None:
+    await added(database, keyring, *(entry(name) for name in "abcdef"))
+    await orgs.pause(database, ["b"], NOON)
+    await orgs.remove(database, ["d"], NOON)
+    assert [one.org.name for one in await active(database, page=page)] == ["a", "c", "e", "f"]
+
+
+async def test_those_named_come_paused_or_not_and_nobody_else(database: Database, keyring: Keyring) -> None:
+    await added(database, keyring, *(entry(name) for name in "abc"))
+    await orgs.pause(database, ["b"], NOON)
+    assert [one.org.name for one in await active(database, ["c", "b"])] == ["b", "c"]
+    with pytest.raises(UsageError, match="there is no org 'z'"):
+        await active(database, ["a", "z"])
+
+
+async def test_naming_nobody_is_not_naming_everybody(database: Database, keyring: Keyring) -> None:
+    await added(database, keyring, entry("a"))
+    assert await active(database, []) == []
+
+
+async def test_an_org_has_its_own_version_and_interval_or_the_default(database: Database, keyring: Keyring) -> None:
+    own = replace(entry("own"), api_version="v8", poll_interval_seconds=60, edition="free", licences=3)
+    first, second = await added(database, keyring, own, entry("default"))
+    assert [one.org for one in await active(database)] == [
+        Org(first, "own", "eu", "v8", 60, "free", 3),
+        Org(second, "default", "eu", "v7", 900),
+    ]
+
+
+async def test_a_new_org_starts_with_nothing_learned_spent_or_stored(database: Database, keyring: Keyring) -> None:
+    await added(database, keyring, entry("a"))
+    (one,) = await active(database)
+    assert (one.parked, one.quota, one.credits_spent, one.credits_remaining) == (None, Quota(), 0, None)
+    assert one.token(keyring) is None
+    held = one.credentials(keyring)
+    assert held is not None
+    assert held.refresh_token == entry("a").refresh_token
+
+
+async def test_a_poll_starts_from_what_earlier_ones_learned_spent_and_stored(
+    database: Database, keyring: Keyring
+) -> None:
+    org_id, _ = await added(database, keyring, entry("a"), entry("b"))
+    tokens, holder = TokenStore(database, keyring), uuid4()
+    await tokens.acquire_lease(org_id, holder, 30, 0, NOON)
+    await tokens.save(org_id, holder, IssuedToken(Secret("1000.t"), "https://a.example", NOON, NOON))
+    taught = Quota(hold_until=NOON.timestamp() + 60, holds=2, factor=0.25)
+    await save_limits(database, [Lesson(org_id, taught, 123, NOON)])
+    await spend(database, {org_id: 10}, NOON - timedelta(hours=23))
+    await spend(database, {org_id: 7}, NOON)
+    await spend(database, {org_id: 1_000}, NOON - timedelta(days=2))
+    await orgs.park(database, org_id, "NO_PERMISSION", "mend it", NOON)
+
+    one, other = await active(database)
+
+    assert one.quota == taught
+    assert (one.credits_spent, one.credits_remaining, one.credits_remaining_at) == (17, 123, NOON)
+    assert one.parked == Parked(NOON, "NO_PERMISSION", "mend it", NOON + timedelta(hours=1))
+    stored = one.token(keyring)
+    assert stored is not None
+    assert (stored.secret, stored.generation) == (Secret("1000.t"), 1)
+    assert (other.quota, other.credits_spent, other.token(keyring)) == (Quota(), 0, None)
+
+
+async def test_token_and_credentials_may_be_under_different_keys(database: Database, keyring: Keyring) -> None:
+    (org_id,) = await added(database, keyring, entry("a"))
+    both = Keyring({"k2": bytes(32), "k1": bytes(range(32))})
+    tokens, holder = TokenStore(database, both), uuid4()
+    await tokens.acquire_lease(org_id, holder, 30, 0, NOON)
+    await tokens.save(org_id, holder, IssuedToken(Secret("1000.t"), "https://a.example", NOON, NOON))
+    (one,) = await active(database)
+    held, stored = one.credentials(both), one.token(both)
+    assert held is not None
+    assert held.client_secret == entry("a").client_secret
+    assert stored is not None
+    assert stored.secret == Secret("1000.t")
+    without_the_key = one.token(keyring)
+    assert without_the_key is not None
+    assert (without_the_key.secret, without_the_key.generation) == (None, stored.generation)
+
+
+async def test_an_org_on_its_way_shows_no_ciphertext(database: Database, keyring: Keyring) -> None:
+    await added(database, keyring, entry("a"))
+    (one,) = await active(database)
+    assert "client_secret" not in repr(one)
+    assert "1000." not in repr(one)

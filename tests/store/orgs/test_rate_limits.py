@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from poller.core.rate_limit import Quota
+from poller.store.orgs.orgs import purge
+from poller.store.orgs.poll_state import pages_of_active
+from poller.store.orgs.rate_limits import Lesson, save_limits
+from tests.store.fleet import NOON, added, entry
+
+if TYPE_CHECKING:
+    from poller.store.database import Database
+    from poller.store.orgs.encryption import Keyring
+
+HOLD = NOON.timestamp() + 600
+
+
+async def quota_of(database: Database) -> Quota:
+    found = pages_of_active(database, None, now=NOON, api_version="v7", interval_seconds=900)
+    (quota,) = [one.quota async for page in found for one in page]
+    return quota
+
+
+async def test_a_hold_is_never_shortened_by_a_worker_that_knows_less(database: Database, keyring: Keyring) -> None:
+    (org_id,) = await added(database, keyring, entry("a"))
+    await save_limits(database, [Lesson(org_id, Quota(hold_until=HOLD, holds=1, factor=0.5), None, NOON)])
+    await save_limits(database, [Lesson(org_id, Quota(hold_until=HOLD - 60, holds=1, factor=0.5), None, NOON)])
+    await save_limits(database, [Lesson(org_id, Quota(), None, NOON)])
+    assert (await quota_of(database)).hold_until == HOLD
+
+
+async def test_the_rate_climbs_as_the_last_word_says(database: Database, keyring: Keyring) -> None:
+    (org_id,) = await added(database, keyring, entry("a"))
+    for factor in (0.5, 0.625, 1.0):
+        await save_limits(database, [Lesson(org_id, Quota(holds=0, factor=factor), None, NOON)])
+        assert await quota_of(database) == Quota(factor=factor)
+
+
+async def test_zohos_word_on_the_credits_left_stays_until_its_next(database: Database, keyring: Keyring) -> None:
+    (org_id,) = await added(database, keyring, entry("a"))
+    later = NOON + timedelta(hours=1)
+    for remaining, at in ((4_000, NOON), (None, later)):
+        await save_limits(database, [Lesson(org_id, Quota(), remaining, at)])
+        row = await database.fetchrow("SELECT credits_remaining, credits_remaining_at FROM org_limits")
+        assert tuple(row or ()) == (4_000, NOON)
+    await save_limits(database, [Lesson(org_id, Quota(), 0, later)])
+    row = await database.fetchrow("SELECT credits_remaining, credits_remaining_at FROM org_limits")
+    assert tuple(row or ()) == (0, later)
+
+
+async def test_lessons_of_many_orgs_are_kept_in_one_go_without_those_purged_meanwhile(
+    database: Database, keyring: Keyring
+) -> None:
+    gone, *kept = await added(database, keyring, *(entry(name) for name in "abc"))
+    await purge(database, ["a"])
+    await save_limits(database, [Lesson(org_id, Quota(factor=0.5), None, NOON) for org_id in (*kept, gone)])
+    assert await database.fetchval("SELECT array_agg(org_id ORDER BY org_id) FROM org_limits") == sorted(kept)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from poller.store.queue.jobs import JobQueue, NewJob, enqueue
+from poller.store.queue.workers import WorkerRecord, say_alive
+
+if TYPE_CHECKING:
+    from poller.store.database import Database
+
+KINDS = ("poll",)
+MOMENT = timedelta(minutes=1)
+"""Long enough that no other's turn comes while a test runs."""
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def living(database: Database, many: int, *, silence: timedelta = timedelta(seconds=30)) -> list[JobQueue]:
+    ids = [uuid.uuid4() for _ in range(many)]
+    for one in ids:
+        await say_alive(database, WorkerRecord(one, "worker", "1", now(), now(), {}))
+    return [JobQueue(database, one, silence=silence) for one in ids]
+
+
+async def due(database: Database, many: int, delay: timedelta = timedelta()) -> None:
+    jobs = [NewJob("poll", str(uuid.uuid4()), b"", delay) for _ in range(many)]
+    assert await enqueue(database, jobs) == many
+
+
+async def turns(workers: list[JobQueue], moment: timedelta = MOMENT) -> list[int]:
+    return [(await one.turn(KINDS, now() - timedelta(minutes=1), moment)).jobs for one in workers]
+
+
+@pytest.mark.parametrize("many", [1, 3, 10])
+async def test_every_worker_has_the_first_turn_at_its_share_of_the_jobs(database: Database, many: int) -> None:
+    workers = await living(database, many)
+    await due(database, 120)
+    assert await turns(workers) == [120 // many] * many
+
+
+async def test_once_the_moments_are_over_a_job_is_everybodys(database: Database) -> None:
+    workers = await living(database, 4)
+    await due(database, 40)
+    await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '1.1 s'")
+    assert await turns(workers) == [40] * 4, "however long a moment is: no more than a second in all"
+    assert await turns(workers, timedelta()) == [40] * 4
+
+
+async def test_the_dead_lose_their_place_and_newcomers_have_one_before_they_are_listed(database: Database) -> None:
+    workers = await living(database, 3)
+    await due(database, 60)
+    await database.execute("UPDATE workers SET seen_at = now() - interval '2 minutes'")
+    assert await turns(workers) == [60] * 3, "each thinks it is alone"
+    await living(database, 2)
+    assert await turns(workers[:1]) == [20]
+
+
+async def test_a_worker_sleeps_until_its_own_turn(database: Database) -> None:
+    workers = await living(database, 2)
+    await due(database, 1, timedelta(seconds=30))
+    waits = [
+        (await one.turn(KINDS, now() - timedelta(minutes=1), timedelta(seconds=0.4))).next_seconds for one in workers
+    ]
+    assert all(wait is not None for wait in waits)
+    first, second = sorted(wait or 0.0 for wait in waits)
+    assert 25 < first <= 30
+    assert second - first == pytest.approx(0.4, abs=0.3)
+
+
+async def test_a_silent_workers_jobs_are_everybodys_at_once(database: Database) -> None:
+    workers = await living(database, 2)
+    await due(database, 6)
+    held = await workers[0].claim(KINDS, 6)
+    assert await turns(workers) == [0, 0]
+    await database.execute("UPDATE pgqueuer SET heartbeat = now() - interval '31 s'")
+    assert await turns(workers) == [6, 6]
+    assert len(await workers[1].claim(KINDS, 6)) == len(held)

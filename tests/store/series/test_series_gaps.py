@@ -1,0 +1,79 @@
+"""What is not known, and why: also of slots nobody was there to write a row for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from poller.core.model import USER_TYPES, Outcome, Snapshot
+from poller.core.slots import slot_of
+from poller.store.series.snapshots import write_snapshots
+
+if TYPE_CHECKING:
+    from poller.store.database import Database
+
+QUARTER = timedelta(minutes=15)
+PHASE = timedelta(minutes=5)
+# The newest slot that is surely over, half a phase before the next one may be: no test stands on an edge of time.
+LAST = slot_of(datetime.now(UTC) - PHASE - QUARTER, 900)
+CURSOR = LAST - 7 * QUARTER
+
+
+@pytest.fixture
+async def stopped(database: Database) -> Database:
+    """One org whose slots were handed out up to `CURSOR`, two hours ago; no poller has run since."""
+    await database.execute("INSERT INTO orgs (name, data_center) VALUES ('acme', 'us')")
+    await database.execute(
+        "INSERT INTO org_schedules (org_id, slot, interval_seconds, due_at) VALUES (1, $1, 900, $2)",
+        CURSOR,
+        CURSOR + PHASE,
+    )
+    return database
+
+
+async def gaps(database: Database) -> list[tuple[str, datetime, str]]:
+    rows = await database.fetch("SELECT org, slot, reason FROM poll_gaps WHERE slot <= $1 ORDER BY slot", LAST)
+    return [(row["org"], row["slot"], row["reason"]) for row in rows]
+
+
+async def test_slots_that_passed_while_no_poller_ran_are_gaps(stopped: Database) -> None:
+    assert await gaps(stopped) == [("acme", CURSOR + n * QUARTER, "never polled") for n in range(8)]
+
+
+async def test_a_slot_is_no_gap_before_the_next_one_is_due(stopped: Database) -> None:
+    newest = await stopped.fetchval("SELECT max(slot) FROM poll_gaps")
+    assert newest + PHASE + QUARTER <= datetime.now(UTC)
+    assert newest + PHASE + 3 * QUARTER > datetime.now(UTC)
+
+
+async def test_a_slot_that_was_polled_by_hand_meanwhile_is_no_gap(stopped: Database) -> None:
+    slot = CURSOR + QUARTER
+    await write_snapshots(stopped, [Snapshot(1, slot, slot, Outcome.OK, counts=dict.fromkeys(USER_TYPES, 5))])
+    assert [found for _, found, _ in await gaps(stopped)] == [CURSOR + n * QUARTER for n in range(8) if n != 1]
+
+
+async def test_a_slot_written_as_missed_is_one_gap_with_its_reason(stopped: Database) -> None:
+    await write_snapshots(stopped, [Snapshot(1, CURSOR, None, Outcome.MISSED, "no_worker")])
+    assert (await gaps(stopped))[:2] == [
+        ("acme", CURSOR, "missed: no_worker"),
+        ("acme", CURSOR + QUARTER, "never polled"),
+    ]
+
+
+@pytest.mark.parametrize("column", ["paused_at", "removed_at"])
+async def test_from_its_pause_or_removal_on_an_org_has_no_gaps(stopped: Database, column: str) -> None:
+    await stopped.execute(f"UPDATE orgs SET {column} = $1", CURSOR + PHASE + 3 * QUARTER)
+    assert [slot for _, slot, _ in await gaps(stopped)] == [CURSOR, CURSOR + QUARTER, CURSOR + 2 * QUARTER]
+
+
+async def test_an_org_never_scheduled_has_no_gaps(database: Database) -> None:
+    await database.execute("INSERT INTO orgs (name, data_center) VALUES ('acme', 'us')")
+    assert await gaps(database) == []
+
+
+async def test_the_reader_reads_the_gaps(stopped: Database) -> None:
+    async with stopped.transaction() as connection:
+        await connection.execute("SET LOCAL ROLE poller_reader")
+        assert len(await connection.fetch("SELECT * FROM poll_gaps")) >= 8

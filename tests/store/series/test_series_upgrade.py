@@ -1,0 +1,89 @@
+"""What was written by earlier versions is all there after an upgrade, in every relation."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from poller.core.model import COLUMNS, USER_TYPES
+from poller.store import database as databases, schema
+from poller.store.series.rollups import roll_up, rollup_state
+from tests.store.everything import make_months
+from tests.store.series.history import daily_of, fleet_of, latest_of, rows_of, shown_daily, shown_fleet, shown_latest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = datetime.now(UTC)
+SLOTS = [NOW.replace(minute=0, second=0, microsecond=0) + timedelta(hours=11 * n) for n in range(-12, 12)]
+
+
+def earlier_revisions() -> list[str]:
+    """Every revision that knows snapshots, but for the newest."""
+    files: list[Path] = sorted((schema.migrations_folder() / "versions").glob("[0-9]*.py"))
+    return [file.name[:4] for file in files if "0002" <= file.name[:4] < str(schema.head_revision())]
+
+
+async def fill(dsn: str) -> None:
+    """Three orgs' snapshots, every seventh a failure, by the statements of the first version."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(
+            "INSERT INTO orgs (name, data_center) SELECT 'org ' || n, 'us' FROM generate_series(1, 3) n"
+        )
+        await make_months(connection, SLOTS)
+        columns = ", ".join(COLUMNS.values())
+        for place, slot in enumerate(SLOTS):
+            for org_id in (1, 2, 3):
+                known = (place + org_id) % 7 > 0
+                counts = [100 * org_id + place + n if known else None for n in range(10)]
+                await connection.execute(
+                    f"INSERT INTO org_snapshots (slot, polled_at, org_id, duration_ms, late_seconds, requests, outcome,"
+                    f" {columns}) VALUES ($1, $1, $2, 5, 0, 10, $3, {', '.join(f'${n}' for n in range(4, 14))})",
+                    slot,
+                    org_id,
+                    "ok" if known else "unavailable",
+                    *counts,
+                )
+        await connection.execute(
+            f"INSERT INTO latest_snapshots (org_id, slot, polled_at, {columns})"
+            f" SELECT DISTINCT ON (org_id) org_id, slot, polled_at, {columns} FROM org_snapshots"
+            " WHERE outcome = 'ok' ORDER BY org_id, slot DESC"
+        )
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("revision", earlier_revisions())
+async def test_snapshots_of_an_earlier_version_are_in_every_relation(blank_database_url: str, revision: str) -> None:
+    await schema.upgrade(blank_database_url, revision)
+    await fill(blank_database_url)
+    await schema.upgrade(blank_database_url)
+    async with await databases.connect(blank_database_url) as database:
+        rows = await rows_of(database)
+        assert len(rows) == 3 * len(SLOTS)
+        assert await shown_latest(database) == latest_of(rows)
+        assert await database.fetchval("SELECT count(*) FROM user_counts") == len(USER_TYPES) * len(rows)
+        unknown = [(row["org_id"], row["slot"]) for row in rows if row["outcome"] != "ok"]
+        gaps = await database.fetch("SELECT org_id, slot FROM poll_gaps")
+        assert sorted(tuple(gap) for gap in gaps) == sorted(unknown)
+
+
+async def test_days_of_snapshots_from_before_there_were_days_are_right_at_once_and_after_a_rollup(
+    blank_database_url: str,
+) -> None:
+    await schema.upgrade(blank_database_url, "0002")
+    await fill(blank_database_url)
+    await schema.upgrade(blank_database_url)
+    async with await databases.connect(blank_database_url) as database:
+        expected = daily_of(await rows_of(database))
+        assert await shown_daily(database) == expected
+        assert await shown_fleet(database) == fleet_of(expected)
+        assert (await rollup_state(database)).dirty > 0
+        await roll_up(database, SLOTS[-1].date() + timedelta(days=1))
+        assert (await rollup_state(database)).dirty == 0
+        assert await shown_daily(database) == expected
+        assert await shown_fleet(database) == fleet_of(expected)

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from poller.simulator import Fault
+from poller.worker.circuit_breakers import Circuits
+from tests.worker.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    OpenService = Callable[..., Any]
+
+
+def test_a_slot_that_comes_back_too_late_from_waiting_for_a_data_centre_is_that_ones_fault_and_no_other() -> None:
+    closed_at = datetime(2026, 11, 26, 12, tzinfo=UTC)
+    circuits = Circuits(closed_at={"eu": closed_at})
+    assert circuits.was_away("eu", closed_at - timedelta(seconds=1))
+    assert not circuits.was_away("eu", closed_at)
+    assert not circuits.was_away("us", closed_at - timedelta(seconds=1))
+
+
+def test_a_circuit_opens_when_the_first_pass_of_three_orgs_is_unanswered_and_not_only_when_their_polls_end() -> None:
+    now, circuits = datetime(2026, 11, 26, 12, tzinfo=UTC), Circuits()
+    for org_id in (1, 2):
+        circuits.unanswered("eu", org_id, "timeout", now)
+    assert circuits.facts() == {}
+    circuits.unanswered("eu", 3, "timeout", now)
+    assert circuits.facts() == {"eu": {"since": now.isoformat(), "error": "timeout"}}
+
+
+def test_requests_that_could_not_leave_this_machine_open_no_circuit() -> None:
+    now, circuits = datetime(2026, 11, 26, 12, tzinfo=UTC), Circuits()
+    for org_id in range(10):
+        circuits.unanswered("eu", org_id, "local_resources", now)
+        circuits.unanswered("eu", org_id, "no_route", now)
+    assert circuits.facts() == {}
+
+
+async def test_a_dead_data_centre_keeps_nobody_else_waiting_and_is_on_time_when_it_is_back(
+    service: OpenService,
+) -> None:
+    async with service(orgs=16, interval=5, request_timeout_seconds=1, concurrency=16) as mine:
+        homes = {org.name: org.data_center for org in mine.sim.fleet()}
+        with structlog.testing.capture_logs() as logs:
+            async with mine.worker() as worker:
+                await mine.until("SELECT count(DISTINCT org_id) = 16 FROM org_snapshots WHERE outcome = 'ok'")
+                mine.sim.add_faults(Fault(name="hang", data_center="sim-eu"))
+                await eventually(lambda: "sim-eu" in worker.facts()["away"])
+                dead_at = await mine.app.database.fetchval("SELECT now()")
+                await mine.until(
+                    "SELECT count(*) > 3 FROM org_snapshots WHERE error = 'data_center_away' AND slot > $1",
+                    dead_at,
+                    seconds=60,
+                )
+                mine.sim.clear_faults()
+                await eventually(lambda: not worker.facts()["away"])
+                back_at = await mine.app.database.fetchval("SELECT now()")
+                await mine.until(
+                    "SELECT count(*) >= 16 FROM org_snapshots WHERE outcome = 'ok' AND polled_at > $1", back_at
+                )
+        rows = await mine.rows()
+        for name, home in homes.items():
+            of_org = [row for row in rows if row["name"] == name]
+            slots = [row["slot"] for row in of_org]
+            assert {(later - earlier).total_seconds() for earlier, later in pairwise(slots)} == {5.0}
+            if home == "sim-us":
+                assert {row["outcome"] for row in of_org} == {"ok"}
+                assert max(row["late_seconds"] for row in of_org) <= 2
+        assert {row["outcome"] for row in rows} == {"ok", "unavailable"}
+        events = [entry["event"] for entry in logs]
+        assert (events.count("data_center.away"), events.count("data_center.back")) == (1, 1)
+        assert mine.sim.audit()["breaches"] == []

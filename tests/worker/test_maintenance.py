@@ -1,0 +1,171 @@
+"""What the chores do to the series of a fleet, and what they say of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from poller.core.model import USER_TYPES, Outcome, Snapshot
+from poller.core.retention import Retention
+from poller.store.series.partitions import list_partitions
+from poller.store.series.rollups import roll_up
+from poller.store.series.snapshots import write_snapshots
+from poller.worker.maintenance import chores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from poller.store.database import Database
+    from tests.worker.conftest import Service
+
+    OpenService = Callable[..., AbstractAsyncContextManager[Service]]
+
+OCTOBER = datetime(2024, 10, 1, tzinfo=UTC)
+NOVEMBER = datetime(2024, 11, 1, tzinfo=UTC)
+THIRTEEN = Retention(months=13)
+SECOND = timedelta(seconds=1)
+
+
+def snapshot(slot: datetime) -> Snapshot:
+    return Snapshot(1, slot, slot, Outcome.OK, counts=dict.fromkeys(USER_TYPES, 5))
+
+
+async def history(database: Database) -> None:
+    """The last slot of September, October and November 2024, rolled up."""
+    await database.execute("INSERT INTO orgs (name, data_center) VALUES ('acme', 'us')")
+    await database.execute("UPDATE rollup_state SET rolled_until = '2024-09-30'")
+    await write_snapshots(database, [snapshot(month - timedelta(minutes=15)) for month in (OCTOBER, NOVEMBER)])
+    await write_snapshots(database, [snapshot(NOVEMBER)])
+    await roll_up(database, datetime(2024, 12, 1, tzinfo=UTC).date())
+
+
+async def retain(
+    database: Database, now: datetime, snapshots: Retention | None = THIRTEEN, days: Retention | None = None
+) -> str:
+    """As a run of the service at `now` that has polled until then."""
+    await database.execute("UPDATE latest_snapshots SET slot = $1", now)
+    return await chores(snapshots=snapshots, days=days)["retention"].do(database, now)
+
+
+async def months(database: Database) -> list[int]:
+    return [month.since.month for month in await list_partitions(database)]
+
+
+async def test_a_month_goes_once_it_has_been_over_for_as_long_as_asked_and_not_before(database: Database) -> None:
+    await history(database)
+    thirteen_months_after_october = datetime(2025, 12, 1, tzinfo=UTC)
+    assert await retain(database, thirteen_months_after_october - SECOND) == "1 month dropped"
+    assert await months(database) == [10, 11]
+    assert await retain(database, thirteen_months_after_october) == "1 month dropped"
+    assert await months(database) == [11]
+    assert await retain(database, thirteen_months_after_october) == "0 months dropped"
+    assert await database.fetchval("SELECT count(DISTINCT day) FROM daily_user_counts") == 3
+    assert await database.fetchval("SELECT count(*) FROM latest_user_counts") == 10
+
+
+async def test_what_is_kept_for_ever_is_kept(database: Database) -> None:
+    await history(database)
+    assert await retain(database, datetime(2999, 1, 1, tzinfo=UTC), None) == "everything is kept"
+    assert await months(database) == [9, 10, 11]
+
+
+async def test_days_go_where_they_are_to(database: Database) -> None:
+    await history(database)
+    now = datetime(2025, 12, 31, tzinfo=UTC)
+    assert await retain(database, now, THIRTEEN) == "1 month dropped, 1 left for later"
+    assert await retain(database, now, THIRTEEN, Retention(days=427)) == "1 month dropped, 1 day dropped"
+    rows = await database.fetch("SELECT DISTINCT day FROM daily_user_counts ORDER BY day")
+    assert [row[0].month for row in rows] == [10, 11]
+
+
+async def test_a_month_that_is_not_rolled_up_is_told_of(database: Database) -> None:
+    await history(database)
+    await write_snapshots(database, [snapshot(OCTOBER)])
+    now = datetime(2025, 12, 1, tzinfo=UTC)
+    assert await retain(database, now) == "1 month dropped, 1 left for later"
+    assert await retain(database, now) == "0 months dropped, 1 kept until they are rolled up"
+    await roll_up(database, now.date())
+    assert await retain(database, now) == "1 month dropped"
+
+
+async def test_late_snapshots_that_go_with_their_month_are_told_of(database: Database) -> None:
+    await history(database)
+    now = datetime(2025, 11, 2, tzinfo=UTC)
+    await retain(database, now)
+    await write_snapshots(database, [snapshot(OCTOBER - timedelta(minutes=30))])
+    assert await retain(database, now) == "1 month dropped, with 1 day of orgs that had come too late to be counted"
+
+
+async def test_retention_counts_back_from_the_newest_known_counts_and_never_from_a_clock(database: Database) -> None:
+    await history(database)
+    years_later = datetime(2027, 6, 1, tzinfo=UTC)
+    do = chores(snapshots=THIRTEEN, days=Retention(days=30))["retention"].do
+    assert await do(database, years_later) == "0 months dropped, 0 days dropped"
+    assert await months(database) == [9, 10, 11]
+
+
+async def test_a_row_dated_in_the_future_moves_no_retention(database: Database) -> None:
+    await history(database)
+    await database.execute("UPDATE latest_snapshots SET slot = now() + interval '2 years'")
+    do = chores(snapshots=THIRTEEN, days=None)["retention"].do
+    assert await do(database, datetime.now(UTC) + timedelta(days=730)) == "nothing dropped: no count is known yet"
+    assert await months(database) == [9, 10, 11]
+
+
+async def test_after_a_year_without_a_poller_retention_gives_up_a_month_a_run(database: Database) -> None:
+    await database.execute("INSERT INTO orgs (name, data_center) VALUES ('acme', 'us')")
+    await database.execute("UPDATE rollup_state SET rolled_until = '2023-01-01'")
+    starts = [datetime(2023, month, 1, tzinfo=UTC) for month in range(1, 13)]
+    await write_snapshots(database, [snapshot(month) for month in starts])
+    await roll_up(database, datetime(2024, 2, 1, tzinfo=UTC).date())
+    now = datetime(2025, 6, 1, tzinfo=UTC)
+    for run in range(12):
+        assert len(await months(database)) == 12 - run
+        await retain(database, now)
+    assert await months(database) == []
+
+
+async def test_slots_that_nobody_polled_are_written_down_as_far_back_as_snapshots_are_kept(
+    service: OpenService,
+) -> None:
+    async with service(orgs=1, interval=3_600, snapshot_retention=Retention(days=2)) as mine:
+        database = mine.app.database
+        async with mine.worker():
+            await mine.until("SELECT count(*) = 1 FROM org_schedules")
+        # As if nobody had run for four days before that.
+        await database.execute(
+            "UPDATE org_schedules SET slot = slot - interval '4 days', due_at = due_at - interval '4 days',"
+            " newest_slot = slot - interval '4 days', newest_at = due_at - interval '4 days'"
+        )
+        async with mine.worker():
+            await mine.until("SELECT count(*) > 0 FROM org_snapshots WHERE outcome = 'missed'")
+            await mine.until("SELECT count(*) = 0 FROM pgqueuer WHERE entrypoint = 'explain'")
+        missed = [row["slot"] for row in await mine.rows() if row["outcome"] == "missed"]
+        assert timedelta(hours=47) < datetime.now(UTC) - min(missed) <= timedelta(days=2, minutes=1)
+
+
+async def test_a_readers_open_transaction_puts_retention_off_and_is_blamed_instead_of_the_database(
+    service: OpenService,
+) -> None:
+    async with service(orgs=1, interval=3_600, snapshot_retention=THIRTEEN) as mine:
+        database = mine.app.database
+        await history(database)
+        await database.execute("UPDATE latest_snapshots SET slot = now()")
+        with structlog.testing.capture_logs() as logs:
+            async with database.transaction() as reader:
+                pid = await reader.fetchval("SELECT pg_backend_pid() FROM org_snapshots")
+                async with mine.worker() as worker:
+                    await mine.until("SELECT error IS NOT NULL FROM chores WHERE name = 'retention'")
+                    assert worker.why_not_ready() is None
+                    # Others are done beside it.
+                    await mine.until("SELECT count(*) > 3 FROM chores WHERE done_at IS NOT NULL")
+        error = await database.fetchval("SELECT error FROM chores WHERE name = 'retention'")
+        assert f"org_snapshots_2024_09 cannot be dropped: process {pid} of role poller" in error
+        events = [entry["event"] for entry in logs]
+        assert "database.away" not in events
+        assert events.count("chore.locked") == 1
+        await retain(database, datetime.now(UTC))
+        assert 9 not in await months(database)

@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from poller.core.model import Outcome
+from poller.core.rate_limit import limits_of
+from poller.core.reply import Failure, NoReply, Reply
+from poller.core.secret import Secret
+from poller.core.token import Credentials
+from poller.zoho.limiter import Limiter
+from poller.zoho.org_check import CheckPorts, OrgCheck, OrgFacts, Standing, Subject, check_org, learn_facts, read_facts
+from poller.zoho.token_request import no_token
+from tests.zoho.token_shelf import ORG, THROTTLED, Endpoint, Shelf, granted, refused, tokens, utc_now
+from tests.zoho.turned_clock import now, run_turned
+
+if TYPE_CHECKING:
+    from poller.core.model import Org, UserType
+
+OK, FAULT, UNKNOWN = Standing.OK, Standing.FAULT, Standing.UNKNOWN
+ONE = Reply(200, b'{"count": 1}')
+
+
+def error(status: int, code: str, **details: Any) -> Reply:
+    return Reply(status, json.dumps({"code": code, "details": details, "message": "…", "status": "error"}).encode())
+
+
+def org_reply(**licence: Any) -> Reply:
+    details = {"paid": True, "paid_type": "enterprise", "users_license_purchased": 50} | licence
+    entry = {"zgid": "600123", "company_name": "Ärzte & Co", "license_details": details}
+    return Reply(200, json.dumps({"org": [entry]}).encode())
+
+
+LICENCES = Reply(200, b'{"__features": [{"details": {"limits": {"total": 50}}}]}')
+INVALID = error(401, "INVALID_TOKEN")
+NO_SCOPE = error(401, "OAUTH_SCOPE_MISMATCH")
+NO_ACCESS = error(403, "NO_PERMISSION", permissions=["Crm_Implied_Api_Access"])
+
+
+@dataclass
+class Api:
+    """Zoho's API: one answer for each question, and what was asked."""
+
+    count_reply: Reply | NoReply = ONE
+    org_reply: Reply | NoReply = field(default_factory=org_reply)
+    features_reply: Reply | NoReply = LICENCES
+    invalid_tokens: tuple[str, ...] = ()
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    async def count(self, api_domain: str, version: str, user_type: UserType, token: Secret) -> Reply | NoReply:
+        self.asked.append((api_domain, f"{version} {user_type}"))
+        await asyncio.sleep(0.1)
+        return INVALID if token.reveal() in self.invalid_tokens else self.count_reply
+
+    async def get(self, api_domain: str, path: str, token: Secret) -> Reply | NoReply:
+        self.asked.append((api_domain, path))
+        await asyncio.sleep(0.1)
+        return self.org_reply if path.endswith("/org") else self.features_reply
+
+
+def check(
+    api: Api, *, shelf: Shelf | None = None, endpoint: Endpoint | None = None, org: Org = ORG, hold: float = 0.0
+) -> OrgCheck:
+    async def main() -> OrgCheck:
+        worker = tokens(shelf or Shelf(), (endpoint or Endpoint([granted()])).post)
+        ports = CheckPorts(worker, api.count, api.get, utc_now)
+        with Limiter(8, now=now).org(org.id, limits_of("free")) as limiter:
+            if hold:
+                limiter.throttle(hold)
+            return await check_org(org, limiter, ports)
+
+    return run_turned(main())
+
+
+def standings(found: OrgCheck) -> dict[Subject, Standing]:
+    return {finding.subject: finding.standing for finding in found.findings}
+
+
+def test_an_org_in_order_is_found_so_in_every_subject_for_three_credits() -> None:
+    api = Api()
+    found = check(api)
+    assert found.ok
+    assert [finding.subject for finding in found.findings] == list(Subject)
+    assert all(finding.remedy is None for finding in found.findings)
+    assert api.asked == [
+        ("https://www.zohoapis.eu", "v7 CurrentUser"),
+        ("https://www.zohoapis.eu", "/crm/v7/org"),
+        ("https://www.zohoapis.eu", "/crm/v7/__features/user_licenses"),
+    ]
+
+
+def test_the_org_tells_its_edition_licences_and_zgid_on_the_way() -> None:
+    assert check(Api()).facts == OrgFacts("600123", "Ärzte & Co", "enterprise", 50)
+
+
+@pytest.mark.parametrize(
+    ("api", "subject", "code"),
+    [
+        (Api(count_reply=NO_SCOPE), Subject.USERS, "OAUTH_SCOPE_MISMATCH"),
+        (Api(org_reply=NO_SCOPE), Subject.ORG, "OAUTH_SCOPE_MISMATCH"),
+        (Api(features_reply=NO_SCOPE), Subject.FEATURES, "OAUTH_SCOPE_MISMATCH"),
+        (Api(count_reply=NO_ACCESS), Subject.API_ACCESS, "NO_PERMISSION"),
+        (Api(count_reply=replace(NO_ACCESS, status=400)), Subject.API_ACCESS, "NO_PERMISSION"),
+        (Api(count_reply=error(404, "INVALID_URL_PATTERN")), Subject.USERS, "INVALID_URL_PATTERN"),
+        (Api(count_reply=INVALID), Subject.DATA_CENTER, "INVALID_TOKEN"),
+    ],
+)
+def test_each_fault_is_named_with_what_to_do_about_it(api: Api, subject: Subject, code: str) -> None:
+    found = check(api)
+    faults = [finding for finding in found.findings if finding.standing is FAULT]
+    assert [(fault.subject, fault.code) for fault in faults] == [(subject, code)]
+    assert faults[0].remedy
+    assert not found.ok
+
+
+def test_a_missing_scope_for_the_org_hides_nothing_but_its_facts() -> None:
+    found = check(Api(org_reply=NO_SCOPE))
+    assert found.facts is None
+    assert standings(found)[Subject.USERS] is standings(found)[Subject.FEATURES] is OK
+
+
+def test_an_answer_to_one_call_proves_the_data_center_and_the_access_that_another_leaves_open() -> None:
+    found = check(Api(count_reply=Reply(200, b'{"count": -1}')))
+    assert standings(found) == dict.fromkeys(Subject, OK) | {Subject.USERS: UNKNOWN}
+    assert found.standing(Subject.API_ACCESS) is OK
+    denied = check(Api(count_reply=NO_ACCESS))
+    assert denied.standing(Subject.API_ACCESS) is FAULT
+
+
+def test_an_edition_without_a_licence_report_has_the_scope_all_the_same() -> None:
+    assert check(Api(features_reply=Reply(204, b""))).ok
+
+
+@pytest.mark.parametrize(
+    ("answer", "credentials", "data_center"),
+    [
+        (refused("invalid_client"), FAULT, UNKNOWN),
+        (refused("invalid_client_secret"), FAULT, OK),
+        (refused("invalid_code"), FAULT, OK),
+        (THROTTLED, UNKNOWN, UNKNOWN),
+        (NoReply(Failure.DNS), UNKNOWN, UNKNOWN),
+        (granted(api_domain="https://evil.example"), UNKNOWN, UNKNOWN),
+    ],
+)
+def test_without_a_token_nothing_is_asked_of_the_api_and_nothing_is_made_up(
+    answer: Reply | NoReply, credentials: Standing, data_center: Standing
+) -> None:
+    api = Api()
+    found = check(api, endpoint=Endpoint([answer]))
+    assert standings(found) == dict.fromkeys(Subject, UNKNOWN) | {
+        Subject.CREDENTIALS: credentials,
+        Subject.DATA_CENTER: data_center,
+    }
+    assert next(finding.remedy for finding in found.findings if finding.subject is Subject.CREDENTIALS)
+    assert api.asked == []
+
+
+def test_an_unknown_data_center_is_a_fault_of_its_own() -> None:
+    found = check(Api(), org=replace(ORG, data_center="moon"))
+    assert standings(found)[Subject.DATA_CENTER] is FAULT
+    assert standings(found)[Subject.CREDENTIALS] is UNKNOWN
+
+
+def test_a_kept_token_that_zoho_ended_is_renewed_once_before_anything_is_blamed() -> None:
+    async def main() -> None:
+        shelf, endpoint, api = Shelf(), Endpoint([granted()]), Api(invalid_tokens=("kept-1",))
+        shelf.keep(seconds_ago=60)
+        ports = CheckPorts(tokens(shelf, endpoint.post), api.count, api.get, utc_now)
+        with Limiter(8, now=now).org(ORG.id, limits_of("free")) as limiter:
+            assert (await check_org(ORG, limiter, ports)).ok
+        assert len(endpoint.asked) == 1
+
+    run_turned(main())
+
+
+def test_consent_withdrawn_since_the_token_was_kept_is_found() -> None:
+    async def main() -> OrgCheck:
+        shelf, api = Shelf(), Api(invalid_tokens=("kept-1",))
+        shelf.keep(seconds_ago=60)
+        ports = CheckPorts(tokens(shelf, Endpoint([refused("invalid_code")]).post), api.count, api.get, utc_now)
+        with Limiter(8, now=now).org(ORG.id, limits_of("free")) as limiter:
+            return await check_org(ORG, limiter, ports)
+
+    found = run_turned(main())
+    assert standings(found)[Subject.CREDENTIALS] is FAULT
+
+
+def test_a_grant_code_that_waits_is_told_and_left_to_those_who_pace_its_client() -> None:
+    shelf = Shelf(Credentials("1000.CLIENT", Secret("s"), grant_code=Secret("1000.code")))
+    endpoint = Endpoint([granted()])
+    found = check(Api(), shelf=shelf, endpoint=endpoint)
+    (fault,) = [one for one in found.findings if one.standing is not UNKNOWN]
+    assert (fault.subject, fault.standing, fault.code) == (Subject.CREDENTIALS, FAULT, "grant_code_waiting")
+    assert endpoint.asked == []
+
+
+def test_what_the_exchange_of_its_code_came_to_is_what_is_found() -> None:
+    async def main() -> OrgCheck:
+        ports = CheckPorts(tokens(Shelf(), Endpoint([granted()]).post), Api().count, Api().get, utc_now)
+        with Limiter(8, now=now).org(ORG.id, limits_of("free")) as limiter:
+            refusal = no_token(Outcome.UNAUTHORIZED, "grant_code_expired")
+            return await check_org(ORG, limiter, ports, refusal=refusal)
+
+    found = run_turned(main())
+    assert standings(found)[Subject.CREDENTIALS] is found.standing(Subject.CREDENTIALS) is FAULT
+    # Only the data centre the client belongs to looks at codes.
+    assert found.standing(Subject.DATA_CENTER) is OK
+    assert found.standing(Subject.USERS) is UNKNOWN
+
+
+def test_an_org_on_hold_is_left_alone_and_nothing_is_made_up() -> None:
+    api = Api()
+    found = check(api, hold=300.0)
+    assert api.asked == []
+    assert standings(found) == dict.fromkeys(Subject, UNKNOWN) | {Subject.CREDENTIALS: OK}
+
+
+def test_a_429_in_the_middle_holds_the_rest_of_the_check() -> None:
+    api = Api(org_reply=error(429, "TOO_MANY_REQUESTS"))
+    found = check(api)
+    assert len(api.asked) == 2
+    assert standings(found)[Subject.USERS] is OK
+    assert standings(found)[Subject.ORG] is standings(found)[Subject.FEATURES] is UNKNOWN
+
+
+# --- what an org says of itself -------------------------------------------------------------------------------------
+
+
+def test_licences_in_the_string_of_old_replies_are_read() -> None:
+    facts = read_facts(org_reply(users_license_purchased="50"))
+    assert facts is not None
+    assert facts.licences == 50
+
+
+@pytest.mark.parametrize("licences", [None, -1, 1.5, True, "many", "", "\u0665", 10**12, [], {}])
+def test_licences_that_are_no_number_are_unknown(licences: Any) -> None:
+    facts = read_facts(org_reply(users_license_purchased=licences))
+    assert facts is not None
+    assert facts.licences is None
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [NoReply(Failure.RESET), Reply(200, b'{"org": []}'), Reply(200, b'{"org": [3]}'), Reply(200, b"<html>"), ONE],
+)
+def test_a_reply_that_is_no_org_says_nothing(reply: Reply | NoReply) -> None:
+    assert read_facts(reply) is None
+
+
+@given(st.integers(200, 204), st.binary(max_size=200), st.recursive(st.none() | st.integers() | st.text(), st.lists))
+def test_no_reply_whatsoever_makes_it_raise(status: int, raw: bytes, value: Any) -> None:
+    read_facts(Reply(status, raw))
+    read_facts(Reply(status, json.dumps({"org": [{"zgid": value, "license_details": value}]}).encode()))
+    read_facts(Reply(status, json.dumps({"org": value}).encode()))
+
+
+def learned(api: Api, *answers: Reply, hold: float = 0.0) -> tuple[OrgFacts | None, int]:
+    async def main() -> tuple[OrgFacts | None, int]:
+        worker = tokens(Shelf(), Endpoint(list(answers)).post)
+        with Limiter(8, now=now).org(ORG.id, limits_of("free")) as limiter:
+            if hold:
+                limiter.throttle(hold)
+            return await learn_facts(ORG, limiter, CheckPorts(worker, api.count, api.get, utc_now))
+
+    return run_turned(main())
+
+
+def test_facts_are_learned_by_one_request_of_their_own() -> None:
+    api = Api()
+    facts, requests = learned(api, granted())
+    assert facts is not None
+    assert (facts.edition, facts.licences, requests) == ("enterprise", 50, 1)
+    assert [path for _, path in api.asked] == ["/crm/v7/org"]
+
+
+def test_without_the_scope_nothing_is_learned_for_one_request() -> None:
+    assert learned(Api(org_reply=NO_SCOPE), granted()) == (None, 1)
+
+
+def test_an_org_without_a_token_or_on_hold_is_not_asked_what_it_is() -> None:
+    api = Api()
+    assert learned(api, refused("invalid_code")) == (None, 0)
+    assert learned(api, granted(), hold=300.0) == (None, 0)
+    assert api.asked == []
