@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from poller.core.model import Outcome, Snapshot
-from poller.store.schedule_health import count_unscheduled
-from poller.store.service_settings import ServiceSettings, save_service_settings
-from poller.store.snapshots import write_snapshots
+from poller.store.queue.schedule_health import count_unscheduled
+from poller.store.queue.service_settings import ServiceSettings, save_service_settings
+from poller.store.series.snapshots import write_snapshots
 from tests.store.fleet import added, entry
 
 if TYPE_CHECKING:
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
+    from poller.store.orgs.encryption import Keyring
 
 QUARTER = timedelta(minutes=15)
 
