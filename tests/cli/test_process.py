@@ -34,6 +34,23 @@ def environ_of(sim: Simulator) -> dict[str, str]:
     return {"POLLER_DATA_CENTERS": json.dumps(sim.data_centers_setting()), "POLLER_LOG_LEVEL": "debug"}
 
 
+async def test_a_poll_logs_nothing_beside_its_rows_unless_a_log_level_is_set(
+    process: Process, on_database: str, tmp_path: Path
+) -> None:
+    async with Simulator(SimulatorOptions(orgs=6, grant_share=0.0, soid_share=0.0)) as sim:
+        environ = {"POLLER_DATA_CENTERS": json.dumps(sim.data_centers_setting())}
+        (tmp_path / "fleet.csv").write_text("".join(sim.import_lines("csv")))
+        assert (await process("orgs", "import", "fleet.csv", environ=environ)).err == ""
+        sim.add_faults(Fault(name="oauth_scope_mismatch", org=1))
+        for arguments in (["poll", "--json"], ["poll"]):
+            polled = await process(*arguments, environ=environ)
+            assert (polled.code, polled.err) == (1, ""), arguments
+        loud = await process("poll", "--json", environ=environ | {"POLLER_LOG_LEVEL": "info"})
+        events = [json.loads(line)["event"] for line in loud.err.splitlines()]
+        # The org that was refused is parked by now, and not asked.
+        assert events.count("poll.finished") == 5
+
+
 async def test_a_fleet_is_imported_polled_and_told_of_and_no_secret_is_printed(
     process: Process, on_database: str, tmp_path: Path
 ) -> None:

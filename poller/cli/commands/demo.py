@@ -42,7 +42,7 @@ def demo(
     from poller.demo import DemoOptions
 
     options = DemoOptions(orgs=orgs, seed=seed, days=days, every_seconds=every)
-    if terminal.run(_demo(terminal.settings(showing=True, database=False), options, polls)):
+    if terminal.run(_demo(terminal.settings(database=False), options, polls)):
         raise typer.Exit(1)
 
 

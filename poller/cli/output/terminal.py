@@ -40,19 +40,16 @@ _YOUNG_OBJECTS: Final = 5_000
 thirtieth of a poll's time, and found nothing."""
 
 
-def settings(*, serving: bool = False, showing: bool = False, database: bool = True) -> Settings:
+def settings(*, serving: bool = False, database: bool = True) -> Settings:
     """The settings, with the log set up by them; see `settings_and_sources`."""
-    return settings_and_sources(serving=serving, showing=showing, database=database)[0]
+    return settings_and_sources(serving=serving, database=database)[0]
 
 
-def settings_and_sources(
-    *, serving: bool = False, showing: bool = False, database: bool = True
-) -> tuple[Settings, Sources]:
+def settings_and_sources(*, serving: bool = False, database: bool = True) -> tuple[Settings, Sources]:
     """The settings and where they are written; sets up the log, and warns of every variable that is not a setting.
 
-    A command that serves logs as it is told to. One that answers does so to a pipe, but not to a terminal, where its
-    answer and its progress bar stand: there only errors are logged, unless POLLER_LOG_LEVEL says otherwise. One that
-    is there to be looked at logs no more to a pipe either. The first event of one that serves names the database.
+    A command that serves logs by POLLER_LOG_LEVEL, and its first event names the database. One that answers logs
+    errors alone unless POLLER_LOG_LEVEL is set, to a terminal and to a pipe: its answer says the rest.
     """
     from poller import log
     from poller.settings import check, read_sources, unknown
@@ -61,8 +58,7 @@ def settings_and_sources(
     sources = read_sources(env_file.get())
     warnings = unknown(sources, database=database)
     loaded = check(sources)
-    read_by_people = showing or (not serving and sys.stderr.isatty())
-    quiet = read_by_people and "log_level" not in loaded.model_fields_set
+    quiet = not serving and "log_level" not in loaded.model_fields_set
     log.configure(log_format=loaded.log_format, level="error" if quiet else loaded.log_level)
     if serving:
         import structlog
