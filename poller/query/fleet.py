@@ -58,8 +58,11 @@ class FleetStatus:
         return any(self.states.orgs.get(state) for state in states)
 
 
-async def fleet_status(database: Database, now: datetime, *, listed: int = LISTED) -> FleetStatus:
-    """Read how the fleet is, `listed` orgs named under each heading; three queries run side by side."""
+async def fleet_status(database: Database, now: datetime, *, listed: int | None = LISTED) -> FleetStatus:
+    """Read how the fleet is; queries run side by side.
+
+    Under each heading `listed` orgs are named, None: all of them.
+    """
     async with asyncio.TaskGroup() as group:
         # As many as a small server has cores, and as few connections as that takes.
         states = group.create_task(read_states(database, NEED_A_PERSON, listed))

@@ -69,8 +69,13 @@ class CreditSum:
     estimated: bool
 
 
-async def read_states(database: Queries, states: Sequence[State], listed: int) -> tuple[StateSums, list[Trouble]]:
-    """Count the orgs, and group those of `states` by reason, the largest groups first; `listed` of each are named."""
+async def read_states(
+    database: Queries, states: Sequence[State], listed: int | None
+) -> tuple[StateSums, list[Trouble]]:
+    """Count the orgs, and group those of `states` by reason, the largest groups first.
+
+    `listed` orgs of each group are named, None: all of them.
+    """
     wanted = [state.value for state in states]
     rows = await database.fetch(_STATES, wanted, listed)
     remedies = {row["parked_code"]: row["remedy"] for row in await database.fetch(_REMEDIES)}
@@ -92,7 +97,7 @@ async def read_states(database: Queries, states: Sequence[State], listed: int) -
     return sums, sorted(found, key=lambda one: (wanted.index(one.state), -one.count, one.reason or ""))
 
 
-async def stretched_orgs(database: Queries, listed: int) -> list[Stretched]:
+async def stretched_orgs(database: Queries, listed: int | None) -> list[Stretched]:
     """The first orgs by name that are polled less often than was asked for."""
     return [Stretched(**row) for row in await database.fetch(_STRETCHED, listed)]
 
@@ -135,7 +140,7 @@ FROM (
     FROM s GROUP BY state, reason
 ) AS sums
 LEFT JOIN (
-    SELECT state, reason, (array_agg(org ORDER BY org))[1:$2] AS names
+    SELECT state, reason, (array_agg(org ORDER BY org))[1:coalesce($2::int, count(*)::int)] AS names
     FROM s WHERE state = ANY($1::text[]) GROUP BY state, reason
 ) AS named ON named.state = sums.state AND named.reason IS NOT DISTINCT FROM sums.reason
 """

@@ -39,7 +39,8 @@ def status(
     """Say how the fleet and its service are: what needs a person, then states, credits, polls, queue, workers.
 
     Orgs that need a person are grouped by state and reason, with what to do: all are counted, and the first of each
-    group named. Intervals and credits are those of the service, whatever the environment of this command says.
+    group named; --json names all. Intervals and credits are those of the service, whatever the environment of this
+    command says.
 
     Example: [bold]poller status --fail-on failing,parked,late[/bold]
     """
@@ -51,11 +52,11 @@ def status(
 
 async def _status(settings: Settings, *, as_json: bool, watch: bool) -> FleetStatus:
     from poller.app import open_app
-    from poller.query.fleet import fleet_status, status_fields
+    from poller.query.fleet import LISTED, fleet_status, status_fields
 
     async with open_app(settings, name="poller status") as app:
         while True:
-            found = await fleet_status(app.database, app.database.clock.now())
+            found = await fleet_status(app.database, app.database.clock.now(), listed=None if as_json else LISTED)
             if as_json:
                 terminal.tell(json_text(status_fields(found)))
             else:

@@ -109,7 +109,10 @@ def test_no_org_that_needs_a_person_is_cut_without_a_word(poller: Poller, fleet:
     assert "and 13 more (`poller orgs list --state failing` names all)" in ended.out
     listed = poller("orgs", "list", "--state", "failing", "--json").out.splitlines()
     assert len(listed) == 35
-    assert json.loads(poller("status", "--json").out)["states"]["failing"] == 35
+    found = json.loads(poller("status", "--json").out)
+    assert found["states"]["failing"] == 35
+    (group,) = [one for one in found["needs_a_person"] if one["reason"] == "NO_PERMISSION"]
+    assert (group["count"], sorted(group["orgs"])) == (33, sorted(f"org {n}" for n in range(1, 34)))
 
 
 def test_the_status_is_one_json_object_with_the_orgs_that_need_a_person(poller: Poller, fleet: str) -> None:
