@@ -1,7 +1,10 @@
 """The composition root: the one place that knows every room, and puts them together from the settings.
 
-Commands open an `App` and get what they need from it; nothing is opened that is not asked for.
+Commands open an `App` and get what they need from it; nothing is opened that is not asked for. What polls is imported
+only where it is opened: the HTTP client and the queue take longer to load than most commands take to answer.
 """
+
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
@@ -14,16 +17,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 from poller.core.errors import EmbeddedError
 from poller.core.reply import NoReply, Reply
 from poller.core.shares import connections_needed
-from poller.polling.poll import World
-from poller.polling.runner import Fleet
 from poller.store.database import Database, connect
-from poller.store.orgs.encryption import Keyring
-from poller.store.orgs.tokens import TokenStore
-from poller.zoho.client import ZohoClient, open_client
-from poller.zoho.limiter import Limiter
-from poller.zoho.org_check import CheckPorts, learn_facts
-from poller.zoho.seats import read_seats
-from poller.zoho.tokens import TokenPorts, Tokens
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,8 +26,13 @@ if TYPE_CHECKING:
 
     from poller.core.reply import Verdict
     from poller.embedded import EmbeddedServer
+    from poller.polling.runner import Fleet
     from poller.settings import Settings
+    from poller.store.orgs.encryption import Keyring
     from poller.traces.spans import Spans
+    from poller.zoho.client import ZohoClient
+    from poller.zoho.limiter import Limiter
+    from poller.zoho.tokens import Tokens
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,7 +61,7 @@ async def open_app(settings: Settings, *, name: str = "poller", create: bool = F
     """
     async with database_dsn(settings, create=create) as dsn:
         if settings.embedded:
-            from poller.store import schema  # noqa: PLC0415 - Alembic is loaded only where it may be needed
+            from poller.store import schema
 
             await schema.upgrade(dsn)
         keyring = _keyring(settings)
@@ -111,6 +110,11 @@ async def open_zoho(
 
     Who passes `now` and `sleep` turns the clock.
     """
+    from poller.store.orgs.tokens import TokenStore
+    from poller.zoho.client import open_client
+    from poller.zoho.limiter import Limiter
+    from poller.zoho.tokens import TokenPorts, Tokens
+
     settings = app.settings
     in_seconds = app.database.clock.seconds if now is None else _in_seconds(now)
     limiter = Limiter(settings.concurrency, now=in_seconds, sleep=sleep, waited=ears.waited)
@@ -153,6 +157,11 @@ async def open_fleet(
     spans: Spans | None = None,
 ) -> AsyncIterator[Fleet]:
     """What polls the orgs of this database; `spans`: with a trace of every poll."""
+    from poller.polling.poll import World
+    from poller.polling.runner import Fleet
+    from poller.zoho.org_check import CheckPorts, learn_facts
+    from poller.zoho.seats import read_seats
+
     async with open_zoho(app, now=now, sleep=sleep, ears=ears, spans=spans) as zoho:
         tokens, client = zoho.tokens, zoho.client
         get = client.get if spans is None else spans.get(client.get)
@@ -205,7 +214,7 @@ def _after(do: Callable[P, Awaitable[T]], tell: Callable[[], None]) -> Callable[
 
 def start_embedded(data_dir: Path, *, create: bool = False) -> EmbeddedServer:
     """The embedded server of a folder. Raises `EmbeddedError` where it has no database and none is to be made."""
-    from poller import embedded  # noqa: PLC0415 - not needed with a database of the operator's
+    from poller import embedded
 
     if not create and not embedded.is_made(data_dir):
         remedy = "run `poller migrate` to make one, or correct POLLER_DATA_DIR or POLLER_DATABASE_URL"
@@ -219,6 +228,8 @@ def _in_seconds(now: Callable[[], datetime]) -> Callable[[], float]:
 
 
 def _keyring(settings: Settings) -> Keyring:
+    from poller.store.orgs.encryption import Keyring
+
     if settings.secret_keys is not None:
         return Keyring.from_setting(settings.secret_keys.get_secret_value())
     return Keyring.from_key_file(settings.data_dir / KEY_FILE)

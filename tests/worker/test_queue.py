@@ -151,7 +151,7 @@ def test_variables_that_pgqueuer_would_read_change_nothing() -> None:
     import subprocess
     import sys
 
-    asked = "from poller.store import queue; print(queue._NAMES.queue_table, queue._NAMES.channel, queue._NAMES.prefix)"
+    asked = "from poller.store.queue.statements import _NAMES as n; print(n.queue_table, n.channel, n.prefix)"
     environ = os.environ | {"QUEUE_TABLE": "theirs", "CHANNEL": "theirs", "PGQUEUER_PREFIX": "theirs"}
     said = subprocess.run([sys.executable, "-c", asked], env=environ, capture_output=True, text=True, check=True)
     assert said.stdout.split() == ["pgqueuer", "ch_pgqueuer"]

@@ -3,22 +3,18 @@
 PgQueuer's own statements do the work: dedupe keys, delays, SKIP LOCKED, heartbeats. Its loop is not used (see
 docs/adr/0005): a batch of jobs is claimed, and done, together with the batch of rows it is about. It refuses to know
 what a job is for, to wait, and to log: what went wrong is in a row or in our own log.
+
+PgQueuer takes longer to load than most commands take to answer, and chores and figures are read by many commands: it is
+imported only where jobs are queued or claimed.
 """
+
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
-
-from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder
-from pgqueuer.adapters.persistence.queries import Queries
-from pgqueuer.core.tm import TaskManager
-from pgqueuer.domain.settings import DBSettings, Durability
-from pgqueuer.domain.types import Channel, QueueEntrypoint, QueueManagerId
-from pgqueuer.ports.driver import Driver
-from pgqueuer.ports.repository import EntrypointExecutionParameter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from poller.store.queue import poll_claims
 from poller.store.queue.fair_share import ALL_ROOM, Turn, read_turn
@@ -28,30 +24,12 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from pgqueuer.ports.driver import NotifyCallback
-
     from poller.store.database import Database, Reserved
     from poller.store.queries import Queries as Statements
 
 LOG_KEPT: Final = timedelta(hours=1)
 """How long PgQueuer's log of jobs is kept: three rows a job, 2,000 a minute for 10,000 orgs every 15 minutes."""
 _DELETED_AT_ONCE: Final = 50_000
-
-# Every name said aloud: PgQueuer would read some of them from variables as common as CHANNEL or FUNCTION.
-_NAMES: Final = DBSettings(
-    prefix="",
-    db_schema=None,
-    channel=Channel("ch_pgqueuer"),
-    function="fn_pgqueuer_changed",
-    statistics_table="pgqueuer_statistics",
-    queue_status_type="pgqueuer_status",
-    queue_table="pgqueuer",
-    queue_table_log="pgqueuer_log",
-    trigger="tg_pgqueuer_changed",
-    schedules_table="pgqueuer_schedules",
-    durability=Durability.balanced,
-    widen_id=False,
-)
 
 
 class NewJob(NamedTuple):
@@ -87,21 +65,17 @@ class JobQueue:
     """The jobs of one database, as one worker (`worker_id`) sees them."""
 
     def __init__(self, database: Database, worker_id: UUID, *, silence: timedelta = timedelta(seconds=30)) -> None:
+        from poller.store.queue.statements import QueueStatements
+
         self._database = database
-        self._worker_id = QueueManagerId(worker_id)
+        self._worker_id = worker_id
         self.silence = silence
         """Jobs of a worker that was silent for longer are anybody's."""
-        self._queries = _queries(database)
+        self._statements = QueueStatements(database)
 
     async def claim(self, kinds: Collection[str], most: int) -> list[Job]:
         """Take up to so many jobs whose time has come, or whose worker has been silent for too long."""
-        jobs = await self._queries.dequeue(
-            most,
-            {QueueEntrypoint(kind): EntrypointExecutionParameter(concurrency_limit=0) for kind in kinds},
-            self._worker_id,
-            None,
-            self.silence,
-        )
+        jobs = await self._statements.dequeue(kinds, most, self._worker_id, self.silence)
         return [Job(job.id, job.entrypoint, job.payload or b"") for job in jobs]
 
     async def claim_polls(self, kind: str, most: int, rooms: Mapping[str, int]) -> list[Job]:
@@ -157,7 +131,7 @@ class JobQueue:
         if job_ids:
             # queue.finish: PgQueuer's own, for many at once.
             await self._database.execute(
-                self._queries.qbq.build_log_job_query(),
+                self._statements.finish,
                 list(job_ids),
                 ["successful"] * len(job_ids),
                 [None] * len(job_ids),
@@ -193,10 +167,12 @@ class JobQueue:
 
 async def enqueue(statements: Statements, jobs: Sequence[NewJob]) -> int:
     """Enqueue what is not in the queue yet; how many were new. Within a transaction: with it, or not at all."""
+    from poller.store.queue.statements import ENQUEUE
+
     if not jobs:
         return 0
     rows: Sequence[Any] = await statements.fetch(
-        _BUILDER.build_enqueue_query("skip"),
+        ENQUEUE,
         [job.priority for job in jobs],
         [job.kind for job in jobs],
         [job.payload for job in jobs],
@@ -241,49 +217,3 @@ async def forget_log(database: Database, before: datetime) -> int:
         total += deleted
         if deleted < _DELETED_AT_ONCE:
             return total
-
-
-_BUILDER: Final = QueryQueueBuilder(settings=_NAMES)
-
-
-def _queries(database: Database) -> Queries:
-    return Queries(
-        _Driver(database),
-        qbe=QueryBuilderEnvironment(settings=_NAMES),
-        qbq=QueryQueueBuilder(settings=_NAMES),
-        qbs=QuerySchedulerBuilder(settings=_NAMES),
-    )
-
-
-class _Driver(Driver):
-    """PgQueuer's way to our database. Nobody listens: workers know when the next job's time comes."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._shutdown = asyncio.Event()
-
-    async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:
-        return [dict(row) for row in await self._database.fetch(query, *args)]
-
-    async def execute(self, query: str, *args: object) -> str:
-        return await self._database.execute(query, *args)
-
-    async def add_listener(self, channel: str, callback: NotifyCallback) -> None:
-        raise NotImplementedError
-
-    async def notify(self, channel: str, payload: str) -> None:
-        raise NotImplementedError
-
-    @property
-    def shutdown(self) -> asyncio.Event:
-        return self._shutdown
-
-    @property
-    def tm(self) -> TaskManager:
-        return TaskManager()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return

@@ -1,0 +1,96 @@
+"""PgQueuer's statements over our database, with the names of its objects fixed; no other module imports PgQueuer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Self
+
+from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder
+from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.core.tm import TaskManager
+from pgqueuer.domain.settings import DBSettings, Durability
+from pgqueuer.domain.types import Channel, QueueEntrypoint, QueueManagerId
+from pgqueuer.ports.driver import Driver
+from pgqueuer.ports.repository import EntrypointExecutionParameter
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import timedelta
+    from uuid import UUID
+
+    from pgqueuer.domain.models import Job
+    from pgqueuer.ports.driver import NotifyCallback
+
+    from poller.store.database import Database
+
+# Every name said aloud: PgQueuer would read some of them from variables as common as CHANNEL or FUNCTION.
+_NAMES: Final = DBSettings(
+    prefix="",
+    db_schema=None,
+    channel=Channel("ch_pgqueuer"),
+    function="fn_pgqueuer_changed",
+    statistics_table="pgqueuer_statistics",
+    queue_status_type="pgqueuer_status",
+    queue_table="pgqueuer",
+    queue_table_log="pgqueuer_log",
+    trigger="tg_pgqueuer_changed",
+    schedules_table="pgqueuer_schedules",
+    durability=Durability.balanced,
+    widen_id=False,
+)
+
+ENQUEUE: Final = QueryQueueBuilder(settings=_NAMES).build_enqueue_query("skip")
+"""Enqueues jobs, and passes over those whose key is in the queue."""
+
+
+class QueueStatements:
+    """What PgQueuer does with the jobs of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._queries = Queries(
+            _Driver(database),
+            qbe=QueryBuilderEnvironment(settings=_NAMES),
+            qbq=QueryQueueBuilder(settings=_NAMES),
+            qbs=QuerySchedulerBuilder(settings=_NAMES),
+        )
+        self.finish = self._queries.qbq.build_log_job_query()
+        """Takes jobs out of the queue, and notes in the log how each ended."""
+
+    async def dequeue(self, kinds: Collection[str], most: int, worker_id: UUID, silence: timedelta) -> list[Job]:
+        """Claim up to `most` jobs for a worker: those due, and those whose worker was silent for longer."""
+        entrypoints = {QueueEntrypoint(kind): EntrypointExecutionParameter(concurrency_limit=0) for kind in kinds}
+        return await self._queries.dequeue(most, entrypoints, QueueManagerId(worker_id), None, silence)
+
+
+class _Driver(Driver):
+    """PgQueuer's way to our database. Nobody listens: workers know when the next job's time comes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._shutdown = asyncio.Event()
+
+    async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:
+        return [dict(row) for row in await self._database.fetch(query, *args)]
+
+    async def execute(self, query: str, *args: object) -> str:
+        return await self._database.execute(query, *args)
+
+    async def add_listener(self, channel: str, callback: NotifyCallback) -> None:
+        raise NotImplementedError
+
+    async def notify(self, channel: str, payload: str) -> None:
+        raise NotImplementedError
+
+    @property
+    def shutdown(self) -> asyncio.Event:
+        return self._shutdown
+
+    @property
+    def tm(self) -> TaskManager:
+        return TaskManager()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return
