@@ -68,6 +68,23 @@ print([name for name in {HEAVY!r} if name in sys.modules])
     assert printed.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["status"], ["gaps"], ["orgs", "list"], ["seats"], ["anomalies"]],
+    ids=" ".join,
+)
+@pytest.mark.usefixtures("on_database")
+def test_a_command_that_only_reads_loads_neither_the_http_client_nor_the_queue_nor_numpy(arguments: list[str]) -> None:
+    script = f"""
+import sys
+from poller.cli import run
+assert run({arguments!r}) == 0
+print([name for name in ("aiohttp", "pgqueuer", "numpy", "alembic", "sqlalchemy") if name in sys.modules])
+"""
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines()[-1] == "[]"
+
+
 def test_the_version_is_told(poller: Poller) -> None:
     assert poller("--version").out == f"poller {__version__}\n"
 
