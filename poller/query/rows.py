@@ -35,6 +35,12 @@ async def json_lines(rows: AsyncIterator[Mapping[str, Any]]) -> AsyncGenerator[s
     yield "]"
 
 
+async def json_objects(rows: AsyncIterator[Mapping[str, Any]]) -> AsyncGenerator[str]:
+    """Rows as JSON, one object a line."""
+    async for row in rows:
+        yield json_text(row)
+
+
 def json_text(fields: Mapping[str, Any]) -> str:
     """One object on one line: letters as they are, times in ISO 8601; what a terminal would obey is escaped."""
     text = json.dumps(fields, ensure_ascii=False, default=_plain)

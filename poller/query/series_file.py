@@ -17,6 +17,7 @@ from poller.analysis.anomalies import in_series
 from poller.analysis.forecast import forecast
 from poller.analysis.series import histories
 from poller.core.errors import UsageError
+from poller.query.rows import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,6 +38,7 @@ ANOMALY_COLUMNS: Final = (
     "why",
 )
 FORECAST_COLUMNS: Final = ("series", "day", "mean", "low80", "high80", "low95", "high95")
+_TEXTS: Final = frozenset({"series", "day", "kind", "severity", "why"})
 _LONGEST_QUOTE: Final = 40
 
 
@@ -122,6 +124,21 @@ def anomaly_lines(file: SeriesFile) -> Iterator[str]:
             texts = ["" if number is None else _number(number) for number in numbers]
             day = date.fromordinal(first + found.day).isoformat()
             yield _row([file.names[history.series], day, found.kind, *texts, found.severity, found.why]) + "\n"
+
+
+def json_objects(csv_parts: Iterable[str]) -> Iterator[str]:
+    """What `forecast_lines` or `anomaly_lines` returns, as one JSON object a line; what is empty is null."""
+    rows = csv.reader(line for part in csv_parts for line in io.StringIO(part, newline=""))
+    columns = next(rows)
+    for row in rows:
+        fields = (_json_value(column, text) for column, text in zip(columns, row, strict=True))
+        yield json_text(dict(zip(columns, fields, strict=True))) + "\n"
+
+
+def _json_value(column: str, text: str) -> str | float | None:
+    if column in _TEXTS:
+        return text
+    return (float(text) if set(text) & set(".e") else int(text)) if text else None
 
 
 def _lines(name: str, last_day: int, chunk: Forecasts, place: int, days: dict[int, str]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from poller.core.model import USER_TYPES
-from poller.query.rows import csv_lines, json_lines
+from poller.query.rows import csv_lines, json_lines, json_objects
 from poller.query.selection import Selection
 from poller.store.series.trends import MOST_BUCKETS, bucket_edges, org_trend
 
@@ -65,6 +65,12 @@ async def trend_csv(points: AsyncIterator[TrendPoint], zone: tzinfo) -> AsyncGen
 async def trend_json(points: AsyncIterator[TrendPoint], zone: tzinfo) -> AsyncGenerator[str]:
     """The series as one JSON list, an object a line; a gap has nulls."""
     async for line in json_lines(_fields(point, zone) async for point in points):
+        yield line
+
+
+async def trend_json_objects(points: AsyncIterator[TrendPoint], zone: tzinfo) -> AsyncGenerator[str]:
+    """The series as JSON, one object a line and no list around them; a gap has nulls."""
+    async for line in json_objects(_fields(point, zone) async for point in points):
         yield line
 
 

@@ -44,18 +44,19 @@ def anomalies(
     Example: [bold]poller anomalies --since 30d --tag gold[/bold]
     """
     if series is not None:
-        _series(series)
+        _series(series, as_json=as_json)
         return
     chosen = selection(orgs, tags, states, data_centers)
     terminal.run(_anomalies(terminal.settings(), chosen, Since(since), as_json=as_json))
 
 
-def _series(series: Path) -> None:
-    from poller.query.series_file import anomaly_lines, read_series
+def _series(series: Path, *, as_json: bool) -> None:
+    from poller.query.series_file import anomaly_lines, json_objects, read_series
 
     with opened(series) as lines:
         file = read_series(lines)
-    for part in anomaly_lines(file):
+    parts = anomaly_lines(file)
+    for part in json_objects(parts) if as_json else parts:
         terminal.write(part, end="")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poller.cli.commands.trend import Bom  # noqa: TC001 - Typer reads the annotations
+from poller.cli.formats import Bom  # noqa: TC001 - Typer reads the annotations
 from poller.cli.output import terminal
 from poller.cli.selecting import DataCenters, States, Tags, selection
 from poller.core.model import USER_TYPES

@@ -55,20 +55,21 @@ def forecast(
     """
     days = _days(horizon)
     if series is not None:
-        _series(series, days, output)
+        _series(series, days, output, as_json=as_json)
         return
     chosen = selection(orgs, tags, states, data_centers)
     terminal.run(_forecast(terminal.settings(), chosen, type_of(user_type).value, days, as_json=as_json))
 
 
-def _series(series: Path, days: int, output: str) -> None:
+def _series(series: Path, days: int, output: str, *, as_json: bool) -> None:
     if output != "csv":
         raise UsageError(f"{output!r} is not a format of --series", "use --format csv")
-    from poller.query.series_file import forecast_lines, read_series
+    from poller.query.series_file import forecast_lines, json_objects, read_series
 
     with opened(series) as lines:
         file = read_series(lines)
-    for part in forecast_lines(file, days):
+    parts = forecast_lines(file, days)
+    for part in json_objects(parts) if as_json else parts:
         terminal.write(part, end="")
     if not file.names:
         terminal.say(f"poller: {series} holds no series")

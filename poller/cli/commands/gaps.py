@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
-from poller.cli.commands.trend import Bom, Format
+from poller.cli.formats import AsJson, Bom, Format, Layout, layout_of
 from poller.cli.output import terminal
 from poller.cli.output.render import plain
 from poller.cli.selecting import DataCenters, States, Tags, selection
@@ -41,6 +41,7 @@ def gaps(
     *,
     since: Annotated[str, typer.Option(help="How far back (7d, 12w, 1y), or a day (2026-01-31).")] = "7d",
     output: Annotated[Format, typer.Option("--format", help="For people, spreadsheets or programs.")] = Format.TABLE,
+    as_json: AsJson = False,
     tz: Annotated[str, typer.Option(help="Whose days and hours: a time zone such as Europe/Berlin.")] = "UTC",
     tags: Tags = None,
     states: States = None,
@@ -54,9 +55,9 @@ def gaps(
 
     Example: [bold]poller gaps "Acme Ltd" --since 30d --tz Europe/Berlin[/bold]
     """
-    terminal.check_bom(wanted=bom, csv=output is Format.CSV)
+    layout = layout_of(output, as_json=as_json, bom=bom)
     chosen = selection(None if org is None else [org], tags, states, data_centers)
-    terminal.run(_gaps(terminal.settings(), chosen, Since(since, zone_of(tz)), output, bom=bom))
+    terminal.run(_gaps(terminal.settings(), chosen, Since(since, zone_of(tz)), layout, bom=bom))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ async def stretches(found: AsyncIterator[Gap]) -> AsyncIterator[Stretch]:
         yield stretch
 
 
-async def _gaps(settings: Settings, chosen: Selection, since: Since, output: Format, *, bom: bool) -> None:
+async def _gaps(settings: Settings, chosen: Selection, since: Since, layout: Layout, *, bom: bool) -> None:
     from poller.app import open_app
     from poller.cli.output import render
     from poller.store.queue.service_settings import read_service_settings
@@ -115,7 +116,7 @@ async def _gaps(settings: Settings, chosen: Selection, since: Since, output: For
             question = replace(question, since=datetime(kept.year, kept.month, kept.day, tzinfo=UTC))
         ids = await question.orgs.ids(app.database, removed=True)
         service = await read_service_settings(app.database)
-        listed = _LISTED if output is Format.TABLE else None
+        listed = _LISTED if layout is Layout.TABLE else None
         unknown = await unknown_orgs(app.database, question.since, org_ids=ids, listed=listed)
         found = stream_gaps(
             app.database,
@@ -125,10 +126,14 @@ async def _gaps(settings: Settings, chosen: Selection, since: Since, output: For
             org_ids=ids,
         )
         async with aclosing(cast("AsyncGenerator[Gap]", found)) as stream:
-            if output is Format.TABLE:
+            if layout is Layout.TABLE:
                 await _draw(stream, question, unknown)
                 return
-            write = render.gap_csv if output is Format.CSV else render.gap_json
+            write = {
+                Layout.CSV: render.gap_csv,
+                Layout.JSON_LIST: render.gap_json,
+                Layout.JSON_LINES: render.gap_json_objects,
+            }[layout]
             sys.stdout.write(BYTE_ORDER_MARK if bom else "")
             async with aclosing(write(stream, question.zone, unknown.never_orgs)) as lines:
                 async for line in lines:

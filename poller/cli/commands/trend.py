@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from contextlib import aclosing
-from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from poller.cli.formats import AsJson, Bom, Format, Layout, layout_of
 from poller.cli.output import terminal
 from poller.cli.selecting import DataCenters, States, Tags, selection
 from poller.core.errors import UsageError
@@ -36,17 +36,6 @@ _TAKEN: Final = 75
 """By the columns before it, names of 30 characters among them."""
 
 
-Bom = Annotated[bool, typer.Option("--bom", help="Begin CSV with a byte order mark, for Excel.")]
-
-
-class Format(StrEnum):
-    """How a trend is written."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-
-
 def add_to(app: typer.Typer) -> None:
     """Make the command known."""
     app.command("trend")(trend)
@@ -61,6 +50,7 @@ def trend(
     since: Annotated[str, typer.Option(help="How far back (90d, 12w, 1y), or a day (2026-01-31).")] = "90d",
     every: Annotated[str, typer.Option(help="The length of a step: 1h, 1d, 1w.")] = "1d",
     output: Annotated[Format, typer.Option("--format", help="For people, spreadsheets or programs.")] = Format.TABLE,
+    as_json: AsJson = False,
     tz: Annotated[str, typer.Option(help="Whose days: a time zone such as Europe/Berlin.")] = "UTC",
     tags: Tags = None,
     states: States = None,
@@ -79,9 +69,10 @@ def trend(
     """
     from poller.query.trend import TrendQuestion
 
-    if picture is not None and output is not Format.TABLE:
-        raise UsageError(f"--plot draws a picture and --format {output} writes text", "give one of the two")
-    terminal.check_bom(wanted=bom, csv=output is Format.CSV)
+    if picture is not None and (as_json or output is not Format.TABLE):
+        asked = "--json" if as_json else f"--format {output}"
+        raise UsageError(f"--plot draws a picture and {asked} writes text", "give one of the two")
+    layout = layout_of(output, as_json=as_json, bom=bom)
     zone = zone_of(tz)
     begin, every_seconds = Since(since, zone), seconds_of(every)
     kind = None if user_type is None else type_of(user_type)
@@ -91,22 +82,26 @@ def trend(
         return TrendQuestion(org, kind, begin.at(now), now, every_seconds, zone, among)
 
     if picture is None:
-        terminal.run(_trend(terminal.settings(), asked_at, output, bom=bom))
+        terminal.run(_trend(terminal.settings(), asked_at, layout, bom=bom))
     else:
         terminal.run(_plot(terminal.settings(), asked_at, picture))
 
 
-async def _trend(settings: Settings, asked_at: AskedAt, output: Format, *, bom: bool) -> None:
+async def _trend(settings: Settings, asked_at: AskedAt, layout: Layout, *, bom: bool) -> None:
     from poller.app import open_app
-    from poller.query.trend import trend_csv, trend_json
+    from poller.query.trend import trend_csv, trend_json, trend_json_objects
 
     async with open_app(settings, name="poller trend") as app:
         question = asked_at(app.database.clock.now())
         await _warn(app.database, question)
-        if output is Format.TABLE:
+        if layout is Layout.TABLE:
             await draw(app.database, question)
             return
-        write = trend_csv if output is Format.CSV else trend_json
+        write = {
+            Layout.CSV: trend_csv,
+            Layout.JSON_LIST: trend_json,
+            Layout.JSON_LINES: trend_json_objects,
+        }[layout]
         sys.stdout.write(BYTE_ORDER_MARK if bom else "")
         async with (
             await question.points(app.database, question.kinds()) as points,

@@ -13,7 +13,7 @@ from poller.cli.output.table import Table
 from poller.core.model import USER_TYPES, Outcome, UserType
 from poller.core.names import is_shown
 from poller.core.quantities import count
-from poller.query.rows import csv_lines, json_lines
+from poller.query.rows import csv_lines, json_lines, json_objects
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -201,6 +201,12 @@ async def gap_csv(gaps: AsyncIterator[Gap], zone: tzinfo, never: Mapping[str, in
 async def gap_json(gaps: AsyncIterator[Gap], zone: tzinfo, never: Mapping[str, int]) -> AsyncGenerator[str]:
     """The same as one JSON list, an object a line."""
     async for line in json_lines(_gap_rows(gaps, zone, never)):
+        yield line
+
+
+async def gap_json_objects(gaps: AsyncIterator[Gap], zone: tzinfo, never: Mapping[str, int]) -> AsyncGenerator[str]:
+    """The same as JSON, one object a line and no list around them."""
+    async for line in json_objects(_gap_rows(gaps, zone, never)):
         yield line
 
 
