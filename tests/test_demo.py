@@ -62,6 +62,20 @@ async def test_a_demo_says_at_once_what_it_is_doing(tmp_path: Path) -> None:
         await running.end()
 
 
+async def test_a_demo_whose_output_is_a_pipe_says_how_far_a_long_history_is(tmp_path: Path) -> None:
+    environ = {"POLLER_DATA_DIR": str(tmp_path), "POLLER_DATABASE_URL": ""}
+    # Months of work: the test ends at the first line about it.
+    running = await start("demo", "--orgs", "1000", "--days", "900", environ=environ)
+    try:
+        lines: list[str] = []
+        while not lines or not lines[-1].endswith("of the history is written\n"):
+            lines.append((await running.stdout.readline()).decode())
+            assert lines[-1], f"it ended: {lines}"
+        assert "Writing 900 days of history of 1,000 orgs …\n" in lines
+    finally:
+        await running.end()
+
+
 async def test_a_demo_has_seats_forecasts_and_anomalies_to_show(tmp_path: Path) -> None:
     told = await demo(tmp_path, "--orgs", "3", "--days", "40")
     assert "Seats and when they run out: " in told

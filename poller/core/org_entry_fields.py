@@ -56,6 +56,11 @@ def _text(field: str, value: object) -> str:
 
 def _name(field: str, value: object) -> str:
     name = normal_name(_text(field, value))
+    if field == "name" and not name:
+        raise ValueError("name has no visible character")
+    # Composing may make a text longer.
+    if len(name) > _LONGEST[field]:
+        raise ValueError(f"{field} is longer than {_LONGEST[field]} characters")
     if _CREDENTIAL.search(name):
         raise ValueError(f"{field} looks like a credential: are the columns in the order of the header?")
     return name

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from poller.settings import Settings
 
 _DAY_SECONDS: Final = 86_400
+_LINE_EVERY_SECONDS: Final = 3
 
 
 def add_to(app: typer.Typer) -> None:
@@ -58,10 +59,7 @@ async def _demo(settings: Settings, options: DemoOptions, polls: int) -> bool:
         terminal.tell(f"A simulated Zoho listens at {', '.join(running.simulator.urls.values())}.")
         terminal.tell(f"The demo's PostgreSQL lives in {folder}.")
         count = await running.import_fleet()
-        with terminal.progress() as progress:
-            task = progress.add_task("history", total=None)
-            await running.back_fill(lambda done, total: progress.update(task, completed=done, total=total))
-        await running.analyse()
+        await _back_fill(running, options, count)
         terminal.tell(f"{count:,} orgs imported, {options.days} days of history in place:\n")
         await _draw(running, options)
         end = quantities.count(polls, "time") if polls else "until Ctrl-C"
@@ -78,6 +76,25 @@ async def _demo(settings: Settings, options: DemoOptions, polls: int) -> bool:
             f"Seats and when they run out: POLLER_DATA_DIR='{folder}' {_poller()} forecast (or seats, anomalies)"
         )
         return bool(breaches)
+
+
+async def _back_fill(running: Demo, options: DemoOptions, orgs: int) -> None:
+    """Write the history and what is learned from it, and say how far it is: a bar on a terminal, lines to a pipe."""
+    terminal.tell(f"Writing {options.days} days of history of {quantities.count(orgs, 'org')} …")
+    told_at = time.monotonic()
+    with terminal.progress() as progress:
+        task = progress.add_task("history", total=None)
+
+        def show(done: int, total: int) -> None:
+            nonlocal told_at
+            progress.update(task, completed=done, total=total)
+            if progress.disable and time.monotonic() - told_at >= _LINE_EVERY_SECONDS:
+                told_at = time.monotonic()
+                terminal.tell(f"{done / total:4.0%} of the history is written")
+
+        await running.back_fill(show)
+    terminal.tell("Forecasting, and looking for anomalies …")
+    await running.analyse()
 
 
 async def _poll(running: Demo, every_seconds: int, polls: int) -> None:

@@ -137,6 +137,9 @@ def test_json_lines_are_read_one_object_a_line_with_blank_lines_between() -> Non
             "name has an invisible character in it: U+200B (zero width space) at character 5",
         ),
         ("a" * 201 + ",us,1000.A,s,r", "name is longer than 200 characters"),
+        # 200 characters as they are written, 400 in the spelling that is kept.
+        ("\u0958" * 200 + ",us,1000.A,s,r", "name is longer than 200 characters"),
+        ("\u200c,us,1000.A,s,r", "name has no visible character"),
         ('"unclosed,us,1000.A,s,r\n', "a quote opened here is not closed"),
     ],
 )
