@@ -3,7 +3,7 @@
 An org is parked where only a person can repair it. One that answered lately is not parked for a single refusal: Zoho's
 servers sometimes refuse good tokens for a while, and the next slot tells. Several orgs of one data centre refused at
 once is the data centre's trouble: none of them is parked. What the token endpoint refuses (a revoked consent, a wrong
-client) is certain, and parks at once; that is not decided here.
+client) is certain, and parks at once, and so do credentials of another Zoho org; that is not decided here.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from poller.core.another_org import ANOTHER_ORG
 from poller.core.model import Outcome
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Refusals:
 
 def is_refusal(snapshot: Snapshot) -> bool:
     """Whether the API refused the whole poll; where no request left, the token endpoint's answer has been judged."""
+    if snapshot.error == ANOTHER_ORG:
+        return False
     return snapshot.outcome in REFUSALS and snapshot.requests > 0 and snapshot.error is not None
 
 

@@ -91,6 +91,7 @@ class Org:
     interval_seconds: int
     edition: str | None = None
     licences: int | None = None
+    zgid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

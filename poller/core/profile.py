@@ -40,7 +40,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class ProfileChange:
-    """What `poller orgs set` was asked to do. `clear` names columns: `edition` and `licences` are then Zoho's again."""
+    """What `poller orgs set` was asked to do. `clear` names columns: those that Zoho can tell are then asked for."""
 
     tag: tuple[str, ...] = ()
     untag: tuple[str, ...] = ()
@@ -48,6 +48,7 @@ class ProfileChange:
     licences: int | None = None
     poll_interval_seconds: int | None = None
     api_version: str | None = None
+    zgid: str | None = None
     clear: frozenset[str] = frozenset()
 
 
@@ -73,7 +74,7 @@ def changed(profile: Profile, change: ProfileChange) -> Profile:
     """The profile after `poller orgs set`."""
     untagged = [tag for tag in profile.tags if tag not in change.untag]
     new: dict[str, Any] = {"tags": tuple(dict.fromkeys([*untagged, *change.tag]))}
-    for column in ("poll_interval_seconds", "api_version"):
+    for column in ("zgid", "poll_interval_seconds", "api_version"):
         if getattr(change, column) is not None or column in change.clear:
             new[column] = getattr(change, column)
     for limit in _LIMITS:

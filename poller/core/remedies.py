@@ -113,6 +113,10 @@ REMEDIES: Final[Mapping[str, str]] = {
     "too_large": _NOT_ZOHO,
     "protocol": _NOT_ZOHO,
     "not_json": _NOT_ZOHO,
+    "another_org": (
+        "the credentials are those of another Zoho org than the one of the history: import the org's own credentials "
+        "again, and the others under a name of their own; if the customer has moved there, set the org's zgid to learn"
+    ),
     "current_user_not_one": "Zoho counts more than one user as the token's own: see whose consent it is",
 }
 _GENERAL: Final = "the poller tries again by itself; if it lasts, report this code with the poller's version"

@@ -41,6 +41,8 @@ class Plan:
     """When it was due, where there is a schedule: later than that is late."""
     learn: bool = False
     """Ask what edition the org has by now."""
+    prove: bool = False
+    """Ask first whether its new credentials are those of the same Zoho org: before its counts."""
 
     @property
     def cost(self) -> int:
@@ -93,7 +95,8 @@ def _state(pollable: PollableOrg, now: datetime, settings: Settings, *, probe: b
         parked_code=parked.code if parked is not None and not probe and now < parked.probe_at else None,
         # A shorter hold is waited for by the poll itself.
         hold_until=hold_until if hold_until - now > timedelta(seconds=LONGEST_WAIT_SECONDS) else None,
-        credits_left=_credits_left(pollable, now, settings),
+        # What asks first whose its credentials are needs credits for that as well.
+        credits_left=_credits_left(pollable, now, settings) - (FACTS_REQUESTS if pollable.is_unproven else 0),
     )
 
 
@@ -108,7 +111,7 @@ def _plan(
 ) -> Plan:
     stale = _age(pollable.facts_at, now) >= FACTS_SECONDS
     learn = refusal is None and stale and _credits_left(pollable, now, settings) >= REQUESTS_PER_POLL + FACTS_REQUESTS
-    return Plan(pollable, slot, now, refusal, due_at, learn)
+    return Plan(pollable, slot, now, refusal, due_at, learn, prove=learn and pollable.is_unproven)
 
 
 def _credits_left(pollable: PollableOrg, now: datetime, settings: Settings) -> int:

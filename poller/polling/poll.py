@@ -62,7 +62,7 @@ class World:
     """`renew_token(org, stale)`: another than the one Zoho called invalid."""
     note_token_end: Callable[[Org, AccessToken, datetime], Awaitable[None]]
     """`note_token_end(org, token, ends_at)`: Zoho said of a token when it ends."""
-    learn_facts: Callable[[Org, OrgLimiter], Awaitable[tuple[OrgFacts | None, int]]]
+    learn_facts: Callable[[Org, OrgLimiter], Awaitable[tuple[OrgFacts | Refusal | None, int]]]
     """`learn_facts(org, limiter)`: its edition and licences, as far as it says, and the requests that took."""
     read_seats: Callable[[Org, OrgLimiter], Awaitable[tuple[SeatCount | SeatRefusal | None, int]]]
     """`read_seats(org, limiter)`: the seats bought and used, or why it does not say, and the requests that took."""
@@ -83,11 +83,13 @@ async def poll_org(
     known_token: StoredToken | None = None,
     late_seconds: int = 0,
     unanswered: Callable[[str], None] = lambda _code: None,
+    prove: Callable[[], Awaitable[Refusal | None]] | None = None,
 ) -> Snapshot:
     """Ask `org` for its ten counts, once; the snapshot says what came of it.
 
     `unanswered(code)` is called when a pass over the counts ends without any reply: long before the poll ends, where
-    every request takes the whole of its timeout.
+    every request takes the whole of its timeout. `prove()` is called between the token and the first count: no count is
+    asked for where it returns a refusal.
     """
     polled_at = world.now()
     with structlog.contextvars.bound_contextvars(org=org.name, slot=slot.isoformat()):
@@ -95,6 +97,8 @@ async def poll_org(
         token = await world.get_token(org, known_token)
         if isinstance(token, NoToken):
             questions.refuse(USER_TYPES, Refusal(token.outcome, token.code))
+        elif prove is not None and (refusal := await prove()) is not None:
+            questions.refuse(USER_TYPES, refusal)
         else:
             await questions.ask_all(token)
         settled = settle(questions.answers)

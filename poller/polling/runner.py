@@ -26,7 +26,7 @@ from poller.polling.batch_writer import Sink
 from poller.polling.bounded import sweep_by_data_center
 from poller.polling.hand_claims import HandClaims, one_ahead
 from poller.polling.org_health import OrgHealth
-from poller.polling.org_info import refresh_org_info
+from poller.polling.org_info import OrgInfoRefresh
 from poller.polling.plan import Plan, plan, plan_slot, state_of_slot
 from poller.polling.poll import World, poll_org
 from poller.store.orgs import credits as credit_store
@@ -258,6 +258,7 @@ class Fleet:
             bound(org=org.name, slot=plan.slot.isoformat()),
             self._limiter.org(org.id, limits, plan.pollable.quota, data_center=org.data_center) as line,
         ):
+            info = OrgInfoRefresh(self._database, self._world, org, line)
             snapshot = await poll_org(
                 org,
                 plan.slot,
@@ -266,14 +267,14 @@ class Fleet:
                 known_token=plan.pollable.token(self._keyring),
                 late_seconds=late_seconds,
                 unanswered=unanswered,
+                prove=info.prove if plan.prove else None,
             )
-            asides = 0
             if plan.learn and snapshot.counts:
-                asides = await refresh_org_info(self._database, self._world, org, line, snapshot)
+                snapshot = await info.refresh(snapshot)
             # The first of a quota's fields is due_at, which every request moves: of no use to the next process.
             learnt = line.quota[1:] != plan.pollable.quota[1:] or snapshot.credits_remaining is not None
             lesson = Lesson(org.id, line.quota, snapshot.credits_remaining, plan.at) if learnt else None
-        polled = Polled(org, snapshot, lesson, plan.cost, plan.at, plan.pollable.parked, asides)
+        polled = Polled(org, snapshot, lesson, plan.cost, plan.at, plan.pollable.parked, info.requests)
         if polled.unopened is not None:
             unknown = not_polled(plan, Outcome.MISSED, polled.unopened).snapshot
             return replace(polled, snapshot=unknown)

@@ -14,10 +14,12 @@ from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from poller.core.another_org import ANOTHER_ORG, is_another_org, remedy_for_another_org
 from poller.core.model import Org, Outcome, UserType
 from poller.core.remedies import remedy_for
 from poller.core.reply import NoReply, Reply, Retry, Verdict, judge
 from poller.core.reply_body import decode_object
+from poller.core.settle import Refusal
 from poller.core.token import SCOPES
 from poller.zoho.token_request import NoToken
 
@@ -117,14 +119,17 @@ async def check_org(org: Org, limiter: OrgLimiter, ports: CheckPorts, *, refusal
     if good is None:
         return OrgCheck(org, check.findings())
     facts = await check.organisation(good)
+    if facts is not None and org.zgid and facts.zgid and is_another_org(org.zgid, facts.zgid):
+        remedy = remedy_for_another_org(org.name, org.zgid, facts.zgid)
+        check.note(Subject.CREDENTIALS, Standing.FAULT, ANOTHER_ORG, remedy)
     await check.features(good)
     return OrgCheck(org, check.findings(), facts)
 
 
-async def learn_facts(org: Org, limiter: OrgLimiter, ports: CheckPorts) -> tuple[OrgFacts | None, int]:
+async def learn_facts(org: Org, limiter: OrgLimiter, ports: CheckPorts) -> tuple[OrgFacts | Refusal | None, int]:
     """What the org says of itself, by one request under its limits, and how many requests that took.
 
-    None where the scope is missing or no answer came.
+    A `Refusal` where the answer is another; None where nothing was asked, for want of a token or because of a hold.
     """
     token = await ports.tokens.get(org)
     if isinstance(token, NoToken) or await limiter.enter(PATIENCE_SECONDS) > 0.0:
@@ -136,7 +141,7 @@ async def learn_facts(org: Org, limiter: OrgLimiter, ports: CheckPorts) -> tuple
     verdict = judge(reply, ports.now())
     if verdict.outcome is Outcome.THROTTLED:
         limiter.throttle(verdict.wait_seconds)
-    return read_facts(reply), 1
+    return read_facts(reply) or Refusal(verdict.outcome, verdict.code or verdict.outcome.value), 1
 
 
 def read_facts(reply: Reply | NoReply) -> OrgFacts | None:

@@ -12,6 +12,7 @@ from poller.core.model import Outcome
 from poller.core.rate_limit import limits_of
 from poller.core.reply import Failure, NoReply, Reply
 from poller.core.secret import Secret
+from poller.core.settle import Refusal
 from poller.core.token import Credentials
 from poller.zoho.limiter import Limiter
 from poller.zoho.org_check import CheckPorts, OrgCheck, OrgFacts, Standing, Subject, check_org, learn_facts, read_facts
@@ -259,8 +260,8 @@ def test_no_reply_whatsoever_makes_it_raise(status: int, raw: bytes, value: Any)
     read_facts(Reply(status, json.dumps({"org": value}).encode()))
 
 
-def learned(api: Api, *answers: Reply, hold: float = 0.0) -> tuple[OrgFacts | None, int]:
-    async def main() -> tuple[OrgFacts | None, int]:
+def learned(api: Api, *answers: Reply, hold: float = 0.0) -> tuple[OrgFacts | Refusal | None, int]:
+    async def main() -> tuple[OrgFacts | Refusal | None, int]:
         worker = tokens(Shelf(), Endpoint(list(answers)).post)
         with Limiter(8, now=now).org(ORG.id, limits_of("free")) as limiter:
             if hold:
@@ -273,13 +274,13 @@ def learned(api: Api, *answers: Reply, hold: float = 0.0) -> tuple[OrgFacts | No
 def test_facts_are_learned_by_one_request_of_their_own() -> None:
     api = Api()
     facts, requests = learned(api, granted())
-    assert facts is not None
+    assert isinstance(facts, OrgFacts)
     assert (facts.edition, facts.licences, requests) == ("enterprise", 50, 1)
     assert [path for _, path in api.asked] == ["/crm/v7/org"]
 
 
 def test_without_the_scope_nothing_is_learned_for_one_request() -> None:
-    assert learned(Api(org_reply=NO_SCOPE), granted()) == (None, 1)
+    assert learned(Api(org_reply=NO_SCOPE), granted()) == (Refusal(Outcome.FORBIDDEN, "OAUTH_SCOPE_MISMATCH"), 1)
 
 
 def test_an_org_without_a_token_or_on_hold_is_not_asked_what_it_is() -> None:

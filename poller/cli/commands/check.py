@@ -112,8 +112,10 @@ async def check_all(
 
 
 async def _check_one(app: App, zoho: Zoho, pollable: PollableOrg, refusal: NoToken | None) -> OrgCheck:
+    from poller.core.another_org import is_another_org
     from poller.core.rate_limit import limits_of
     from poller.store.orgs import credits as credit_store, orgs as store
+    from poller.store.orgs.another_org import park_as_another_org
     from poller.store.orgs.changes import learn
     from poller.zoho.org_check import CheckPorts, Standing, Subject, check_org
 
@@ -123,7 +125,10 @@ async def _check_one(app: App, zoho: Zoho, pollable: PollableOrg, refusal: NoTok
     limits = limits_of(org.edition, app.settings.in_flight_share)
     with zoho.limiter.org(org.id, limits, pollable.quota, data_center=org.data_center) as line:
         found = await check_org(org, line, ports, refusal=refusal)
-    if (facts := found.facts) is not None:
+    if (facts := found.facts) is not None and facts.zgid and is_another_org(org.zgid, facts.zgid):
+        await park_as_another_org(app.database, org, facts.zgid, zoho.now())
+        return found
+    if facts is not None:
         await learn(app.database, org.id, zoho.now(), zgid=facts.zgid, edition=facts.edition, licences=facts.licences)
     if found.standing(Subject.USERS) is Standing.OK:
         await store.unpark(app.database, org.id)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from poller.core.errors import UsageError
 from poller.core.names import normal_name
 from poller.core.profile import ProfileChange, changed, differences, limits_differ
+from poller.store.another_org import believe_zgids, refuse_taken_zgid
 from poller.store.locks import Lock, lock
 from poller.store.orgs.names import ids_by_name
 from poller.store.orgs.profiles import COLUMNS, change_profiles, profile_of
@@ -35,7 +36,11 @@ async def set_profiles(database: Database, org_ids: Sequence[int], change: Profi
         after = {org_id: changed(profile, change) for org_id, profile in before.items()}
         different = {org_id: profile for org_id, profile in after.items() if profile != before[org_id]}
         ask_again = [org_id for org_id in different if limits_differ(before[org_id], after[org_id])]
+        if change.zgid is not None and different:
+            await lock(connection, Lock.IMPORTS)
+            await refuse_taken_zgid(connection, list(before), change.zgid)
         await change_profiles(connection, different, ask_again)
+        await believe_zgids(connection, [one for one in different if before[one].zgid != after[one].zgid])
     return sum(bool(differences(before[org_id], after[org_id])) or org_id in ask_again for org_id in different)
 
 
@@ -70,7 +75,7 @@ async def learn(
 ) -> bool:
     """Note what Zoho says of an org, and that it was asked; None: it did not say. Whether anything is new."""
     # org_changes.learn: what was known before is read in the same statement, as it was. Zoho's answer does not
-    # replace what an operator set.
+    # replace what an operator set, nor a zgid: see `another_org`.
     news: bool | None = await database.fetchval(
         """
         UPDATE orgs o SET facts_at = $5, zgid = new.zgid, edition = new.edition, licences = new.licences,
@@ -82,7 +87,7 @@ async def learn(
                                       IS DISTINCT FROM (known.zgid, known.edition, known.licences)
                                  THEN $5 ELSE o.updated_at END
         FROM orgs known CROSS JOIN LATERAL (
-            SELECT coalesce($2, known.zgid) AS zgid,
+            SELECT coalesce(known.zgid, $2) AS zgid,
                    CASE known.edition_source WHEN 'set' THEN known.edition
                         ELSE coalesce($3, known.edition) END AS edition,
                    CASE known.licences_source WHEN 'set' THEN known.licences

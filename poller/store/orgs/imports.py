@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from poller.core.errors import CredentialError, UsageError
 from poller.core.profile import Profile, differences, imported, limits_differ
+from poller.store.another_org import HAS_HISTORY, believe_zgids, refuse_other_zgids
 from poller.store.capacity.contracts import ATTRIBUTES, JOIN, STORED, contract_changes, put_contracts
 from poller.store.locks import Lock, lock
 from poller.store.orgs.credentials import Grant, fingerprint, put_credentials
@@ -97,6 +98,8 @@ class _Plan:
     moved: Sequence[int]
     """Orgs in another data centre than before."""
     restored: Sequence[int]
+    renumbered: Sequence[int]
+    """Orgs with another zgid than before."""
     changes: Sequence[OrgChange]
     new_grants: frozenset[str]
     new_identities: frozenset[str]
@@ -120,6 +123,7 @@ async def _stored(connection: Any, entries: Sequence[OrgEntry]) -> dict[str, Any
 def _plan(entries: Sequence[OrgEntry], stored: dict[str, Any], keyring: Keyring) -> _Plan:
     known = [(stored[entry.name], entry) for entry in entries if entry.name in stored]
     refuse_removed_names([row for row, entry in known if row["removed_at"] and not is_same_org(row, entry)])
+    refuse_other_zgids((row, zgid_of(entry)) for row, entry in known)
     grants = {
         row["id"]: _grant(row, entry, keyring) for row, entry in known if _credentials_differ(row, entry, keyring)
     }
@@ -138,7 +142,7 @@ def _plan(entries: Sequence[OrgEntry], stored: dict[str, Any], keyring: Keyring)
             changes.append(OrgChange(entry.name, "restored" if row["removed_at"] else "changed", fields))
     to_add = [entry for entry in entries if entry.name not in stored]
     new_grants = frozenset(entry.name for row, entry in known if row["grant_fingerprint"] != fingerprint(entry))
-    renumbered = {entry.name for row, entry in known if zgid_of(entry) not in {None, row["zgid"]}}
+    renumbered = {row["id"]: entry.name for row, entry in known if zgid_of(entry) not in {None, row["zgid"]}}
     return _Plan(
         to_add=to_add,
         profiles=profiles,
@@ -148,8 +152,9 @@ def _plan(entries: Sequence[OrgEntry], stored: dict[str, Any], keyring: Keyring)
         moved=[row["id"] for row, entry in known if row["data_center"] != entry.data_center],
         restored=[row["id"] for row, _ in known if row["removed_at"]],
         changes=[*(OrgChange(entry.name, "added") for entry in to_add), *changes],
+        renumbered=list(renumbered),
         new_grants=new_grants,
-        new_identities=new_grants | renumbered | {entry.name for entry in to_add},
+        new_identities=new_grants | set(renumbered.values()) | {entry.name for entry in to_add},
     )
 
 
@@ -186,6 +191,7 @@ async def _carry_out(connection: Any, keyring: Keyring, plan: _Plan) -> None:
     await put_contracts(connection, plan.contracts | new_contracts)
     await put_credentials(connection, keyring, grants)
     org_ids = [grant.org_id for grant in grants]
+    await believe_zgids(connection, plan.renumbered)
     await forget_old_credentials(connection, [*org_ids, *plan.moved])
     if plan.restored:
         await connection.execute(_RESTORE, plan.restored)
@@ -195,7 +201,8 @@ async def _carry_out(connection: Any, keyring: Keyring, plan: _Plan) -> None:
 # imports.stored: the living before the removed, held still until the import is over; polls may go on, and write rows
 # that refer to these.
 _STORED: Final = f"""
-SELECT o.id, o.name, o.removed_at, o.removed_fingerprint, {", ".join(f"o.{column}" for column in COLUMNS)},
+SELECT o.id, o.name, o.removed_at, o.removed_fingerprint, {HAS_HISTORY} AS has_history,
+       {", ".join(f"o.{column}" for column in COLUMNS)},
        c.client_id, c.client_secret, c.refresh_token, c.key_id, c.grant_fingerprint, {STORED}
 FROM orgs o LEFT JOIN org_credentials c ON c.org_id = o.id {JOIN}
 WHERE o.name = ANY($1::text[]) AND o.id = (

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from poller.store.another_org import HAS_HISTORY
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -32,10 +34,11 @@ _FORGET: Final = (
     """,
     # new_credentials.limits: a hold, and what Zoho said was left, may be of another org.
     "DELETE FROM org_limits WHERE org_id = ANY($1::int[])",
-    # new_credentials.unpark: the fault may be repaired; edition and licences may be of another org.
-    """
-    UPDATE orgs SET parked_at = NULL, parked_code = NULL, parked_remedy = NULL, probe_at = NULL, probes = 0,
-                    facts_at = NULL, updated_at = now()
-    WHERE id = ANY($1::int[]) AND (num_nonnulls(parked_at, probe_at, facts_at) > 0 OR probes > 0)
-    """,
+    # new_credentials.unpark: the fault may be repaired; edition and licences may be of another org. Where there is a
+    # history, the org says first whether it is the one that made it.
+    f"""
+    UPDATE orgs o SET parked_at = NULL, parked_code = NULL, parked_remedy = NULL, probe_at = NULL, probes = 0,
+                      facts_at = CASE WHEN {HAS_HISTORY} THEN 'epoch'::timestamptz END, updated_at = now()
+    WHERE id = ANY($1::int[]) AND (num_nonnulls(parked_at, probe_at, facts_at) > 0 OR probes > 0 OR {HAS_HISTORY})
+    """,  # noqa: S608 - names of the model
 )

@@ -42,7 +42,8 @@ class PollableOrg:
 
     `quota` is what 429s have taught, `credits_spent` the poller's own of the last 24 hours, `credits_remaining` Zoho's
     last word on what is left to everybody, as of `credits_remaining_at`. `facts_at`: as of when edition and licences
-    are known, from Zoho or from the operator; None where they are not.
+    are known, from Zoho or from the operator; None where they are not. `is_unproven`: its credentials are new, and may
+    be those of another Zoho org until it has said its zgid.
     """
 
     org: Org
@@ -52,6 +53,7 @@ class PollableOrg:
     credits_remaining: int | None
     credits_remaining_at: datetime | None
     facts_at: datetime | None
+    is_unproven: bool
     _row: Any = field(repr=False)
 
     @property
@@ -125,8 +127,9 @@ GROUP BY data_center ORDER BY data_center
 
 # What a poll starts from; $4 credits since.
 POLL_COLUMNS = """o.id AS org_id, o.name, o.data_center, o.api_version, o.poll_interval_seconds, o.edition, o.licences,
+       o.zgid, o.facts_at = 'epoch' AND o.zgid IS NOT NULL AS is_unproven,
        o.parked_at, o.parked_code, o.parked_remedy, o.probe_at,
-       coalesce(o.facts_at, CASE WHEN num_nulls(o.edition, o.licences) = 0 THEN o.created_at END) AS facts_at,
+       coalesce(o.facts_at, CASE WHEN num_nulls(o.edition, o.licences, o.zgid) = 0 THEN o.created_at END) AS facts_at,
        c.client_id, c.client_secret, c.refresh_token, c.grant_code, c.soid, c.key_id,
        t.token, t.key_id AS token_key_id, t.api_domain, t.issued_at, t.expires_at, t.generation,
        l.hold_until, l.holds, l.rate_factor, l.credits_remaining, l.credits_remaining_at,
@@ -159,6 +162,7 @@ def pollable_of(row: Any, api_version: str, interval_seconds: int) -> PollableOr
             interval_seconds=row["poll_interval_seconds"] or interval_seconds,
             edition=row["edition"],
             licences=row["licences"],
+            zgid=row["zgid"],
         ),
         parked=(
             Parked(row["parked_at"], row["parked_code"], row["parked_remedy"], row["probe_at"])
@@ -178,5 +182,6 @@ def pollable_of(row: Any, api_version: str, interval_seconds: int) -> PollableOr
         credits_remaining=row["credits_remaining"],
         credits_remaining_at=row["credits_remaining_at"],
         facts_at=row["facts_at"],
+        is_unproven=bool(row["is_unproven"]),
         _row=row,
     )

@@ -65,7 +65,8 @@ RETURNING id, name
 # profiles.change: a whole profile in the place of another.
 _CHANGE: Final = f"""
 UPDATE orgs SET {", ".join(f"{column} = {_value(column)}" for column in COLUMNS)}, updated_at = now(),
-       facts_at = CASE WHEN orgs.id = ANY(${len(COLUMNS) + 2}::int[]) THEN NULL ELSE orgs.facts_at END
+       facts_at = CASE WHEN orgs.id = ANY(${len(COLUMNS) + 2}::int[]) AND orgs.facts_at IS DISTINCT FROM 'epoch'
+                       THEN NULL ELSE orgs.facts_at END
 FROM unnest({_unnest("int[]")}) AS new (id, {", ".join(COLUMNS)})
 WHERE orgs.id = new.id
 """  # noqa: S608 - names of the model

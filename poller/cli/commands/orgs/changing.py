@@ -60,6 +60,12 @@ def set_orgs(
     api_version: Annotated[
         str | None, typer.Option(metavar="V", help="Such as v8; `default`: that of the service.")
     ] = None,
+    zgid: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N", help="The customer has moved to the Zoho org of this number; `learn`: that of the credentials."
+        ),
+    ] = None,
     tagged: Annotated[
         list[str] | None,
         typer.Option("--tagged", metavar="T", help="Only orgs with this tag; more than once: with all."),
@@ -69,13 +75,19 @@ def set_orgs(
 ) -> None:
     """Change settings and tags of orgs; no secret is needed.
 
-    An edition or a number of licences that is set holds against what Zoho answers, until it is set to `learn`. --tagged
-    selects orgs by tag, since --tag adds one here.
+    An edition or a number of licences that is set holds against what Zoho answers, until it is set to `learn`.
+    --tagged, --state and --data-center select orgs; --tag adds a tag here.
 
     Example: [bold]poller orgs set "Acme Ltd" --tag customer:north --poll-interval 5m --edition learn[/bold]
     """
     change = profile_change(
-        tag, untag, poll_interval=poll_interval, edition=edition, licences=licences, api_version=api_version
+        tag,
+        untag,
+        poll_interval=poll_interval,
+        edition=edition,
+        licences=licences,
+        api_version=api_version,
+        zgid=zgid,
     )
     chosen = required(selection(names, tagged, states, data_centers))
     total, count = terminal.run(_set(terminal.settings(), chosen, change))

@@ -11,7 +11,13 @@ from poller.core.profile import ProfileChange
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_UNSET: Final = {"poll_interval": "default", "api_version": "default", "edition": "learn", "licences": "learn"}
+_UNSET: Final = {
+    "poll_interval": "default",
+    "api_version": "default",
+    "edition": "learn",
+    "licences": "learn",
+    "zgid": "learn",
+}
 """The word that unsets each option."""
 
 

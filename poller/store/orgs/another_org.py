@@ -1,0 +1,87 @@
+"""Keeps two Zoho orgs out of one history: an org whose `zgid` is known does not become another one unasked.
+
+The opposite of `identity`, which keeps one Zoho org from having two names. An org with a history that gets new
+credentials must first say its zgid. Until then no count is asked for, and its `facts_at` is the epoch: workers of the
+previous release take that for long ago.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from poller.core.another_org import ANOTHER_ORG, remedy_for_another_org
+from poller.core.errors import UsageError
+from poller.core.model import COLUMNS
+from poller.store.orgs import park
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from poller.core.model import Org
+    from poller.store.database import Database
+
+HAS_HISTORY: Final = (
+    f"EXISTS (SELECT FROM latest_snapshots l WHERE l.org_id = o.id AND num_nonnulls({', '.join(COLUMNS.values())}) > 0)"
+)
+"""Whether any count of the org `o` was ever known."""
+
+
+def refuse_other_zgids(found: Iterable[tuple[Any, str | None]]) -> None:
+    """Raises a `UsageError` for an org with a history, of which an import says another zgid than the one known."""
+    for row, said in found:
+        if row["has_history"] and None not in (said, row["zgid"]) and said != row["zgid"]:
+            name = row["name"]
+            raise UsageError(
+                f"{name!r} is the Zoho org with zgid {row['zgid']}, and the import says zgid {said}: two Zoho orgs "
+                "would share one history",
+                f"import the other one under a name of its own; if the customer has moved there, "
+                f"`poller orgs set {name!r} --zgid {said}` first",
+            )
+
+
+async def park_as_another_org(database: Database, org: Org, said: str, now: datetime) -> str:
+    """Park an org whose credentials turned out to be those of the Zoho org `said`; the remedy."""
+    remedy = remedy_for_another_org(org.name, org.zgid or "", said)
+    await park(database, org.id, ANOTHER_ORG, remedy, now, first_probe_seconds=org.interval_seconds)
+    await database.execute(_UNPROVEN, org.id)
+    return remedy
+
+
+async def believe_zgids(connection: Any, org_ids: Sequence[int]) -> None:
+    """Orgs whose zgid an operator changed are asked for it before their next counts, and parked for it no longer."""
+    if org_ids:
+        await connection.execute(_BELIEVE, list(org_ids), ANOTHER_ORG)
+
+
+async def refuse_taken_zgid(connection: Any, org_ids: Sequence[int], zgid: str) -> None:
+    """Raises a `UsageError` where `zgid` is given to several orgs, or another org of the data centre has it."""
+    if len(org_ids) > 1:
+        raise UsageError(f"one zgid for {len(org_ids):,} orgs", "name the one org that has it")
+    if (taken := await connection.fetchrow(_TAKEN, list(org_ids), zgid)) is not None:
+        raise UsageError(
+            f"{taken['name']!r} has the zgid of the org {taken['other']!r} then: one Zoho org under two names is "
+            "polled and counted twice",
+            "compare the two with `poller orgs show`, and remove the wrong one",
+        )
+
+
+# another_org.unproven: whatever is asked of it next, the org says first who it is.
+_UNPROVEN: Final = "UPDATE orgs SET facts_at = 'epoch' WHERE id = $1"
+
+# another_org.believe
+_BELIEVE: Final = """
+UPDATE orgs SET facts_at = CASE WHEN zgid IS NOT NULL THEN 'epoch'::timestamptz END,
+                parked_at = CASE WHEN parked_code = $2 THEN NULL ELSE parked_at END,
+                parked_code = nullif(parked_code, $2),
+                parked_remedy = CASE WHEN parked_code = $2 THEN NULL ELSE parked_remedy END,
+                probe_at = CASE WHEN parked_code = $2 THEN NULL ELSE probe_at END,
+                probes = CASE WHEN parked_code = $2 THEN 0 ELSE probes END
+WHERE id = ANY($1::int[])
+"""
+
+# another_org.taken
+_TAKEN: Final = """
+SELECT o.name, other.name AS other FROM orgs o JOIN orgs other ON other.data_center = o.data_center AND other.id <> o.id
+WHERE o.id = ANY($1::int[]) AND other.zgid = $2 AND other.removed_at IS NULL LIMIT 1
+"""

@@ -1,0 +1,237 @@
+"""Credentials of another Zoho org never write into an org's history: they are asked whose they are before any count."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from poller.cli.check import check_all
+from poller.core.entry import OrgEntry, entry_from
+from poller.core.errors import UsageError
+from poller.core.profile import ProfileChange
+from poller.simulator import Fault, control
+from poller.store.imports import import_orgs
+from poller.store.org_changes import set_profiles
+from poller.zoho.check import Standing, Subject
+from tests.acceptance.line import Line, line
+
+if TYPE_CHECKING:
+    from poller.simulator import SimulatedOrg
+    from poller.store.database import Database
+    from poller.store.secrets import Keyring
+    from poller.zoho.check import OrgCheck
+
+
+def plain(org: SimulatedOrg) -> dict[str, Any]:
+    """An org as operators write it down who leave everything to Zoho."""
+    return {**org.row(), "zgid": "", "edition": "", "licences": ""}
+
+
+def written(mine: Line, row: dict[str, Any]) -> OrgEntry:
+    entry = entry_from(row, mine.app.settings.data_centers)
+    assert isinstance(entry, OrgEntry)
+    return entry
+
+
+async def give_credentials_of(mine: Line, stranger: int, *, zgid: str = "") -> None:
+    """Import the first org's name with the credentials of another Zoho org."""
+    row = {**plain(mine.sim.org(stranger)), "name": mine.names[0], "zgid": zgid}
+    await import_orgs(mine.app.database, mine.app.keyring, [written(mine, row)])
+
+
+async def asked(mine: Line) -> dict[str, int]:
+    requests: dict[str, int] = mine.sim.audit()["requests"]
+    return {name: requests.get(name, 0) for name in ("count", "org")}
+
+
+def one_imported(database: Database, keyring: Keyring, **options: Any) -> Any:
+    """Two orgs at Zoho, of which the fleet has the first: the other one is the stranger."""
+    return line(database, keyring, orgs=2, row=plain, **options)
+
+
+async def forget_stranger(mine: Line) -> None:
+    await mine.app.database.execute("DELETE FROM orgs WHERE name = $1", mine.names[1])
+    mine.names = mine.names[:1]
+
+
+async def test_credentials_of_another_org_are_found_out_before_any_count_and_park_the_org(
+    database: Database, keyring: Keyring
+) -> None:
+    async with one_imported(database, keyring) as mine:
+        await forget_stranger(mine)
+        assert (await mine.poll_one()).snapshot.outcome == "ok"
+        before = await asked(mine)
+        await give_credentials_of(mine, 1)
+        mine.clock.turn(minutes=30)
+        row = (await mine.poll_one()).snapshot
+        assert (row.outcome, row.error, dict(row.counts)) == ("unauthorized", "another_org", {})
+        after = await asked(mine)
+        assert (after["count"] - before["count"], after["org"] - before["org"]) == (0, 1)
+        org = await mine.org()
+        assert (org["parked_code"], org["zgid"]) == ("another_org", mine.sim.org(0).zgid)
+        for number in (mine.sim.org(0).zgid, mine.sim.org(1).zgid):
+            assert number in org["parked_remedy"]
+        (spent,) = await database.fetch("SELECT sum(credits)::int AS credits FROM credit_spend")
+        assert spent["credits"] == sum(after.values()) + mine.sim.audit()["requests"]["licences"]
+        assert mine.breaches == []
+
+
+async def test_an_org_parked_for_anothers_credentials_is_probed_with_one_request_and_polled_with_its_own_again(
+    database: Database, keyring: Keyring
+) -> None:
+    async with one_imported(database, keyring) as mine:
+        await forget_stranger(mine)
+        await mine.poll()
+        await give_credentials_of(mine, 1)
+        mine.clock.turn(minutes=30)
+        await mine.poll()
+        before = await asked(mine)
+        mine.clock.turn(hours=25)
+        assert (await mine.poll_one()).snapshot.error == "another_org"
+        after = await asked(mine)
+        assert (after["count"] - before["count"], after["org"] - before["org"]) == (0, 1)
+        await give_credentials_of(mine, 0)
+        mine.clock.turn(hours=1)
+        assert (await mine.poll_one()).snapshot.outcome == "ok"
+        assert (await mine.org())["parked_at"] is None
+
+
+async def test_asking_whose_new_credentials_are_costs_no_request_more_than_a_day_without_new_ones(
+    database: Database, keyring: Keyring
+) -> None:
+    async with one_imported(database, keyring) as mine:
+        await forget_stranger(mine)
+        await mine.poll()
+        before = await asked(mine)
+        token = control.rotate(mine.sim.world, 0)
+        await mine.import_again([mine.sim.org(0)], refresh_token=token, zgid="", edition="", licences="")
+        for _ in range(3):
+            mine.clock.turn(minutes=30)
+            assert (await mine.poll_one()).snapshot.outcome == "ok"
+        after = await asked(mine)
+        assert (after["count"] - before["count"], after["org"] - before["org"]) == (30, 1)
+
+
+@pytest.mark.parametrize(("fault", "outcome"), [("internal_error", "unavailable"), ("too_many_requests", "throttled")])
+async def test_while_zoho_does_not_say_whose_new_credentials_are_nothing_is_counted(
+    database: Database, keyring: Keyring, fault: str, outcome: str
+) -> None:
+    async with one_imported(database, keyring) as mine:
+        await forget_stranger(mine)
+        await mine.poll()
+        await give_credentials_of(mine, 1)
+        mine.sim.add_faults(Fault(name=fault, endpoint="org"))
+        mine.clock.turn(minutes=30)
+        row = (await mine.poll_one()).snapshot
+        assert (row.outcome, dict(row.counts)) == (outcome, {})
+        mine.sim.clear_faults()
+        mine.clock.turn(minutes=30)
+        assert (await mine.poll_one()).snapshot.error == "another_org"
+
+
+async def test_credentials_that_may_not_ask_whose_they_are_are_polled_as_before(
+    database: Database, keyring: Keyring
+) -> None:
+    async with one_imported(database, keyring) as mine:
+        await forget_stranger(mine)
+        await mine.poll()
+        token = control.rotate(mine.sim.world, 0)
+        control.narrow(mine.sim.world, 0, "ZohoCRM.users.READ")
+        await mine.import_again([mine.sim.org(0)], refresh_token=token, zgid="", edition="", licences="")
+        before = await asked(mine)
+        for _ in range(3):
+            mine.clock.turn(minutes=30)
+            assert (await mine.poll_one()).snapshot.outcome == "ok"
+        assert (await asked(mine))["org"] - before["org"] == 1
+
+
+async def test_a_zgid_in_the_file_that_is_not_the_credentials_own_parks_the_org_and_its_counts_are_not_kept(
+    database: Database, keyring: Keyring
+) -> None:
+    async with line(database, keyring, orgs=1, row=lambda org: {**plain(org), "zgid": "600099999"}) as mine:
+        row = (await mine.poll_one()).snapshot
+        assert (row.outcome, row.error, dict(row.counts)) == ("unauthorized", "another_org", {})
+        assert (await mine.org())["parked_code"] == "another_org"
+        await mine.import_again([mine.sim.org(0)], edition="", licences="")
+        mine.clock.turn(minutes=30)
+        assert (await mine.poll_one()).snapshot.outcome == "ok"
+
+
+async def test_an_import_that_names_another_zgid_for_an_org_with_a_history_is_refused(
+    database: Database, keyring: Keyring
+) -> None:
+    async with one_imported(database, keyring) as mine:
+        await forget_stranger(mine)
+        await mine.poll()
+        own, other = mine.sim.org(0).zgid, mine.sim.org(1).zgid
+        by_soid = {**plain(mine.sim.org(1)), "name": mine.names[0], "refresh_token": "", "soid": f"ZohoCRM.{other}"}
+        for row in ({**mine.sim.org(1).row(), "name": mine.names[0]}, by_soid):
+            with pytest.raises(UsageError, match=f"zgid {own}.*zgid {other}.*poller orgs set .* --zgid {other}"):
+                await import_orgs(database, keyring, [written(mine, row)])
+        assert (await mine.org())["zgid"] == own
+
+
+@pytest.mark.parametrize("said", ["learn", "number"])
+async def test_an_org_that_has_moved_goes_on_under_its_name_once_the_operator_says_so(
+    database: Database, keyring: Keyring, said: str
+) -> None:
+    async with one_imported(database, keyring) as mine:
+        await forget_stranger(mine)
+        await mine.poll()
+        (org_id,) = [row["id"] for row in await database.fetch("SELECT id FROM orgs")]
+        other = mine.sim.org(1).zgid
+        if said == "learn":
+            await give_credentials_of(mine, 1)
+            mine.clock.turn(minutes=30)
+            assert (await mine.poll_one()).snapshot.error == "another_org"
+            assert await set_profiles(database, [org_id], ProfileChange(clear=frozenset({"zgid"}))) == 1
+        else:
+            assert await set_profiles(database, [org_id], ProfileChange(zgid=other)) == 1
+            await give_credentials_of(mine, 1, zgid=other)
+        mine.clock.turn(minutes=30)
+        assert (await mine.poll_one()).snapshot.outcome == "ok"
+        org = await mine.org()
+        assert (org["zgid"], org["parked_at"]) == (other, None)
+
+
+async def test_a_zgid_that_another_org_has_cannot_be_set(database: Database, keyring: Keyring) -> None:
+    async with line(database, keyring, orgs=2, data_centers=("sim-eu",)) as mine:
+        (org_id, _) = [row["id"] for row in await database.fetch("SELECT id FROM orgs ORDER BY id")]
+        other = mine.sim.org(1).zgid
+        with pytest.raises(UsageError, match=f"has the zgid of the org '{mine.names[1]}'"):
+            await set_profiles(database, [org_id], ProfileChange(zgid=other))
+        with pytest.raises(UsageError, match="one zgid for 2 orgs"):
+            await set_profiles(database, [org_id, org_id + 1], ProfileChange(zgid="1"))
+
+
+async def test_a_check_names_credentials_of_another_org_parks_it_and_keeps_its_zgid(
+    database: Database, keyring: Keyring
+) -> None:
+    async with one_imported(database, keyring) as mine:
+        await forget_stranger(mine)
+        await mine.poll()
+        await give_credentials_of(mine, 1)
+        found: list[OrgCheck] = []
+        async with mine.zoho() as zoho:
+            await check_all(mine.app, zoho, mine.names, found.append)
+        (finding,) = [one for one in found[0].findings if one.subject is Subject.CREDENTIALS]
+        assert (finding.standing, finding.code) == (Standing.FAULT, "another_org")
+        assert mine.sim.org(1).zgid in (finding.remedy or "")
+        org = await mine.org()
+        assert (org["parked_code"], org["zgid"]) == ("another_org", mine.sim.org(0).zgid)
+
+
+async def test_setting_an_edition_does_not_make_new_credentials_pass_unasked(
+    database: Database, keyring: Keyring
+) -> None:
+    async with one_imported(database, keyring) as mine:
+        await forget_stranger(mine)
+        await mine.poll()
+        await give_credentials_of(mine, 1)
+        (org_id,) = [row["id"] for row in await database.fetch("SELECT id FROM orgs")]
+        await set_profiles(database, [org_id], ProfileChange(edition="enterprise", licences=9))
+        before = await asked(mine)
+        mine.clock.turn(minutes=30)
+        assert (await mine.poll_one()).snapshot.error == "another_org"
+        assert (await asked(mine))["count"] == before["count"]
