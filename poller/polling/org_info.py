@@ -14,9 +14,9 @@ import structlog
 from poller.core.admission import HELD
 from poller.core.another_org import ANOTHER_ORG, is_another_org
 from poller.core.model import USER_TYPES, Outcome, UserType
-from poller.core.settle import Refusal
-from poller.store.another_org import park_as_another_org
+from poller.core.poll_result import Refusal
 from poller.store.capacity.seats import SeatReading, save_refusal, save_seats
+from poller.store.orgs.another_org import park_as_another_org
 from poller.store.orgs.changes import learn
 from poller.zoho.org_check import OrgFacts
 from poller.zoho.seats import SeatCount, SeatRefusal
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from poller.polling.poll import World
     from poller.store.database import Database
     from poller.zoho.limiter import OrgLimiter
-    from poller.zoho.org_check import OrgFacts
 
 log = structlog.get_logger("poller.polling.org_info")
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.another_org import ANOTHER_ORG, is_another_org, remedy_for_another_org
 from poller.core.model import Org, Outcome, UserType
+from poller.core.poll_result import Refusal
 from poller.core.remedies import remedy_for
 from poller.core.reply import NoReply, Reply, Retry, Verdict, judge
 from poller.core.reply_body import decode_object
-from poller.core.settle import Refusal
 from poller.core.token import SCOPES
 from poller.zoho.token_request import NoToken
 

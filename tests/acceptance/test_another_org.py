@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from poller.cli.check import check_all
-from poller.core.entry import OrgEntry, entry_from
+from poller.cli.commands.check import check_all
 from poller.core.errors import UsageError
+from poller.core.org_entry import OrgEntry, entry_from
 from poller.core.profile import ProfileChange
 from poller.simulator import Fault, control
-from poller.store.imports import import_orgs
-from poller.store.org_changes import set_profiles
-from poller.zoho.check import Standing, Subject
+from poller.store.orgs.changes import set_profiles
+from poller.store.orgs.imports import import_orgs
+from poller.zoho.org_check import Standing, Subject
 from tests.acceptance.line import Line, line
 
 if TYPE_CHECKING:
     from poller.simulator import SimulatedOrg
     from poller.store.database import Database
-    from poller.store.secrets import Keyring
-    from poller.zoho.check import OrgCheck
+    from poller.store.orgs.encryption import Keyring
+    from poller.zoho.org_check import OrgCheck
 
 
 def plain(org: SimulatedOrg) -> dict[str, Any]:

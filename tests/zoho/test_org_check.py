@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from poller.core.model import Outcome
+from poller.core.poll_result import Refusal
 from poller.core.rate_limit import limits_of
 from poller.core.reply import Failure, NoReply, Reply
 from poller.core.secret import Secret
-from poller.core.settle import Refusal
 from poller.core.token import Credentials
 from poller.zoho.limiter import Limiter
 from poller.zoho.org_check import CheckPorts, OrgCheck, OrgFacts, Standing, Subject, check_org, learn_facts, read_facts

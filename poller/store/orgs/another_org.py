@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from poller.core.another_org import ANOTHER_ORG, remedy_for_another_org
 from poller.core.errors import UsageError
 from poller.core.model import COLUMNS
-from poller.store.orgs import park
+from poller.store.orgs.orgs import park
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from poller.core.errors import UsageError
 from poller.core.names import normal_name
 from poller.core.profile import ProfileChange, changed, differences, limits_differ
-from poller.store.another_org import believe_zgids, refuse_taken_zgid
 from poller.store.locks import Lock, lock
+from poller.store.orgs.another_org import believe_zgids, refuse_taken_zgid
 from poller.store.orgs.names import ids_by_name
 from poller.store.orgs.profiles import COLUMNS, change_profiles, profile_of
 

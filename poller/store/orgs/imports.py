@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from poller.core.errors import CredentialError, UsageError
 from poller.core.profile import Profile, differences, imported, limits_differ
-from poller.store.another_org import HAS_HISTORY, believe_zgids, refuse_other_zgids
 from poller.store.capacity.contracts import ATTRIBUTES, JOIN, STORED, contract_changes, put_contracts
 from poller.store.locks import Lock, lock
+from poller.store.orgs.another_org import HAS_HISTORY, believe_zgids, refuse_other_zgids
 from poller.store.orgs.credentials import Grant, fingerprint, put_credentials
 from poller.store.orgs.encryption import Column
 from poller.store.orgs.identity import IdentityCheck, is_same_org, refuse_removed_names, zgid_of

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from poller.store.another_org import HAS_HISTORY
+from poller.store.orgs.another_org import HAS_HISTORY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
