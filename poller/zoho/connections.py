@@ -9,14 +9,21 @@ Refuses to: lend a connection with unread bytes or with a broken or closed strea
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import select
 from copy import copy
 from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict
+
+from poller.zoho.incompatibility import IncompatibleError
+
+try:
+    from aiohttp.client_proto import ResponseHandler
+except ImportError:  # no manual names it; `Connector` then refuses to be made
+    ResponseHandler = asyncio.Protocol  # type: ignore[assignment,misc]
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -29,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Connector"]
 
 
-class _Protocol(ResponseHandler):
+class GuardedProtocol(ResponseHandler):
     """aiohttp's protocol, which closes the connection when bytes arrive while no request is open."""
 
     def __init__(self, loop: AbstractEventLoop) -> None:
@@ -52,7 +59,9 @@ class Connector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._factory = cast("functools.partial[ResponseHandler]", functools.partial(_Protocol, loop=self._loop))
+        if getattr(self._factory, "func", None) is not ResponseHandler:
+            raise IncompatibleError("aiohttp.TCPConnector._factory makes other protocols", guarded=False)
+        self._factory = cast("functools.partial[ResponseHandler]", functools.partial(GuardedProtocol, loop=self._loop))
         self._readable = select.poll()
 
     async def connect(
@@ -82,8 +91,11 @@ class Connector(aiohttp.TCPConnector):
 
     def _has_spoken(self, connection: Connection) -> bool:
         protocol, transport = connection.protocol, connection.transport
-        if not isinstance(protocol, _Protocol) or transport is None:
-            return False  # closed: whoever sends on it is told so
+        if protocol is None or transport is None:
+            return False  # closed: sending on it fails
+        if not isinstance(protocol, GuardedProtocol):
+            connection.close()
+            raise IncompatibleError("aiohttp.TCPConnector does not use its _factory", guarded=False)
         if protocol.should_close:
             return True
         encrypted = transport.get_extra_info("ssl_object")
@@ -105,7 +117,7 @@ class Connector(aiohttp.TCPConnector):
             self._readable.unregister(descriptor)
 
     def _release(self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False) -> None:
-        if isinstance(protocol, _Protocol):
+        if isinstance(protocol, GuardedProtocol):
             protocol.awaits_reply = False
             protocol.is_reused = True
         super()._release(key, protocol, should_close=should_close)

@@ -2,7 +2,7 @@
 
 A session does for each request what a browser may need: cookies, redirects, proxies, hooks, half a dozen objects. A
 count needs none of it, and it is half of what a count costs (docs/adr/0009). Pool, TLS, names and parsing stay
-aiohttp's, and so does everything it raises.
+aiohttp's, and so does everything it raises. No manual promises the names used here: `client_mode` checks them first.
 
 Refuses to: send a request twice; do anything about a reply but read it; give back a connection that is not at the end
 of its reply.
@@ -17,17 +17,15 @@ import aiohttp
 from aiohttp import hdrs
 
 from poller.zoho.deadlines import Deadlines
+from poller.zoho.incompatibility import UNEXPECTED, IncompatibleError, place_of
+from poller.zoho.session import HEADERS, LARGEST_HEADER, Answer, read_body
 
 if TYPE_CHECKING:
-    from multidict import CIMultiDictProxy
+    from aiohttp.client_proto import ResponseHandler
     from yarl import URL
 
     from poller.zoho.proxy import Proxy
 
-LARGEST_BODY: Final = 65_536
-"""Bytes, decompressed. A count takes a dozen, the longest reply Zoho documents for our calls a few thousand."""
-LARGEST_HEADER: Final = 65_536
-"""Bytes of one header line: none that we read is longer than forty, but an edge may add some of its own."""
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the pool's own: `get` has one for all of it
 _SWITCHING: Final = 101
 
@@ -39,18 +37,16 @@ class Question(NamedTuple):
     head: bytes
 
 
-class Answer(NamedTuple):
-    """A reply; `body` is None where it is longer than `LARGEST_BODY`."""
-
-    status: int
-    headers: CIMultiDictProxy[str]
-    body: bytes | None
-
-
-def question(url: URL, request_class: type[aiohttp.ClientRequest], proxy: Proxy | None = None) -> Question:
-    """The GET of `url` with the headers `request_class` gives every request. Needs a running loop."""
-    loop = asyncio.get_running_loop()
-    origin = request_class("GET", url, loop=loop, proxy=proxy and proxy.url, proxy_headers=proxy and proxy.headers)
+def question(url: URL, proxy: Proxy | None = None) -> Question:
+    """The GET of `url` with the headers of every request. Needs a running loop."""
+    origin = aiohttp.ClientRequest(
+        hdrs.METH_GET,
+        url,
+        headers=HEADERS,
+        loop=asyncio.get_running_loop(),
+        proxy=proxy and proxy.url,
+        proxy_headers=proxy and proxy.headers,
+    )
     lines = [f"GET {url.raw_path_qs} HTTP/1.1", *(f"{name}: {value}" for name, value in origin.headers.items())]
     return Question(origin, "".join(f"{line}\r\n" for line in lines).encode("ascii"))
 
@@ -67,47 +63,39 @@ class Wire:
         self._deadlines.close()
 
     async def get(self, asked: Question, authorization: str) -> Answer:
-        """Ask it with this `Authorization`. Raises what aiohttp does, and `TimeoutError`."""
+        """Ask it with this `Authorization`. Raises what aiohttp does, `TimeoutError`, and `IncompatibleError`."""
         if not (authorization.isascii() and authorization.isprintable()):
             raise ValueError("a header with control characters would be another request")
-        with self._deadlines.begin():
-            connection = await self._connector.connect(asked.origin, [], _NO_TIMEOUT)
-            try:
-                answer = await _ask(connection, b"%bAuthorization: %b\r\n\r\n" % (asked.head, authorization.encode()))
-            except BaseException:
-                connection.close()
-                raise
-            # To the pool; or closed, where there is more to come.
-            connection.release()
-            return answer
+        sent = False
+        try:
+            with self._deadlines.begin():
+                connection = await self._connector.connect(asked.origin, [], _NO_TIMEOUT)
+                try:
+                    protocol, transport = _ready(connection)
+                    sent = True
+                    transport.write(b"%bAuthorization: %b\r\n\r\n" % (asked.head, authorization.encode()))
+                    answer = await _read(protocol)
+                except BaseException:
+                    connection.close()
+                    raise
+                # To the pool; or closed, where there is more to come.
+                connection.release()
+                return answer
+        except UNEXPECTED as changed:
+            raise IncompatibleError(place_of(changed), sent=sent) from changed
 
 
-async def _ask(connection: aiohttp.connector.Connection, request: bytes) -> Answer:
+def _ready(connection: aiohttp.connector.Connection) -> tuple[ResponseHandler, asyncio.Transport]:
     protocol = connection.protocol
     transport = connection.transport
     if protocol is None or transport is None or transport.is_closing():
         raise aiohttp.ClientConnectionResetError("the connection was closed meanwhile")
     protocol.set_response_params(read_until_eof=True, max_line_size=LARGEST_HEADER, max_field_size=LARGEST_HEADER)
-    transport.write(request)
+    return protocol, transport
+
+
+async def _read(protocol: ResponseHandler) -> Answer:
     message, content = await protocol.read()
     while message.code < 200 and message.code != _SWITCHING:
         message, content = await protocol.read()
     return Answer(message.code, message.headers, await read_body(content, message.headers))
-
-
-async def read_body(content: aiohttp.StreamReader, headers: CIMultiDictProxy[str]) -> bytes | None:
-    """The whole body, or None once it is known to be too large; what is left then dies with its connection."""
-    length = headers.get(hdrs.CONTENT_LENGTH)
-    if length is not None and length.isdecimal() and int(length) > LARGEST_BODY:
-        return None
-    body = await content.readany()
-    if content.at_eof():
-        return body if len(body) <= LARGEST_BODY else None
-    chunks, size = [body], len(body)
-    while size <= LARGEST_BODY:
-        chunk = await content.readany()
-        if not chunk:
-            return b"".join(chunks)
-        chunks.append(chunk)
-        size += len(chunk)
-    return None
