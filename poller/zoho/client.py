@@ -74,7 +74,7 @@ class ZohoClient:
         if self._wire is not None:
             try:
                 asked = self._count_question(api_domain, version, user_type)
-                answer = await self._wire.get(asked, f"Zoho-oauthtoken {access_token.reveal()}")
+                answer = await self._wire.get(asked, _authorization(access_token))
             except TROUBLE as trouble:
                 return NoReply(failure_of(trouble, self._proxy_for(_url(api_domain))))
             except IncompatibleError as changed:
@@ -83,11 +83,11 @@ class ZohoClient:
                     return NoReply(Failure.PROTOCOL)
             else:
                 return _reply(answer)
-        return await self._ask("GET", self._count_url(api_domain, version, user_type), _authorization(access_token))
+        return await self._ask("GET", self._count_url(api_domain, version, user_type), access_token)
 
     async def get(self, api_domain: str, path: str, access_token: Secret) -> Reply | NoReply:
         """Any other GET of the API; `path` as it is sent, `/crm/v7/org`."""
-        return await self._ask("GET", _url(api_domain + path), _authorization(access_token))
+        return await self._ask("GET", _url(api_domain + path), access_token)
 
     async def head(self, origin: str) -> Reply | NoReply:
         """`HEAD /` of a server, without a credential. The reply has no body, and of its headers `date` alone."""
@@ -109,11 +109,14 @@ class ZohoClient:
         self,
         method: str,
         url: URL,
-        headers: dict[str, str] | None,
+        access_token: Secret | None,
         form: dict[str, str] | None = None,
         headers_read: Sequence[str] = HEADERS_READ,
     ) -> Reply | NoReply:
         proxy = self._proxy_for(url)
+        headers: dict[str, str] | None = (
+            None if access_token is None else {hdrs.AUTHORIZATION: _authorization(access_token)}
+        )
         try:
             try:
                 session = self._kept or self._single_use
@@ -177,8 +180,11 @@ def _log_mode(mode: ClientMode, why: str) -> None:
     log.warning("transport.ordinary", mode=mode.value, why=why, aiohttp=aiohttp.__version__)
 
 
-def _authorization(access_token: Secret) -> dict[str, str]:
-    return {hdrs.AUTHORIZATION: f"Zoho-oauthtoken {access_token.reveal()}"}
+def _authorization(access_token: Secret) -> str:
+    value = f"Zoho-oauthtoken {access_token.reveal()}"
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError("a header with control characters would be another request")
+    return value
 
 
 def _count_url(api_domain: str, version: str, user_type: UserType) -> URL:

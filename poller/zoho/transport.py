@@ -63,9 +63,10 @@ class Wire:
         self._deadlines.close()
 
     async def get(self, asked: Question, authorization: str) -> Answer:
-        """Ask it with this `Authorization`. Raises what aiohttp does, `TimeoutError`, and `IncompatibleError`."""
-        if not (authorization.isascii() and authorization.isprintable()):
-            raise ValueError("a header with control characters would be another request")
+        """Ask it with this `Authorization`, which is printable ASCII.
+
+        Raises what aiohttp raises, `TimeoutError`, and `IncompatibleError`.
+        """
         sent = False
         try:
             with self._deadlines.begin():

@@ -18,10 +18,10 @@ from poller.core.secret import Secret
 from poller.core.token import AccessToken, Credentials
 from poller.onboarding.grant_exchange import WaitingCode, exchange_codes
 from poller.simulator import Fault, Simulator, SimulatorOptions, control
-from poller.zoho.client import ZohoClient, open_client
 from poller.zoho.limiter import Limiter
 from poller.zoho.org_check import CheckPorts, Standing, Subject, check_org
 from poller.zoho.tokens import NoToken, Tokens
+from tests.zoho.modes import open_client
 from tests.zoho.token_shelf import Shelf, tokens
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
     from poller.core.datacenters import DataCenter
     from poller.simulator import SimulatedOrg
+    from poller.zoho.client import ZohoClient
+
+
+pytestmark = pytest.mark.usefixtures("every_mode")
 
 
 @dataclass

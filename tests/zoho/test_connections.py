@@ -17,8 +17,10 @@ import uvloop
 from poller.core.model import UserType
 from poller.core.reply import NoReply, Reply
 from poller.core.secret import Secret
-from poller.zoho.client import ZohoClient, open_client
+from poller.zoho.client import ZohoClient
+from tests.zoho.modes import open_client
 
+pytestmark = pytest.mark.usefixtures("every_mode_that_keeps_connections")
 TOKEN = Secret("1000.8cb99dfeedfacefeedfacebe93.9b8feedfacef")
 ROUNDS = 20
 ASKED = Reply(200, b'{"count": 11}')

@@ -13,8 +13,8 @@ import pytest
 from poller.core.model import UserType
 from poller.core.reply import Failure, NoReply, Reply
 from poller.core.secret import Secret
-from poller.zoho.client import open_client
 from poller.zoho.local_failures import local_failure
+from tests.zoho.modes import open_client
 from tests.zoho.test_client import OK, saying, standin
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def no_descriptor_left() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.usefixtures("every_mode")
 async def test_a_request_without_a_descriptor_for_it_is_a_local_failure_and_the_next_one_is_answered() -> None:
     async with standin(saying(OK)) as zoho, open_client(connections=4, request_timeout_seconds=5) as client:
         with no_descriptor_left():
@@ -45,6 +46,7 @@ async def test_a_request_without_a_descriptor_for_it_is_a_local_failure_and_the_
         assert len(zoho.requests) == 1
 
 
+@pytest.mark.usefixtures("every_mode")
 async def test_a_name_that_cannot_be_looked_up_for_want_of_descriptors_is_a_local_failure() -> None:
     async with open_client(connections=4, request_timeout_seconds=5) as client:
         with no_descriptor_left():
