@@ -27,7 +27,7 @@ from poller.zoho.incompatibility import UNEXPECTED, IncompatibleError, place_of
 from poller.zoho.proxy import proxy_for
 from poller.zoho.request_failures import TROUBLE, failure_of
 from poller.zoho.session import LARGEST_BODY, open_session
-from poller.zoho.wire import Wire, question
+from poller.zoho.transport import Wire, question
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from poller.core.model import UserType
     from poller.zoho.proxy import Proxy
     from poller.zoho.session import Answer, Session
-    from poller.zoho.wire import Question
+    from poller.zoho.transport import Question
 
 __all__ = ["LARGEST_BODY", "ClientMode", "ZohoClient", "open_client"]
 

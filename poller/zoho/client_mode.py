@@ -20,7 +20,7 @@ from poller.zoho.connections import Connector
 from poller.zoho.incompatibility import IncompatibleError
 from poller.zoho.proxy import Proxy
 from poller.zoho.session import HEADERS, open_session
-from poller.zoho.wire import Wire, question
+from poller.zoho.transport import Wire, question
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 
 from poller.core.reply import Failure
-from poller.zoho.local import local_failure
+from poller.zoho.local_failures import local_failure
 
 try:
     from aiohttp.http_exceptions import ContentLengthError, HttpProcessingError, LineTooLong, TransferEncodingError
