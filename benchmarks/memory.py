@@ -24,7 +24,7 @@ from poller.store.orgs.encryption import KEY_BYTES, Keyring
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from poller.polling.runner import Polled
+    from poller.polling.runner import PollResult
 
 MOST_MB = 40.0
 
@@ -68,7 +68,7 @@ async def _child() -> None:
     log.configure(log_format=None, level="error")
     rows = requests = 0
 
-    def committed(batch: Sequence[Polled]) -> None:
+    def committed(batch: Sequence[PollResult]) -> None:
         nonlocal rows, requests
         rows += len(batch)
         requests += sum(one.snapshot.requests for one in batch)
@@ -79,8 +79,8 @@ async def _child() -> None:
         async with await connect(work["dsn"]) as database:
             app = App(settings, database, Keyring({"bench": bytes(KEY_BYTES)}))
             async with open_fleet(app) as fleet:
-                terminal.settle_memory()  # as the command does
-                await fleet.poll_now(None, committed)
+                terminal.tune_gc()  # as the command does
+                await fleet.poll_all(None, committed)
     seconds = (datetime.now(UTC) - started).total_seconds()
     print(json.dumps({"peak_mb": _peak_mb(), "rows": rows, "requests": requests, "seconds": seconds}))
 

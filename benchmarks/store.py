@@ -25,7 +25,7 @@ from poller.core.model import COLUMNS
 from poller.store import schema
 from poller.store.database import Database, connect
 from poller.store.series.partitions import list_partitions, month_of
-from poller.store.series.reindex import pack_partitions
+from poller.store.series.reindex import compact_indexes
 from poller.store.series.rollups import roll_up
 from poller.store.series.snapshot_sql import INSERT
 from poller.store.series.snapshots import arguments_of, write_snapshots
@@ -159,7 +159,7 @@ def _record(snapshot: Snapshot) -> tuple[Any, ...]:
 async def _bytes(database: Database, history: History, measured: Measured) -> None:
     """Bytes a reading, after the packing that is a chore; of the month that grows, as it was before, too."""
     await _bytes_of_months(database, history, measured, "unpacked, ")
-    await pack_partitions(database, history.until)
+    await compact_indexes(database, history.until)
     await _bytes_of_months(database, history, measured, "")
     sizes = {row["name"]: row["total"] for row in await database.fetch(_SIZES)}
     for name in ("daily_counts", "latest_snapshots"):

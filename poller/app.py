@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from poller.core.reply import Verdict
+    from poller.core.reply import Classification
     from poller.embedded import EmbeddedServer
-    from poller.polling.runner import Fleet
+    from poller.polling.runner import PollRunner
     from poller.settings import Settings
     from poller.store.orgs.encryption import Keyring
     from poller.traces.spans import Spans
@@ -88,13 +88,13 @@ class Ears:
     `token_replied`: a token request ended, with which HTTP status or why without a reply. `token_issued`: with a token.
     """
 
-    judged: Callable[[Reply | NoReply, Verdict], None] = lambda _reply, _verdict: None
+    classified: Callable[[Reply | NoReply, Classification], None] = lambda _reply, _verdict: None
     waited: Callable[[float], None] = lambda _seconds: None
     token_replied: Callable[[str], None] = lambda _status: None
     token_issued: Callable[[], None] = lambda: None
 
 
-DEAF: Final = Ears()
+NULL_EARS: Final = Ears()
 
 
 @asynccontextmanager
@@ -103,7 +103,7 @@ async def open_zoho(
     *,
     now: Callable[[], datetime] | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ears: Ears = DEAF,
+    ears: Ears = NULL_EARS,
     spans: Spans | None = None,
 ) -> AsyncIterator[Zoho]:
     """One HTTP session, one limiter, tokens shared through PostgreSQL, all by PostgreSQL's time.
@@ -153,31 +153,31 @@ async def open_fleet(
     *,
     now: Callable[[], datetime] | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ears: Ears = DEAF,
+    ears: Ears = NULL_EARS,
     spans: Spans | None = None,
-) -> AsyncIterator[Fleet]:
+) -> AsyncIterator[PollRunner]:
     """What polls the orgs of this database; `spans`: with a trace of every poll."""
-    from poller.polling.poll import World
-    from poller.polling.runner import Fleet
-    from poller.zoho.org_check import CheckPorts, learn_facts
+    from poller.polling.poll import PollPorts
+    from poller.polling.runner import PollRunner
+    from poller.zoho.org_check import CheckPorts, fetch_org_info
     from poller.zoho.seats import read_seats
 
     async with open_zoho(app, now=now, sleep=sleep, ears=ears, spans=spans) as zoho:
         tokens, client = zoho.tokens, zoho.client
         get = client.get if spans is None else spans.get(client.get)
         ports = CheckPorts(tokens, client.count, get, zoho.now)
-        world = World(
+        world = PollPorts(
             ask=client.count,
             get_token=tokens.get,
             renew_token=tokens.renew,
-            note_token_end=tokens.note_end,
-            learn_facts=lambda org, limiter: learn_facts(org, limiter, ports),
+            set_token_expiry=tokens.set_expiry,
+            fetch_org_info=lambda org, limiter: fetch_org_info(org, limiter, ports),
             read_seats=lambda org, limiter: read_seats(org, limiter, ports),
             now=zoho.now,
             sleep=zoho.sleep,
-            judged=ears.judged,
+            classified=ears.classified,
         )
-        make = Fleet if spans is None else spans.fleet
+        make = PollRunner if spans is None else spans.fleet
         yield make(app.settings, app.database, app.keyring, zoho.limiter, world)
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from pathlib import Path
 
-    from poller.polling.runner import Committed, Fleet, Polled
+    from poller.polling.runner import Committed, PollResult, PollRunner
     from poller.settings import Settings
 
 FOLDER: Final = "demo"
@@ -67,7 +67,7 @@ class DemoOptions:
 class Demo:
     """A demo under way: what `open_demo` hands out."""
 
-    def __init__(self, app: App, simulator: Simulator, fleet: Fleet, options: DemoOptions) -> None:
+    def __init__(self, app: App, simulator: Simulator, fleet: PollRunner, options: DemoOptions) -> None:
         self.app = app
         self.simulator = simulator
         self._fleet = fleet
@@ -119,11 +119,11 @@ class Demo:
     async def poll(self, committed: Committed) -> None:
         """Poll every org whose slot has not been polled yet."""
 
-        def remember(batch: Sequence[Polled]) -> None:
+        def remember(batch: Sequence[PollResult]) -> None:
             self._polled.update({one.org.id: one.snapshot.slot for one in batch})
             committed(batch)
 
-        await self._fleet.poll_now(None, remember, wanted=lambda org_id, slot: self._polled.get(org_id) != slot)
+        await self._fleet.poll_all(None, remember, wanted=lambda org_id, slot: self._polled.get(org_id) != slot)
 
     def _remembered(self, index: int, org_id: int, slot: datetime) -> Snapshot:
         """What a poll at `slot` would have found."""

@@ -45,7 +45,7 @@ def test_every_setting_is_in_the_table_of_operations_with_its_default() -> None:
     assert f"`{format_retention(defaults.snapshot_retention)}`" == told["POLLER_SNAPSHOT_RETENTION"]
     assert f"`{format_retention(defaults.daily_retention)}`" == told["POLLER_DAILY_RETENTION"]
     assert f"`{defaults.web_host}`, `{defaults.web_port}`" == told["POLLER_WEB_HOST"]
-    assert f"`{defaults.log_level}`" == told["POLLER_LOG_LEVEL"]
+    assert f"`{defaults.log_level}` for `run` and `web`, else `error`" == told["POLLER_LOG_LEVEL"]
 
 
 def test_every_room_is_on_the_page_of_the_architecture() -> None:

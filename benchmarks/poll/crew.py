@@ -23,13 +23,13 @@ from poller import log
 from poller.app import App, open_fleet
 from poller.cli.output import terminal
 from poller.core.datacenters import with_operators
-from poller.core.schedule import Cursor, Due, Handout
+from poller.core.schedule import Advance, Cursor, Due
 from poller.core.slots import phase_of
 from poller.settings import Settings
 from poller.store.database import connect
 from poller.store.orgs.encryption import KEY_BYTES, Keyring
-from poller.store.queue.schedules import hand_out_slots
-from poller.worker import Pace, Worker
+from poller.store.queue.schedules import enqueue_due_slots
+from poller.worker import Worker, WorkerConfig
 from poller.worker.observer import Silent
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from benchmarks.poll.lab import Lab
     from poller.core.model import Org
-    from poller.polling.runner import Polled
+    from poller.polling.runner import PollResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,11 @@ async def queue_a_slot_of_each(opened: Lab) -> None:
     opened.clock.ahead += timedelta(seconds=2 * seconds)
     now = opened.clock.now().replace(microsecond=0)
 
-    def one_now(org: Org, _cursor: Cursor | None, _now: datetime) -> Handout:
+    def one_now(org: Org, _cursor: Cursor | None, _now: datetime) -> Advance:
         slot = now - timedelta(seconds=int(phase_of(org.id, seconds)))
-        return Handout((Due(org.id, slot, seconds),), (), Cursor(slot + timedelta(seconds=seconds), seconds))
+        return Advance((Due(org.id, slot, seconds),), (), Cursor(slot + timedelta(seconds=seconds), seconds))
 
-    await hand_out_slots(opened.app.database, one_now, now, timedelta(), interval_seconds=seconds)
+    await enqueue_due_slots(opened.app.database, one_now, now, timedelta(), interval_seconds=seconds)
 
 
 async def work_off(opened: Lab, orgs: int, cores: Sequence[int]) -> Shift:
@@ -140,7 +140,7 @@ async def _worker(work: dict[str, Any], core: int) -> AsyncIterator[_Handle]:
 class _Tally(Silent):
     """Prints what is safe, as it is."""
 
-    def written(self, batch: Sequence[Polled]) -> None:
+    def written(self, batch: Sequence[PollResult]) -> None:
         assert all(one.snapshot.error is None for one in batch)
         print(json.dumps({"rows": len(batch)}), flush=True)
 
@@ -157,9 +157,9 @@ async def _work() -> None:
     async with await connect(work["dsn"]) as database:
         app = App(settings, database, Keyring({"bench": bytes(KEY_BYTES)}))
         async with open_fleet(app, now=clock.now) as fleet:
-            pace = Pace(hands=-(-settings.concurrency // 2))
+            pace = WorkerConfig(hands=-(-settings.concurrency // 2))
             worker = Worker(settings, database, fleet, pace, now=clock.now, observer=_Tally())
-            terminal.settle_memory()
+            terminal.tune_gc()
             print("ready", flush=True)
             sys.stdin.readline()
             cpu_started = time.process_time()

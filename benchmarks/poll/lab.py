@@ -32,8 +32,8 @@ from poller import log
 from poller.app import open_fleet, open_zoho
 from poller.cli.output import terminal
 from poller.core.model import USER_TYPES
-from poller.polling.poll import World
-from poller.polling.runner import Fleet
+from poller.polling.poll import PollPorts
+from poller.polling.runner import PollRunner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from poller.core.model import UserType
     from poller.core.reply import NoReply, Reply
     from poller.core.secret import Secret
-    from poller.polling.runner import Polled
+    from poller.polling.runner import PollResult
 
 DATA_CENTERS = ("sim-us", "sim-eu")
 """The simulator's, whose orgs are polled; the responder answers for both."""
@@ -136,7 +136,7 @@ class Lab:
         requests = polls = 0
         latencies: list[float] | None = [] if times else None
 
-        def committed(batch: Sequence[Polled]) -> None:
+        def committed(batch: Sequence[PollResult]) -> None:
             nonlocal requests, polls
             requests += sum(one.snapshot.requests for one in batch)
             polls += len(batch)
@@ -146,10 +146,10 @@ class Lab:
         started, cpu_started = time.perf_counter(), time.process_time()
         if latencies is None:
             async with open_fleet(self.app, now=self.clock.now) as fleet:
-                await fleet.poll_now(None, committed)
+                await fleet.poll_all(None, committed)
         else:
             async with open_zoho(self.app, now=self.clock.now) as zoho:
-                await timed_fleet(self.app, zoho, latencies).poll_now(None, committed)
+                await timed_fleet(self.app, zoho, latencies).poll_all(None, committed)
         cpu = time.process_time() - cpu_started
         return Run(requests, time.perf_counter() - started, cpu, polls, latencies or ())
 
@@ -206,14 +206,14 @@ async def lab(
         ):
             opened = Lab(app, responder, in_flight)
             await opened.poll()
-            terminal.settle_memory()  # as the commands do
+            terminal.tune_gc()  # as the commands do
             try:
                 yield opened
             finally:
                 gc.unfreeze()
 
 
-def timed_fleet(app: App, zoho: Zoho, latencies: list[float]) -> Fleet:
+def timed_fleet(app: App, zoho: Zoho, latencies: list[float]) -> PollRunner:
     """As `open_fleet` makes it, but that `latencies` gets the seconds each request took."""
 
     async def timed(api_domain: str, version: str, user_type: UserType, token: Secret) -> Reply | NoReply:
@@ -223,17 +223,17 @@ def timed_fleet(app: App, zoho: Zoho, latencies: list[float]) -> Fleet:
         return reply
 
     tokens = zoho.tokens
-    world = World(
+    world = PollPorts(
         ask=timed,
         get_token=tokens.get,
         renew_token=tokens.renew,
-        note_token_end=tokens.note_end,
-        learn_facts=_learn_nothing,
+        set_token_expiry=tokens.set_expiry,
+        fetch_org_info=_learn_nothing,
         read_seats=_learn_nothing,
         now=zoho.now,
         sleep=zoho.sleep,
     )
-    return Fleet(app.settings, app.database, app.keyring, zoho.limiter, world)
+    return PollRunner(app.settings, app.database, app.keyring, zoho.limiter, world)
 
 
 async def _learn_nothing(*_: object) -> tuple[None, int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.aims import Figure, show
 from benchmarks.machine import CLIENT_CPU, pinned
-from poller.core.rate_limit import UNTAUGHT, Limits, reserve
+from poller.core.rate_limit import INITIAL, Limits, reserve
 from poller.zoho.limiter import Limiter, OrgLimiter, steady_clock
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ async def measure(rounds: int, orgs: int | None) -> None:
 
 def _decide() -> float:
     """Microseconds a reservation takes, the look at the clock included."""
-    now, quota = steady_clock(), UNTAUGHT
+    now, quota = steady_clock(), INITIAL
     started = time.process_time()
     for _ in range(OPERATIONS):
         quota, _ = reserve(quota, now(), _LIMITS)

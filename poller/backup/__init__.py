@@ -8,6 +8,6 @@ Refuses to: touch a database that the operator runs; overwrite a file; restore w
 
 from poller.backup.archive import Manifest
 from poller.backup.making import back_up
-from poller.backup.restoring import Restored, restore
+from poller.backup.restoring import RestoredBackup, restore
 
-__all__ = ["Manifest", "Restored", "back_up", "restore"]
+__all__ = ["Manifest", "RestoredBackup", "back_up", "restore"]

@@ -17,7 +17,7 @@ from poller.backup.making import require_embedded
 from poller.core.errors import OperationError
 from poller.embedded.exchange import put_in_place, temporary_data_dir, unused
 from poller.store import schema
-from poller.store.access.roles import admit_readers, set_up_readers
+from poller.store.access.roles import grant_readers, set_up_readers
 from poller.store.database import connect
 from poller.store.orgs.encryption import Keyring
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class RestoredBackup:
     """What was restored, where the files of the old database are now, and which keys the settings lack for it."""
 
     manifest: Manifest
@@ -37,7 +37,7 @@ class Restored:
     missing_keys: list[str]
 
 
-async def restore(settings: Settings, source: Path) -> Restored:
+async def restore(settings: Settings, source: Path) -> RestoredBackup:
     """Put the database of a backup in the place of the embedded one; the old one is moved aside."""
     require_embedded(settings, "pg_restore")
     manifest = await asyncio.to_thread(verify, source)
@@ -51,7 +51,7 @@ async def restore(settings: Settings, source: Path) -> Restored:
         suffix = f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         with unused(data_dir):
             aside = put_in_place(folder, data_dir, suffix, also)
-    return Restored(manifest, aside, _missing_keys(settings, manifest))
+    return RestoredBackup(manifest, aside, _missing_keys(settings, manifest))
 
 
 def _missing_keys(settings: Settings, manifest: Manifest) -> list[str]:
@@ -73,7 +73,7 @@ async def _make_cluster(source: Path, folder: Path, manifest: Manifest) -> None:
         await asyncio.to_thread(_load, source, server)
         await schema.upgrade(server.dsn())
         async with await connect(server.dsn(), max_size=1, application_name="poller restore") as database:
-            await admit_readers(database)
+            await grant_readers(database)
             await set_up_readers(database)
             # backup.count_orgs: whether everything has come.
             orgs = await database.fetchval("SELECT count(*) FROM orgs")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from poller.cli.doctor_readers import MAKE as _MAKE, examine_locks, examine_roles
 from poller.cli.doctor_service import SERVICE_CHECKS
 from poller.core.diagnosis import (
-    Finding,
-    Verdict,
+    CheckResult,
+    CheckStatus,
     judge_clock,
     judge_disk,
     judge_keys,
@@ -29,7 +29,7 @@ _MONTHS_AHEAD: Final = 2
 """The third is made within hours of the first of a month."""
 
 
-async def examine_database(settings: Settings, tell: Callable[[Finding], None]) -> dict[str, int] | None:
+async def examine_database(settings: Settings, tell: Callable[[CheckResult], None]) -> dict[str, int] | None:
     """Tell every finding; the number of orgs by data centre, or None where that cannot be known."""
     from poller.app import database_dsn
     from poller.store.database import connect
@@ -38,8 +38,11 @@ async def examine_database(settings: Settings, tell: Callable[[Finding], None]) 
     try:
         if _none_yet(settings):
             tell(
-                Finding(
-                    "database", Verdict.WARNING, f"there is none yet in {settings.data_dir}", f"{_MAKE}: it makes it"
+                CheckResult(
+                    "database",
+                    CheckStatus.WARNING,
+                    f"there is none yet in {settings.data_dir}",
+                    f"{_MAKE}: it makes it",
                 )
             )
             return {}
@@ -54,12 +57,14 @@ async def examine_database(settings: Settings, tell: Callable[[Finding], None]) 
             schema = await _migrations(database)
             tell(schema)
             for check, look in _CHECKS.items():
-                tell(await _attempt(check, look, settings, database, behind=schema.verdict is Verdict.WRONG))
-            return None if schema.verdict is Verdict.WRONG else await orgs_by_data_center(database)
+                tell(await _attempt(check, look, settings, database, behind=schema.verdict is CheckStatus.WRONG))
+            return None if schema.verdict is CheckStatus.WRONG else await orgs_by_data_center(database)
     except PollerError as error:
-        tell(Finding("database", Verdict.WRONG, error.what, error.remedy))
+        tell(CheckResult("database", CheckStatus.WRONG, error.what, error.remedy))
         tell(
-            Finding("what is in it", Verdict.UNKNOWN, "migrations, months, keys, roles, chores", "see to the database")
+            CheckResult(
+                "what is in it", CheckStatus.UNKNOWN, "migrations, months, keys, roles, chores", "see to the database"
+            )
         )
         return None
 
@@ -73,21 +78,21 @@ def _none_yet(settings: Settings) -> bool:
 
 async def _attempt(
     check: str,
-    look: Callable[[Settings, Database], Awaitable[Finding]],
+    look: Callable[[Settings, Database], Awaitable[CheckResult]],
     settings: Settings,
     database: Database,
     *,
     behind: bool,
-) -> Finding:
+) -> CheckResult:
     try:
         return await look(settings, database)
     except PollerError as error:
         if behind:
-            return Finding(check, Verdict.UNKNOWN, "the database is behind", f"{_MAKE} first")
-        return Finding(check, Verdict.WRONG, error.what, error.remedy)
+            return CheckResult(check, CheckStatus.UNKNOWN, "the database is behind", f"{_MAKE} first")
+        return CheckResult(check, CheckStatus.WRONG, error.what, error.remedy)
 
 
-async def _server(settings: Settings, database: Database) -> Finding:
+async def _server(settings: Settings, database: Database) -> CheckResult:
     from poller.settings.report import database_in_use
     from poller.store.server_health import OLDEST_VERSION, read_server
 
@@ -98,41 +103,45 @@ async def _server(settings: Settings, database: Database) -> Finding:
         else f", {database_in_use(settings)}" + (", through a pooler" if database.pooled else "")
     )
     if facts.version_number < OLDEST_VERSION:
-        return Finding("database", Verdict.WRONG, what, f"{OLDEST_VERSION // 10_000} or newer is needed: upgrade it")
+        return CheckResult(
+            "database", CheckStatus.WRONG, what, f"{OLDEST_VERSION // 10_000} or newer is needed: upgrade it"
+        )
     if facts.read_only:
         remedy = "point POLLER_DATABASE_URL at the primary, not at a replica"
-        return Finding("database", Verdict.WRONG, f"{what}, which takes no writes", remedy)
-    return Finding("database", Verdict.OK, f"{what}, answers")
+        return CheckResult("database", CheckStatus.WRONG, f"{what}, which takes no writes", remedy)
+    return CheckResult("database", CheckStatus.OK, f"{what}, answers")
 
 
-async def _clock(database: Database) -> Finding:
+async def _clock(database: Database) -> CheckResult:
     from poller.store.server_health import clock_ahead
 
     return judge_clock("database clock", "PostgreSQL's clock", *await clock_ahead(database))
 
 
-async def _disk(settings: Settings, database: Database) -> Finding:
+async def _disk(settings: Settings, database: Database) -> CheckResult:
     from poller.store.server_health import read_server
 
     room = shutil.disk_usage(settings.data_dir)
     return judge_disk(str(settings.data_dir), room.free, room.total, (await read_server(database)).bytes)
 
 
-async def _migrations(database: Database) -> Finding:
+async def _migrations(database: Database) -> CheckResult:
     from poller.store.schema import read_state
 
     async with database.connection() as connection:
         state = await read_state(connection)
     if state.current is None:
-        return Finding("migrations", Verdict.WRONG, "the database is empty", _MAKE)
+        return CheckResult("migrations", CheckStatus.WRONG, "the database is empty", _MAKE)
     if state.behind:
-        return Finding("migrations", Verdict.WRONG, f"at {state.current}, this poller needs {state.head}", _MAKE)
+        return CheckResult(
+            "migrations", CheckStatus.WRONG, f"at {state.current}, this poller needs {state.head}", _MAKE
+        )
     newer = f", newer than this poller's {state.head}" if state.current > state.head else ""
-    return Finding("migrations", Verdict.OK, f"at {state.current}{newer}")
+    return CheckResult("migrations", CheckStatus.OK, f"at {state.current}{newer}")
 
 
-async def _partitions(_settings: Settings, database: Database) -> Finding:
-    from poller.store.queue.maintenance import list_chores
+async def _partitions(_settings: Settings, database: Database) -> CheckResult:
+    from poller.store.queue.maintenance import list_tasks
     from poller.store.series.partitions import list_partitions, month_after, month_of
     from poller.store.server_health import read_months
 
@@ -143,12 +152,12 @@ async def _partitions(_settings: Settings, database: Database) -> Finding:
         remedy = (
             f"detach it, for every new month has to search it: ALTER TABLE org_snapshots DETACH PARTITION {default}"
         )
-        return Finding("partitions", Verdict.WRONG, f"{default} is a default partition", remedy)
-    served = any(chore.name == "partitions" and chore.done_at for chore in await list_chores(database))
+        return CheckResult("partitions", CheckStatus.WRONG, f"{default} is a default partition", remedy)
+    served = any(chore.name == "partitions" and chore.done_at for chore in await list_tasks(database))
     return judge_months(wanted, [month.since for month in await list_partitions(database)], served=served)
 
 
-async def _keys(settings: Settings, database: Database) -> Finding:
+async def _keys(settings: Settings, database: Database) -> CheckResult:
     from poller.app import KEY_FILE
     from poller.store.orgs.credentials import read_credentials
     from poller.store.orgs.encryption import Keyring
@@ -164,17 +173,17 @@ async def _keys(settings: Settings, database: Database) -> Finding:
     elif usage:
         return judge_keys((), usage, await orgs_under_keys(database, list(usage)), file=True)
     else:
-        return Finding("keys", Verdict.OK, f"{path} is made with its first use")
+        return CheckResult("keys", CheckStatus.OK, f"{path} is made with its first use")
     away = [key for key in usage if key not in keyring.ids]
     finding = judge_keys(keyring.ids, usage, await orgs_under_keys(database, away), file=settings.secret_keys is None)
-    if finding.verdict is Verdict.OK:
+    if finding.verdict is CheckStatus.OK:
         # A key of the right name may be another key.
         for org_id in await one_org_per_key(database):
             await read_credentials(database, keyring, org_id)
     return finding
 
 
-async def _retention(settings: Settings, database: Database) -> Finding:
+async def _retention(settings: Settings, database: Database) -> CheckResult:
     from poller.store.series.partitions import list_partitions, month_after
     from poller.store.series.retention import late_days
     from poller.store.server_health import read_months
@@ -193,18 +202,18 @@ async def _retention(settings: Settings, database: Database) -> Finding:
     )
 
 
-async def _twins(_settings: Settings, database: Database) -> Finding:
+async def _twins(_settings: Settings, database: Database) -> CheckResult:
     from poller.store.orgs.identity import twins
 
     found = await twins(database)
     if not found:
-        return Finding("twins", Verdict.OK, "no Zoho org is there under two names")
+        return CheckResult("twins", CheckStatus.OK, "no Zoho org is there under two names")
     one, other, mark = found[0]
     more = f", and {len(found) - 1:,} more" if len(found) > 1 else ""
     same = {"grant": "the same credential", "zgid": "the same zgid", "name": "nearly the same name"}[mark]
-    return Finding(
+    return CheckResult(
         "twins",
-        Verdict.WARNING,
+        CheckStatus.WARNING,
         f"{one!r} and {other!r} have {same}{more}: one Zoho org under two names is polled and counted twice",
         f"keep one of them: `poller orgs remove '{other}'`",
     )

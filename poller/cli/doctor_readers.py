@@ -6,7 +6,7 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from poller.core.diagnosis import Finding, Verdict
+from poller.core.diagnosis import CheckResult, CheckStatus
 
 if TYPE_CHECKING:
     from poller.settings import Settings
@@ -19,7 +19,7 @@ _LOOK_SECONDS: Final = 2.0
 """Between two looks at transactions whose start this role may not see."""
 
 
-async def examine_roles(_settings: Settings, database: Database) -> Finding:
+async def examine_roles(_settings: Settings, database: Database) -> CheckResult:
     """Whether readers and guests can read, and whether their logins have limits."""
     from poller.store.access.roles import has_logins, read_missing
     from poller.store.server_health import missing_readers
@@ -28,22 +28,22 @@ async def examine_roles(_settings: Settings, database: Database) -> Finding:
     if absent:
         statements = " ".join(f"CREATE ROLE {role} NOLOGIN;" for role in absent)
         remedy = f"{MAKE}; where it may not make them, have an administrator run `{statements}` before"
-        return Finding("roles", Verdict.WARNING, f"not there: {', '.join(absent)}", remedy)
+        return CheckResult("roles", CheckStatus.WARNING, f"not there: {', '.join(absent)}", remedy)
     if blind:
-        return Finding("roles", Verdict.WARNING, f"may not read yet: {', '.join(blind)}", MAKE)
+        return CheckResult("roles", CheckStatus.WARNING, f"may not read yet: {', '.join(blind)}", MAKE)
     missing = await read_missing(database)
     if missing.to_read:
         remedy = f"{MAKE}, or have an administrator run `{'; '.join(missing.to_read)};`"
-        return Finding(
-            "roles", Verdict.WARNING, "poller_reader or poller_guest does not get to what it may read", remedy
+        return CheckResult(
+            "roles", CheckStatus.WARNING, "poller_reader or poller_guest does not get to what it may read", remedy
         )
     if missing.to_limit and await has_logins(database):
         remedy = f"{MAKE}, or have an administrator run `{'; '.join(missing.to_limit)};`"
-        return Finding("roles", Verdict.WARNING, "logins of readers or guests lack limits", remedy)
-    return Finding("roles", Verdict.OK, "poller_reader and poller_guest may read, within limits")
+        return CheckResult("roles", CheckStatus.WARNING, "logins of readers or guests lack limits", remedy)
+    return CheckResult("roles", CheckStatus.OK, "poller_reader and poller_guest may read, within limits")
 
 
-async def examine_locks(_settings: Settings, database: Database) -> Finding:
+async def examine_locks(_settings: Settings, database: Database) -> CheckResult:
     """Whether another session keeps a transaction open that drops of months and migrations have to wait for."""
     from poller.store.blockers import other_holders
 
@@ -55,11 +55,11 @@ async def examine_locks(_settings: Settings, database: Database) -> Finding:
     now = database.clock.now()
     found = [blocker for blocker in found if _is_long(blocker, now)]
     if not found:
-        return Finding("locks", Verdict.OK, "no other session holds up the poller")
+        return CheckResult("locks", CheckStatus.OK, "no other session holds up the poller")
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
     remedy = f"end that transaction: SELECT pg_terminate_backend({found[0].pid})"
     what = f"{found[0]}{more}, keeps months from being dropped and migrations from running"
-    return Finding("locks", Verdict.WARNING, what, remedy)
+    return CheckResult("locks", CheckStatus.WARNING, what, remedy)
 
 
 def _is_long(blocker: Blocker, now: datetime) -> bool:

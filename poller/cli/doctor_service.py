@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from poller.core.diagnosis import ChoreRun, Finding, Verdict, judge_chores
+from poller.core.diagnosis import CheckResult, CheckStatus, TaskRun, judge_chores
 from poller.core.quantities import count
 
 if TYPE_CHECKING:
@@ -16,24 +16,24 @@ _SEEN: Final = timedelta(minutes=1)
 _OVERDUE_SECONDS: Final = 60.0
 
 
-async def _workers(_settings: Settings, database: Database) -> Finding:
+async def _workers(_settings: Settings, database: Database) -> CheckResult:
     from poller.store.queue.jobs import depth
     from poller.store.queue.workers import list_workers
 
     workers = await list_workers(database, database.clock.now() - _SEEN)
     if not workers:
         remedy = "start it, unless `poller poll` is run by a timer of yours"
-        return Finding("workers", Verdict.WARNING, "no `poller run` was seen in the last minute", remedy)
+        return CheckResult("workers", CheckStatus.WARNING, "no `poller run` was seen in the last minute", remedy)
     queue = await depth(database)
     if queue.overdue_seconds > _OVERDUE_SECONDS:
         overdue = f"{count(queue.overdue, 'job')} overdue, the oldest for {queue.overdue_seconds:.0f} s"
         what = f"{len(workers)} at work, {overdue}"
-        return Finding("workers", Verdict.WARNING, what, "start more workers, or raise POLLER_CONCURRENCY")
+        return CheckResult("workers", CheckStatus.WARNING, what, "start more workers, or raise POLLER_CONCURRENCY")
     versions = ", ".join(sorted({worker.version for worker in workers}))
-    return Finding("workers", Verdict.OK, f"{len(workers)} at work, version {versions}")
+    return CheckResult("workers", CheckStatus.OK, f"{len(workers)} at work, version {versions}")
 
 
-async def _schedule(_settings: Settings, database: Database) -> Finding:
+async def _schedule(_settings: Settings, database: Database) -> CheckResult:
     from poller.store.queue.schedule_health import count_unscheduled
     from poller.store.queue.workers import list_workers
 
@@ -42,11 +42,11 @@ async def _schedule(_settings: Settings, database: Database) -> Finding:
         what = f"{count(unscheduled, 'active org')} without a slot for two intervals or more"
         working = await list_workers(database, now - _SEEN)
         remedy = "see the log of `poller run` and the clocks" if working else "start `poller run`: none is at work"
-        return Finding("schedule", Verdict.WRONG, what, remedy)
-    return Finding("schedule", Verdict.OK, "slots are handed out for every active org")
+        return CheckResult("schedule", CheckStatus.WRONG, what, remedy)
+    return CheckResult("schedule", CheckStatus.OK, "slots are handed out for every active org")
 
 
-async def _worker_clocks(_settings: Settings, database: Database) -> Finding:
+async def _worker_clocks(_settings: Settings, database: Database) -> CheckResult:
     from poller.store.queue.workers import list_workers
 
     workers = await list_workers(database, database.clock.now() - _SEEN)
@@ -57,19 +57,21 @@ async def _worker_clocks(_settings: Settings, database: Database) -> Finding:
     ]
     if wrong:
         what = f"ahead of PostgreSQL's (below 0: behind), taking no part: {', '.join(wrong)}"
-        return Finding("workers' clocks", Verdict.WRONG, what, "set the clocks of these machines by NTP")
-    return Finding("workers' clocks", Verdict.OK, "agree with PostgreSQL's" if workers else "no worker to compare")
+        return CheckResult("workers' clocks", CheckStatus.WRONG, what, "set the clocks of these machines by NTP")
+    return CheckResult(
+        "workers' clocks", CheckStatus.OK, "agree with PostgreSQL's" if workers else "no worker to compare"
+    )
 
 
-async def _chores(settings: Settings, database: Database) -> Finding:
-    from poller.store.queue.maintenance import list_chores
+async def _chores(settings: Settings, database: Database) -> CheckResult:
+    from poller.store.queue.maintenance import list_tasks
     from poller.store.queue.workers import list_workers
     from poller.worker.maintenance import chores
 
     every = chores(snapshots=settings.snapshot_retention, days=settings.daily_retention)
     now = database.clock.now()
     return judge_chores(
-        {run.name: ChoreRun(run.done_at, run.error) for run in await list_chores(database)},
+        {run.name: TaskRun(run.done_at, run.error) for run in await list_tasks(database)},
         {name: chore.every_seconds for name, chore in every.items()},
         now,
         workers=len(await list_workers(database, now - _SEEN)),

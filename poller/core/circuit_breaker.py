@@ -27,7 +27,7 @@ LONGEST_WAIT: Final = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
-class Circuit:
+class CircuitBreaker:
     """What is known of one data centre. `failed`: the orgs that failed since one was last heard."""
 
     failed: frozenset[int] = frozenset()
@@ -37,35 +37,35 @@ class Circuit:
     """While open: when it may next be tried."""
 
 
-CLOSED: Final = Circuit()
+CLOSED: Final = CircuitBreaker()
 
 
-def heard(_circuit: Circuit) -> Circuit:
+def heard(_circuit: CircuitBreaker) -> CircuitBreaker:
     """An org there answered, whatever it said."""
     return CLOSED
 
 
-def failed(circuit: Circuit, org_id: int, error: str | None, now: datetime) -> Circuit:
+def failed(circuit: CircuitBreaker, org_id: int, error: str | None, now: datetime) -> CircuitBreaker:
     """An org there could not be reached, or the data centre failed it."""
     orgs = circuit.failed | {org_id}
     if circuit.opened_at is None and len(orgs) < ORGS_TO_OPEN:
         return replace(circuit, failed=orgs, error=error)
     # No more than are needed: a fleet may have tens of thousands there.
     kept = circuit.failed if circuit.opened_at is not None else orgs
-    return Circuit(kept, error, circuit.opened_at or now, now + BETWEEN_PROBES)
+    return CircuitBreaker(kept, error, circuit.opened_at or now, now + BETWEEN_PROBES)
 
 
-def lets_through(circuit: Circuit, now: datetime) -> bool:
+def allows(circuit: CircuitBreaker, now: datetime) -> bool:
     """Whether one more poll may go there now."""
     return circuit.probe_at is None or now >= circuit.probe_at
 
 
-def probing(circuit: Circuit, now: datetime) -> Circuit:
+def on_probe(circuit: CircuitBreaker, now: datetime) -> CircuitBreaker:
     """A poll goes there: while the circuit is open, no other until it has ended."""
     return circuit if circuit.opened_at is None else replace(circuit, probe_at=now + LONGEST_PROBE)
 
 
-def unheard(circuit: Circuit, now: datetime) -> Circuit:
+def on_probe_abandoned(circuit: CircuitBreaker, now: datetime) -> CircuitBreaker:
     """A poll that was to go there asked nothing after all: another may."""
     return circuit if circuit.opened_at is None else replace(circuit, probe_at=now)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-class Verdict(StrEnum):
+class CheckStatus(StrEnum):
     """How something is. Only what is wrong makes the doctor's exit code 1."""
 
     OK = "ok"
@@ -28,17 +28,17 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One line of the doctor's: what was looked at, how it is, and what to do (empty where all is well)."""
 
     check: str
-    verdict: Verdict
+    verdict: CheckStatus
     what: str
     remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class ChoreRun:
+class TaskRun:
     """When a chore was last done (None: never), and why it failed, if that was its last run."""
 
     done_at: datetime | None
@@ -46,7 +46,7 @@ class ChoreRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProbeResult:
     """One server of a data centre: its HTTP status, or why there was none; how far its clock is ahead of ours."""
 
     url: str
@@ -67,29 +67,31 @@ _LITTLE_FREE: Final = 0.05
 _START: Final = "start `poller run`"
 
 
-def judge_clock(check: str, whose: str, ahead_seconds: float, doubt_seconds: float) -> Finding:
+def judge_clock(check: str, whose: str, ahead_seconds: float, doubt_seconds: float) -> CheckResult:
     """Another clock, so far ahead of this machine's, give or take `doubt_seconds`."""
     off = abs(ahead_seconds)
     if off - doubt_seconds <= CLOCK_WARNING_SECONDS:
-        return Finding(
-            check, Verdict.OK, f"{whose} agrees with this machine's within {max(off, doubt_seconds, 0.1):.1f} s"
+        return CheckResult(
+            check, CheckStatus.OK, f"{whose} agrees with this machine's within {max(off, doubt_seconds, 0.1):.1f} s"
         )
-    verdict = Verdict.WRONG if off - doubt_seconds > CLOCK_WRONG_SECONDS else Verdict.WARNING
+    verdict = CheckStatus.WRONG if off - doubt_seconds > CLOCK_WRONG_SECONDS else CheckStatus.WARNING
     where = "ahead of" if ahead_seconds > 0 else "behind"
-    return Finding(
+    return CheckResult(
         check, verdict, f"{whose} is {off:.0f} s {where} this machine's", "set both by NTP (`timedatectl` tells of it)"
     )
 
 
-def judge_chores(runs: Mapping[str, ChoreRun], intervals: Mapping[str, int], now: datetime, *, workers: int) -> Finding:
+def judge_chores(
+    runs: Mapping[str, TaskRun], intervals: Mapping[str, int], now: datetime, *, workers: int
+) -> CheckResult:
     """Whether each chore of `intervals` (seconds) was done when it was due."""
     failed = [f"{name}: {runs[name].error}" for name in intervals if name in runs and runs[name].error]
     if failed:
         remedy = "do what `chore.failed` in the log of `poller run` says"
-        return Finding("chores", Verdict.WRONG, f"failed: {', '.join(failed)}", remedy)
+        return CheckResult("chores", CheckStatus.WRONG, f"failed: {', '.join(failed)}", remedy)
     done = {name: runs[name].done_at if name in runs else None for name in intervals}
     if not any(done.values()):
-        return Finding("chores", Verdict.WARNING, "none was ever done", f"{_START}: it does them")
+        return CheckResult("chores", CheckStatus.WARNING, "none was ever done", f"{_START}: it does them")
     never = [name for name, at in done.items() if at is None]
     late = {
         name: now - at
@@ -99,23 +101,25 @@ def judge_chores(runs: Mapping[str, ChoreRun], intervals: Mapping[str, int], now
     if late:
         told = ", ".join(f"{name} for {age_of(age)}" for name, age in sorted(late.items(), key=lambda one: -one[1]))
         remedy = "see its log for what keeps it from them" if workers else f"{_START}: none is at work"
-        return Finding("chores", Verdict.WRONG, f"not done: {told}", remedy)
+        return CheckResult("chores", CheckStatus.WRONG, f"not done: {told}", remedy)
     if never:
-        return Finding("chores", Verdict.WARNING, f"never done: {', '.join(never)}", f"wait some minutes, or {_START}")
+        return CheckResult(
+            "chores", CheckStatus.WARNING, f"never done: {', '.join(never)}", f"wait some minutes, or {_START}"
+        )
     oldest = max((now - at for at in done.values() if at is not None), default=timedelta())
-    return Finding("chores", Verdict.OK, f"all {len(done)} were done, the one longest ago {age_of(oldest)} ago")
+    return CheckResult("chores", CheckStatus.OK, f"all {len(done)} were done, the one longest ago {age_of(oldest)} ago")
 
 
-def judge_months(wanted: Sequence[datetime], present: Sequence[datetime], *, served: bool) -> Finding:
+def judge_months(wanted: Sequence[datetime], present: Sequence[datetime], *, served: bool) -> CheckResult:
     """Months (first instants) that are to be there, and that are; `served`: a chore makes them, or has once."""
     missing = [month for month in wanted if month not in present]
     if not missing:
         # Newly begun, the last month is made within hours.
         ahead = max(present)
-        return Finding("partitions", Verdict.OK, f"{count(len(present), 'month')}, the last {ahead:%Y-%m}")
-    return Finding(
+        return CheckResult("partitions", CheckStatus.OK, f"{count(len(present), 'month')}, the last {ahead:%Y-%m}")
+    return CheckResult(
         "partitions",
-        Verdict.WRONG if served else Verdict.WARNING,
+        CheckStatus.WRONG if served else CheckStatus.WARNING,
         f"not made ahead: {', '.join(f'{month:%Y-%m}' for month in missing)}",
         f"{_START}: its chore `partitions` makes them; until then whoever writes a row makes its month",
     )
@@ -123,78 +127,86 @@ def judge_months(wanted: Sequence[datetime], present: Sequence[datetime], *, ser
 
 def judge_retention(
     snapshots: Retention | None, days: Retention | None, *, overdue: int, late: int, half_dropped: int
-) -> Finding:
+) -> CheckResult:
     """`overdue`: months that were to be gone; `late`: days of orgs with rows no day counts."""
     kept = f"snapshots {format_retention(snapshots)}, daily counts {format_retention(days)}"
     if overdue or half_dropped:
         what = f"{count(overdue + half_dropped, 'month')} to be gone by now ({kept})"
-        return Finding("retention", Verdict.WARNING, what, f"{_START}, and see its chores `rollups` and `retention`")
+        return CheckResult(
+            "retention", CheckStatus.WARNING, what, f"{_START}, and see its chores `rollups` and `retention`"
+        )
     if late:
         what = (
             f"{count(late, 'day')} of orgs with snapshots that came after it was closed: daily_user_counts lacks them"
         )
         remedy = "raise POLLER_SNAPSHOT_RETENTION if rows are to come so late; they go with their month"
-        return Finding("retention", Verdict.WARNING, what, remedy)
-    return Finding("retention", Verdict.OK, f"kept: {kept}")
+        return CheckResult("retention", CheckStatus.WARNING, what, remedy)
+    return CheckResult("retention", CheckStatus.OK, f"kept: {kept}")
 
 
-def judge_keys(ids: Sequence[str], usage: Mapping[str, int], orgs: Sequence[str], *, file: bool) -> Finding:
+def judge_keys(ids: Sequence[str], usage: Mapping[str, int], orgs: Sequence[str], *, file: bool) -> CheckResult:
     """Keys at hand, rows under each key, and the orgs under keys that are not at hand."""
     missing = [key for key in usage if key not in ids]
     if missing:
         rows = sum(usage[key] for key in missing)
         names = ", ".join(orgs[:3]) + (f" and {len(orgs) - 3} more" if len(orgs) > 3 else "")
         back = "put its key file back" if file else "put it back behind the others in POLLER_SECRET_KEYS"
-        return Finding(
+        return CheckResult(
             "keys",
-            Verdict.WRONG,
+            CheckStatus.WRONG,
             f"not at hand: the key {', '.join(missing)} of {count(rows, 'row')}: {names or 'tokens only'}",
             f"{back}, from where keys are kept; if it is lost, import these orgs again",
         )
     used = ", ".join(f"{count(rows, 'row')} under {key}" for key, rows in usage.items())
-    return Finding("keys", Verdict.OK, f"{ids[0]} encrypts; {used or 'nothing is encrypted yet'}")
+    return CheckResult("keys", CheckStatus.OK, f"{ids[0]} encrypts; {used or 'nothing is encrypted yet'}")
 
 
-def judge_disk(folder: str, free: int, total: int, used: int) -> Finding:
+def judge_disk(folder: str, free: int, total: int, used: int) -> CheckResult:
     """Bytes free and in all where the database is, and of the database."""
     what = f"{size_of(free)} free in {folder}, the database takes {size_of(used)}"
     if free < _LEAST_FREE:
-        return Finding("disk", Verdict.WRONG, what, "make room, or move POLLER_DATA_DIR: a full disk stops every poll")
+        return CheckResult(
+            "disk", CheckStatus.WRONG, what, "make room, or move POLLER_DATA_DIR: a full disk stops every poll"
+        )
     if free < _LITTLE_FREE * total:
-        return Finding("disk", Verdict.WARNING, what, "make room, or shorten POLLER_SNAPSHOT_RETENTION")
-    return Finding("disk", Verdict.OK, what)
+        return CheckResult("disk", CheckStatus.WARNING, what, "make room, or shorten POLLER_SNAPSHOT_RETENTION")
+    return CheckResult("disk", CheckStatus.OK, what)
 
 
-def judge_data_center(name: str, answers: Sequence[Answer], orgs: int | None) -> Finding:
+def judge_data_center(name: str, answers: Sequence[ProbeResult], orgs: int | None) -> CheckResult:
     """The servers of one data centre; `orgs`: how many there are of it, None where nobody knows."""
     check = f"data centre {name}"
     for one in answers:
         if one.failure is not None:
-            verdict = Verdict.WRONG if orgs else Verdict.WARNING
-            return Finding(check, verdict, f"{one.url} cannot be reached: {one.failure.value}", _NETWORK[one.failure])
+            verdict = CheckStatus.WRONG if orgs else CheckStatus.WARNING
+            return CheckResult(
+                check, verdict, f"{one.url} cannot be reached: {one.failure.value}", _NETWORK[one.failure]
+            )
     for one in answers:
         if one.status is not None and one.status >= 500:
             what = f"{one.url} answers {one.status}"
-            return Finding(check, Verdict.WARNING, what, "see Zoho's status page: the poller tries again by itself")
+            return CheckResult(
+                check, CheckStatus.WARNING, what, "see Zoho's status page: the poller tries again by itself"
+            )
     whose = "" if orgs is None else f", {count(orgs, 'org')}"
-    return Finding(check, Verdict.OK, f"{', '.join(one.url for one in answers)} can be reached{whose}")
+    return CheckResult(check, CheckStatus.OK, f"{', '.join(one.url for one in answers)} can be reached{whose}")
 
 
-def judge_network(answers: Sequence[Answer]) -> Finding | None:
+def judge_network(answers: Sequence[ProbeResult]) -> CheckResult | None:
     """That no server at all can be reached, which is this machine's fault; None where one can."""
     failures = [one.failure for one in answers if one.failure is not None]
     if not failures or len(failures) < len(answers):
         return None
     kinds = ", ".join(dict.fromkeys(failures))
     what = f"no server can be reached, of {len(answers)}: {kinds}"
-    return Finding("data centres", Verdict.WRONG, what, _NETWORK[failures[0]])
+    return CheckResult("data centres", CheckStatus.WRONG, what, _NETWORK[failures[0]])
 
 
-def judge_zohos_clock(answers: Sequence[Answer]) -> Finding:
+def judge_zohos_clock(answers: Sequence[ProbeResult]) -> CheckResult:
     """The middle one of the clocks of all servers that told theirs."""
     clocks = sorted((one.ahead_seconds, one.doubt_seconds) for one in answers if one.ahead_seconds is not None)
     if not clocks:
-        return Finding("Zoho's clock", Verdict.UNKNOWN, "no data centre told the time")
+        return CheckResult("Zoho's clock", CheckStatus.UNKNOWN, "no data centre told the time")
     return judge_clock("Zoho's clock", "the data centres' clock", *clocks[len(clocks) // 2])
 
 

@@ -23,7 +23,7 @@ WIDESPREAD_ORGS: Final = 3
 """So many orgs of one data centre refused, and at least half of those that were asked: it is not the orgs."""
 
 
-class Change(StrEnum):
+class HealthChange(StrEnum):
     """What is to be done about an org's parking."""
 
     NOTHING = "nothing"
@@ -59,19 +59,19 @@ def is_refusal(snapshot: Snapshot) -> bool:
 
 def judge_health(
     snapshot: Snapshot, *, parked: bool, probed: bool, before: Outcome | None, around: Refusals | None
-) -> Change:
+) -> HealthChange:
     """What to do after a poll.
 
     `before`: what came of the org's last poll in an earlier slot that was answered or refused; None where there was
     none lately. `around`: of its data centre; None where that was not looked up. `probed`: it was asked though parked.
     """
     if snapshot.counts:
-        return Change.UNPARK if parked else Change.NOTHING
+        return HealthChange.UNPARK if parked else HealthChange.NOTHING
     if not is_refusal(snapshot):
         probe_was_held_up = parked and probed and snapshot.outcome is not Outcome.UNAUTHORIZED
-        return Change.PROBE_LATER if probe_was_held_up else Change.NOTHING
+        return HealthChange.PROBE_LATER if probe_was_held_up else HealthChange.NOTHING
     if parked or before is None:
-        return Change.PARK
+        return HealthChange.PARK
     if snapshot.outcome is Outcome.UNAUTHORIZED and around is not None and around.widespread:
-        return Change.DATA_CENTER
-    return Change.PARK if before in REFUSALS else Change.SUSPECT
+        return HealthChange.DATA_CENTER
+    return HealthChange.PARK if before in REFUSALS else HealthChange.SUSPECT

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from poller.core.model import USER_TYPES, Outcome
-from poller.core.reply import suspicion
+from poller.core.reply import implausible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from poller.core.model import UserType
 
 # The gravest first: what a person must mend comes before what mends itself.
-_GRAVITY: Final = (
+_SEVERITY: Final = (
     Outcome.UNAUTHORIZED,
     Outcome.FORBIDDEN,
     Outcome.REJECTED,
@@ -29,7 +29,7 @@ _GRAVITY: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class CountRefusal:
     """Why one count is not known: the outcome of its request, and the code in Zoho's spelling or ours."""
 
     outcome: Outcome
@@ -37,7 +37,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class PollSummary:
     """What a poll came to: the fields of its snapshot that do not depend on when and how it was asked."""
 
     outcome: Outcome
@@ -46,22 +46,22 @@ class Settled:
     counts: Mapping[UserType, int]
 
 
-def settle(answers: Mapping[UserType, int | Refusal]) -> Settled:
+def combine(answers: Mapping[UserType, int | CountRefusal]) -> PollSummary:
     """The snapshot's outcome, error, errors and counts; a type that has no answer counts as missed."""
     counts: dict[UserType, int] = {}
-    refusals: dict[UserType, Refusal] = {}
+    refusals: dict[UserType, CountRefusal] = {}
     for user_type in USER_TYPES:
         answer = answers.get(user_type, _MISSED)
-        if isinstance(answer, Refusal):
+        if isinstance(answer, CountRefusal):
             refusals[user_type] = answer
         else:
             counts[user_type] = answer
     errors = {user_type: refusal.code for user_type, refusal in refusals.items()}
-    errors |= {user_type: code for user_type, count in counts.items() if (code := suspicion(user_type, count))}
+    errors |= {user_type: code for user_type, count in counts.items() if (code := implausible(user_type, count))}
     if not refusals:
-        return Settled(Outcome.OK, None, errors, counts)
-    gravest = min(refusals.values(), key=lambda refusal: _GRAVITY.index(refusal.outcome))
-    return Settled(Outcome.PARTIAL if counts else gravest.outcome, gravest.code, errors, counts)
+        return PollSummary(Outcome.OK, None, errors, counts)
+    worst = min(refusals.values(), key=lambda refusal: _SEVERITY.index(refusal.outcome))
+    return PollSummary(Outcome.PARTIAL if counts else worst.outcome, worst.code, errors, counts)
 
 
-_MISSED: Final = Refusal(Outcome.MISSED, "not_asked")
+_MISSED: Final = CountRefusal(Outcome.MISSED, "not_asked")

@@ -31,9 +31,9 @@ DEFAULT_IN_FLIGHT_SHARE: Final = 0.5
 FIRST_HOLD_SECONDS: Final = 60.0
 LONGEST_HOLD_SECONDS: Final = 3_600.0
 """Holds of our own grow from the one to the other; Zoho's own Retry-After is taken at its word, up to a day."""
-LEAST_FACTOR: Final = 1 / 16
+MIN_RATE_FACTOR: Final = 1 / 16
 """The lowest an org's rate falls: even then a free org's ten requests leave within 16 s."""
-CLIMB: Final = 1 / 8
+RECOVERY_STEP: Final = 1 / 8
 CREDITS_READING_SECONDS: Final = 3_600.0
 """How long Zoho's word on the credits left is believed: for ever, and an org once low would never be asked again."""
 _REQUESTS_PER_SECOND_IN_FLIGHT: Final = 5.0
@@ -137,7 +137,7 @@ def limits_of(paid_type: str | None, in_flight_share: float = DEFAULT_IN_FLIGHT_
     return Limits(in_flight, in_flight * _REQUESTS_PER_SECOND_IN_FLIGHT)
 
 
-class Quota(NamedTuple):
+class RateLimitState(NamedTuple):
     """What an org's traffic so far has taught us; a new one knows nothing and lets everything within limits leave.
 
     `due_at`: GCRA's theoretical arrival time. `hold_until`: nothing leaves before. `holds`: how many in a row.
@@ -150,10 +150,10 @@ class Quota(NamedTuple):
     factor: float = 1.0
 
 
-UNTAUGHT: Final = Quota()
+INITIAL: Final = RateLimitState()
 
 
-def reserve(quota: Quota, now: float, limits: Limits) -> tuple[Quota, float]:
+def reserve(quota: RateLimitState, now: float, limits: Limits) -> tuple[RateLimitState, float]:
     """One request wants to leave at `now`: the quota after it and 0.0, or the same quota and the seconds to wait.
 
     No more than `burst` + `rate` * t requests leave in any t seconds.
@@ -170,10 +170,10 @@ def reserve(quota: Quota, now: float, limits: Limits) -> tuple[Quota, float]:
         return quota, may_leave_at - now
     begins_at = due_at if due_at > now else now  # noqa: FURB136 - see above
     # The constructor of a named tuple is a call within a call; this is the inner one.
-    return tuple.__new__(Quota, (begins_at + spacing, hold_until, holds, factor)), 0.0
+    return tuple.__new__(RateLimitState, (begins_at + spacing, hold_until, holds, factor)), 0.0
 
 
-def would_wait(quota: Quota, now: float, limits: Limits, requests: int = 1) -> float:
+def would_wait(quota: RateLimitState, now: float, limits: Limits, requests: int = 1) -> float:
     """Seconds until the last of so many requests could leave, if they all came now: nothing is reserved."""
     due_at, hold_until, _, factor = quota
     spacing = 1.0 / (limits.rate * factor)
@@ -182,7 +182,7 @@ def would_wait(quota: Quota, now: float, limits: Limits, requests: int = 1) -> f
     return max(last, start) - now
 
 
-def throttled(quota: Quota, now: float, retry_after_seconds: float | None = None) -> Quota:
+def throttled(quota: RateLimitState, now: float, retry_after_seconds: float | None = None) -> RateLimitState:
     """After a 429: half the rate, and a hold as long as Zoho asked for, else a minute, doubled each time in a row.
 
     A 429 within a hold belongs to a request that left before it: it may lengthen the hold, but halves nothing twice.
@@ -193,19 +193,19 @@ def throttled(quota: Quota, now: float, retry_after_seconds: float | None = None
     seconds = min(FIRST_HOLD_SECONDS * 2.0 ** min(quota.holds, 16), LONGEST_HOLD_SECONDS)
     if retry_after_seconds is not None:
         seconds = min(max(retry_after_seconds, 1.0), DAY_SECONDS)
-    return Quota(quota.due_at, now + seconds, quota.holds + 1, max(quota.factor / 2, LEAST_FACTOR))
+    return RateLimitState(quota.due_at, now + seconds, quota.holds + 1, max(quota.factor / 2, MIN_RATE_FACTOR))
 
 
-def climbed(quota: Quota) -> Quota:
+def recovered(quota: RateLimitState) -> RateLimitState:
     """After a poll without a 429: one step back towards the full rate, and the next hold is a first one again."""
     if quota.factor == 1.0 and not quota.holds:
         return quota
-    return quota._replace(holds=0, factor=min(quota.factor + CLIMB, 1.0))
+    return quota._replace(holds=0, factor=min(quota.factor + RECOVERY_STEP, 1.0))
 
 
-def more_careful(one: Quota, other: Quota) -> Quota:
+def stricter_of(one: RateLimitState, other: RateLimitState) -> RateLimitState:
     """Two things known of one org as one: the later times, the lower rate."""
-    return Quota(
+    return RateLimitState(
         max(one.due_at, other.due_at),
         max(one.hold_until, other.hold_until),
         max(one.holds, other.holds),
@@ -213,16 +213,16 @@ def more_careful(one: Quota, other: Quota) -> Quota:
     )
 
 
-def smallest(quota: Quota) -> Quota:
+def compact(quota: RateLimitState) -> RateLimitState:
     """The same in the fewest bytes, for keeping: a spacing that a hold outlasts decides nothing any more.
 
     And the rates an org can fall to from its full one, and climb to, are few: all orgs share those numbers.
     """
     due_at, hold_until, holds, factor = quota
-    return Quota(0.0 if due_at <= hold_until else due_at, hold_until, holds, _FACTORS.get(factor, factor))
+    return RateLimitState(0.0 if due_at <= hold_until else due_at, hold_until, holds, _FACTORS.get(factor, factor))
 
 
-def is_at_rest(quota: Quota, now: float) -> bool:
+def is_idle(quota: RateLimitState, now: float) -> bool:
     """Whether a new quota would decide the same from `now` on, so that this one may be forgotten."""
     return quota.factor == 1.0 and not quota.holds and quota.due_at <= now and quota.hold_until <= now
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from poller.core.model import Outcome, UserType
-from poller.core.reply_body import Shape, read_body, read_credits_remaining, read_retry_after, read_token_end
+from poller.core.reply_body import BodyKind, read_body, read_credits_remaining, read_retry_after, read_token_end
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +82,7 @@ class Retry(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Classification:
     """What a reply means and what to do next.
 
     `count` is set exactly where `outcome` is OK. `code` is Zoho's spelling, or a lower-case word of ours where Zoho has
@@ -98,23 +98,23 @@ class Verdict:
     token_ends_at: datetime | None = None
 
 
-class Ruling(NamedTuple):
+class ReplyRule(NamedTuple):
     """The right-hand side of every table."""
 
     outcome: Outcome
     retry: Retry
 
 
-_STALE_TOKEN: Final = Ruling(Outcome.UNAUTHORIZED, Retry.REFRESH_TOKEN)
-_NOT_ALLOWED: Final = Ruling(Outcome.FORBIDDEN, Retry.NO)
-_OUR_FAULT: Final = Ruling(Outcome.REJECTED, Retry.NO)
-_THROTTLED: Final = Ruling(Outcome.THROTTLED, Retry.LATER)
-_ZOHOS_FAULT: Final = Ruling(Outcome.UNAVAILABLE, Retry.BACK_OFF)
-_NONSENSE: Final = Ruling(Outcome.MALFORMED, Retry.NO)
-_NEVER_LEFT: Final = Ruling(Outcome.MISSED, Retry.BACK_OFF)
-_CUT_OFF: Final = Ruling(Outcome.MALFORMED, Retry.BACK_OFF)
+_STALE_TOKEN: Final = ReplyRule(Outcome.UNAUTHORIZED, Retry.REFRESH_TOKEN)
+_NOT_ALLOWED: Final = ReplyRule(Outcome.FORBIDDEN, Retry.NO)
+_OUR_FAULT: Final = ReplyRule(Outcome.REJECTED, Retry.NO)
+_THROTTLED: Final = ReplyRule(Outcome.THROTTLED, Retry.LATER)
+_ZOHOS_FAULT: Final = ReplyRule(Outcome.UNAVAILABLE, Retry.BACK_OFF)
+_NONSENSE: Final = ReplyRule(Outcome.MALFORMED, Retry.NO)
+_NEVER_LEFT: Final = ReplyRule(Outcome.MISSED, Retry.BACK_OFF)
+_CUT_OFF: Final = ReplyRule(Outcome.MALFORMED, Retry.BACK_OFF)
 
-BY_CODE: Final[Mapping[str, Ruling]] = {
+BY_CODE: Final[Mapping[str, ReplyRule]] = {
     "INVALID_TOKEN": _STALE_TOKEN,
     "INVALID_OAUTHTOKEN": _STALE_TOKEN,
     "AUTHENTICATION_FAILURE": _STALE_TOKEN,
@@ -132,26 +132,26 @@ BY_CODE: Final[Mapping[str, Ruling]] = {
     "INTERNAL_SERVER_ERROR": _ZOHOS_FAULT,
 }
 
-_ANY: Final = frozenset(Shape)
-_UNREADABLE: Final = frozenset({Shape.NOT_JSON, Shape.EMPTY})
+_ANY: Final = frozenset(BodyKind)
+_UNREADABLE: Final = frozenset({BodyKind.NOT_JSON, BodyKind.EMPTY})
 _READABLE: Final = _ANY - _UNREADABLE
 
 # The first row that fits. A body nobody can read comes from an edge, not from the API: it condemns no org.
-BY_STATUS: Final[tuple[tuple[range, frozenset[Shape], Ruling], ...]] = (
+BY_STATUS: Final[tuple[tuple[range, frozenset[BodyKind], ReplyRule], ...]] = (
     (range(200, 201), _UNREADABLE, _CUT_OFF),
     (range(200, 400), _ANY, _NONSENSE),
     (range(401, 402), _ANY, _STALE_TOKEN),
     (range(403, 404), _READABLE, _NOT_ALLOWED),
-    (range(403, 404), _UNREADABLE, Ruling(Outcome.FORBIDDEN, Retry.BACK_OFF)),
+    (range(403, 404), _UNREADABLE, ReplyRule(Outcome.FORBIDDEN, Retry.BACK_OFF)),
     (range(408, 409), _ANY, _ZOHOS_FAULT),
     (range(429, 430), _ANY, _THROTTLED),
     (range(400, 500), _ANY, _OUR_FAULT),
     (range(500, 600), _ANY, _ZOHOS_FAULT),
 )
-BY_FAILURE: Final[Mapping[Failure, Ruling]] = {
+BY_FAILURE: Final[Mapping[Failure, ReplyRule]] = {
     Failure.TIMEOUT: _ZOHOS_FAULT,
     Failure.DNS: _ZOHOS_FAULT,
-    Failure.TLS: Ruling(Outcome.UNAVAILABLE, Retry.NO),  # a bad certificate stays bad, and may be somebody else's
+    Failure.TLS: ReplyRule(Outcome.UNAVAILABLE, Retry.NO),  # a bad certificate stays bad, and may be somebody else's
     Failure.REFUSED: _ZOHOS_FAULT,
     Failure.RESET: _ZOHOS_FAULT,
     Failure.TOO_LARGE: _NONSENSE,
@@ -160,35 +160,35 @@ BY_FAILURE: Final[Mapping[Failure, Ruling]] = {
     Failure.NO_ROUTE: _NEVER_LEFT,
     Failure.PROXY_DNS: _ZOHOS_FAULT,
     Failure.PROXY_UNREACHABLE: _ZOHOS_FAULT,
-    Failure.PROXY_LOGIN: Ruling(Outcome.UNAVAILABLE, Retry.NO),  # a wrong password stays wrong
+    Failure.PROXY_LOGIN: ReplyRule(Outcome.UNAVAILABLE, Retry.NO),  # a wrong password stays wrong
     Failure.PROXY_DENIED: _ZOHOS_FAULT,
 }
 
 
-def judge(reply: Reply | NoReply, now: datetime) -> Verdict:
+def classify(reply: Reply | NoReply, now: datetime) -> Classification:
     """What `reply` to one count request means; `now` (aware) turns a date in Retry-After into seconds."""
     if isinstance(reply, NoReply):
         outcome, retry = BY_FAILURE[reply.failure]
-        return Verdict(outcome, None, reply.failure.value, retry)
+        return Classification(outcome, None, reply.failure.value, retry)
     headers = reply.headers
     credits_remaining = read_credits_remaining(headers.get("x-api-credits-remaining"))
     token_ends_at = read_token_end(headers.get("x-accesstoken-reset"), now)
     shape, count, code = read_body(reply.body)
-    if shape is Shape.COUNT and reply.status == 200:
-        return Verdict(Outcome.OK, count, None, Retry.NO, None, credits_remaining, token_ends_at)
-    outcome, retry = _ruling(reply.status, shape, code)
+    if shape is BodyKind.COUNT and reply.status == 200:
+        return Classification(Outcome.OK, count, None, Retry.NO, None, credits_remaining, token_ends_at)
+    outcome, retry = _rule_for(reply.status, shape, code)
     asks_to_wait = retry is Retry.LATER or retry is Retry.BACK_OFF
     wait_seconds = read_retry_after(headers.get("retry-after"), now) if asks_to_wait else None
     code = code or _our_code(reply.status, shape)
-    return Verdict(outcome, None, code, retry, wait_seconds, credits_remaining, token_ends_at)
+    return Classification(outcome, None, code, retry, wait_seconds, credits_remaining, token_ends_at)
 
 
-def suspicion(user_type: UserType, count: int) -> str | None:
+def implausible(user_type: UserType, count: int) -> str | None:
     """A code for a count that was said but is hard to believe: kept, and flagged. CurrentUser is always 1 (Zoho)."""
     return "current_user_not_one" if user_type is UserType.CURRENT and count != 1 else None
 
 
-def _ruling(status: int, shape: Shape, code: str | None) -> Ruling:
+def _rule_for(status: int, shape: BodyKind, code: str | None) -> ReplyRule:
     if code is not None and code in BY_CODE:
         return BY_CODE[code]
     for statuses, shapes, ruling in BY_STATUS:
@@ -197,7 +197,7 @@ def _ruling(status: int, shape: Shape, code: str | None) -> Ruling:
     return _NONSENSE
 
 
-def _our_code(status: int, shape: Shape) -> str:
-    if status == 200 or (status == 204 and shape is Shape.EMPTY):
+def _our_code(status: int, shape: BodyKind) -> str:
+    if status == 200 or (status == 204 and shape is BodyKind.EMPTY):
         return shape.value
     return "redirect" if 300 <= status < 400 else f"http_{status}"

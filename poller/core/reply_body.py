@@ -25,7 +25,7 @@ _CODE_TEXT: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _DIGITS: Final = re.compile(r"[0-9]{1,18}")
 
 
-class Shape(StrEnum):
+class BodyKind(StrEnum):
     """What a body looks like, before its status is known. Each is also the code of a 200 that should be a count."""
 
     COUNT = "count"
@@ -38,36 +38,36 @@ class Shape(StrEnum):
     EMPTY = "empty"
 
 
-def read_body(body: bytes) -> tuple[Shape, int | None, str | None]:
+def read_body(body: bytes) -> tuple[BodyKind, int | None, str | None]:
     """The shape of a body, the count in it if it is one, the code in it if it has one Zoho could mean."""
     match = _COUNT_BODY.fullmatch(body)  # nine in ten replies: a third of the time of the long way
     if match is not None and (count := int(match[2])) <= LARGEST_COUNT:
-        return Shape.COUNT, count, None
+        return BodyKind.COUNT, count, None
     return read_any_body(body)
 
 
-def read_any_body(body: bytes) -> tuple[Shape, int | None, str | None]:
+def read_any_body(body: bytes) -> tuple[BodyKind, int | None, str | None]:
     """The long way of `read_body`, for every body there can be."""
     document = decode_object(body)
-    if isinstance(document, Shape):
+    if isinstance(document, BodyKind):
         return document, None, None
     if not document.keys().isdisjoint({"code", "error", "status"}):
-        return Shape.ENVELOPE, None, _code(document.get("code"))
+        return BodyKind.ENVELOPE, None, _code(document.get("code"))
     if "count" not in document:
-        return Shape.NO_COUNT, None, None
+        return BodyKind.NO_COUNT, None, None
     count = _count(document["count"])
-    return (Shape.BAD_COUNT if count is None else Shape.COUNT), count, None
+    return (BodyKind.BAD_COUNT if count is None else BodyKind.COUNT), count, None
 
 
-def decode_object(body: bytes) -> dict[str, Any] | Shape:
+def decode_object(body: bytes) -> dict[str, Any] | BodyKind:
     """The JSON object in `body`, or why there is none; one key with two values is not JSON here."""
     if not body.strip(b" \t\n\r"):
-        return Shape.EMPTY
+        return BodyKind.EMPTY
     try:
         document = json.loads(body.decode(), object_pairs_hook=_unambiguous)
     except (ValueError, RecursionError):
-        return Shape.NOT_JSON
-    return document if isinstance(document, dict) else Shape.NOT_AN_OBJECT
+        return BodyKind.NOT_JSON
+    return document if isinstance(document, dict) else BodyKind.NOT_AN_OBJECT
 
 
 def read_retry_after(text: str | None, now: datetime) -> float | None:

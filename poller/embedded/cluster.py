@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
     from poller.embedded.binaries import Binaries
-    from poller.embedded.os_user import Account
+    from poller.embedded.os_user import OsUser
 
 USER: Final = "poller"
 DATABASE: Final = "poller"
@@ -42,7 +42,7 @@ def major_of(cluster: Path) -> str | None:
         return None
 
 
-def ensure(cluster: Path, binaries: Binaries, account: Account, options: Sequence[str]) -> None:
+def ensure(cluster: Path, binaries: Binaries, account: OsUser, options: Sequence[str]) -> None:
     """Make the cluster where there is none; else refuse one these programs must not be let at."""
     for left in cluster.parent.glob(f"{_PARTIAL}*"):  # of a start that was killed; its initdb may still be writing
         shutil.rmtree(left, ignore_errors=True)
@@ -62,7 +62,7 @@ def ensure(cluster: Path, binaries: Binaries, account: Account, options: Sequenc
         raise EmbeddedError(f"{cluster} is open to other users", f"chmod 700 '{cluster}'")
 
 
-def _make(cluster: Path, binaries: Binaries, account: Account, options: Sequence[str]) -> None:
+def _make(cluster: Path, binaries: Binaries, account: OsUser, options: Sequence[str]) -> None:
     """All of it beside the place, then one rename: a crash leaves nothing half-made in the place itself."""
     partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=cluster.parent))
     fd = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Final
 from poller.core.errors import EmbeddedError
 from poller.embedded import cluster, supervisor
 from poller.embedded.locks import EXCLUSIVE, PAUSE_SECONDS, SHARED, FileLock, open_private
-from poller.embedded.os_user import ENVIRONMENT, Account
+from poller.embedded.os_user import ENVIRONMENT, OsUser
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from poller.embedded.binaries import Binaries
-    from poller.embedded.server_socket import Door
+    from poller.embedded.server_socket import ServerSocket
 
 # Recovery of a crashed server replays at most some max_wal_size (1 GB): minutes on a slow disk, never ten.
 PATIENCE_SECONDS: Final = 600.0
@@ -33,19 +33,19 @@ _LOG_TOLD_BYTES: Final = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
+class Launcher:
     """What it takes to run the server of one data folder."""
 
     data_dir: Path
     binaries: Binaries
-    account: Account
+    account: OsUser
     options: tuple[str, ...]
 
     def has_keeper(self) -> bool:
         """Whether a keeper lives."""
         return not _can_take(self.data_dir, SHARED)
 
-    def serve(self, door: Door) -> None:
+    def serve(self, door: ServerSocket) -> None:
         """Return once the server answers; give it a keeper if it has none."""
         end = time.monotonic() + PATIENCE_SECONDS
         log = self.data_dir / LOG

@@ -23,7 +23,7 @@ ENVIRONMENT: Final = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class OsUser:
     """The user and group the server runs as, where that is not simply ours."""
 
     uid: int
@@ -35,19 +35,19 @@ class Account:
         return {"user": self.uid, "group": self.gid, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
-def account_for(data_dir: Path, cluster: Path) -> Account:
+def account_for(data_dir: Path, cluster: Path) -> OsUser:
     """The owner of the cluster, else of the data folder, else the first unprivileged user known for this."""
     if os.geteuid() != 0:
-        return Account(os.geteuid(), os.getegid())
+        return OsUser(os.geteuid(), os.getegid())
     for folder in (cluster, data_dir):
         if folder.exists() and (status := folder.stat()).st_uid != 0:
-            return Account(status.st_uid, status.st_gid)
+            return OsUser(status.st_uid, status.st_gid)
     for name in _FALLBACKS:
         try:
             user = pwd.getpwnam(name)
         except KeyError:
             continue
-        return Account(user.pw_uid, user.pw_gid)
+        return OsUser(user.pw_uid, user.pw_gid)
     raise EmbeddedError(
         "PostgreSQL refuses to run as root, and there is no user 'postgres' or 'nobody' to run it as",
         "run the poller as an ordinary user, or set POLLER_DATABASE_URL",
@@ -55,7 +55,7 @@ def account_for(data_dir: Path, cluster: Path) -> Account:
 
 
 def run_as(
-    account: Account, argv: Sequence[str], *, stdin: str = "", pass_fds: Sequence[int] = ()
+    account: OsUser, argv: Sequence[str], *, stdin: str = "", pass_fds: Sequence[int] = ()
 ) -> subprocess.CompletedProcess[str]:
     """Run one of PostgreSQL's programs to its end, as that user; its output is captured."""
     return subprocess.run(  # noqa: S603 - our own binaries, no shell

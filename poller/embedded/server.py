@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 from poller.core.errors import EmbeddedError
 from poller.embedded import binaries as programs, cluster
-from poller.embedded.launcher import PATIENCE_SECONDS, Launch
+from poller.embedded.launcher import PATIENCE_SECONDS, Launcher
 from poller.embedded.locks import EXCLUSIVE, SHARED, FileLock, held
 from poller.embedded.os_user import account_for
-from poller.embedded.server_socket import Door
+from poller.embedded.server_socket import ServerSocket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,7 +58,7 @@ class EmbeddedServer:
     Should the keeper be killed, which ends the server, the first of its users to notice brings both back.
     """
 
-    def __init__(self, launch: Launch, users: FileLock, door: Door) -> None:
+    def __init__(self, launch: Launcher, users: FileLock, door: ServerSocket) -> None:
         self.data_dir = launch.data_dir
         self.binaries = launch.binaries.folder
         self.version = launch.binaries.version
@@ -148,9 +148,9 @@ def start(data_dir: Path, *, binaries: Path | None = None, settings: Mapping[str
         with held(data_dir / "postgresql.start", EXCLUSIVE, PATIENCE_SECONDS):
             users.take(SHARED, PATIENCE_SECONDS)  # waits for a keeper that is ending the last server
             cluster.ensure(place, found, account, options)
-            door = Door(place)
+            door = ServerSocket(place)
             undo.callback(door.close)
-            launch = Launch(data_dir, found, account, options)
+            launch = Launcher(data_dir, found, account, options)
             launch.serve(door)
         undo.pop_all()
         return EmbeddedServer(launch, users, door)

@@ -26,7 +26,7 @@ _WELCOME: Final = b"R"
 _NOT_NOW: Final = b"C57P03\0"  # cannot_connect_now: starting up, recovering or shutting down
 
 
-class Door:
+class ServerSocket:
     """Where the server of a cluster is reached by this process: `folder` is what drivers call the host."""
 
     def __init__(self, cluster: Path) -> None:

@@ -50,7 +50,7 @@ def data_argument(folder: Path, fd: int) -> str:
     return f"{_OPENED}/{fd}" if Path(_OPENED).exists() else str(folder)
 
 
-class Keeper:
+class Supervisor:
     """Runs one server until its users are gone. The job: see `launch.Launch`."""
 
     def __init__(self, job: dict[str, Any]) -> None:
@@ -213,7 +213,7 @@ def main() -> None:
     os.umask(0o077)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
-    os._exit(Keeper(job).run())
+    os._exit(Supervisor(job).run())
 
 
 if __name__ == "__main__":

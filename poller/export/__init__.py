@@ -11,9 +11,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from poller.core.spreadsheet import BYTE_ORDER_MARK
-from poller.export.folder import Record, alone_in, replaced
+from poller.export.folder import FileRecord, alone_in, replaced
 from poller.store.series.days import days_kept, open_day
-from poller.store.series.retention import whole_since
+from poller.store.series.retention import raw_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from poller.store.database import Database
-    from poller.store.series.days import DayReader, Selection
+    from poller.store.series.days import DayReader, DaySelection
 
-__all__ = ["Exported", "Format", "export"]
+__all__ = ["ExportFormat", "Exported", "export"]
 
 
-class Format(StrEnum):
+class ExportFormat(StrEnum):
     """What a file of an export is."""
 
     PARQUET = "parquet"
@@ -46,8 +46,8 @@ class Exported:
 async def export(
     database: Database,
     folder: Path,
-    output: Format,
-    selection: Selection,
+    output: ExportFormat,
+    selection: DaySelection,
     *,
     since: date | None,
     until: date,
@@ -60,8 +60,8 @@ async def export(
     """
     done = Exported()
     with alone_in(folder):
-        record = Record.read(folder, output, selection, byte_order_mark=byte_order_mark)
-        whole = await whole_since(database)
+        record = FileRecord.read(folder, output, selection, byte_order_mark=byte_order_mark)
+        whole = await raw_since(database)
         days = await days_kept(database, since, until)
         for place, day in enumerate(days):
             progress(place, len(days))
@@ -83,9 +83,11 @@ async def export(
     return done
 
 
-async def _write(path: Path, output: Format, reader: DayReader, selection: Selection, *, byte_order_mark: bool) -> int:
+async def _write(
+    path: Path, output: ExportFormat, reader: DayReader, selection: DaySelection, *, byte_order_mark: bool
+) -> int:
     """One day's file; how many bytes."""
-    if output is Format.CSV:
+    if output is ExportFormat.CSV:
         from poller.export.csv_file import write  # noqa: PLC0415 - only what is needed, see the other
     else:
         from poller.export.parquet_file import write  # noqa: PLC0415 - an extra, and heavy

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from poller.store.series.days import Content, Selection
+    from poller.store.series.days import DaySelection, Fingerprint
 
 RECORD: Final = "_export.json"
 """Readers of folders of Parquet files pass over names that begin with an underscore."""
 
 
-class Record:
+class FileRecord:
     """What a folder holds: whose counts in which format, and the content of each day."""
 
     def __init__(self, folder: Path, about: dict[str, Any], days: dict[str, list[int]]) -> None:
@@ -36,7 +36,7 @@ class Record:
         self._about = about
 
     @classmethod
-    def read(cls, folder: Path, output: str, selection: Selection, *, byte_order_mark: bool = False) -> Record:
+    def read(cls, folder: Path, output: str, selection: DaySelection, *, byte_order_mark: bool = False) -> FileRecord:
         """The record of a folder, or the beginning of one; of another export none."""
         orgs = None if selection.org_ids is None else sorted(selection.org_ids)
         about: dict[str, Any] = {"format": str(output), "org_ids": orgs, "user_types": list(selection.user_types)}
@@ -60,11 +60,11 @@ class Record:
         """Whether there is a file of this day."""
         return day.isoformat() in self._days and self.path(day).exists()
 
-    def holds(self, day: date, content: Content) -> bool:
+    def holds(self, day: date, content: Fingerprint) -> bool:
         """Whether the file of this day was written from just this."""
         return self.has(day) and self._days[day.isoformat()] == [content.snapshots, content.digest]
 
-    def add(self, day: date, content: Content) -> None:
+    def add(self, day: date, content: Fingerprint) -> None:
         """The file of this day is whole, and was written from this."""
         self._days[day.isoformat()] = [content.snapshots, content.digest]
         with replaced(self._folder / RECORD) as file:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Sink(Generic[T]):
+class BatchWriter(Generic[T]):
     """Gathers snapshots (or what carries one) and writes `rows` at a time, or what there is after `age_seconds`.
 
     Used as an async context: leaving it writes what is left; leaving it by an exception still writes what was put. An

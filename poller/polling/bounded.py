@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def sweep(orgs: AsyncIterator[T], poll: Callable[[T], Awaitable[None]], *, at_once: int) -> None:
+async def for_each(orgs: AsyncIterator[T], poll: Callable[[T], Awaitable[None]], *, at_once: int) -> None:
     """Call `poll` with each of `orgs`, at most `at_once` of them side by side, and return when all are done.
 
     An exception of `poll` (it raises for nothing Zoho does, so it is ours or the store's) ends the sweep: the other
     polls under way are cancelled and it is raised as it was.
     """
-    await sweep_by_data_center({"": orgs}, poll, {"": 1.0}, at_once=at_once)
+    await for_each_by_data_center({"": orgs}, poll, {"": 1.0}, at_once=at_once)
 
 
-async def sweep_by_data_center(
+async def for_each_by_data_center(
     orgs: Mapping[str, AsyncIterator[T]],
     poll: Callable[[T], Awaitable[None]],
     demand: Mapping[str, float],

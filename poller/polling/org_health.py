@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from poller.core.health import Change, Refusals, is_refusal, judge_health
+from poller.core.health import HealthChange, Refusals, is_refusal, judge_health
 from poller.core.remedies import remedy_for
 from poller.store.orgs.orgs import park, unpark
 from poller.store.orgs.refusals import outcome_before, refusals_of
@@ -41,15 +41,15 @@ class OrgHealth:
             before = await outcome_before(self._database, org.id, snapshot.slot)
             around = await self._around(org, snapshot.slot)
         match judge_health(snapshot, parked=parked is not None, probed=probed, before=before, around=around):
-            case Change.UNPARK:
+            case HealthChange.UNPARK:
                 if await unpark(self._database, org.id):
                     log.info("org.unparked")
-            case Change.PARK:
+            case HealthChange.PARK:
                 await self._park(org, snapshot.error or "", remedy_for(snapshot.error or ""))
                 log.warning("org.parked", code=snapshot.error, remedy=remedy_for(snapshot.error or ""))
-            case Change.PROBE_LATER if parked is not None:
+            case HealthChange.PROBE_LATER if parked is not None:
                 await self._park(org, parked.code, parked.remedy)
-            case Change.SUSPECT:
+            case HealthChange.SUSPECT:
                 log.warning("org.refused", code=snapshot.error, remedy="nothing yet: the next slot decides")
             case _:
                 pass

@@ -14,16 +14,16 @@ import structlog
 from poller.core.admission import HELD
 from poller.core.another_org import ANOTHER_ORG, is_another_org
 from poller.core.model import USER_TYPES, Outcome, UserType
-from poller.core.poll_result import Refusal
+from poller.core.poll_result import CountRefusal
 from poller.store.capacity.seats import SeatReading, save_refusal, save_seats
 from poller.store.orgs.another_org import park_as_another_org
 from poller.store.orgs.changes import learn
-from poller.zoho.org_check import OrgFacts
+from poller.zoho.org_check import OrgInfo
 from poller.zoho.seats import SeatCount, SeatRefusal
 
 if TYPE_CHECKING:
     from poller.core.model import Org, Snapshot
-    from poller.polling.poll import World
+    from poller.polling.poll import PollPorts
     from poller.store.database import Database
     from poller.zoho.limiter import OrgLimiter
 
@@ -33,23 +33,23 @@ log = structlog.get_logger("poller.polling.org_info")
 class OrgInfoRefresh:
     """What one poll asks an org about itself; `requests` counts what that took."""
 
-    def __init__(self, database: Database, world: World, org: Org, limiter: OrgLimiter) -> None:
+    def __init__(self, database: Database, world: PollPorts, org: Org, limiter: OrgLimiter) -> None:
         self._database = database
         self._world = world
         self._org = org
         self._limiter = limiter
-        self._info: OrgFacts | Refusal | None = None
+        self._info: OrgInfo | CountRefusal | None = None
         self.requests = 0
 
-    async def prove(self) -> Refusal | None:
+    async def prove(self) -> CountRefusal | None:
         """Before the counts: why they must not be asked for, None where they may be.
 
         An org that Zoho does not answer for now waits. One whose consent hides the zgid is polled: there is no proof.
         """
         info = await self._ask()
         if info is None:
-            return Refusal(Outcome.THROTTLED, HELD)
-        if isinstance(info, Refusal):
+            return CountRefusal(Outcome.THROTTLED, HELD)
+        if isinstance(info, CountRefusal):
             if info.outcome in {Outcome.THROTTLED, Outcome.UNAVAILABLE}:
                 return info
             if info.outcome is not Outcome.UNAUTHORIZED:
@@ -60,30 +60,30 @@ class OrgInfoRefresh:
     async def refresh(self, snapshot: Snapshot) -> Snapshot:
         """After the counts: keeps edition, licences and seats. Without its counts where they are another org's."""
         info = self._info
-        if info is None or (isinstance(info, Refusal) and info.outcome is Outcome.UNAUTHORIZED):
+        if info is None or (isinstance(info, CountRefusal) and info.outcome is Outcome.UNAUTHORIZED):
             info = await self._ask()
         if info is None:
             return snapshot
-        if isinstance(info, OrgFacts) and (refusal := await self._refuse_another_org(info)) is not None:
+        if isinstance(info, OrgInfo) and (refusal := await self._refuse_another_org(info)) is not None:
             errors = dict.fromkeys(USER_TYPES, refusal.code)
             return replace(snapshot, outcome=refusal.outcome, error=refusal.code, errors=errors, counts={})
-        await self._keep(info if isinstance(info, OrgFacts) else None, snapshot)
+        await self._keep(info if isinstance(info, OrgInfo) else None, snapshot)
         return snapshot
 
-    async def _ask(self) -> OrgFacts | Refusal | None:
-        self._info, requests = await self._world.learn_facts(self._org, self._limiter)
+    async def _ask(self) -> OrgInfo | CountRefusal | None:
+        self._info, requests = await self._world.fetch_org_info(self._org, self._limiter)
         self.requests += requests
         return self._info
 
-    async def _refuse_another_org(self, info: OrgFacts) -> Refusal | None:
+    async def _refuse_another_org(self, info: OrgInfo) -> CountRefusal | None:
         """Parks the org where the credentials are another org's: nothing of the answer is kept then."""
         if info.zgid is None or not is_another_org(self._org.zgid, info.zgid):
             return None
         remedy = await park_as_another_org(self._database, self._org, info.zgid, self._world.now())
         log.warning("org.parked", code=ANOTHER_ORG, remedy=remedy)
-        return Refusal(Outcome.UNAUTHORIZED, ANOTHER_ORG)
+        return CountRefusal(Outcome.UNAUTHORIZED, ANOTHER_ORG)
 
-    async def _keep(self, info: OrgFacts | None, snapshot: Snapshot) -> None:
+    async def _keep(self, info: OrgInfo | None, snapshot: Snapshot) -> None:
         database, org, now = self._database, self._org, self._world.now
         zgid, edition, licences = (info.zgid, info.edition, info.licences) if info else (None, None, None)
         if await learn(database, org.id, now(), zgid=zgid, edition=edition, licences=licences):
@@ -97,7 +97,7 @@ class OrgInfoRefresh:
             await save_seats(database, org.id, reading, now())
 
 
-def _reading(facts: OrgFacts | None, seats: SeatCount | SeatRefusal | None, active: int | None) -> SeatReading | None:
+def _reading(facts: OrgInfo | None, seats: SeatCount | SeatRefusal | None, active: int | None) -> SeatReading | None:
     """What `user_licenses` says, else what `/org` says with the active users as those in use; None: neither says."""
     edition, renews_on = (facts.edition, facts.renews_on) if facts else (None, None)
     if isinstance(seats, SeatCount):

@@ -109,7 +109,7 @@ def _plan(
     *,
     due_at: datetime | None = None,
 ) -> Plan:
-    stale = _age(pollable.facts_at, now) >= FACTS_SECONDS
+    stale = _age(pollable.info_at, now) >= FACTS_SECONDS
     learn = refusal is None and stale and _credits_left(pollable, now, settings) >= REQUESTS_PER_POLL + FACTS_REQUESTS
     return Plan(pollable, slot, now, refusal, due_at, learn, prove=learn and pollable.is_unproven)
 

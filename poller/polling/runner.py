@@ -22,17 +22,17 @@ from poller.core.remedies import remedy_for
 from poller.core.shares import polls_at_once
 from poller.core.token import KEY_MISSING, NO_CREDENTIALS, UNOPENED
 from poller.log import bound
-from poller.polling.batch_writer import Sink
-from poller.polling.bounded import sweep_by_data_center
+from poller.polling.batch_writer import BatchWriter
+from poller.polling.bounded import for_each_by_data_center
 from poller.polling.hand_claims import HandClaims, one_ahead
 from poller.polling.org_health import OrgHealth
 from poller.polling.org_info import OrgInfoRefresh
 from poller.polling.plan import Plan, plan, plan_slot, state_of_slot
-from poller.polling.poll import World, poll_org
+from poller.polling.poll import PollPorts, poll_org
 from poller.store.orgs import credits as credit_store
 from poller.store.orgs.poll_slots import read_slots
 from poller.store.orgs.poll_state import count_by_data_center, pages_of_active
-from poller.store.orgs.rate_limits import Lesson, save_limits
+from poller.store.orgs.rate_limits import RateLimitUpdate, save_limits
 from poller.store.series.snapshots import write_snapshots
 
 if TYPE_CHECKING:
@@ -48,24 +48,24 @@ if TYPE_CHECKING:
     from poller.store.orgs.poll_state import Parked, PollableOrg
     from poller.zoho.limiter import Limiter
 
-Committed = Callable[[Sequence["Polled"]], None]
+Committed = Callable[[Sequence["PollResult"]], None]
 """Told of every batch of polls once its rows are safe."""
 
 log = structlog.get_logger("poller.polling.runner")
 
 
 @dataclass(frozen=True, slots=True)
-class Polled:
+class PollResult:
     """One org's poll, on its way to the store: the row, what it taught, and what was reserved for it."""
 
     org: Org
     snapshot: Snapshot
-    lesson: Lesson | None = None
+    lesson: RateLimitUpdate | None = None
     reserved: int = 0
     reserved_at: datetime | None = None
     parked: Parked | None = None
     """How the org stood before."""
-    asides: int = 0
+    extra_requests: int = 0
     """Requests beside those of the snapshot."""
     removed: bool = False
     """The org was removed while it was polled: there is nothing to write."""
@@ -81,11 +81,11 @@ def _always(_org_id: int, _slot: datetime) -> bool:
     return True
 
 
-class Fleet:
+class PollRunner:
     """Polls orgs side by side, each under its own limits, and commits a row for each of them."""
 
     def __init__(
-        self, settings: Settings, database: Database, keyring: Keyring, limiter: Limiter, world: World
+        self, settings: Settings, database: Database, keyring: Keyring, limiter: Limiter, world: PollPorts
     ) -> None:
         self._settings = settings
         self._database = database
@@ -95,7 +95,7 @@ class Fleet:
         self._missing_keys: set[str] = set()
         self._health = OrgHealth(database, world.now)
 
-    async def poll_now(
+    async def poll_all(
         self,
         names: Sequence[str] | None,
         committed: Committed,
@@ -191,11 +191,11 @@ class Fleet:
         committed: Committed,
         claims: HandClaims,
     ) -> None:
-        async def write(batch: Sequence[Polled]) -> None:
+        async def write(batch: Sequence[PollResult]) -> None:
             await self.write(batch)
             await claims.release([one.org.id for one in batch])
 
-        async with Sink(write, committed=committed) as sink, AsyncExitStack() as generators:
+        async with BatchWriter(write, committed=committed) as sink, AsyncExitStack() as generators:
             for one in plans.values():
                 generators.push_async_callback(one.aclose)
 
@@ -205,7 +205,7 @@ class Fleet:
                     await sink.put(polled)
 
             at_once = polls_at_once(self._settings.concurrency)
-            await sweep_by_data_center(plans, carry_out, demand, at_once=at_once)
+            await for_each_by_data_center(plans, carry_out, demand, at_once=at_once)
 
     async def _plans(
         self, pages: AsyncIterator[Sequence[PollableOrg]], wanted: Callable[[int, datetime], bool], *, probe: bool
@@ -233,7 +233,7 @@ class Fleet:
         if costs:
             await credit_store.spend(self._database, costs, plans[0].at)
 
-    async def _carry_out_or_explain(self, plan: Plan) -> Polled:
+    async def _carry_out_or_explain(self, plan: Plan) -> PollResult:
         """A mistake of ours about one org leaves a row that says so, and the others theirs."""
         try:
             return await self.carry_out(plan)
@@ -243,7 +243,7 @@ class Fleet:
             log.exception("poll.crashed", org=plan.pollable.org.name, slot=plan.slot.isoformat())
             return not_polled(plan, Outcome.MISSED, CRASHED)
 
-    async def carry_out(self, plan: Plan, unanswered: Callable[[str], None] = lambda _code: None) -> Polled:
+    async def carry_out(self, plan: Plan, unanswered: Callable[[str], None] = lambda _code: None) -> PollResult:
         """Ask the org, or write down why not; what came of it is still to be written. `unanswered`: see `poll_org`."""
         org = plan.pollable.org
         late_seconds = 0 if plan.due_at is None else max(int((self._world.now() - plan.due_at).total_seconds()), 0)
@@ -252,7 +252,7 @@ class Fleet:
             if plan.refusal.missed:
                 return not_polled(plan, outcome, code)
             snapshot = replace(_not_asked(org, plan.slot, plan.at, outcome, code), late_seconds=late_seconds)
-            return Polled(org, snapshot)
+            return PollResult(org, snapshot)
         limits = limits_of(org.edition, self._settings.in_flight_share)
         with (
             bound(org=org.name, slot=plan.slot.isoformat()),
@@ -272,16 +272,16 @@ class Fleet:
             if plan.learn and snapshot.counts:
                 snapshot = await info.refresh(snapshot)
             # The first of a quota's fields is due_at, which every request moves: of no use to the next process.
-            learnt = line.quota[1:] != plan.pollable.quota[1:] or snapshot.credits_remaining is not None
-            lesson = Lesson(org.id, line.quota, snapshot.credits_remaining, plan.at) if learnt else None
-        polled = Polled(org, snapshot, lesson, plan.cost, plan.at, plan.pollable.parked, info.requests)
+            changed = line.quota[1:] != plan.pollable.quota[1:] or snapshot.credits_remaining is not None
+            lesson = RateLimitUpdate(org.id, line.quota, snapshot.credits_remaining, plan.at) if changed else None
+        polled = PollResult(org, snapshot, lesson, plan.cost, plan.at, plan.pollable.parked, info.requests)
         if polled.unopened is not None:
             unknown = not_polled(plan, Outcome.MISSED, polled.unopened).snapshot
             return replace(polled, snapshot=unknown)
         gone = snapshot.error == NO_CREDENTIALS and not snapshot.counts and plan.pollable.client_id is not None
         return replace(polled, removed=gone)
 
-    async def write(self, batch: Sequence[Polled], *, new: bool = False) -> None:
+    async def write(self, batch: Sequence[PollResult], *, new: bool = False) -> None:
         """Commit a batch, and what it taught; `new`: of slots that nothing was known of.
 
         Written again after an error it can only make the poller more careful.
@@ -293,31 +293,31 @@ class Fleet:
         for one in batch:
             with bound(org=one.org.name, slot=one.snapshot.slot.isoformat()):
                 await self._health.update(one.org, one.snapshot, one.parked, probed=one.reserved > 0)
-        differences = _beside_the_reserved(batch)
+        differences = _credit_corrections(batch)
         if differences:
             async with self._database.transaction() as connection:
                 for at, of_moment in differences.items():
                     await credit_store.correct(connection, of_moment, at)
 
 
-def not_polled(plan: Plan, outcome: Outcome, error: str) -> Polled:
+def not_polled(plan: Plan, outcome: Outcome, error: str) -> PollResult:
     """The row of an org that nothing was heard of, whatever was reserved for it."""
     org = plan.pollable.org
-    return Polled(org, Snapshot(org.id, plan.slot, None, outcome, error, dict.fromkeys(USER_TYPES, error)))
+    return PollResult(org, Snapshot(org.id, plan.slot, None, outcome, error, dict.fromkeys(USER_TYPES, error)))
 
 
 def _not_asked(org: Org, slot: datetime, at: datetime, outcome: Outcome, code: str) -> Snapshot:
     return Snapshot(org.id, slot, at, outcome, code, dict.fromkeys(USER_TYPES, code))
 
 
-def _beside_the_reserved(batch: Sequence[Polled]) -> dict[datetime, dict[int, int]]:
+def _credit_corrections(batch: Sequence[PollResult]) -> dict[datetime, dict[int, int]]:
     """By the moment of the reservation, what each org spent beyond what was reserved for it; less than 0: not as much.
 
     Whoever dies before this has reserved in full: an error on that side costs the customer nothing.
     """
     beside: dict[datetime, dict[int, int]] = {}
     for one in batch:
-        difference = one.snapshot.requests + one.asides - one.reserved
+        difference = one.snapshot.requests + one.extra_requests - one.reserved
         if difference and one.reserved_at is not None:
             of_moment = beside.setdefault(one.reserved_at, {})
             of_moment[one.org.id] = of_moment.get(one.org.id, 0) + difference

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from poller.core.remedies import remedy_for
 from poller.core.states import NEED_A_PERSON, State
 from poller.store.fleet_states import credit_sum, poll_sums, read_states, stretched_orgs
-from poller.store.fleet_stats import FRESHNESS_SECONDS, fleet_figures
+from poller.store.fleet_stats import FRESHNESS_SECONDS, fleet_stats
 from poller.store.orgs.credits import counted_after
-from poller.store.queue.maintenance import list_chores
+from poller.store.queue.maintenance import list_tasks
 from poller.store.queue.workers import list_workers
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from poller.store.database import Database
     from poller.store.fleet_states import CreditSum, PollSums, StateSums, Stretched, Trouble
-    from poller.store.fleet_stats import FleetFigures
-    from poller.store.queue.maintenance import ChoreRecord
+    from poller.store.fleet_stats import FleetStats
+    from poller.store.queue.maintenance import TaskRecord
     from poller.store.queue.workers import WorkerRecord
 
 LISTED: Final = 20
@@ -40,9 +40,9 @@ class FleetStatus:
     stretched: Sequence[Stretched]
     polls: PollSums
     credits: CreditSum
-    figures: FleetFigures
+    figures: FleetStats
     workers: Sequence[WorkerRecord]
-    chores: Sequence[ChoreRecord]
+    chores: Sequence[TaskRecord]
 
     @property
     def orgs(self) -> int:
@@ -66,11 +66,11 @@ async def fleet_status(database: Database, now: datetime, *, listed: int | None 
     async with asyncio.TaskGroup() as group:
         # As many as a small server has cores, and as few connections as that takes.
         states = group.create_task(read_states(database, NEED_A_PERSON, listed))
-        figures = group.create_task(fleet_figures(database, now))
+        figures = group.create_task(fleet_stats(database, now))
         polls, spent = await poll_sums(database, now), await credit_sum(database, counted_after(now))
         stretched = await stretched_orgs(database, listed)
         workers = await list_workers(database, now - WORKER_SEEN_WITHIN)
-        chores = await list_chores(database)
+        chores = await list_tasks(database)
     return FleetStatus(now, *states.result(), stretched, polls, spent, figures.result(), workers, chores)
 
 
@@ -117,7 +117,7 @@ def status_fields(status: FleetStatus) -> dict[str, Any]:
     }
 
 
-def _freshness(figures: FleetFigures) -> list[dict[str, int | None]]:
+def _freshness(figures: FleetStats) -> list[dict[str, int | None]]:
     """Active orgs by the age of their newest known counts; the last bound is null: older, or never known."""
     bounds: list[int | None] = [*FRESHNESS_SECONDS, None]
     return [{"within_seconds": bound, "orgs": orgs} for bound, orgs in zip(bounds, figures.freshness, strict=True)]
@@ -134,7 +134,7 @@ def _worker(worker: WorkerRecord) -> Mapping[str, Any]:
     }
 
 
-def _chore(chore: ChoreRecord) -> Mapping[str, Any]:
+def _chore(chore: TaskRecord) -> Mapping[str, Any]:
     return {
         "name": chore.name,
         "done_at": None if chore.done_at is None else chore.done_at.isoformat(),

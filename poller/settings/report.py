@@ -21,7 +21,7 @@ DEFAULT: Final = "default"
 _KEPT: Final = frozenset({"snapshot_retention", "daily_retention"})
 
 
-class Row(NamedTuple):
+class SettingRow(NamedTuple):
     """A setting: its variable, its value as text (empty: not set), and where that comes from."""
 
     name: str
@@ -29,16 +29,19 @@ class Row(NamedTuple):
     origin: str
 
 
-def rows(settings: Settings, sources: Sources) -> list[Row]:
+def rows(settings: Settings, sources: Sources) -> list[SettingRow]:
     """Every setting in the order of the documentation."""
     names = {field: variable(field) for field in Settings.model_fields}
-    return [Row(name, _text(field, getattr(settings, field)), _origin(name, sources)) for field, name in names.items()]
+    return [
+        SettingRow(name, _text(field, getattr(settings, field)), _origin(name, sources))
+        for field, name in names.items()
+    ]
 
 
-def database_row(settings: Settings, sources: Sources) -> Row:
+def database_row(settings: Settings, sources: Sources) -> SettingRow:
     """The database in use."""
     name = FOLDER if settings.embedded else DATABASE
-    return Row("database", database_in_use(settings), _origin(name, sources))
+    return SettingRow("database", database_in_use(settings), _origin(name, sources))
 
 
 def database_in_use(settings: Settings) -> str:

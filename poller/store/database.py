@@ -33,7 +33,7 @@ CONNECT_TIMEOUT_SECONDS: Final = 10.0
 COMMAND_TIMEOUT_SECONDS: Final = 60.0
 
 
-class Reserved:
+class ReservedConnection:
     """One connection out of the pool; another one takes its place after an error."""
 
     def __init__(self, pool: Any, readable: Callable[[], AbstractAsyncContextManager[None]]) -> None:
@@ -109,9 +109,9 @@ class Database:
             return status
 
     @contextlib.asynccontextmanager
-    async def reserved(self) -> AsyncIterator[Reserved]:
+    async def reserved(self) -> AsyncIterator[ReservedConnection]:
         """One connection kept for one purpose, so that nothing else makes that wait."""
-        reserved = Reserved(self._pool, self._readable_errors)
+        reserved = ReservedConnection(self._pool, self._readable_errors)
         try:
             yield reserved
         finally:
@@ -129,7 +129,7 @@ class Database:
         with readable_errors():
             await self._pool.close()
 
-    def tear_off(self) -> None:
+    def terminate(self) -> None:
         """Break every connection, and make no more: who waits for an answer gets a `DatabaseError` instead."""
         self._pool.terminate()
 

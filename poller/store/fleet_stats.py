@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from poller.store.queue.jobs import depth
-from poller.store.queue.maintenance import list_chores
+from poller.store.queue.maintenance import list_tasks
 from poller.store.queue.schedule_health import count_unscheduled
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _SEEN: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
-class FleetFigures:
+class FleetStats:
     """`orgs` and `jobs` by state; `chores`: when each was last done, in seconds since 1970.
 
     `freshness`: active orgs by the age of their newest known count, a figure for each bound of `FRESHNESS_SECONDS` and
@@ -39,11 +39,11 @@ class FleetFigures:
     unscheduled: int = 0
 
 
-async def fleet_figures(database: Database, now: datetime) -> FleetFigures:
+async def fleet_stats(database: Database, now: datetime) -> FleetStats:
     """Read them."""
     (orgs,) = await database.fetch(_ORGS)
     queue = await depth(database)
-    chores = {one.name: one.done_at.timestamp() for one in await list_chores(database) if one.done_at is not None}
+    chores = {one.name: one.done_at.timestamp() for one in await list_tasks(database) if one.done_at is not None}
     workers: int = await database.fetchval("SELECT count(*) FROM workers WHERE seen_at > $1", now - _SEEN)
     freshness, ages = [0] * (len(FRESHNESS_SECONDS) + 1), 0.0
     for row in await database.fetch(_FRESHNESS, list(FRESHNESS_SECONDS), now):
@@ -51,7 +51,7 @@ async def fleet_figures(database: Database, now: datetime) -> FleetFigures:
         ages += row["ages"]
     jobs = {"waiting": queue.waiting, "overdue": queue.overdue, "under_way": queue.under_way}
     unscheduled = await count_unscheduled(database, now)
-    return FleetFigures(dict(orgs), jobs, queue.overdue_seconds, workers, chores, freshness, ages, unscheduled)
+    return FleetStats(dict(orgs), jobs, queue.overdue_seconds, workers, chores, freshness, ages, unscheduled)
 
 
 async def org_ages(database: Database, now: datetime, at_most: int) -> Mapping[str, float]:

@@ -65,7 +65,9 @@ async def _send_the_rest(provider: TracerProvider) -> None:
         async with asyncio.timeout(LAST_SECONDS):
             await sent.wait()
     except TimeoutError:
-        log.warning("traces.lost", waited_seconds=LAST_SECONDS, remedy="see whether the collector can be reached")
+        log.error(  # noqa: TRY400 - nothing to trace
+            "traces.lost", waited_seconds=LAST_SECONDS, remedy="see whether the collector can be reached"
+        )
 
 
 def _is_wanted(environ: Mapping[str, str]) -> bool:

@@ -9,7 +9,7 @@
 A batch holds hundreds of polls: a span of its own would need a link to each, and OpenTelemetry keeps 128. The gaps tell
 of waiting: before a request for the org's limits, before the commit for the batch to be full.
 
-What is wrapped are the functions a `World` and the token flow are made of, so that without traces nothing is. It
+What is wrapped are the functions a `PollPorts` and the token flow are made of, so that without traces nothing is. It
 refuses to pass a trace on to Zoho, and to look at a token, a credential or a body: a span has names, codes and numbers.
 """
 
@@ -27,7 +27,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, get_current_span, 
 from poller import __version__
 from poller.core.model import Outcome
 from poller.core.reply import NoReply, Reply
-from poller.polling.runner import Fleet, Polled
+from poller.polling.runner import PollResult, PollRunner
 from poller.zoho.tokens import NoToken
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from poller.core.secret import Secret
     from poller.core.token import AccessToken
     from poller.polling.plan import Plan
-    from poller.polling.poll import World
+    from poller.polling.poll import PollPorts
     from poller.settings import Settings
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
@@ -70,7 +70,7 @@ class Spans:
         self._tracer = tracer
 
     def fleet(
-        self, settings: Settings, database: Database, keyring: Keyring, limiter: Limiter, world: World
+        self, settings: Settings, database: Database, keyring: Keyring, limiter: Limiter, world: PollPorts
     ) -> TracedFleet:
         """A fleet with a trace for every poll."""
         traced = replace(
@@ -153,14 +153,14 @@ class Spans:
 
 
 @dataclass(frozen=True, slots=True)
-class TracedPolled(Polled):
+class TracedPolled(PollResult):
     """A poll on its way to the store, and its span, which ends there."""
 
     span: Span | None = None
 
 
-class TracedFleet(Fleet):
-    """A `Fleet` each of whose polls is a trace."""
+class TracedFleet(PollRunner):
+    """A `PollRunner` each of whose polls is a trace."""
 
     def __init__(
         self,
@@ -168,14 +168,14 @@ class TracedFleet(Fleet):
         database: Database,
         keyring: Keyring,
         limiter: Limiter,
-        world: World,
+        world: PollPorts,
         *,
         tracer: Tracer,
     ) -> None:
         super().__init__(settings, database, keyring, limiter, world)
         self._tracer = tracer
 
-    async def carry_out(self, plan: Plan, unanswered: Callable[[str], None] = lambda _code: None) -> Polled:
+    async def carry_out(self, plan: Plan, unanswered: Callable[[str], None] = lambda _code: None) -> PollResult:
         """The same, in a span that ends once the row is safe."""
         org = plan.pollable.org
         attributes: dict[str, str | int] = {
@@ -189,10 +189,10 @@ class TracedFleet(Fleet):
         if not span.is_recording():
             return polled
         _note(span, polled.snapshot)
-        known = {one.name: getattr(polled, one.name) for one in fields(Polled)}
+        known = {one.name: getattr(polled, one.name) for one in fields(PollResult)}
         return TracedPolled(**known, span=span)
 
-    async def write(self, batch: Sequence[Polled], *, new: bool = False) -> None:
+    async def write(self, batch: Sequence[PollResult], *, new: bool = False) -> None:
         """The same; then each poll's trace has its commit, and ends."""
         began = time_ns()
         await super().write(batch, new=new)

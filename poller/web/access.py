@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from poller.core.errors import SettingsError
 from poller.web.hosts import Origin, is_loopback
-from poller.web.refusals import Refusal
+from poller.web.refusals import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,14 +40,14 @@ class Access:
     """Whose `X-Forwarded-For` counts."""
 
     def check(self, path: str, authorization: str) -> None:
-        """Raise a `Refusal` unless `authorization`, the header's value, is good enough for `path`."""
+        """Raise a `Problem` unless `authorization`, the header's value, is good enough for `path`."""
         is_api = path == "/api" or path.startswith("/api/")
         if path in PROBES or not (is_api or self.published):
             return
         if self.key is None:
-            raise Refusal(404, "there is no API without a key", "set POLLER_API_KEY to have an API")
+            raise Problem(404, "there is no API without a key", "set POLLER_API_KEY to have an API")
         if not self._shows_key(authorization, self.key):
-            raise Refusal(
+            raise Problem(
                 401,
                 "the key is missing or wrong",
                 "send the key of POLLER_API_KEY as Authorization: Bearer …",

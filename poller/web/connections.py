@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from poller.web.refusals import Refusal, refusal_reply
+from poller.web.refusals import Problem, refusal_reply
 from poller.web.security_headers import add_security_headers
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Connection(web.RequestHandler):
             raise ConnectionError from exc
         self._log.event("web.malformed_request", client=request.remote, why=type(exc).__name__, status=status)
         what = "this is not an HTTP request" if status < 500 else "the request could not be handled"
-        reply = refusal_reply("/", Refusal(status, what, "send HTTP/1.1 with one Host header"))
+        reply = refusal_reply("/", Problem(status, what, "send HTTP/1.1 with one Host header"))
         add_security_headers(reply)
         reply.force_close()
         return reply

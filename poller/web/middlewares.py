@@ -15,7 +15,7 @@ from poller.core.errors import DatabaseError, UsageError
 from poller.log import bound
 from poller.web.access import PROBES
 from poller.web.hosts import client_address, is_allowed, parse_host
-from poller.web.refusals import Refusal, from_router, refusal_reply, unavailable
+from poller.web.refusals import Problem, from_router, refusal_reply, unavailable
 from poller.web.security_headers import add_security_headers
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ async def _reply(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except web.HTTPException as error:
         refusal = from_router(error)
-    except Refusal as error:
+    except Problem as error:
         refusal = error
     except UsageError as error:
-        refusal = Refusal(400, error.what, error.remedy)
+        refusal = Problem(400, error.what, error.remedy)
     except DatabaseError:
         refusal = unavailable("the database does not answer")
     except ConnectionError:
@@ -73,7 +73,7 @@ async def _reply(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise
     except Exception:
         log.exception("web.failed", path=request.path)
-        refusal = Refusal(500, "the service made a mistake", "look for the request id in its log, and report it")
+        refusal = Problem(500, "the service made a mistake", "look for the request id in its log, and report it")
     if request.writer.output_size > 0:
         # Half an answer must not look like all of it.
         if request.transport is not None:
@@ -103,15 +103,15 @@ def _client(request: web.Request, access: Access) -> str:
     return client_address(request.remote, request.headers.getall("X-Forwarded-For", []), access.trusted_proxies)
 
 
-def _host_refusal(request: web.Request, access: Access) -> Refusal | None:
+def _host_refusal(request: web.Request, access: Access) -> Problem | None:
     named = request.headers.getall("Host", [])
     parsed = parse_host(named[0]) if len(named) == 1 else None
     if parsed is None:
-        return Refusal(400, "the request names no host, or several", "send one Host header")
+        return Problem(400, "the request names no host, or several", "send one Host header")
     local = request.transport.get_extra_info("sockname") if request.transport is not None else None
     if local is not None and is_allowed(*parsed, (local[0], local[1]), access.origin):
         return None
-    return Refusal(
+    return Problem(
         421,
         "this server is not known by the host of this request",
         "use the address it listens at, or set POLLER_WEB_ORIGIN to the https address that people use",
@@ -125,7 +125,7 @@ def key_check(access: Access, rejected: RateLimitedLog) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             access.check(request.path, request.headers.get("Authorization", ""))
-        except Refusal as refusal:
+        except Problem as refusal:
             if refusal.status == 401:
                 rejected.event("web.wrong_key", client=_client(request, access), path=request.path[:100])
             raise
@@ -162,7 +162,7 @@ async def read_body(request: web.Request, handler: Handler) -> web.StreamRespons
             async with asyncio.timeout(BODY_SECONDS):
                 await request.read()
         except TimeoutError:
-            raise Refusal(408, "the request's body did not arrive in time", "send it at once") from None
+            raise Problem(408, "the request's body did not arrive in time", "send it at once") from None
         except (RequestPayloadError, HttpProcessingError):
-            raise Refusal(400, "the request's body cannot be read", "send it as its headers say") from None
+            raise Problem(400, "the request's body cannot be read", "send it as its headers say") from None
     return await handler(request)

@@ -13,7 +13,7 @@ from poller.web.middlewares import HOST_IS_OURS
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from poller.store.fleet_stats import FleetFigures
+    from poller.store.fleet_stats import FleetStats
 
 ANSWER_SECONDS: Final = 3.0
 """A database that takes longer counts as not answering: probes and Prometheus have timeouts of their own."""
@@ -22,15 +22,15 @@ T = TypeVar("T")
 
 
 def probe_routes(
-    why_not_ready: Callable[[], str | None], fleet_figures: Callable[[], Awaitable[FleetFigures]]
+    not_ready_reason: Callable[[], str | None], fleet_figures: Callable[[], Awaitable[FleetStats]]
 ) -> Iterable[web.RouteDef]:
-    """The two probes; `why_not_ready` says in a few words why this process does not work just now, or nothing."""
+    """The two probes; `not_ready_reason` says in a few words why this process does not work just now, or nothing."""
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="alive\n")
 
     async def readyz(request: web.Request) -> web.Response:
-        why_not = why_not_ready() or await _database_trouble(fleet_figures)
+        why_not = not_ready_reason() or await _database_trouble(fleet_figures)
         if why_not is not None and not request[HOST_IS_OURS]:
             why_not = "not ready"
         return web.Response(status=503 if why_not else 200, text=f"{why_not or 'ready'}\n")

@@ -18,7 +18,7 @@ BUSY_SECONDS: Final = 5
 """How long a client that met a busy or unavailable service is asked to wait before it tries again."""
 
 
-class Refusal(PollerError):  # noqa: N818  # the word of HTTP's manuals, and of ours
+class Problem(PollerError):  # noqa: N818  # the word of HTTP's manuals, and of ours
     """A request that is answered with an error status: `what` is wrong and the `remedy`, both shown to the client."""
 
     def __init__(self, status: int, what: str, remedy: str, headers: Mapping[str, str] | None = None) -> None:
@@ -27,12 +27,12 @@ class Refusal(PollerError):  # noqa: N818  # the word of HTTP's manuals, and of 
         self.headers = dict(headers or {})
 
 
-def unavailable(what: str, remedy: str = "try again in a few seconds") -> Refusal:
+def unavailable(what: str, remedy: str = "try again in a few seconds") -> Problem:
     """503: the service is busy, or what it needs does not answer."""
-    return Refusal(503, what, remedy, {"Retry-After": str(BUSY_SECONDS)})
+    return Problem(503, what, remedy, {"Retry-After": str(BUSY_SECONDS)})
 
 
-def refusal_reply(path: str, refusal: Refusal) -> web.Response:
+def refusal_reply(path: str, refusal: Problem) -> web.Response:
     """The reply to a request for `path`: problem JSON for the API, else one line of text."""
     if path.startswith("/api/"):
         problem = {
@@ -47,11 +47,11 @@ def refusal_reply(path: str, refusal: Refusal) -> web.Response:
     return web.Response(status=refusal.status, body=body, headers={"Content-Type": kind, **refusal.headers})
 
 
-def from_router(error: web.HTTPException) -> Refusal:
+def from_router(error: web.HTTPException) -> Problem:
     """A refusal of the router or of aiohttp itself, in our words."""
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     what, remedy = _ROUTER.get(error.status, (HTTPStatus(error.status).phrase.lower(), "correct the request"))
-    return Refusal(error.status, what, remedy, headers)
+    return Problem(error.status, what, remedy, headers)
 
 
 _ROUTER: Final = {

@@ -26,7 +26,7 @@ from poller.web.rate_limited_log import RateLimitedLog
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from poller.store.fleet_stats import FleetFigures
+    from poller.store.fleet_stats import FleetStats
     from poller.web.api import Api
     from poller.web.metrics import ProcessMetrics
 
@@ -37,12 +37,12 @@ log = structlog.get_logger("poller.web")
 class Health:
     """How to ask the rest of the process.
 
-    `why_not_ready` says in a few words why no polls are made just now, or nothing. `org_ages` tells of up to so many
+    `not_ready_reason` says in a few words why no polls are made just now, or nothing. `org_ages` tells of up to so many
     orgs; where there are more than `orgs_named`, none is named.
     """
 
-    why_not_ready: Callable[[], str | None]
-    fleet_figures: Callable[[], Awaitable[FleetFigures]]
+    not_ready_reason: Callable[[], str | None]
+    fleet_figures: Callable[[], Awaitable[FleetStats]]
     org_ages: Callable[[int], Awaitable[Mapping[str, float]]]
     orgs_named: int = 0
 
@@ -109,7 +109,7 @@ def _app(
     )
     app.on_response_prepare.append(middlewares.add_headers)
     app.add_routes(page_routes())
-    app.add_routes(probe_routes(health.why_not_ready, health.fleet_figures))
+    app.add_routes(probe_routes(health.not_ready_reason, health.fleet_figures))
     app.add_routes(metric_routes(metrics, health.fleet_figures, health.org_ages, health.orgs_named, share))
     if api is not None:
         app.add_routes(api.routes(share))

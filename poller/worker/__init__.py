@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from poller.worker.config import Pace
+from poller.worker.config import WorkerConfig
 from poller.worker.observer import Observer, Silent
 from poller.worker.worker import Worker
 
-__all__ = ["Observer", "Pace", "Silent", "Worker"]
+__all__ = ["Observer", "Silent", "Worker", "WorkerConfig"]

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from poller.core.schedule import Missed
     from poller.store.database import Database
     from poller.store.queue.jobs import Job, JobQueue
-    from poller.worker.database_retry import Outage
-    from poller.worker.maintenance import Chore
+    from poller.worker.database_retry import DatabaseRetry
+    from poller.worker.maintenance import MaintenanceTask
     from poller.worker.observer import Observer
 
 PIECE: Final = 1_000
@@ -44,7 +44,7 @@ def _always() -> bool:
     return True
 
 
-class SideJobs:
+class BackgroundJobs:
     """This worker's share of the jobs that are no polls.
 
     Slots older than `retention` (None: none are) are not explained: they would be dropped with their month.
@@ -54,8 +54,8 @@ class SideJobs:
         self,
         database: Database,
         queue: JobQueue,
-        outage: Outage,
-        chores: Mapping[str, Chore],
+        outage: DatabaseRetry,
+        chores: Mapping[str, MaintenanceTask],
         *,
         retention: Retention | None,
         now: Callable[[], datetime],
@@ -79,11 +79,11 @@ class SideJobs:
             if not may_begin():
                 await pause(idle_seconds)
                 continue
-            jobs = await self._outage.weather(partial(self._queue.claim, (CHORE, EXPLAIN), 1))
+            jobs = await self._outage.run_with_retry(partial(self._queue.claim, (CHORE, EXPLAIN), 1))
             for job in jobs:
                 self.held = [job.id]
                 await self._do(job)
-                await self._outage.weather(partial(self._queue.finish, [job.id]))
+                await self._outage.run_with_retry(partial(self._queue.finish, [job.id]))
                 self.held = []
             if not jobs:
                 await pause(idle_seconds)
@@ -99,32 +99,32 @@ class SideJobs:
         if chore is None:
             # Of a newer release than this one; it will be queued again.
             return
-        begun_at = await self._outage.weather(partial(begin_chore, self._database, name))
+        begun_at = await self._outage.run_with_retry(partial(begin_chore, self._database, name))
         try:
-            detail = await self._outage.weather(partial(_do_or_leave, chore, self._database, begun_at))
+            detail = await self._outage.run_with_retry(partial(_do_or_leave, chore, self._database, begun_at))
         except DatabaseError as error:
             if isinstance(error, LockedError):
                 log.warning("chore.locked", chore=name, why=error.what, remedy=error.remedy)
             else:
                 # A chore that this role may not do keeps nobody from polling.
                 log.exception("chore.failed", chore=name, why=error.what, remedy=error.remedy)
-            await self._outage.weather(partial(end_chore, self._database, name, self._now(), error=error.what))
+            await self._outage.run_with_retry(partial(end_chore, self._database, name, self._now(), error=error.what))
             return
-        await self._outage.weather(partial(end_chore, self._database, name, self._now(), detail=detail))
+        await self._outage.run_with_retry(partial(end_chore, self._database, name, self._now(), detail=detail))
         log.info("chore.done", chore=name, detail=detail, seconds=(self._now() - begun_at).total_seconds())
 
     async def _explain(self, missed: Missed) -> None:
         total = 0
         now = self._now()
         oldest = _EARLIEST if self._retention is None else self._retention.cutoff(now)
-        for piece in _pieces(missed, oldest, now):
-            await self._outage.weather(partial(write_snapshots, self._database, piece, skip_purged=True))
+        for piece in _chunks(missed, oldest, now):
+            await self._outage.run_with_retry(partial(write_snapshots, self._database, piece, skip_purged=True))
             total += len(piece)
             self._observer.missed(len(piece), NOT_RUNNING)
         log.info("slots.explained", org_id=missed.org_id, slots=total, error=NOT_RUNNING)
 
 
-async def _do_or_leave(chore: Chore, database: Database, now: datetime) -> str:
+async def _do_or_leave(chore: MaintenanceTask, database: Database, now: datetime) -> str:
     """Do it; where a lock of another session keeps it from being done, leave it to the next run."""
     try:
         return await chore.do(database, now)
@@ -133,7 +133,7 @@ async def _do_or_leave(chore: Chore, database: Database, now: datetime) -> str:
         raise
 
 
-def _pieces(missed: Missed, oldest: datetime, now: datetime) -> Iterator[list[Snapshot]]:
+def _chunks(missed: Missed, oldest: datetime, now: datetime) -> Iterator[list[Snapshot]]:
     """The slots that are over by `now`: a clock that was wrong may have called later ones missed."""
     step = timedelta(seconds=missed.interval_seconds)
     slot = missed.first

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from poller.core import circuit_breaker as circuits
-from poller.core.circuit_breaker import CLOSED, Circuit
+from poller.core.circuit_breaker import CLOSED, CircuitBreaker
 from poller.core.model import Outcome
 from poller.core.reply import LOCAL_FAILURES
 
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 
     from poller.core.schedule import Due
     from poller.polling.plan import Plan
-    from poller.polling.runner import Polled
+    from poller.polling.runner import PollResult
 
 log = structlog.get_logger("poller.worker")
 
 
 @dataclass(slots=True)
-class Circuits:
+class CircuitBreakers:
     """By the name of the data centre; those that were never in trouble are not in it."""
 
-    known: dict[str, Circuit] = field(default_factory=dict)
+    known: dict[str, CircuitBreaker] = field(default_factory=dict)
     closed_at: dict[str, datetime] = field(default_factory=dict)
     """When one that was open was closed last."""
 
     def retry_at(self, name: str, due: Due, now: datetime) -> datetime | None:
         """When a slot of this data centre is looked at again; None where its org may be asked now."""
-        return None if circuits.lets_through(self.known.get(name, CLOSED), now) else circuits.wait_until(due, now)
+        return None if circuits.allows(self.known.get(name, CLOSED), now) else circuits.wait_until(due, now)
 
     def asked(self, name: str, now: datetime) -> None:
         """A poll goes to this data centre; where its circuit is open, no other does until that one has ended."""
         circuit = self.known.get(name, CLOSED)
         if circuit.opened_at is not None:
-            self.known[name] = circuits.probing(circuit, now)
+            self.known[name] = circuits.on_probe(circuit, now)
 
-    def learn(self, plan: Plan, polled: Polled, now: datetime) -> None:
+    def learn(self, plan: Plan, polled: PollResult, now: datetime) -> None:
         """A poll ended. One that was not to ask anything teaches nothing."""
         if plan.refusal is not None:
             return
@@ -52,7 +52,7 @@ class Circuits:
         elif snapshot.requests and snapshot.outcome is not Outcome.MISSED:
             after = circuits.heard(before)
         else:
-            after = circuits.unheard(before, now)
+            after = circuits.on_probe_abandoned(before, now)
         self._change(name, after, now)
 
     def unanswered(self, name: str, org_id: int, code: str, now: datetime) -> None:
@@ -60,7 +60,7 @@ class Circuits:
         if code not in LOCAL_FAILURES:
             self._change(name, circuits.failed(self.known.get(name, CLOSED), org_id, code, now), now)
 
-    def _change(self, name: str, after: Circuit, now: datetime) -> None:
+    def _change(self, name: str, after: CircuitBreaker, now: datetime) -> None:
         before = self.known.get(name, CLOSED)
         self.known[name] = after
         if before.opened_at is None and after.opened_at is not None:

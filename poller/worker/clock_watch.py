@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from poller.store.database import Database
-    from poller.worker.database_retry import Outage
+    from poller.worker.database_retry import DatabaseRetry
 
 READ_EVERY_SECONDS: Final = 5.0
 COMPARE_EVERY_SECONDS: Final = 0.5
@@ -30,7 +30,7 @@ log = structlog.get_logger("poller.worker")
 class ClockWatch:
     """Whether this worker's clock agrees with PostgreSQL's; `stepped` is called where the time itself had jumped."""
 
-    def __init__(self, database: Database, outage: Outage, *, stepped: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, database: Database, outage: DatabaseRetry, *, stepped: Callable[[], Awaitable[None]]) -> None:
         self._database = database
         self._outage = outage
         self._stepped = stepped
@@ -41,7 +41,7 @@ class ClockWatch:
         """How far this machine's clock is ahead (below 0: behind), where that is too much to take part; else 0.0."""
         return self._database.clock.machine_wrong_seconds
 
-    def why_not_ready(self) -> str | None:
+    def not_ready_reason(self) -> str | None:
         """In words for `/readyz`."""
         seconds = self.wrong_seconds
         return describe_difference(seconds) if seconds else None
@@ -49,11 +49,11 @@ class ClockWatch:
     async def run(self) -> None:
         """Read PostgreSQL's clock again and again, and log once that this machine's is wrong, and that it is right."""
         while True:
-            moved = await self._outage.weather(self._database.read_clock)
+            moved = await self._outage.run_with_retry(self._database.read_clock)
             self._report()
             if abs(moved) > TOLERANCE_SECONDS:
                 log.warning("worker.clock_stepped", seconds=round(moved, 1))
-                await self._outage.weather(self._stepped)
+                await self._outage.run_with_retry(self._stepped)
             await self._wait()
 
     async def _wait(self) -> None:

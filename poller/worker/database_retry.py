@@ -30,7 +30,7 @@ def _never() -> bool:
     return False
 
 
-class Outage:
+class DatabaseRetry:
     """What this process knows of its database's trouble."""
 
     def __init__(
@@ -48,7 +48,7 @@ class Outage:
         self._troubled = 0
         self._since = 0.0
         self._last_error: DatabaseError | None = None
-        self.is_hopeless = False
+        self.abandoned = False
         """Set where nobody is going to wait any more: whatever fails from then on is raised."""
 
     @property
@@ -61,7 +61,7 @@ class Outage:
         """What PostgreSQL said last while something waits for it; None where nothing does."""
         return self._last_error.what if self.is_on and self._last_error is not None else None
 
-    async def weather(self, do: Callable[[], Awaitable[T]], *, give_up: Callable[[], bool] = _never) -> T:
+    async def run_with_retry(self, do: Callable[[], Awaitable[T]], *, give_up: Callable[[], bool] = _never) -> T:
         """Do it, again and again until it can be done; the error, where it cannot pass or `give_up` says so."""
         pause = 0.0
         away = False
@@ -71,7 +71,7 @@ class Outage:
                     return await do()
                 except DatabaseError as error:
                     self._count()
-                    if not error.passing or self.is_hopeless or give_up():
+                    if not error.passing or self.abandoned or give_up():
                         raise
                     if isinstance(error, LockedError):
                         # PostgreSQL is well, and so is whatever else this worker asks it.

@@ -22,17 +22,17 @@ from poller.core.shares import Shares
 from poller.core.token import UNOPENED
 from poller.polling.runner import not_polled
 from poller.store.queue.schedules import read_due
-from poller.worker.circuit_breakers import Circuits
-from poller.worker.observer import Reading
+from poller.worker.circuit_breakers import CircuitBreakers
+from poller.worker.observer import FinishedJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from poller.core.schedule import Due
-    from poller.polling.batch_writer import Sink
+    from poller.polling.batch_writer import BatchWriter
     from poller.polling.plan import Plan
-    from poller.polling.runner import Fleet
+    from poller.polling.runner import PollRunner
     from poller.store.database import Database
     from poller.store.orgs.poll_slots import PollableSlot
     from poller.store.queue.jobs import Job, JobQueue
@@ -43,15 +43,15 @@ _KEYS_AGAIN: Final = timedelta(minutes=5)
 log = structlog.get_logger("poller.worker")
 
 
-class Polls:
+class Dispatcher:
     """The slots this process holds."""
 
     def __init__(
         self,
         database: Database,
-        fleet: Fleet,
+        fleet: PollRunner,
         queue: JobQueue,
-        sink: Sink[Reading],
+        sink: BatchWriter[FinishedJob],
         *,
         now: Callable[[], datetime],
         jitter: Callable[[], float],
@@ -77,7 +77,7 @@ class Polls:
         self._unopened_at: datetime | None = None
         self._beat_at = self._claimed_at = -math.inf
         self.freed = asyncio.Event()
-        self.circuits = Circuits()
+        self.circuits = CircuitBreakers()
 
     @property
     def held(self) -> list[int]:
@@ -121,38 +121,38 @@ class Polls:
         due = {job.id: read_due(job.payload) for job in jobs}
         self._held.update(due)
         try:
-            await self._sort_out(jobs, due, tasks, breaks)
+            await self._triage(jobs, due, tasks, breaks)
         except BaseException:
             begun = {job.id for job in self._under_way.values()}
             self._held.difference_update(job.id for job in jobs if job.id not in begun)
             raise
 
-    def done(self, batch: Sequence[Reading]) -> None:
+    def done(self, batch: Sequence[FinishedJob]) -> None:
         """The rows of these are safe, and the queue knows."""
         ids = {one.job_id for one in batch}
         self._held -= ids
         self._read -= ids
 
-    def break_off(self) -> None:
-        """Let none of what is under way send another request; `let_go` puts it back."""
+    def cancel_all(self) -> None:
+        """Let none of what is under way send another request; `release_all` puts it back."""
         self.breaks += 1
         for task, job in self._under_way.items():
             task.cancel()
             self._broken_off[task] = job
 
-    async def let_go(self) -> None:
+    async def release_all(self) -> None:
         """Break off what is under way, and put it back for others, as far as it is still ours."""
-        self.break_off()
+        self.cancel_all()
         broken_off, self._broken_off = self._broken_off, {}
         if broken_off:
             await asyncio.wait(broken_off)
             ids = [job.id for job in broken_off.values() if job.id in self._held]
             self._held.difference_update(ids)
             self._read.difference_update(ids)
-            await self._queue.put_back(ids)
-            self._observer.put_back("stopped", len(ids))
+            await self._queue.requeue(ids)
+            self._observer.requeue("stopped", len(ids))
 
-    async def _sort_out(self, jobs: Sequence[Job], due: dict[int, Due], tasks: asyncio.TaskGroup, breaks: int) -> None:
+    async def _triage(self, jobs: Sequence[Job], due: dict[int, Due], tasks: asyncio.TaskGroup, breaks: int) -> None:
         """Decide about each of them, by what one query knows of all; begin those that are polled."""
         now = self._now()
         found = await self._fleet.read_slots(list(due.values()), list(self._held), now, self._queue.silence)
@@ -178,11 +178,11 @@ class Polls:
                 chosen.append((job, self._fleet.plan_slot(slot, due, now, decision)))
             case Record() as decision if slot is not None:
                 polled = await self._fleet.carry_out(self._fleet.plan_slot(slot, due, now, decision))
-                await self._sink.put(Reading(job.id, polled))
+                await self._sink.put(FinishedJob(job.id, polled))
             case Requeue(until, reason):
                 await self._requeue(job, until - now, reason)
             case _:
-                await self._sink.put(Reading(job.id, None))
+                await self._sink.put(FinishedJob(job.id, None))
 
     def _state(self, slot: PollableSlot, due: Due, now: datetime, chosen: Sequence[tuple[Job, Plan]]) -> PollState:
         """What is stored of a slot, and what this worker knows beside."""
@@ -203,8 +203,8 @@ class Polls:
             if lost := self.breaks != breaks or self._is_nearly_silent():
                 ids = [job.id for job, _ in chosen]
                 self._held.difference_update(ids)
-                await self._queue.put_back(ids)
-                self._observer.put_back("stopped" if self.breaks != breaks else "slow", len(ids))
+                await self._queue.requeue(ids)
+                self._observer.requeue("stopped" if self.breaks != breaks else "slow", len(ids))
         except BaseException:
             self._give_back(chosen)
             raise
@@ -249,7 +249,7 @@ class Polls:
             log.exception("poll.crashed", org=org.name, slot=plan.slot.isoformat())
             polled = not_polled(plan, Outcome.MISSED, CRASHED)
         self._read.add(job.id)
-        await self._sink.put(Reading(job.id, None if polled.removed else polled))
+        await self._sink.put(FinishedJob(job.id, None if polled.removed else polled))
 
     async def _leave_to_others(self, job: Job, plan: Plan, error: str) -> None:
         """This worker's keys turned out not to decrypt the org's credentials."""
@@ -259,7 +259,7 @@ class Polls:
             case Requeue(until, reason):
                 await self._requeue(job, until - now, reason)
             case _:
-                await self._sink.put(Reading(job.id, not_polled(plan, Outcome.MISSED, error)))
+                await self._sink.put(FinishedJob(job.id, not_polled(plan, Outcome.MISSED, error)))
 
     async def _requeue(self, job: Job, wait: timedelta, reason: str) -> None:
         """Put one back for a while, with jitter: at most a second of it, and no more than the wait itself."""
@@ -267,8 +267,8 @@ class Polls:
             self._unopened_at = self._now()
         self._held.discard(job.id)
         jitter = min(wait, timedelta(seconds=1)) * self._jitter()
-        await self._queue.put_back([job.id], wait + jitter)
-        self._observer.put_back(reason, 1)
+        await self._queue.requeue([job.id], wait + jitter)
+        self._observer.requeue(reason, 1)
 
     def _ended(self, org_id: int, data_center: str, task: asyncio.Task[None]) -> None:
         del self._under_way[task]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from poller.core.errors import DatabaseError
-from poller.store.queue.workers import say_alive
+from poller.store.queue.workers import heartbeat_worker
 from poller.worker.systemd import ALIVE, notify, watchdog_seconds
 
 if TYPE_CHECKING:
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from poller.store.database import Database
     from poller.store.queue.jobs import JobQueue
     from poller.store.queue.workers import WorkerRecord
-    from poller.worker.config import Pace
-    from poller.worker.database_retry import Outage
-    from poller.worker.dispatcher import Polls
+    from poller.worker.config import WorkerConfig
+    from poller.worker.database_retry import DatabaseRetry
+    from poller.worker.dispatcher import Dispatcher
 
 log = structlog.get_logger("poller.worker")
 
 
-class Vitals:
+class Heartbeats:
     """Three loops, each without an end."""
 
     def __init__(
         self,
         database: Database,
         queue: JobQueue,
-        polls: Polls,
-        outage: Outage,
-        pace: Pace,
+        polls: Dispatcher,
+        outage: DatabaseRetry,
+        pace: WorkerConfig,
         *,
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
@@ -51,7 +51,7 @@ class Vitals:
         self._pace = pace
         self._sleep = sleep
 
-    async def beat(self, held: Callable[[], Sequence[int]]) -> None:
+    async def heartbeat_jobs(self, held: Callable[[], Sequence[int]]) -> None:
         """Tell the queue again and again which jobs are in hand, over a connection that nothing else uses.
 
         However slow PostgreSQL is, a beat waits for no other statement and for no new connection.
@@ -60,37 +60,37 @@ class Vitals:
         async with self._database.reserved() as reserved:
             while True:
                 sent_at = loop.time()
-                await self._outage.weather(lambda: self._queue.beat(held(), reserved))
+                await self._outage.run_with_retry(lambda: self._queue.heartbeat_jobs(held(), reserved))
                 self._polls.note_beat(sent_at)
-                await self._sleep(max(self._pace.silence_seconds / 6 - (loop.time() - sent_at), 0.0))
+                await self._sleep(max(self._pace.heartbeat_timeout_seconds / 6 - (loop.time() - sent_at), 0.0))
 
-    async def say_alive(self, record: Callable[[], WorkerRecord]) -> None:
+    async def heartbeat_worker(self, record: Callable[[], WorkerRecord]) -> None:
         """Tell whoever asks for the workers that this is one."""
         while True:
-            await self._outage.weather(partial(say_alive, self._database, record()))
-            await self._sleep(self._pace.presence_seconds)
+            await self._outage.run_with_retry(partial(heartbeat_worker, self._database, record()))
+            await self._sleep(self._pace.worker_heartbeat_seconds)
 
-    async def watch_for_freezing(self) -> None:
+    async def watch_for_stall(self) -> None:
         """Let go of the polls under way where this process stood still for longer than the others wait for it."""
         loop = asyncio.get_running_loop()
         while True:
             notify(ALIVE)
             looked: asyncio.Future[float] = loop.create_future()
-            pause = min(1.0, self._pace.silence_seconds / 6, (watchdog_seconds() or math.inf) / 2)
-            loop.call_later(pause, self._look, loop.time(), looked)
+            pause = min(1.0, self._pace.heartbeat_timeout_seconds / 6, (watchdog_seconds() or math.inf) / 2)
+            loop.call_later(pause, self._tick, loop.time(), looked)
             seconds = await looked
             if self._is_frozen(seconds):
                 log.warning("worker.frozen", seconds=round(seconds, 1))
                 with suppress(DatabaseError):
-                    await self._polls.let_go()
+                    await self._polls.release_all()
 
-    def _look(self, before: float, looked: asyncio.Future[float]) -> None:
+    def _tick(self, before: float, looked: asyncio.Future[float]) -> None:
         """A timer's call: it comes before any task's turn, so that none that wakes sends what others have sent."""
         seconds = asyncio.get_running_loop().time() - before
         if self._is_frozen(seconds):
-            self._polls.break_off()
+            self._polls.cancel_all()
         if not looked.done():
             looked.set_result(seconds)
 
     def _is_frozen(self, seconds: float) -> bool:
-        return seconds > self._pace.silence_seconds / 2
+        return seconds > self._pace.heartbeat_timeout_seconds / 2

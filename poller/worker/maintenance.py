@@ -24,7 +24,7 @@ from poller.store.series.partitions import (
     month_after,
     month_of,
 )
-from poller.store.series.reindex import pack_partitions
+from poller.store.series.reindex import compact_indexes
 from poller.store.series.retention import drop_daily_counts, late_days, newest_known
 from poller.store.series.rollups import roll_up
 from poller.worker.analyses import forecast_fleet, search_anomalies
@@ -47,7 +47,7 @@ MOST_DAYS: Final = 31
 _WORKERS_KEPT: Final = timedelta(days=1)
 
 
-class Chore(NamedTuple):
+class MaintenanceTask(NamedTuple):
     """What to do, and every how many seconds; it tells in a few words what came of it."""
 
     every_seconds: int
@@ -67,7 +67,7 @@ async def _make_partitions(database: Database, now: datetime) -> str:
 
 
 async def _pack(database: Database, now: datetime) -> str:
-    return f"{len(await pack_partitions(database, now - _SETTLED))} packed"
+    return f"{len(await compact_indexes(database, now - _SETTLED))} packed"
 
 
 async def _roll_up(database: Database, now: datetime) -> str:
@@ -123,19 +123,19 @@ async def _drop_month(database: Database, cutoff: datetime) -> list[str]:
     return parts
 
 
-def chores(*, snapshots: Retention | None, days: Retention | None) -> Mapping[str, Chore]:
+def chores(*, snapshots: Retention | None, days: Retention | None) -> Mapping[str, MaintenanceTask]:
     """Every chore by its name; snapshots and daily counts are kept for so long, None for ever."""
-    return {**_CHORES, "retention": Chore(6 * HOUR, partial(_retain, snapshots=snapshots, days=days))}
+    return {**_CHORES, "retention": MaintenanceTask(6 * HOUR, partial(_retain, snapshots=snapshots, days=days))}
 
 
-_CHORES: Final[Mapping[str, Chore]] = {
-    "partitions": Chore(6 * HOUR, _make_partitions),
-    "packing": Chore(6 * HOUR, _pack),
-    "rollups": Chore(10 * MINUTE, _roll_up),
-    "forecasts": Chore(6 * HOUR, forecast_fleet),
-    "anomalies": Chore(HOUR, search_anomalies),
-    "credits": Chore(HOUR, _forget_credits),
-    "token budgets": Chore(HOUR, _forget_budgets),
-    "queue log": Chore(5 * MINUTE, _forget_log),
-    "workers": Chore(HOUR, _forget_workers),
+_CHORES: Final[Mapping[str, MaintenanceTask]] = {
+    "partitions": MaintenanceTask(6 * HOUR, _make_partitions),
+    "packing": MaintenanceTask(6 * HOUR, _pack),
+    "rollups": MaintenanceTask(10 * MINUTE, _roll_up),
+    "forecasts": MaintenanceTask(6 * HOUR, forecast_fleet),
+    "anomalies": MaintenanceTask(HOUR, search_anomalies),
+    "credits": MaintenanceTask(HOUR, _forget_credits),
+    "token budgets": MaintenanceTask(HOUR, _forget_budgets),
+    "queue log": MaintenanceTask(5 * MINUTE, _forget_log),
+    "workers": MaintenanceTask(HOUR, _forget_workers),
 }

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.core.schedule import Due
-    from poller.polling.runner import Polled
+    from poller.polling.runner import PollResult
 
 
 class Observer(Protocol):
@@ -22,13 +22,13 @@ class Observer(Protocol):
     def claimed(self, due: Due, now: datetime) -> None:
         """A slot was claimed."""
 
-    def written(self, batch: Sequence[Polled]) -> None:
+    def written(self, batch: Sequence[PollResult]) -> None:
         """These rows are safe."""
 
     def missed(self, slots: int, reason: str) -> None:
         """So many slots were written down as missed that nobody had queued."""
 
-    def put_back(self, reason: str, slots: int) -> None:
+    def requeue(self, reason: str, slots: int) -> None:
         """So many slots have to wait, in the queue."""
 
     def database_error(self) -> None:
@@ -44,13 +44,13 @@ class Silent:
     def claimed(self, due: Due, now: datetime) -> None:
         """Nothing."""
 
-    def written(self, batch: Sequence[Polled]) -> None:
+    def written(self, batch: Sequence[PollResult]) -> None:
         """Nothing."""
 
     def missed(self, slots: int, reason: str) -> None:
         """Nothing."""
 
-    def put_back(self, reason: str, slots: int) -> None:
+    def requeue(self, reason: str, slots: int) -> None:
         """Nothing."""
 
     def database_error(self) -> None:
@@ -58,8 +58,8 @@ class Silent:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FinishedJob:
     """What came of a job, on its way to the store; `polled` is None where there is nothing to write."""
 
     job_id: int
-    polled: Polled | None
+    polled: PollResult | None

@@ -11,22 +11,22 @@ import structlog
 
 from poller.core.errors import ClockError
 from poller.core.rate_limit import affordable_interval, daily_credits
-from poller.core.schedule import hand_out
+from poller.core.schedule import advance
 from poller.store.queue.maintenance import queue_chores
-from poller.store.queue.schedules import hand_out_slots
+from poller.store.queue.schedules import enqueue_due_slots
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
     from poller.core.model import Org
-    from poller.core.schedule import Cursor, Handout
+    from poller.core.schedule import Advance, Cursor
     from poller.settings import Settings
     from poller.store.database import Database
     from poller.worker.clock_watch import ClockWatch
-    from poller.worker.config import Pace
-    from poller.worker.database_retry import Outage
-    from poller.worker.maintenance import Chore
+    from poller.worker.config import WorkerConfig
+    from poller.worker.database_retry import DatabaseRetry
+    from poller.worker.maintenance import MaintenanceTask
     from poller.worker.observer import Observer
 
 log = structlog.get_logger("poller.worker")
@@ -38,9 +38,9 @@ class Scheduler:
 
     settings: Settings
     database: Database
-    outage: Outage
-    pace: Pace
-    chores: Mapping[str, Chore]
+    outage: DatabaseRetry
+    pace: WorkerConfig
+    chores: Mapping[str, MaintenanceTask]
     clock_watch: ClockWatch
     now: Callable[[], datetime]
     sleep: Callable[[float], Awaitable[None]]
@@ -57,18 +57,18 @@ class Scheduler:
                 except ClockError as error:
                     # PostgreSQL's clock was set back, or ours jumped: read it again.
                     log.warning("slots.not_handed_out", why=error.what, remedy=error.remedy)
-                    await self.outage.weather(self.database.read_clock)
-            await self.sleep(self.pace.tick_seconds * (0.75 + self.jitter() / 2))
+                    await self.outage.run_with_retry(self.database.read_clock)
+            await self.sleep(self.pace.schedule_interval_seconds * (0.75 + self.jitter() / 2))
 
     async def _hand_out(self) -> None:
         now = self.now()
-        handed = await self.outage.weather(
+        handed = await self.outage.run_with_retry(
             partial(
-                hand_out_slots,
+                enqueue_due_slots,
                 self.database,
-                self._due_of,
+                self._due_slots,
                 now,
-                timedelta(seconds=self.pace.most_ahead_seconds),
+                timedelta(seconds=self.pace.max_lookahead_seconds),
                 interval_seconds=self.settings.poll_interval_seconds,
                 changed_since=self._changed_since,
             )
@@ -77,12 +77,12 @@ class Scheduler:
             self._changed_since = now
             self.observer.handed_out(handed.slots)
             intervals = {name: chore.every_seconds for name, chore in self.chores.items()}
-            await self.outage.weather(partial(queue_chores, self.database, intervals, now))
+            await self.outage.run_with_retry(partial(queue_chores, self.database, intervals, now))
         if handed.stretches:
             log.warning("slots.missed", stretches=handed.stretches)
 
-    def _due_of(self, org: Org, cursor: Cursor | None, now: datetime) -> Handout:
+    def _due_slots(self, org: Org, cursor: Cursor | None, now: datetime) -> Advance:
         allowance = daily_credits(org.edition, org.licences)
         seconds = affordable_interval(org.interval_seconds, allowance, self.settings.credit_share)
-        ahead = min(max(seconds, self.pace.least_ahead_seconds), self.pace.most_ahead_seconds)
-        return hand_out(org.id, seconds, cursor, now, timedelta(seconds=ahead))
+        ahead = min(max(seconds, self.pace.min_lookahead_seconds), self.pace.max_lookahead_seconds)
+        return advance(org.id, seconds, cursor, now, timedelta(seconds=ahead))

@@ -24,33 +24,33 @@ import structlog
 
 from poller import __version__
 from poller.core.errors import DatabaseError
-from poller.polling.batch_writer import Sink
+from poller.polling.batch_writer import BatchWriter
 from poller.store.queue.fair_share import NO_DATA_CENTER
 from poller.store.queue.jobs import JobQueue
 from poller.store.queue.poll_claims import read_demand
 from poller.store.queue.schedules import POLL
 from poller.store.queue.service_settings import save_service_settings, settings_of
-from poller.store.queue.workers import WorkerRecord, say_goodbye
-from poller.worker.background import SideJobs
+from poller.store.queue.workers import WorkerRecord, deregister
+from poller.worker.background import BackgroundJobs
 from poller.worker.clock_watch import ClockWatch
-from poller.worker.config import Pace
-from poller.worker.database_retry import LONGEST_PAUSE_SECONDS, Outage
-from poller.worker.dispatcher import Polls
-from poller.worker.heartbeat import Vitals
+from poller.worker.config import WorkerConfig
+from poller.worker.database_retry import LONGEST_PAUSE_SECONDS, DatabaseRetry
+from poller.worker.dispatcher import Dispatcher
+from poller.worker.heartbeat import Heartbeats
 from poller.worker.maintenance import chores
-from poller.worker.observer import Observer, Reading, Silent
+from poller.worker.observer import FinishedJob, Observer, Silent
 from poller.worker.scheduler import Scheduler
 from poller.worker.systemd import READY, STOPPING, notify
-from poller.worker.writer import Writer
+from poller.worker.writer import ResultWriter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
-    from poller.polling.runner import Fleet
+    from poller.polling.runner import PollRunner
     from poller.settings import Settings
     from poller.store.database import Database
-    from poller.worker.maintenance import Chore
+    from poller.worker.maintenance import MaintenanceTask
 
 log = structlog.get_logger("poller.worker")
 
@@ -63,31 +63,31 @@ class Worker:
 
     settings: Settings
     database: Database
-    fleet: Fleet
-    pace: Pace = field(default_factory=Pace)
+    fleet: PollRunner
+    pace: WorkerConfig = field(default_factory=WorkerConfig)
     now: Callable[[], datetime] = field(kw_only=True)
     observer: Observer = field(default_factory=Silent)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
     id: UUID = field(default_factory=uuid4)
-    outage: Outage = field(init=False)
+    outage: DatabaseRetry = field(init=False)
     clock_watch: ClockWatch = field(init=False)
     _queue: JobQueue = field(init=False)
-    _sink: Sink[Reading] = field(init=False)
-    _polls: Polls = field(init=False)
-    _writer: Writer = field(init=False)
-    _chores: Mapping[str, Chore] = field(init=False)
+    _sink: BatchWriter[FinishedJob] = field(init=False)
+    _polls: Dispatcher = field(init=False)
+    _writer: ResultWriter = field(init=False)
+    _chores: Mapping[str, MaintenanceTask] = field(init=False)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _share_out_at: float = 0.0
     _data_centers: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        self.outage = Outage(sleep=self.sleep, jitter=self.jitter, count=self.observer.database_error)
-        self._queue = JobQueue(self.database, self.id, silence=timedelta(seconds=self.pace.silence_seconds))
+        self.outage = DatabaseRetry(sleep=self.sleep, jitter=self.jitter, count=self.observer.database_error)
+        self._queue = JobQueue(self.database, self.id, silence=timedelta(seconds=self.pace.heartbeat_timeout_seconds))
         self._chores = chores(snapshots=self.settings.snapshot_retention, days=self.settings.daily_retention)
-        self._writer = Writer(self.database, self.fleet, self._queue, self.outage, self.observer)
-        self._sink = Sink(self._write, rows=self.pace.batch_rows, age_seconds=0.1)
-        self._polls = Polls(
+        self._writer = ResultWriter(self.database, self.fleet, self._queue, self.outage, self.observer)
+        self._sink = BatchWriter(self._write, rows=self.pace.batch_rows, age_seconds=0.1)
+        self._polls = Dispatcher(
             self.database,
             self.fleet,
             self._queue,
@@ -97,13 +97,13 @@ class Worker:
             observer=self.observer,
             places=self.pace.hands,
         )
-        self.clock_watch = ClockWatch(self.database, self.outage, stepped=self._polls.let_go)
+        self.clock_watch = ClockWatch(self.database, self.outage, stepped=self._polls.release_all)
 
-    def why_not_ready(self) -> str | None:
+    def not_ready_reason(self) -> str | None:
         """Why no polls are claimed and written just now; None where they are."""
         if self._stopping.is_set():
             return "stopping"
-        return self.outage.why or self.clock_watch.why_not_ready()
+        return self.outage.why or self.clock_watch.not_ready_reason()
 
     @property
     def polls(self) -> int:
@@ -121,7 +121,7 @@ class Worker:
         return f"{socket.gethostname()}:{os.getpid()}"
 
     @property
-    def sink(self) -> Sink[Reading]:
+    def sink(self) -> BatchWriter[FinishedJob]:
         """Where readings wait for the database."""
         return self._sink
 
@@ -140,16 +140,16 @@ class Worker:
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set, then leave in order; cancelled, at once. Raises what a person must mend."""
         self._stopping = stopping
-        leaving, working = asyncio.create_task(self._leave()), asyncio.create_task(self._work())
+        leaving, working = asyncio.create_task(self._drain()), asyncio.create_task(self._work())
         try:
             await asyncio.shield(working)
         except asyncio.CancelledError:
             # What was read already is written if the database takes it at once.
             self._writer.give_up_at = 0.0
             working.cancel()
-            await asyncio.wait({working}, timeout=self.pace.last_word_seconds)
+            await asyncio.wait({working}, timeout=self.pace.final_flush_seconds)
             if not working.done():
-                await self._tear_off()
+                await self._abort()
                 await asyncio.wait({working})
             if not working.cancelled() and (error := working.exception()) is not None:
                 raise error from None
@@ -163,7 +163,7 @@ class Worker:
         notify(READY)
         started_at = self.now()
         async with self._sink, asyncio.TaskGroup() as loops:
-            side_jobs = SideJobs(
+            side_jobs = BackgroundJobs(
                 self.database,
                 self._queue,
                 self.outage,
@@ -172,15 +172,15 @@ class Worker:
                 now=self.now,
                 observer=self.observer,
             )
-            vitals = Vitals(self.database, self._queue, self._polls, self.outage, self.pace, sleep=self.sleep)
+            vitals = Heartbeats(self.database, self._queue, self._polls, self.outage, self.pace, sleep=self.sleep)
             others = [
-                loops.create_task(self._while_there_is_hope(loop))
+                loops.create_task(self._run_until_abandoned(loop))
                 for loop in (
                     self._scheduler().run(),
                     self.clock_watch.run(),
-                    vitals.beat(lambda: [*self._polls.held, *side_jobs.held]),
-                    vitals.watch_for_freezing(),
-                    vitals.say_alive(partial(self._record, started_at)),
+                    vitals.heartbeat_jobs(lambda: [*self._polls.held, *side_jobs.held]),
+                    vitals.watch_for_stall(),
+                    vitals.heartbeat_worker(partial(self._record, started_at)),
                     side_jobs.run(self._pause, self.pace.idle_seconds, lambda: not self.clock_watch.wrong_seconds),
                 )
             ]
@@ -191,45 +191,45 @@ class Worker:
             for task in others:
                 task.cancel()
         with suppress(DatabaseError):
-            await self._queue.let_go()
-            await say_goodbye(self.database, self.id)
+            await self._queue.release_all()
+            await deregister(self.database, self.id)
 
-    async def _leave(self) -> None:
+    async def _drain(self) -> None:
         """Once told to stop: let end what was begun, put back what does not, tear off what waits for PostgreSQL."""
         await self._stopping.wait()
         notify(STOPPING)
-        log.info("worker.draining", under_way=self._polls.under_way, grace_seconds=self.pace.grace_seconds)
-        self._writer.give_up_at = time.monotonic() + self.pace.grace_seconds
-        await asyncio.sleep(self.pace.grace_seconds)
+        log.info("worker.draining", under_way=self._polls.under_way, grace_seconds=self.pace.shutdown_grace_seconds)
+        self._writer.give_up_at = time.monotonic() + self.pace.shutdown_grace_seconds
+        await asyncio.sleep(self.pace.shutdown_grace_seconds)
         with suppress(DatabaseError, TimeoutError):
-            async with asyncio.timeout(self.pace.last_word_seconds):
-                await self._polls.let_go()
+            async with asyncio.timeout(self.pace.final_flush_seconds):
+                await self._polls.release_all()
                 await asyncio.Event().wait()
-        await self._tear_off()
+        await self._abort()
 
-    async def _tear_off(self) -> None:
+    async def _abort(self) -> None:
         """What waits for the database waits no more; a little later, what still asks it is not to try again either."""
-        self.database.tear_off()
-        await asyncio.sleep(self.pace.last_word_seconds)
-        self.outage.is_hopeless = True
+        self.database.terminate()
+        await asyncio.sleep(self.pace.final_flush_seconds)
+        self.outage.abandoned = True
 
-    async def _while_there_is_hope(self, loop: Awaitable[None]) -> None:
+    async def _run_until_abandoned(self, loop: Awaitable[None]) -> None:
         """A loop beside the polls, which ends in peace where the database is waited for no more."""
         try:
             await loop
         except DatabaseError as error:
-            if not (error.passing and self.outage.is_hopeless):
+            if not (error.passing and self.outage.abandoned):
                 raise
 
     async def _claim_until_stopped(self, tasks: asyncio.TaskGroup) -> None:
         while not self._stopping.is_set():
             try:
-                await self.outage.weather(self._claiming(tasks), give_up=self._stopping.is_set)
+                await self.outage.run_with_retry(self._claim_with_backoff(tasks), give_up=self._stopping.is_set)
             except DatabaseError as error:
                 if not error.passing:
                     raise
 
-    def _claiming(self, tasks: asyncio.TaskGroup) -> Callable[[], Awaitable[None]]:
+    def _claim_with_backoff(self, tasks: asyncio.TaskGroup) -> Callable[[], Awaitable[None]]:
         """To claim; where the database was away, a little later: others hold readings they could not write."""
         failed = away = False
 
@@ -262,21 +262,23 @@ class Worker:
             return
         breaks = polls.breaks
         rooms = await self._rooms()
-        seen_after = self.now() - timedelta(seconds=2 * self.pace.presence_seconds)
+        seen_after = self.now() - timedelta(seconds=2 * self.pace.worker_heartbeat_seconds)
         after = timedelta(seconds=self.pace.keyless_seconds if polls.lacks_keys else 0.0)
-        turn = await self._queue.turn((POLL,), seen_after, timedelta(seconds=self.pace.turn_seconds), rooms, after)
+        turn = await self._queue.turn(
+            (POLL,), seen_after, timedelta(seconds=self.pace.fairness_delay_seconds), rooms, after
+        )
         if turn.jobs:
             claimed_at = asyncio.get_running_loop().time()
             jobs = await self._queue.claim_polls(POLL, min(free, _BATCH, turn.jobs), rooms)
             # A database that was away made this worker's own jobs look silent too.
             await polls.begin([job for job in jobs if not polls.holds(job)], tasks, breaks, claimed_at)
-            await self._pause(self.pace.breath_seconds)
+            await self._pause(self.pace.claim_interval_seconds)
         else:
             idle = self.pace.idle_seconds
             wait = idle if turn.next_seconds is None else min(turn.next_seconds, idle)
             # A place that comes free may be for a job that waits already, of a data centre that had none.
             freed = None if all(rooms.values()) else polls.freed
-            await self._pause(max(wait, self.pace.breath_seconds), freed)
+            await self._pause(max(wait, self.pace.claim_interval_seconds), freed)
 
     async def _rooms(self) -> dict[str, int]:
         """How many polls this worker could begin of each data centre; shared out by what the fleet needs."""
@@ -306,7 +308,7 @@ class Worker:
     def _record(self, started_at: datetime) -> WorkerRecord:
         return WorkerRecord(self.id, self.name, __version__, started_at, self.now(), self.facts())
 
-    async def _write(self, batch: Sequence[Reading]) -> None:
+    async def _write(self, batch: Sequence[FinishedJob]) -> None:
         await self._writer.write(batch, self._polls)
 
     async def _pause(self, seconds: float, or_until: asyncio.Event | None = None) -> None:

@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.core.model import Snapshot
-    from poller.polling.runner import Fleet
+    from poller.polling.runner import PollRunner
     from poller.store.database import Database
     from poller.store.queue.jobs import JobQueue
-    from poller.worker.database_retry import Outage
-    from poller.worker.dispatcher import Polls
-    from poller.worker.observer import Observer, Reading
+    from poller.worker.database_retry import DatabaseRetry
+    from poller.worker.dispatcher import Dispatcher
+    from poller.worker.observer import FinishedJob, Observer
 
 log = structlog.get_logger("poller.worker")
 
 
 @dataclass(slots=True)
-class Writer:
+class ResultWriter:
     """Takes batches of readings to the store."""
 
     database: Database
-    fleet: Fleet
+    fleet: PollRunner
     queue: JobQueue
-    outage: Outage
+    outage: DatabaseRetry
     observer: Observer
     polls: int = 0
     """Rows written."""
@@ -49,7 +49,7 @@ class Writer:
     give_up_at: float = math.inf
     """On the monotonic clock: from then on PostgreSQL is not waited for."""
 
-    async def write(self, batch: Sequence[Reading], polls: Polls) -> None:
+    async def write(self, batch: Sequence[FinishedJob], polls: Dispatcher) -> None:
         """Write these, and finish their jobs. Readings dated in the future go back to the queue."""
         try:
             await self._write_rows([one for one in batch if one.polled is not None])
@@ -63,31 +63,31 @@ class Writer:
         self.polls += len(polled)
         self.observer.written(polled)
 
-    async def _write_rows(self, batch: Sequence[Reading]) -> None:
+    async def _write_rows(self, batch: Sequence[FinishedJob]) -> None:
         polled = [one.polled for one in batch if one.polled is not None]
         if not polled:
             return
         try:
-            await self.outage.weather(partial(self.fleet.write, polled, new=True), give_up=self._may_give_up)
+            await self.outage.run_with_retry(partial(self.fleet.write, polled, new=True), give_up=self._may_give_up)
         except DatabaseError:
             self.lost += len(polled)
             log.exception("readings.lost", readings=len(polled))
             raise
 
-    async def _put_back_future(self, batch: Sequence[Reading], polls: Polls) -> Sequence[Reading]:
+    async def _put_back_future(self, batch: Sequence[FinishedJob], polls: Dispatcher) -> Sequence[FinishedJob]:
         """Put back the jobs whose readings are dated in the future by PostgreSQL's clock; the rest of the batch."""
-        await self.outage.weather(self.database.read_clock, give_up=self._may_give_up)
+        await self.outage.run_with_retry(self.database.read_clock, give_up=self._may_give_up)
         latest = self.database.clock.now() + timedelta(seconds=TOLERANCE_SECONDS / 2)
         future = [one for one in batch if one.polled is not None and _latest(one.polled.snapshot) > latest]
         job_ids = [one.job_id for one in future]
-        await self.outage.weather(partial(self.queue.put_back, job_ids), give_up=self._may_give_up)
+        await self.outage.run_with_retry(partial(self.queue.requeue, job_ids), give_up=self._may_give_up)
         polls.done(future)
-        self.observer.put_back("clock", len(future))
+        self.observer.requeue("clock", len(future))
         return [one for one in batch if one not in future]
 
     async def _finish(self, job_ids: Sequence[int]) -> None:
         try:
-            await self.outage.weather(partial(self.queue.finish, job_ids), give_up=self._may_give_up)
+            await self.outage.run_with_retry(partial(self.queue.finish, job_ids), give_up=self._may_give_up)
         except DatabaseError as error:
             if not error.passing:
                 raise

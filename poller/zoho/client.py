@@ -27,7 +27,7 @@ from poller.zoho.incompatibility import UNEXPECTED, IncompatibleError, place_of
 from poller.zoho.proxy import proxy_for
 from poller.zoho.request_failures import TROUBLE, failure_of
 from poller.zoho.session import LARGEST_BODY, open_session
-from poller.zoho.transport import Wire, question
+from poller.zoho.transport import Transport, question
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from poller.core.model import UserType
     from poller.zoho.proxy import Proxy
     from poller.zoho.session import Answer, Session
-    from poller.zoho.transport import Question
+    from poller.zoho.transport import PreparedRequest
 
 __all__ = ["LARGEST_BODY", "ClientMode", "ZohoClient", "open_client"]
 
@@ -52,7 +52,11 @@ class ZohoClient:
     """Asks Zoho, over one pool of kept-alive connections. Made by `open_client`."""
 
     def __init__(
-        self, proxy_for: Callable[[URL], Proxy | None], single_use: Session, kept: Session | None, wire: Wire | None
+        self,
+        proxy_for: Callable[[URL], Proxy | None],
+        single_use: Session,
+        kept: Session | None,
+        wire: Transport | None,
     ) -> None:
         self._proxy_for = proxy_for
         self._single_use = single_use
@@ -98,7 +102,7 @@ class ZohoClient:
         fields = {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
         return await self._ask("POST", _url(f"{accounts_server}/oauth/v2/token"), None, fields)
 
-    def _make_count_question(self, api_domain: str, version: str, user_type: UserType) -> Question:
+    def _make_count_question(self, api_domain: str, version: str, user_type: UserType) -> PreparedRequest:
         url = self._count_url(api_domain, version, user_type)
         try:
             return question(url, self._proxy_for(url))
@@ -172,7 +176,7 @@ async def open_client(
             pool = Connector(keepalive_timeout=_KEEP_ALIVE_SECONDS, **options)
             kept = await stack.enter_async_context(open_session(pool, request_timeout_seconds))
         if found.mode is ClientMode.FAST:
-            wire = stack.enter_context(closing(Wire(pool, request_timeout_seconds)))
+            wire = stack.enter_context(closing(Transport(pool, request_timeout_seconds)))
         yield ZohoClient(proxy_for(proxy), single_use, kept, wire)
 
 

@@ -20,7 +20,7 @@ from poller.zoho.connections import Connector
 from poller.zoho.incompatibility import IncompatibleError
 from poller.zoho.proxy import Proxy
 from poller.zoho.session import HEADERS, open_session
-from poller.zoho.transport import Wire, question
+from poller.zoho.transport import Transport, question
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -152,7 +152,7 @@ async def _check_pool(connector: _InMemory) -> str | None:
 async def _check_fast(connector: _InMemory) -> str | None:
     asked = question(_URL)
     question(URL("https://check.invalid"), Proxy(URL("http://proxy.invalid:3128"), {hdrs.PROXY_AUTHORIZATION: "Basic"}))
-    with closing(Wire(connector, _SECONDS)) as wire:
+    with closing(Transport(connector, _SECONDS)) as wire:
         why = await _converse(connector.pipes, lambda: wire.get(asked, _TOKEN))
     if why is not None:
         return why

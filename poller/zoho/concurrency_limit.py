@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 class Waiting(Protocol):
     """An org that stands in line."""
 
-    def admit_next(self) -> None:
+    def grant_next(self) -> None:
         """Take a permit for the org's first waiting request, if its quota still lets it leave."""
 
 
-class Permits:
+class ConcurrencyLimit:
     """So many requests of all orgs together, shared out by data centre; the lines of those that wait for one.
 
     With semaphores a request waited in up to three queues, one after the other, and each wait is a turn of the loop.
@@ -48,13 +48,13 @@ class Permits:
     def share_out(self, demand: Mapping[str, float]) -> None:
         """Reserve permits for each data centre, by its part of all polls."""
         self._shares.share_out(demand)
-        self.hand_on()
+        self.wake_next()
 
     def locked(self) -> bool:
         """Whether there is none at the moment."""
         return self._shares.common <= 0
 
-    def hand_on(self) -> None:
+    def wake_next(self) -> None:
         """Give what is free to those in line, one permit to each data centre in turn."""
         waiting, skipped = self.waiting, 0
         while skipped < len(waiting):
@@ -64,7 +64,7 @@ class Permits:
                 skipped += 1
                 continue
             skipped = 0
-            permits.line.popleft().admit_next()
+            permits.line.popleft().grant_next()
             if not permits.line:
                 waiting.remove(permits)
 
@@ -74,7 +74,7 @@ class DataCenterPermits:
 
     __slots__ = ("line", "part", "pool")
 
-    def __init__(self, pool: Permits, part: Part) -> None:
+    def __init__(self, pool: ConcurrencyLimit, part: Part) -> None:
         self.pool = pool
         self.part = part
         self.line: deque[Waiting] = deque()

@@ -31,7 +31,7 @@ class Deadlines:
             raise RuntimeError("only a task can be cut off")
         ends_at = self._loop.time() + self._seconds
         if self._timer is None:
-            self._timer = self._loop.call_at(ends_at, self._cut_off)
+            self._timer = self._loop.call_at(ends_at, self._expire_due)
         deadline = Deadline(self._under_way, task, ends_at)
         self._under_way[deadline] = None
         return deadline
@@ -41,12 +41,12 @@ class Deadlines:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _cut_off(self) -> None:
+    def _expire_due(self) -> None:
         now = self._loop.time()
         self._timer = None
         for deadline in list(self._under_way):
             if deadline.ends_at > now:
-                self._timer = self._loop.call_at(deadline.ends_at, self._cut_off)
+                self._timer = self._loop.call_at(deadline.ends_at, self._expire_due)
                 return
             deadline.expire()
 

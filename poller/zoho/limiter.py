@@ -18,13 +18,13 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self
 
-from poller.core.rate_limit import UNTAUGHT, climbed, is_at_rest, more_careful, reserve, smallest, throttled, would_wait
-from poller.zoho.concurrency_limit import Permits
+from poller.core.rate_limit import INITIAL, compact, is_idle, recovered, reserve, stricter_of, throttled, would_wait
+from poller.zoho.concurrency_limit import ConcurrencyLimit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from poller.core.rate_limit import Limits, Quota
+    from poller.core.rate_limit import Limits, RateLimitState
     from poller.zoho.concurrency_limit import DataCenterPermits
 
 _FEWEST_REMEMBERED: Final = 1_024
@@ -55,15 +55,15 @@ class Limiter:
         self.waited = waited
         self.now = now or steady_clock()
         self.sleep = sleep
-        self.permits = Permits(concurrency)
+        self.permits = ConcurrencyLimit(concurrency)
         self.share_out = self.permits.share_out
         self._in_use: dict[int, OrgLimiter] = {}
-        self._remembered: dict[int, Quota] = {}
+        self._remembered: dict[int, RateLimitState] = {}
         self._sweep_at = _FEWEST_REMEMBERED
 
     @contextmanager
     def org(
-        self, org_id: int, limits: Limits, quota: Quota = UNTAUGHT, *, data_center: str = ""
+        self, org_id: int, limits: Limits, quota: RateLimitState = INITIAL, *, data_center: str = ""
     ) -> Iterator[OrgLimiter]:
         """The line of one org, for the length of a poll; polls of one org that overlap share it.
 
@@ -72,8 +72,8 @@ class Limiter:
         line = self._in_use.get(org_id)
         if line is None:
             permits = self.permits.of(data_center)
-            line = self._in_use[org_id] = OrgLimiter(self, limits, self._remembered.pop(org_id, UNTAUGHT), permits)
-        line.quota = more_careful(line.quota, quota)
+            line = self._in_use[org_id] = OrgLimiter(self, limits, self._remembered.pop(org_id, INITIAL), permits)
+        line.quota = stricter_of(line.quota, quota)
         line.users += 1
         try:
             yield line
@@ -83,19 +83,19 @@ class Limiter:
                 del self._in_use[org_id]
                 self._remember(org_id, line.quota)
 
-    def _remember(self, org_id: int, quota: Quota) -> None:
+    def _remember(self, org_id: int, quota: RateLimitState) -> None:
         now = self.now()
-        if not is_at_rest(quota, now):
-            self._remembered[org_id] = smallest(quota)
+        if not is_idle(quota, now):
+            self._remembered[org_id] = compact(quota)
         if len(self._remembered) > self._sweep_at:
-            self._remembered = {org: kept for org, kept in self._remembered.items() if not is_at_rest(kept, now)}
+            self._remembered = {org: kept for org, kept in self._remembered.items() if not is_idle(kept, now)}
             self._sweep_at = max(2 * len(self._remembered), _FEWEST_REMEMBERED)
 
 
 class OrgLimiter:
     """One org's line. `quota` is what its traffic has taught so far.
 
-    A request that can do without leaving asks `enter(patience)` and, if that says 0.0, calls `leave()` once it is done;
+    A request that can do without leaving asks `enter(max_wait)` and, if that says 0.0, calls `leave()` once it is done;
     one that would rather wait as long as it takes is sent in an `async with`.
     """
 
@@ -113,7 +113,7 @@ class OrgLimiter:
         "users",
     )
 
-    def __init__(self, limiter: Limiter, limits: Limits, quota: Quota, permits: DataCenterPermits) -> None:
+    def __init__(self, limiter: Limiter, limits: Limits, quota: RateLimitState, permits: DataCenterPermits) -> None:
         self._limiter = limiter
         self._permits = permits
         self._part = permits.part
@@ -156,15 +156,15 @@ class OrgLimiter:
             self._queue()
         pool = self._permits.pool
         if pool.waiting:
-            pool.hand_on()
+            pool.wake_next()
 
     def throttle(self, retry_after_seconds: float | None = None) -> None:
         """A 429 came: hold the org and halve its rate."""
         self.quota = throttled(self.quota, self._now(), retry_after_seconds)
 
-    def climb(self) -> None:
+    def recover(self) -> None:
         """A poll went by without a 429: back towards the full rate."""
-        self.quota = climbed(self.quota)
+        self.quota = recovered(self.quota)
 
     async def __aenter__(self) -> Self:
         await self.enter()
@@ -173,7 +173,7 @@ class OrgLimiter:
     async def __aexit__(self, *_: object) -> None:
         self.leave()
 
-    def admit_next(self) -> None:
+    def grant_next(self) -> None:
         """There is a permit: the first in line leaves with it, or learns that the quota has changed its mind."""
         self._in_line = False
         while self._line:
@@ -202,7 +202,7 @@ class OrgLimiter:
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._line.append(waiter)
         self._queue()
-        self._permits.pool.hand_on()
+        self._permits.pool.wake_next()
         try:
             return await waiter
         except asyncio.CancelledError:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.another_org import ANOTHER_ORG, is_another_org, remedy_for_another_org
 from poller.core.model import Org, Outcome, UserType
-from poller.core.poll_result import Refusal
+from poller.core.poll_result import CountRefusal
 from poller.core.remedies import remedy_for
-from poller.core.reply import NoReply, Reply, Retry, Verdict, judge
+from poller.core.reply import Classification, NoReply, Reply, Retry, classify
 from poller.core.reply_body import decode_object
 from poller.core.token import SCOPES
 from poller.zoho.token_request import NoToken
@@ -66,7 +66,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class OrgFacts:
+class OrgInfo:
     """What an org says of itself; `edition` is Zoho's `paid_type`. None: it did not say."""
 
     zgid: str | None
@@ -82,7 +82,7 @@ class OrgCheck:
 
     org: Org
     findings: tuple[Finding, ...]
-    facts: OrgFacts | None = None
+    facts: OrgInfo | None = None
 
     @property
     def ok(self) -> bool:
@@ -126,10 +126,10 @@ async def check_org(org: Org, limiter: OrgLimiter, ports: CheckPorts, *, refusal
     return OrgCheck(org, check.findings(), facts)
 
 
-async def learn_facts(org: Org, limiter: OrgLimiter, ports: CheckPorts) -> tuple[OrgFacts | Refusal | None, int]:
+async def fetch_org_info(org: Org, limiter: OrgLimiter, ports: CheckPorts) -> tuple[OrgInfo | CountRefusal | None, int]:
     """What the org says of itself, by one request under its limits, and how many requests that took.
 
-    A `Refusal` where the answer is another; None where nothing was asked, for want of a token or because of a hold.
+    A `CountRefusal` where the answer is another; None where nothing was asked: there was no token, or the org is held.
     """
     token = await ports.tokens.get(org)
     if isinstance(token, NoToken) or await limiter.enter(PATIENCE_SECONDS) > 0.0:
@@ -138,20 +138,20 @@ async def learn_facts(org: Org, limiter: OrgLimiter, ports: CheckPorts) -> tuple
         reply = await ports.get(token.api_domain, f"/crm/{org.api_version}/org", token.secret)
     finally:
         limiter.leave()
-    verdict = judge(reply, ports.now())
+    verdict = classify(reply, ports.now())
     if verdict.outcome is Outcome.THROTTLED:
         limiter.throttle(verdict.wait_seconds)
-    return read_facts(reply) or Refusal(verdict.outcome, verdict.code or verdict.outcome.value), 1
+    return read_facts(reply) or CountRefusal(verdict.outcome, verdict.code or verdict.outcome.value), 1
 
 
-def read_facts(reply: Reply | NoReply) -> OrgFacts | None:
+def read_facts(reply: Reply | NoReply) -> OrgInfo | None:
     """What a reply to `/org` says; None where it is something else."""
     entry = _first(reply, "org")
     if entry is None:
         return None
     licence = entry.get("license_details")
     licence = licence if isinstance(licence, dict) else {}
-    return OrgFacts(
+    return OrgInfo(
         zgid=_digits(entry.get("zgid")),
         company_name=_text(entry.get("company_name")),
         edition=_text(licence.get("paid_type")),
@@ -204,11 +204,11 @@ class _Check:
         self._note_verdict(Subject.USERS, verdict)
         return token
 
-    async def organisation(self, token: AccessToken) -> OrgFacts | None:
+    async def organisation(self, token: AccessToken) -> OrgInfo | None:
         reply = await self._get(token, "org")
         facts = read_facts(reply)
         if facts is None:
-            self._note_verdict(Subject.ORG, judge(reply, self._ports.now()))
+            self._note_verdict(Subject.ORG, classify(reply, self._ports.now()))
         else:
             self._note_answer(Subject.ORG)
         return facts
@@ -219,7 +219,7 @@ class _Check:
         if _first(reply, "__features") is not None or (isinstance(reply, Reply) and reply.status == 204):
             self._note_answer(Subject.FEATURES)
         else:
-            self._note_verdict(Subject.FEATURES, judge(reply, self._ports.now()))
+            self._note_verdict(Subject.FEATURES, classify(reply, self._ports.now()))
 
     def _note_answer(self, subject: Subject) -> None:
         """An answer with what was asked for: whatever came of other calls, the token is known and may ask there."""
@@ -227,7 +227,7 @@ class _Check:
         for proven in (Subject.DATA_CENTER, Subject.API_ACCESS):
             self._found.setdefault(proven, Finding(proven, Standing.OK))
 
-    def _note_verdict(self, subject: Subject, verdict: Verdict) -> None:
+    def _note_verdict(self, subject: Subject, verdict: Classification) -> None:
         """What a verdict says of a scope, and of access to the API as a whole."""
         if verdict.outcome is Outcome.OK:
             self.note(Subject.API_ACCESS, Standing.OK)
@@ -239,7 +239,7 @@ class _Check:
         else:
             self.note(subject, Standing.UNKNOWN, verdict.code)
 
-    async def _count(self, token: AccessToken) -> Verdict:
+    async def _count(self, token: AccessToken) -> Classification:
         org, ports = self._org, self._ports
         if await self._limiter.enter(PATIENCE_SECONDS) > 0.0:
             return _HELD
@@ -247,7 +247,7 @@ class _Check:
             reply = await ports.count(token.api_domain, org.api_version, UserType.CURRENT, token.secret)
         finally:
             self._limiter.leave()
-        return self._learn(judge(reply, ports.now()))
+        return self._learn(classify(reply, ports.now()))
 
     async def _get(self, token: AccessToken, what: str) -> Reply | NoReply:
         if await self._limiter.enter(PATIENCE_SECONDS) > 0.0:
@@ -256,16 +256,16 @@ class _Check:
             reply = await self._ports.get(token.api_domain, f"/crm/{self._org.api_version}/{what}", token.secret)
         finally:
             self._limiter.leave()
-        self._learn(judge(reply, self._ports.now()))
+        self._learn(classify(reply, self._ports.now()))
         return reply
 
-    def _learn(self, verdict: Verdict) -> Verdict:
+    def _learn(self, verdict: Classification) -> Classification:
         if verdict.outcome is Outcome.THROTTLED:
             self._limiter.throttle(verdict.wait_seconds)
         return verdict
 
 
-_HELD: Final = Verdict(Outcome.THROTTLED, None, "TOO_MANY_REQUESTS", Retry.LATER)
+_HELD: Final = Classification(Outcome.THROTTLED, None, "TOO_MANY_REQUESTS", Retry.LATER)
 _NOT_ASKED: Final = Reply(429, b'{"code": "TOO_MANY_REQUESTS"}')
 """Stands for the answer to what our own hold kept from leaving."""
 _CLIENT_IS_KNOWN: Final = frozenset({"invalid_client_secret", "invalid_code", "grant_code_expired", "missing_org_info"})

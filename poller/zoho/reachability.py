@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from poller.core.diagnosis import Answer
+from poller.core.diagnosis import ProbeResult
 from poller.core.reply import NoReply
 
 if TYPE_CHECKING:
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from poller.zoho.client import ZohoClient
 
 
-async def reach(client: ZohoClient, origins: Iterable[str]) -> dict[str, Answer]:
+async def is_reachable(client: ZohoClient, origins: Iterable[str]) -> dict[str, ProbeResult]:
     """What each origin (`https://accounts.zoho.eu`) answers, all asked side by side."""
     async with asyncio.TaskGroup() as group:
         asked = {origin: group.create_task(_ask(client, origin)) for origin in origins}
     return {origin: task.result() for origin, task in asked.items()}
 
 
-async def _ask(client: ZohoClient, origin: str) -> Answer:
+async def _ask(client: ZohoClient, origin: str) -> ProbeResult:
     begun, clock = datetime.now(UTC), time.perf_counter()
     reply = await client.head(origin)
     seconds = time.perf_counter() - clock
     if isinstance(reply, NoReply):
-        return Answer(origin, None, reply.failure)
+        return ProbeResult(origin, None, reply.failure)
     theirs = _date(reply.headers.get("date"))
     if theirs is None:
-        return Answer(origin, reply.status, None)
+        return ProbeResult(origin, reply.status, None)
     # It was written some time between question and answer, and tells whole seconds.
     ahead = theirs + timedelta(seconds=0.5) - (begun + timedelta(seconds=seconds / 2))
-    return Answer(origin, reply.status, None, ahead.total_seconds(), 0.5 + seconds / 2)
+    return ProbeResult(origin, reply.status, None, ahead.total_seconds(), 0.5 + seconds / 2)
 
 
 def _date(text: str | None) -> datetime | None:

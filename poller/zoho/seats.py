@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.model import Org, Outcome
 from poller.core.remedies import remedy_for
-from poller.core.reply import NoReply, Reply, judge
+from poller.core.reply import NoReply, Reply, classify
 from poller.core.reply_body import decode_object
 from poller.zoho.org_check import PATIENCE_SECONDS
 from poller.zoho.token_request import NoToken
@@ -51,7 +51,7 @@ async def read_seats(org: Org, limiter: OrgLimiter, ports: CheckPorts) -> tuple[
     count = parse_seats(reply)
     if count is not None:
         return count, 1
-    verdict = judge(reply, ports.now())
+    verdict = classify(reply, ports.now())
     if verdict.outcome is Outcome.THROTTLED:
         limiter.throttle(verdict.wait_seconds)
     if verdict.outcome is Outcome.FORBIDDEN and verdict.code is not None:

@@ -134,7 +134,7 @@ class Tokens:
         """A token for one that Zoho called invalid: another worker's newer one, or a new one. Once per org and poll."""
         return await self._guarded(org, lambda data_center: self._obtain(org, data_center, stale.generation))
 
-    async def note_end(self, org: Org, token: AccessToken, ends_at: datetime) -> None:
+    async def set_expiry(self, org: Org, token: AccessToken, ends_at: datetime) -> None:
         """An API reply (X-ACCESSTOKEN-RESET) says when this token ends: earlier than was thought, and all are told."""
         early = token.expires_at - ends_at >= _END_TOLERANCE
         if early and token.generation and self._ports.shorten is not None:

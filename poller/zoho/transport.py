@@ -30,14 +30,14 @@ _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the pool's own: `get` 
 _SWITCHING: Final = 101
 
 
-class Question(NamedTuple):
+class PreparedRequest(NamedTuple):
     """A GET that is asked many times: where to, for the pool, and all of its bytes but the caller's own header."""
 
     origin: aiohttp.ClientRequest
     head: bytes
 
 
-def question(url: URL, proxy: Proxy | None = None) -> Question:
+def question(url: URL, proxy: Proxy | None = None) -> PreparedRequest:
     """The GET of `url` with the headers of every request. Needs a running loop."""
     origin = aiohttp.ClientRequest(
         hdrs.METH_GET,
@@ -48,10 +48,10 @@ def question(url: URL, proxy: Proxy | None = None) -> Question:
         proxy_headers=proxy and proxy.headers,
     )
     lines = [f"GET {url.raw_path_qs} HTTP/1.1", *(f"{name}: {value}" for name, value in origin.headers.items())]
-    return Question(origin, "".join(f"{line}\r\n" for line in lines).encode("ascii"))
+    return PreparedRequest(origin, "".join(f"{line}\r\n" for line in lines).encode("ascii"))
 
 
-class Wire:
+class Transport:
     """GETs over one pool; `timeout_seconds` from start to last byte."""
 
     def __init__(self, connector: aiohttp.BaseConnector, timeout_seconds: float) -> None:
@@ -62,7 +62,7 @@ class Wire:
         """Nothing more is asked."""
         self._deadlines.close()
 
-    async def get(self, asked: Question, authorization: str) -> Answer:
+    async def get(self, asked: PreparedRequest, authorization: str) -> Answer:
         """Ask it with this `Authorization`, which is printable ASCII.
 
         Raises what aiohttp raises, `TimeoutError`, and `IncompatibleError`.

@@ -18,7 +18,7 @@ from tests.witness import WITNESS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from poller.polling.runner import Polled
+    from poller.polling.runner import PollResult
     from poller.simulator import Simulator
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
@@ -31,15 +31,15 @@ class Customer:
     app: App
     sim: Simulator
 
-    async def poll(self, names: Sequence[str] | None = None) -> dict[str, Polled]:
+    async def poll(self, names: Sequence[str] | None = None) -> dict[str, PollResult]:
         """One poll of the fleet; what was committed, by the org's name."""
-        polled: dict[str, Polled] = {}
+        polled: dict[str, PollResult] = {}
 
-        def committed(batch: Sequence[Polled]) -> None:
+        def committed(batch: Sequence[PollResult]) -> None:
             polled.update({one.org.name: one for one in batch})
 
         async with open_fleet(self.app) as fleet:
-            await fleet.poll_now(names, committed)
+            await fleet.poll_all(names, committed)
         return polled
 
 

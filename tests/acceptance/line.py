@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
     from poller.app import Zoho
     from poller.core.model import Org
-    from poller.polling.runner import Polled
+    from poller.polling.runner import PollResult
     from poller.simulator import SimulatedOrg
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
 
-    Poll = Callable[..., Awaitable[dict[str, Polled]]]
+    Poll = Callable[..., Awaitable[dict[str, PollResult]]]
 
 SUNDAY = 1_763_856_000.0
 """Early on 2025-11-23 (UTC): a weekend, on which no simulated head-count moves."""
@@ -73,19 +73,19 @@ class Line:
         """A process of its own, for as many polls as it lives; each returns what was committed, by the org's name."""
         async with open_fleet(self.app, now=self.clock.now, sleep=self.clock.sleep) as fleet:
 
-            async def poll(names: Sequence[str] | None = None) -> dict[str, Polled]:
-                polled: dict[str, Polled] = {}
-                await fleet.poll_now(names, lambda batch: polled.update({one.org.name: one for one in batch}))
+            async def poll(names: Sequence[str] | None = None) -> dict[str, PollResult]:
+                polled: dict[str, PollResult] = {}
+                await fleet.poll_all(names, lambda batch: polled.update({one.org.name: one for one in batch}))
                 return polled
 
             yield poll
 
-    async def poll(self, names: Sequence[str] | None = None) -> dict[str, Polled]:
+    async def poll(self, names: Sequence[str] | None = None) -> dict[str, PollResult]:
         """One poll by a process that lives no longer."""
         async with self.process() as poll:
             return await poll(names)
 
-    async def poll_one(self, index: int = 0) -> Polled:
+    async def poll_one(self, index: int = 0) -> PollResult:
         """A poll of the whole fleet; what came of one org."""
         return (await self.poll())[self.names[index]]
 

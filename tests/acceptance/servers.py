@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from poller.core.errors import EmbeddedError
 from poller.embedded import binaries as programs
-from poller.embedded.os_user import Account, account_for, run_as
+from poller.embedded.os_user import OsUser, account_for, run_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +92,7 @@ def running(folder: Path) -> Iterator[Server]:
                 process.wait(_PATIENCE_SECONDS)
 
 
-def _initialise(found: Binaries, account: Account, home: Path) -> None:
+def _initialise(found: Binaries, account: OsUser, home: Path) -> None:
     # Files, since a command line can be read by everybody.
     secret, escaped = home / "password", PASSWORD.replace(":", r"\:")
     for file, text in ((secret, PASSWORD), (home / "passfile", f"*:*:*:boss:{escaped}")):
@@ -106,7 +106,7 @@ def _initialise(found: Binaries, account: Account, home: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def _start(found: Binaries, account: Account, home: Path, port: int) -> subprocess.Popen[bytes]:
+def _start(found: Binaries, account: OsUser, home: Path, port: int) -> subprocess.Popen[bytes]:
     with (home / "log").open("wb") as log:
         options = ["-k", str(home), "-p", str(port), "-h", "127.0.0.1", "-F"]
         return subprocess.Popen(
@@ -129,7 +129,7 @@ def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
     return False
 
 
-def _boss(found: Binaries, account: Account, home: Path, port: int, statement: str) -> None:
+def _boss(found: Binaries, account: OsUser, home: Path, port: int, statement: str) -> None:
     """Run a statement as the superuser, as soon as the server lets anybody in."""
     address = f"postgresql://boss@/postgres?host={quote(str(home), safe='')}&port={port}&passfile={home / 'passfile'}"
     argv = [found.program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-", "-d", address]

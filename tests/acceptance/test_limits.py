@@ -16,8 +16,8 @@ from poller.core.rate_limit import limits_of
 from poller.core.reply import Reply
 from poller.core.secret import Secret
 from poller.core.token import AccessToken
-from poller.polling.bounded import sweep
-from poller.polling.poll import LONGEST_WAIT_SECONDS, World, poll_org
+from poller.polling.bounded import for_each
+from poller.polling.poll import LONGEST_WAIT_SECONDS, PollPorts, poll_org
 from poller.simulator import FAULTS, Fault, Simulator, SimulatorOptions, control
 from poller.zoho.limiter import Limiter
 from tests.acceptance.line import Line, line
@@ -300,12 +300,12 @@ class Crowd:
                 yield Org(number, f"org {number}", "us", "v8", 900, "free")
 
         async def poll(org: Org) -> None:
-            world = World(
+            world = PollPorts(
                 ask=lambda *_: self._ask(org),
                 get_token=self._token,
                 renew_token=self._token,
-                note_token_end=_nothing,
-                learn_facts=_no_facts,
+                set_token_expiry=_nothing,
+                fetch_org_info=_no_facts,
                 read_seats=_no_seats,
                 now=utc_now,
             )
@@ -314,7 +314,7 @@ class Crowd:
                 snapshot = await poll_org(org, utc_now(), own, world)
             self.latencies[org.id], self.outcomes[org.id] = now() - started, snapshot.outcome
 
-        await sweep(orgs(), poll, at_once=100)
+        await for_each(orgs(), poll, at_once=100)
 
     async def _ask(self, org: Org) -> Reply:
         await asyncio.sleep(0.05 + org.id / 1_000)

@@ -38,10 +38,10 @@ class Event:
 
 def storm(seed: int, seconds: float) -> Iterator[Event]:
     """Events for so long; within the first second nothing happens."""
-    weather = random.Random(seed)
+    run_with_retry = random.Random(seed)
     at = 1.0
     while at < seconds:
-        wait = weather.uniform(0.3, 2.0)
-        kind = weather.choices(list(KINDS), list(KINDS.values()))[0]
-        yield Event(wait, kind, weather.randrange(1_000_000), weather.uniform(0.5, 6.0))
+        wait = run_with_retry.uniform(0.3, 2.0)
+        kind = run_with_retry.choices(list(KINDS), list(KINDS.values()))[0]
+        yield Event(wait, kind, run_with_retry.randrange(1_000_000), run_with_retry.uniform(0.5, 6.0))
         at += wait

@@ -209,11 +209,11 @@ async def test_through_every_storm_each_slot_is_known_or_explained(tmp_path: Pat
                 there.crew.stop()
         finally:
             there.crew.kill_all()
-        report = await judged(there, over)
+        report = await classified(there, over)
         print(json.dumps(report, indent=1))  # noqa: T201
 
 
-async def judged(there: World, over: datetime) -> dict[str, Any]:
+async def classified(there: World, over: datetime) -> dict[str, Any]:
     """Everything that must hold of a storm that was over then; what there is to report of it."""
     rows = await there.database.fetch("SELECT * FROM org_snapshots ORDER BY org_id, slot")
     assert {row["org_id"] for row in rows} == set(there.ids)

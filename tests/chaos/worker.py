@@ -16,20 +16,20 @@ from poller.app import open_app, open_fleet
 from poller.cli.output import terminal
 from poller.core.errors import PollerError
 from poller.settings import load
-from poller.worker import Pace, Worker
+from poller.worker import Worker, WorkerConfig
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-PACE = Pace(
+PACE = WorkerConfig(
     hands=12,
-    tick_seconds=0.2,
-    least_ahead_seconds=3.0,
-    most_ahead_seconds=3.0,
+    schedule_interval_seconds=0.2,
+    min_lookahead_seconds=3.0,
+    max_lookahead_seconds=3.0,
     idle_seconds=0.2,
-    silence_seconds=3.0,
-    presence_seconds=0.5,
-    grace_seconds=5.0,
+    heartbeat_timeout_seconds=3.0,
+    worker_heartbeat_seconds=0.5,
+    shutdown_grace_seconds=5.0,
 )
 
 

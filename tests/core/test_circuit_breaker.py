@@ -7,12 +7,12 @@ from poller.core.circuit_breaker import (
     LONGEST_PROBE,
     LONGEST_WAIT,
     SHORTEST_WAIT,
-    Circuit,
+    CircuitBreaker,
+    allows,
     failed,
     heard,
-    lets_through,
-    probing,
-    unheard,
+    on_probe,
+    on_probe_abandoned,
     wait_until,
 )
 from poller.core.schedule import Due
@@ -21,7 +21,7 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
-def opened() -> Circuit:
+def opened() -> CircuitBreaker:
     circuit = CLOSED
     for org_id in (1, 2, 3):
         circuit = failed(circuit, org_id, "timeout", NOW)
@@ -32,45 +32,45 @@ def test_one_orgs_trouble_never_opens_it() -> None:
     circuit = CLOSED
     for _ in range(100):
         circuit = failed(circuit, 1, "timeout", NOW)
-    assert lets_through(circuit, NOW)
+    assert allows(circuit, NOW)
     assert circuit.opened_at is None
 
 
 def test_several_orgs_in_a_row_open_it_and_say_why_and_since_when() -> None:
     circuit = opened()
-    assert not lets_through(circuit, NOW)
+    assert not allows(circuit, NOW)
     assert (circuit.opened_at, circuit.error) == (NOW, "timeout")
 
 
 def test_one_that_is_heard_in_between_keeps_it_closed() -> None:
     circuit = failed(failed(CLOSED, 1, "reset", NOW), 2, "reset", NOW)
     circuit = failed(heard(circuit), 3, "reset", NOW)
-    assert lets_through(circuit, NOW)
+    assert allows(circuit, NOW)
 
 
 def test_an_open_one_lets_a_single_probe_through_at_a_time() -> None:
     circuit = opened()
     later = NOW + SECOND
-    assert lets_through(circuit, later)
-    circuit = probing(circuit, later)
-    assert not lets_through(circuit, later + 20 * SECOND)
+    assert allows(circuit, later)
+    circuit = on_probe(circuit, later)
+    assert not allows(circuit, later + 20 * SECOND)
     circuit = failed(circuit, 4, "timeout", later + 20 * SECOND)
     assert circuit.opened_at == NOW
-    assert lets_through(circuit, later + 21 * SECOND)
-    assert lets_through(heard(circuit), later)
+    assert allows(circuit, later + 21 * SECOND)
+    assert allows(heard(circuit), later)
 
 
 def test_a_probe_that_is_never_heard_of_again_is_given_up() -> None:
-    assert lets_through(probing(opened(), NOW), NOW + LONGEST_PROBE)
+    assert allows(on_probe(opened(), NOW), NOW + LONGEST_PROBE)
 
 
 def test_a_probe_that_asked_nothing_makes_room_for_another() -> None:
-    assert lets_through(unheard(probing(opened(), NOW), NOW), NOW)
-    assert unheard(CLOSED, NOW) == CLOSED
+    assert allows(on_probe_abandoned(on_probe(opened(), NOW), NOW), NOW)
+    assert on_probe_abandoned(CLOSED, NOW) == CLOSED
 
 
 def test_a_closed_one_is_not_held_up_by_polls_under_way() -> None:
-    assert lets_through(probing(CLOSED, NOW), NOW)
+    assert allows(on_probe(CLOSED, NOW), NOW)
 
 
 def test_it_remembers_no_more_orgs_than_it_needs() -> None:

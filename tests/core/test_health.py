@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, strategies as st
 
-from poller.core.health import Change, Refusals, judge_health
+from poller.core.health import HealthChange, Refusals, judge_health
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 
 SLOT = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -23,26 +23,26 @@ REFUSED = polled(Outcome.UNAUTHORIZED, "INVALID_TOKEN")
 @pytest.mark.parametrize(
     ("snapshot", "parked", "before", "around", "change"),
     [
-        (REFUSED, False, None, None, Change.PARK),
-        (REFUSED, False, Outcome.OK, ALONE, Change.SUSPECT),
-        (REFUSED, False, Outcome.PARTIAL, ALONE, Change.SUSPECT),
-        (REFUSED, False, Outcome.UNAUTHORIZED, ALONE, Change.PARK),
-        (REFUSED, False, Outcome.FORBIDDEN, ALONE, Change.PARK),
-        (REFUSED, False, Outcome.OK, MANY, Change.DATA_CENTER),
-        (REFUSED, False, Outcome.UNAUTHORIZED, MANY, Change.DATA_CENTER),
-        (REFUSED, False, None, MANY, Change.PARK),
-        (REFUSED, True, None, None, Change.PARK),
-        (polled(Outcome.FORBIDDEN, "NO_PERMISSION"), False, Outcome.OK, MANY, Change.SUSPECT),
-        (polled(Outcome.FORBIDDEN, "NO_PERMISSION"), False, Outcome.FORBIDDEN, MANY, Change.PARK),
-        (polled(Outcome.UNAUTHORIZED, "invalid_code", requests=0), False, Outcome.OK, ALONE, Change.NOTHING),
-        (polled(Outcome.OK), True, None, None, Change.UNPARK),
-        (polled(Outcome.OK), False, None, None, Change.NOTHING),
-        (polled(Outcome.UNAVAILABLE, "http_502"), True, None, None, Change.PROBE_LATER),
-        (polled(Outcome.UNAVAILABLE, "http_502"), False, None, None, Change.NOTHING),
+        (REFUSED, False, None, None, HealthChange.PARK),
+        (REFUSED, False, Outcome.OK, ALONE, HealthChange.SUSPECT),
+        (REFUSED, False, Outcome.PARTIAL, ALONE, HealthChange.SUSPECT),
+        (REFUSED, False, Outcome.UNAUTHORIZED, ALONE, HealthChange.PARK),
+        (REFUSED, False, Outcome.FORBIDDEN, ALONE, HealthChange.PARK),
+        (REFUSED, False, Outcome.OK, MANY, HealthChange.DATA_CENTER),
+        (REFUSED, False, Outcome.UNAUTHORIZED, MANY, HealthChange.DATA_CENTER),
+        (REFUSED, False, None, MANY, HealthChange.PARK),
+        (REFUSED, True, None, None, HealthChange.PARK),
+        (polled(Outcome.FORBIDDEN, "NO_PERMISSION"), False, Outcome.OK, MANY, HealthChange.SUSPECT),
+        (polled(Outcome.FORBIDDEN, "NO_PERMISSION"), False, Outcome.FORBIDDEN, MANY, HealthChange.PARK),
+        (polled(Outcome.UNAUTHORIZED, "invalid_code", requests=0), False, Outcome.OK, ALONE, HealthChange.NOTHING),
+        (polled(Outcome.OK), True, None, None, HealthChange.UNPARK),
+        (polled(Outcome.OK), False, None, None, HealthChange.NOTHING),
+        (polled(Outcome.UNAVAILABLE, "http_502"), True, None, None, HealthChange.PROBE_LATER),
+        (polled(Outcome.UNAVAILABLE, "http_502"), False, None, None, HealthChange.NOTHING),
     ],
 )
 def test_what_is_done_about_an_org_after_a_poll(
-    snapshot: Snapshot, parked: bool, before: Outcome | None, around: Refusals | None, change: Change
+    snapshot: Snapshot, parked: bool, before: Outcome | None, around: Refusals | None, change: HealthChange
 ) -> None:
     assert judge_health(snapshot, parked=parked, probed=True, before=before, around=around) is change
 

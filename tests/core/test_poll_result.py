@@ -3,11 +3,11 @@ from __future__ import annotations
 from hypothesis import given, strategies as st
 
 from poller.core.model import USER_TYPES, Outcome, UserType
-from poller.core.poll_result import Refusal, settle
+from poller.core.poll_result import CountRefusal, combine
 
-THROTTLED = Refusal(Outcome.THROTTLED, "TOO_MANY_REQUESTS")
-FORBIDDEN = Refusal(Outcome.FORBIDDEN, "NO_PERMISSION")
-DOWN = Refusal(Outcome.UNAVAILABLE, "timeout")
+THROTTLED = CountRefusal(Outcome.THROTTLED, "TOO_MANY_REQUESTS")
+FORBIDDEN = CountRefusal(Outcome.FORBIDDEN, "NO_PERMISSION")
+DOWN = CountRefusal(Outcome.UNAVAILABLE, "timeout")
 
 answers = st.dictionaries(
     st.sampled_from(USER_TYPES), st.one_of(st.integers(0, 2**31 - 1), st.sampled_from([THROTTLED, FORBIDDEN, DOWN]))
@@ -15,12 +15,12 @@ answers = st.dictionaries(
 
 
 def test_ten_known_counts_are_ok_and_say_no_error() -> None:
-    settled = settle(dict.fromkeys(USER_TYPES, 1))
+    settled = combine(dict.fromkeys(USER_TYPES, 1))
     assert (settled.outcome, settled.error, settled.errors) == (Outcome.OK, None, {})
 
 
 def test_some_known_counts_are_partial_and_say_why_the_others_are_not() -> None:
-    settled = settle(dict.fromkeys(USER_TYPES, 7) | {UserType.ADMIN: DOWN, UserType.CURRENT: 1})
+    settled = combine(dict.fromkeys(USER_TYPES, 7) | {UserType.ADMIN: DOWN, UserType.CURRENT: 1})
     assert settled.outcome is Outcome.PARTIAL
     assert settled.error == "timeout"
     assert settled.errors == {UserType.ADMIN: "timeout"}
@@ -28,20 +28,20 @@ def test_some_known_counts_are_partial_and_say_why_the_others_are_not() -> None:
 
 
 def test_what_a_person_must_mend_outweighs_what_mends_itself() -> None:
-    settled = settle(dict.fromkeys(USER_TYPES, DOWN) | {UserType.ADMIN: FORBIDDEN, UserType.ALL: THROTTLED})
+    settled = combine(dict.fromkeys(USER_TYPES, DOWN) | {UserType.ADMIN: FORBIDDEN, UserType.ALL: THROTTLED})
     assert (settled.outcome, settled.error) == (Outcome.FORBIDDEN, "NO_PERMISSION")
 
 
 def test_a_current_user_that_is_not_one_is_kept_and_flagged() -> None:
-    settled = settle(dict.fromkeys(USER_TYPES, 3))
+    settled = combine(dict.fromkeys(USER_TYPES, 3))
     assert settled.outcome is Outcome.OK
     assert settled.counts[UserType.CURRENT] == 3
     assert settled.errors == {UserType.CURRENT: "current_user_not_one"}
 
 
 @given(answers)
-def test_every_type_is_either_known_or_explained_and_never_invented(given: dict[UserType, int | Refusal]) -> None:
-    settled = settle(given)
+def test_every_type_is_either_known_or_explained_and_never_invented(given: dict[UserType, int | CountRefusal]) -> None:
+    settled = combine(given)
     assert set(settled.counts) | set(settled.errors) == set(USER_TYPES) or settled.outcome is Outcome.OK
     assert all(given[user_type] == count for user_type, count in settled.counts.items())
     assert (settled.outcome is Outcome.OK) == (len(settled.counts) == len(USER_TYPES))

@@ -10,22 +10,22 @@ from poller.core.rate_limit import (
     DAY_SECONDS,
     EDITIONS,
     FREE,
-    LEAST_FACTOR,
+    INITIAL,
     LONGEST_HOLD_SECONDS,
-    UNTAUGHT,
+    MIN_RATE_FACTOR,
     Limits,
-    Quota,
+    RateLimitState,
     affordable_interval,
-    climbed,
+    compact,
     credits_to_spend,
     daily_credits,
     edition_of,
-    is_at_rest,
+    is_idle,
     is_known_edition,
     limits_of,
-    more_careful,
+    recovered,
     reserve,
-    smallest,
+    stricter_of,
     throttled,
     would_wait,
 )
@@ -35,7 +35,7 @@ NOW = 1_764_000_000.25
 LIMITS = Limits(in_flight=5, rate=10.0, burst=10)
 
 limits_given = st.builds(Limits, st.integers(1, 25), st.floats(0.01, 200.0), st.integers(1, 30))
-factors = st.sampled_from([LEAST_FACTOR, 1 / 8, 0.3, 0.5, 0.75, 1.0])
+factors = st.sampled_from([MIN_RATE_FACTOR, 1 / 8, 0.3, 0.5, 0.75, 1.0])
 events = st.lists(
     st.tuples(
         st.sampled_from(["request", "request", "request", "request", "429", "429 with Retry-After", "ok"]),
@@ -46,7 +46,7 @@ events = st.lists(
 )
 
 
-def leave(quota: Quota, now: float, limits: Limits) -> tuple[Quota, float]:
+def leave(quota: RateLimitState, now: float, limits: Limits) -> tuple[RateLimitState, float]:
     """The quota after one request, and when it left, waiting as told."""
     waited, wait = reserve(quota, now, limits)
     while wait:
@@ -185,7 +185,7 @@ def test_zohos_word_never_loosens_what_may_be_spent(
 
 
 def test_a_polls_ten_requests_leave_at_once_and_the_next_is_spaced() -> None:
-    quota = UNTAUGHT
+    quota = INITIAL
     for _ in range(10):
         quota, wait = reserve(quota, NOW, LIMITS)
         assert wait == 0.0
@@ -198,7 +198,7 @@ def test_a_polls_ten_requests_leave_at_once_and_the_next_is_spaced() -> None:
 def test_no_window_lets_more_than_its_rate_and_one_burst_through(
     limits: Limits, factor: float, gaps: list[float]
 ) -> None:
-    quota, now, left = Quota(factor=factor), NOW, []
+    quota, now, left = RateLimitState(factor=factor), NOW, []
     for gap in gaps:
         quota, now = leave(quota, now + gap, limits)
         left.append(now)
@@ -211,7 +211,7 @@ def test_no_window_lets_more_than_its_rate_and_one_burst_through(
 
 @given(limits_given, factors, st.integers(1, 40))
 def test_requests_that_keep_their_distance_never_wait(limits: Limits, factor: float, requests: int) -> None:
-    quota, spacing = Quota(factor=factor), 1 / (limits.rate * factor)
+    quota, spacing = RateLimitState(factor=factor), 1 / (limits.rate * factor)
     for number in range(requests):
         quota, wait = reserve(quota, NOW + number * (spacing + 1e-6), limits)
         assert wait == 0.0
@@ -221,7 +221,7 @@ def test_requests_that_keep_their_distance_never_wait(limits: Limits, factor: fl
 def test_a_request_that_leaves_moves_when_the_next_is_due_and_nothing_else(
     limits: Limits, factor: float, held_seconds: float, holds: int
 ) -> None:
-    quota = Quota(0.0, NOW - held_seconds, holds, factor)
+    quota = RateLimitState(0.0, NOW - held_seconds, holds, factor)
     after, wait = reserve(quota, NOW, limits)
     assert wait == 0.0
     assert after == quota._replace(due_at=NOW + 1.0 / (limits.rate * factor))
@@ -231,7 +231,7 @@ def test_a_request_that_leaves_moves_when_the_next_is_due_and_nothing_else(
 def test_the_wait_foretold_is_the_wait_there_is(
     limits: Limits, factor: float, requests: int, hold: float, before: int
 ) -> None:
-    quota = Quota(factor=factor)
+    quota = RateLimitState(factor=factor)
     for _ in range(before):
         quota, _at = leave(quota, NOW, limits)
     quota = quota._replace(hold_until=NOW + hold)
@@ -247,13 +247,13 @@ def test_the_wait_foretold_is_the_wait_there_is(
 
 
 def test_a_429_halves_the_rate_and_holds_for_a_minute() -> None:
-    quota = throttled(UNTAUGHT, NOW)
+    quota = throttled(INITIAL, NOW)
     assert quota.factor == 0.5
     assert quota.hold_until == NOW + 60
 
 
 def test_holds_in_a_row_double_up_to_an_hour() -> None:
-    quota, now, held = UNTAUGHT, NOW, []
+    quota, now, held = INITIAL, NOW, []
     for _ in range(9):
         quota = throttled(quota, now)
         held.append(quota.hold_until - now)
@@ -262,50 +262,50 @@ def test_holds_in_a_row_double_up_to_an_hour() -> None:
 
 
 def test_the_hold_zoho_asks_for_is_kept_be_it_shorter_or_longer_than_ours() -> None:
-    assert throttled(UNTAUGHT, NOW, 7.0).hold_until == NOW + 7
-    assert throttled(UNTAUGHT, NOW, 7_200.0).hold_until == NOW + 7_200
-    assert throttled(UNTAUGHT, NOW, 0.0).hold_until == NOW + 1
-    assert throttled(UNTAUGHT, NOW, 10.0**9).hold_until == NOW + DAY_SECONDS
+    assert throttled(INITIAL, NOW, 7.0).hold_until == NOW + 7
+    assert throttled(INITIAL, NOW, 7_200.0).hold_until == NOW + 7_200
+    assert throttled(INITIAL, NOW, 0.0).hold_until == NOW + 1
+    assert throttled(INITIAL, NOW, 10.0**9).hold_until == NOW + DAY_SECONDS
 
 
 def test_no_number_of_429s_lowers_the_rate_below_its_floor() -> None:
-    quota, now = UNTAUGHT, NOW
+    quota, now = INITIAL, NOW
     for _ in range(50):
         quota = throttled(quota, now)
         now = quota.hold_until
-    assert quota.factor == LEAST_FACTOR
+    assert quota.factor == MIN_RATE_FACTOR
 
 
 def test_ten_requests_that_meet_the_same_429_halve_the_rate_once() -> None:
-    quota = UNTAUGHT
+    quota = INITIAL
     for late in range(10):
         quota = throttled(quota, NOW + late * 0.01)
-    assert quota == throttled(UNTAUGHT, NOW)
+    assert quota == throttled(INITIAL, NOW)
 
 
 def test_a_429_within_a_hold_may_lengthen_it_and_never_shortens_it() -> None:
-    held = throttled(UNTAUGHT, NOW)
+    held = throttled(INITIAL, NOW)
     assert throttled(held, NOW + 1, 300.0).hold_until == NOW + 301
     assert throttled(held, NOW + 1, 2.0).hold_until == NOW + 60
 
 
 def test_a_good_poll_climbs_a_step_and_makes_the_next_hold_a_first_one() -> None:
-    quota = climbed(throttled(throttled(UNTAUGHT, NOW), NOW + 60))
+    quota = recovered(throttled(throttled(INITIAL, NOW), NOW + 60))
     assert quota.factor == 0.25 + 0.125
     assert quota.holds == 0
 
 
 def test_the_rate_climbs_back_to_full_in_eight_good_polls() -> None:
-    quota = Quota(factor=LEAST_FACTOR)
+    quota = RateLimitState(factor=MIN_RATE_FACTOR)
     for _ in range(7):
-        quota = climbed(quota)
+        quota = recovered(quota)
         assert quota.factor < 1.0
-    assert climbed(quota).factor == 1.0
+    assert recovered(quota).factor == 1.0
 
 
 @given(limits_given, events)
 def test_a_hold_lets_nothing_leave_before_its_end(limits: Limits, happened: list[tuple[str, float, float]]) -> None:
-    quota, now = UNTAUGHT, NOW
+    quota, now = INITIAL, NOW
     for what, gap, retry_after in happened:
         now += gap
         if what == "request":
@@ -313,7 +313,7 @@ def test_a_hold_lets_nothing_leave_before_its_end(limits: Limits, happened: list
             quota, now = leave(quota, now, limits)
             assert now >= held_until
         elif what == "ok":
-            quota = climbed(quota)
+            quota = recovered(quota)
         else:
             quota = throttled(quota, now, retry_after if "Retry-After" in what else None)
             assert quota.hold_until > now
@@ -321,49 +321,51 @@ def test_a_hold_lets_nothing_leave_before_its_end(limits: Limits, happened: list
 
 @given(events)
 def test_the_rate_stays_above_nothing_and_never_exceeds_the_full_one(happened: list[tuple[str, float, float]]) -> None:
-    quota, now = UNTAUGHT, NOW
+    quota, now = INITIAL, NOW
     for what, gap, retry_after in happened:
         now += gap
         before = quota
         if what == "ok":
-            quota = climbed(quota)
+            quota = recovered(quota)
             assert quota.factor >= before.factor
         elif what != "request":
             quota = throttled(quota, now, retry_after if "Retry-After" in what else None)
             assert quota.factor <= before.factor
             assert quota.hold_until >= before.hold_until
             assert "Retry-After" in what or quota.hold_until - now <= max(LONGEST_HOLD_SECONDS, before.hold_until - now)
-        assert LEAST_FACTOR <= quota.factor <= 1.0
+        assert MIN_RATE_FACTOR <= quota.factor <= 1.0
 
 
 def test_even_at_the_lowest_rate_a_free_orgs_poll_leaves_within_the_patience_of_a_poll() -> None:
-    assert would_wait(Quota(factor=LEAST_FACTOR), NOW, limits_of("free"), requests=10) <= 16
+    assert would_wait(RateLimitState(factor=MIN_RATE_FACTOR), NOW, limits_of("free"), requests=10) <= 16
 
 
 # --- keeping it -----------------------------------------------------------------------------------------------------
 
 
 def test_two_workers_lessons_make_the_more_careful_one() -> None:
-    held, slowed = Quota(due_at=5.0, hold_until=90.0, holds=2), Quota(due_at=7.0, factor=0.25)
-    assert more_careful(held, slowed) == more_careful(slowed, held) == Quota(7.0, 90.0, 2, 0.25)
+    held, slowed = RateLimitState(due_at=5.0, hold_until=90.0, holds=2), RateLimitState(due_at=7.0, factor=0.25)
+    assert stricter_of(held, slowed) == stricter_of(slowed, held) == RateLimitState(7.0, 90.0, 2, 0.25)
 
 
 def test_only_what_would_decide_like_a_new_one_may_be_forgotten() -> None:
-    assert is_at_rest(UNTAUGHT, NOW)
-    assert is_at_rest(Quota(due_at=NOW, hold_until=NOW), NOW)
-    assert not is_at_rest(Quota(due_at=NOW + 1), NOW)
-    assert not is_at_rest(Quota(hold_until=NOW + 1), NOW)
-    assert not is_at_rest(Quota(factor=0.5), NOW)
-    assert not is_at_rest(Quota(holds=1), NOW)
+    assert is_idle(INITIAL, NOW)
+    assert is_idle(RateLimitState(due_at=NOW, hold_until=NOW), NOW)
+    assert not is_idle(RateLimitState(due_at=NOW + 1), NOW)
+    assert not is_idle(RateLimitState(hold_until=NOW + 1), NOW)
+    assert not is_idle(RateLimitState(factor=0.5), NOW)
+    assert not is_idle(RateLimitState(holds=1), NOW)
 
 
 @given(
     limits_given,
-    st.builds(Quota, st.floats(NOW - 90, NOW + 90), st.floats(NOW - 90, NOW + 90), st.integers(0, 3), factors),
+    st.builds(RateLimitState, st.floats(NOW - 90, NOW + 90), st.floats(NOW - 90, NOW + 90), st.integers(0, 3), factors),
     st.lists(st.floats(0.0, 30.0), min_size=1, max_size=20),
 )
-def test_the_smallest_form_of_a_quota_decides_like_the_quota(limits: Limits, quota: Quota, gaps: list[float]) -> None:
-    kept, now = smallest(quota), NOW
+def test_the_smallest_form_of_a_quota_decides_like_the_quota(
+    limits: Limits, quota: RateLimitState, gaps: list[float]
+) -> None:
+    kept, now = compact(quota), NOW
     for gap in gaps:
         now += gap
         assert would_wait(kept, now, limits, 10) == would_wait(quota, now, limits, 10)
@@ -373,7 +375,7 @@ def test_the_smallest_form_of_a_quota_decides_like_the_quota(limits: Limits, quo
 
 
 def test_an_orgs_state_is_at_most_200_bytes() -> None:
-    quota, _ = reserve(throttled(UNTAUGHT, NOW - 3_600)._replace(holds=10**6), NOW, LIMITS)
+    quota, _ = reserve(throttled(INITIAL, NOW - 3_600)._replace(holds=10**6), NOW, LIMITS)
     assert sys.getsizeof(quota) + sum(map(sys.getsizeof, quota)) <= 200
 
 

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 from poller.core.model import Outcome, UserType
-from poller.core.reply import BY_CODE, HEADERS_READ, Failure, NoReply, Reply, Retry, Verdict, judge, suspicion
+from poller.core.reply import (
+    BY_CODE,
+    HEADERS_READ,
+    Classification,
+    Failure,
+    NoReply,
+    Reply,
+    Retry,
+    classify,
+    implausible,
+)
 from poller.core.reply_body import LARGEST_COUNT, LONGEST_WAIT_SECONDS, read_any_body, read_body
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
@@ -19,12 +29,12 @@ def envelope(code: object, **more: object) -> bytes:
     return json.dumps({"code": code, "details": {}, "message": "…", "status": "error", **more}).encode()
 
 
-def verdict(status: int, body: bytes, **headers: str) -> Verdict:
-    return judge(Reply(status, body, {name.replace("_", "-"): text for name, text in headers.items()}), NOW)
+def verdict(status: int, body: bytes, **headers: str) -> Classification:
+    return classify(Reply(status, body, {name.replace("_", "-"): text for name, text in headers.items()}), NOW)
 
 
 def test_a_count_is_what_zoho_said() -> None:
-    assert verdict(200, b'{"count": 11}') == Verdict(Outcome.OK, 11)
+    assert verdict(200, b'{"count": 11}') == Classification(Outcome.OK, 11)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +52,7 @@ def test_a_count_is_what_zoho_said() -> None:
     ],
 )
 def test_a_count_is_read_as_a_number_or_as_digits(body: bytes, count: int) -> None:
-    assert verdict(200, body) == Verdict(Outcome.OK, count)
+    assert verdict(200, body) == Classification(Outcome.OK, count)
 
 
 @pytest.mark.parametrize(
@@ -97,13 +107,13 @@ def test_a_count_is_read_as_a_number_or_as_digits(body: bytes, count: int) -> No
 )
 def test_what_is_no_count_is_never_one(body: bytes, code: str) -> None:
     retry = Retry.BACK_OFF if code in {"not_json", "empty"} else Retry.NO
-    assert verdict(200, body) == Verdict(Outcome.MALFORMED, None, code, retry)
+    assert verdict(200, body) == Classification(Outcome.MALFORMED, None, code, retry)
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "text/plain;charset=UTF-8", "", None])
 def test_the_label_on_a_body_decides_nothing(content_type: str | None) -> None:
     headers = {} if content_type is None else {"content-type": content_type}
-    assert judge(Reply(200, b'{"count":11}', headers), NOW).count == 11
+    assert classify(Reply(200, b'{"count":11}', headers), NOW).count == 11
 
 
 @pytest.mark.parametrize(
@@ -154,7 +164,7 @@ CODES = [
 
 @pytest.mark.parametrize(("status", "code", "outcome", "retry"), CODES)
 def test_every_documented_error_has_its_outcome(status: int, code: str, outcome: Outcome, retry: Retry) -> None:
-    assert verdict(status, envelope(code)) == Verdict(outcome, None, code, retry)
+    assert verdict(status, envelope(code)) == Classification(outcome, None, code, retry)
 
 
 @pytest.mark.parametrize(("status", "code", "outcome", "retry"), CODES)
@@ -168,13 +178,13 @@ def test_the_documented_errors_are_all_there_are() -> None:
 
 def test_a_profile_without_api_access_is_named_by_its_code_whatever_the_details() -> None:
     body = envelope("NO_PERMISSION", details={"permissions": ["Crm_Implied_Api_Access"]})
-    assert verdict(403, body) == Verdict(Outcome.FORBIDDEN, None, "NO_PERMISSION", Retry.NO)
+    assert verdict(403, body) == Classification(Outcome.FORBIDDEN, None, "NO_PERMISSION", Retry.NO)
 
 
 @pytest.mark.parametrize("status", [429, 200])
 def test_the_older_shape_of_too_many_requests_is_the_same(status: int) -> None:
     body = b'{"code":429,"error":"Too many requests","error_info":"\xe4\xbd\xa0\xe5\xa5\xbd"}'
-    assert verdict(status, body) == Verdict(Outcome.THROTTLED, None, "TOO_MANY_REQUESTS", Retry.LATER)
+    assert verdict(status, body) == Classification(Outcome.THROTTLED, None, "TOO_MANY_REQUESTS", Retry.LATER)
 
 
 def test_the_message_decides_nothing() -> None:
@@ -213,7 +223,7 @@ BY_STATUS_ALONE: list[tuple[int, bytes, Outcome, str, Retry]] = [
 def test_where_no_code_decides_the_status_does(
     status: int, body: bytes, outcome: Outcome, code: str, retry: Retry
 ) -> None:
-    assert verdict(status, body) == Verdict(outcome, None, code, retry)
+    assert verdict(status, body) == Classification(outcome, None, code, retry)
 
 
 @pytest.mark.parametrize(
@@ -235,8 +245,8 @@ def test_an_unknown_code_is_kept_and_judged_by_its_status(status: int, outcome: 
 
 @pytest.mark.parametrize("code", ["", "two words", "A" * 65, "X\n", "é", 500, True, None, ["INVALID_TOKEN"], {}])
 def test_what_is_no_plain_code_goes_no_further(code: object) -> None:
-    assert verdict(400, envelope(code)) == Verdict(Outcome.REJECTED, None, "http_400", Retry.NO)
-    assert verdict(200, envelope(code)) == Verdict(Outcome.MALFORMED, None, "no_code", Retry.NO)
+    assert verdict(400, envelope(code)) == Classification(Outcome.REJECTED, None, "http_400", Retry.NO)
+    assert verdict(200, envelope(code)) == Classification(Outcome.MALFORMED, None, "no_code", Retry.NO)
 
 
 @pytest.mark.parametrize(
@@ -252,11 +262,11 @@ def test_what_is_no_plain_code_goes_no_further(code: object) -> None:
     ],
 )
 def test_every_failure_is_told_apart(failure: Failure, outcome: Outcome, retry: Retry) -> None:
-    assert judge(NoReply(failure), NOW) == Verdict(outcome, None, failure.value, retry)
+    assert classify(NoReply(failure), NOW) == Classification(outcome, None, failure.value, retry)
 
 
 def test_there_is_a_ruling_for_every_failure() -> None:
-    assert all(judge(NoReply(failure), NOW).code == failure for failure in Failure)
+    assert all(classify(NoReply(failure), NOW).code == failure for failure in Failure)
 
 
 @pytest.mark.parametrize(
@@ -327,10 +337,10 @@ def test_the_tokens_end_is_read_where_it_can_be_true(text: str, ends_at: datetim
 
 
 def test_a_current_user_who_is_several_is_kept_and_flagged() -> None:
-    assert suspicion(UserType.CURRENT, 1) is None
-    assert suspicion(UserType.CURRENT, 2) == "current_user_not_one"
-    assert suspicion(UserType.CURRENT, 0) == "current_user_not_one"
-    assert suspicion(UserType.ALL, 2) is None
+    assert implausible(UserType.CURRENT, 1) is None
+    assert implausible(UserType.CURRENT, 2) == "current_user_not_one"
+    assert implausible(UserType.CURRENT, 0) == "current_user_not_one"
+    assert implausible(UserType.ALL, 2) is None
 
 
 def test_neither_body_nor_headers_show_in_a_repr() -> None:
@@ -394,7 +404,7 @@ def said(body: bytes) -> set[int]:
 def test_no_bytes_whatsoever_raise_or_yield_a_number_zoho_did_not_say(
     status: int, body: bytes, headers: dict[str, str]
 ) -> None:
-    found = judge(Reply(status, body, headers), NOW)
+    found = classify(Reply(status, body, headers), NOW)
     assert (found.outcome is Outcome.OK) == (found.count is not None) == (found.code is None)
     if found.count is not None:
         assert status == 200

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import given, strategies as st
 
-from poller.core.schedule import Cursor, Due, Missed, hand_out
+from poller.core.schedule import Cursor, Due, Missed, advance
 from poller.core.slots import slot_of
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -21,7 +21,7 @@ def slots_of(missed: Missed) -> list[datetime]:
 
 
 def test_a_new_org_begins_with_the_next_slot_that_is_due() -> None:
-    handout = hand_out(1, 900, None, NOON, timedelta(minutes=15))
+    handout = advance(1, 900, None, NOON, timedelta(minutes=15))
     (due,) = handout.due
     assert NOON < due.at <= NOON + timedelta(minutes=15)
     assert not handout.missed
@@ -31,16 +31,16 @@ def test_a_new_org_begins_with_the_next_slot_that_is_due() -> None:
 def test_a_slot_is_missed_only_once_the_next_one_is_due() -> None:
     cursor = Cursor(NOON, 3_600)
     due = Due(1, NOON, 3_600)
-    still = hand_out(1, 3_600, cursor, due.until - timedelta(microseconds=1))
+    still = advance(1, 3_600, cursor, due.until - timedelta(microseconds=1))
     assert still.due == (due,)
     assert not still.missed
-    over = hand_out(1, 3_600, cursor, due.until)
+    over = advance(1, 3_600, cursor, due.until)
     assert over.missed == (Missed(1, NOON, NOON, 3_600),)
     assert [one.slot for one in over.due] == [NOON + HOUR]
 
 
 def test_after_a_long_stop_one_slot_is_polled_late_and_the_others_are_missed() -> None:
-    handout = hand_out(1, 60, Cursor(NOON, 60), NOON + timedelta(days=3_650))
+    handout = advance(1, 60, Cursor(NOON, 60), NOON + timedelta(days=3_650))
     assert len(handout.due) == 1
     assert len(handout.missed) == 1
     assert handout.missed[0].first == NOON
@@ -48,9 +48,9 @@ def test_after_a_long_stop_one_slot_is_polled_late_and_the_others_are_missed() -
 
 
 def test_a_clock_that_is_set_back_hands_nothing_out_again() -> None:
-    cursor = hand_out(1, 60, Cursor(NOON, 60), NOON + HOUR).cursor
-    assert hand_out(1, 60, cursor, NOON).due == ()
-    assert hand_out(1, 60, cursor, NOON).cursor == cursor
+    cursor = advance(1, 60, Cursor(NOON, 60), NOON + HOUR).cursor
+    assert advance(1, 60, cursor, NOON).due == ()
+    assert advance(1, 60, cursor, NOON).cursor == cursor
 
 
 def test_daylight_saving_changes_nothing() -> None:
@@ -59,7 +59,7 @@ def test_daylight_saving_changes_nothing() -> None:
     cursor: Cursor | None = Cursor(slot_of(before, 900), 900)
     slots = []
     for minutes in range(0, 180, 5):
-        handout = hand_out(7, 900, cursor, (before + timedelta(minutes=minutes)).astimezone(vienna))
+        handout = advance(7, 900, cursor, (before + timedelta(minutes=minutes)).astimezone(vienna))
         cursor = handout.cursor
         slots += [one.slot for one in handout.due]
     assert {later - earlier for earlier, later in pairwise(slots)} == {timedelta(minutes=15)}
@@ -73,7 +73,7 @@ def test_whenever_it_is_looked_at_every_slot_is_handed_out_once_and_in_order(
     now, slots, before = NOON, [], NOON
     for wait in waits:
         now = max(now, before) + timedelta(seconds=wait)
-        handout = hand_out(org_id, interval, cursor, now, timedelta(seconds=ahead))
+        handout = advance(org_id, interval, cursor, now, timedelta(seconds=ahead))
         cursor = handout.cursor
         for missed in handout.missed:
             assert missed.last + timedelta(seconds=interval) <= now
@@ -97,7 +97,7 @@ def test_a_changed_interval_loses_and_doubles_nothing(
     handed: list[Due] = []
     for interval, wait in steps:
         now += timedelta(seconds=wait)
-        handout = hand_out(org_id, interval, cursor, now, ahead)
+        handout = advance(org_id, interval, cursor, now, ahead)
         cursor = handout.cursor
         for due in handout.due:
             # Later in every respect than all that was handed out before.
@@ -115,7 +115,7 @@ def test_going_back_and_forth_between_intervals_hands_no_slot_out_twice() -> Non
     cursor: Cursor | None = None
     slots: list[datetime] = []
     for minute in range(600):
-        handout = hand_out(3, (900, 3_600, 420)[minute % 3], cursor, NOON + timedelta(minutes=minute), ahead)
+        handout = advance(3, (900, 3_600, 420)[minute % 3], cursor, NOON + timedelta(minutes=minute), ahead)
         cursor = handout.cursor
         slots += [due.slot for due in handout.due]
     assert len(slots) == len(set(slots))

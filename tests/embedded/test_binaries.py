@@ -14,7 +14,7 @@ import pytest
 from poller.core.errors import EmbeddedError
 from poller.embedded import binaries as programs, start
 from poller.embedded.cluster import failure
-from poller.embedded.os_user import Account, account_for
+from poller.embedded.os_user import OsUser, account_for
 from tests.embedded.lab import FAST, sql
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root lends the serv
 
 
 @pytest.fixture
-def account(tmp_path: Path) -> Account:
+def account(tmp_path: Path) -> OsUser:
     return account_for(tmp_path, tmp_path / "postgresql")
 
 
@@ -36,12 +36,12 @@ def public() -> Iterator[Path]:
         yield Path(name)
 
 
-def test_the_newest_of_the_wheel_is_chosen_where_there_is_no_data_yet(account: Account) -> None:
+def test_the_newest_of_the_wheel_is_chosen_where_there_is_no_data_yet(account: OsUser) -> None:
     assert int(programs.find(None, account, None).major) >= 18
 
 
 def test_data_of_an_older_major_version_is_served_by_that_version_if_the_wheel_has_it(
-    account: Account, public: Path
+    account: OsUser, public: Path
 ) -> None:
     older = programs.find(None, account, "16")
     if older.major != "16":
@@ -58,7 +58,7 @@ def test_a_folder_without_programs_is_refused(tmp_path: Path) -> None:
         start(tmp_path / "data", binaries=tmp_path)
 
 
-def test_programs_that_do_not_run_here_are_refused_with_what_they_said(account: Account, public: Path) -> None:
+def test_programs_that_do_not_run_here_are_refused_with_what_they_said(account: OsUser, public: Path) -> None:
     for name in ("postgres", "initdb", "psql"):
         (public / name).write_text("#!/bin/sh\necho wrong machine >&2; exit 3\n")
         (public / name).chmod(0o755)
@@ -71,7 +71,7 @@ def test_programs_that_do_not_run_here_are_refused_with_what_they_said(account: 
 
 @as_root
 def test_programs_out_of_the_servers_reach_are_copied_once_for_all_to_read(
-    account: Account, public: Path, tmp_path: Path
+    account: OsUser, public: Path, tmp_path: Path
 ) -> None:
     original = programs.find(None, account, None).folder.parent
     wheel = tmp_path / "environment" / programs.WHEEL  # pytest's folder is root's alone
@@ -96,7 +96,7 @@ def test_programs_out_of_the_servers_reach_are_copied_once_for_all_to_read(
 
 @as_root
 def test_a_cache_others_can_write_to_is_refused_for_root_would_start_what_they_put_there(
-    account: Account, public: Path, tmp_path: Path
+    account: OsUser, public: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / programs.WHEEL / "pginstall18" / "bin"
     folder.mkdir(parents=True)

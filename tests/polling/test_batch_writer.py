@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from poller.core.model import Outcome, Snapshot
-from poller.polling.batch_writer import Sink
+from poller.polling.batch_writer import BatchWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ async def test_leaving_the_sink_writes_what_is_left_in_the_order_it_was_put() ->
     async def write(batch: Sequence[Snapshot]) -> None:
         written.extend(one.org_id for one in batch)
 
-    async with Sink(write, rows=10, age_seconds=60) as sink:
+    async with BatchWriter(write, rows=10, age_seconds=60) as sink:
         for org_id in range(25):
             await sink.put(snapshot(org_id))
 
@@ -40,7 +40,7 @@ async def test_a_snapshot_is_announced_only_after_its_batch_is_committed() -> No
         await asyncio.sleep(0)
         events.append(f"commit {len(batch)}")
 
-    async with Sink(write, committed=lambda batch: events.append(f"told {len(batch)}"), rows=2) as sink:
+    async with BatchWriter(write, committed=lambda batch: events.append(f"told {len(batch)}"), rows=2) as sink:
         await sink.put(snapshot(1))
         await sink.put(snapshot(2))
 
@@ -53,7 +53,7 @@ async def test_a_lone_snapshot_does_not_wait_for_company_beyond_the_age() -> Non
     async def write(batch: Sequence[Snapshot]) -> None:
         assert len(batch) == 1
 
-    async with Sink(write, committed=lambda _: told.set(), rows=1_000, age_seconds=0.01) as sink:
+    async with BatchWriter(write, committed=lambda _: told.set(), rows=1_000, age_seconds=0.01) as sink:
         await sink.put(snapshot(1))
         await asyncio.wait_for(told.wait(), timeout=5)
 
@@ -65,13 +65,13 @@ async def test_a_slow_store_makes_the_putter_wait_instead_of_filling_the_memory(
     async def write(batch: Sequence[Snapshot]) -> None:
         await may_write.wait()
 
-    async def put_many(sink: Sink[Snapshot]) -> None:
+    async def put_many(sink: BatchWriter[Snapshot]) -> None:
         nonlocal put
         for org_id in range(1_000):
             await sink.put(snapshot(org_id))
             put += 1
 
-    async with Sink(write, rows=10, age_seconds=60) as sink, asyncio.TaskGroup() as tasks:
+    async with BatchWriter(write, rows=10, age_seconds=60) as sink, asyncio.TaskGroup() as tasks:
         tasks.create_task(put_many(sink))
         for _ in range(200):
             await asyncio.sleep(0)
@@ -87,7 +87,7 @@ async def test_an_error_of_the_store_reaches_the_one_who_polls_and_nobody_waits_
         raise OSError("gone")
 
     with pytest.raises(OSError, match="gone"):
-        async with Sink(write, rows=1) as sink:
+        async with BatchWriter(write, rows=1) as sink:
             for org_id in range(100):
                 await sink.put(snapshot(org_id))
                 await asyncio.sleep(0)
@@ -105,7 +105,7 @@ async def test_what_is_put_is_in_the_sink_until_it_is_committed() -> None:
     def look() -> None:
         seen.append((sink.depth, sink.oldest_seconds))
 
-    async with Sink(write, rows=2, age_seconds=60, clock=lambda: seconds[0]) as sink:
+    async with BatchWriter(write, rows=2, age_seconds=60, clock=lambda: seconds[0]) as sink:
         look()
         await sink.put(snapshot(1))
         seconds[0] = 103.0

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from poller.polling.bounded import sweep, sweep_by_data_center
+from poller.polling.bounded import for_each, for_each_by_data_center
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ async def test_every_org_is_polled_once_and_no_more_than_so_many_at_a_time() -> 
         polled.append(number)
         under_way -= 1
 
-    await sweep(numbers(1_000, taken), poll, at_once=7)
+    await for_each(numbers(1_000, taken), poll, at_once=7)
 
     assert sorted(polled) == list(range(1_000))
     assert most == 7
@@ -50,7 +50,7 @@ async def test_a_slow_org_does_not_keep_the_others_from_being_polled() -> None:
             others_done.set()
 
     async with asyncio.timeout(10):
-        await sweep(numbers(100, []), poll, at_once=2)
+        await for_each(numbers(100, []), poll, at_once=2)
 
     assert polled[-1] == 0
 
@@ -62,14 +62,14 @@ async def test_an_error_of_ours_ends_the_sweep_as_it_was_raised() -> None:
             raise LookupError("three")
 
     with pytest.raises(LookupError, match="three"):
-        await sweep(numbers(100, []), poll, at_once=5)
+        await for_each(numbers(100, []), poll, at_once=5)
 
 
 async def test_a_sweep_over_nothing_is_over() -> None:
     async def poll(number: int) -> None:
         raise AssertionError(number)
 
-    await sweep(numbers(0, []), poll, at_once=3)
+    await for_each(numbers(0, []), poll, at_once=3)
 
 
 async def test_a_data_centre_that_hangs_never_holds_the_places_reserved_for_another() -> None:
@@ -96,7 +96,7 @@ async def test_a_data_centre_that_hangs_never_holds_the_places_reserved_for_anot
             yield name, number
 
     async with asyncio.timeout(10):
-        await sweep_by_data_center(
+        await for_each_by_data_center(
             {"silent": of("silent"), "healthy": of("healthy")}, poll, {"silent": 1.0, "healthy": 1.0}, at_once=8
         )
     assert sorted(polled) == list(range(100))
@@ -113,5 +113,7 @@ async def test_the_places_of_a_data_centre_without_orgs_left_go_to_the_others() 
         await asyncio.sleep(0.001)
         under_way -= 1
 
-    await sweep_by_data_center({"us": numbers(50, []), "eu": numbers(0, [])}, poll, {"us": 1.0, "eu": 1.0}, at_once=8)
+    await for_each_by_data_center(
+        {"us": numbers(50, []), "eu": numbers(0, [])}, poll, {"us": 1.0, "eu": 1.0}, at_once=8
+    )
     assert most == 8

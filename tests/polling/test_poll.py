@@ -15,7 +15,7 @@ from poller.core.rate_limit import limits_of
 from poller.core.reply import Failure, NoReply, Reply
 from poller.core.secret import Secret
 from poller.core.token import AccessToken, StoredToken
-from poller.polling.poll import World, poll_org
+from poller.polling.poll import PollPorts, poll_org
 from poller.zoho.limiter import Limiter
 from poller.zoho.tokens import NoToken
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from poller.zoho.limiter import OrgLimiter
-    from poller.zoho.org_check import OrgFacts
+    from poller.zoho.org_check import OrgInfo
     from poller.zoho.seats import SeatCount, SeatRefusal
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -72,14 +72,14 @@ class Zoho:
         assert self.renewed is not None
         return self.renewed
 
-    async def note_token_end(self, org: Org, token: AccessToken, ends_at: datetime) -> None:
+    async def set_token_expiry(self, org: Org, token: AccessToken, ends_at: datetime) -> None:
         assert (org, token) == (ORG, self.token)
         self.ends_told.append(ends_at)
 
     async def read_seats(self, org: Org, limiter: OrgLimiter) -> tuple[SeatCount | SeatRefusal | None, int]:
         raise AssertionError("a poll reads no seats")
 
-    async def learn_facts(self, org: Org, limiter: OrgLimiter) -> tuple[OrgFacts | None, int]:
+    async def fetch_org_info(self, org: Org, limiter: OrgLimiter) -> tuple[OrgInfo | None, int]:
         raise AssertionError("the counts are all a poll asks for")
 
     async def sleep(self, seconds: float) -> None:
@@ -87,12 +87,12 @@ class Zoho:
 
     async def poll(self) -> Snapshot:
         limiter = Limiter(64, now=lambda: NOON.timestamp() + self.seconds, sleep=self.sleep)
-        world = World(
+        world = PollPorts(
             ask=self.ask,
             get_token=self.get_token,
             renew_token=self.renew_token,
-            note_token_end=self.note_token_end,
-            learn_facts=self.learn_facts,
+            set_token_expiry=self.set_token_expiry,
+            fetch_org_info=self.fetch_org_info,
             read_seats=self.read_seats,
             now=lambda: NOON + timedelta(seconds=self.seconds),
             sleep=self.sleep,

@@ -107,9 +107,9 @@ def percentile(counted: Mapping[int, int], share: float) -> int:
 def _unbounded(plan: Plan, samples: Sequence[Sample]) -> Iterator[str]:
     looks = warm(samples)
     days = [sample.at for sample in looks]
-    judged = plan.days >= _SHORTEST_DAYS
+    classified = plan.days >= _SHORTEST_DAYS
     memory = memory_trend(samples)
-    if judged and memory.share > _MOST_MEMORY_GROWTH:
+    if classified and memory.share > _MOST_MEMORY_GROWTH:
         yield f"memory grows: {memory.growth:+.1f} MB since the warm-up, {memory.a_day:+.2f} MB a day"
     most = max(sample.connections for sample in samples)
     if most > _MOST_CONNECTIONS:
@@ -120,5 +120,5 @@ def _unbounded(plan: Plan, samples: Sequence[Sample]) -> Iterator[str]:
         if rows > allowed:
             yield f"{name}: {rows:,} rows, {allowed:,.0f} are to be expected"
         disk = trend(days, [sample.tables[name].bytes for sample in looks])
-        if judged and disk.growth > _SOME_PAGES and disk.share > _MOST_TABLE_GROWTH:
+        if classified and disk.growth > _SOME_PAGES and disk.share > _MOST_TABLE_GROWTH:
             yield f"{name}: grows on disk, by {disk.a_day / 1_000:+,.0f} kB a day"

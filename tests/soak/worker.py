@@ -14,22 +14,22 @@ from poller.app import Ears, open_app, open_fleet
 from poller.cli.output import terminal
 from poller.core.errors import PollerError
 from poller.settings import load
-from poller.store.fleet_stats import fleet_figures, org_ages
+from poller.store.fleet_stats import fleet_stats, org_ages
 from poller.web import Health, WorkerMetrics, serve
-from poller.worker import Pace, Worker
+from poller.worker import Worker, WorkerConfig
 from tests.soak.clock import Clock
 
 
-def pace_of(clock: Clock, concurrency: int) -> Pace:
+def pace_of(clock: Clock, concurrency: int) -> WorkerConfig:
     """As `poller run` has it, but that slots are handed out twice a second: there are so many more of them."""
-    return Pace(
+    return WorkerConfig(
         hands=math.ceil(concurrency / 2),
-        tick_seconds=clock.scaled(0.5),
-        least_ahead_seconds=clock.scaled(1.5),
-        most_ahead_seconds=clock.scaled(3.0),
+        schedule_interval_seconds=clock.scaled(0.5),
+        min_lookahead_seconds=clock.scaled(1.5),
+        max_lookahead_seconds=clock.scaled(3.0),
         idle_seconds=0.1,
-        silence_seconds=clock.scaled(30.0),
-        presence_seconds=clock.scaled(10.0),
+        heartbeat_timeout_seconds=clock.scaled(30.0),
+        worker_heartbeat_seconds=clock.scaled(10.0),
     )
 
 
@@ -37,7 +37,7 @@ async def main(clock: Clock) -> int:
     settings = load(env_file=None)
     log.configure(log_format="json", level="info")
     figures = WorkerMetrics()
-    ears = Ears(figures.judged, figures.waited, figures.token_replied, figures.token_issued)
+    ears = Ears(figures.classified, figures.waited, figures.token_replied, figures.token_issued)
     async with (
         open_app(settings, name="soak worker") as app,
         open_fleet(app, now=clock.now, sleep=clock.sleep, ears=ears) as fleet,
@@ -45,8 +45,8 @@ async def main(clock: Clock) -> int:
         pace = pace_of(clock, settings.concurrency)
         worker = Worker(settings, app.database, fleet, pace, now=clock.now, sleep=clock.sleep, observer=figures)
         health = Health(
-            worker.why_not_ready,
-            lambda: fleet_figures(app.database, worker.now()),
+            worker.not_ready_reason,
+            lambda: fleet_stats(app.database, worker.now()),
             lambda at_most: org_ages(app.database, worker.now(), at_most),
         )
         with terminal.stop_signals() as stopped:

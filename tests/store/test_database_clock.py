@@ -8,9 +8,9 @@ import pytest
 
 from poller.core.errors import ClockError
 from poller.core.model import Outcome, Snapshot
-from poller.core.schedule import hand_out
+from poller.core.schedule import advance
 from poller.store.database_clock import DatabaseClock
-from poller.store.queue.schedules import hand_out_slots
+from poller.store.queue.schedules import enqueue_due_slots
 from poller.store.series.snapshots import write_snapshots
 from tests.store.fleet import added, entry
 
@@ -92,9 +92,9 @@ async def test_slots_are_not_handed_out_by_a_clock_that_is_ahead(database: Datab
     await added(database, keyring, entry("one"))
     now = await database.fetchval("SELECT now()")
     with pytest.raises(ClockError, match="when PostgreSQL's clock said"):
-        await hand_out_slots(
+        await enqueue_due_slots(
             database,
-            lambda org, cursor, at: hand_out(org.id, 60, cursor, at, MINUTE),
+            lambda org, cursor, at: advance(org.id, 60, cursor, at, MINUTE),
             now + timedelta(hours=2),
             MINUTE,
             interval_seconds=60,
@@ -110,9 +110,9 @@ async def test_cursors_that_a_wrong_clock_moved_ahead_come_back_and_no_slot_betw
     now = await database.fetchval("SELECT now()")
 
     async def handed_out_at(moment: datetime) -> list[str]:
-        await hand_out_slots(
+        await enqueue_due_slots(
             database,
-            lambda org, cursor, at: hand_out(org.id, 60, cursor, at, MINUTE),
+            lambda org, cursor, at: advance(org.id, 60, cursor, at, MINUTE),
             moment,
             MINUTE,
             interval_seconds=60,

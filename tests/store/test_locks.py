@@ -12,12 +12,12 @@ import pytest
 
 from poller.core.errors import LockedError
 from poller.core.model import USER_TYPES, Outcome, Snapshot
-from poller.core.schedule import hand_out
-from poller.store.access.roles import admit_readers
+from poller.core.schedule import advance
+from poller.store.access.roles import grant_readers
 from poller.store.database import connect
 from poller.store.locks import Lock, lock, lock_days_exclusive, lock_days_shared, try_lock
 from poller.store.orgs.imports import import_orgs
-from poller.store.queue.schedules import hand_out_slots
+from poller.store.queue.schedules import enqueue_due_slots
 from poller.store.series.partitions import drop_partitions
 from poller.store.series.rollups import roll_up
 from poller.store.series.snapshots import write_snapshots
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from poller.core.model import Org
-    from poller.core.schedule import Cursor, Handout
+    from poller.core.schedule import Advance, Cursor
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
 
@@ -43,7 +43,7 @@ VALUES (gen_random_uuid(), 'old', '0.0.9', now(), now(), '{}')
 @pytest.fixture
 async def guest(server_dsn: str, database: Database, database_url: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection of a login that is a guest and nothing else."""
-    await admit_readers(database)
+    await grant_readers(database)
     name = f"guest_{uuid.uuid4().hex}"
     await run_on(server_dsn, f"CREATE ROLE {name} LOGIN IN ROLE poller_guest")
     try:
@@ -54,14 +54,14 @@ async def guest(server_dsn: str, database: Database, database_url: str) -> Async
         await run_on(server_dsn, f"DROP ROLE {name}")
 
 
-def by_minute(org: Org, cursor: Cursor | None, now: datetime) -> Handout:
-    return hand_out(org.id, 60, cursor, now, MINUTE)
+def by_minute(org: Org, cursor: Cursor | None, now: datetime) -> Advance:
+    return advance(org.id, 60, cursor, now, MINUTE)
 
 
 async def everything(database: Database, keyring: Keyring) -> None:
     """What takes a lock: import, schedule, write into a new month, roll up, drop a month."""
     await import_orgs(database, keyring, [entry("one")])
-    assert (await hand_out_slots(database, by_minute, NOW, MINUTE, interval_seconds=60)).alone
+    assert (await enqueue_due_slots(database, by_minute, NOW, MINUTE, interval_seconds=60)).alone
     org_id = await database.fetchval("SELECT id FROM orgs")
     old = NOW - timedelta(days=400)
     counts = dict.fromkeys(USER_TYPES, 5)

@@ -17,7 +17,7 @@ from poller.store.database import connect
 from poller.store.orgs.imports import import_orgs
 from poller.store.series.gaps import stream_gaps
 from poller.store.series.partitions import drop_partitions, ensure_partitions
-from poller.store.series.reindex import pack_partitions
+from poller.store.series.reindex import compact_indexes
 from poller.store.series.rollups import roll_up
 from poller.store.series.snapshots import read_snapshot, write_snapshots
 from poller.store.series.trends import DAY_SECONDS, bucket_edges, org_trend
@@ -62,7 +62,7 @@ async def use(database: Database, keyring: Keyring) -> None:
     assert sum([point.samples async for point in org_trend(database, edges)]) == 2 * 10 * 5
     assert [gap async for gap in stream_gaps(database, NOW - 5 * DAY, NOW, interval_seconds=86_400)] == []
     await ensure_partitions(database, NOW, NOW + 70 * DAY)
-    await pack_partitions(database, NOW)
+    await compact_indexes(database, NOW)
     assert len(await drop_partitions(database, NOW - 300 * DAY)) == 1
 
 
@@ -148,7 +148,7 @@ async def test_a_lock_dies_with_the_client_that_held_it(database_url: str) -> No
         async with database.connection() as connection:
             await connection.execute("BEGIN")
             await connection.execute("SELECT FROM poller_locks WHERE name = 'months' FOR UPDATE")
-            database.tear_off()
+            database.terminate()
         async with await connect(dsn) as another, asyncio.timeout(10):
             assert await ensure_partitions(another, NOW, NOW)
 

@@ -17,7 +17,7 @@ from poller.core.errors import CredentialError
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.embedded import start
 from poller.store import database as databases, schema
-from poller.store.access.roles import admit_readers
+from poller.store.access.roles import grant_readers
 from poller.store.orgs.credentials import read_credentials
 from poller.store.orgs.encryption import KEY_BYTES, Keyring
 from poller.store.orgs.imports import import_orgs
@@ -186,7 +186,7 @@ def test_guests_are_held_to_their_tags_on_the_new_server_too(lost: tuple[bytes, 
         await run_on(dsn, "CREATE ROLE north_bi LOGIN")
         await run_on(dsn, "GRANT poller_guest TO north_bi")
         async with await databases.connect(dsn) as database, database.connection() as connection:
-            assert await admit_readers(database) == []
+            assert await grant_readers(database) == []
             await database.execute("UPDATE orgs SET tags = '{}' WHERE id <> 2")
             await connection.execute("SET SESSION AUTHORIZATION north_bi")
             seen = await connection.fetch("SELECT DISTINCT org_id FROM user_counts")

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from poller.core.model import USER_TYPES, Outcome, Snapshot
-from poller.store.access.roles import LIMITS, admit_readers, read_missing, set_up_readers
+from poller.store.access.roles import LIMITS, grant_readers, read_missing, set_up_readers
 from poller.store.database import connect
 from poller.store.orgs.imports import import_orgs
 from poller.store.series.rollups import roll_up
@@ -355,14 +355,14 @@ async def test_where_the_poller_may_not_make_roles_an_administrator_makes_them_a
         statements = "CREATE ROLE poller_reader; CREATE ROLE poller_guest;"
         assert f"have an administrator run `{statements}`, then `poller migrate` again." in migrated.err
         async with await connect(dsn) as database:
-            assert await admit_readers(database) == ["poller_reader", "poller_guest"]
+            assert await grant_readers(database) == ["poller_reader", "poller_guest"]
             assert await database.fetchval("SELECT count(*) FROM pg_policy") == 0
         for statement in statements.split("; "):
             await run_on(boss, statement)
         again = await command.run("migrate", environ=environ)
         assert (again.code, "administrator" in again.err) == (0, False)
         async with await connect(dsn) as database:
-            assert await admit_readers(database) == []
+            assert await grant_readers(database) == []
             await import_orgs(database, keyring, [entry("alpha")])
         async with await connect(address(boss, "modest")) as database, logged_in(database, "modest") as connection:
             assert await connection.fetchval("SELECT count(*) FROM orgs") == 1
@@ -427,7 +427,7 @@ async def test_in_a_hardened_database_readers_can_read_or_migrate_says_which_sta
 
 
 async def test_the_doctor_says_which_grant_a_reader_lacks(database: Database, database_url: str) -> None:
-    await admit_readers(database)
+    await grant_readers(database)
     await set_up_readers(database)
     await database.execute("REVOKE USAGE ON SCHEMA public FROM PUBLIC")
     await database.execute("REVOKE USAGE ON SCHEMA public FROM poller_reader")

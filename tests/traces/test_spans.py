@@ -71,7 +71,7 @@ async def traced_poll(app: App, sleep: Callable[[float], Awaitable[None]] = asyn
     exporter = InMemorySpanExporter()
     provider = provider_to(SimpleSpanProcessor(exporter))
     async with open_fleet(app, sleep=sleep, spans=Spans(provider.get_tracer("poller"))) as fleet:
-        await fleet.poll_now(None, lambda _: None)
+        await fleet.poll_all(None, lambda _: None)
     return Traces(exporter.get_finished_spans())
 
 

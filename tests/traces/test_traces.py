@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
-HERE = {ENDPOINT: "http://127.0.0.1:1"}
+HERE = {ENDPOINT: "http://127.0.0.1:1", "POLLER_LOG_LEVEL": "info"}
 
 
 async def with_a_fleet(sim: Simulator, database_url: str, folder: Path, **variables: str) -> Machine:

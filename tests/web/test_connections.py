@@ -163,13 +163,13 @@ async def test_a_client_that_reads_nothing_is_cut_off() -> None:
     metrics.add_gauges("poller_padding", "x" * 200, "n", lambda: {f"{'y' * 500}{n}": 1.0 for n in range(20_000)})
     with structlog.testing.capture_logs() as logs:
         async with served(ConnectionLimits(stalled_seconds=0.5), metrics) as url:
-            with opened(url, 1) as (deaf,):
+            with opened(url, 1) as (stdout_closed,):
                 host = url.removeprefix("http://")
                 await asyncio.get_running_loop().sock_sendall(
-                    deaf, f"GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+                    stdout_closed, f"GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
                 )
                 await eventually(lambda: any(one["event"] == "web.reader_stalled" for one in logs), 20)
-                await eventually(lambda: _drained(deaf), 20)
+                await eventually(lambda: _drained(stdout_closed), 20)
 
 
 async def test_the_web_takes_at_most_an_eighth_of_the_descriptors() -> None:

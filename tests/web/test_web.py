@@ -11,10 +11,10 @@ import structlog
 
 from poller.core.errors import DatabaseError
 from poller.core.model import USER_TYPES, Org, Outcome, Snapshot
-from poller.core.reply import Failure, NoReply, Reply, judge
+from poller.core.reply import Failure, NoReply, Reply, classify
 from poller.core.schedule import Due
-from poller.polling.runner import Polled
-from poller.store.fleet_stats import FleetFigures, fleet_figures, org_ages
+from poller.polling.runner import PollResult
+from poller.store.fleet_stats import FleetStats, fleet_stats, org_ages
 from poller.store.series.snapshots import write_snapshots
 from poller.web import Health, WorkerMetrics, serve
 from tests.store.fleet import added, entry
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ORG = Org(1, "Acme Ltd", "eu", "v7", 900)
-NOTHING = FleetFigures({"active": 3}, {"overdue": 2}, 1.5, 1, {"rollups": 1.0}, [0] * 9 + [3])
+NOTHING = FleetStats({"active": 3}, {"overdue": 2}, 1.5, 1, {"rollups": 1.0}, [0] * 9 + [3])
 
 
 class Process:
@@ -38,7 +38,7 @@ class Process:
         self.why_not: str | None = None
         self.database_is_away = False
 
-    async def figures(self) -> FleetFigures:
+    async def figures(self) -> FleetStats:
         if self.database_is_away:
             raise DatabaseError("PostgreSQL: no connection", "start it", passing=True)
         return NOTHING
@@ -95,9 +95,9 @@ async def test_what_the_worker_does_is_counted_in_base_units() -> None:
     figures.claimed(due, due.at + timedelta(seconds=2))
     ok = Snapshot(1, NOON, NOON, Outcome.OK, late_seconds=2, requests=10, duration_ms=500)
     missed = Snapshot(1, NOON, None, Outcome.MISSED, "too_late")
-    figures.written([Polled(ORG, ok, asides=1), Polled(ORG, missed)])
+    figures.written([PollResult(ORG, ok, extra_requests=1), PollResult(ORG, missed)])
     figures.missed(40, "not_running")
-    figures.put_back("hold", 1)
+    figures.requeue("hold", 1)
     figures.database_error()
     figures.token_replied("timeout")
     figures.token_issued()
@@ -134,7 +134,7 @@ async def test_what_the_worker_does_is_counted_in_base_units() -> None:
 def test_requests_are_counted_by_what_came_of_them_and_waits_by_how_long_they_were() -> None:
     figures = WorkerMetrics()
     for reply in (Reply(200, b'{"count": 7}'), Reply(200, b'{"count": 8}'), NoReply(Failure.DNS), Reply(200, b"7")):
-        figures.judged(reply, judge(reply, NOON))
+        figures.classified(reply, classify(reply, NOON))
     figures.waited(0.005)
     figures.waited(3.0)
     figures.waited(21.0)
@@ -168,7 +168,7 @@ async def test_the_fleets_figures_are_those_of_the_database(database: Database, 
         await write_snapshots(database, [Snapshot(org_id, at, at, Outcome.OK, counts=dict.fromkeys(USER_TYPES, 1))])
     await database.execute("UPDATE orgs SET paused_at = now() WHERE name = 'paused'")
     await database.execute("UPDATE orgs SET parked_at = now(), parked_code = 'invalid_code' WHERE name = 'parked'")
-    figures = await fleet_figures(database, NOON)
+    figures = await fleet_stats(database, NOON)
     assert figures.orgs == {"active": 3, "paused": 1, "parked": 1}
     assert list(figures.freshness) == [0, 1, 0, 0, 0, 1, 0, 0, 0, 1]
     assert figures.freshness_sum_seconds == 92 * 60

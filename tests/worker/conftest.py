@@ -15,7 +15,7 @@ from poller.core.org_entry import OrgEntry, entry_from
 from poller.settings import Settings
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store.orgs.imports import import_orgs
-from poller.worker import Pace, Worker
+from poller.worker import Worker, WorkerConfig
 from tests.witness import WITNESS
 from tests.worker.waiting import PATIENCE_SECONDS, eventually
 
@@ -26,7 +26,13 @@ if TYPE_CHECKING:
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
 
-QUICK = Pace(tick_seconds=0.1, idle_seconds=0.1, silence_seconds=3.0, presence_seconds=0.2, grace_seconds=5.0)
+QUICK = WorkerConfig(
+    schedule_interval_seconds=0.1,
+    idle_seconds=0.1,
+    heartbeat_timeout_seconds=3.0,
+    worker_heartbeat_seconds=0.2,
+    shutdown_grace_seconds=5.0,
+)
 
 
 @dataclass
@@ -39,7 +45,7 @@ class Service:
 
     @asynccontextmanager
     async def worker(
-        self, pace: Pace = QUICK, *, database: Database | None = None, **options: Any
+        self, pace: WorkerConfig = QUICK, *, database: Database | None = None, **options: Any
     ) -> AsyncIterator[Worker]:
         """A worker at work, told to stop at the end; `database`: by another way than the test's own."""
         stopping = asyncio.Event()

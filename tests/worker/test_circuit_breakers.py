@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from poller.simulator import Fault
-from poller.worker.circuit_breakers import Circuits
+from poller.worker.circuit_breakers import CircuitBreakers
 from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 def test_a_slot_that_comes_back_too_late_from_waiting_for_a_data_centre_is_that_ones_fault_and_no_other() -> None:
     closed_at = datetime(2026, 11, 26, 12, tzinfo=UTC)
-    circuits = Circuits(closed_at={"eu": closed_at})
+    circuits = CircuitBreakers(closed_at={"eu": closed_at})
     assert circuits.was_away("eu", closed_at - timedelta(seconds=1))
     assert not circuits.was_away("eu", closed_at)
     assert not circuits.was_away("us", closed_at - timedelta(seconds=1))
 
 
 def test_a_circuit_opens_when_the_first_pass_of_three_orgs_is_unanswered_and_not_only_when_their_polls_end() -> None:
-    now, circuits = datetime(2026, 11, 26, 12, tzinfo=UTC), Circuits()
+    now, circuits = datetime(2026, 11, 26, 12, tzinfo=UTC), CircuitBreakers()
     for org_id in (1, 2):
         circuits.unanswered("eu", org_id, "timeout", now)
     assert circuits.facts() == {}
@@ -34,7 +34,7 @@ def test_a_circuit_opens_when_the_first_pass_of_three_orgs_is_unanswered_and_not
 
 
 def test_requests_that_could_not_leave_this_machine_open_no_circuit() -> None:
-    now, circuits = datetime(2026, 11, 26, 12, tzinfo=UTC), Circuits()
+    now, circuits = datetime(2026, 11, 26, 12, tzinfo=UTC), CircuitBreakers()
     for org_id in range(10):
         circuits.unanswered("eu", org_id, "local_resources", now)
         circuits.unanswered("eu", org_id, "no_route", now)

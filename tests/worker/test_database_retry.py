@@ -9,7 +9,7 @@ import structlog
 
 from poller.core.errors import DatabaseError, LockedError
 from poller.store.database import connect
-from poller.worker.database_retry import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Outage
+from poller.worker.database_retry import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, DatabaseRetry
 from tests.worker.cable import Cable
 from tests.worker.waiting import eventually
 
@@ -36,17 +36,17 @@ class Database:
         return "answer"
 
 
-def outage(pauses: list[float], jitter: float = 0.0) -> Outage:
+def outage(pauses: list[float], jitter: float = 0.0) -> DatabaseRetry:
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
         await asyncio.sleep(0)
 
-    return Outage(sleep=sleep, jitter=lambda: jitter, clock=lambda: 100.0 + sum(pauses))
+    return DatabaseRetry(sleep=sleep, jitter=lambda: jitter, clock=lambda: 100.0 + sum(pauses))
 
 
 async def test_what_passes_is_waited_for_with_growing_pauses() -> None:
     pauses: list[float] = []
-    assert await outage(pauses).weather(Database(*[AWAY] * 10).ask) == "answer"
+    assert await outage(pauses).run_with_retry(Database(*[AWAY] * 10).ask) == "answer"
     assert pauses[0] == FIRST_PAUSE_SECONDS
     assert pauses == sorted(pauses)
     assert pauses[-1] == LONGEST_PAUSE_SECONDS
@@ -54,7 +54,7 @@ async def test_what_passes_is_waited_for_with_growing_pauses() -> None:
 
 async def test_jitter_shortens_each_pause_by_up_to_half() -> None:
     pauses: list[float] = []
-    await outage(pauses, jitter=1.0).weather(Database(AWAY).ask)
+    await outage(pauses, jitter=1.0).run_with_retry(Database(AWAY).ask)
     assert pauses == [FIRST_PAUSE_SECONDS / 2]
 
 
@@ -62,7 +62,7 @@ async def test_what_cannot_pass_is_raised_at_once() -> None:
     pauses: list[float] = []
     database = Database(BEHIND)
     with pytest.raises(DatabaseError, match="poller migrate"):
-        await outage(pauses).weather(database.ask)
+        await outage(pauses).run_with_retry(database.ask)
     assert (database.calls, pauses) == (1, [])
 
 
@@ -70,16 +70,16 @@ async def test_who_may_give_up_does_so_at_the_next_failure() -> None:
     pauses: list[float] = []
     database = Database(AWAY, AWAY, AWAY)
     with pytest.raises(DatabaseError):
-        await outage(pauses).weather(database.ask, give_up=lambda: len(pauses) == 2)
+        await outage(pauses).run_with_retry(database.ask, give_up=lambda: len(pauses) == 2)
     assert database.calls == 3
 
 
 async def test_once_nobody_waits_any_more_the_next_failure_is_the_last() -> None:
     pauses: list[float] = []
     out, database = outage(pauses), Database(*[AWAY] * 9)
-    out.is_hopeless = True
+    out.abandoned = True
     with pytest.raises(DatabaseError):
-        await out.weather(database.ask)
+        await out.run_with_retry(database.ask)
     assert (database.calls, pauses) == (1, [])
 
 
@@ -89,7 +89,7 @@ async def test_the_log_says_it_once_however_often_and_by_whomever_it_is_tried() 
     with structlog.testing.capture_logs() as logs:
         async with asyncio.TaskGroup() as tasks:
             for _ in range(5):
-                tasks.create_task(out.weather(Database(*[AWAY] * 7).ask))
+                tasks.create_task(out.run_with_retry(Database(*[AWAY] * 7).ask))
     assert [entry["event"] for entry in logs] == ["database.away", "database.back"]
     assert not out.is_on
 
@@ -99,7 +99,7 @@ async def test_a_lock_that_another_session_holds_is_waited_for_and_the_database_
     out = outage(pauses)
     database = Database(*[LockedError("held by process 1", "end it", passing=True)] * 5)
     with structlog.testing.capture_logs() as logs:
-        assert await out.weather(database.ask) == "answer"
+        assert await out.run_with_retry(database.ask) == "answer"
     assert [entry["event"] for entry in logs] == ["database.locked"]
     assert len(pauses) == 5
 
@@ -119,14 +119,14 @@ async def test_readings_taken_while_the_database_is_away_are_written_when_it_is_
                 await eventually(lambda: worker.facts()["under_way"])
                 await cable.cut()
                 await eventually(lambda: worker.outage.is_on and not worker.facts()["under_way"])
-                assert worker.why_not_ready() == "PostgreSQL: No such file or directory"
+                assert worker.not_ready_reason() == "PostgreSQL: No such file or directory"
                 held = worker.facts()["held"]
                 assert held
                 written = await mine.app.database.fetchval("SELECT count(*) FROM org_snapshots")
                 await cable.mend()
                 await mine.until("SELECT count(*) >= $1::bigint FROM org_snapshots", written + held)
                 await mine.until("SELECT count(*) >= 6 * 4 FROM org_snapshots WHERE outcome = 'ok'")
-                assert worker.why_not_ready() is None
+                assert worker.not_ready_reason() is None
         events = [entry["event"] for entry in logs]
         assert events.count("database.away") == events.count("database.back") <= 2
     rows = await mine.rows()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from poller.core.model import Snapshot
-    from poller.polling.runner import Polled
+    from poller.polling.runner import PollResult
     from poller.store.database import Database
 
     OpenService = Callable[..., Any]
@@ -36,9 +36,9 @@ class Written(Silent):
     """Remembers what was written, batch by batch."""
 
     def __init__(self) -> None:
-        self.batches: list[list[Polled]] = []
+        self.batches: list[list[PollResult]] = []
 
-    def written(self, batch: Sequence[Polled]) -> None:
+    def written(self, batch: Sequence[PollResult]) -> None:
         self.batches.append(list(batch))
 
 
@@ -100,7 +100,7 @@ async def test_what_was_read_outlasts_a_lock_that_outlasts_the_command_timeout(
                     await eventually(lambda: worker.facts()["held"])
                     async with locked(mine.app.database, "org_snapshots"):
                         await eventually(lambda: worker.outage.is_on)
-                        assert worker.why_not_ready() == "PostgreSQL: no answer in time"
+                        assert worker.not_ready_reason() == "PostgreSQL: no answer in time"
                         await mine.until("SELECT (facts->>'held')::int > 0 FROM workers")
                 await eventually(lambda: not worker.facts()["held"])
                 back_at = await mine.app.database.fetchval("SELECT now()")
@@ -162,9 +162,9 @@ async def test_a_server_that_answers_and_takes_nothing_is_said_to_be_away_once_a
                 began, before = loop.time(), away.errors
                 await eventually(lambda: away.errors > before + 30)
                 assert loop.time() - began > 3
-                assert "read-only" in (worker.why_not_ready() or "")
+                assert "read-only" in (worker.not_ready_reason() or "")
                 await mine.app.database.execute(f'ALTER DATABASE "{base}" RESET default_transaction_read_only')
-                await eventually(lambda: worker.why_not_ready() is None)
+                await eventually(lambda: worker.not_ready_reason() is None)
         assert [entry["event"] for entry in logs].count("database.away") <= 2
 
 
@@ -225,7 +225,7 @@ async def test_a_statement_timeout_is_waited_for(service: OpenService, database_
 async def test_a_worker_told_to_stop_ends_with_its_grace_though_the_database_says_nothing_at_all(
     service: OpenService, database_url: str
 ) -> None:
-    pace = replace(QUICK, grace_seconds=2.0, last_word_seconds=0.5)
+    pace = replace(QUICK, shutdown_grace_seconds=2.0, final_flush_seconds=0.5)
     async with (
         service(orgs=3, interval=4) as mine,
         Cable(database_url) as cable,

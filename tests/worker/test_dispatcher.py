@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from poller.app import open_fleet
 from poller.core.model import Outcome
-from poller.core.rate_limit import Quota
-from poller.core.schedule import hand_out
-from poller.polling.batch_writer import Sink
-from poller.store.orgs.rate_limits import Lesson, save_limits
+from poller.core.rate_limit import RateLimitState
+from poller.core.schedule import advance
+from poller.polling.batch_writer import BatchWriter
+from poller.store.orgs.rate_limits import RateLimitUpdate, save_limits
 from poller.store.queue.jobs import JobQueue
-from poller.store.queue.schedules import POLL, hand_out_slots, read_due
+from poller.store.queue.schedules import POLL, enqueue_due_slots, read_due
 from poller.worker import Silent
-from poller.worker.dispatcher import Polls
+from poller.worker.dispatcher import Dispatcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from poller.polling.plan import Plan
-    from poller.polling.runner import Fleet
+    from poller.polling.runner import PollRunner
 
     OpenService = Callable[..., Any]
 
@@ -31,9 +31,9 @@ HOUR = timedelta(hours=1)
 class Freezing:
     """A fleet whose process is found to have been frozen while it waited for PostgreSQL, once."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: PollRunner) -> None:
         self._fleet = fleet
-        self.polls: Polls | None = None
+        self.polls: Dispatcher | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._fleet, name)
@@ -41,24 +41,24 @@ class Freezing:
     async def reserve(self, plans: Sequence[Plan]) -> None:
         await self._fleet.reserve(plans)
         if self.polls is not None:
-            self.polls.break_off()
+            self.polls.cancel_all()
 
 
 async def test_what_was_claimed_before_a_freeze_is_not_begun_after_it_and_is_anybodys(service: OpenService) -> None:
     async with service(orgs=ORGS, interval=3_600) as mine, open_fleet(mine.app) as fleet:
         database, freezing = mine.app.database, Freezing(fleet)
         now = await database.fetchval("SELECT now()")
-        await hand_out_slots(
+        await enqueue_due_slots(
             database,
-            lambda org, cursor, at: hand_out(org.id, 3_600, cursor, at, HOUR),
+            lambda org, cursor, at: advance(org.id, 3_600, cursor, at, HOUR),
             now,
             HOUR,
             interval_seconds=3_600,
         )
         await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '1 s'")
         queue, others = JobQueue(database, uuid.uuid4()), JobQueue(database, uuid.uuid4())
-        sink: Sink[Any] = Sink(lambda _: asyncio.sleep(0))
-        polls: Any = Polls(
+        sink: BatchWriter[Any] = BatchWriter(lambda _: asyncio.sleep(0))
+        polls: Any = Dispatcher(
             database, freezing, queue, sink,  # type: ignore[arg-type]  # all a fleet does
             now=lambda: now + HOUR, jitter=lambda: 0.0, observer=Silent(),
         )  # fmt: skip
@@ -78,32 +78,36 @@ class Noting(Silent):
     def __init__(self) -> None:
         self.reasons: list[str] = []
 
-    def put_back(self, reason: str, slots: int) -> None:
+    def requeue(self, reason: str, slots: int) -> None:
         self.reasons += [reason] * slots
 
 
 async def test_a_held_slot_waits_in_the_queue_until_the_hold_ends_and_is_polled_then(service: OpenService) -> None:
     async with service(orgs=1, interval=3_600) as mine:
         database, observer = mine.app.database, Noting()
-        await hand_out_slots(
+        await enqueue_due_slots(
             database,
-            lambda org, cursor, at: hand_out(org.id, 3_600, cursor, at, HOUR),
+            lambda org, cursor, at: advance(org.id, 3_600, cursor, at, HOUR),
             await database.fetchval("SELECT now()"),
             HOUR,
             interval_seconds=3_600,
         )
         due = read_due(await database.fetchval("SELECT payload FROM pgqueuer WHERE entrypoint = 'poll'"))
         moment, hold_until = due.at, due.at + timedelta(seconds=30)
-        held = Quota(hold_until=hold_until.timestamp(), holds=1)
-        await save_limits(database, [Lesson(due.org_id, held, None, due.at)])
+        held = RateLimitState(hold_until=hold_until.timestamp(), holds=1)
+        await save_limits(database, [RateLimitUpdate(due.org_id, held, None, due.at)])
         queue, read = JobQueue(database, uuid.uuid4()), asyncio.Queue[Any]()
 
         async def keep(batch: Sequence[Any]) -> None:
             for one in batch:
                 read.put_nowait(one)
 
-        async with open_fleet(mine.app, now=lambda: moment) as fleet, Sink(keep) as sink, asyncio.TaskGroup() as tasks:
-            polls = Polls(database, fleet, queue, sink, now=lambda: moment, jitter=lambda: 0.0, observer=observer)
+        async with (
+            open_fleet(mine.app, now=lambda: moment) as fleet,
+            BatchWriter(keep) as sink,
+            asyncio.TaskGroup() as tasks,
+        ):
+            polls = Dispatcher(database, fleet, queue, sink, now=lambda: moment, jitter=lambda: 0.0, observer=observer)
 
             async def claim() -> None:
                 await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '1 s'")

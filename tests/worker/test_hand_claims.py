@@ -15,7 +15,7 @@ from poller.store.queue.schedules import POLL, due_payload
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from poller.polling.runner import Polled
+    from poller.polling.runner import PollResult
 
     OpenService = Callable[..., Any]
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 async def test_commands_and_workers_that_poll_the_same_orgs_at_once_never_break_an_orgs_limit(
     service: OpenService,
 ) -> None:
-    polled: list[Polled] = []
+    polled: list[PollResult] = []
     # Each poll asks all ten at once: two polls of an org are more than ten in flight, and more than some orgs allow.
     slow = {"latency_median_seconds": 0.1, "latency_p99_seconds": 0.2}
     async with (
@@ -33,7 +33,7 @@ async def test_commands_and_workers_that_poll_the_same_orgs_at_once_never_break_
     ):
         fleets = [await commands.enter_async_context(open_fleet(mine.app)) for _ in range(3)]
         for _ in range(3):
-            left = await asyncio.gather(*(fleet.poll_now(None, polled.extend) for fleet in fleets))
+            left = await asyncio.gather(*(fleet.poll_all(None, polled.extend) for fleet in fleets))
             assert left == [[], [], []]
     assert len(polled) == 3 * 3 * 6
     assert {one.snapshot.outcome.value for one in polled} == {"ok"}
@@ -49,7 +49,7 @@ async def test_an_org_that_another_process_polls_all_the_while_is_left_to_it_and
         slept.append(seconds)
         await asyncio.sleep(0)
 
-    polled: list[Polled] = []
+    polled: list[PollResult] = []
     async with service(orgs=3, interval=3_600) as mine, open_fleet(mine.app, sleep=sleep) as fleet:
         database = mine.app.database
         org_id, name = await database.fetchrow("SELECT id, name FROM orgs ORDER BY id LIMIT 1")
@@ -58,7 +58,7 @@ async def test_an_org_that_another_process_polls_all_the_while_is_left_to_it_and
         await enqueue(database, [job])
         worker = JobQueue(database, uuid.uuid4())
         assert len(await worker.claim((POLL,), 1)) == 1
-        assert await fleet.poll_now(None, polled.extend) == [name]
+        assert await fleet.poll_all(None, polled.extend) == [name]
         assert sorted(one.org.id for one in polled) == [org_id + 1, org_id + 2]
         assert (
             await database.fetchval("SELECT count(*) FROM credit_spend WHERE org_id = $1 AND credits > 0", org_id) == 0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from poller.polling.runner import Polled
+    from poller.polling.runner import PollResult
     from poller.worker import Worker
 
     Open = Callable[..., AbstractAsyncContextManager[Service]]
@@ -41,10 +41,10 @@ async def outcomes(mine: Service) -> set[tuple[str, str | None]]:
     return {(row["outcome"], row["error"]) for row in rows}
 
 
-async def poll_by_hand(mine: Service, keyring: Keyring) -> list[Polled]:
-    polled: list[Polled] = []
+async def poll_by_hand(mine: Service, keyring: Keyring) -> list[PollResult]:
+    polled: list[PollResult] = []
     async with open_fleet(replace(mine.app, keyring=keyring)) as fleet:
-        await fleet.poll_now(None, polled.extend)
+        await fleet.poll_all(None, polled.extend)
     return polled
 
 

@@ -159,7 +159,7 @@ async def test_a_readers_open_transaction_puts_retention_off_and_is_blamed_inste
                 pid = await reader.fetchval("SELECT pg_backend_pid() FROM org_snapshots")
                 async with mine.worker() as worker:
                     await mine.until("SELECT error IS NOT NULL FROM chores WHERE name = 'retention'")
-                    assert worker.why_not_ready() is None
+                    assert worker.not_ready_reason() is None
                     # Others are done beside it.
                     await mine.until("SELECT count(*) > 3 FROM chores WHERE done_at IS NOT NULL")
         error = await database.fetchval("SELECT error FROM chores WHERE name = 'retention'")

@@ -69,12 +69,12 @@ async def test_a_silent_workers_jobs_go_to_another_and_a_living_ones_do_not(data
     gone, other = worker(database, silence), worker(database, silence)
     dead, living = await gone.claim(KINDS, 2)
     # What was claimed a moment ago is done by its worker, whether it knows already or not.
-    await gone.beat([living.id])
+    await gone.heartbeat_jobs([living.id])
     assert await other.claim(KINDS, 2) == []
     await database.execute(
         "UPDATE pgqueuer SET heartbeat = now() - interval '31 seconds', updated = now() - interval '31 seconds'"
     )
-    await gone.beat([living.id])
+    await gone.heartbeat_jobs([living.id])
     assert [one.id for one in await other.claim(KINDS, 2)] == [dead.id]
     assert await being_done(database) == {dead.id, living.id}
 
@@ -83,8 +83,8 @@ async def test_what_is_put_back_is_anybodys_after_its_delay(database: Database) 
     await enqueue(database, [job("now"), job("later")])
     mine, other = worker(database), worker(database)
     now, later = await mine.claim(KINDS, 2)
-    await mine.put_back([now.id])
-    await mine.put_back([later.id], timedelta(minutes=5))
+    await mine.requeue([now.id])
+    await mine.requeue([later.id], timedelta(minutes=5))
     assert [one.id for one in await other.claim(KINDS, 2)] == [now.id]
     turn = await other.turn(KINDS, NEVER, AT_ONCE)
     assert turn.jobs == 0
@@ -97,7 +97,7 @@ async def test_a_worker_that_was_thought_dead_puts_back_nothing_of_anothers(data
     (held,) = await gone.claim(KINDS, 1)
     await database.execute("UPDATE pgqueuer SET heartbeat = now() - interval '1 minute'")
     await other.claim(KINDS, 1)
-    await gone.put_back([held.id])
+    await gone.requeue([held.id])
     assert await gone.claim(KINDS, 1) == []
 
 
@@ -114,9 +114,9 @@ async def test_a_worker_that_leaves_lets_go_of_all_that_is_its_own_and_of_nothin
     await enqueue(database, [job(key) for key in "abc"])
     own = {one.payload for one in await leaving.claim(KINDS, 2)}
     (kept,) = await staying.claim(KINDS, 1)
-    await leaving.let_go()
+    await leaving.release_all()
     assert {one.payload for one in await staying.claim(KINDS, 9)} == own
-    await leaving.let_go()
+    await leaving.release_all()
     assert (await depth(database)).under_way == 3
     assert kept.payload not in own
 

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from poller.core.model import Org, Outcome, Snapshot
-from poller.core.schedule import Cursor, Due, Handout, Missed, hand_out
+from poller.core.schedule import Advance, Cursor, Due, Missed, advance
 from poller.store.locks import Lock, lock
 from poller.store.orgs.orgs import pause, remove, resume
 from poller.store.orgs.poll_slots import PollableSlot, read_slots
 from poller.store.queue.jobs import JobQueue
-from poller.store.queue.schedules import EXPLAIN, POLL, HandedOut, hand_out_slots, read_due, read_missed
+from poller.store.queue.schedules import EXPLAIN, POLL, EnqueueResult, enqueue_due_slots, read_due, read_missed
 from poller.store.series.snapshots import write_snapshots
 from tests.store.fleet import added, entry
 
@@ -25,13 +25,13 @@ NOON = datetime(2025, 11, 24, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
-def by_interval(org: Org, cursor: Cursor | None, now: datetime) -> Handout:
-    return hand_out(org.id, org.interval_seconds, cursor, now, MINUTE)
+def by_interval(org: Org, cursor: Cursor | None, now: datetime) -> Advance:
+    return advance(org.id, org.interval_seconds, cursor, now, MINUTE)
 
 
-async def handed_out(database: Database, now: datetime, *, review: bool = False, interval: int = 60) -> HandedOut:
+async def handed_out(database: Database, now: datetime, *, review: bool = False, interval: int = 60) -> EnqueueResult:
     since = None if review else now
-    return await hand_out_slots(database, by_interval, now, MINUTE, interval_seconds=interval, changed_since=since)
+    return await enqueue_due_slots(database, by_interval, now, MINUTE, interval_seconds=interval, changed_since=since)
 
 
 async def slots(database: Database, due: Sequence[Due], own_jobs: Sequence[int] = ()) -> list[PollableSlot | None]:
@@ -72,7 +72,7 @@ async def test_while_one_hands_out_the_other_does_not_wait_for_it(database: Data
     await added(database, keyring, entry("one"))
     async with database.transaction() as connection:
         await lock(connection, Lock.SLOTS)
-        assert await handed_out(database, NOON) == HandedOut(alone=False)
+        assert await handed_out(database, NOON) == EnqueueResult(alone=False)
 
 
 async def test_a_stretch_in_which_nobody_polled_is_queued_to_be_explained(database: Database, keyring: Keyring) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     OpenService = Callable[..., Any]
 
 ORGS, INTERVAL = 8, 20
-DELAY_SECONDS = QUICK.silence_seconds * 8 / 30
+DELAY_SECONDS = QUICK.heartbeat_timeout_seconds * 8 / 30
 
 
 async def test_behind_a_very_slow_database_no_slot_is_asked_twice(service: OpenService, database_url: str) -> None:

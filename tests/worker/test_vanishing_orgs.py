@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from poller.polling.runner import Polled
+    from poller.polling.runner import PollResult
     from tests.worker.conftest import Service
 
 ROUNDS = 25
@@ -51,7 +51,7 @@ async def come_and_go(service: Service, names: Sequence[str], chance: random.Ran
 async def test_a_worker_and_a_sweep_go_on_while_orgs_are_removed_purged_and_imported_again(
     service: Callable[..., AbstractAsyncContextManager[Service]],
 ) -> None:
-    polled: list[Polled] = []
+    polled: list[PollResult] = []
     async with service(orgs=24, interval=1) as mine, mine.worker() as worker:
         await eventually(lambda: worker.polls >= 24)
         staying, leaving = mine.names[:8], mine.names[8:]
@@ -59,7 +59,7 @@ async def test_a_worker_and_a_sweep_go_on_while_orgs_are_removed_purged_and_impo
         async def sweep_until(done: asyncio.Event) -> None:
             async with open_fleet(mine.app) as fleet:
                 while not done.is_set():
-                    await fleet.poll_now(None, polled.extend)
+                    await fleet.poll_all(None, polled.extend)
 
         done = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:

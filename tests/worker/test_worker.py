@@ -9,7 +9,7 @@ import asyncpg
 import structlog
 
 from poller.core.schedule import Due
-from poller.store.access.roles import admit_readers
+from poller.store.access.roles import grant_readers
 from poller.store.database import connect
 from poller.worker.maintenance import chores
 from tests.pgbouncer import needs_pgbouncer, running_pgbouncer
@@ -78,7 +78,7 @@ async def test_a_guest_that_takes_advisory_locks_and_keeps_a_transaction_open_st
 ) -> None:
     login = f"guest_{uuid.uuid4().hex}"
     async with service(orgs=4, interval=2) as mine:
-        await admit_readers(mine.app.database)
+        await grant_readers(mine.app.database)
         await run_on(database_url, f"CREATE ROLE {login} LOGIN IN ROLE poller_guest")
         guest = await asyncpg.connect(database_url, user=login)
         try:
@@ -91,7 +91,7 @@ async def test_a_guest_that_takes_advisory_locks_and_keeps_a_transaction_open_st
                         await mine.until("SELECT count(*) >= 4 * 4 FROM org_snapshots WHERE outcome = 'ok'")
                         await mine.until("SELECT done_at IS NOT NULL FROM chores WHERE name = 'rollups'")
                         await mine.until("SELECT done_at IS NOT NULL FROM chores WHERE name = 'partitions'")
-                        assert worker.why_not_ready() is None
+                        assert worker.not_ready_reason() is None
         finally:
             await guest.close()
             await run_on(database_url, f"DROP ROLE {login}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from poller.store.database import connect
-from poller.store.queue.maintenance import list_chores
+from poller.store.queue.maintenance import list_tasks
 from tests.postgres import let_now_be
 from tests.worker import autovacuum
 from tests.worker.year import BEGINS, CHORES, INTERVAL, MONTH, ORGS, PAUSED, PAUSED_FOR, Year
@@ -82,7 +82,7 @@ async def test_through_a_year_the_bookkeeping_stays_small_and_every_slot_gets_on
                 await autovacuum.look(year.database)
         await year.let_side_jobs_be_done()
     await every_slot_has_its_row(year)
-    assert {chore.name: chore.error for chore in await list_chores(year.database)} == dict.fromkeys(CHORES)
+    assert {chore.name: chore.error for chore in await list_tasks(year.database)} == dict.fromkeys(CHORES)
     everybody = await year.database.fetchval("SELECT count(*) FROM orgs")
     for table, of_table in sizes.items():
         rows = max(rows for rows, _ in of_table)

@@ -18,7 +18,7 @@ import pytest
 from poller.core.admission import Discard, Poll, PollState, Record, decide
 from poller.core.model import USER_TYPES, Org, Outcome, Snapshot
 from poller.core.retention import Retention
-from poller.core.schedule import Cursor, Handout, hand_out
+from poller.core.schedule import Advance, Cursor, advance
 from poller.core.secret import Secret
 from poller.store.orgs import credits as credit_store
 from poller.store.orgs.imports import import_orgs
@@ -27,12 +27,12 @@ from poller.store.orgs.poll_slots import read_slots
 from poller.store.orgs.tokens import TokenStore
 from poller.store.queue.jobs import JobQueue
 from poller.store.queue.maintenance import queue_chores
-from poller.store.queue.schedules import POLL, hand_out_slots, read_due
-from poller.store.queue.workers import WorkerRecord, say_alive
+from poller.store.queue.schedules import POLL, enqueue_due_slots, read_due
+from poller.store.queue.workers import WorkerRecord, heartbeat_worker
 from poller.store.series.snapshots import write_snapshots
 from poller.worker import Silent
-from poller.worker.background import SideJobs
-from poller.worker.database_retry import Outage
+from poller.worker.background import BackgroundJobs
+from poller.worker.database_retry import DatabaseRetry
 from poller.worker.maintenance import chores
 from tests.store.fleet import entry
 
@@ -95,7 +95,7 @@ class Year:
 
     async def worker(self) -> None:
         """Says that it lives, hands out what is due, queues chores, and polls what it claims."""
-        await say_alive(self.database, WorkerRecord(self.worker_id, "worker", "1", BEGINS, self.now, {}))
+        await heartbeat_worker(self.database, WorkerRecord(self.worker_id, "worker", "1", BEGINS, self.now, {}))
         await self._hand_out()
         await queue_chores(self.database, {name: chore.every_seconds for name, chore in CHORES.items()}, self.now)
         queue = JobQueue(self.database, self.worker_id, silence=SILENCE)
@@ -113,8 +113,8 @@ class Year:
     async def side_jobs(self) -> AsyncIterator[None]:
         """The service's own loop over chores and stretches to explain, which waits for the clock to be turned."""
         queue = JobQueue(self.database, uuid.uuid4(), silence=SILENCE)
-        side_jobs = SideJobs(
-            self.database, queue, Outage(), CHORES, retention=KEPT, now=lambda: self.now, observer=Silent()
+        side_jobs = BackgroundJobs(
+            self.database, queue, DatabaseRetry(), CHORES, retention=KEPT, now=lambda: self.now, observer=Silent()
         )
 
         async def wait_to_be_woken(_seconds: float) -> None:
@@ -135,7 +135,7 @@ class Year:
         await self._idle.wait()
 
     async def _hand_out(self) -> None:
-        handed = await hand_out_slots(self.database, _due_of, self.now, timedelta(), interval_seconds=_SECONDS)
+        handed = await enqueue_due_slots(self.database, _due_slots, self.now, timedelta(), interval_seconds=_SECONDS)
         assert handed.alone
         # What is due at this moment is claimed after it.
         await self.turn_to(self.now + _A_MOMENT)
@@ -171,5 +171,5 @@ class Year:
         await write_snapshots(self.database, snapshots)
 
 
-def _due_of(org: Org, cursor: Cursor | None, now: datetime) -> Handout:
-    return hand_out(org.id, _SECONDS, cursor, now)
+def _due_slots(org: Org, cursor: Cursor | None, now: datetime) -> Advance:
+    return advance(org.id, _SECONDS, cursor, now)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from poller.core.rate_limit import UNTAUGHT, Limits, Quota, limits_of
+from poller.core.rate_limit import INITIAL, Limits, RateLimitState, limits_of
 from poller.zoho.limiter import Limiter, OrgLimiter, steady_clock
 from tests.zoho.turned_clock import START, now, run_turned
 
@@ -258,7 +258,7 @@ def test_after_a_429_the_org_asks_at_half_its_rate_and_climbs_back() -> None:
             org.throttle(1.0)
             await poll(org, zoho, seconds=0.0)
             for _ in range(4):
-                org.climb()
+                org.recover()
             return zoho, org.quota.factor
 
     zoho, factor = run_turned(main())
@@ -363,7 +363,7 @@ def test_whatever_happens_every_request_leaves_and_none_within_a_hold(
                         org.throttle()
                         holds.append((now() - START, org.quota.hold_until - START))
                     else:
-                        org.climb()
+                        org.recover()
         assert len(zoho.left) == sum(what == "request" for _, what in happened)
         assert zoho.most_in_flight <= in_flight
         assert not [at for at in zoho.left for begin, end in holds if begin < at < end]
@@ -376,18 +376,18 @@ def test_whatever_happens_every_request_leaves_and_none_within_a_hold(
 
 def test_a_hold_known_to_the_store_holds_the_first_request_of_the_next_process() -> None:
     async def main() -> float:
-        with limiter().org(1, LIMITS, Quota(hold_until=START + 40, holds=1, factor=0.5)) as org:
+        with limiter().org(1, LIMITS, RateLimitState(hold_until=START + 40, holds=1, factor=0.5)) as org:
             return org.would_wait()
 
     assert run_turned(main()) == 40.0
 
 
 def test_a_lesson_of_this_process_is_not_unlearned_from_an_older_row() -> None:
-    async def main() -> Quota:
+    async def main() -> RateLimitState:
         limits = limiter()
         with limits.org(1, LIMITS) as org:
             org.throttle()
-        with limits.org(1, LIMITS, UNTAUGHT) as org:
+        with limits.org(1, LIMITS, INITIAL) as org:
             return org.quota
 
     assert run_turned(main()).hold_until == START + 60
@@ -417,7 +417,7 @@ def test_orgs_with_nothing_to_remember_are_forgotten() -> None:
 
 
 def test_the_state_kept_for_an_org_that_rests_is_at_most_200_bytes() -> None:
-    async def main() -> Quota:
+    async def main() -> RateLimitState:
         limits = limiter()
         with limits.org(1, LIMITS) as org:
             await poll(org, Zoho())

@@ -9,13 +9,22 @@ import pytest
 from hypothesis import given, strategies as st
 
 from poller.core.model import Outcome
-from poller.core.poll_result import Refusal
+from poller.core.poll_result import CountRefusal
 from poller.core.rate_limit import limits_of
 from poller.core.reply import Failure, NoReply, Reply
 from poller.core.secret import Secret
 from poller.core.token import Credentials
 from poller.zoho.limiter import Limiter
-from poller.zoho.org_check import CheckPorts, OrgCheck, OrgFacts, Standing, Subject, check_org, learn_facts, read_facts
+from poller.zoho.org_check import (
+    CheckPorts,
+    OrgCheck,
+    OrgInfo,
+    Standing,
+    Subject,
+    check_org,
+    fetch_org_info,
+    read_facts,
+)
 from poller.zoho.token_request import no_token
 from tests.zoho.token_shelf import ORG, THROTTLED, Endpoint, Shelf, granted, refused, tokens, utc_now
 from tests.zoho.turned_clock import now, run_turned
@@ -96,7 +105,7 @@ def test_an_org_in_order_is_found_so_in_every_subject_for_three_credits() -> Non
 
 
 def test_the_org_tells_its_edition_licences_and_zgid_on_the_way() -> None:
-    assert check(Api()).facts == OrgFacts("600123", "Ärzte & Co", "enterprise", 50)
+    assert check(Api()).facts == OrgInfo("600123", "Ärzte & Co", "enterprise", 50)
 
 
 @pytest.mark.parametrize(
@@ -260,13 +269,13 @@ def test_no_reply_whatsoever_makes_it_raise(status: int, raw: bytes, value: Any)
     read_facts(Reply(status, json.dumps({"org": value}).encode()))
 
 
-def learned(api: Api, *answers: Reply, hold: float = 0.0) -> tuple[OrgFacts | Refusal | None, int]:
-    async def main() -> tuple[OrgFacts | Refusal | None, int]:
+def learned(api: Api, *answers: Reply, hold: float = 0.0) -> tuple[OrgInfo | CountRefusal | None, int]:
+    async def main() -> tuple[OrgInfo | CountRefusal | None, int]:
         worker = tokens(Shelf(), Endpoint(list(answers)).post)
         with Limiter(8, now=now).org(ORG.id, limits_of("free")) as limiter:
             if hold:
                 limiter.throttle(hold)
-            return await learn_facts(ORG, limiter, CheckPorts(worker, api.count, api.get, utc_now))
+            return await fetch_org_info(ORG, limiter, CheckPorts(worker, api.count, api.get, utc_now))
 
     return run_turned(main())
 
@@ -274,13 +283,13 @@ def learned(api: Api, *answers: Reply, hold: float = 0.0) -> tuple[OrgFacts | Re
 def test_facts_are_learned_by_one_request_of_their_own() -> None:
     api = Api()
     facts, requests = learned(api, granted())
-    assert isinstance(facts, OrgFacts)
+    assert isinstance(facts, OrgInfo)
     assert (facts.edition, facts.licences, requests) == ("enterprise", 50, 1)
     assert [path for _, path in api.asked] == ["/crm/v7/org"]
 
 
 def test_without_the_scope_nothing_is_learned_for_one_request() -> None:
-    assert learned(Api(org_reply=NO_SCOPE), granted()) == (Refusal(Outcome.FORBIDDEN, "OAUTH_SCOPE_MISMATCH"), 1)
+    assert learned(Api(org_reply=NO_SCOPE), granted()) == (CountRefusal(Outcome.FORBIDDEN, "OAUTH_SCOPE_MISMATCH"), 1)
 
 
 def test_an_org_without_a_token_or_on_hold_is_not_asked_what_it_is() -> None:

@@ -6,7 +6,7 @@ from email.utils import format_datetime
 import pytest
 
 from poller.core.reply import Failure
-from poller.zoho.reachability import reach
+from poller.zoho.reachability import is_reachable
 from tests.zoho.test_client import client, saying, standin
 
 
@@ -18,7 +18,7 @@ def front_page(date: str, status: str = "200 OK") -> bytes:
 async def test_any_answer_tells_that_a_server_is_there_and_what_time_it_has() -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     async with standin(saying(front_page(date, "404 Not Found"))) as zoho, client() as asking:
-        found = (await reach(asking, [zoho.base]))[zoho.base]
+        found = (await is_reachable(asking, [zoho.base]))[zoho.base]
     assert (found.status, found.failure) == (404, None)
     assert found.ahead_seconds is not None
     assert abs(found.ahead_seconds - 3_600) <= found.doubt_seconds + 0.01
@@ -30,7 +30,7 @@ async def test_any_answer_tells_that_a_server_is_there_and_what_time_it_has() ->
 @pytest.mark.parametrize("date", ["", "yesterday", "Thu, 99 Nov 2026 25:61:61 GMT", "9" * 100])
 async def test_a_date_that_is_none_is_passed_over(date: str) -> None:
     async with standin(saying(front_page(date))) as zoho, client() as asking:
-        found = (await reach(asking, [zoho.base]))[zoho.base]
+        found = (await is_reachable(asking, [zoho.base]))[zoho.base]
     assert (found.status, found.ahead_seconds) == (200, None)
 
 
@@ -39,5 +39,5 @@ async def test_servers_are_asked_side_by_side_and_each_has_an_answer() -> None:
         await over.over.wait()
 
     async with standin(silence) as over, standin(saying(front_page(""))) as zoho, client(0.3) as asking:
-        found = await reach(asking, [over.base, zoho.base, "http://127.0.0.1:1"])
+        found = await is_reachable(asking, [over.base, zoho.base, "http://127.0.0.1:1"])
     assert [one.failure for one in found.values()] == [Failure.TIMEOUT, None, Failure.REFUSED]

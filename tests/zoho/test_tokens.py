@@ -178,7 +178,7 @@ def test_a_token_that_ends_earlier_than_thought_is_renewed_in_time_by_every_work
         shelf, zoho = Shelf(), Endpoint([granted()])
         shelf.keep(seconds_ago=600)
         token = yes(await tokens(shelf, zoho.post).get(ORG))
-        await tokens(shelf, zoho.post).note_end(ORG, token, utc_now() + timedelta(seconds=100))
+        await tokens(shelf, zoho.post).set_expiry(ORG, token, utc_now() + timedelta(seconds=100))
         assert yes(await tokens(shelf, zoho.post).get(ORG)).generation == 2
 
     run_turned(main())
@@ -191,7 +191,7 @@ def test_an_end_that_is_later_or_differs_by_clocks_alone_changes_nothing() -> No
         before, worker = shelf.stored, tokens(shelf, zoho.post)
         token = yes(await worker.get(ORG))
         for seconds in (-59, 0, 3_600):
-            await worker.note_end(ORG, token, token.expires_at + timedelta(seconds=seconds))
+            await worker.set_expiry(ORG, token, token.expires_at + timedelta(seconds=seconds))
         assert shelf.stored is before
 
     run_turned(main())

@@ -90,7 +90,7 @@ async def check_all(
     refused: dict[int, NoToken] | None = None,
 ) -> None:
     """Check these orgs, or every active one, side by side; `refused` are those whose grant code was just lost."""
-    from poller.polling.bounded import sweep
+    from poller.polling.bounded import for_each
     from poller.store.orgs.poll_state import pages_of_active
 
     async def orgs() -> AsyncIterator[PollableOrg]:
@@ -108,7 +108,7 @@ async def check_all(
     async def check_one(pollable: PollableOrg) -> None:
         told(await _check_one(app, zoho, pollable, (refused or {}).get(pollable.org.id)))
 
-    await sweep(orgs(), check_one, at_once=AT_ONCE)
+    await for_each(orgs(), check_one, at_once=AT_ONCE)
 
 
 async def _check_one(app: App, zoho: Zoho, pollable: PollableOrg, refusal: NoToken | None) -> OrgCheck:

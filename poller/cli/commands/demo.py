@@ -99,14 +99,14 @@ async def _back_fill(running: Demo, options: DemoOptions, orgs: int) -> None:
 
 async def _poll(running: Demo, every_seconds: int, polls: int) -> None:
     """A line per poll, slot by slot, until there were enough or somebody says stop; what is under way is finished."""
-    from poller.cli.commands.poll import Tally
+    from poller.cli.commands.poll import PollTally
     from poller.cli.output import render
 
     done = 0
     with terminal.stop_signals() as stopped:
         while not stopped.is_set():
             started = time.monotonic()
-            tally = Tally(lambda _org, _snapshot: None, lambda _count: None)
+            tally = PollTally(lambda _org, _snapshot: None, lambda _count: None)
             await running.poll(tally.committed)
             if tally.outcomes:
                 summary = render.poll_summary(tally.outcomes, tally.requests, time.monotonic() - started)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from poller.cli.output import terminal
-from poller.core.diagnosis import Finding, Verdict, judge_data_center, judge_network, judge_zohos_clock
+from poller.core.diagnosis import CheckResult, CheckStatus, judge_data_center, judge_network, judge_zohos_clock
 from poller.core.errors import SettingsError
 from poller.core.quantities import count
 from poller.query.rows import json_text
@@ -49,14 +49,14 @@ def doctor(
     Example: [bold]poller doctor[/bold]
     """
     verdicts = terminal.run(_doctor(as_json=as_json))
-    if verdicts[Verdict.WRONG]:
+    if verdicts[CheckStatus.WRONG]:
         raise typer.Exit(1)
 
 
-async def _doctor(*, as_json: bool) -> Counter[Verdict]:
-    verdicts: Counter[Verdict] = Counter()
+async def _doctor(*, as_json: bool) -> Counter[CheckStatus]:
+    verdicts: Counter[CheckStatus] = Counter()
 
-    def tell(finding: Finding) -> None:
+    def tell(finding: CheckResult) -> None:
         verdicts[finding.verdict] += 1
         if as_json:
             terminal.tell(json_text(asdict(finding)))
@@ -65,11 +65,11 @@ async def _doctor(*, as_json: bool) -> Counter[Verdict]:
 
     await examine(tell)
     if not as_json:
-        terminal.tell(", ".join(f"{verdicts[verdict]} {verdict.value}" for verdict in Verdict if verdicts[verdict]))
+        terminal.tell(", ".join(f"{verdicts[verdict]} {verdict.value}" for verdict in CheckStatus if verdicts[verdict]))
     return verdicts
 
 
-def as_line(finding: Finding) -> str:
+def as_line(finding: CheckResult) -> str:
     """A finding for people."""
     from poller.cli.output.render import plain
 
@@ -77,7 +77,7 @@ def as_line(finding: Finding) -> str:
     return plain(f"{finding.verdict.value:<{_VERDICT}}  {finding.check:<{_CHECK}}  {' '.join(what.split())}")
 
 
-async def examine(tell: Callable[[Finding], None]) -> None:
+async def examine(tell: Callable[[CheckResult], None]) -> None:
     """Tell of everything there is to look at, as it is found."""
     from poller.cli.doctor_database import examine_database
 
@@ -85,13 +85,17 @@ async def examine(tell: Callable[[Finding], None]) -> None:
     for finding in findings:
         tell(finding)
     if settings is None:
-        tell(Finding("everything else", Verdict.UNKNOWN, "database, keys, data centres", "mend the settings first"))
+        tell(
+            CheckResult(
+                "everything else", CheckStatus.UNKNOWN, "database, keys, data centres", "mend the settings first"
+            )
+        )
         return
     orgs = await examine_database(settings, tell)
     await examine_data_centers(settings, orgs, tell)
 
 
-def read_settings() -> tuple[Settings | None, list[Finding]]:
+def read_settings() -> tuple[Settings | None, list[CheckResult]]:
     """The settings, None where they cannot be used; and how they are."""
     from poller import log
     from poller.settings import NAMES, check, read_sources, unknown
@@ -103,17 +107,17 @@ def read_settings() -> tuple[Settings | None, list[Finding]]:
         settings = check(sources)
     except SettingsError as wrong:
         lines = (f"{wrong.what}; {wrong.remedy}", *getattr(wrong, "__notes__", ()))
-        faults = [Finding("settings", Verdict.WRONG, *_halves(line)) for line in lines]
-        return None, faults + [Finding("settings", Verdict.WARNING, *_halves(line)) for line in warnings]
+        faults = [CheckResult("settings", CheckStatus.WRONG, *_halves(line)) for line in lines]
+        return None, faults + [CheckResult("settings", CheckStatus.WARNING, *_halves(line)) for line in warnings]
     log.configure(log_format=settings.log_format, level="error")
     warnings += terminal.unread_env_file(sources.env_file)
-    findings = [Finding("settings", Verdict.WARNING, *_halves(line)) for line in warnings]
+    findings = [CheckResult("settings", CheckStatus.WARNING, *_halves(line)) for line in warnings]
     if (path := sources.env_file) is not None and _shows_secrets(path, sources):
         what = f"others on this machine may read {path}, and what is secret in it"
-        findings.append(Finding("settings", Verdict.WARNING, what, f"chmod 600 {path}"))
+        findings.append(CheckResult("settings", CheckStatus.WARNING, what, f"chmod 600 {path}"))
     names = [name for name in NAMES if name in sources.values]
     what = f"set: {', '.join(names)}" if names else "none is set"
-    return settings, findings or [Finding("settings", Verdict.OK, f"{what}, all others at their defaults")]
+    return settings, findings or [CheckResult("settings", CheckStatus.OK, f"{what}, all others at their defaults")]
 
 
 def _halves(line: str) -> tuple[str, str]:
@@ -130,27 +134,27 @@ def _shows_secrets(path: Path, sources: Sources) -> bool:
 
 
 async def examine_data_centers(
-    settings: Settings, orgs: Mapping[str, int] | None, tell: Callable[[Finding], None]
+    settings: Settings, orgs: Mapping[str, int] | None, tell: Callable[[CheckResult], None]
 ) -> None:
     """Those that orgs are of, or all there are where there is no org, or where nobody knows; and their clock."""
     from poller.zoho.client import open_client
-    from poller.zoho.reachability import reach
+    from poller.zoho.reachability import is_reachable
 
     listed = settings.data_centers
     for name, number in (orgs or {}).items():
         if name not in listed:
             what = f"{count(number, 'org')} of it, and no setting that says where it is"
-            tell(Finding(f"data centre {name}", Verdict.WRONG, what, "add it to POLLER_DATA_CENTERS"))
+            tell(CheckResult(f"data centre {name}", CheckStatus.WRONG, what, "add it to POLLER_DATA_CENTERS"))
     used = [listed[name] for name in orgs or listed if name in listed]
     servers = {one.name: list(dict.fromkeys((one.accounts_server, *one.api_domains))) for one in used}
     origins = dict.fromkeys(url for urls in servers.values() for url in urls)
-    patience = min(settings.request_timeout_seconds, _PATIENCE_SECONDS)
+    max_wait = min(settings.request_timeout_seconds, _PATIENCE_SECONDS)
     async with open_client(
         connections=len(origins) or 1,
-        request_timeout_seconds=patience,
+        request_timeout_seconds=max_wait,
         proxy=settings.proxy_address,
     ) as client:
-        answers = await reach(client, origins)
+        answers = await is_reachable(client, origins)
     if (cut_off := judge_network(list(answers.values()))) is not None:
         tell(cut_off)
         return

@@ -13,7 +13,7 @@ from poller.cli.output import terminal
 from poller.cli.selecting import DataCenters, States, Tags, selection
 from poller.core.model import USER_TYPES
 from poller.core.quantities import count
-from poller.export import Format
+from poller.export import ExportFormat
 from poller.query.parameters import Since, type_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ def add_to(app: typer.Typer) -> None:
 
 def export(
     *,
-    output: Annotated[Format, typer.Option("--format", help="For DuckDB, pandas and Spark, or for everything else.")],
+    output: Annotated[
+        ExportFormat, typer.Option("--format", help="For DuckDB, pandas and Spark, or for everything else.")
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="PATH", file_okay=False, help="A folder; made if need be.")],
     since: Annotated[
         str | None, typer.Option(help="How far back (90d, 1y), or a day (2026-01-31); everything if not given.")
@@ -56,19 +58,19 @@ def export(
 
     Example: [bold]poller export --format parquet --out counts --since 90d[/bold]
     """
-    terminal.check_bom(wanted=bom, csv=output is Format.CSV)
+    terminal.check_bom(wanted=bom, csv=output is ExportFormat.CSV)
     begin = None if since is None else Since(since)
     chosen = selection(orgs, tags, states, data_centers)
     kinds = {type_of(name) for name in user_types or USER_TYPES}
-    question = Question(output, out, begin, chosen, tuple(kind for kind in USER_TYPES if kind in kinds), bom)
+    question = ExportRequest(output, out, begin, chosen, tuple(kind for kind in USER_TYPES if kind in kinds), bom)
     terminal.run(_export(terminal.settings(), question))
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ExportRequest:
     """What was asked: `since` None: from the oldest day there is."""
 
-    output: Format
+    output: ExportFormat
     folder: Path
     since: Since | None
     orgs: Chosen
@@ -76,15 +78,15 @@ class Question:
     bom: bool
 
 
-async def _export(settings: Settings, question: Question) -> None:
+async def _export(settings: Settings, question: ExportRequest) -> None:
     from poller.app import open_app
     from poller.export import export
-    from poller.store.series.days import Selection
+    from poller.store.series.days import DaySelection
 
     async with open_app(settings, name="poller export") as app:
         now = app.database.clock.now()
         ids = await question.orgs.ids(app.database, removed=True)
-        selected = Selection(None if ids is None else tuple(sorted(ids)), question.user_types)
+        selected = DaySelection(None if ids is None else tuple(sorted(ids)), question.user_types)
         with terminal.progress() as progress:
             done = await export(
                 app.database,

@@ -61,7 +61,7 @@ def gaps(
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class GapRequest:
     """What was asked."""
 
     orgs: Selection
@@ -71,7 +71,7 @@ class Question:
 
 
 @dataclass(slots=True)
-class Stretch:
+class GapRange:
     """Gaps of one org and reason, each of the slot after that of the one before."""
 
     first: Gap
@@ -87,15 +87,15 @@ class Stretch:
         return True
 
 
-async def stretches(found: AsyncIterator[Gap]) -> AsyncIterator[Stretch]:
+async def stretches(found: AsyncIterator[Gap]) -> AsyncIterator[GapRange]:
     """Gaps that follow on one another, put together."""
-    stretch: Stretch | None = None
+    stretch: GapRange | None = None
     async for gap in found:
         if stretch is not None and stretch.takes(gap):
             continue
         if stretch is not None:
             yield stretch
-        stretch = Stretch(gap, gap)
+        stretch = GapRange(gap, gap)
     if stretch is not None:
         yield stretch
 
@@ -105,12 +105,12 @@ async def _gaps(settings: Settings, chosen: Selection, since: Since, layout: Lay
     from poller.cli.output import render
     from poller.store.queue.service_settings import read_service_settings
     from poller.store.series.gaps import stream_gaps, unknown_orgs
-    from poller.store.series.retention import whole_since
+    from poller.store.series.retention import raw_since
 
     async with open_app(settings, name="poller gaps") as app:
         now = app.database.clock.now()
-        question = Question(chosen, since.at(now), now, since.zone)
-        kept = await whole_since(app.database)
+        question = GapRequest(chosen, since.at(now), now, since.zone)
+        kept = await raw_since(app.database)
         if question.since.date() < kept:
             terminal.say(f"Snapshots before {kept} are not kept any longer, and neither are their gaps.")
             question = replace(question, since=datetime(kept.year, kept.month, kept.day, tzinfo=UTC))
@@ -141,7 +141,7 @@ async def _gaps(settings: Settings, chosen: Selection, since: Since, layout: Lay
                     terminal.write(line)
 
 
-def _unknown(unknown: UnknownOrgs, question: Question) -> Iterator[str]:
+def _unknown(unknown: UnknownOrgs, question: GapRequest) -> Iterator[str]:
     """Orgs whose past is not known because nobody had polled them: no slot of theirs is listed as a gap."""
     if unknown.never:
         names = list(unknown.never_orgs)[:_LISTED]
@@ -156,11 +156,11 @@ def _unknown(unknown: UnknownOrgs, question: Question) -> Iterator[str]:
         yield f"Known only since their first poll: {', '.join(first)}{rest}."
 
 
-def _moment(at: datetime, question: Question) -> str:
+def _moment(at: datetime, question: GapRequest) -> str:
     return f"{at.astimezone(question.zone):%Y-%m-%d %H:%M}"
 
 
-async def _draw(found: AsyncIterator[Gap], question: Question, unknown: UnknownOrgs) -> None:
+async def _draw(found: AsyncIterator[Gap], question: GapRequest, unknown: UnknownOrgs) -> None:
     from poller.cli.output import render
     from poller.cli.output.table import Table
 

@@ -55,11 +55,11 @@ async def _migrate(settings: Settings, *, check: bool) -> bool:
 
 async def _set_up_readers(dsn: str) -> None:
     """Say what an administrator must do for those who only read, where this role may not do it."""
-    from poller.store.access.roles import admit_readers, set_up_readers
+    from poller.store.access.roles import grant_readers, set_up_readers
     from poller.store.database import connect
 
     async with await connect(dsn, max_size=1, application_name="poller migrate") as database:
-        if absent := await admit_readers(database):
+        if absent := await grant_readers(database):
             statements = " ".join(f"CREATE ROLE {role};" for role in absent)
             terminal.say(f"To let others read, have an administrator run `{statements}`, then `poller migrate` again.")
         missing = await set_up_readers(database)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from poller.core.model import Snapshot
-    from poller.polling.runner import Polled
+    from poller.polling.runner import PollResult
     from poller.query.selection import Selection
     from poller.settings import Settings
 
@@ -53,7 +53,7 @@ def poll(
         raise typer.Exit(1)
 
 
-class Tally:
+class PollTally:
     """What came of it so far, in little memory however large the fleet."""
 
     def __init__(self, tell: Callable[[str, Snapshot], None], advance: Callable[[int], None]) -> None:
@@ -61,14 +61,14 @@ class Tally:
         self.requests = 0
         self.rows: list[tuple[str, Snapshot]] = []
         self.troubled: list[tuple[str, Snapshot]] = []
-        self.deaf: BrokenPipeError | None = None
+        self.stdout_closed: BrokenPipeError | None = None
         """Whoever read our output has left. The polls go on all the same: their rows are what this is about."""
         self.busy: list[str] = []
         """Orgs that another process polled all the while."""
         self._tell = tell
         self._advance = advance
 
-    def committed(self, batch: Sequence[Polled]) -> None:
+    def committed(self, batch: Sequence[PollResult]) -> None:
         for polled in batch:
             row = (polled.org.name, polled.snapshot)
             self.outcomes[polled.snapshot.outcome] += 1
@@ -78,15 +78,15 @@ class Tally:
                 self.rows.append(row)
             if polled.snapshot.outcome is not Outcome.OK and len(self.troubled) < LARGEST_TABLE:
                 self.troubled.append(row)
-            if self.deaf is None:
+            if self.stdout_closed is None:
                 try:
                     self._tell(*row)
                 except BrokenPipeError as gone:
-                    self.deaf = gone
+                    self.stdout_closed = gone
         self._advance(len(batch))
 
 
-async def _poll(settings: Settings, chosen: Selection, *, as_json: bool) -> Tally:
+async def _poll(settings: Settings, chosen: Selection, *, as_json: bool) -> PollTally:
     from poller.app import open_app, open_fleet
     from poller.cli.descriptors import with_descriptors
     from poller.cli.output import render
@@ -108,13 +108,13 @@ async def _poll(settings: Settings, chosen: Selection, *, as_json: bool) -> Tall
                     terminal.tell(render.poll_json(org, snapshot))
 
             started = time.monotonic()
-            tally = Tally(tell, _bar(progress, total))
+            tally = PollTally(tell, _bar(progress, total))
             async with open_fleet(app, spans=spans) as fleet:
-                terminal.settle_memory()
-                tally.busy = await fleet.poll_now(names, tally.committed, probe=bool(chosen.names))
+                terminal.tune_gc()
+                tally.busy = await fleet.poll_all(names, tally.committed, probe=bool(chosen.names))
             seconds = time.monotonic() - started
-    if tally.deaf is not None:
-        raise tally.deaf
+    if tally.stdout_closed is not None:
+        raise tally.stdout_closed
     if tally.busy:
         terminal.say(_busy(tally.busy))
     if as_json:

@@ -52,22 +52,22 @@ async def _run(settings: Settings, *, web: bool) -> int:
     from poller.core.shares import polls_at_once
     from poller.traces import open_spans
     from poller.web import WorkerMetrics
-    from poller.worker import Pace, Worker
+    from poller.worker import Worker, WorkerConfig
 
     settings = with_descriptors(settings, _warn, web=web)
     access = access_of(settings) if web else None
     metrics = WorkerMetrics()
-    ears = Ears(metrics.judged, metrics.waited, metrics.token_replied, metrics.token_issued)
+    ears = Ears(metrics.classified, metrics.waited, metrics.token_replied, metrics.token_issued)
     async with (
         open_app(settings, name="poller run", create=True) as app,
         require_keys(app),
         open_spans() as spans,
         open_fleet(app, ears=ears, spans=spans) as fleet,
     ):
-        pace = Pace(hands=polls_at_once(settings.concurrency))
+        pace = WorkerConfig(hands=polls_at_once(settings.concurrency))
         worker = Worker(settings, app.database, fleet, pace, now=app.database.clock.now, observer=metrics)
         _watch(metrics, worker, settings)
-        terminal.settle_memory()
+        terminal.tune_gc()
         with terminal.stop_signals() as stopped:
             async with _serving(app, worker, metrics, access):
                 await worker.run(stopped)
@@ -83,7 +83,7 @@ def _warn(what: str) -> None:
 @asynccontextmanager
 async def _serving(app: App, worker: Worker, metrics: WorkerMetrics, access: Access | None) -> AsyncIterator[None]:
     """Serve what this worker shows, through connections of its own; nothing where `access` is None."""
-    from poller.store.fleet_stats import fleet_figures, org_ages
+    from poller.store.fleet_stats import fleet_stats, org_ages
     from poller.store.read_only import connect_read_only
     from poller.web import Api, Health, serve
 
@@ -93,8 +93,8 @@ async def _serving(app: App, worker: Worker, metrics: WorkerMetrics, access: Acc
     settings = app.settings
     async with await connect_read_only(app.dsn) as database:
         health = Health(
-            worker.why_not_ready,
-            lambda: fleet_figures(database, worker.now()),
+            worker.not_ready_reason,
+            lambda: fleet_stats(database, worker.now()),
             lambda at_most: org_ages(database, worker.now(), at_most),
             settings.metrics_orgs,
         )

@@ -174,11 +174,11 @@ async def _plot(settings: Settings, asked_at: AskedAt, path: Path) -> None:
 
 async def _warn(database: Database, question: TrendQuestion) -> None:
     """Say so where a question reaches beyond what is kept: what is no longer known is drawn as what never was."""
-    from poller.store.series.retention import whole_since
+    from poller.store.series.retention import raw_since
     from poller.store.series.trends import are_days
 
     edges = question.edges()
-    if edges[0].date() < (kept := await whole_since(database)) and not are_days(edges):
+    if edges[0].date() < (kept := await raw_since(database)) and not are_days(edges):
         terminal.say(
             f"Snapshots before {kept} are not kept any longer: of what is before, days of UTC are known"
             " (--every 1d, no --tz)."

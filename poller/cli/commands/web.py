@@ -37,7 +37,7 @@ def access_of(settings: Settings) -> Access:
 
 async def _web(settings: Settings) -> None:
     from poller.app import open_app
-    from poller.store.fleet_stats import fleet_figures, org_ages
+    from poller.store.fleet_stats import fleet_stats, org_ages
     from poller.store.read_only import connect_read_only
     from poller.web import Api, Health, ProcessMetrics, serve
 
@@ -46,7 +46,7 @@ async def _web(settings: Settings) -> None:
         now = database.clock.now
         health = Health(
             lambda: None,
-            lambda: fleet_figures(database, now()),
+            lambda: fleet_stats(database, now()),
             lambda at_most: org_ages(database, now(), at_most),
             settings.metrics_orgs,
         )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class PollingInterval:
     """How often an org was to be polled, how often it is, and the share of its credits that decides."""
 
     asked_seconds: int
@@ -47,10 +47,10 @@ class Pace:
         )
 
 
-def pace_of(details: OrgDetails) -> Pace:
+def pace_of(details: OrgDetails) -> PollingInterval:
     """From the org's edition and licences, as far as they are known, and the settings of the service."""
     state = details.state
-    return Pace(
+    return PollingInterval(
         state.interval_seconds,
         state.effective_interval_seconds,
         details.service.credit_share,

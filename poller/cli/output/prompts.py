@@ -57,13 +57,13 @@ def piped(text: str) -> dict[str, Any]:
 def _fields_of_json(text: str) -> dict[str, Any]:
     from poller.onboarding.org_file.json_rows import json_document
     from poller.onboarding.org_file.lines import Lines
-    from poller.onboarding.org_file.rows import Row
+    from poller.onboarding.org_file.rows import OrgRow
 
     rows = list(json_document(Lines(io.BytesIO(text.encode(errors="surrogateescape")))))
     if len(rows) > 1:
         raise UsageError("standard input holds more than one org", "use `poller orgs import -` for several")
     (row,) = rows
-    if not isinstance(row, Row):
+    if not isinstance(row, OrgRow):
         _refuse(row.line, row.reason)
     if row.reasons:
         _refuse(row.line, "; ".join(row.reasons))

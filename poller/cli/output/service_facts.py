@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from poller.query.fleet import FleetStatus
     from poller.store.fleet_states import PollSums
-    from poller.store.fleet_stats import FleetFigures
-    from poller.store.queue.maintenance import ChoreRecord
+    from poller.store.fleet_stats import FleetStats
+    from poller.store.queue.maintenance import TaskRecord
     from poller.store.queue.workers import WorkerRecord
 
 _FRESH: Final = (900, 3_600, 86_400)
@@ -36,12 +36,12 @@ def service_facts(status: FleetStatus) -> Mapping[str, Mapping[str, str]]:
     }
 
 
-def _schedule(figures: FleetFigures) -> Iterator[tuple[str, str]]:
+def _schedule(figures: FleetStats) -> Iterator[tuple[str, str]]:
     if figures.unscheduled:
         yield "not handed out", f"{figures.unscheduled:,} active orgs had no slot for two intervals or more"
 
 
-def _freshness(figures: FleetFigures, bounds: tuple[int, ...]) -> Iterator[tuple[str, str]]:
+def _freshness(figures: FleetStats, bounds: tuple[int, ...]) -> Iterator[tuple[str, str]]:
     total = 0
     for bound, orgs in zip(bounds, figures.freshness, strict=False):
         total += orgs
@@ -56,7 +56,7 @@ def _last_polls(polls: PollSums) -> Iterator[tuple[str, str]]:
         yield "late", f"{polls.late:,} of them, by {polls.latest_seconds:,} s at the most"
 
 
-def _queue(figures: FleetFigures) -> dict[str, str]:
+def _queue(figures: FleetStats) -> dict[str, str]:
     overdue = f"{figures.jobs['overdue']:,}"
     if figures.jobs["overdue"]:
         overdue += f", the oldest for {figures.overdue_seconds:.0f} s"
@@ -84,7 +84,7 @@ def _away(workers: Sequence[WorkerRecord]) -> Iterator[tuple[str, str]]:
             yield name, f"since {away['since']}: {away['error']} (says {worker.name})"
 
 
-def _chore(chore: ChoreRecord, now: datetime) -> str:
+def _chore(chore: TaskRecord, now: datetime) -> str:
     done = "never done" if chore.done_at is None else f"{age_of(now - chore.done_at)} ago: {chore.detail}"
     return (
         done if chore.error is None else f"{done}; failed {age_of(now - (chore.failed_at or now))} ago: {chore.error}"

@@ -106,7 +106,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
             raise SystemExit(TERMINATED if terminated else 1) from None
 
 
-def settle_memory() -> None:
+def tune_gc() -> None:
     """What is loaded by now stays: let the garbage collector pass it over, or no reply is read for 60 ms at a time."""
     gc.collect()
     gc.freeze()
@@ -150,11 +150,11 @@ def write(line: str, end: str = "\n") -> None:
 
 def tell_folded(line: str, hang: int) -> None:
     """The same for a line with sentences in it: folded at blanks where the terminal is narrower, `hang` cells in."""
-    for part in folded(line, hang, width()):
+    for part in wrap(line, hang, width()):
         tell(part)
 
 
-def folded(line: str, hang: int, cells: int | None) -> list[str]:
+def wrap(line: str, hang: int, cells: int | None) -> list[str]:
     """A line in parts of at most `cells`, all but the first indented by `hang`; whole where there is no limit.
 
     Where `hang` would take half of the line, the parts are indented by a little.

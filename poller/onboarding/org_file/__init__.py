@@ -15,7 +15,7 @@ from poller.core.org_entry import OrgEntry, entry_from
 from poller.onboarding.org_file.csv_rows import csv_rows
 from poller.onboarding.org_file.json_rows import json_document, json_lines
 from poller.onboarding.org_file.lines import LONGEST_LINE, FileFormat, Lines, format_of
-from poller.onboarding.org_file.rows import BadRow, BadRows, Row
+from poller.onboarding.org_file.rows import BadRow, BadRows, OrgRow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -78,7 +78,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _checked(
-    rows: Iterator[Row | BadRow], data_centers: Collection[str], defaults: Mapping[str, str]
+    rows: Iterator[OrgRow | BadRow], data_centers: Collection[str], defaults: Mapping[str, str]
 ) -> Iterator[OrgEntry | BadRow]:
     line_of: dict[str, int] = {}
     wrong = 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from poller.core.org_entry import FIELDS, REQUIRED, normal_field
 from poller.onboarding.org_file.lines import unreadable
-from poller.onboarding.org_file.rows import BadRow, Row, unknown_fields
+from poller.onboarding.org_file.rows import BadRow, OrgRow, unknown_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ _DELIMITERS: Final = (",", ";", "\t")
 _EXAMPLE: Final = f"{','.join(REQUIRED)},refresh_token"
 
 
-def csv_rows(lines: Lines) -> Iterator[Row | BadRow]:
+def csv_rows(lines: Lines) -> Iterator[OrgRow | BadRow]:
     """The rows under the header; what is wrong with the header is a bad row as well."""
     header, delimiter, bad = _header(lines)
     yield from bad
@@ -39,7 +39,7 @@ def csv_rows(lines: Lines) -> Iterator[Row | BadRow]:
         if len(fields) < len(header) or "".join(fields[len(header) :]).strip():
             yield BadRow(line, f"it has {len(fields)} fields where the header names {len(header)}")
             continue
-        yield Row(line, dict(zip(header, fields, strict=False)), [])
+        yield OrgRow(line, dict(zip(header, fields, strict=False)), [])
 
 
 def _header(lines: Lines) -> tuple[list[str], str, list[BadRow]]:

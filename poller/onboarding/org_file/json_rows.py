@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.org_entry import FIELDS, normal_field
 from poller.onboarding.org_file.lines import unreadable
-from poller.onboarding.org_file.rows import BadRow, Row, unknown_fields
+from poller.onboarding.org_file.rows import BadRow, OrgRow, unknown_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ class _Pairs(list[tuple[str, Any]]):
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_Pairs)
 
 
-def json_lines(lines: Lines) -> Iterator[Row | BadRow]:
+def json_lines(lines: Lines) -> Iterator[OrgRow | BadRow]:
     """The objects of a file that has one in every line; a line that is wrong spoils no other."""
     for line in lines:
         if not line.strip():
@@ -52,7 +52,7 @@ def json_lines(lines: Lines) -> Iterator[Row | BadRow]:
         yield _row(lines.number, value, "one line is one object")
 
 
-def json_document(lines: Lines) -> Iterator[Row | BadRow]:
+def json_document(lines: Lines) -> Iterator[OrgRow | BadRow]:
     """The objects of a list, or one after the other; nothing is read beyond what is not JSON."""
     text = lines.rest(_LARGEST_DOCUMENT)
     if text is None:
@@ -104,7 +104,7 @@ def _next(text: str, place: int) -> int:
     return blanks.end() if blanks else place
 
 
-def _row(line: int, pairs: Any, remedy: str) -> Row | BadRow:
+def _row(line: int, pairs: Any, remedy: str) -> OrgRow | BadRow:
     if not isinstance(pairs, _Pairs):
         return BadRow(line, f"it is not a JSON object: {remedy}")
     fields = [(normal_field(name), value) for name, value in pairs]
@@ -115,4 +115,4 @@ def _row(line: int, pairs: Any, remedy: str) -> Row | BadRow:
     names = [name for name, _ in fields]
     reasons = unknown_fields(names)
     reasons += [f"{field} is there twice" for field in FIELDS if names.count(field) > 1]
-    return Row(line, dict(fields), reasons, hints)
+    return OrgRow(line, dict(fields), reasons, hints)

@@ -22,7 +22,7 @@ _MOST_UNKNOWN_FIELDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class OrgRow:
     """The fields of one org as written, with what is wrong with their form; `entry_from` checks the values.
 
     `hints` are added to the reasons where a value is wrong as well.

@@ -29,22 +29,22 @@ LIMITS: Final = {
 """What a login of readers or guests begins with, unless the operator has set the same thing otherwise."""
 
 
-class Missing(NamedTuple):
+class MissingRoles(NamedTuple):
     """Statements still to be run: for the roles to read anything, and for their logins to have limits."""
 
     to_read: list[str]
     to_limit: list[str]
 
 
-async def admit_readers(database: Database) -> list[str]:
+async def grant_readers(database: Database) -> list[str]:
     """Make the roles and let them read, if that is still to be done; those that an administrator must make first."""
     if await database.fetchval(_ADMITTED):
         return []
     return [row[0] for row in await database.fetch("SELECT admit_readers()")]
 
 
-async def set_up_readers(database: Database) -> Missing:
-    """Run what is missing beside `admit_readers`; what this role may not run is returned."""
+async def set_up_readers(database: Database) -> MissingRoles:
+    """Run what is missing beside `grant_readers`; what this role may not run is returned."""
     async with database.transaction() as connection:
         await lock(connection, Lock.MIGRATIONS)
         for statements in await read_missing(connection):
@@ -58,10 +58,10 @@ async def set_up_readers(database: Database) -> Missing:
         return await read_missing(connection)
 
 
-async def read_missing(queries: Queries) -> Missing:
-    """The statements that are missing beside `admit_readers`, in the order to run them."""
+async def read_missing(queries: Queries) -> MissingRoles:
+    """The statements that are missing beside `grant_readers`, in the order to run them."""
     rows = await queries.fetch(_MISSING, list(LIMITS), list(LIMITS.values()), CONNECTION_LIMIT)
-    return Missing(
+    return MissingRoles(
         [row["statement"] for row in rows if row["to_read"]], [row["statement"] for row in rows if not row["to_read"]]
     )
 

@@ -1,7 +1,7 @@
 """Keeps two Zoho orgs out of one history: an org whose `zgid` is known does not become another one unasked.
 
 The opposite of `identity`, which keeps one Zoho org from having two names. An org with a history that gets new
-credentials must first say its zgid. Until then no count is asked for, and its `facts_at` is the epoch: workers of the
+credentials must first say its zgid. Until then no count is asked for, and its `info_at` is the epoch: workers of the
 previous release take that for long ago.
 """
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from poller.core.model import Org
-from poller.core.rate_limit import Quota
+from poller.core.rate_limit import RateLimitState
 from poller.store.orgs.credentials import unseal
 from poller.store.orgs.credits import counted_after
 from poller.store.orgs.orgs import find_orgs
@@ -41,18 +41,18 @@ class PollableOrg:
     """One org with what a poll of it starts from.
 
     `quota` is what 429s have taught, `credits_spent` the poller's own of the last 24 hours, `credits_remaining` Zoho's
-    last word on what is left to everybody, as of `credits_remaining_at`. `facts_at`: as of when edition and licences
+    last word on what is left to everybody, as of `credits_remaining_at`. `info_at`: as of when edition and licences
     are known, from Zoho or from the operator; None where they are not. `is_unproven`: its credentials are new, and may
     be those of another Zoho org until it has said its zgid.
     """
 
     org: Org
     parked: Parked | None
-    quota: Quota
+    quota: RateLimitState
     credits_spent: int
     credits_remaining: int | None
     credits_remaining_at: datetime | None
-    facts_at: datetime | None
+    info_at: datetime | None
     is_unproven: bool
     _row: Any = field(repr=False)
 
@@ -170,18 +170,18 @@ def pollable_of(row: Any, api_version: str, interval_seconds: int) -> PollableOr
             else None
         ),
         quota=(
-            Quota(
+            RateLimitState(
                 hold_until=row["hold_until"].timestamp() if row["hold_until"] else 0.0,
                 holds=row["holds"],
                 factor=row["rate_factor"],
             )
             if row["holds"] is not None
-            else Quota()
+            else RateLimitState()
         ),
         credits_spent=row["credits_spent"],
         credits_remaining=row["credits_remaining"],
         credits_remaining_at=row["credits_remaining_at"],
-        facts_at=row["facts_at"],
+        info_at=row["facts_at"],
         is_unproven=bool(row["is_unproven"]),
         _row=row,
     )

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from poller.core.rate_limit import Quota
+    from poller.core.rate_limit import RateLimitState
     from poller.store.queries import Queries
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class RateLimitUpdate:
     """What a poll taught about one org's limits; `credits_remaining` as Zoho said at `at`, None if it did not."""
 
     org_id: int
-    quota: Quota
+    quota: RateLimitState
     credits_remaining: int | None
     at: datetime
 
 
-async def save_limits(database: Queries, lessons: Sequence[Lesson]) -> None:
+async def save_limits(database: Queries, lessons: Sequence[RateLimitUpdate]) -> None:
     """Keep what was learned about these orgs, each named once; those removed or purged meanwhile are passed over."""
     # limits.save: many orgs at once, in the order of the key so that two workers never wait for each other in turn.
     # The orgs are locked as the foreign key would lock them, or one could be purged between being read and referred to.

@@ -63,7 +63,7 @@ class StateFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class OrgPage:
     """Orgs in order, and the key after which the next page begins; None on the last one."""
 
     orgs: list[OrgState]
@@ -72,7 +72,7 @@ class Page:
 
 async def read_page(
     database: Queries, which: StateFilter, *, sort: Sort = "org", after: tuple[Any, int] | None = None, limit: int = 500
-) -> Page:
+) -> OrgPage:
     """A page of orgs, by name or by a time, the oldest first and what is not known before it."""
     where = "" if which.removed else " AND o.removed_at IS NULL"
     if after is not None:
@@ -81,7 +81,7 @@ async def read_page(
     rows = await database.fetch(query, *_arguments(which), limit, *(after or ()))
     last = rows[-1] if len(rows) == limit else None
     key = None if last is None else (last["org"] if sort == "org" else last[sort] or _LONG_AGO, last["org_id"])
-    return Page([_state(row) for row in rows], key)
+    return OrgPage([_state(row) for row in rows], key)
 
 
 async def count_states(database: Queries, which: StateFilter) -> dict[str, int]:

@@ -27,14 +27,14 @@ LAST_TURN: Final = timedelta(seconds=1)
 """However many workers there are, a job that is so long overdue is everybody's."""
 
 
-class Turn(NamedTuple):
+class FairShare(NamedTuple):
     """How many jobs it is a worker's turn to claim, and the seconds until the next; None where none waits."""
 
     jobs: int
     next_seconds: float | None
 
 
-async def read_turn(
+async def read_fair_share(
     database: Database,
     worker_id: UUID,
     kinds: Collection[str],
@@ -44,7 +44,7 @@ async def read_turn(
     silence: timedelta,
     rooms: Mapping[str, int] = ALL_ROOM,
     after: timedelta = timedelta(),
-) -> Turn:
+) -> FairShare:
     """What there is to claim for this worker, among those seen after that moment.
 
     `moment`: after which the next in line is let in. Jobs whose worker has been silent for `silence` are anybody's.
@@ -64,7 +64,7 @@ async def read_turn(
         list(rooms.values()),
         after,
     )
-    return Turn(0, None) if row is None else Turn(*row)
+    return FairShare(0, None) if row is None else FairShare(*row)
 
 
 # turns.look: places are in the order of ids, which says nothing about anybody; who is not listed yet counts as well.

@@ -17,14 +17,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from poller.store.queue import poll_claims
-from poller.store.queue.fair_share import ALL_ROOM, Turn, read_turn
+from poller.store.queue.fair_share import ALL_ROOM, FairShare, read_fair_share
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from poller.store.database import Database, Reserved
+    from poller.store.database import Database, ReservedConnection
     from poller.store.queries import Queries as Statements
 
 LOG_KEPT: Final = timedelta(hours=1)
@@ -52,7 +52,7 @@ class Job:
     payload: bytes
 
 
-class Depth(NamedTuple):
+class QueueDepth(NamedTuple):
     """How many jobs wait for their time, are overdue, are being done, and for how long the oldest is overdue."""
 
     waiting: int
@@ -92,9 +92,9 @@ class JobQueue:
         moment: timedelta,
         rooms: Mapping[str, int] = ALL_ROOM,
         after: timedelta = timedelta(),
-    ) -> Turn:
+    ) -> FairShare:
         """How many jobs it is this worker's turn to claim, among those seen after that moment; see `turns`."""
-        return await read_turn(
+        return await read_fair_share(
             self._database,
             self._worker_id,
             kinds,
@@ -109,7 +109,7 @@ class JobQueue:
         """Whether the queue can be had at all."""
         await self._database.fetchval("SELECT 1 FROM pgqueuer LIMIT 1")
 
-    async def beat(self, job_ids: Sequence[int], reserved: Reserved | None = None) -> None:
+    async def heartbeat_jobs(self, job_ids: Sequence[int], reserved: ReservedConnection | None = None) -> None:
         """Say that these are still being done, and those claimed a moment ago, whose claim may still be on its way.
 
         `reserved`: over this connection.
@@ -137,7 +137,7 @@ class JobQueue:
                 [None] * len(job_ids),
             )
 
-    async def put_back(self, job_ids: Sequence[int], delay: timedelta = timedelta()) -> None:
+    async def requeue(self, job_ids: Sequence[int], delay: timedelta = timedelta()) -> None:
         """Let any worker do these, not before `delay` is over; those that are no longer ours stay as they are."""
         if job_ids:
             # queue.put_back: many at once, and nothing about it in the log.
@@ -152,7 +152,7 @@ class JobQueue:
                 self._worker_id,
             )
 
-    async def let_go(self) -> None:
+    async def release_all(self) -> None:
         """Put back whatever is still ours: also what was claimed by a statement whose answer nobody waited for."""
         # queue.let_go
         await self._database.execute(
@@ -183,7 +183,7 @@ async def enqueue(statements: Statements, jobs: Sequence[NewJob]) -> int:
     return len(rows)
 
 
-async def depth(database: Database, kind: str | None = None) -> Depth:
+async def depth(database: Database, kind: str | None = None) -> QueueDepth:
     """What is in the queue, of one kind or of all."""
     # queue.depth
     row = await database.fetchrow(
@@ -197,7 +197,7 @@ async def depth(database: Database, kind: str | None = None) -> Depth:
         """,
         kind,
     )
-    return Depth(**row) if row is not None else Depth(0, 0, 0, 0.0)
+    return QueueDepth(**row) if row is not None else QueueDepth(0, 0, 0, 0.0)
 
 
 async def forget_log(database: Database, before: datetime) -> int:

@@ -25,7 +25,7 @@ _CLOCK_TOLERANCE: Final = timedelta(seconds=TOLERANCE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
-class ChoreRecord:
+class TaskRecord:
     """A chore's last run: `detail` of its last success, `error` of its last failure."""
 
     name: str
@@ -38,7 +38,7 @@ class ChoreRecord:
 
 async def queue_chores(database: Database, intervals: Mapping[str, int], now: datetime) -> int:
     """Queue each chore (by name, with its interval in seconds) once per interval; how many were queued."""
-    begun = {chore.name: chore.begun_at for chore in await list_chores(database)}
+    begun = {chore.name: chore.begun_at for chore in await list_tasks(database)}
     # One begun in the future was begun by a clock that was wrong.
     due = [
         name
@@ -82,8 +82,8 @@ async def end_chore(
     )
 
 
-async def list_chores(database: Database) -> list[ChoreRecord]:
+async def list_tasks(database: Database) -> list[TaskRecord]:
     """Every chore that was ever begun, by name."""
     # chores.list
     rows = await database.fetch("SELECT name, begun_at, done_at, detail, failed_at, error FROM chores ORDER BY name")
-    return [ChoreRecord(**row) for row in rows]
+    return [TaskRecord(**row) for row in rows]

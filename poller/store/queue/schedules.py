@@ -16,7 +16,7 @@ import orjson
 from poller.core.clock import TOLERANCE_SECONDS
 from poller.core.errors import ClockError
 from poller.core.model import Org
-from poller.core.schedule import LONGEST_LOOKAHEAD, Cursor, Due, Handout, Missed, brought_back
+from poller.core.schedule import LONGEST_LOOKAHEAD, Advance, Cursor, Due, Missed, brought_back
 from poller.store.locks import Lock, try_lock
 from poller.store.queue.jobs import NewJob, enqueue
 
@@ -27,15 +27,15 @@ POLL: Final = "poll"
 EXPLAIN: Final = "explain"
 """Kinds of jobs: one slot of one org to poll; a stretch of slots of one org that nobody polled."""
 
-HandOut = Callable[[Org, Cursor | None, datetime], Handout]
-"""`hand_out(org, cursor, now)`: what is due of an org, by the interval in force."""
+HandOut = Callable[[Org, Cursor | None, datetime], Advance]
+"""`advance(org, cursor, now)`: what is due of an org, by the interval in force."""
 
 _LATE_NEWS: Final = timedelta(minutes=1)
 """A change may be dated before it is committed, and by another clock."""
 
 
 @dataclass(frozen=True, slots=True)
-class HandedOut:
+class EnqueueResult:
     """What came of it: slots queued, stretches to explain. `alone` is false where another worker was at it."""
 
     alone: bool
@@ -43,15 +43,15 @@ class HandedOut:
     stretches: int = 0
 
 
-async def hand_out_slots(
+async def enqueue_due_slots(
     database: Database,
-    hand_out: HandOut,
+    advance: HandOut,
     now: datetime,
     ahead: timedelta,
     *,
     interval_seconds: int,
     changed_since: datetime | None = None,
-) -> HandedOut:
+) -> EnqueueResult:
     """Queue every slot that is due until `now + ahead`, and the stretches that nobody polled, to be explained.
 
     `interval_seconds` is for orgs that have none of their own. Orgs that were edited after `changed_since` are looked
@@ -60,14 +60,14 @@ async def hand_out_slots(
     async with database.transaction() as connection:
         await _require_in_time(connection, now)
         if not await try_lock(connection, Lock.SLOTS):
-            return HandedOut(alone=False)
-        jobs = await _let_go_of_paused(connection, hand_out, now, interval_seconds)
+            return EnqueueResult(alone=False)
+        jobs = await _let_go_of_paused(connection, advance, now, interval_seconds)
         since = None if changed_since is None else changed_since - _LATE_NEWS
         cursors: list[tuple[int, Cursor]] = []
         for row in await connection.fetch(_ORGS, now + ahead, since, now + 2 * LONGEST_LOOKAHEAD):
             before = _cursor(row)
             start = None if before is None else brought_back(row["id"], before, now)
-            handout = hand_out(_org(row, interval_seconds), start, now)
+            handout = advance(_org(row, interval_seconds), start, now)
             jobs += [_poll_job(due, row["data_center"], now) for due in handout.due]
             jobs += [_explain_job(missed) for missed in handout.missed]
             if handout.cursor != before:
@@ -75,7 +75,7 @@ async def hand_out_slots(
         await enqueue(connection, jobs)
         await _save(connection, cursors)
     slots = sum(job.kind == POLL for job in jobs)
-    return HandedOut(alone=True, slots=slots, stretches=len(jobs) - slots)
+    return EnqueueResult(alone=True, slots=slots, stretches=len(jobs) - slots)
 
 
 def due_payload(due: Due) -> bytes:
@@ -106,11 +106,11 @@ async def _require_in_time(connection: Any, now: datetime) -> None:
         )
 
 
-async def _let_go_of_paused(connection: Any, hand_out: HandOut, now: datetime, interval_seconds: int) -> list[NewJob]:
+async def _let_go_of_paused(connection: Any, advance: HandOut, now: datetime, interval_seconds: int) -> list[NewJob]:
     """Orgs that were paused or removed have no slots: explain those they had until then, and forget their cursors."""
     jobs: list[NewJob] = []
     for row in await connection.fetch(_PAUSED):
-        handout = hand_out(_org(row, interval_seconds), _cursor(row), min(row["paused_at"], now))
+        handout = advance(_org(row, interval_seconds), _cursor(row), min(row["paused_at"], now))
         jobs += [_explain_job(missed) for missed in handout.missed]
     return jobs
 

@@ -25,7 +25,7 @@ class WorkerRecord:
     facts: Mapping[str, Any]
 
 
-async def say_alive(database: Database, worker: WorkerRecord) -> None:
+async def heartbeat_worker(database: Database, worker: WorkerRecord) -> None:
     """This worker lives, and this is how it does."""
     # workers.say_alive
     await database.execute(
@@ -43,7 +43,7 @@ async def say_alive(database: Database, worker: WorkerRecord) -> None:
     )
 
 
-async def say_goodbye(database: Database, worker_id: UUID) -> None:
+async def deregister(database: Database, worker_id: UUID) -> None:
     """This worker is leaving."""
     # workers.say_goodbye
     await database.execute("DELETE FROM workers WHERE id = $1", worker_id)

@@ -26,7 +26,7 @@ _LONGEST_SECONDS: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class DaySelection:
     """What is asked for. `org_ids` None: every org, removed ones too; the types in the model's order."""
 
     org_ids: tuple[int, ...] | None = None
@@ -34,7 +34,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class Fingerprint:
     """What a day holds: how many snapshots, and a number that changes with any of them."""
 
     snapshots: int
@@ -44,16 +44,16 @@ class Content:
 class DayReader:
     """One day's rows at one moment. Made by `open_day`."""
 
-    def __init__(self, connection: Any, selection: Selection, day: date) -> None:
+    def __init__(self, connection: Any, selection: DaySelection, day: date) -> None:
         self._connection = connection
         self._types = selection.user_types
         begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
         self._where = (begin, begin + timedelta(days=1), selection.org_ids)
 
-    async def content(self) -> Content:
+    async def content(self) -> Fingerprint:
         """What there is to read."""
         row = await self._connection.fetchrow(_CONTENT, *self._where, timeout=_LONGEST_SECONDS)
-        return Content(row["snapshots"], row["digest"] or 0)
+        return Fingerprint(row["snapshots"], row["digest"] or 0)
 
     async def blocks(self) -> AsyncIterator[list[Any]]:
         """Snapshots by org and slot, at most `BLOCK` at a time: `org_id, org, slot, polled_at, outcome, error, errors`,
@@ -66,7 +66,7 @@ class DayReader:
 
 
 @asynccontextmanager
-async def open_day(database: Database, selection: Selection, day: date) -> AsyncIterator[DayReader]:
+async def open_day(database: Database, selection: DaySelection, day: date) -> AsyncIterator[DayReader]:
     """A day (UTC), as it is now until it is closed."""
     async with (
         database.connection() as connection,

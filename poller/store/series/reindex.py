@@ -30,7 +30,7 @@ _MOST_LOOKS: Final = 3
 """A rebuild that waits for the same reader for so many looks is ended and left to the next run."""
 
 
-async def pack_partitions(database: Database, before: datetime) -> list[str]:
+async def compact_indexes(database: Database, before: datetime) -> list[str]:
     """Pack the months that are sparse, those that end at or before `before` tight; the names of those packed.
 
     Oldest first. A month that another process packs is left to it. A transaction that stays open for half a minute

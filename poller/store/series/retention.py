@@ -37,7 +37,7 @@ async def newest_known(database: Database, until: datetime) -> datetime | None:
     return newest
 
 
-async def whole_since(database: Database) -> date:
+async def raw_since(database: Database) -> date:
     """Snapshots of days before this one may have been dropped, all of them or some."""
     (row,) = await database.fetch("SELECT raw_since FROM rollup_state")
     found: date = row["raw_since"]

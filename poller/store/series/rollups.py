@@ -43,10 +43,10 @@ async def roll_up(database: Database, until: date) -> int:
 
     Any number of processes may do this at once, and at any moment it may end: what is done is done.
     """
-    while await _move_line(database, until):
+    while await _advance_watermark(database, until):
         pass
     total = 0
-    while done := await _clean(database):
+    while done := await _roll_up_dirty(database):
         total += done
     while await _sum_day(database):
         pass
@@ -67,7 +67,7 @@ async def mark_dirty(connection: Any, org_ids: Sequence[int], slots: Sequence[da
     return [tuple(row) for row in await connection.fetch(_MARK, org_ids, slots)]
 
 
-async def _move_line(database: Database, until: date) -> bool:
+async def _advance_watermark(database: Database, until: date) -> bool:
     """Declare one more day over: all its snapshots' orgs go on the list, and later writers mark the day themselves."""
     async with database.transaction() as connection:
         await lock_days_exclusive(connection)
@@ -79,7 +79,7 @@ async def _move_line(database: Database, until: date) -> bool:
         return True
 
 
-async def _clean(database: Database, most: int = BATCH) -> int:
+async def _roll_up_dirty(database: Database, most: int = BATCH) -> int:
     """Roll up at most so many dirty days, the oldest first; how many."""
     async with database.transaction() as connection:
         await lock_days_exclusive(connection)

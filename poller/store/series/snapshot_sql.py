@@ -50,7 +50,7 @@ def _rank(row: str) -> str:
 
 # `held` is the row that is there, `excluded` the one that comes.
 _NEWER: Final = "coalesce(excluded.polled_at, '-infinity') >= coalesce(held.polled_at, '-infinity')"
-_TAKES: Final = f"""CASE WHEN {_rank("excluded")} = {_rank("held")} THEN {_NEWER}
+_incoming_wins: Final = f"""CASE WHEN {_rank("excluded")} = {_rank("held")} THEN {_NEWER}
      ELSE {_rank("excluded")} > {_rank("held")} END"""
 _BOTH_PARTIAL: Final = "(held.outcome = 'partial' AND excluded.outcome = 'partial')"
 
@@ -88,22 +88,22 @@ _OR_MERGE: Final = f"""
 ON CONFLICT (org_id, slot) DO UPDATE SET
 {
     _listed(
-        f"@ = CASE WHEN {_TAKES} THEN excluded.@ ELSE held.@ END",
+        f"@ = CASE WHEN {_incoming_wins} THEN excluded.@ ELSE held.@ END",
         ("polled_at", "duration_ms", "late_seconds", "outcome", "error", "credits_remaining"),
     )
 },
 {
     _listed(
-        f'''@ = CASE WHEN NOT {_BOTH_PARTIAL} THEN CASE WHEN {_TAKES} THEN excluded.@ ELSE held.@ END
+        f'''@ = CASE WHEN NOT {_BOTH_PARTIAL} THEN CASE WHEN {_incoming_wins} THEN excluded.@ ELSE held.@ END
      WHEN {_NEWER} THEN coalesce(excluded.@, held.@) ELSE coalesce(held.@, excluded.@) END'''
     )
 },
-errors = CASE WHEN NOT {_BOTH_PARTIAL} THEN CASE WHEN {_TAKES} THEN excluded.errors ELSE held.errors END
+errors = CASE WHEN NOT {_BOTH_PARTIAL} THEN CASE WHEN {_incoming_wins} THEN excluded.errors ELSE held.errors END
      WHEN {_NEWER} THEN {_merged_errors("excluded", "held")} ELSE {_merged_errors("held", "excluded")} END,
 -- The same poll written twice is asked for once.
 requests = CASE WHEN excluded.polled_at = held.polled_at THEN greatest(held.requests, excluded.requests)
      ELSE least({LARGEST_SMALLINT}, held.requests::integer + excluded.requests) END
-WHERE {_TAKES} OR {_BOTH_PARTIAL} OR excluded.requests > 0
+WHERE {_incoming_wins} OR {_BOTH_PARTIAL} OR excluded.requests > 0
 """
 
 
@@ -112,7 +112,7 @@ def _since(row: str) -> str:
     return f"coalesce({row}.@_slot, {row}.slot)"
 
 
-_COMES: Final = f"(excluded.@ IS NOT NULL AND (held.@ IS NULL OR {_since('excluded')} >= {_since('held')}))"
+_incoming: Final = f"(excluded.@ IS NOT NULL AND (held.@ IS NULL OR {_since('excluded')} >= {_since('held')}))"
 _ROW_SLOT: Final = "greatest(excluded.slot, held.slot)"
 
 
@@ -182,14 +182,14 @@ ON CONFLICT (org_id) DO UPDATE SET slot = {_ROW_SLOT},
 polled_at = CASE WHEN excluded.slot >= held.slot THEN excluded.polled_at ELSE held.polled_at END,
 {
     _listed(
-        f'''@ = CASE WHEN {_COMES} THEN excluded.@ ELSE held.@ END,
-@_slot = CASE WHEN {_COMES} THEN CASE WHEN {_since("excluded")} < {_ROW_SLOT} THEN {_since("excluded")} END
+        f'''@ = CASE WHEN {_incoming} THEN excluded.@ ELSE held.@ END,
+@_slot = CASE WHEN {_incoming} THEN CASE WHEN {_since("excluded")} < {_ROW_SLOT} THEN {_since("excluded")} END
      WHEN held.@ IS NOT NULL AND {_since("held")} < {_ROW_SLOT} THEN {_since("held")} END,
-@_polled_at = CASE WHEN {_COMES} THEN CASE WHEN {_since("excluded")} < {_ROW_SLOT}
+@_polled_at = CASE WHEN {_incoming} THEN CASE WHEN {_since("excluded")} < {_ROW_SLOT}
           THEN coalesce(excluded.@_polled_at, excluded.polled_at) END
      WHEN held.@ IS NOT NULL AND ({_since("held")} < {_ROW_SLOT} OR excluded.slot = held.slot)
           THEN coalesce(held.@_polled_at, held.polled_at) END'''
     )
 }
-WHERE {_listed(_COMES, joint=" OR ")}
+WHERE {_listed(_incoming, joint=" OR ")}
 """

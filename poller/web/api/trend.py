@@ -20,7 +20,7 @@ from poller.query.parameters import seconds_of, since_of, type_of, zone_of
 from poller.query.trend import TrendQuestion, trend_json
 from poller.store.series.trends import count_orgs_with_series
 from poller.web.api.parameters import parameters
-from poller.web.refusals import Refusal, unavailable
+from poller.web.refusals import Problem, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
@@ -83,7 +83,7 @@ class Api:
         try:
             await self._stream(request, response, question, edges, share)
         except UsageError as unknown:
-            raise Refusal(404, unknown.what, unknown.remedy) from None
+            raise Problem(404, unknown.what, unknown.remedy) from None
         except (DatabaseError, TimeoutError) as error:
             if not response.prepared:
                 raise unavailable("the database does not answer") from None

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from poller.store.fleet_stats import FleetFigures
+    from poller.store.fleet_stats import FleetStats
 
 
 class FleetCollector(Collector):
     """`figures` is set before each question; None: the database did not answer."""
 
     def __init__(self) -> None:
-        self.figures: FleetFigures | None = None
+        self.figures: FleetStats | None = None
 
     def collect(self) -> Iterable[Metric]:
         """The registry's question."""

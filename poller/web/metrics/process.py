@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from poller.store.fleet_stats import FleetFigures
+    from poller.store.fleet_stats import FleetStats
 
 # The time of creation of every counter doubles what is served, and says nothing that a restart does not.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -53,7 +53,7 @@ class ProcessMetrics:
         """A request to this process was answered."""
         self._web_requests.count(status)
 
-    def text(self, fleet: FleetFigures | None) -> bytes:
+    def text(self, fleet: FleetStats | None) -> bytes:
         """Everything, in Prometheus's format; `fleet` is None where the database does not answer."""
         self._database_up.set(fleet is not None)
         self._fleet.figures = fleet

@@ -9,12 +9,12 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from poller.web.metrics.fleet import org_age_lines
 from poller.web.probes import ask
-from poller.web.refusals import Refusal, unavailable
+from poller.web.refusals import Problem, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-    from poller.store.fleet_stats import FleetFigures
+    from poller.store.fleet_stats import FleetStats
     from poller.web.loop_share import LoopShare
     from poller.web.metrics.process import ProcessMetrics
 
@@ -23,7 +23,7 @@ _PROMETHEUS: Final = {"Content-Type": CONTENT_TYPE_LATEST}
 
 def metric_routes(
     metrics: ProcessMetrics,
-    fleet_figures: Callable[[], Awaitable[FleetFigures]],
+    fleet_figures: Callable[[], Awaitable[FleetStats]],
     org_ages: Callable[[int], Awaitable[Mapping[str, float]]],
     orgs_named: int,
     share: LoopShare,
@@ -35,14 +35,14 @@ def metric_routes(
 
     async def of_orgs(_request: web.Request) -> web.Response:
         if not orgs_named:
-            raise Refusal(
+            raise Problem(
                 404, "no org is named here", "set POLLER_METRICS_ORGS to the number of orgs that may be named"
             )
         ages = await ask(lambda: org_ages(orgs_named + 1))
         if ages is None:
             raise unavailable("the database does not answer")
         if len(ages) > orgs_named:
-            raise Refusal(
+            raise Problem(
                 413, f"there are more orgs than the {orgs_named:,} of POLLER_METRICS_ORGS", "raise POLLER_METRICS_ORGS"
             )
         lines = [f"{line}\n" async for line in share.sliced(org_age_lines(ages))]

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
-    from poller.core.reply import Reply, Verdict
+    from poller.core.reply import Classification, Reply
     from poller.core.schedule import Due
-    from poller.polling.runner import Polled
+    from poller.polling.runner import PollResult
 
 # Those known beforehand are shown from the start, at 0: a rate sees the first one only then.
 _PUT_BACK_FOR: Final = ("busy", "clock", "cool_down", "data_center", "early", "hold", "slow", "stopped")
@@ -99,7 +99,7 @@ class WorkerMetrics(ProcessMetrics):
         self._claimed.inc()
         self._lateness.observe(max((now - due.at).total_seconds(), 0.0))
 
-    def written(self, batch: Sequence[Polled]) -> None:
+    def written(self, batch: Sequence[PollResult]) -> None:
         """These rows are safe."""
         for one in batch:
             snapshot = one.snapshot
@@ -107,7 +107,7 @@ class WorkerMetrics(ProcessMetrics):
                 self._missed.labels(snapshot.error or "").inc()
                 continue
             self._polls.labels(snapshot.outcome.value).inc()
-            self._credits.inc(snapshot.requests + one.asides)
+            self._credits.inc(snapshot.requests + one.extra_requests)
             if snapshot.late_seconds:
                 self._late.inc()
             if snapshot.requests:
@@ -118,7 +118,7 @@ class WorkerMetrics(ProcessMetrics):
         self._due.inc(slots)
         self._missed.labels(reason).inc(slots)
 
-    def put_back(self, reason: str, slots: int) -> None:
+    def requeue(self, reason: str, slots: int) -> None:
         """So many slots have to wait."""
         self._put_back.labels(reason).inc(slots)
 
@@ -126,7 +126,7 @@ class WorkerMetrics(ProcessMetrics):
         """PostgreSQL, or the way to it, made trouble."""
         self._database_errors.inc()
 
-    def judged(self, reply: Reply | NoReply, verdict: Verdict) -> None:
+    def classified(self, reply: Reply | NoReply, verdict: Classification) -> None:
         """A request for a count ended, and this is what it means."""
         self._requests.count(verdict.outcome, reply.failure if isinstance(reply, NoReply) else reply.status)
 

@@ -18,11 +18,11 @@ import pytest
 
 from poller.core.errors import DatabaseError, OperationError, UsageError
 from poller.core.model import COLUMNS, USER_TYPES, Outcome, Snapshot, UserType
-from poller.export import Exported, Format, export
+from poller.export import Exported, ExportFormat, export
 from poller.export.folder import RECORD
 from poller.store.database import connect
 from poller.store.series import days as days_of_store
-from poller.store.series.days import Selection
+from poller.store.series.days import DaySelection
 from poller.store.series.partitions import drop_partitions
 from poller.store.series.rollups import roll_up
 from poller.store.series.snapshots import write_snapshots
@@ -40,7 +40,7 @@ NAMES = ("acme", 'Ümläut & "Söhne", Ltd', "line\nbreak", "")
 FIRST = datetime(2026, 10, 30, tzinfo=UTC)
 DAYS = [(FIRST + timedelta(days=n)).date() for n in range(4)]
 UNTIL = DAYS[-1]
-ALL = Selection()
+ALL = DaySelection()
 
 
 def poll(org_id: int, slot: datetime) -> Snapshot:
@@ -77,8 +77,8 @@ async def fleet(database: Database) -> Database:
 async def run(
     database: Database,
     folder: Path,
-    output: Format = Format.PARQUET,
-    selection: Selection = ALL,
+    output: ExportFormat = ExportFormat.PARQUET,
+    selection: DaySelection = ALL,
     *,
     since: date | None = None,
     until: date = UNTIL,
@@ -128,7 +128,7 @@ async def test_parquet_files_hold_the_rows_of_the_view(fleet: Database, tmp_path
 
 
 async def test_csv_files_hold_the_rows_of_the_view(fleet: Database, tmp_path: Path) -> None:
-    done = await run(fleet, tmp_path, Format.CSV)
+    done = await run(fleet, tmp_path, ExportFormat.CSV)
     found = []
     for path in files(tmp_path):
         with path.open(encoding="utf-8", newline="") as file:
@@ -186,7 +186,7 @@ async def test_duckdb_reads_parquet_with_types_and_time_zones(fleet: Database, t
 
 
 async def test_duckdb_reads_the_csv_with_time_zones(fleet: Database, tmp_path: Path) -> None:
-    await run(fleet, tmp_path, Format.CSV)
+    await run(fleet, tmp_path, ExportFormat.CSV)
     kinds = dict(ask_duckdb(f"SELECT column_name, column_type FROM (DESCRIBE FROM '{tmp_path}/*.csv')"))
     (answer,) = ask_duckdb(f"SELECT count(*), sum(count) FROM '{tmp_path}/*.csv'")
     assert (kinds["slot"], kinds["polled_at"]) == ("TIMESTAMP WITH TIME ZONE", "TIMESTAMP WITH TIME ZONE")
@@ -214,9 +214,9 @@ async def test_pandas_reads_the_folder_with_types_and_time_zones(fleet: Database
 
 
 async def test_only_the_orgs_and_types_asked_for(fleet: Database, tmp_path: Path) -> None:
-    selection = Selection((2,), (UserType.ACTIVE, UserType.ADMIN))
+    selection = DaySelection((2,), (UserType.ACTIVE, UserType.ADMIN))
     expected = await view(fleet, "org_id = 2 AND user_type IN ('ActiveUsers', 'AdminUsers')")
-    for output in Format:
+    for output in ExportFormat:
         done = await run(fleet, tmp_path / output, output, selection)
         assert done.rows == len(expected) == 32
     assert read_parquet(tmp_path / "parquet") == expected
@@ -236,9 +236,9 @@ async def test_a_large_day_is_read_and_written_in_blocks(
     assert {pq.ParquetFile(path).num_row_groups for path in files(tmp_path)} == {3}
 
 
-@pytest.mark.parametrize("output", Format)
+@pytest.mark.parametrize("output", ExportFormat)
 async def test_an_export_that_was_interrupted_goes_on_where_it_ended(
-    fleet: Database, tmp_path: Path, output: Format
+    fleet: Database, tmp_path: Path, output: ExportFormat
 ) -> None:
     def interrupt(done: int, total: int) -> None:
         if done == total - 2:
@@ -271,9 +271,9 @@ async def test_a_day_that_breaks_off_leaves_no_file_and_no_trace(
     assert read_parquet(tmp_path) == await view(fleet)
 
 
-@pytest.mark.parametrize("output", Format)
+@pytest.mark.parametrize("output", ExportFormat)
 async def test_a_full_disk_is_not_taken_for_a_database_that_is_away(
-    fleet: Database, tmp_path: Path, output: Format
+    fleet: Database, tmp_path: Path, output: ExportFormat
 ) -> None:
     # A partial file that is a link to a device on which there is never room.
     (tmp_path / f".user_counts_{DAYS[1]}.{output}.partial").symlink_to("/dev/full")
@@ -345,7 +345,11 @@ async def test_days_without_a_snapshot_have_no_file(fleet: Database, tmp_path: P
 
 async def test_a_folder_holds_one_export(fleet: Database, tmp_path: Path) -> None:
     await run(fleet, tmp_path)
-    others = ((Format.CSV, ALL), (Format.PARQUET, Selection((1,))), (Format.PARQUET, Selection(None, USER_TYPES[:1])))
+    others = (
+        (ExportFormat.CSV, ALL),
+        (ExportFormat.PARQUET, DaySelection((1,))),
+        (ExportFormat.PARQUET, DaySelection(None, USER_TYPES[:1])),
+    )
     for output, selection in others:
         with pytest.raises(UsageError, match="holds an export of something else; name another folder"):
             await run(fleet, tmp_path, output, selection)

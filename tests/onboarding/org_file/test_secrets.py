@@ -43,8 +43,8 @@ def messages(content: bytes) -> str:
 
 def leaked(secrets: list[str], told: str) -> list[str]:
     pieces = {secret[at : at + PIECE] for secret in secrets for at in range(len(secret) - PIECE + 1)}
-    folded = told.lower()
-    return [piece for piece in pieces if piece.lower() in folded]
+    wrap = told.lower()
+    return [piece for piece in pieces if piece.lower() in wrap]
 
 
 def rows_of(draw: random.Random, secrets: list[str]) -> list[dict[str, str]]:

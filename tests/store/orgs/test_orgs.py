@@ -9,12 +9,12 @@ import pytest
 
 from poller.core.errors import UsageError
 from poller.core.model import Outcome, Snapshot
-from poller.core.rate_limit import Quota
+from poller.core.rate_limit import RateLimitState
 from poller.core.secret import Secret
 from poller.store.orgs import changes, orgs
 from poller.store.orgs.credentials import crowded_clients, waiting_grant_codes
 from poller.store.orgs.credits import spend
-from poller.store.orgs.rate_limits import Lesson, save_limits
+from poller.store.orgs.rate_limits import RateLimitUpdate, save_limits
 from poller.store.series.snapshots import write_snapshots
 from tests.store.fleet import NOON, added, entry
 
@@ -117,7 +117,7 @@ async def give_it_everything(database: Database, org_id: int) -> None:
     """A row in every table that knows of orgs."""
     await database.execute("UPDATE access_tokens SET lease_holder = $1, lease_until = $2", uuid4(), NOON)
     await spend(database, {org_id: 10}, NOON)
-    await save_limits(database, [Lesson(org_id, Quota(), 4_000, NOON)])
+    await save_limits(database, [RateLimitUpdate(org_id, RateLimitState(), 4_000, NOON)])
     await write_snapshots(database, [Snapshot(org_id, NOON, NOON, Outcome.UNAVAILABLE, error="timeout")])
 
 

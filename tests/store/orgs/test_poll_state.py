@@ -9,14 +9,14 @@ import pytest
 
 from poller.core.errors import UsageError
 from poller.core.model import Org
-from poller.core.rate_limit import Quota
+from poller.core.rate_limit import RateLimitState
 from poller.core.secret import Secret
 from poller.core.token import IssuedToken
 from poller.store.orgs import orgs
 from poller.store.orgs.credits import spend
 from poller.store.orgs.encryption import Keyring
 from poller.store.orgs.poll_state import Parked, PollableOrg, pages_of_active
-from poller.store.orgs.rate_limits import Lesson, save_limits
+from poller.store.orgs.rate_limits import RateLimitUpdate, save_limits
 from poller.store.orgs.tokens import TokenStore
 from tests.store.fleet import NOON, added, entry
 
@@ -64,7 +64,7 @@ async def test_an_org_has_its_own_version_and_interval_or_the_default(database: 
 async def test_a_new_org_starts_with_nothing_learned_spent_or_stored(database: Database, keyring: Keyring) -> None:
     await added(database, keyring, entry("a"))
     (one,) = await active(database)
-    assert (one.parked, one.quota, one.credits_spent, one.credits_remaining) == (None, Quota(), 0, None)
+    assert (one.parked, one.quota, one.credits_spent, one.credits_remaining) == (None, RateLimitState(), 0, None)
     assert one.token(keyring) is None
     held = one.credentials(keyring)
     assert held is not None
@@ -78,8 +78,8 @@ async def test_a_poll_starts_from_what_earlier_ones_learned_spent_and_stored(
     tokens, holder = TokenStore(database, keyring), uuid4()
     await tokens.acquire_lease(org_id, holder, 30, 0, NOON)
     await tokens.save(org_id, holder, IssuedToken(Secret("1000.t"), "https://a.example", NOON, NOON))
-    taught = Quota(hold_until=NOON.timestamp() + 60, holds=2, factor=0.25)
-    await save_limits(database, [Lesson(org_id, taught, 123, NOON)])
+    taught = RateLimitState(hold_until=NOON.timestamp() + 60, holds=2, factor=0.25)
+    await save_limits(database, [RateLimitUpdate(org_id, taught, 123, NOON)])
     await spend(database, {org_id: 10}, NOON - timedelta(hours=23))
     await spend(database, {org_id: 7}, NOON)
     await spend(database, {org_id: 1_000}, NOON - timedelta(days=2))
@@ -93,7 +93,7 @@ async def test_a_poll_starts_from_what_earlier_ones_learned_spent_and_stored(
     stored = one.token(keyring)
     assert stored is not None
     assert (stored.secret, stored.generation) == (Secret("1000.t"), 1)
-    assert (other.quota, other.credits_spent, other.token(keyring)) == (Quota(), 0, None)
+    assert (other.quota, other.credits_spent, other.token(keyring)) == (RateLimitState(), 0, None)
 
 
 async def test_token_and_credentials_may_be_under_different_keys(database: Database, keyring: Keyring) -> None:

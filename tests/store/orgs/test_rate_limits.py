@@ -3,10 +3,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from poller.core.rate_limit import Quota
+from poller.core.rate_limit import RateLimitState
 from poller.store.orgs.orgs import purge
 from poller.store.orgs.poll_state import pages_of_active
-from poller.store.orgs.rate_limits import Lesson, save_limits
+from poller.store.orgs.rate_limits import RateLimitUpdate, save_limits
 from tests.store.fleet import NOON, added, entry
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HOLD = NOON.timestamp() + 600
 
 
-async def quota_of(database: Database) -> Quota:
+async def quota_of(database: Database) -> RateLimitState:
     found = pages_of_active(database, None, now=NOON, api_version="v7", interval_seconds=900)
     (quota,) = [one.quota async for page in found for one in page]
     return quota
@@ -24,27 +24,31 @@ async def quota_of(database: Database) -> Quota:
 
 async def test_a_hold_is_never_shortened_by_a_worker_that_knows_less(database: Database, keyring: Keyring) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
-    await save_limits(database, [Lesson(org_id, Quota(hold_until=HOLD, holds=1, factor=0.5), None, NOON)])
-    await save_limits(database, [Lesson(org_id, Quota(hold_until=HOLD - 60, holds=1, factor=0.5), None, NOON)])
-    await save_limits(database, [Lesson(org_id, Quota(), None, NOON)])
+    await save_limits(
+        database, [RateLimitUpdate(org_id, RateLimitState(hold_until=HOLD, holds=1, factor=0.5), None, NOON)]
+    )
+    await save_limits(
+        database, [RateLimitUpdate(org_id, RateLimitState(hold_until=HOLD - 60, holds=1, factor=0.5), None, NOON)]
+    )
+    await save_limits(database, [RateLimitUpdate(org_id, RateLimitState(), None, NOON)])
     assert (await quota_of(database)).hold_until == HOLD
 
 
 async def test_the_rate_climbs_as_the_last_word_says(database: Database, keyring: Keyring) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
     for factor in (0.5, 0.625, 1.0):
-        await save_limits(database, [Lesson(org_id, Quota(holds=0, factor=factor), None, NOON)])
-        assert await quota_of(database) == Quota(factor=factor)
+        await save_limits(database, [RateLimitUpdate(org_id, RateLimitState(holds=0, factor=factor), None, NOON)])
+        assert await quota_of(database) == RateLimitState(factor=factor)
 
 
 async def test_zohos_word_on_the_credits_left_stays_until_its_next(database: Database, keyring: Keyring) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
     later = NOON + timedelta(hours=1)
     for remaining, at in ((4_000, NOON), (None, later)):
-        await save_limits(database, [Lesson(org_id, Quota(), remaining, at)])
+        await save_limits(database, [RateLimitUpdate(org_id, RateLimitState(), remaining, at)])
         row = await database.fetchrow("SELECT credits_remaining, credits_remaining_at FROM org_limits")
         assert tuple(row or ()) == (4_000, NOON)
-    await save_limits(database, [Lesson(org_id, Quota(), 0, later)])
+    await save_limits(database, [RateLimitUpdate(org_id, RateLimitState(), 0, later)])
     row = await database.fetchrow("SELECT credits_remaining, credits_remaining_at FROM org_limits")
     assert tuple(row or ()) == (0, later)
 
@@ -54,5 +58,7 @@ async def test_lessons_of_many_orgs_are_kept_in_one_go_without_those_purged_mean
 ) -> None:
     gone, *kept = await added(database, keyring, *(entry(name) for name in "abc"))
     await purge(database, ["a"])
-    await save_limits(database, [Lesson(org_id, Quota(factor=0.5), None, NOON) for org_id in (*kept, gone)])
+    await save_limits(
+        database, [RateLimitUpdate(org_id, RateLimitState(factor=0.5), None, NOON) for org_id in (*kept, gone)]
+    )
     assert await database.fetchval("SELECT array_agg(org_id ORDER BY org_id) FROM org_limits") == sorted(kept)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from poller.store.queue.jobs import JobQueue, NewJob, enqueue
-from poller.store.queue.workers import WorkerRecord, say_alive
+from poller.store.queue.workers import WorkerRecord, heartbeat_worker
 
 if TYPE_CHECKING:
     from poller.store.database import Database
@@ -24,7 +24,7 @@ def now() -> datetime:
 async def living(database: Database, many: int, *, silence: timedelta = timedelta(seconds=30)) -> list[JobQueue]:
     ids = [uuid.uuid4() for _ in range(many)]
     for one in ids:
-        await say_alive(database, WorkerRecord(one, "worker", "1", now(), now(), {}))
+        await heartbeat_worker(database, WorkerRecord(one, "worker", "1", now(), now(), {}))
     return [JobQueue(database, one, silence=silence) for one in ids]
 
 

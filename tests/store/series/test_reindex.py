@@ -13,7 +13,7 @@ import pytest
 from poller.core.errors import DatabaseError, LockedError
 from poller.core.model import COLUMNS
 from poller.store.series.partitions import add_partitions
-from poller.store.series.reindex import pack_partitions
+from poller.store.series.reindex import compact_indexes
 from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ async def indexes(database: Database) -> list[tuple[str, bool]]:
 
 async def test_a_month_that_is_over_is_packed_tight_and_one_that_grows_keeps_a_tenth_of_room(sparse: Database) -> None:
     (october, november), before = await pages(sparse), await indexes(sparse)
-    assert await pack_partitions(sparse, NOVEMBER) == MONTHS
+    assert await compact_indexes(sparse, NOVEMBER) == MONTHS
     tight, roomy = await pages(sparse)
     # 24,000 entries, 291 to a page, and some pages above them.
     assert tight < 24_000 / 291 + 4 < 0.8 * october
@@ -70,7 +70,7 @@ async def test_a_month_that_is_over_is_packed_tight_and_one_that_grows_keeps_a_t
 
 
 async def test_a_month_that_grows_is_packed_again_when_it_is_a_third_too_large(sparse: Database) -> None:
-    assert await pack_partitions(sparse, NOVEMBER) == MONTHS
+    assert await compact_indexes(sparse, NOVEMBER) == MONTHS
     columns = ", ".join(COLUMNS.values())
     packed_after = []
     for hours in range(120, 240):
@@ -83,14 +83,14 @@ async def test_a_month_that_grows_is_packed_again_when_it_is_a_third_too_large(s
         )
         if hours % 12 == 0:
             await sparse.execute(f"ANALYZE {MONTHS[1]}")
-            packed_after += [hours] * len(await pack_partitions(sparse, NOVEMBER))
+            packed_after += [hours] * len(await compact_indexes(sparse, NOVEMBER))
     assert packed_after
     assert all(later - earlier >= 24 for earlier, later in pairwise([120, *packed_after]))
 
 
 async def test_a_packed_month_is_packed_again_only_when_late_rows_made_it_sparse(sparse: Database) -> None:
-    assert await pack_partitions(sparse, DECEMBER) == MONTHS
-    assert await pack_partitions(sparse, DECEMBER) == []
+    assert await compact_indexes(sparse, DECEMBER) == MONTHS
+    assert await compact_indexes(sparse, DECEMBER) == []
     columns = ", ".join(COLUMNS.values())
     await sparse.execute(
         f"INSERT INTO org_snapshots_2026_10 (slot, org_id, duration_ms, late_seconds, requests, outcome, {columns})"
@@ -98,7 +98,7 @@ async def test_a_packed_month_is_packed_again_only_when_late_rows_made_it_sparse
         " WHERE slot < '2026-10-04' ORDER BY slot"
     )
     await sparse.execute("ANALYZE org_snapshots")
-    assert await pack_partitions(sparse, DECEMBER) == MONTHS[:1]
+    assert await compact_indexes(sparse, DECEMBER) == MONTHS[:1]
 
 
 async def test_what_a_broken_off_packing_left_behind_is_cleared_away(sparse: Database) -> None:
@@ -110,7 +110,7 @@ async def test_what_a_broken_off_packing_left_behind_is_cleared_away(sparse: Dat
                 "CREATE UNIQUE INDEX CONCURRENTLY org_snapshots_2026_10_pkey_ccnew ON org_snapshots_2026_10 (org_id)"
             )
     assert ("org_snapshots_2026_10_pkey_ccnew", False) in await indexes(sparse)
-    await pack_partitions(sparse, DECEMBER)
+    await compact_indexes(sparse, DECEMBER)
     assert await indexes(sparse) == before
 
 
@@ -118,11 +118,11 @@ async def test_only_one_packs_at_a_time(sparse: Database) -> None:
     async with sparse.transaction() as writer:
         # The first waits for this writer before it builds anything.
         await writer.execute("UPDATE org_snapshots_2026_10 SET requests = 1 WHERE org_id = 1")
-        first = asyncio.ensure_future(pack_partitions(sparse, DECEMBER))
+        first = asyncio.ensure_future(compact_indexes(sparse, DECEMBER))
         await eventually(
             lambda: sparse.fetchval("SELECT bool_or(current_locker_pid > 0) FROM pg_stat_progress_create_index")
         )
-        assert await pack_partitions(sparse, DECEMBER) == MONTHS[1:]
+        assert await compact_indexes(sparse, DECEMBER) == MONTHS[1:]
     assert await first == MONTHS[:1]
 
 
@@ -130,11 +130,11 @@ async def test_a_reader_that_keeps_a_transaction_open_ends_the_packing_and_is_na
     async with sparse.connection() as reader, reader.transaction(isolation="repeatable_read"):
         pid = await reader.fetchval("SELECT pg_backend_pid() FROM org_snapshots")
         with pytest.raises(LockedError, match=f"the index of {MONTHS[0]} cannot be rebuilt: process {pid} of role"):
-            await pack_partitions(sparse, DECEMBER)
-    assert await pack_partitions(sparse, DECEMBER) == MONTHS
+            await compact_indexes(sparse, DECEMBER)
+    assert await compact_indexes(sparse, DECEMBER) == MONTHS
 
 
 async def test_a_packed_key_still_keeps_each_slot_single(sparse: Database) -> None:
-    await pack_partitions(sparse, DECEMBER)
+    await compact_indexes(sparse, DECEMBER)
     with pytest.raises(DatabaseError, match="duplicate key"):
         await sparse.execute("INSERT INTO org_snapshots_2026_10 SELECT * FROM org_snapshots_2026_10 LIMIT 1")

@@ -84,9 +84,9 @@ async def test_the_days_agree_with_the_rows_after_every_step(database: Database,
             case ("roll up", until):
                 await roll_up(database, until)
             case ("die after moving the line", until):
-                await rollups._move_line(database, until)
+                await rollups._advance_watermark(database, until)
             case _:
-                await rollups._clean(database, 2)
+                await rollups._roll_up_dirty(database, 2)
         await agree(database)
     await roll_up(database, FIRST_DAY + timedelta(days=7))
     assert (await rollup_state(database)).dirty == 0
