@@ -6,6 +6,7 @@ of stretches in which an org was paused, or not there yet: they are no gaps.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -70,8 +71,9 @@ async def unknown_orgs(
 
     `listed` None: all are named.
     """
-    never = await database.fetch(_NEVER, org_ids, listed)
-    later = await database.fetch(_LATER, org_ids, listed, since)
+    never, later = await asyncio.gather(
+        database.fetch(_NEVER, org_ids, listed), database.fetch(_LATER, org_ids, listed, since)
+    )
     return UnknownOrgs(
         never[0]["total"] if never else 0,
         {row["name"]: row["id"] for row in never},
