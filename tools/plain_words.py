@@ -33,7 +33,7 @@ PATTERNS: Final = re.compile(
 _SQL: Final = re.compile(r"\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|WHERE|JOIN|GRANT|COMMENT ON)\b")
 _FENCE: Final = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
 _LEAST_WORDS: Final = 4
-"""A string of fewer words is a key or a format, not a message."""
+"""A string of fewer words that is not a docstring is a key or a format, not a message."""
 
 
 def texts_of(path: Path) -> Iterator[tuple[int, str]]:
@@ -49,9 +49,12 @@ def texts_of(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _python_texts(text: str) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(ast.parse(text)):
+    nodes = list(ast.walk(ast.parse(text)))
+    alone = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}  # docstrings
+    for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if len(node.value.split()) >= _LEAST_WORDS and not _SQL.search(node.value):
+            long = len(node.value.split()) >= _LEAST_WORDS and not _SQL.search(node.value)
+            if long or id(node) in alone:
                 yield node.lineno, node.value
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
             yield node.lineno, node.name.replace("_", " ")
