@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -16,7 +17,7 @@ from poller.query.parameters import seconds_of
 from poller.query.rows import json_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from datetime import datetime
 
     from poller.query.selection import Selection
@@ -109,50 +110,49 @@ async def _seats(settings: Settings, chosen: Selection, shown: Shown) -> None:
     from poller.app import open_app
     from poller.store.capacity.seats import seats_by_tag, stream_seats
 
-    rows: list[Any] = []
     async with open_app(settings, name="poller seats") as app:
         ids = await chosen.ids(app.database)
-        before = None if shown.renews_within is None else _day_in(shown.renews_within, app.database.clock.now())
         if shown.by_tag:
-            rows = await seats_by_tag(app.database, ids)
-        else:
-            async for row in stream_seats(app.database, ids, renews_before=before):
-                if shown.as_json:
-                    terminal.tell(json_text({name: row[name] for name in COLUMNS} | {"problem": _problem(row)}))
-                else:
-                    rows.append(row)
-    if shown.by_tag and shown.as_json:
-        for row in rows:
-            terminal.tell(json_text(dict(row)))
-    elif shown.by_tag:
-        _show_tags(rows)
-    elif not shown.as_json:
-        _show(rows)
+            _show_tags(await seats_by_tag(app.database, ids), as_json=shown.as_json)
+            return
+        before = None if shown.renews_within is None else _day_in(shown.renews_within, app.database.clock.now())
+        rows = stream_seats(app.database, ids, renews_before=before)
+        if not shown.as_json:
+            await _show(rows)
+            return
+        async for row in rows:
+            terminal.write(json_text({name: row[name] for name in COLUMNS} | {"problem": _problem(row)}))
 
 
 def _problem(row: Any) -> dict[str, str] | None:
     return None if row["code"] is None else {"code": row["code"], "remedy": row["remedy"]}
 
 
-def _show(rows: list[Any]) -> None:
+async def _show(rows: AsyncIterator[Any]) -> None:
     from poller.cli.output.table import Table
 
     numbers = ("purchased", "used", "idle", "idle cost a month")
     table = Table(("org", *numbers, "edition", "renews on", "as of"), right=numbers, spare=("as of", "edition"))
-    for row in rows:
-        texts = (_text(row["edition"]), _text(row["renews_on"]), _taken(row["taken_at"]))
-        counts = (_count(row["purchased"]), _count(row["used"]), _count(row["idle"]))
-        table.rows.append((row["org"], *counts, _money(row["idle_cost"], row["currency"]), *texts))
-    terminal.show(table)
-    refused: dict[tuple[str, str], int] = {}
-    for row in rows:
-        if row["code"] is not None:
-            refused[row["code"], row["remedy"]] = refused.get((row["code"], row["remedy"]), 0) + 1
+    refused: Counter[tuple[str, str]] = Counter()
+
+    async def cells() -> AsyncIterator[Sequence[str]]:
+        async for row in rows:
+            if row["code"] is not None:
+                refused[row["code"], row["remedy"]] += 1
+            texts = (_text(row["edition"]), _text(row["renews_on"]), _taken(row["taken_at"]))
+            counts = (_count(row["purchased"]), _count(row["used"]), _count(row["idle"]))
+            yield (row["org"], *counts, _money(row["idle_cost"], row["currency"]), *texts)
+
+    await terminal.show_stream(table, cells())
     for (code, remedy), number in refused.items():
         terminal.tell(f"{number} {'org does' if number == 1 else 'orgs do'} not tell their seats ({code}): {remedy}")
 
 
-def _show_tags(rows: list[Any]) -> None:
+def _show_tags(rows: list[Any], *, as_json: bool) -> None:
+    if as_json:
+        for row in rows:
+            terminal.tell(json_text(dict(row)))
+        return
     from poller.cli.output.table import Table
 
     numbers = ("orgs", "purchased", "used", "idle", "idle cost")

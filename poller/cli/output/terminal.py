@@ -20,7 +20,7 @@ from poller.core.errors import UsageError
 from poller.core.visible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 
     from rich.progress import Progress
 
@@ -199,6 +199,13 @@ def show(table: Table) -> None:
     """A table on standard output, cut to the terminal; to a pipe it goes whole."""
     for line in table.lines(width()):
         tell(line)
+
+
+async def show_stream(table: Table, rows: AsyncIterator[Sequence[str]]) -> None:
+    """The same of a table of any length, while its rows are read."""
+    async for line in table.stream(rows, width()):
+        write(line)
+    sys.stdout.flush()
 
 
 def width() -> int | None:

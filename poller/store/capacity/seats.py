@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from poller.store.database import Database
 
 
+_PREFETCH: Final = 500
+"""Rows fetched at a time."""
+
+
 class SeatReading(NamedTuple):
     """Seats at one moment. `source`: `features` or `org`, Zoho's two answers. None: not known."""
 
@@ -57,7 +61,7 @@ async def stream_seats(
     """Seats of these orgs, or of every org that was not removed, by name; those that renew before a day, if given."""
     async with database.connection() as connection, connection.transaction(readonly=True):
         arguments = (None if org_ids is None else list(org_ids), renews_before)
-        async for row in connection.cursor(_SEATS, *arguments):
+        async for row in connection.cursor(_SEATS, *arguments, prefetch=_PREFETCH):
             yield row
 
 

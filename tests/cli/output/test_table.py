@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import pytest
 from hypothesis import given, strategies as st
 from rich.cells import cell_len
 
 from poller.cli.output.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 def table(*rows: tuple[str, str, str]) -> Table:
@@ -57,3 +63,49 @@ def test_a_text_with_a_rule_of_its_own_is_shortened_by_it() -> None:
         ("org", "trend"), shorten={"trend": lambda text, width: text[-width:]}, rows=[("Acme", "abcdefghijklmnop")]
     )
     assert list(short.lines(16)) == ["org   trend", "Acme  ghijklmnop"]
+
+
+async def rows_of(count: int, last: str = "") -> AsyncIterator[tuple[str, str]]:
+    for number in range(count):
+        yield (f"org {number}", str(number))
+    if last:
+        yield (last, "1")
+
+
+@pytest.mark.parametrize("width", [None, 9])
+@pytest.mark.parametrize("count", [0, 1, 999, 1_000, 1_001, 2_500])
+async def test_a_stream_of_rows_looks_like_the_table_of_them(count: int, width: int | None) -> None:
+    whole = Table(("org", "users"), right=("users",), rows=[row async for row in rows_of(count)])
+    streamed = [line async for line in Table(("org", "users"), right=("users",)).stream(rows_of(count), width)]
+    first = slice(0, 1_001)
+    assert streamed[first] == list(Table(whole.headings, whole.right, rows=whole.rows[:1_000]).lines(width))
+    assert len(streamed) == count + 1
+
+
+async def test_a_stream_yields_its_first_lines_before_the_last_row_is_read() -> None:
+    async def endless() -> AsyncIterator[tuple[str, str]]:
+        number = 0
+        while True:
+            yield ("org", str(number))
+            number += 1
+
+    lines = Table(("org", "users")).stream(endless())
+    assert [await anext(lines), await anext(lines)] == ["org  users", "org  0"]
+
+
+async def test_a_late_wide_text_is_whole_in_a_pipe_and_cut_on_a_terminal() -> None:
+    name = "a name that is wider than all before it"
+    piped = [line async for line in Table(("org", "users")).stream(rows_of(1_500, name))]
+    shown = [line async for line in Table(("org", "users")).stream(rows_of(1_500, name), 80)]
+    assert piped[-1] == f"{name}  1"
+    assert shown[-1].startswith("a name…")
+
+
+async def test_a_late_wide_number_is_never_cut() -> None:
+    async def rows() -> AsyncIterator[tuple[str, str]]:
+        async for row in rows_of(1_500):
+            yield row
+        yield ("late", "1,234,567")
+
+    lines = [line async for line in Table(("org", "users"), right=("users",)).stream(rows(), 80)]
+    assert lines[-1].endswith("1,234,567")
