@@ -62,10 +62,15 @@ def ensure(cluster: Path, binaries: Binaries, account: OsUser, options: Sequence
         raise EmbeddedError(f"{cluster} is open to other users", f"chmod 700 '{cluster}'")
 
 
+def open_folder(folder: Path) -> int:
+    """A descriptor of the folder itself; an `OSError` where a link has taken its place."""
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
 def _make(cluster: Path, binaries: Binaries, account: OsUser, options: Sequence[str]) -> None:
     """All of it beside the place, then one rename: a crash leaves nothing half-made in the place itself."""
     partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=cluster.parent))
-    fd = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = open_folder(partial)
     try:
         if os.geteuid() == 0:
             os.fchown(fd, account.uid, account.gid)

@@ -9,6 +9,7 @@ import pytest
 
 from poller.core.errors import EmbeddedError
 from poller.embedded import start
+from poller.embedded.cluster import open_folder
 from poller.embedded.locks import open_private
 from poller.embedded.supervisor import PID_FILE, _recorded_pid
 from tests.embedded.lab import FAST
@@ -50,6 +51,15 @@ def test_a_link_that_leads_nowhere_makes_no_file_there(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedError, match="is a link"):
         open_private(tmp_path / "link", os.O_RDWR)
     assert not (tmp_path / "target").exists()
+
+
+def test_a_folder_that_became_a_link_is_not_given_to_another_user(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    os.close(open_folder(folder))
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(NotADirectoryError):
+        open_folder(tmp_path / "link")
 
 
 def test_the_keeper_takes_no_process_id_from_a_link(tmp_path: Path, precious: Path) -> None:

@@ -176,6 +176,15 @@ async def test_after_a_429_nothing_more_leaves_and_nothing_is_asked_twice() -> N
     assert Counter(snapshot.errors.values()) == {"TOO_MANY_REQUESTS": 2, "held": 8}
 
 
+async def test_a_poll_that_meets_one_hold_after_another_waits_no_longer_for_all_than_for_one() -> None:
+    zoho = Zoho(lambda *_: refusal(429, "TOO_MANY_REQUESTS", **{"retry-after": "15"}), token(), edition="free")
+    snapshot = await zoho.poll()
+    # Of the 20 s that a poll waits, the first hold took 15: the second would end at 30.
+    assert zoho.seconds == 15.0
+    assert snapshot.outcome is Outcome.THROTTLED
+    assert set(snapshot.errors.values()) == {"TOO_MANY_REQUESTS", "held"}
+
+
 async def test_the_end_of_a_token_that_was_renewed_is_not_taken_for_that_of_the_new_one() -> None:
     def answer(_: Zoho, user_type: UserType, sent: str) -> Reply:
         if sent == "second":
