@@ -46,6 +46,19 @@ async def _schedule(_settings: Settings, database: Database) -> CheckResult:
     return CheckResult("schedule", CheckStatus.OK, "slots are handed out for every active org")
 
 
+async def _future_rows(_settings: Settings, database: Database) -> CheckResult:
+    from poller.store.queue.workers import list_workers
+    from poller.store.series.future_rows import find_future_rows
+
+    now = database.clock.now()
+    if found := await find_future_rows(database, now):
+        what = f"a wrong clock of an earlier release left in the future: {found.describe()}"
+        working = await list_workers(database, now - _SEEN)
+        remedy = "the rollups remove it within ten minutes" if working else "start `poller run`: its rollups remove it"
+        return CheckResult("future rows", CheckStatus.WRONG, what, remedy)
+    return CheckResult("future rows", CheckStatus.OK, "nothing is later than PostgreSQL's clock")
+
+
 async def _worker_clocks(_settings: Settings, database: Database) -> CheckResult:
     from poller.store.queue.workers import list_workers
 
@@ -82,5 +95,6 @@ SERVICE_CHECKS: Final = {
     "workers": _workers,
     "workers' clocks": _worker_clocks,
     "schedule": _schedule,
+    "future rows": _future_rows,
     "chores": _chores,
 }

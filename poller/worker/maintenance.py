@@ -15,6 +15,7 @@ from poller.store.orgs import credits as credit_store
 from poller.store.orgs.tokens import forget_budgets
 from poller.store.queue.jobs import LOG_KEPT, forget_log
 from poller.store.queue.workers import forget_workers
+from poller.store.series.future_rows import repair_future_rows
 from poller.store.series.partitions import (
     MONTHS_AHEAD,
     MOST_AT_ONCE,
@@ -71,7 +72,9 @@ async def _pack(database: Database, now: datetime) -> str:
 
 
 async def _roll_up(database: Database, now: datetime) -> str:
-    return f"{await roll_up(database, now.date())} days of orgs"
+    repaired = await repair_future_rows(database, now)
+    done = f"{await roll_up(database, now.date())} days of orgs"
+    return f"{done}; removed from the future: {repaired.describe()}" if repaired else done
 
 
 async def _forget_credits(database: Database, now: datetime) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from poller.store.database import Database
+    from poller.store.queries import Queries
 
 MONTHS_AHEAD: Final = 3
 MOST_AT_ONCE: Final = 24
@@ -86,7 +87,7 @@ async def add_partitions(connection: Any, months: Iterable[datetime]) -> list[st
     return made
 
 
-async def list_partitions(database: Database) -> list[Partition]:
+async def list_partitions(database: Queries) -> list[Partition]:
     """The months there are, oldest first."""
     rows = await database.fetch(_ATTACHED)
     return sorted(

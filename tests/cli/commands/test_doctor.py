@@ -215,11 +215,41 @@ async def test_a_fleet_at_work_is_well_in_every_respect(process: Process, on_dat
             "workers",
             "workers' clocks",
             "schedule",
+            "future rows",
             "chores",
         ),
         *("retention", "Zoho's clock"),
         *(f"data centre {org.data_center}" for org in sim.fleet()),
     }
+
+
+def test_rows_later_than_postgresqls_clock_are_named_until_the_rollups_have_removed_them(
+    poller: Poller, fleet: str
+) -> None:
+    async def write_ahead() -> None:
+        async with await connect(fleet) as database:
+            slot = NOW + timedelta(days=3)
+            org_id = await database.fetchval("SELECT min(id) FROM orgs")
+            await write_snapshots(
+                database, [Snapshot(org_id, slot, None, Outcome.MISSED, "not_running")], allow_future=True
+            )
+            await roll_up(database, (NOW + timedelta(days=4)).date())
+
+    async def remove() -> None:
+        async with await connect(fleet) as database:
+            await chores(snapshots=None, days=None)["rollups"].do(database, NOW)
+
+    asyncio.run(write_ahead())
+    found = findings(poller("doctor", "--json"))["future rows"]
+    assert found["verdict"] == "wrong"
+    until = (NOW + timedelta(days=4)).date()
+    assert found["what"].endswith(
+        "left in the future: 1 row of slots that have not begun (0 polled), latest polls of 1 org,"
+        f" rollups until {until}"
+    )
+    assert found["remedy"]
+    asyncio.run(remove())
+    assert findings(poller("doctor", "--json"))["future rows"]["verdict"] == "ok"
 
 
 async def test_an_embedded_database_is_looked_at_and_none_is_made(
