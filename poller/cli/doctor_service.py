@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from poller.core.diagnosis import CheckResult, CheckStatus, TaskRun, judge_chores
+from poller.core.maintenance import TASK_SECONDS
 from poller.core.quantities import count
 
 if TYPE_CHECKING:
@@ -76,16 +77,14 @@ async def _worker_clocks(_settings: Settings, database: Database) -> CheckResult
     )
 
 
-async def _chores(settings: Settings, database: Database) -> CheckResult:
+async def _chores(_settings: Settings, database: Database) -> CheckResult:
     from poller.store.queue.maintenance import list_tasks
     from poller.store.queue.workers import list_workers
-    from poller.worker.maintenance import chores
 
-    every = chores(snapshots=settings.snapshot_retention, days=settings.daily_retention)
     now = database.clock.now()
     return judge_chores(
         {run.name: TaskRun(run.done_at, run.error) for run in await list_tasks(database)},
-        {name: chore.every_seconds for name, chore in every.items()},
+        TASK_SECONDS,
         now,
         workers=len(await list_workers(database, now - _SEEN)),
     )

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from poller.core.errors import LockedError
+from poller.core.maintenance import TASK_SECONDS
 from poller.core.quantities import count
 from poller.store.orgs import credits as credit_store
 from poller.store.orgs.tokens import forget_budgets
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from poller.core.retention import Retention
     from poller.store.database import Database
 
-MINUTE: Final = 60
-HOUR: Final = 3_600
 _SETTLED: Final = timedelta(days=2)
 """After the end of a month its late rows have come."""
 MOST_MONTHS: Final = 1
@@ -128,17 +127,19 @@ async def _drop_month(database: Database, cutoff: datetime) -> list[str]:
 
 def chores(*, snapshots: Retention | None, days: Retention | None) -> Mapping[str, MaintenanceTask]:
     """Every chore by its name; snapshots and daily counts are kept for so long, None for ever."""
-    return {**_CHORES, "retention": MaintenanceTask(6 * HOUR, partial(_retain, snapshots=snapshots, days=days))}
+    tasks = dict(_TASKS)
+    tasks["retention"] = partial(_retain, snapshots=snapshots, days=days)
+    return {name: MaintenanceTask(seconds, tasks[name]) for name, seconds in TASK_SECONDS.items()}
 
 
-_CHORES: Final[Mapping[str, MaintenanceTask]] = {
-    "partitions": MaintenanceTask(6 * HOUR, _make_partitions),
-    "packing": MaintenanceTask(6 * HOUR, _pack),
-    "rollups": MaintenanceTask(10 * MINUTE, _roll_up),
-    "forecasts": MaintenanceTask(6 * HOUR, forecast_fleet),
-    "anomalies": MaintenanceTask(HOUR, search_anomalies),
-    "credits": MaintenanceTask(HOUR, _forget_credits),
-    "token budgets": MaintenanceTask(HOUR, _forget_budgets),
-    "queue log": MaintenanceTask(5 * MINUTE, _forget_log),
-    "workers": MaintenanceTask(HOUR, _forget_workers),
+_TASKS: Final[Mapping[str, Callable[[Database, datetime], Awaitable[str]]]] = {
+    "partitions": _make_partitions,
+    "packing": _pack,
+    "rollups": _roll_up,
+    "forecasts": forecast_fleet,
+    "anomalies": search_anomalies,
+    "credits": _forget_credits,
+    "token budgets": _forget_budgets,
+    "queue log": _forget_log,
+    "workers": _forget_workers,
 }

@@ -85,6 +85,21 @@ print([name for name in ("aiohttp", "pgqueuer", "numpy", "alembic", "sqlalchemy"
     assert printed.splitlines()[-1] == "[]"
 
 
+@pytest.mark.usefixtures("on_database")
+def test_the_look_at_the_database_of_the_doctor_loads_neither_the_worker_nor_the_http_client() -> None:
+    script = """
+import asyncio, sys
+from poller.cli.doctor_database import examine_database
+from poller.settings import check, read_sources
+found = []
+asyncio.run(examine_database(check(read_sources(None)), found.append))
+assert "twins" in [one.check for one in found], found
+print([name for name in ("poller.worker", "aiohttp", "pgqueuer", "numpy") if name in sys.modules])
+"""
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines()[-1] == "[]"
+
+
 def test_the_version_is_told(poller: Poller) -> None:
     assert poller("--version").out == f"poller {__version__}\n"
 

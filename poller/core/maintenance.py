@@ -1,0 +1,24 @@
+"""How often each maintenance task is done, by its name; `poller.worker.maintenance` says what it does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MINUTE: Final = 60
+_HOUR: Final = 3_600
+
+TASK_SECONDS: Final[Mapping[str, int]] = {
+    "partitions": 6 * _HOUR,
+    "packing": 6 * _HOUR,
+    "rollups": 10 * _MINUTE,
+    "forecasts": 6 * _HOUR,
+    "anomalies": _HOUR,
+    "credits": _HOUR,
+    "token budgets": _HOUR,
+    "queue log": 5 * _MINUTE,
+    "workers": _HOUR,
+    "retention": 6 * _HOUR,
+}
