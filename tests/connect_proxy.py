@@ -24,6 +24,8 @@ class ConnectProxy:
     """The port on loopback that every tunnel leads to, whatever host it is asked for."""
     denied: str | None = None
     silent: bool = False
+    nonsense: bytes | None = None
+    """What it sends instead of an HTTP reply."""
     heads: list[str] = field(default_factory=list)
 
     @property
@@ -64,6 +66,11 @@ async def connect_proxy(target: int, login: str | None = None) -> AsyncIterator[
             proxy.heads.append(head)
             if proxy.silent:
                 await reader.read()
+                return
+            if proxy.nonsense is not None:
+                writer.write(proxy.nonsense)
+                await writer.drain()
+                writer.close()
                 return
             answer = proxy.answer_to(head)
             writer.write(f"HTTP/1.1 {answer}\r\n\r\n".encode())

@@ -1,7 +1,7 @@
 """One request to Zoho, one value back: a `Reply`, or a `NoReply` that says why none came.
 
-Refuses to: raise for the network's or Zoho's trouble (a cancellation passes); follow a redirect, obey a proxy that no
-setting names or keep a cookie; put a credential into a URL; go on without a verified certificate; read more than 64 kB
+Refuses to: raise for failures of the network or of Zoho (a cancellation passes); follow a redirect, obey a proxy that
+no setting names or keep a cookie; put a credential into a URL; go on without a verified certificate; read more than 64 kB
 or for longer than the request timeout, from start to last byte; retry on its own account.
 """
 
@@ -62,6 +62,7 @@ class ZohoClient:
         self._single_use = single_use
         self._kept = kept
         self._wire = wire
+        self._reported: set[str] = set()
         # Ten per API domain and version; making one costs more than judging its reply.
         self._count_url = lru_cache(maxsize=1_024)(_count_url)
         self._count_question = lru_cache(maxsize=1_024)(self._make_count_question)
@@ -142,8 +143,10 @@ class ZohoClient:
         self._wire = None
         if not keep_pool:
             self._kept = None
-        if self.mode is not before:
-            _log_mode(self.mode, why)
+        if self.mode is before and (before is not ClientMode.SINGLE_USE or why in self._reported):
+            return
+        self._reported.add(why)
+        _log_mode(self.mode, why)
 
 
 @asynccontextmanager

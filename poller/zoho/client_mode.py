@@ -1,7 +1,7 @@
 """How requests are sent with the aiohttp that is installed: the fast transport only where its assumptions hold.
 
 The fast transport and the guard of its pool use names that aiohttp's manual does not promise. Before the first request
-both talk to a server in memory, so that a release of aiohttp that changed one of them costs speed and no poll.
+both talk to a server in memory, so that a release of aiohttp that changed such a name costs speed and no poll.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ async def _checked(check: Callable[[_InMemory], Awaitable[str | None]]) -> str |
     except TimeoutError:
         return "a reply is never read"
     except Exception as error:  # noqa: BLE001 - a changed aiohttp may raise anything
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {error}"[:200]
 
 
 async def _check_pool(connector: _InMemory) -> str | None:
@@ -164,7 +164,7 @@ async def _check_fast(connector: _InMemory) -> str | None:
 
 
 async def _converse(pipes: list[_Pipe], ask: Callable[[], Awaitable[Answer]]) -> str | None:
-    """Ask on a new connection, on the kept one, and after part of a reply, then a whole one, that nobody asked for."""
+    """Ask on a new connection, on the kept one, and after part of a reply, then a whole one, came unasked."""
     for asked, connections, unasked in ((1, 1, b""), (2, 1, _UNASKED[:20]), (3, 2, _UNASKED), (4, 3, b"")):
         answer = await ask()
         if (answer.status, answer.headers.get("X-Check"), answer.body) != (200, "yes", b'{"count": 11}'):

@@ -19,6 +19,7 @@ import aiohttp
 from multidict import CIMultiDict
 
 from poller.zoho.incompatibility import IncompatibleError
+from poller.zoho.proxy import NoTunnelError
 
 try:
     from aiohttp.client_proto import ResponseHandler
@@ -87,7 +88,12 @@ class Connector(aiohttp.TCPConnector):
             # aiohttp adds to them what the tunnel to one host needs, and the pool tells connections apart by them.
             req = copy(req)
             req.proxy_headers = CIMultiDict(req.proxy_headers)
-        return await super()._create_connection(req, traces, timeout)
+        try:
+            return await super()._create_connection(req, traces, timeout)
+        except aiohttp.ClientHttpProxyError:
+            raise
+        except (aiohttp.ClientResponseError, aiohttp.ServerDisconnectedError) as error:
+            raise NoTunnelError from error
 
     def _has_spoken(self, connection: Connection) -> bool:
         protocol, transport = connection.protocol, connection.transport

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
+import aiohttp
 from aiohttp import hdrs
 from multidict import CIMultiDict
 from yarl import URL
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from poller.core.secret import Secret
 
 ENVIRONMENT = "environment"
+
+
+class NoTunnelError(aiohttp.ClientError):
+    """The proxy's answer to CONNECT is no HTTP, or none came."""
 
 
 class Proxy(NamedTuple):

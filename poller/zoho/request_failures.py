@@ -9,6 +9,7 @@ import aiohttp
 
 from poller.core.reply import Failure
 from poller.zoho.local_failures import local_failure
+from poller.zoho.proxy import NoTunnelError
 
 try:
     from aiohttp.http_exceptions import ContentLengthError, HttpProcessingError, LineTooLong, TransferEncodingError
@@ -68,6 +69,8 @@ def _failure_of_proxy(trouble: Exception, proxy: Proxy) -> Failure | None:
     match trouble:
         case aiohttp.ClientHttpProxyError():
             return Failure.PROXY_LOGIN if trouble.status == 407 else Failure.PROXY_DENIED
+        case NoTunnelError():
+            return Failure.PROXY_DENIED
         case aiohttp.ClientProxyConnectionError():
             return Failure.PROXY_UNREACHABLE
         case aiohttp.ClientConnectorDNSError() if trouble.host == proxy.url.host:

@@ -7,6 +7,7 @@ Refuses to: follow a redirect, keep a cookie, obey a proxy of the environment, s
 from __future__ import annotations
 
 import math
+import zlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -94,6 +95,7 @@ async def open_session(connector: aiohttp.BaseConnector, timeout_seconds: float)
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=timeout_seconds, ceil_threshold=math.inf),  # exact, not rounded up
         trust_env=False,
+        auto_decompress=False,
         max_line_size=LARGEST_HEADER,
         max_field_size=LARGEST_HEADER,
         trace_configs=[_one_connection_a_request()] if connector.force_close else None,
@@ -114,6 +116,12 @@ def _one_connection_a_request() -> aiohttp.TraceConfig:
 
 async def read_body(content: aiohttp.StreamReader, headers: CIMultiDictProxy[str]) -> bytes | None:
     """The whole body, or None once it is known to be too large; the rest of the body dies with its connection."""
+    body = await _read_packed(content, headers)
+    encoding = headers.get(hdrs.CONTENT_ENCODING)
+    return body if encoding is None or not body else _unpacked(body, encoding)
+
+
+async def _read_packed(content: aiohttp.StreamReader, headers: CIMultiDictProxy[str]) -> bytes | None:
     length = headers.get(hdrs.CONTENT_LENGTH)
     if length is not None and length.isdecimal() and int(length) > LARGEST_BODY:
         return None
@@ -128,3 +136,19 @@ async def read_body(content: aiohttp.StreamReader, headers: CIMultiDictProxy[str
         chunks.append(chunk)
         size += len(chunk)
     return None
+
+
+def _unpacked(body: bytes, encoding: str) -> bytes | None:
+    """Unpacked here, not by aiohttp: some releases unpack a reply at once, and 64 kB may become 64 MB."""
+    if encoding.lower() == "identity":
+        return body
+    unpacking = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)  # gzip or deflate, as its first bytes say
+    try:
+        found = unpacking.decompress(body, LARGEST_BODY + 1)
+    except zlib.error as error:
+        raise aiohttp.ClientError(f"a reply in the encoding {encoding!r} cannot be unpacked") from error
+    if len(found) > LARGEST_BODY:
+        return None
+    if not unpacking.eof:
+        raise aiohttp.ClientPayloadError("a packed reply ends too early")
+    return found

@@ -1,8 +1,8 @@
 """One GET as plain as HTTP has it, over a connection of aiohttp's pool, its reply read by aiohttp's parser.
 
 A session does for each request what a browser may need: cookies, redirects, proxies, hooks, half a dozen objects. A
-count needs none of it, and it is half of what a count costs (docs/adr/0009). Pool, TLS, names and parsing stay
-aiohttp's, and so does everything it raises. No manual promises the names used here: `client_mode` checks them first.
+count needs nothing like that, and it would be half of what a count costs (docs/adr/0009). Pool, TLS, names and parsing
+stay aiohttp's, and so does everything it raises. No manual promises the names used here: `client_mode` checks them first.
 
 Refuses to: send a request twice; do anything about a reply but read it; give back a connection that is not at the end
 of its reply.
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     from poller.zoho.proxy import Proxy
 
-_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the pool's own: `get` has one for all of it
+_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the pool's own: `get` has one for the whole request
 _SWITCHING: Final = 101
 
 
 class PreparedRequest(NamedTuple):
-    """A GET that is asked many times: where to, for the pool, and all of its bytes but the caller's own header."""
+    """A GET that is sent many times: where to, for the pool, and its bytes without the caller's own header."""
 
     origin: aiohttp.ClientRequest
     head: bytes
@@ -79,6 +79,8 @@ class Transport:
                 except BaseException:
                     connection.close()
                     raise
+                if answer.body is None:
+                    connection.close()
                 # To the pool; or closed, where there is more to come.
                 connection.release()
                 return answer
@@ -91,7 +93,9 @@ def _ready(connection: aiohttp.connector.Connection) -> tuple[ResponseHandler, a
     transport = connection.transport
     if protocol is None or transport is None or transport.is_closing():
         raise aiohttp.ClientConnectionResetError("the connection was closed meanwhile")
-    protocol.set_response_params(read_until_eof=True, max_line_size=LARGEST_HEADER, max_field_size=LARGEST_HEADER)
+    protocol.set_response_params(
+        read_until_eof=True, auto_decompress=False, max_line_size=LARGEST_HEADER, max_field_size=LARGEST_HEADER
+    )
     return protocol, transport
 
 

@@ -16,6 +16,7 @@ from poller.core.errors import SettingsError
 from poller.core.model import UserType
 from poller.core.reply import Failure, NoReply, Reply
 from poller.core.secret import Secret
+from poller.zoho.client import ClientMode
 from poller.zoho.proxy import proxy_for
 from tests.connect_proxy import ConnectProxy, connect_proxy
 from tests.zoho.modes import open_client
@@ -23,7 +24,7 @@ from tests.zoho.modes import open_client
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from poller.zoho.client import ClientMode, ZohoClient
+    from poller.zoho.client import ZohoClient
 
 pytestmark = pytest.mark.usefixtures("every_mode")
 TOKEN = Secret("1000.8cb99dfeedfacefeedfacebe93.9b8feedfacef")
@@ -145,6 +146,21 @@ async def test_a_proxy_that_refuses_the_password_is_told_apart(network: Network)
 async def test_a_proxy_that_opens_no_tunnel_is_told_apart(network: Network, answer: str) -> None:
     network.proxy.denied = answer
     assert await network.count() == NoReply(Failure.PROXY_DENIED)
+
+
+@pytest.mark.parametrize(
+    "nonsense", [b"", b"HTTP/1.1 200 Conn", b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"\x16\x03\x01\r\n\r\n"]
+)
+async def test_a_proxy_that_does_not_speak_http_is_blamed_itself_and_not_zoho(
+    network: Network, nonsense: bytes, every_mode: ClientMode
+) -> None:
+    network.proxy.nonsense = nonsense
+    found = await network.count()
+    assert isinstance(found, NoReply)
+    # Without the guard of the pool there is no seeing how far aiohttp came.
+    unguarded = every_mode is ClientMode.SINGLE_USE
+    assert found.failure in ({Failure.RESET, Failure.PROTOCOL} if unguarded else {Failure.PROXY_DENIED})
+    assert network.heads == []
 
 
 async def test_a_proxy_that_is_not_there_is_told_apart(network: Network) -> None:
