@@ -1,8 +1,8 @@
 """One request to Zoho, one value back: a `Reply`, or a `NoReply` that says why none came.
 
 Refuses to: raise for failures of the network or of Zoho (a cancellation passes); follow a redirect, obey a proxy that
-no setting names or keep a cookie; put a credential into a URL; go on without a verified certificate; read more than 64 kB
-or for longer than the request timeout, from start to last byte; retry on its own account.
+no setting names or keep a cookie; put a credential into a URL; go on without a verified certificate; read more than
+64 kB or for longer than the request timeout, from start to last byte; retry on its own account.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ class ZohoClient:
         proxy_for: Callable[[URL], Proxy | None],
         single_use: Session,
         kept: Session | None,
-        wire: Transport | None,
+        fast: Transport | None,
     ) -> None:
         self._proxy_for = proxy_for
         self._single_use = single_use
         self._kept = kept
-        self._wire = wire
+        self._fast = fast
         self._reported: set[str] = set()
         # Ten per API domain and version; making one costs more than judging its reply.
         self._count_url = lru_cache(maxsize=1_024)(_count_url)
@@ -70,16 +70,16 @@ class ZohoClient:
     @property
     def mode(self) -> ClientMode:
         """How counts are sent at present."""
-        if self._wire is not None:
+        if self._fast is not None:
             return ClientMode.FAST
         return ClientMode.SINGLE_USE if self._kept is None else ClientMode.SESSION
 
     async def count(self, api_domain: str, version: str, user_type: UserType, access_token: Secret) -> Reply | NoReply:
         """`GET /crm/{version}/users/actions/count`: costs the org one credit."""
-        if self._wire is not None:
+        if self._fast is not None:
             try:
                 asked = self._count_question(api_domain, version, user_type)
-                answer = await self._wire.get(asked, _authorization(access_token))
+                answer = await self._fast.get(asked, _authorization(access_token))
             except TROUBLE as trouble:
                 return NoReply(failure_of(trouble, self._proxy_for(_url(api_domain))))
             except IncompatibleError as changed:
@@ -140,7 +140,7 @@ class ZohoClient:
     def _step_down(self, why: str, *, keep_pool: bool) -> None:
         """From now on send by the session; without `keep_pool`, each request on a connection of its own."""
         before = self.mode
-        self._wire = None
+        self._fast = None
         if not keep_pool:
             self._kept = None
         if self.mode is before and (before is not ClientMode.SINGLE_USE or why in self._reported):
@@ -174,13 +174,13 @@ async def open_client(
     async with AsyncExitStack() as stack:
         pool = aiohttp.TCPConnector(force_close=True, **options)
         single_use = await stack.enter_async_context(open_session(pool, request_timeout_seconds))
-        kept = wire = None
+        kept = fast = None
         if found.mode is not ClientMode.SINGLE_USE:
             pool = Connector(keepalive_timeout=_KEEP_ALIVE_SECONDS, **options)
             kept = await stack.enter_async_context(open_session(pool, request_timeout_seconds))
         if found.mode is ClientMode.FAST:
-            wire = stack.enter_context(closing(Transport(pool, request_timeout_seconds)))
-        yield ZohoClient(proxy_for(proxy), single_use, kept, wire)
+            fast = stack.enter_context(closing(Transport(pool, request_timeout_seconds)))
+        yield ZohoClient(proxy_for(proxy), single_use, kept, fast)
 
 
 def _log_mode(mode: ClientMode, why: str) -> None:

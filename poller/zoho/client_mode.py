@@ -152,8 +152,8 @@ async def _check_pool(connector: _InMemory) -> str | None:
 async def _check_fast(connector: _InMemory) -> str | None:
     asked = question(_URL)
     question(URL("https://check.invalid"), Proxy(URL("http://proxy.invalid:3128"), {hdrs.PROXY_AUTHORIZATION: "Basic"}))
-    with closing(Transport(connector, _SECONDS)) as wire:
-        why = await _converse(connector.pipes, lambda: wire.get(asked, _TOKEN))
+    with closing(Transport(connector, _SECONDS)) as transport:
+        why = await _converse(connector.pipes, lambda: transport.get(asked, _TOKEN))
     if why is not None:
         return why
     line, *headers = connector.pipes[0].requests[0].decode().removesuffix("\r\n\r\n").split("\r\n")

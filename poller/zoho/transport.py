@@ -2,7 +2,8 @@
 
 A session does for each request what a browser may need: cookies, redirects, proxies, hooks, half a dozen objects. A
 count needs nothing like that, and it would be half of what a count costs (docs/adr/0009). Pool, TLS, names and parsing
-stay aiohttp's, and so does everything it raises. No manual promises the names used here: `client_mode` checks them first.
+stay aiohttp's, and so does everything it raises. No manual promises the names used here: `client_mode` checks them
+first.
 
 Refuses to: send a request twice; do anything about a reply but read it; give back a connection that is not at the end
 of its reply.
