@@ -4,7 +4,11 @@ own: what they send while the client's loop stands still lies unread on the sock
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import socket
 import ssl
+import struct
+import termios
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -18,6 +22,7 @@ from poller.core.model import UserType
 from poller.core.reply import NoReply, Reply
 from poller.core.secret import Secret
 from poller.zoho.client import ZohoClient
+from tests.worker.waiting import PATIENCE_SECONDS
 from tests.zoho.modes import open_client
 
 pytestmark = pytest.mark.usefixtures("every_mode_that_keeps_connections")
@@ -29,6 +34,12 @@ UNASKED = OK.replace(b"11", b"99")
 
 Ask = Callable[[ZohoClient, str], Awaitable[Reply | NoReply]]
 Run = Callable[[Coroutine[None, None, None]], None]
+
+
+async def _arrival(connection: socket.socket) -> None:
+    """Return once the other side has acknowledged every byte: a busy kernel delivers after `send` has returned."""
+    while struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))[0]:  # noqa: ASYNC110  # the kernel tells nobody
+        await asyncio.sleep(0)
 
 
 class Server:
@@ -66,18 +77,21 @@ class Server:
 
     async def _send(self, data: bytes) -> None:
         self.connections[-1].write(data)
-        await self.connections[-1].drain()
+        await _arrival(self.connections[-1].get_extra_info("socket"))
 
     def hang_up(self) -> None:
         self.do(self._hang_up())
 
     async def _hang_up(self) -> None:
-        self.connections[-1].close()
-        await asyncio.sleep(0)  # the transport closes its socket in the loop's next turn
-        await asyncio.sleep(0)
+        # A second descriptor: the transport closes its own a turn or two later.
+        with socket.fromfd(self.connections[-1].get_extra_info("socket").fileno(), socket.AF_INET, 0) as same:
+            self.connections[-1].close()
+            await asyncio.sleep(0)
+            same.shutdown(socket.SHUT_WR)
+            await _arrival(same)
 
     def do(self, work: Coroutine[None, None, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=10)
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=PATIENCE_SECONDS)
 
     def run(self) -> None:
         self._loop.run_forever()
@@ -154,7 +168,7 @@ def test_a_reply_that_nobody_asked_for_and_nobody_has_read_never_goes_to_the_nex
     run: Run, server: Server, trust: ssl.SSLContext, ask: Ask
 ) -> None:
     async def ask_in_turn() -> None:
-        async with open_client(connections=4, request_timeout_seconds=5, trust=trust) as client:
+        async with open_client(connections=4, request_timeout_seconds=PATIENCE_SECONDS, trust=trust) as client:
             for _ in range(ROUNDS):
                 assert await ask(client, server.base) == ASKED
                 server.send(UNASKED)
@@ -169,7 +183,7 @@ def test_a_connection_on_which_part_of_a_reply_came_unasked_is_not_used_again(
     run: Run, server: Server, trust: ssl.SSLContext, ask: Ask
 ) -> None:
     async def ask_in_turn() -> None:
-        async with open_client(connections=4, request_timeout_seconds=5, trust=trust) as client:
+        async with open_client(connections=4, request_timeout_seconds=PATIENCE_SECONDS, trust=trust) as client:
             assert await ask(client, server.base) == ASKED
             server.send(b"HTTP/1.1")
             await asyncio.to_thread(lambda: None)  # the loop reads what came
@@ -185,7 +199,7 @@ def test_a_connection_that_the_server_closed_while_the_loop_stood_still_is_not_u
     run: Run, server: Server, trust: ssl.SSLContext, ask: Ask
 ) -> None:
     async def ask_in_turn() -> None:
-        async with open_client(connections=4, request_timeout_seconds=5, trust=trust) as client:
+        async with open_client(connections=4, request_timeout_seconds=PATIENCE_SECONDS, trust=trust) as client:
             for _ in range(ROUNDS):
                 assert await ask(client, server.base) == ASKED
                 server.hang_up()
@@ -199,7 +213,7 @@ def test_a_connection_on_which_only_replies_came_is_used_for_every_request(
     run: Run, server: Server, trust: ssl.SSLContext, ask: Ask
 ) -> None:
     async def ask_in_turn() -> None:
-        async with open_client(connections=4, request_timeout_seconds=5, trust=trust) as client:
+        async with open_client(connections=4, request_timeout_seconds=PATIENCE_SECONDS, trust=trust) as client:
             for _ in range(ROUNDS):
                 assert await ask(client, server.base) == ASKED
 
