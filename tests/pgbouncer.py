@@ -63,7 +63,7 @@ def running_pgbouncer(dsn: str, **settings: str | int) -> Iterator[str]:
 
 
 def _wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while True:
         try:
             with socket.socket(socket.AF_UNIX) as client:

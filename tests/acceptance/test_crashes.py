@@ -57,7 +57,7 @@ async def test_a_fleet_in_a_crash_loop_never_has_more_tokens_issued_than_zoho_al
                 async with asyncio.timeout(6.0):
                     while asks() == before and any(process.returncode is None for process in several):  # noqa: ASYNC110
                         await asyncio.sleep(0.005)
-                await asyncio.sleep(chance.uniform(0.0, 0.03))
+                await asyncio.sleep(chance.uniform(0.0, 0.03))  # killed at any moment of the exchange
             except TimeoutError:
                 pass
             for process in several:

@@ -110,7 +110,7 @@ async def test_the_places_of_a_data_centre_without_orgs_left_go_to_the_others() 
         nonlocal under_way, most
         under_way += 1
         most = max(most, under_way)
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)  # long enough for the others to begin
         under_way -= 1
 
     await for_each_by_data_center(

@@ -166,6 +166,7 @@ async def test_the_webs_connections_can_only_read_and_are_few(database_url: str)
 
         async def busy() -> int:
             async with readable.connection() as connection:
+                # Long enough for all of them to ask.
                 await connection.execute("SELECT pg_sleep(0.1)")
                 open_now: int = await connection.fetchval(
                     "SELECT count(*) FROM pg_stat_activity"
@@ -198,6 +199,7 @@ async def test_all_slices_together_take_at_most_half_of_the_loop() -> None:
     async with asyncio.TaskGroup() as group:
         counts = [group.create_task(consume()) for _ in range(3)]
     assert [one.result() for one in counts] == [100] * 3
+    # A busy machine only makes this share smaller.
     assert busy / (time.monotonic() - began) <= 0.55
 
 

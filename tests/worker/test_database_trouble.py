@@ -182,7 +182,7 @@ async def test_connections_that_are_killed_again_and_again_cost_no_reading(
             await mine.app.database.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", name
             )
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.15)  # for a claim, a poll or a write to be under way at the next blow
         calm_at = await mine.app.database.fetchval("SELECT now()")
         await mine.until(
             "SELECT count(DISTINCT org_id) = 8 FROM org_snapshots WHERE outcome = 'ok' AND slot > $1",
@@ -238,6 +238,7 @@ async def test_a_worker_told_to_stop_ends_with_its_grace_though_the_database_say
             # Its loops hang in statements that would time out in a minute.
             await mine.until("SELECT count(*) FROM pgqueuer WHERE status = 'queued' AND execute_after < now()")
             stopped_at = loop.time()
+        # A grace of 2.5 seconds is the wall's; the rest is for a busy machine.
         assert loop.time() - stopped_at < 8
         cable.unclog()
 

@@ -40,7 +40,7 @@ async def come_and_go(service: Service, names: Sequence[str], chance: random.Ran
             await remove(database, some, datetime.now(UTC))
         await purge(database, some)
         await import_orgs(database, service.app.keyring, [entries[name] for name in some])
-        await asyncio.sleep(chance.random() * 0.1)
+        await asyncio.sleep(chance.random() * 0.1)  # so that they vanish at any point of a poll
 
 
 async def test_a_worker_and_a_sweep_go_on_while_orgs_are_removed_purged_and_imported_again(
