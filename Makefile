@@ -25,9 +25,10 @@ $(INSTALLED): pyproject.toml requirements-dev.lock
 	fi
 	@touch $(INSTALLED)
 
-# More processes than cores, a file's tests in one of them: much of the suite waits for servers and signals.
+# More processes than cores, a file's tests in one of them: much of the suite waits for servers and signals. Files are
+# handed out in the order of tests/conftest.py, the long ones first.
 test: install  ## every test, or make test TEST=tests/core for some
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(TEST)
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(TEST)
 
 # It prints its seed first, and what it came to at last. A seed of 0 is another one every time.
 chaos: install  ## a storm of five minutes over three workers, or make chaos SEED=… for the same again

@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from poller.store import database as databases, schema
 from poller.store.orgs.encryption import KEY_BYTES, Keyring
-from tests.postgres import address, run_on, running_postgres
+from tests.postgres import address, copy_of, run_on, running_postgres
 from tests.witness import WITNESS
 
 if TYPE_CHECKING:
@@ -24,10 +25,28 @@ if TYPE_CHECKING:
     from poller.store.database import Database
 
 
+TESTS: Final = Path(__file__).parent
+
 # A clone's first run makes Hypothesis's table of all characters, seconds long on a busy machine; and there an example
 # may take any time. Neither is the fault of the test it happens in.
 settings.register_profile("house", suppress_health_check=[HealthCheck.too_slow], deadline=None)
 settings.load_profile("house")
+
+
+LONG_FIRST: Final = ("acceptance", "breakage", "chaos", "worker", "embedded", "web", "store", "cli", ".")
+"""The folders whose files take longest, most of it waiting. A long file that begins last keeps all the others waiting;
+`make test` hands the files out in this order, and the short ones fill what is left."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+
+    def place(item: pytest.Item) -> int:
+        folder = str(item.path.parent.relative_to(TESTS)).partition(os.sep)[0]
+        return LONG_FIRST.index(folder) if folder in LONG_FIRST else len(LONG_FIRST)
+
+    items.sort(key=place)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -67,14 +86,14 @@ def template(server_dsn: str) -> Iterator[str]:
 @pytest.fixture
 async def database_url(server_dsn: str, template: str) -> AsyncIterator[str]:
     """The address of a migrated, empty database."""
-    async for dsn in _fresh(server_dsn, f'TEMPLATE "{template}"'):
+    async for dsn in _fresh(server_dsn, copy_of(template)):
         yield dsn
 
 
 @pytest.fixture
 async def blank_database_url(server_dsn: str) -> AsyncIterator[str]:
     """The address of a database nothing has been done to."""
-    async for dsn in _fresh(server_dsn, ""):
+    async for dsn in _fresh(server_dsn, copy_of("template1")):
         yield dsn
 
 

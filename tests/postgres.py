@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
+import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,6 +22,8 @@ BINARIES_VARIABLE: Final = "POLLER_TEST_POSTGRES_BIN"
 """A folder with PostgreSQL's programs, such as /usr/lib/postgresql/15/bin; unset: the wheel's."""
 
 FAST: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+_NO_LOG: Final = FAST | {"wal_level": "minimal", "max_wal_senders": "0"}
+"""For the server of the tests' own databases: a copy of one is files, of which nothing is written to the log."""
 KILLED: Final = FAST | {"synchronous_commit": "on"}
 """For a server that a test kills: what it said is committed is there afterwards, or two workers would get one job."""
 
@@ -41,7 +45,7 @@ def running_postgres() -> Iterator[str]:
     """
     with (
         tempfile.TemporaryDirectory(prefix="poller-tests-") as folder,
-        start(Path(folder) / "data", binaries=chosen_binaries(), settings=FAST) as server,
+        start(Path(folder) / "data", binaries=chosen_binaries(), settings=_NO_LOG) as server,
     ):
         yield server.dsn()
 
@@ -49,6 +53,22 @@ def running_postgres() -> Iterator[str]:
 def address(server_dsn: str, name: str) -> str:
     """The address of another database of the same server."""
     return urlunsplit(urlsplit(server_dsn)._replace(path=f"/{name}"))
+
+
+def copy_of(template: str) -> str:
+    """The options of CREATE DATABASE that make the cheapest copy of another database."""
+    return f'TEMPLATE "{template}" STRATEGY file_copy'
+
+
+@contextmanager
+def cloned(server_dsn: str, template: str) -> Iterator[str]:
+    """The address of a copy of the database `template`, for the tests of a file that share one."""
+    name = f"test_{uuid.uuid4().hex}"
+    asyncio.run(run_on(server_dsn, f'CREATE DATABASE "{name}" {copy_of(template)}'))
+    try:
+        yield address(server_dsn, name)
+    finally:
+        asyncio.run(run_on(server_dsn, f'DROP DATABASE "{name}" WITH (FORCE)'))
 
 
 async def run_on(dsn: str, statement: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import zipfile
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -140,15 +141,25 @@ def fuller(manifest: bytes) -> bytes:
     return json.dumps({**json.loads(manifest), "orgs": 7}).encode()
 
 
+@dataclass(frozen=True)
+class Untouched:
+    """A machine with an empty, migrated database that no test changes: its backup, its files, and what it holds."""
+
+    machine: Machine
+    backup: bytes
+    files: list[str]
+    everything: tuple[str, str]
+
+
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A backup of an empty, migrated database."""
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Untouched:
     machine = Machine(tmp_path_factory.mktemp("made") / "one")
 
-    async def make() -> bytes:
+    async def make() -> Untouched:
         await machine.poller("migrate")
         await machine.poller("backup", "backup.zip")
-        return (machine.folder / "backup.zip").read_bytes()
+        backup = (machine.folder / "backup.zip").read_bytes()
+        return Untouched(machine, backup, machine.files(), await machine.everything())
 
     return asyncio.run(make())
 
@@ -168,18 +179,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     ],
 )
 async def test_a_backup_that_cannot_be_put_back_changes_nothing(
-    tmp_path: Path, made: bytes, damage: Callable[[Path], None], code: int, told: str
+    untouched: Untouched, damage: Callable[[Path], None], code: int, told: str
 ) -> None:
-    machine = Machine(tmp_path / "one")
-    await machine.poller("migrate")
-    files, before = machine.files(), await machine.everything()
+    machine = untouched.machine
     backup = machine.folder / "backup.zip"
-    backup.write_bytes(made)
+    backup.write_bytes(untouched.backup)
     damage(backup)
     refused = await machine.poller("restore", "backup.zip", code=code)
     assert told in refused.error
-    assert machine.files() == files
-    assert await machine.everything() == before
+    assert machine.files() == untouched.files
+    assert await machine.everything() == untouched.everything
 
 
 async def test_a_backup_never_overwrites_a_file_and_leaves_none_that_is_half_written(tmp_path: Path) -> None:

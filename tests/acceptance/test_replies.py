@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from poller.simulator import FAULTS, Fault
 from poller.store import database as databases
 from poller.store.orgs.encryption import KEY_BYTES, Keyring
 from tests.acceptance.line import Line, line
-from tests.postgres import address, run_on
+from tests.postgres import cloned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,10 +205,8 @@ async def _seen(mine: Line, index: int) -> Seen:
 
 @pytest.fixture(scope="module")
 def day(server_dsn: str, template: str) -> Iterator[Day]:
-    name = f"test_{uuid.uuid4().hex}"
-    asyncio.run(run_on(server_dsn, f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
-    yield asyncio.run(_live_through(address(server_dsn, name)))
-    asyncio.run(run_on(server_dsn, f'DROP DATABASE "{name}" WITH (FORCE)'))
+    with cloned(server_dsn, template) as dsn:
+        yield asyncio.run(_live_through(dsn))
 
 
 def test_every_fault_the_simulator_knows_is_tried() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import uuid
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
@@ -15,7 +13,7 @@ import asyncpg
 import pytest
 
 from poller.core.model import UserType
-from tests.postgres import address, run_on
+from tests.postgres import cloned
 from tests.store import analysts
 from tests.store.analysts import BEGIN, LICENCES, NOW, ORGS, TAGS, TODAY, known, last_of_days, latest, poll, polled
 
@@ -233,11 +231,9 @@ def questions() -> dict[int, re.Match[str]]:
 @pytest.fixture(scope="module")
 def fleet_dsn(server_dsn: str, template: str) -> Iterator[str]:
     """The address of a database with the analysts' fleet in it; nobody writes to it."""
-    name = f"test_{uuid.uuid4().hex}"
-    asyncio.run(run_on(server_dsn, f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
-    analysts.fill(address(server_dsn, name))
-    yield address(server_dsn, name)
-    asyncio.run(run_on(server_dsn, f'DROP DATABASE "{name}" WITH (FORCE)'))
+    with cloned(server_dsn, template) as dsn:
+        analysts.fill(dsn)
+        yield dsn
 
 
 async def ask(dsn: str, query: str, zone: str = "UTC") -> list[Any]:
