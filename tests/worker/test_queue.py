@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from poller.store.chores import CHORE, queue_chores
 from poller.store.queue.jobs import JobQueue, NewJob, depth, enqueue, forget_log
-from poller.store.schedules import EXPLAIN
+from poller.store.queue.maintenance import CHORE, queue_chores
+from poller.store.queue.schedules import EXPLAIN
 
 if TYPE_CHECKING:
     from poller.store.database import Database
