@@ -167,13 +167,13 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> Untouched:
 @pytest.mark.parametrize(
     ("damage", "code", "told"),
     [
-        (cut, 2, "is no backup of a poller, or is damaged"),
+        (cut, 2, "is not a backup of a poller, or is damaged"),
         (turn_a_bit, 2, "is damaged"),
-        (empty, 2, "is no backup of a poller, or is damaged"),
+        (empty, 2, "is not a backup of a poller, or is damaged"),
         (rewrite("database.dump", lambda _: None), 2, "is damaged"),
         (rewrite("database.dump", lambda dump: dump[:-2_000]), 1, "pg_restore failed: "),
-        (rewrite("manifest.json", lambda _: None), 2, "is no backup of a poller"),
-        (rewrite("manifest.json", lambda _: b"{}"), 2, "is no backup of a poller"),
+        (rewrite("manifest.json", lambda _: None), 2, "is not a backup of a poller"),
+        (rewrite("manifest.json", lambda _: b"{}"), 2, "is not a backup of a poller"),
         (rewrite("manifest.json", newer), 2, "was made by a newer poller"),
         (rewrite("manifest.json", fuller), 1, "holds 0 orgs and says that it holds 7"),
     ],

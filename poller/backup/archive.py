@@ -73,7 +73,7 @@ def verify(source: Path) -> Manifest:
         raise UsageError(f"{source} cannot be read: {wrong.strerror}", _NO_BACKUP) from wrong
     except (zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError, NotImplementedError) as wrong:
         raise UsageError(
-            f"{source} is no backup of a poller, or is damaged", f"{_NO_BACKUP}; nothing was changed"
+            f"{source} is not a backup of a poller, or is damaged", f"{_NO_BACKUP}; nothing was changed"
         ) from wrong
     if manifest.revision > schema.head_revision():
         what = f"{source} was made by a newer poller ({manifest.poller}, schema {manifest.revision})"

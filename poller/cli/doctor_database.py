@@ -63,7 +63,10 @@ async def examine_database(settings: Settings, tell: Callable[[CheckResult], Non
         tell(CheckResult("database", CheckStatus.WRONG, error.what, error.remedy))
         tell(
             CheckResult(
-                "what is in it", CheckStatus.UNKNOWN, "migrations, months, keys, roles, chores", "see to the database"
+                "what is in it",
+                CheckStatus.UNKNOWN,
+                "migrations, months, keys, roles, chores",
+                "fix the database first",
             )
         )
         return None
@@ -215,7 +218,7 @@ async def _twins(_settings: Settings, database: Database) -> CheckResult:
         "twins",
         CheckStatus.WARNING,
         f"{one!r} and {other!r} have {same}{more}: one Zoho org under two names is polled and counted twice",
-        f"keep one of them: `poller orgs remove '{other}'`",
+        f"keep one: `poller orgs remove '{other}'`",
     )
 
 

@@ -37,9 +37,9 @@ def selection(
     )
 
 
-def states_of(text: str) -> tuple[str, ...]:
-    """States with commas between them."""
-    return tuple(_state(one) for one in _parts([text]))
+def states_of(text: str, option: str) -> tuple[str, ...]:
+    """The value of `option`: states with commas between them."""
+    return tuple(_state(one, option) for one in _parts([text]))
 
 
 def required(chosen: Selection) -> Selection:
@@ -54,8 +54,8 @@ def _parts(values: list[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if part))
 
 
-def _state(text: str) -> str:
+def _state(text: str, option: str = "--state") -> str:
     try:
         return State(text.lower().replace("-", "_")).value
     except ValueError:
-        raise UsageError(f"--state {text}: there is no such state", f"use one of {', '.join(State)}") from None
+        raise UsageError(f"{option} {text}: there is no such state", f"use one of {', '.join(State)}") from None

@@ -77,7 +77,10 @@ def judge_clock(check: str, whose: str, ahead_seconds: float, doubt_seconds: flo
     verdict = CheckStatus.WRONG if off - doubt_seconds > CLOCK_WRONG_SECONDS else CheckStatus.WARNING
     where = "ahead of" if ahead_seconds > 0 else "behind"
     return CheckResult(
-        check, verdict, f"{whose} is {off:.0f} s {where} this machine's", "set both by NTP (`timedatectl` tells of it)"
+        check,
+        verdict,
+        f"{whose} is {off:.0f} s {where} this machine's",
+        "set both by NTP (`timedatectl` shows whether it is on)",
     )
 
 
@@ -121,7 +124,7 @@ def judge_months(wanted: Sequence[datetime], present: Sequence[datetime], *, ser
         "partitions",
         CheckStatus.WRONG if served else CheckStatus.WARNING,
         f"not made ahead: {', '.join(f'{month:%Y-%m}' for month in missing)}",
-        f"{_START}: its chore `partitions` makes them; until then whoever writes a row makes its month",
+        f"{_START}: its chore `partitions` makes them; until then the first row of a month makes its partition",
     )
 
 
@@ -131,7 +134,7 @@ def judge_retention(
     """`overdue`: months that were to be gone; `late`: days of orgs with rows no day counts."""
     kept = f"snapshots {format_retention(snapshots)}, daily counts {format_retention(days)}"
     if overdue or half_dropped:
-        what = f"{count(overdue + half_dropped, 'month')} to be gone by now ({kept})"
+        what = f"{count(overdue + half_dropped, 'month')} overdue for deletion ({kept})"
         return CheckResult(
             "retention", CheckStatus.WARNING, what, f"{_START}, and see its chores `rollups` and `retention`"
         )
@@ -145,7 +148,7 @@ def judge_retention(
 
 
 def judge_keys(ids: Sequence[str], usage: Mapping[str, int], orgs: Sequence[str], *, file: bool) -> CheckResult:
-    """Keys at hand, rows under each key, and the orgs under keys that are not at hand."""
+    """This process's keys, rows under each key, and the orgs under keys that it lacks."""
     missing = [key for key in usage if key not in ids]
     if missing:
         rows = sum(usage[key] for key in missing)
@@ -154,7 +157,7 @@ def judge_keys(ids: Sequence[str], usage: Mapping[str, int], orgs: Sequence[str]
         return CheckResult(
             "keys",
             CheckStatus.WRONG,
-            f"not at hand: the key {', '.join(missing)} of {count(rows, 'row')}: {names or 'tokens only'}",
+            f"missing: the key {', '.join(missing)} of {count(rows, 'row')}: {names or 'tokens only'}",
             f"{back}, from where keys are kept; if it is lost, import these orgs again",
         )
     used = ", ".join(f"{count(rows, 'row')} under {key}" for key, rows in usage.items())
@@ -186,7 +189,7 @@ def judge_data_center(name: str, answers: Sequence[ProbeResult], orgs: int | Non
         if one.status is not None and one.status >= 500:
             what = f"{one.url} answers {one.status}"
             return CheckResult(
-                check, CheckStatus.WARNING, what, "see Zoho's status page: the poller tries again by itself"
+                check, CheckStatus.WARNING, what, "see Zoho's status page: the poller tries again automatically"
             )
     whose = "" if orgs is None else f", {count(orgs, 'org')}"
     return CheckResult(check, CheckStatus.OK, f"{', '.join(one.url for one in answers)} can be reached{whose}")
@@ -206,7 +209,7 @@ def judge_zohos_clock(answers: Sequence[ProbeResult]) -> CheckResult:
     """The middle one of the clocks of all servers that told theirs."""
     clocks = sorted((one.ahead_seconds, one.doubt_seconds) for one in answers if one.ahead_seconds is not None)
     if not clocks:
-        return CheckResult("Zoho's clock", CheckStatus.UNKNOWN, "no data centre told the time")
+        return CheckResult("Zoho's clock", CheckStatus.UNKNOWN, "no data centre sent the time")
     return judge_clock("Zoho's clock", "the data centres' clock", *clocks[len(clocks) // 2])
 
 

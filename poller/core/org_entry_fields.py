@@ -69,7 +69,7 @@ def _name(field: str, value: object) -> str:
 def _credential(field: str, value: object) -> str:
     text = _text(field, value)
     if not _VISIBLE_ASCII.fullmatch(text):
-        raise ValueError(f"{field} has a blank or a letter outside ASCII in it")
+        raise ValueError(f"{field} has a space or a character outside ASCII")
     return text
 
 

@@ -86,8 +86,9 @@ def changed(profile: Profile, change: ProfileChange) -> Profile:
 
 
 def differences(before: Profile, after: Profile) -> tuple[str, ...]:
-    """The columns an operator knows that differ, in their order."""
-    return tuple(name for name in _SHOWN if getattr(before, name) != getattr(after, name))
+    """The fields an operator writes that differ, as a file of orgs names them, in their order."""
+    different = (name for name in _SHOWN if getattr(before, name) != getattr(after, name))
+    return tuple("poll_interval" if name == "poll_interval_seconds" else name for name in different)
 
 
 def limits_differ(before: Profile, after: Profile) -> bool:

@@ -27,7 +27,7 @@ _COMPANY: Final = "Zoho CRM, Setup > General > Company Settings"
 _PLAN: Final = f"see in {_COMPANY} whether the org's edition includes API access"
 _VERSION: Final = "set api_version of the org, or POLLER_API_VERSION, to one that Zoho serves: v7, v8"
 _SELF_CLIENT: Final = "use a Self Client of the API console: this kind of client may not ask for tokens in this way"
-_WAIT: Final = "nothing to do: the poller tries again by itself; see Zoho's status page if it lasts"
+_WAIT: Final = "nothing to do: the poller tries again automatically; see Zoho's status page if it lasts"
 _NETWORK: Final = "see whether this machine reaches Zoho over https, through its firewall too: poller doctor"
 _PROXY: Final = "see what is wrong with the proxy of POLLER_PROXY: poller doctor"
 _NOT_ZOHO: Final = "the answer is not Zoho's: look for a proxy or a sign-in page between here and Zoho"
@@ -47,8 +47,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     "INVALID_DATA": _VERSION,
     "BAD_REQUEST": _VERSION,
     "TOO_MANY_REQUESTS": (
-        "the org's credits or its calls in flight are spent, perhaps by other apps: the poller slows down by itself; "
-        "lengthen poll_interval or lower POLLER_CREDIT_SHARE if it lasts"
+        "the org's credits or its calls in flight are spent, perhaps by other apps: the poller slows down "
+        "automatically; lengthen poll_interval or lower POLLER_CREDIT_SHARE if it lasts"
     ),
     "INTERNAL_ERROR": _WAIT,
     "INTERNAL_SERVER_ERROR": _WAIT,
@@ -59,7 +59,7 @@ REMEDIES: Final[Mapping[str, str]] = {
         "Use the same OAuth credentials for all data centers is on"
     ),
     "invalid_client_secret": (
-        "copy client_secret anew from the API console (your client, Client Secret); with multi-DC on, "
+        "copy client_secret again from the API console (your client, Client Secret); with multi-DC on, "
         "each data centre may have a secret of its own"
     ),
     # Of a refresh token: a grant code that is refused has a code of its own, `grant_code_expired`.
@@ -78,7 +78,7 @@ REMEDIES: Final[Mapping[str, str]] = {
         "a code made for a redirect URI cannot be exchanged here"
     ),
     "throttled": (
-        "too many tokens were asked for with this refresh token (10 in 10 minutes): the poller waits by itself; "
+        "too many tokens were asked for with this refresh token (10 in 10 minutes): the poller waits automatically; "
         "see whether another program uses the same refresh token"
     ),
     # ours
@@ -119,7 +119,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     ),
     "current_user_not_one": "Zoho counts more than one user as the token's own: see whose consent it is",
 }
-_GENERAL: Final = "the poller tries again by itself; if it lasts, report this code with the poller's version"
+_GENERAL: Final = "the poller tries again automatically; if it lasts, report this code with the poller's version"
 
 
 def remedy_for(code: str) -> str:

@@ -159,4 +159,7 @@ def _make_roots_own(cache: Path) -> None:
         cache.chmod(0o755)
     status = cache.stat()
     if status.st_uid != 0 or status.st_mode & 0o022:
-        raise EmbeddedError(f"{cache} can be written by others than root", f"chown root {cache}; chmod 755 {cache}")
+        raise EmbeddedError(
+            f"{cache} can be written by others than root",
+            f"remove {cache}: the poller makes it again with its own copies",
+        )

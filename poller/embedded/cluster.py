@@ -36,7 +36,7 @@ def major_of(cluster: Path) -> str | None:
     except FileNotFoundError:
         if cluster.exists() and any(cluster.iterdir()):
             raise EmbeddedError(
-                f"{cluster} holds something that is no PostgreSQL cluster",
+                f"{cluster} holds something other than a PostgreSQL cluster",
                 "move it away, or choose another POLLER_DATA_DIR",
             ) from None
         return None
@@ -52,8 +52,8 @@ def ensure(cluster: Path, binaries: Binaries, account: OsUser, options: Sequence
         return
     if major != binaries.major:
         raise EmbeddedError(
-            f"the data in {cluster} is of PostgreSQL {major}, the programs at hand are {binaries.version}",
-            f"bring it over with pg_dump and PostgreSQL {major}, or move the folder away to begin anew",
+            f"the data in {cluster} is of PostgreSQL {major}, the installed programs are {binaries.version}",
+            f"move the data over with pg_dump of PostgreSQL {major}, or move the folder away to start empty",
         )
     status = cluster.stat()
     if status.st_uid != account.uid:
@@ -113,7 +113,7 @@ def failure(what: str, said: str) -> EmbeddedError:
     why = grave[0] if grave else "it said nothing"
     if "No space left" in said:
         return EmbeddedError(f"{what}: the disk is full", "free some space and start again")
-    return EmbeddedError(f"{what}: {why}", "mend that, or set POLLER_DATABASE_URL to another PostgreSQL")
+    return EmbeddedError(f"{what}: {why}", "fix that, or set POLLER_DATABASE_URL to another PostgreSQL")
 
 
 def _sync(folder: Path) -> None:

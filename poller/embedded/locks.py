@@ -98,4 +98,4 @@ def _open_no_link(path: Path, flags: int) -> int:
     except OSError as refused:
         if refused.errno not in {errno.ELOOP, errno.EMLINK}:
             raise
-        raise EmbeddedError(f"{path} is a link, and may lead to a file of somebody else", "remove it") from None
+        raise EmbeddedError(f"{path} is a link, and may lead to another user's file", "remove it") from None

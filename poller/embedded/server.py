@@ -174,7 +174,7 @@ def make_data_dir(data_dir: Path) -> None:
     if os.geteuid() not in {0, status.st_uid}:
         raise EmbeddedError(f"{data_dir} belongs to another user (id {status.st_uid})", _OWN)
     if status.st_mode & 0o002:
-        raise EmbeddedError(f"{data_dir} can be written by anybody", _OWN)
+        raise EmbeddedError(f"{data_dir} can be written by every user", _OWN)
 
 
 _OWN: Final = "choose a POLLER_DATA_DIR of your own"

@@ -47,7 +47,7 @@ class FileRecord:
         except FileNotFoundError:
             return cls(folder, about, {})
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise UsageError(f"{folder / RECORD} is no record of an export", "name another folder") from None
+            raise UsageError(f"{folder / RECORD} is not the record of an export", "name another folder") from None
         if stored != about:
             raise UsageError(f"{folder} holds an export of something else", "name another folder")
         return cls(folder, about, days)
@@ -111,7 +111,7 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OperationError(
-            f"{path} cannot be written: {error.strerror}", "mend that, and run it again: it goes on where it ended"
+            f"{path} cannot be written: {error.strerror}", "fix that, and run it again: it continues where it ended"
         ) from error
 
 

@@ -23,7 +23,7 @@ def seconds_of(text: str) -> int:
     """Seconds in `90s`, `15m`, `1h`, `1d`, `12w`, `1y`."""
     match = re.fullmatch(r"([0-9]{1,6})([smhdwy])", text.strip().lower())
     if match is None or not int(match[1]):
-        raise UsageError(f"{text!r} is no length of time", "write 15m, 1h, 1d, 12w or 1y")
+        raise UsageError(f"{text!r} is not a duration", "write 15m, 1h, 1d, 12w or 1y")
     return int(match[1]) * _UNITS[match[2]]
 
 
@@ -33,7 +33,7 @@ def since_of(text: str, now: datetime, zone: tzinfo) -> datetime:
         try:
             begin = datetime.fromisoformat(text).replace(tzinfo=zone).astimezone(UTC)
         except (ValueError, OverflowError):
-            raise UsageError(f"{text!r} is no day", "write it as 2026-01-31") from None
+            raise UsageError(f"{text!r} is not a date", "write it as 2026-01-31") from None
         if begin >= now:
             raise UsageError(f"{text} is not in the past", "name an earlier day")
         return begin
@@ -74,4 +74,4 @@ def type_of(name: str) -> UserType:
     for user_type in USER_TYPES:
         if user_type.value.lower() == name.lower():
             return user_type
-    raise UsageError(f"{name!r} is no user type", f"use one of {', '.join(USER_TYPES)}")
+    raise UsageError(f"{name!r} is not a user type", f"use one of {', '.join(USER_TYPES)}")

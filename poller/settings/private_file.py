@@ -1,6 +1,7 @@
 """Reads a file that may decide where credentials go: only one that no other user can have written.
 
-Refuses a file of another user (root excepted) and one that its group or others may write. The owner and the
+Refuses a file of another user (root excepted) and one that its group or others may write: somebody else may have
+written it, so the remedy is to read it first. The owner and the
 mode are those of the opened file, so that no one can exchange it in between.
 """
 
@@ -32,9 +33,14 @@ def read_private(path: Path, what: str) -> str:
         raise SettingsError(f"{what} {path} cannot be read: it is not UTF-8", "write it as UTF-8 text") from wrong
     if status.st_uid not in {os.geteuid(), 0}:
         me = os.geteuid()
-        raise SettingsError(f"{what} {path} belongs to another user (id {status.st_uid})", f"chown {me} '{path}'")
+        raise SettingsError(
+            f"{what} {path} belongs to another user (id {status.st_uid})",
+            f"read it; if it is yours, chown {me} '{path}'",
+        )
     if stat.S_ISREG(status.st_mode) and status.st_mode & _WRITABLE:
-        raise SettingsError(f"{what} {path} can be written by others", f"chmod go-w '{path}'")
+        raise SettingsError(
+            f"{what} {path} can be written by others", f"read it; if all of it is yours, chmod go-w '{path}'"
+        )
     if len(text) > LARGEST_BYTES:
         raise SettingsError(f"{what} {path} is larger than {LARGEST_BYTES:,} bytes", "name another file")
     return text

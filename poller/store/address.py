@@ -58,7 +58,7 @@ def check_address(dsn: str) -> None:
     for host in hosts.split(","):
         port = host.rpartition("]")[2].partition(":")[2]
         if port and not (_PORT.fullmatch(port) and 0 < int(port) <= _LARGEST_PORT):
-            raise SettingsError(f"{_URL} has a port that is no number from 1 to {_LARGEST_PORT}", ADDRESS)
+            raise SettingsError(f"{_URL} has a port that is not a number from 1 to {_LARGEST_PORT}", ADDRESS)
 
 
 def target(dsn: str) -> str:

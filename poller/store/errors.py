@@ -48,7 +48,7 @@ def explain(error: BaseException) -> DatabaseError:
     for kinds, remedy in _REMEDIES:
         if isinstance(error, kinds):
             return DatabaseError(f"PostgreSQL: {_what(error)}", remedy, passing=isinstance(error, _PASSING))
-    return DatabaseError(f"PostgreSQL: {_what(error)}", "its log tells more", passing=isinstance(error, _PASSING))
+    return DatabaseError(f"PostgreSQL: {_what(error)}", "see PostgreSQL's log", passing=isinstance(error, _PASSING))
 
 
 def _pooler_remedy(parameter: str) -> str:
@@ -121,7 +121,7 @@ _REMEDIES: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ..
     ),
     ((asyncpg.DeadlockDetectedError, asyncpg.SerializationError), "try again"),
     (asyncpg.QueryCanceledError, f"try again; if it lasts, {_SEE_LOCKS}"),
-    (socket.gaierror, "correct the host in POLLER_DATABASE_URL, or mend name resolution"),
+    (socket.gaierror, "correct the host in POLLER_DATABASE_URL, or fix name resolution"),
     (ssl.SSLError, "correct sslmode and the certificates in POLLER_DATABASE_URL"),
     (TimeoutError, "see whether PostgreSQL is up, reachable and not overloaded, and try again"),
     (

@@ -23,7 +23,7 @@ def of_configuration(where: str, said: str) -> SettingsError | None:
     """For an address that asks for TLS in a way that asyncpg does not understand; `said` is never quoted."""
     if "root certificate file" in said:
         return SettingsError(
-            f"{where}: its certificate is to be verified, and nothing says by which authority",
+            f"{where}: sslmode asks to verify its certificate, and no certificate authority is given",
             f"add sslrootcert=/path/of/the/authority.pem to {_URL}",
         )
     if "sslmode" in said:
@@ -49,7 +49,7 @@ def of_connection(where: str, error: BaseException, options: Mapping[str, str]) 
 
 def _certificate_remedy(error: ssl.SSLCertVerificationError) -> str:
     if error.verify_code in _WRONG_NAME:
-        return f"write the host in {_URL} as it stands in the certificate, or sslmode=verify-ca"
+        return f"write the host in {_URL} as the certificate has it, or sslmode=verify-ca"
     if error.verify_code == _EXPIRED:
         return "renew the server's certificate"
     return f"set sslrootcert in {_URL} to the file of the authority that signed it"
@@ -76,6 +76,6 @@ def _of_files(where: str, options: Mapping[str, str]) -> SettingsError | None:
         if "sslcert" in options:
             context.load_cert_chain(options["sslcert"], options.get("sslkey"), lambda: options.get("sslpassword", ""))
     except ssl.SSLError:
-        what = f"{where}: the file {options['sslcert']} and its key are no pair"
+        what = f"{where}: the file {options['sslcert']} and its key do not belong together"
         return SettingsError(what, f"correct sslcert and sslkey in {_URL}")
     return None

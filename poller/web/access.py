@@ -76,7 +76,7 @@ def access_from(
             )
         if origin is None or not origin.startswith("https://"):
             raise SettingsError(
-                f"POLLER_WEB_HOST: {host} can be reached by others and POLLER_WEB_ORIGIN is no https address",
+                f"POLLER_WEB_HOST: {host} can be reached by others and POLLER_WEB_ORIGIN is not an https address",
                 f"set POLLER_WEB_ORIGIN to the https address of the proxy that people use, {_LOOPBACK_REMEDY}",
             )
     if origin is not None and key is None:

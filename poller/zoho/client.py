@@ -196,7 +196,7 @@ def _authorization(access_token: Secret) -> str:
 
 def _count_url(api_domain: str, version: str, user_type: UserType) -> URL:
     if not _VERSION.fullmatch(version):
-        raise ValueError(f"{version!r} is no API version: v7 is one")
+        raise ValueError(f"{version!r} is not an API version such as v7")
     return _url(f"{api_domain}/crm/{version}/users/actions/count?type={user_type.value}")
 
 

@@ -32,11 +32,11 @@ REMEDIES: Final[Mapping[str, str]] = {
         "and import the org again"
     ),
     "forged_api_domain": (
-        "the token reply names an API domain that is not Zoho's, so nothing of it is used: look for a proxy between "
+        "the token reply names an API domain that is not Zoho's, so the reply is not used: look for a proxy between "
         "here and Zoho; if the domain is right, list it in POLLER_DATA_CENTERS"
     ),
-    "token_budget": "ten tokens were issued in ten minutes: the poller waits by itself; see what restarts it so often",
-    "token_held": "another worker is renewing this token and does not get done: the poller tries again by itself",
+    "token_budget": "ten tokens were issued in ten minutes: the poller waits automatically; see what restarts it",
+    "token_held": "another worker is renewing this token and does not get done: the poller tries again automatically",
 }
 """For the codes that are ours; the others are in `core.remedies`."""
 

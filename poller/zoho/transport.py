@@ -93,7 +93,7 @@ def _ready(connection: aiohttp.connector.Connection) -> tuple[ResponseHandler, a
     protocol = connection.protocol
     transport = connection.transport
     if protocol is None or transport is None or transport.is_closing():
-        raise aiohttp.ClientConnectionResetError("the connection was closed meanwhile")
+        raise aiohttp.ClientConnectionResetError("the connection was closed")
     protocol.set_response_params(
         read_until_eof=True, auto_decompress=False, max_line_size=LARGEST_HEADER, max_field_size=LARGEST_HEADER
     )

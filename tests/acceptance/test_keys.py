@@ -166,7 +166,7 @@ async def test_keys_are_listed_with_the_rows_they_encrypt(
         rotated = await with_keys(mine, NEW).run("keys", "rotate")
         assert rotated.code == 1
         assert (
-            "is encrypted with the key 'k1', which is not at hand (and so are 2 more orgs' credentials)"
+            "is encrypted with the key 'k1', which this process lacks (and so are 2 more orgs' credentials)"
             in rotated.error
         )
         table = await with_keys(mine, NEW).run("keys", "list")

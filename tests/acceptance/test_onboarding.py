@@ -163,10 +163,10 @@ async def test_a_check_says_of_each_fault_what_to_do_and_where(database_url: str
         assert (found[orgs[0].name]["edition"], found[orgs[0].name]["licences"]) == (orgs[0].edition, orgs[0].licences)
         people = await mine.run("orgs", "check", orgs[0].name, orgs[4].name, orgs[5].name)
         assert people.code == 1
-        assert f"{orgs[0].name}: in order\n" in people.out
+        assert f"{orgs[0].name}: OK\n" in people.out
         assert "  ZohoCRM.org.READ        fault  OAUTH_SCOPE_MISMATCH\n      the consent lacks a scope" in people.out
         assert "Setup > Security Control > Profiles" in people.out
-        assert people.out.endswith("3 orgs: 1 in order, 2 not\n")
+        assert people.out.endswith("3 orgs: 1 OK, 2 failed\n")
         assert sim.audit()["breaches"] == []
 
 

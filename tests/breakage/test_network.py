@@ -153,7 +153,7 @@ async def test_names_that_are_gone_and_certificates_that_are_wrong_are_those_org
         homes = "SELECT array_agg(DISTINCT home) FROM workers, jsonb_object_keys(facts->'away') AS home"
         await there.until(f"SELECT ({homes}) @> ARRAY['lost', 'behind']", seconds=60)
         told = await command.run("status", environ=there.environ)
-        assert "data centres that are away" in told.out
+        assert "unreachable data centres" in told.out
         assert "dns" in told.out
         assert "tls" in told.out
         await door.show("localhost")

@@ -68,7 +68,7 @@ def test_the_download_of_zohos_console_is_imported_with_a_name_and_a_data_centre
     # Every field was read: only the one that is wrong is named.
     assert added.stderr.startswith(b"poller: the org cannot be added: zgid 'x' is not like 600012345;")
     ended = poller("orgs", "import", str(path))
-    assert ended.code == 1
+    assert ended.code == 2
     assert ended.err.splitlines()[0].endswith("a self_client.json names no org: add --name and --data-center")
 
 

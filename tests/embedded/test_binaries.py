@@ -111,10 +111,10 @@ def test_a_cache_others_can_write_to_is_refused_for_root_would_start_what_they_p
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ("initdb: error: no locale\nhint", "it failed: initdb: error: no locale; mend that, or set"),
-        ("LOG:  a\nFATAL:  b\nLOG:  c", "it failed: FATAL:  b; mend"),
-        ("last words", "it failed: last words; mend"),
-        ("", "it failed: it said nothing; mend"),
+        ("initdb: error: no locale\nhint", "it failed: initdb: error: no locale; fix that, or set"),
+        ("LOG:  a\nFATAL:  b\nLOG:  c", "it failed: FATAL:  b; fix"),
+        ("last words", "it failed: last words; fix"),
+        ("", "it failed: it said nothing; fix"),
         ("FATAL:  could not write: No space left on device", "it failed: the disk is full; free some space"),
     ],
 )

@@ -35,9 +35,7 @@ def test_no_link_in_the_data_folder_is_followed(
     link.unlink(missing_ok=True)
     link.symlink_to(precious)
     try:
-        with pytest.raises(
-            EmbeddedError, match=f"{name} is a link, and may lead to a file of somebody else; remove it"
-        ):
+        with pytest.raises(EmbeddedError, match=f"{name} is a link, and may lead to another user's file; remove it"):
             start(data_dir, binaries=binaries, settings=FAST)
     finally:
         link.unlink()

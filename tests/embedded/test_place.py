@@ -173,7 +173,7 @@ def test_data_of_another_major_version_is_refused_by_name_of_both(data_dir: Path
     if not (DEBIAN_15 / "postgres").exists():
         pytest.skip("PostgreSQL 15 is not installed here")
     other, ours, theirs = (DEBIAN_15, "18", "15") if binaries is None else (None, "15", "18")
-    with pytest.raises(EmbeddedError, match=rf"is of PostgreSQL {ours}, the programs at hand are {theirs}\.\d+; "):
+    with pytest.raises(EmbeddedError, match=rf"is of PostgreSQL {ours}, the installed programs are {theirs}\.\d+; "):
         start(data_dir, binaries=other)
     with start(data_dir, binaries=binaries, settings=FAST) as server:
         assert sql(server, "SELECT 1") == "1"
@@ -182,7 +182,7 @@ def test_data_of_another_major_version_is_refused_by_name_of_both(data_dir: Path
 def test_something_else_in_the_place_of_the_cluster_is_left_alone(folder: Path, binaries: Path | None) -> None:
     (folder / "postgresql").mkdir()
     (folder / "postgresql" / "diary.txt").write_text("dear")
-    with pytest.raises(EmbeddedError, match=r"no PostgreSQL cluster; move it away"):
+    with pytest.raises(EmbeddedError, match=r"other than a PostgreSQL cluster; move it away"):
         start(folder, binaries=binaries)
     assert (folder / "postgresql" / "diary.txt").read_text() == "dear"
 
@@ -199,7 +199,7 @@ def test_a_cluster_open_to_others_is_refused_for_it_asks_no_password(data_dir: P
 
 def test_a_data_folder_anybody_can_write_to_is_refused(folder: Path, binaries: Path | None) -> None:
     folder.chmod(0o777)
-    with pytest.raises(EmbeddedError, match="can be written by anybody"):
+    with pytest.raises(EmbeddedError, match="can be written by every user"):
         start(folder, binaries=binaries)
     assert list(folder.iterdir()) == []
 

@@ -46,9 +46,12 @@ def test_a_file_that_others_can_write_is_refused(tmp_path: Path, mode: int) -> N
     file = tmp_path / "poller.env"
     file.write_text("POLLER_WEB_PORT=1\n")
     file.chmod(mode)
-    with pytest.raises(SettingsError, match=r"can be written by others; chmod go-w '"):
+    with pytest.raises(SettingsError, match=r"can be written by others; read it; if all of it is yours, chmod go-w '"):
         read_sources(file, environ={})
-    with pytest.raises(SettingsError, match=r"POLLER_API_KEY_FILE: .* can be written by others; chmod go-w '"):
+    with pytest.raises(
+        SettingsError,
+        match=r"POLLER_API_KEY_FILE: .* can be written by others; read it; if all of it is yours, chmod go-w '",
+    ):
         read_sources(environ={"POLLER_API_KEY_FILE": str(file)})
 
 
@@ -57,9 +60,13 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "poller.env"
     file.write_text("POLLER_WEB_PORT=1\n")
     os.chown(file, 65534, -1)
-    with pytest.raises(SettingsError, match=r"belongs to another user \(id 65534\); chown 0 '"):
+    with pytest.raises(
+        SettingsError, match=r"belongs to another user \(id 65534\); read it; if it is yours, chown 0 '"
+    ):
         read_sources(file, environ={})
-    with pytest.raises(SettingsError, match=r"belongs to another user \(id 65534\); chown 0 '"):
+    with pytest.raises(
+        SettingsError, match=r"belongs to another user \(id 65534\); read it; if it is yours, chown 0 '"
+    ):
         read_sources(environ={"POLLER_API_KEY_FILE": str(file)})
 
 

@@ -106,7 +106,7 @@ async def test_what_is_wrong_with_the_parameters_of_an_address_is_said_with_the_
 async def test_a_certificate_of_another_host_says_which_host_to_write(tls: Served) -> None:
     line = await refusal(tls.dsn(f"?sslmode=verify-full&sslrootcert={tls.ca}", host="127.0.0.1"))
     assert f"127.0.0.1:{tls.port}" in line
-    assert "write the host in POLLER_DATABASE_URL as it stands in the certificate" in line
+    assert "write the host in POLLER_DATABASE_URL as the certificate has it" in line
 
 
 @needs_tls
@@ -141,7 +141,7 @@ async def test_a_password_that_has_to_be_encoded_is_said_to_and_never_shown(char
 
 @pytest.mark.parametrize("address", ["h:99999", "h:0", "h:54x2", "one:1,two:x", "[::1]:x"])
 def test_a_port_that_cannot_be_one_is_refused(address: str) -> None:
-    with pytest.raises(SettingsError, match="has a port that is no number from 1 to 65535"):
+    with pytest.raises(SettingsError, match="has a port that is not a number from 1 to 65535"):
         check_address(f"postgresql://u:p@{address}/d")
 
 

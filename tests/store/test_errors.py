@@ -93,7 +93,7 @@ async def test_a_query_that_takes_too_long_is_given_up(database_url: str) -> Non
         (asyncpg.InsufficientPrivilegeError("permission denied"), "permission denied; use the role that owns"),
         (asyncpg.InvalidPasswordError("password authentication failed"), "failed; correct the user and password"),
         (asyncpg.CannotConnectNowError("the database system is starting up"), "starting up; start PostgreSQL"),
-        (asyncpg.InterfaceError("pool is closing"), "pool is closing; its log tells more"),
+        (asyncpg.InterfaceError("pool is closing"), "pool is closing; see PostgreSQL's log"),
         (asyncpg.InterfaceError("connection is closed"), "the connection was lost; start PostgreSQL"),
         (asyncpg.InternalClientError(GOODBYE), "the connection was lost; start PostgreSQL"),
         (socket.gaierror(-2, "Name or service not known"), "not known; correct the host"),

@@ -163,11 +163,11 @@ async def test_without_a_key_in_the_settings_there_is_no_api(database: Database)
     ("asked", "told"),
     [
         ({"tz": "Nonsense"}, "there is no time zone 'Nonsense'; name one such as Europe/Berlin, or UTC"),
-        ({"since": "soon"}, "'soon' is no length of time; write 15m, 1h, 1d, 12w or 1y"),
+        ({"since": "soon"}, "'soon' is not a duration; write 15m, 1h, 1d, 12w or 1y"),
         ({"since": "2999-01-01"}, "2999-01-01 is not in the past; name an earlier day"),
-        ({"every": "0d"}, "'0d' is no length of time; write 15m, 1h, 1d, 12w or 1y"),
+        ({"every": "0d"}, "'0d' is not a duration; write 15m, 1h, 1d, 12w or 1y"),
         ({"since": "100y", "every": "1s"}, "that is more than 10,000 buckets; ask for a shorter stretch or longer bu"),
-        ({"type": "Robots"}, "'Robots' is no user type; use one of AllUsers, ActiveUsers"),
+        ({"type": "Robots"}, "'Robots' is not a user type; use one of AllUsers, ActiveUsers"),
         ({"zone": "UTC"}, "there is no parameter 'zone'; ask with org, type, since, every, tz"),
     ],
 )

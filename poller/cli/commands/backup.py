@@ -42,7 +42,7 @@ def back_up(file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to;
 def restore(file: Annotated[Path, typer.Argument(metavar="FILE", help="Made by `poller backup`.")]) -> None:
     """Put the database of a backup in the place of the embedded one; the old one is kept under another name.
 
-    The file is verified and the new database made before anything is moved. No other poller may run meanwhile.
+    The file is verified and the new database made before anything is moved. No other poller may run at the same time.
 
     Example: [bold]poller restore poller-2026-11-27.zip[/bold]
     """

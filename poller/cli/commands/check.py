@@ -40,10 +40,10 @@ def check(
     data_centers: DataCenters = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and org.")] = False,
 ) -> None:
-    """Prove data centre, credentials, API access and scopes with live calls, and say what to mend and where.
+    """Prove data centre, credentials, API access and scopes with live calls, and say what to fix and where.
 
-    Grant codes that still wait are exchanged on the way; what Zoho says of an org's edition is kept; an org that was
-    parked and is well again is polled again. Exit 1 if anything is not well.
+    Grant codes that still wait are exchanged on the way; what Zoho says of an org's edition is kept; a parked org
+    that is OK again is polled again. Exit 1 if anything failed.
 
     Example: [bold]poller orgs check "Acme Ltd"[/bold]
     """
@@ -142,7 +142,7 @@ def for_people(found: OrgCheck) -> list[str]:
 
     name = plain(found.org.name)
     if found.ok:
-        return [f"{name}: in order"]
+        return [f"{name}: OK"]
     lines = [f"{name}:"]
     for finding in found.findings:
         line = f"  {finding.subject.value:<22}  {finding.standing.value}"
@@ -178,4 +178,4 @@ def as_line(found: OrgCheck) -> str:
 
 def _summary(standings: Counter[bool]) -> str:
     total = standings.total()
-    return f"{count(total, 'org')}: {standings[True]:,} in order, {standings[False]:,} not"
+    return f"{count(total, 'org')}: {standings[True]:,} OK, {standings[False]:,} failed"

@@ -31,7 +31,7 @@ def demo(
     orgs: Annotated[int, typer.Option(min=1, max=5_000, help="How many orgs the simulated Zoho has.")] = 12,
     days: Annotated[int, typer.Option(min=1, max=1_000, help="How many days of history there are.")] = 120,
     every: Annotated[int, typer.Option(min=1, max=3_600, help="Seconds from one poll to the next.")] = 5,
-    polls: Annotated[int, typer.Option(min=0, help="End after so many polls; 0: at Ctrl-C.")] = 0,
+    polls: Annotated[int, typer.Option(min=0, help="End after this number of polls; 0: at Ctrl-C.")] = 0,
     seed: Annotated[int, typer.Option(help="The same seed is the same fleet.")] = 2026,
 ) -> None:
     """Try it without Zoho: a simulated fleet, months of history, and polls every few seconds, until Ctrl-C.

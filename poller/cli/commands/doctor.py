@@ -41,10 +41,10 @@ def add_to(app: typer.Typer) -> None:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and check.")] = False,
 ) -> None:
-    """Look at everything the poller stands on: settings, database, months, keys, chores, clocks, data centres.
+    """Check everything the poller depends on: settings, database, months, keys, chores, clocks, data centres.
 
-    Each check is a line with its verdict and, where it is not well, what to do. Nothing is changed, and data centres
-    are reached without any credential. Exit 1 if something is wrong; a warning is no failure.
+    Each check is a line with its verdict and, where something is wrong, what to do. Nothing is changed, and data
+    centres are reached without any credential. Exit 1 if something is wrong; a warning is not a failure.
 
     Example: [bold]poller doctor[/bold]
     """
@@ -87,7 +87,7 @@ async def examine(tell: Callable[[CheckResult], None]) -> None:
     if settings is None:
         tell(
             CheckResult(
-                "everything else", CheckStatus.UNKNOWN, "database, keys, data centres", "mend the settings first"
+                "everything else", CheckStatus.UNKNOWN, "database, keys, data centres", "correct the settings first"
             )
         )
         return
@@ -143,7 +143,7 @@ async def examine_data_centers(
     listed = settings.data_centers
     for name, number in (orgs or {}).items():
         if name not in listed:
-            what = f"{count(number, 'org')} of it, and no setting that says where it is"
+            what = f"{count(number, 'org')} in it, and no setting says where it is"
             tell(CheckResult(f"data centre {name}", CheckStatus.WRONG, what, "add it to POLLER_DATA_CENTERS"))
     used = [listed[name] for name in orgs or listed if name in listed]
     servers = {one.name: list(dict.fromkeys((one.accounts_server, *one.api_domains))) for one in used}

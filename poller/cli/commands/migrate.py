@@ -22,7 +22,7 @@ def migrate(
 ) -> None:
     """Bring the database up to date.
 
-    Safe to run again, and by several at once. The embedded database is brought up to date by itself.
+    Safe to run again, and by several at once. The embedded database is brought up to date automatically.
 
     Example: [bold]poller migrate --check || poller migrate[/bold]
     """

@@ -120,7 +120,7 @@ async def _poll(settings: Settings, chosen: Selection, *, as_json: bool) -> Poll
     if as_json:
         return tally
     if not total:
-        terminal.say("There is no active org yet; `poller orgs import FILE` brings some in.")
+        terminal.say("There is no active org yet; `poller orgs import FILE` adds orgs.")
         return tally
     rows = tally.rows if len(tally.rows) <= LARGEST_TABLE else tally.troubled
     if rows:

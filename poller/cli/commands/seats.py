@@ -145,7 +145,9 @@ async def _show(rows: AsyncIterator[Any]) -> None:
 
     await terminal.show_stream(table, cells())
     for (code, remedy), number in refused.items():
-        terminal.tell(f"{number} {'org does' if number == 1 else 'orgs do'} not tell their seats ({code}): {remedy}")
+        terminal.tell(
+            f"{number} {'org does' if number == 1 else 'orgs do'} not say how many seats there are ({code}): {remedy}"
+        )
 
 
 def _show_tags(rows: list[Any], *, as_json: bool) -> None:

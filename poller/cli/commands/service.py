@@ -35,8 +35,8 @@ def serve(
 ) -> None:
     """Be the service: poll every org when it is due, until Ctrl-C or SIGTERM.
 
-    Run as many as you like, on any machines, over one database: they share the work, and one that dies is made up for.
-    Told to stop, it finishes what it has begun; told twice, it stops at once.
+    Run as many as you like, on any machines, over one database: they share the work, and the others take over
+    from one that dies. The first signal to stop lets running polls finish, the second stops at once.
 
     Example: [bold]poller run[/bold]
     """

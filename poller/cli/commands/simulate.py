@@ -52,7 +52,7 @@ def simulate(
     except OSError as refusal:
         raise UsageError(f"{faults} cannot be read: {refusal.strerror}", "name a readable file") from refusal
     except ValueError as wrong:
-        what, remedy = (faults, f"mend {faults}") if faults else ("the fleet", "see `poller simulate --help`")
+        what, remedy = (faults, f"correct {faults}") if faults else ("the fleet", "see `poller simulate --help`")
         raise UsageError(f"{what}: {wrong}", remedy) from wrong
     terminal.run(_serve(simulator, write_orgs, file_format))
 

@@ -39,12 +39,11 @@ def status(
     """Say how the fleet and its service are: what needs a person, then states, credits, polls, queue, workers.
 
     Orgs that need a person are grouped by state and reason, with what to do: all are counted, and the first of each
-    group named; --json names all. Intervals and credits are those of the service, whatever the environment of this
-    command says.
+    group named; --json names all. Intervals and credits are those of the service, not of this command.
 
     Example: [bold]poller status --fail-on failing,parked,late[/bold]
     """
-    states = selecting.states_of(fail_on) if fail_on is not None else ()
+    states = selecting.states_of(fail_on, "--fail-on") if fail_on is not None else ()
     last = terminal.run(_status(terminal.settings(), as_json=as_json, watch=watch))
     if last.fails(states):
         raise typer.Exit(1)

@@ -63,7 +63,7 @@ def trend(
     """Show how counts moved. A dot in a sparkline is a gap: what we do not know is not drawn.
 
     One org: all ten counts; with --type, step by step. Every org: a line each, of ActiveUsers or --type. CSV and JSON
-    hold every step of all of it.
+    hold every step of all orgs and types.
 
     Example: [bold]poller trend "Acme Ltd" --type AdminUsers --since 30d --tz Europe/Berlin --plot admins.png[/bold]
     """
@@ -130,7 +130,7 @@ async def draw(database: Database, question: TrendQuestion) -> None:
     if table.rows:
         terminal.show(table)
     else:
-        terminal.say("There is no org yet; `poller orgs import FILE` brings some in.")
+        terminal.say("There is no org yet; `poller orgs import FILE` adds orgs.")
 
 
 def _draw_one(title: str, values: Sequence[int | None]) -> None:
@@ -163,7 +163,7 @@ async def _plot(settings: Settings, asked_at: AskedAt, path: Path) -> None:
             else:
                 series, total = [one async for one in _series(points)], 1
     if not series:
-        terminal.say("There is no org yet; `poller orgs import FILE` brings some in.")
+        terminal.say("There is no org yet; `poller orgs import FILE` adds orgs.")
         return
     if question.org is None:
         plot.draw_fleet(path, series, total, edges, question.zone)

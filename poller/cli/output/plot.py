@@ -31,7 +31,7 @@ _SHADE: Final = {"color": "#d62728", "alpha": 0.10, "linewidth": 0}
 def check_path(path: Path) -> None:
     """Refuse early what could not be drawn at the end."""
     if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{path} is no picture", f"name a file that ends in {', '.join(SUFFIXES)}")
+        raise UsageError(f"{path} is not a picture file", f"name a file that ends in {', '.join(SUFFIXES)}")
     _matplotlib()
 
 

@@ -1,10 +1,10 @@
-"""What the service says of itself: workers, queue, data centres that are away, chores. For `poller status`."""
+"""What the service says of itself: workers, queue, unreachable data centres, chores. For `poller status`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from poller.core.quantities import age_of
+from poller.core.quantities import age_of, count
 from poller.core.slots import format_interval
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def service_facts(status: FleetStatus) -> Mapping[str, Mapping[str, str]]:
         "queue": _queue(status.figures),
         "workers": {worker.name: _worker(worker, status.at) for worker in status.workers}
         or {"none": "no `poller run` was seen in the last minute"},
-        "data centres that are away": dict(_away(status.workers)),
+        "unreachable data centres": dict(_away(status.workers)),
         "chores": {chore.name: _chore(chore, status.at) for chore in status.chores},
     }
 
@@ -53,7 +53,7 @@ def _last_polls(polls: PollSums) -> Iterator[tuple[str, str]]:
     for outcome, orgs in sorted(polls.outcomes.items(), key=lambda one: -one[1]):
         yield outcome, f"{orgs:,} orgs" if orgs != 1 else "1 org"
     if polls.late:
-        yield "late", f"{polls.late:,} of them, by {polls.latest_seconds:,} s at the most"
+        yield "late", f"{count(polls.late, 'poll')}, by {polls.latest_seconds:,} s at the most"
 
 
 def _queue(figures: FleetStats) -> dict[str, str]:

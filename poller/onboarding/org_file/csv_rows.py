@@ -82,4 +82,4 @@ def _reason(wrong: str) -> str:
         return "a quote opened here is not closed"
     if "limit" in wrong:
         return "a field is far too long: is a quote opened here not closed?"
-    return "a quote stands where none may: within quotes it is doubled"
+    return "a quotation mark inside a quoted field must be doubled"

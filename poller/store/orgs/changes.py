@@ -63,7 +63,7 @@ async def restore(database: Database, org_ids: Sequence[int], now: datetime) -> 
         await lock(connection, Lock.IMPORTS)
         if (taken := await connection.fetchrow(_TAKEN_AGAIN, list(org_ids))) is not None:
             raise UsageError(
-                f"there is another org {taken['name']!r} by now",
+                f"another org has the name {taken['name']!r} now",
                 f"rename it first: `poller orgs rename '{taken['name']}' …`",
             )
         rows = await connection.fetch(_RESTORE, list(org_ids), now)

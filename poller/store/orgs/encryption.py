@@ -71,7 +71,7 @@ class Keyring:
         except (OSError, UnicodeDecodeError) as wrong:
             raise SettingsError(f"the key file {path} cannot be read", "restore it from a backup") from wrong
         if status.st_uid not in {os.geteuid(), 0} and (os.geteuid() != 0 or status.st_uid != folder.st_uid):
-            remedy = f"chown {os.geteuid()} '{path}', and rotate the key"
+            remedy = f"compare it with its backup; if it is yours, chown {os.geteuid()} '{path}', and rotate the key"
             raise SettingsError(f"the key file {path} belongs to another user (id {status.st_uid})", remedy)
         if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise SettingsError(f"the key file {path} is open to others", f"chmod 600 '{path}', and rotate the key")
@@ -92,7 +92,7 @@ class Keyring:
         key = self._keys.get(key_id)
         if key is None:
             raise MissingKeyError(
-                f"{column.value} of org {org_id} is encrypted with the key {key_id!r}, which is not at hand",
+                f"{column.value} of org {org_id} is encrypted with the key {key_id!r}, which this process lacks",
                 f"add {key_id} to POLLER_SECRET_KEYS (or to the key file), or import the org again",
                 key_id=key_id,
             )

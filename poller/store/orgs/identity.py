@@ -92,7 +92,7 @@ def _refusal(name: str, other: str, mark: tuple[object, ...]) -> UsageError:
     what = "credential" if mark[0] == "grant" else "zgid"
     return UsageError(
         f"{name!r} has the {what} of the org {other!r}: one Zoho org under two names is polled and counted twice",
-        f"leave one of them out, or give it its new name with `poller orgs rename '{other}' '{name}'`",
+        f"leave one out, or give it its new name with `poller orgs rename '{other}' '{name}'`",
     )
 
 

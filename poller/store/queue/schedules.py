@@ -100,7 +100,7 @@ async def _require_in_time(connection: Any, now: datetime) -> None:
     there: datetime = await connection.fetchval("SELECT now()")
     if now > there + timedelta(seconds=TOLERANCE_SECONDS):
         raise ClockError(
-            f"slots were to be handed out at {now:%Y-%m-%d %H:%M:%S} UTC, when PostgreSQL's clock said"
+            f"slots would be handed out at {now:%Y-%m-%d %H:%M:%S} UTC, when PostgreSQL's clock said"
             f" {there:%Y-%m-%d %H:%M:%S}",
             "set the clocks of this machine and of PostgreSQL's by NTP",
         )

@@ -27,7 +27,7 @@ def parameters(query: MultiMapping[str], defaults: Mapping[str, str]) -> dict[st
         if len(value) > LONGEST_VALUE:
             raise UsageError(f"{name} is longer than {LONGEST_VALUE} characters", "shorten it")
         if any(not character.isprintable() and _is_no_text(character) for character in value):
-            raise UsageError(f"{name} has a character in it that is no text", "send UTF-8 without control characters")
+            raise UsageError(f"{name} has a character that is not text", "send UTF-8 without control characters")
     return {**defaults, **query}
 
 

@@ -338,15 +338,13 @@ def test_one_zoho_org_under_two_names_is_a_warning(poller: Poller, fleet: str) -
     found = findings(poller("doctor", "--json"))["twins"]
     assert found["verdict"] == "warning"
     assert found["what"].startswith("'one' and 'other' have the same zgid: one Zoho org under two names")
-    assert found["remedy"] == "keep one of them: `poller orgs remove 'other'`"
+    assert found["remedy"] == "keep one: `poller orgs remove 'other'`"
 
 
 def test_an_org_whose_key_is_not_at_hand_is_named(poller: Poller, fleet: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLLER_SECRET_KEYS", OTHER_KEYS.replace("k1", "k2"))
     told = diagnose(poller, 1, "keys", "wrong")
-    assert told.startswith(
-        "not at hand: the key k1 of 1 row: acme; put it back behind the others in POLLER_SECRET_KEYS"
-    )
+    assert told.startswith("missing: the key k1 of 1 row: acme; put it back behind the others in POLLER_SECRET_KEYS")
 
 
 def test_another_key_of_the_same_name_is_found_out(poller: Poller, fleet: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -424,7 +422,7 @@ def test_snapshots_that_came_after_their_day_was_closed_are_counted(
         kept.setenv("POLLER_SNAPSHOT_RETENTION", "forever")
         assert diagnose(poller, 0, "retention", "warning").startswith("1 day of orgs with snapshots that came after")
     told = diagnose(poller, 0, "retention", "warning")
-    assert told.startswith("1 month to be gone by now (snapshots 13mo, daily counts forever); start `poller run`")
+    assert told.startswith("1 month overdue for deletion (snapshots 13mo, daily counts forever); start `poller run`")
 
 
 def test_a_clock_unlike_zohos_is_told_of(poller: Poller, fleet: str, zoho: Front) -> None:
@@ -497,7 +495,7 @@ def test_a_data_centre_of_no_setting_is_told_with_its_orgs(poller: Poller, fleet
     make_org(fleet, "cedar", "lab")
     on(fleet, "UPDATE orgs SET data_center = 'moon' WHERE name = 'cedar'")
     told = diagnose(poller, 1, "data centre moon", "wrong")
-    assert told == "1 org of it, and no setting that says where it is; add it to POLLER_DATA_CENTERS"
+    assert told == "1 org in it, and no setting says where it is; add it to POLLER_DATA_CENTERS"
 
 
 async def test_where_there_is_no_org_every_data_centre_is_looked_at(

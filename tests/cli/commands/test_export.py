@@ -354,7 +354,7 @@ async def test_a_folder_holds_one_export(fleet: Database, tmp_path: Path) -> Non
         with pytest.raises(UsageError, match="holds an export of something else; name another folder"):
             await run(fleet, tmp_path, output, selection)
     (tmp_path / RECORD).write_text("[1, 2]")
-    with pytest.raises(UsageError, match="is no record of an export"):
+    with pytest.raises(UsageError, match="is not the record of an export"):
         await run(fleet, tmp_path)
 
 

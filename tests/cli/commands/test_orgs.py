@@ -54,7 +54,7 @@ def test_one_bad_row_and_nothing_is_imported(poller: Poller, tmp_path: Path) -> 
     path = tmp_path / "orgs.csv"
     path.write_text(HEADER + ACME + BETA.replace("eu", "xx") + ACME.replace("Acme", ""))
     ended = poller("orgs", "import", str(path))
-    assert (ended.code, ended.out) == (1, "")
+    assert (ended.code, ended.out) == (2, "")
     first, second, last = ended.err.splitlines()
     assert first.startswith(f"{path}: line 3: data centre 'xx' is unknown")
     assert second == f"{path}: line 4: name is missing"
@@ -108,7 +108,7 @@ def test_removing_asks_and_without_anybody_to_ask_removes_nothing(
 ) -> None:
     piped(monkeypatch, "")
     ended = poller("orgs", "remove", "Acme")
-    assert (ended.code, ended.error) == (2, "poller: there is nobody to ask; say --yes")
+    assert (ended.code, ended.error) == (2, "poller: no terminal to confirm at; pass --yes")
     assert shown(poller, "Acme")["state"] == "never_polled"
     assert poller("orgs", "remove", "Acme", "--yes").out == "1 org removed.\n"
     assert shown(poller, "Acme")["state"] == "removed"
@@ -166,7 +166,7 @@ def test_settings_are_set_and_unset_without_a_secret(poller: Poller, fleet: Path
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ([], "nothing is to be changed"),
+        ([], "nothing to change: no option is given"),
         (["--licences", "many"], "--licences: licences 'many' is not a number of licences; write such a value, or"),
         (["--poll-interval", "2h30"], "--poll-interval: poll_interval '2h30' is not"),
         (["--tag", "a", "--untag", "a"], "--tag and --untag name 'a'"),
@@ -226,7 +226,7 @@ def test_an_org_is_added_once(poller: Poller, fleet: Path, monkeypatch: pytest.M
         (f"\n{SECRETS[0]}={SECRETS[1]}\n", "line 2 of standard input: a field has no name the poller knows"),
         (f"client_sekret={SECRETS[1]}\n", "there is no field 'client_sekret', did you mean client_secret?"),
         ("", "client_secret is missing; one of refresh_token, grant_code and soid is needed"),
-        (f"client_secret={SECRETS[0]} x\nrefresh_token={SECRETS[1]}\n", "client_secret has a blank"),
+        (f"client_secret={SECRETS[0]} x\nrefresh_token={SECRETS[1]}\n", "client_secret has a space"),
     ],
 )
 def test_what_is_wrong_with_an_org_to_add_is_told_without_its_secrets(

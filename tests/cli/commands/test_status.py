@@ -73,7 +73,7 @@ def test_the_newest_poll_of_each_active_org_is_counted_by_outcome(poller: Poller
     assert section(poller("status"), "last polls") == {
         "ok": "2 orgs",
         "unavailable": "1 org",
-        "late": "1 of them, by 40 s at the most",
+        "late": "1 poll, by 40 s at the most",
     }
 
 
@@ -132,7 +132,7 @@ def test_the_exit_code_tells_whether_an_org_is_in_a_state_to_fail_on(
     poller: Poller, fleet: str, states: str, code: int
 ) -> None:
     assert poller("status", "--fail-on", states).code == code
-    assert poller("status", "--fail-on", "broken").error.startswith("poller: --state broken: there is no such state")
+    assert poller("status", "--fail-on", "broken").error.startswith("poller: --fail-on broken: there is no such state")
 
 
 async def test_a_watched_status_is_shown_again_until_it_is_stopped(fleet: str) -> None:

@@ -129,7 +129,7 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_read(poller: Poller,
     for name in ("out.gif", "out"):
         ended = poller("trend", "--plot", str(tmp_path / name))
         assert (ended.code, ended.out) == (2, "")
-        assert ended.error.endswith("is no picture; name a file that ends in .png, .svg, .pdf")
+        assert ended.error.endswith("is not a picture file; name a file that ends in .png, .svg, .pdf")
     assert poller("trend", "--plot", str(tmp_path)).code == 2
 
 
@@ -161,7 +161,7 @@ def test_the_command_draws_an_org_and_a_fleet(poller: Poller, on_database: str, 
     assert (ended.code, ended.out, ended.err) == (
         0,
         "",
-        "There is no org yet; `poller orgs import FILE` brings some in.\n",
+        "There is no org yet; `poller orgs import FILE` adds orgs.\n",
     )
     assert not picture.exists()
     asyncio.run(fill())

@@ -127,7 +127,7 @@ def test_json_lines_are_read_one_object_a_line_with_blank_lines_between() -> Non
         ("Acme,us,1000.A,  ,r", "client_secret is missing"),
         ("Acme,us,1000.A,s,", "one of refresh_token, grant_code and soid is needed"),
         ("Acme,ue,1000.A,s,r", "data centre 'ue' is unknown, known are ae, au,"),
-        ("Acme,us,1000 A,s,r", "client_id has a blank or a letter outside ASCII in it"),
+        ("Acme,us,1000 A,s,r", "client_id has a space or a character outside ASCII"),
         ("Acme,us,1000.A,s,r,extra", "it has 6 fields where the header names 5"),
         ("Acme,us,1000.A,s", "it has 4 fields where the header names 5"),
         ('Acme,us,1000.A,"s"x,r', "a quote stands where none may"),

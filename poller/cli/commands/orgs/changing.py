@@ -75,7 +75,7 @@ def set_orgs(
 ) -> None:
     """Change settings and tags of orgs; no secret is needed.
 
-    An edition or a number of licences that is set holds against what Zoho answers, until it is set to `learn`.
+    An edition or a number of licences that is set wins over Zoho's answer, until it is set to `learn`.
     --tagged, --state and --data-center select orgs; --tag adds a tag here.
 
     Example: [bold]poller orgs set "Acme Ltd" --tag customer:north --poll-interval 5m --edition learn[/bold]
@@ -188,7 +188,7 @@ def restore(names: Names = None, *, tags: Tags = None, data_centers: DataCenters
 
 def _confirm(names: list[str], *, purge: bool) -> None:
     if not sys.stdin.isatty():
-        raise UsageError("there is nobody to ask", "say --yes")
+        raise UsageError("no terminal to confirm at", "pass --yes")
     named = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
     what = "everything that is known of" if purge else "the credentials of"
     if not typer.confirm(f"Delete {what} {named}?", err=True):

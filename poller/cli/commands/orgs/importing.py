@@ -41,7 +41,7 @@ def import_file(
     edition, licences, poll_interval, api_version, tags, and what the contract says: seats, price (of a seat and month),
     currency, renews_on. A second import changes only what differs: an empty value clears any of these but zgid, an
     absent column leaves them as they are. A grant_code is exchanged at once, for it lives for minutes; Zoho takes ten
-    of a client in ten minutes. Exit 1 if one was lost.
+    of a client in ten minutes. Exit 1 if one was lost, 2 if a row is wrong.
     JSON is a list of objects or one object a line; the self_client.json of Zoho's console needs --name and
     --data-center.
 
@@ -58,7 +58,7 @@ def import_file(
             terminal.say(f"{source}: {message}")
         rows = count(len(bad), "row is", "rows are")
         terminal.say(f"poller: {rows} wrong, so nothing is imported; fix {source} and import it again")
-        raise typer.Exit(1)
+        raise typer.Exit(2)
     verb = "would be " if dry_run else ""
 
     def tell(result: ImportResult) -> None:
@@ -92,7 +92,7 @@ def add(
     client_secret=… and refresh_token=…
     """
     if grant not in GRANTS:
-        raise UsageError(f"--grant {grant} is no credential", f"use one of {', '.join(GRANTS)}")
+        raise UsageError(f"--grant {grant} is not a kind of credential", f"use one of {', '.join(GRANTS)}")
     settings = terminal.settings()
     given = {
         "name": name,

@@ -97,7 +97,7 @@ def _say_if_none(orgs: list[OrgState], chosen: Selection) -> None:
     if orgs:
         return
     if chosen.is_everything:
-        terminal.say("There is no org yet; `poller orgs import FILE` brings some in.")
+        terminal.say("There is no org yet; `poller orgs import FILE` adds orgs.")
     else:
         terminal.say(f"No org matches {chosen}." if chosen.is_filter else "None of these orgs is there.")
 

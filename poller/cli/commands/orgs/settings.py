@@ -38,7 +38,7 @@ def profile_change(
         else:
             values[column] = _value(field, text)
     if not clear and not any(values.values()):
-        raise UsageError("nothing is to be changed", "see `poller orgs set --help`")
+        raise UsageError("nothing to change: no option is given", "see `poller orgs set --help`")
     if both := set(values["tag"]) & set(values["untag"]):
         raise UsageError(f"--tag and --untag name {min(both)!r}", "give one of them")
     return ProfileChange(**values, clear=frozenset(clear))
