@@ -65,6 +65,7 @@ async def _status(settings: Settings, *, as_json: bool, watch: bool) -> FleetSta
             if not watch:
                 return found
             await asyncio.sleep(_WATCH_SECONDS)
+            await app.database.read_clock()
 
 
 def _show(found: FleetStatus) -> None:

@@ -37,12 +37,17 @@ def access_of(settings: Settings) -> Access:
 
 async def _web(settings: Settings) -> None:
     from poller.app import open_app
+    from poller.store.clock_reader import clock_kept_right
     from poller.store.fleet_stats import fleet_stats, org_ages
     from poller.store.read_only import connect_read_only
     from poller.web import Api, Health, ProcessMetrics, serve
 
     access = access_of(settings)
-    async with open_app(settings, name="poller web") as app, await connect_read_only(app.dsn) as database:
+    async with (
+        open_app(settings, name="poller web") as app,
+        await connect_read_only(app.dsn) as database,
+        clock_kept_right(database),
+    ):
         now = database.clock.now
         health = Health(
             lambda: None,
@@ -56,7 +61,7 @@ async def _web(settings: Settings) -> None:
                 settings.web_port,
                 health,
                 ProcessMetrics(),
-                Api(database, now),
+                Api(database),
                 access=access,
                 required=True,
             ):

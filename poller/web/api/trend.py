@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -24,6 +23,7 @@ from poller.web.refusals import Problem, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+    from datetime import datetime
 
     from multidict import MultiMapping
 
@@ -49,10 +49,10 @@ log = structlog.get_logger("poller.web")
 
 @dataclass(slots=True)
 class Api:
-    """Answers from a database."""
+    """Answers from a database, by PostgreSQL's time unless `now` is given."""
 
     database: Database
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    now: Callable[[], datetime] | None = None
     at_once: int = AT_ONCE
     most_points: int = MOST_POINTS
     patience_seconds: float = PATIENCE_SECONDS
@@ -74,7 +74,7 @@ class Api:
         return [web.get("/api/v1/trend", trend, allow_head=False)]
 
     async def _trend(self, request: web.Request, share: LoopShare) -> web.StreamResponse:
-        question = _question(request.query, self.now())
+        question = _question(request.query, (self.now or self.database.clock.now)())
         # Thousands of days of a time zone take milliseconds.
         edges = await asyncio.to_thread(question.edges, MOST_STEPS)
         await self._check_size(question, edges)

@@ -19,6 +19,7 @@ from tests.web.test_api import KEY, RIGHT
 from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
 
@@ -52,6 +53,46 @@ async def test_poller_web_serves_api_and_metrics_and_polls_nothing(database_url:
             finally:
                 if service.returncode is None:
                     await service.end()
+
+
+async def test_poller_web_shows_ages_by_postgresqls_clock_as_it_is_now(database_url: str) -> None:
+    async with await databases.connect(database_url) as database:
+        for statement in (
+            "CREATE TABLE clock (days integer)",
+            "INSERT INTO clock VALUES (0)",
+            (
+                "CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS"
+                " 'SELECT pg_catalog.clock_timestamp() + make_interval(days => days) FROM public.clock'"
+            ),
+            (
+                "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database());"
+                " END $$"
+            ),
+            "INSERT INTO orgs (name, data_center) VALUES ('acme', 'us')",
+            "INSERT INTO latest_snapshots (org_id, slot, polled_at) SELECT id, now(), now() FROM orgs",
+        ):
+            await database.execute(statement)
+        service = await command.start(
+            "web",
+            environ=environ(database_url, POLLER_WEB_PORT="0", POLLER_API_KEY=KEY, POLLER_METRICS_ORGS="10"),
+        )
+        try:
+            url = await served_at(service)
+
+            async def age_in_days() -> float:
+                text = (await get(f"{url}/metrics/orgs", RIGHT))[1]
+                return float(text.splitlines()[-1].rpartition(" ")[2]) / 86_400
+
+            assert await age_in_days() < 1
+            # As after a machine was suspended: time went on, and this process was not told.
+            await database.execute("UPDATE clock SET days = 3")
+            await eventually(lambda: _is_about(3, age_in_days), 30)
+        finally:
+            await service.end()
+
+
+async def _is_about(days: int, age_in_days: Callable[[], Awaitable[float]]) -> bool:
+    return days <= await age_in_days() < days + 1
 
 
 async def test_poller_web_on_a_taken_port_ends_with_one_line(database_url: str) -> None:
