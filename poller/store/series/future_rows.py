@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 _ORGS_AT_ONCE: Final = 20
 """Orgs whose rows are deleted in one transaction: two years of quarters of an hour are 1.4 million rows."""
-_LATEST_AT_ONCE: Final = 100
+_LATEST_AT_ONCE: Final = 20
 """Orgs whose latest counts are looked up again in one transaction, which writers wait for."""
 _MARGIN: Final = timedelta(minutes=1)
 """What is later than now by less than this is left alone: a transaction may wait for a lock meanwhile, and what others
@@ -155,9 +155,9 @@ async def _look_up_latest(database: Database, now: datetime) -> int:
         bound = await _bound(connection, now)
         org_ids = [row["org_id"] for row in await connection.fetch(ORGS_OF_LATEST, bound, _LATEST_AT_ONCE)]
         await connection.execute(FORGET_LATEST, org_ids, bound)
-        await connection.execute(MERGE_LATEST, *_columns(await connection.fetch(LATEST_KEYS, org_ids)))
+        await connection.execute(MERGE_LATEST, *_columns(await connection.fetch(LATEST_KEYS, org_ids, bound)))
         first_slots = await connection.fetch(FORGET_POLLS, org_ids, bound)
-        await connection.execute(LATEST_POLLS, *_columns(first_slots))
+        await connection.execute(LATEST_POLLS, *_columns(first_slots), bound)
         return len(org_ids)
 
 

@@ -50,19 +50,22 @@ UNION SELECT org_id FROM latest_snapshots WHERE slot > $1
 ORDER BY 1 LIMIT $2
 """
 
-# future_rows.latest: of the rows since the newest one that knows all ten counts, or of all where there is none.
+# future_rows.latest: of the rows since the newest one that knows all ten counts, or of all where there is none. No
+# index is searched in the future, here and below: millions of rows may have been deleted there a moment ago.
 FORGET_LATEST: Final = "DELETE FROM latest_snapshots WHERE org_id = ANY($1::integer[]) AND slot > $2::timestamptz"
 LATEST_KEYS: Final = """
 SELECT s.org_id, s.slot
 FROM unnest($1::integer[]) AS key (org_id)
 LEFT JOIN LATERAL (
-    SELECT slot FROM org_snapshots WHERE org_id = key.org_id AND outcome = 'ok' ORDER BY slot DESC LIMIT 1
+    SELECT slot FROM org_snapshots
+    WHERE org_id = key.org_id AND slot <= $2::timestamptz AND outcome = 'ok' ORDER BY slot DESC LIMIT 1
 ) AS newest ON true
 JOIN org_snapshots s ON s.org_id = key.org_id AND s.outcome IN ('ok', 'partial')
-    AND s.slot >= coalesce(newest.slot, '-infinity')
+    AND s.slot >= coalesce(newest.slot, '-infinity') AND s.slot <= $2
 """
 
-# future_rows.polls: `first_slot` outlives the rows it was found in, unless it is of the future itself.
+# future_rows.polls: `first_slot` outlives the rows it was found in, unless it is of the future itself. Of the run of
+# polls that the newest one is part of, only the last month is searched.
 FORGET_POLLS: Final = """
 DELETE FROM latest_polls WHERE org_id = ANY($1::integer[]) AND slot > $2::timestamptz
 RETURNING org_id, CASE WHEN first_slot <= $2 THEN first_slot END AS first_slot
@@ -73,19 +76,26 @@ SELECT key.org_id, coalesce(key.first_slot, oldest.slot), newest.slot, coalesce(
        polled.polled_at, newest.late_seconds, newest.outcome, newest.error
 FROM unnest($1::integer[], $2::timestamptz[]) AS key (org_id, first_slot)
 CROSS JOIN LATERAL (
-    SELECT slot, outcome, error, late_seconds FROM org_snapshots WHERE org_id = key.org_id ORDER BY slot DESC LIMIT 1
+    SELECT slot, outcome, error, late_seconds FROM org_snapshots
+    WHERE org_id = key.org_id AND slot <= $3::timestamptz ORDER BY slot DESC LIMIT 1
 ) AS newest
-CROSS JOIN LATERAL (SELECT slot FROM org_snapshots WHERE org_id = key.org_id ORDER BY slot LIMIT 1) AS oldest
+CROSS JOIN LATERAL (
+    SELECT slot FROM org_snapshots WHERE org_id = key.org_id AND slot <= $3 ORDER BY slot LIMIT 1
+) AS oldest
 LEFT JOIN LATERAL (
-    SELECT polled_at FROM org_snapshots WHERE org_id = key.org_id AND polled_at IS NOT NULL ORDER BY slot DESC LIMIT 1
+    SELECT polled_at FROM org_snapshots
+    WHERE org_id = key.org_id AND slot <= $3 AND polled_at IS NOT NULL ORDER BY slot DESC LIMIT 1
 ) AS polled ON true
 LEFT JOIN LATERAL (
     SELECT slot FROM org_snapshots
-    WHERE org_id = key.org_id AND (outcome = 'ok') <> (newest.outcome = 'ok') ORDER BY slot DESC LIMIT 1
+    WHERE org_id = key.org_id AND slot <= $3 AND slot > newest.slot - interval '31 days'
+      AND (outcome = 'ok') <> (newest.outcome = 'ok')
+    ORDER BY slot DESC LIMIT 1
 ) AS other ON true
 LEFT JOIN LATERAL (
-    SELECT min(slot) AS slot FROM org_snapshots
-    WHERE org_id = key.org_id AND slot > coalesce(other.slot, '-infinity')
+    SELECT slot FROM org_snapshots
+    WHERE org_id = key.org_id AND slot <= $3 AND slot > coalesce(other.slot, newest.slot - interval '31 days')
+    ORDER BY slot LIMIT 1
 ) AS run ON true
 """
 
