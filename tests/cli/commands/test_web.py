@@ -65,8 +65,8 @@ async def test_poller_web_shows_ages_by_postgresqls_clock_as_it_is_now(database_
                 " 'SELECT pg_catalog.clock_timestamp() + make_interval(days => days) FROM public.clock'"
             ),
             (
-                "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database());"
-                " END $$"
+                "DO $$ BEGIN EXECUTE format("
+                "'ALTER DATABASE %I SET search_path = public, pg_catalog', current_database()); END $$"
             ),
             "INSERT INTO orgs (name, data_center) VALUES ('acme', 'us')",
             "INSERT INTO latest_snapshots (org_id, slot, polled_at) SELECT id, now(), now() FROM orgs",
