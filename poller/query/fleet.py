@@ -61,14 +61,14 @@ class FleetStatus:
 async def fleet_status(database: Database, now: datetime, *, listed: int | None = LISTED) -> FleetStatus:
     """Read how the fleet is; queries run side by side.
 
-    Under each heading `listed` orgs are named, None: all of them.
+    Of each trouble `listed` orgs are named, None: all of them; of the stretched ones the first.
     """
     async with asyncio.TaskGroup() as group:
         # As many as a small server has cores, and as few connections as that takes.
         states = group.create_task(read_states(database, NEED_A_PERSON, listed))
         figures = group.create_task(fleet_stats(database, now))
         polls, spent = await poll_sums(database, now), await credit_sum(database, counted_after(now))
-        stretched = await stretched_orgs(database, listed)
+        stretched = await stretched_orgs(database, LISTED)
         workers = await list_workers(database, now - WORKER_SEEN_WITHIN)
         chores = await list_tasks(database)
     return FleetStatus(now, *states.result(), stretched, polls, spent, figures.result(), workers, chores)

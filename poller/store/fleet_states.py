@@ -99,7 +99,7 @@ async def read_states(
     return sums, sorted(found, key=lambda one: (wanted.index(one.state), -one.count, one.reason or ""))
 
 
-async def stretched_orgs(database: Queries, listed: int | None) -> list[Stretched]:
+async def stretched_orgs(database: Queries, listed: int) -> list[Stretched]:
     """The first orgs by name that are polled less often than was asked for."""
     return [Stretched(**row) for row in await database.fetch(_STRETCHED, listed)]
 
