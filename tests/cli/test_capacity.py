@@ -62,7 +62,7 @@ def test_seats_are_told_to_programs_with_what_the_contract_says_and_what_idle_on
     assert told["Full"]["problem"]["code"] == "OAUTH_SCOPE_MISMATCH"
     ahead = poller("seats", "--renews-within", "60d", "--json").out.splitlines()
     assert [json.loads(one)["org"] for one in ahead] == ["Growing"]
-    assert "1 org does not tell their seats (OAUTH_SCOPE_MISMATCH): grant the scope" in poller("seats").out
+    assert "1 org does not say how many seats there are (OAUTH_SCOPE_MISMATCH): grant the scope" in poller("seats").out
 
 
 @pytest.mark.usefixtures("fleet")

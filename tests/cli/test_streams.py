@@ -38,7 +38,7 @@ def test_a_closed_stream_is_like_one_nobody_reads(stream: str, tmp_path: Path) -
     precious = tmp_path / "precious.csv"
     precious.write_text("name,data_center,client_id,client_secret,refresh_token\nAcme,xx,i,s,r\n")
     before = precious.read_bytes()
-    assert by_shell(f"poller orgs import {precious} {stream}")[0] == 1
+    assert by_shell(f"poller orgs import {precious} {stream}")[0] == 2
     assert by_shell(f"poller --version {stream}")[0] == 0
     assert precious.read_bytes() == before
 

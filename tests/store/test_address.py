@@ -75,7 +75,7 @@ async def test_a_right_address_with_tls_works(tls: Served, query: str) -> None:
         ),
         (
             "?sslmode=verify-full",
-            "nothing says by which authority",
+            "no certificate authority is given",
             "add sslrootcert=/path/of/the/authority.pem to POLLER_DATABASE_URL",
         ),
         (

@@ -130,7 +130,7 @@ def test_json_lines_are_read_one_object_a_line_with_blank_lines_between() -> Non
         ("Acme,us,1000 A,s,r", "client_id has a space or a character outside ASCII"),
         ("Acme,us,1000.A,s,r,extra", "it has 6 fields where the header names 5"),
         ("Acme,us,1000.A,s", "it has 4 fields where the header names 5"),
-        ('Acme,us,1000.A,"s"x,r', "a quote stands where none may"),
+        ('Acme,us,1000.A,"s"x,r', "a quotation mark inside a quoted field must be doubled"),
         ("Ac\x00me,us,1000.A,s,r", "name has an invisible character in it: U+0000 at character 3"),
         (
             "Acme\u200b Ltd,us,1000.A,s,r",
