@@ -1,21 +1,28 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
 
+from poller.core.model import Outcome, Snapshot
+from poller.store.queue.jobs import NewJob, enqueue
+from poller.store.queue.schedules import EXPLAIN, POLL
+from poller.store.series.snapshots import write_snapshots
 from tests.postgres import let_now_be
 from tests.soak.clock import Clock
 from tests.soak.report import report
 from tests.soak.verdict import complaints, percentile, trend
-from tests.soak.watch import Found, Sample, Size
+from tests.soak.watch import Found, Sample, Size, slots_without_row
 from tests.soak.world import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from poller.store.database import Database
 
 PLAN = Plan(orgs=100, days=30.0, day_seconds=60.0, interval_seconds=21_600)
 SMALL = Size(rows=100, bytes=200_000)
@@ -71,6 +78,34 @@ def test_slots_orgs_breaches_errors_and_exit_codes_are_told() -> None:
     wrong.errors.update(["readings.lost"])
     wrong.audit = {"breaches": ["org 1: 6 calls in flight, 5 allowed"], "requests": {}, "faults_given": {}}
     assert len(list(complaints(PLAN, wrong))) == 6
+
+
+def test_the_log_of_the_queue_may_be_as_long_as_the_time_since_it_was_cleared_and_that_has_an_end() -> None:
+    def uncleared(hours: float, rows: int) -> list[str]:
+        log = {"pgqueuer_log": Size(rows, 200_000)}
+        grown = found(lambda sample, _: replace(sample, uncleared_hours=hours, tables={**sample.tables, **log}))
+        return list(complaints(PLAN, grown))
+
+    # 100 orgs, a poll every six hours, 30 chores an hour: 187 rows an hour at most.
+    assert uncleared(0.1, 373) == []
+    assert uncleared(0.1, 374) == ["pgqueuer_log: 374 rows, 373 are to be expected"]
+    assert uncleared(7.5, 1_679) == []
+    assert uncleared(8.5, 400) == ["pgqueuer_log: not cleared for 21 s of the wall's, 20 are allowed"]
+
+
+async def test_a_slot_without_a_row_is_told_unless_it_waits_to_be_polled_or_explained(database: Database) -> None:
+    org = await database.fetchval("INSERT INTO orgs (name, data_center) VALUES ('acme', 'us') RETURNING id")
+    first, *missing, last = (datetime(2026, 1, 31, 6 * number, tzinfo=UTC) for number in range(4))
+    await write_snapshots(
+        database, [Snapshot(org, slot, None, Outcome.MISSED, "not_running") for slot in (first, last)]
+    )
+    told = [f"org {org}: {slot:%F %H:%M}" for slot in missing]
+    assert await slots_without_row(database, 21_600) == told
+    stretch = {"org": org, "first": int(missing[0].timestamp()), "last": int(missing[0].timestamp())}
+    await enqueue(database, [NewJob(EXPLAIN, "1", json.dumps(stretch).encode(), timedelta())])
+    assert await slots_without_row(database, 21_600) == told[1:]
+    await enqueue(database, [NewJob(POLL, f"{org}:{missing[1]:%Y-%m-%dT%H:%M:%SZ}", b"", timedelta())])
+    assert await slots_without_row(database, 21_600) == []
 
 
 def test_the_report_names_every_table_and_lateness_in_seconds_of_the_walls() -> None:

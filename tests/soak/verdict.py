@@ -23,6 +23,10 @@ _MOST_TABLE_GROWTH: Final = 0.25
 _SOME_PAGES: Final = 64 * 8_192
 _MOST_CONNECTIONS: Final = 10
 _HOUR: Final = 3_600
+_LOG: Final = "pgqueuer_log"
+_MOST_SECONDS_UNCLEARED: Final = 20.0
+"""Of the wall's. Chores are done one after the other; on a busy machine a round of them takes some seconds, which are
+hours of the soak's clock, and the log of the queue is longer by so much."""
 
 
 class Trend(NamedTuple):
@@ -57,15 +61,18 @@ def memory_trend(samples: Sequence[Sample]) -> Trend:
     return trend([sample.at for sample in looks], [sample.worker_mb for sample in looks])
 
 
-def most_rows(plan: Plan) -> Mapping[str, float]:
-    """The rows each table of the bookkeeping may have at any time; one that is not named may have a row per org."""
+def most_rows(plan: Plan, uncleared_hours: float = 0.0) -> Mapping[str, float]:
+    """The rows each table of the bookkeeping may have; one that is not named may have a row per org.
+
+    `uncleared_hours`: of the soak's clock, since the log of the queue was cleared.
+    """
     polls_an_hour = plan.orgs * _HOUR / plan.interval_seconds
     chores_an_hour = 30
     return {
         # A slot that waits, and one whose time is over and nobody has come to yet.
         "pgqueuer": 2 * plan.orgs + chores_an_hour,
-        # Three rows a job, four where it was put back, for an hour and until the chore comes round.
-        "pgqueuer_log": 4 * (polls_an_hour + chores_an_hour) * 2,
+        # Three rows a job, four where it was put back, for an hour, since the chore was done, and while it was.
+        _LOG: 4 * (polls_an_hour + chores_an_hour) * max(2.0, 1.5 + uncleared_hours),
         # A quarter of an hour for every poll of a day and a quarter, and until the chore comes round.
         "credit_spend": plan.orgs * (26 * _HOUR / plan.interval_seconds + 1),
         "pgqueuer_schedules": 0,
@@ -114,9 +121,14 @@ def _unbounded(plan: Plan, samples: Sequence[Sample]) -> Iterator[str]:
     most = max(sample.connections for sample in samples)
     if most > _MOST_CONNECTIONS:
         yield f"{most} connections, {_MOST_CONNECTIONS} are a worker's"
+    uncleared = max(sample.uncleared_hours for sample in samples) * _HOUR / plan.speed
+    if uncleared > _MOST_SECONDS_UNCLEARED:
+        yield f"{_LOG}: not cleared for {uncleared:.0f} s of the wall's, {_MOST_SECONDS_UNCLEARED:.0f} are allowed"
+    bounds = [most_rows(plan, sample.uncleared_hours) for sample in samples]
     for name in sorted(set(samples[-1].tables) - GROWING):
-        rows = max(sample.tables[name].rows for sample in samples)
-        allowed = most_rows(plan).get(name, plan.orgs)
+        pairs = zip(samples, bounds, strict=True)
+        looked_at = [(sample.tables[name].rows, bound.get(name, plan.orgs)) for sample, bound in pairs]
+        rows, allowed = max(looked_at, key=lambda pair: pair[0] - pair[1])
         if rows > allowed:
             yield f"{name}: {rows:,} rows, {allowed:,.0f} are to be expected"
         disk = trend(days, [sample.tables[name].bytes for sample in looks])

@@ -36,6 +36,8 @@ class Sample:
     zoho_mb: float
     connections: int
     tables: Mapping[str, Size]
+    uncleared_hours: float = 0.0
+    """Of the soak's clock, since the log of the queue was cleared, or since its first row."""
 
 
 @dataclass
@@ -143,20 +145,41 @@ async def outcomes(database: Database, until: datetime | None = None) -> Counter
 
 async def look(at: float, worker_id: int, zoho_id: int, database: Database) -> Sample:
     """At everything, now."""
-    return Sample(at, resident_mb(worker_id), resident_mb(zoho_id), await connections(database), await tables(database))
+    # Before the rows are counted: what is cleared in between makes them fewer.
+    uncleared: float = await database.fetchval(_UNCLEARED)
+    counted = await tables(database)
+    return Sample(
+        at,
+        resident_mb(worker_id),
+        resident_mb(zoho_id),
+        await connections(database),
+        counted,
+        uncleared_hours=uncleared,
+    )
 
+
+_UNCLEARED: Final = """
+SELECT coalesce(extract(epoch FROM now() - coalesce(
+    (SELECT done_at FROM chores WHERE name = 'queue log'), (SELECT min(created) FROM pgqueuer_log))) / 3600, 0)::float8
+"""
 
 _OUTCOMES: Final = """
 SELECT outcome, late_seconds, count(*) FROM org_snapshots WHERE $1::timestamptz IS NULL OR slot < $1 GROUP BY 1, 2
 """
 
 _WITHOUT_ROW: Final = """
+WITH stretches AS (
+    SELECT (said ->> 'org')::int AS org, (said ->> 'first')::bigint AS first, (said ->> 'last')::bigint AS last
+    FROM pgqueuer, LATERAL (SELECT convert_from(payload, 'UTF8')::jsonb AS said) AS stretch
+    WHERE entrypoint = 'explain')
 SELECT of_org.org_id, series.slot
 FROM (SELECT org_id, min(slot) AS first, max(slot) AS last FROM org_snapshots GROUP BY org_id) AS of_org,
      generate_series(of_org.first, of_org.last, make_interval(secs => $1)) AS series (slot)
 WHERE NOT EXISTS (SELECT FROM org_snapshots s WHERE s.org_id = of_org.org_id AND s.slot = series.slot)
   AND NOT EXISTS (SELECT FROM pgqueuer q WHERE q.dedupe_key = of_org.org_id || ':'
       || to_char(series.slot AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+  AND NOT EXISTS (SELECT FROM stretches
+      WHERE org = of_org.org_id AND extract(epoch FROM series.slot) BETWEEN first AND last)
 """
 
 _ORGS_WITH_ROWS: Final = """

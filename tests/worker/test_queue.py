@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from poller.store.queue.jobs import JobQueue, NewJob, depth, enqueue, forget_log
-from poller.store.queue.maintenance import CHORE, queue_chores
-from poller.store.queue.schedules import EXPLAIN
 
 if TYPE_CHECKING:
     from poller.store.database import Database
@@ -157,10 +155,3 @@ def test_variables_that_pgqueuer_would_read_change_nothing() -> None:
     environ = os.environ | {"QUEUE_TABLE": "theirs", "CHANNEL": "theirs", "PGQUEUER_PREFIX": "theirs"}
     said = subprocess.run([sys.executable, "-c", asked], env=environ, capture_output=True, text=True, check=True)
     assert said.stdout.split() == ["pgqueuer", "ch_pgqueuer"]
-
-
-async def test_chores_do_not_wait_for_the_stretches_that_a_long_outage_left_to_explain(database: Database) -> None:
-    await enqueue(database, [NewJob(EXPLAIN, str(org), b"{}", AT_ONCE) for org in range(50)])
-    await queue_chores(database, {"queue log": 300, "partitions": 3_600}, datetime.now(UTC))
-    claimed = await worker(database).claim((CHORE, EXPLAIN), 3)
-    assert [one.kind for one in claimed] == [CHORE, CHORE, EXPLAIN]

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 CHORE: Final = "chore"
 """The kind of these jobs; the payload is the chore's name."""
-_PRIORITY: Final = 1
-"""Before stretches to explain, of which a long outage leaves one per org: chores are few and short."""
 _CLOCK_TOLERANCE: Final = timedelta(seconds=TOLERANCE_SECONDS)
 
 
@@ -47,7 +45,7 @@ async def queue_chores(database: Database, intervals: Mapping[str, int], now: da
         for name, seconds in intervals.items()
         if name not in begun or not slot_of(now, seconds) <= begun[name] <= now + _CLOCK_TOLERANCE
     ]
-    jobs = [NewJob(CHORE, f"{CHORE}:{name}", name.encode(), timedelta(), _PRIORITY) for name in due]
+    jobs = [NewJob(CHORE, f"{CHORE}:{name}", name.encode(), timedelta()) for name in due]
     return await enqueue(database, jobs)
 
 
