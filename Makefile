@@ -1,21 +1,21 @@
-# Everything a person or a machine runs on this project. Paths are relative, so a space in the path is harmless.
+# All commands for working on this project. Paths are relative, so the folder's path may contain spaces.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .PHONY: help install test chaos soak check format demo bench picture sdk lock clean
-help:  ## this list
+help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
-install: $(INSTALLED)  ## make .venv with everything in it
+install: $(INSTALLED)  ## create .venv and install everything into it
 
-# uv where it is installed (seconds), pip otherwise; both install exactly what the lock names, by hash.
+# Uses uv if it is installed (seconds), else pip. Both install exactly the versions in the lock file and check hashes.
 $(INSTALLED): pyproject.toml requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed, this is $$($(PYTHON) -V): run 'make PYTHON=/path/to/python3.11'" >&2; exit 2; }
-	@echo "Installing into .venv, once; a minute or two where nothing is cached."
+	@echo "Installing into .venv (only once); this takes a minute or two if nothing is cached."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
-	  || { rm -rf .venv; echo "python3 cannot make environments: install its venv module (Debian: python3-venv)" >&2; exit 2; }
+	  || { rm -rf .venv; echo "python3 cannot create virtual environments: install its venv module (Debian: python3-venv)" >&2; exit 2; }
 	@if command -v uv >/dev/null 2>&1; then \
 	  uv pip install --python $(BIN)/python --require-hashes -r requirements-dev.lock && \
 	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --offline -e . ; \
@@ -25,41 +25,41 @@ $(INSTALLED): pyproject.toml requirements-dev.lock
 	fi
 	@touch $(INSTALLED)
 
-# More processes than cores, a file's tests in one of them: much of the suite waits for servers and signals. Files are
-# handed out in the order of tests/conftest.py, the long ones first.
-test: install  ## every test, or make test TEST=tests/core for some
+# More processes than cores, because many tests wait for servers and signals. All tests of a file run in one process.
+# Files start in the order of tests/conftest.py, the longest first.
+test: install  ## run all tests; some: make test TEST=tests/core
 	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(TEST)
 
-# It prints its seed first, and what it came to at last. A seed of 0 is another one every time.
-chaos: install  ## a storm of five minutes over three workers, or make chaos SEED=… for the same again
+# Prints its seed first and a summary last. SEED=0 picks a random seed.
+chaos: install  ## five minutes of random failures with three workers; repeat a run: make chaos SEED=…
 	POLLER_TEST_CHAOS_SECONDS=$(or $(SECONDS),300) POLLER_TEST_CHAOS_SEED=$(or $(SEED),0) $(BIN)/python -m pytest -s tests/chaos
 
-soak: install  ## the service for a month in half an hour, or make soak SOAK="--days 1" for a try
+soak: install  ## a simulated month of service in half an hour; shorter: make soak SOAK="--days 1"
 	$(BIN)/python -m tests.soak $(SOAK)
 
-check: install  ## format, lint, types, import contracts
+check: install  ## check format, lint, types and import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-format: install  ## put the format right, and what the linter can mend by itself
+format: install  ## format the code and apply the linter's automatic fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-demo: install  ## a fleet, its history and a poller at work, without Zoho
+demo: install  ## a simulated fleet with history and a running poller, without Zoho
 	@$(BIN)/poller demo $(DEMO)
 
-bench: install  ## the figures the documents quote: make bench BENCH="poll --orgs 500" for one of them
+bench: install  ## measure the figures in docs/benchmarks.md; one group: make bench BENCH="poll --orgs 500"
 	$(BIN)/python -m benchmarks $(BENCH)
 
-picture: install  ## draw docs/demo.svg, the demo in a terminal
+picture: install  ## redraw docs/demo.svg, the picture of the demo
 	$(BIN)/python docs/picture.py
 
-sdk: install  ## Zoho's own SDK, in .venv/zoho-sdk, for the tests that ask it (they fetch it too)
+sdk: install  ## install Zoho's SDK into .venv/zoho-sdk for the tests that use it (they also do this themselves)
 	$(BIN)/python -m tests.simulator.zoho_sdk
 
-lock:  ## resolve the dependencies anew (needs uv)
+lock:  ## resolve the dependencies and write the lock files (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -67,5 +67,5 @@ lock:  ## resolve the dependencies anew (needs uv)
 	echo hatchling | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command 'make lock' -c requirements-dev.lock - -o requirements-build.lock
 
-clean:  ## remove what was made here
+clean:  ## remove .venv, caches and builds
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

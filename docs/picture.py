@@ -1,4 +1,4 @@
-"""Make `docs/demo.svg`: what `make demo` shows, in the colours and the width of a terminal (`make picture`)."""
+"""Draws `docs/demo.svg`, the output of `make demo` in a terminal (`make picture`)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from rich.text import Text
 
 COLUMNS: Final = 110
 OUT: Final = Path(__file__).with_name("demo.svg")
-# A picture must not fetch a font from anywhere when it is looked at.
+# The picture must not download a font when it is displayed.
 FORMAT: Final = re.sub(r"@font-face \{\{.*?\}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 MOVES: Final = re.compile(r"\x1b\[[0-9;?]*[A-HJKhlsu]")
-# Ports and folders are of this machine alone, and a bar that is full is gone.
+# Lines left out of the picture: ports and folders of this machine, and finished progress bars.
 PASSING: Final = ("A simulated Zoho listens", "The demo's PostgreSQL lives", "To look again", "history ")
 
 
 def main() -> None:
-    """Run the demo at a terminal of its own, and draw what was left standing on it."""
+    """Runs the demo in a pseudo-terminal and draws its final output."""
     shown = re.sub(r"\r\n?", "\n", MOVES.sub("", at_terminal("demo", "--polls", "3")))
     lines = [line for line in map(Text.from_ansi, shown.split("\n")) if not line.plain.startswith(PASSING)]
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), color_system="truecolor")
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def at_terminal(*arguments: str) -> str:
-    """What `poller` writes to a terminal."""
+    """Runs `poller` in a pseudo-terminal and returns its output."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, COLUMNS, 0, 0))
     seen = b""
@@ -54,7 +54,7 @@ def at_terminal(*arguments: str) -> str:
             while True:
                 try:
                     seen += os.read(ours, 65_536)
-                except OSError:  # what Linux says when nobody is left on the other side
+                except OSError:  # Linux raises this when the other end is closed
                     break
     os.close(ours)
     return seen.decode()
