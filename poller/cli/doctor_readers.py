@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MAKE: Final = "run `poller migrate`"
 _LONG: Final = timedelta(minutes=1)
+_TOO_LONG: Final = timedelta(seconds=10)
+"""The poller's own locks are held for seconds at most, and it waits for them no longer than this."""
 _LOOK_SECONDS: Final = 2.0
 """Between two looks at transactions whose start this role may not see."""
 
@@ -44,8 +46,8 @@ async def examine_roles(_settings: Settings, database: Database) -> CheckResult:
 
 
 async def examine_locks(_settings: Settings, database: Database) -> CheckResult:
-    """Whether another session keeps a transaction open that drops of months and migrations have to wait for."""
-    from poller.store.blockers import other_holders
+    """Whether another session keeps a transaction open that polls, drops of months or migrations have to wait for."""
+    from poller.store.blockers import LOCKS, lock_holders, other_holders
 
     found = await other_holders(database)
     if any(blocker.since is None for blocker in found):
@@ -54,12 +56,19 @@ async def examine_locks(_settings: Settings, database: Database) -> CheckResult:
         found = [blocker for blocker in found if blocker.transaction in later]
     now = database.clock.now()
     found = [blocker for blocker in found if _is_long(blocker, now)]
+    held = [one for one in await lock_holders(database, LOCKS) if one.since and now - one.since > _TOO_LONG]
+    if held:
+        what = f"{held[0]}, holds a lock of the poller and keeps polls, months and migrations waiting"
+        return CheckResult("locks", CheckStatus.WARNING, what, _end(held[0]))
     if not found:
         return CheckResult("locks", CheckStatus.OK, "no other session holds up the poller")
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-    remedy = f"end that transaction: SELECT pg_terminate_backend({found[0].pid})"
     what = f"{found[0]}{more}, keeps months from being dropped and migrations from running"
-    return CheckResult("locks", CheckStatus.WARNING, what, remedy)
+    return CheckResult("locks", CheckStatus.WARNING, what, _end(found[0]))
+
+
+def _end(blocker: Blocker) -> str:
+    return f"end that transaction: SELECT pg_terminate_backend({blocker.pid})"
 
 
 def _is_long(blocker: Blocker, now: datetime) -> bool:

@@ -12,6 +12,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 _PORT: str = "5432"
 _HOST = re.compile(r"\[(?P<six>[^\]]*)\](?::(?P<port>\d+))?|(?P<four>[^:]*)(?::(?P<other>\d+))?")
 _MASK = "…"
+ENCODE = "percent-encode special characters in them: @ is %40, : is %3A, / is %2F, ? is %3F, # is %23, % is %25"
+"""The remedy for a user or a password that breaks an address."""
 _DEFAULT_HOST = "its default host"
 """PostgreSQL's Unix socket, or localhost."""
 
@@ -58,6 +60,16 @@ def database_address(dsn: str) -> DatabaseAddress:
     return DatabaseAddress(
         ",".join(host or _DEFAULT_HOST for host in hosts), ",".join(port or _PORT for port in ports), name or "?"
     )
+
+
+def login_breaks(dsn: str) -> bool:
+    """Whether a special character of user or password, not percent-encoded, cuts an address in the wrong place."""
+    rest = dsn.partition("://")[2]
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    user, at, _ = authority.rpartition("@")
+    path, _, query = rest.partition("?")
+    stray = not at and ("@" in path or "@" in query.partition("=")[0])
+    return stray or "@" in user or "[" in user or "]" in user or "#" in rest
 
 
 def without_password(url: str) -> str:

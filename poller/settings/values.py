@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from poller.core.database_address import ENCODE, login_breaks
 from poller.core.datacenters import check_origin, with_operators
 from poller.core.model import API_VERSION
 from poller.core.retention import parse_retention
@@ -50,6 +51,8 @@ def database_url(url: SecretStr) -> SecretStr:
         parts = urlsplit(url.get_secret_value())
     except ValueError:
         parts = urlsplit("")
+    if login_breaks(url.get_secret_value()):
+        raise ValueError(f"user or password break it; {ENCODE}")
     if parts.scheme not in {"postgresql", "postgres"}:
         raise ValueError("it is not the address of a PostgreSQL database")
     for host in parts.netloc.rpartition("@")[2].split(","):

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 
-from poller.core.database_address import database_address
+from poller.core.database_address import ENCODE, database_address, login_breaks
 from poller.core.errors import DatabaseError, SettingsError
 from poller.store import tls_errors
 from poller.store.errors import ADDRESS, readable_errors
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _URL: Final = "POLLER_DATABASE_URL"
-_ENCODE: Final = "percent-encode special characters in them: @ is %40, : is %3A, / is %2F, # is %23, % is %25"
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 _LARGEST_PORT: Final = 65_535
 _UNKNOWN_PARAMETER: Final = re.compile(r'unrecognized configuration parameter "([\w.]+)"')
@@ -48,13 +47,9 @@ def check_address(dsn: str) -> None:
     """Raise `SettingsError` for an address that cannot be one."""
     if not dsn.startswith(("postgresql://", "postgres://")):
         raise SettingsError(f"{_URL} is not the address of a PostgreSQL", ADDRESS)
-    rest = dsn.partition("://")[2]
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    user, at, hosts = authority.rpartition("@")
-    path, _, query = rest.partition("?")
-    stray = not at and ("@" in path or "@" in query.partition("=")[0])
-    if stray or "@" in user or "[" in user or "]" in user or "#" in rest:
-        raise SettingsError(f"{_URL} cannot be read as an address: user or password break it", _ENCODE)
+    if login_breaks(dsn):
+        raise SettingsError(f"{_URL} cannot be read as an address: user or password break it", ENCODE)
+    hosts = re.split(r"[/?]", dsn.partition("://")[2], maxsplit=1)[0].rpartition("@")[2]
     for host in hosts.split(","):
         port = host.rpartition("]")[2].partition(":")[2]
         if port and not (_PORT.fullmatch(port) and 0 < int(port) <= _LARGEST_PORT):
@@ -98,7 +93,7 @@ def _of_words(where: str, cause: object) -> DatabaseError | SettingsError | None
         what = f"{where}: the parameter {unknown[1]} is known neither to the poller nor to the server"
         return SettingsError(what, f"take {unknown[1]} out of {_URL}")
     if isinstance(cause, asyncpg.InvalidPasswordError):
-        return DatabaseError(f"{where}: {cause}", f"correct the user and password in {_URL}; {_ENCODE}")
+        return DatabaseError(f"{where}: {cause}", f"correct the user and password in {_URL}; {ENCODE}")
     if isinstance(cause, asyncpg.InvalidAuthorizationSpecificationError) and "no encryption" in str(cause):
         return DatabaseError(f"{where} wants TLS", f"add sslmode=require to {_URL}")
     return None

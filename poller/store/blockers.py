@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from poller.store.queries import Queries
 
 
+LOCKS: Final = "poller_locks"
+"""The private table whose rows are the poller's locks: a session of its own role may hold one, too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Blocker:
     """One session with an open transaction: its process and login; `since` None where this role may not see it.

@@ -15,7 +15,7 @@ import orjson
 
 from poller.core.errors import DatabaseError
 from poller.store import schema
-from poller.store.address import connecting
+from poller.store.address import connecting, target
 from poller.store.database_clock import DatabaseClock
 from poller.store.errors import SESSION, readable_errors
 from poller.store.pooler import UNPREPARED, is_pooled
@@ -183,7 +183,7 @@ async def connect(
         await database.read_clock()
         if schema_check:
             async with database.connection() as connection:
-                (await schema.read_state(connection)).require()
+                (await schema.read_state(connection)).require(target(dsn))
     except BaseException:
         await database.close()
         raise

@@ -45,6 +45,8 @@ def explain(error: BaseException) -> DatabaseError:
         return DatabaseError(f"the pooler refuses the parameter {refused[1]}", _pooler_remedy(refused[1]))
     if isinstance(error, asyncpg.LockNotAvailableError):
         return LockedError("PostgreSQL: another session holds a lock for too long", _SEE_LOCKS, passing=True)
+    if type(error) is asyncpg.InvalidAuthorizationSpecificationError and "pg_hba.conf" not in str(error):
+        return DatabaseError(f"PostgreSQL: {_what(error)}", _LOGIN)
     for kinds, remedy in _REMEDIES:
         if isinstance(error, kinds):
             return DatabaseError(f"PostgreSQL: {_what(error)}", remedy, passing=isinstance(error, _PASSING))
@@ -98,6 +100,7 @@ SESSION: Final = (
 """What a session may complain of to its end, though it was mended since: a timeout of its role, a server that is the
 primary no longer, a protocol that has lost its thread."""
 _SEE_LOCKS: Final = "run `poller doctor`, which names the session that holds a lock"
+_LOGIN: Final = "correct the user in POLLER_DATABASE_URL, or have an administrator let it log in"
 _SERVER_AWAY: Final = "start PostgreSQL, or correct POLLER_DATABASE_URL, and try again"
 _POOLER_REFUSES: Final = re.compile(r"unsupported startup parameter(?: in options)?: (\w+)")
 _REMEDIES: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]] = (

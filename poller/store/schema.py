@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 import asyncpg
+import structlog
 
 from poller.core.errors import DatabaseError
 from poller.store.address import connecting, target
@@ -56,6 +57,7 @@ WHERE relkind IN ('r', 'p', 'v')
   AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('poller_locks'))
 """
 
+log = structlog.get_logger("poller.store")
 _turns: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]] = WeakKeyDictionary()
 
 
@@ -71,11 +73,12 @@ class SchemaState:
         """Whether there is anything to migrate."""
         return self.current is None or self.current < self.head
 
-    def require(self) -> None:
-        """Raise `DatabaseError` where the database is behind."""
+    def require(self, place: str) -> None:
+        """Raise `DatabaseError` where the database at `place` is behind."""
         if self.behind:
             found = "empty" if self.current is None else f"at revision {self.current}"
-            raise DatabaseError(f"the database is {found}, this poller needs {self.head}", "run `poller migrate`")
+            what = f"the database is {found}, this poller needs {self.head} ({place})"
+            raise DatabaseError(what, "run `poller migrate`")
 
 
 def migrations_folder() -> Path:
@@ -186,8 +189,11 @@ async def _run_alembic(dsn: str, revisions: list[str], attempts: int) -> None:
                     root = _root_of(error)
                     if not isinstance(root, asyncpg.LockNotAvailableError):
                         raise explain(root) from error
+                    locked = await _locked(dsn, revision)
                     if attempt == attempts:
-                        raise await _locked(dsn, revision) from error
+                        raise locked from error
+                    if attempt == 1:
+                        log.warning("migration.waiting", revision=revision, why=locked.what)
                 await asyncio.sleep(_PAUSE_SECONDS)
     finally:
         await engine.dispose()
@@ -204,7 +210,7 @@ async def _locked(dsn: str, revision: str) -> DatabaseError:
     connection = await _connect(dsn)
     try:
         relations = [row[0] for row in await connection.fetch(_RELATIONS)]
-        return await locked_by_others(connection, f"migration {revision} had to wait too long", *relations)
+        return await locked_by_others(connection, f"migration {revision} has to wait", *relations)
     finally:
         await connection.close()
 

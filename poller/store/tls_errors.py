@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _URL: Final = "POLLER_DATABASE_URL"
 _FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 _MODES: Final = "disable, allow, prefer, require, verify-ca, verify-full"
+_OPTIONAL: Final = ("allow", "prefer")
 _WRONG_NAME: Final = (62, 64)
 _EXPIRED: Final = 10
 """OpenSSL's numbers: the certificate is of another host name or address; its time is over."""
@@ -40,8 +41,13 @@ def of_connection(where: str, error: BaseException, options: Mapping[str, str]) 
             f"{where}: its certificate is refused: {error.verify_message.rstrip('.')}", _certificate_remedy(error)
         )
     if "rejected SSL upgrade" in str(error):
+        # A PostgreSQL without TLS declines it and is talked to without, where the address does not insist.
+        if options.get("sslmode", "prefer") in _OPTIONAL:
+            return DatabaseError(
+                f"{where}: another program answers there, not PostgreSQL", f"correct host and port in {_URL}"
+            )
         return DatabaseError(
-            f"{where} does not offer TLS, which sslmode={options.get('sslmode', 'prefer')} asks for",
+            f"{where} does not offer TLS, which sslmode={options['sslmode']} asks for",
             f"turn on ssl in its postgresql.conf, or write sslmode=prefer in {_URL} where the network is trusted",
         )
     return _of_files(where, options)

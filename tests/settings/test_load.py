@@ -241,6 +241,18 @@ def test_no_secret_shows_in_what_settings_print(monkeypatch: pytest.MonkeyPatch)
     assert KEY[3:] not in printed
 
 
+@pytest.mark.parametrize("character", "@/#?[]")
+def test_a_password_that_has_to_be_percent_encoded_is_reported_as_such(
+    monkeypatch: pytest.MonkeyPatch, character: str
+) -> None:
+    monkeypatch.setenv("POLLER_SECRET_KEYS", KEY)
+    monkeypatch.setenv("POLLER_DATABASE_URL", f"postgresql://clerk:pa55{character}w@localhost:5432/books")
+    with pytest.raises(SettingsError, match=r"POLLER_DATABASE_URL: .*percent-encode special characters") as caught:
+        load()
+    assert "pa55" not in str(caught.value)
+    assert "port is not" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_whitespace_around_a_value_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("POLLER_SECRET_KEYS", KEY)

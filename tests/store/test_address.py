@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -131,6 +132,36 @@ async def test_a_wrong_password_and_a_wrong_database_name_the_place(tls: Served)
     assert f"localhost:{tls.port}, database books: password authentication failed" in line
     assert "percent-encode special characters" in line
     assert f"localhost:{tls.port}, database wrong: " in await refusal(tls.dsn(database="wrong"))
+
+
+async def test_a_role_that_does_not_exist_is_corrected_in_the_address_and_not_in_pg_hba(
+    blank_database_url: str,
+) -> None:
+    line = await refusal(blank_database_url.replace("://poller@", "://nobody@"))
+    assert 'role "nobody" does not exist; correct the user in POLLER_DATABASE_URL' in line
+    assert "pg_hba" not in line
+
+
+@pytest.mark.parametrize("query", ["", "?sslmode=prefer", "?sslmode=allow"])
+async def test_a_port_where_another_program_answers_is_not_reported_as_a_postgresql_without_tls(query: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(8)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        line = await refusal(f"postgresql://clerk@127.0.0.1:{port}/books{query}")
+    assert (
+        f"127.0.0.1:{port}, database books: another program answers there, not PostgreSQL; correct host and port"
+        in line
+    )
+    assert "sslmode" not in line
+
+
+async def test_a_database_that_was_never_migrated_is_named(blank_database_url: str) -> None:
+    with pytest.raises(PollerError, match=r"the database is empty, .* \(.*, database test_\w+\); run `poller migrate`"):
+        await connect(blank_database_url)
 
 
 @pytest.mark.parametrize("character", "@/#?[]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
+from poller.cli.doctor_readers import examine_locks
+from poller.core.diagnosis import CheckStatus
 from poller.core.model import USER_TYPES, Outcome, Snapshot
+from poller.settings import Settings
 from poller.store.access.roles import LIMITS, grant_readers, read_missing, set_up_readers
 from poller.store.database import connect
+from poller.store.database_clock import DatabaseClock
 from poller.store.orgs.imports import import_orgs
 from poller.store.series.rollups import roll_up
 from poller.store.series.snapshots import write_snapshots
@@ -483,6 +488,23 @@ async def test_the_doctor_names_the_session_of_a_reader_that_keeps_a_transaction
             assert "no other session holds up the poller" in told.out
         finally:
             await reader.close()
+
+
+@pytest.mark.parametrize(("seconds", "named"), [(5, False), (15, True)])
+async def test_the_doctor_names_a_session_that_holds_a_lock_of_the_poller_for_too_long_whatever_its_role(
+    database: Database, database_url: str, seconds: int, *, named: bool
+) -> None:
+    holder = await asyncpg.connect(database_url)
+    try:
+        async with holder.transaction():
+            await holder.execute("SELECT FROM poller_locks WHERE name = 'months' FOR UPDATE")
+            database.clock = DatabaseClock(wall=lambda: time.time() + seconds)
+            found = await examine_locks(Settings(), database)
+        assert found.verdict is (CheckStatus.WARNING if named else CheckStatus.OK)
+        assert found.what.startswith(f"process {holder.get_server_pid()} of role poller") is named
+        assert (f"pg_terminate_backend({holder.get_server_pid()})" in found.remedy) is named
+    finally:
+        await holder.close()
 
 
 def environ_of(dsn: str) -> dict[str, str]:

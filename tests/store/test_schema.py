@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
+import structlog
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
@@ -105,17 +106,19 @@ async def test_a_reader_that_keeps_a_migration_from_its_locks_is_named_and_other
     reader = await asyncpg.connect(blank_database_url)
     other = await asyncpg.connect(blank_database_url)
     try:
-        async with reader.transaction():
-            await reader.fetch("SELECT * FROM orgs")
-            upgrading = asyncio.ensure_future(schema.upgrade(blank_database_url, attempts=2))
-            while not upgrading.done():
-                async with asyncio.timeout(4):
-                    await other.fetch("SELECT * FROM orgs")
-                await asyncio.sleep(0.05)
-            with pytest.raises(
-                LockedError, match=f"migration 0005 .*: process {reader.get_server_pid()} of role poller"
-            ):
-                await upgrading
+        with structlog.testing.capture_logs() as logs:
+            async with reader.transaction():
+                await reader.fetch("SELECT * FROM orgs")
+                upgrading = asyncio.ensure_future(schema.upgrade(blank_database_url, attempts=2))
+                while not upgrading.done():
+                    async with asyncio.timeout(4):
+                        await other.fetch("SELECT * FROM orgs")
+                    await asyncio.sleep(0.05)
+                holder = f"migration 0005 has to wait: process {reader.get_server_pid()} of role poller"
+                with pytest.raises(LockedError, match=holder):
+                    await upgrading
+        (waiting,) = [one for one in logs if one["event"] == "migration.waiting"]
+        assert waiting["why"].startswith(holder)
         await schema.upgrade(blank_database_url)
     finally:
         await reader.close()
