@@ -13,6 +13,7 @@ from poller.core.errors import LockedError
 from poller.core.maintenance import TASK_SECONDS
 from poller.core.quantities import count
 from poller.store.orgs import credits as credit_store
+from poller.store.orgs.future_limits import clear_future_limits
 from poller.store.orgs.tokens import forget_budgets
 from poller.store.queue.jobs import LOG_KEPT, forget_log
 from poller.store.queue.workers import forget_workers
@@ -77,7 +78,9 @@ async def _roll_up(database: Database, now: datetime) -> str:
 
 
 async def _forget_credits(database: Database, now: datetime) -> str:
-    return f"{await credit_store.forget(database, now)} quarters of an hour forgotten"
+    cleared = await clear_future_limits(database, now)
+    done = f"{await credit_store.forget(database, now)} quarters of an hour forgotten"
+    return f"{done}; cleared in the future: {', '.join(cleared)}" if cleared else done
 
 
 async def _forget_budgets(database: Database, now: datetime) -> str:
