@@ -183,7 +183,7 @@ async def connect(
         await database.read_clock()
         if schema_check:
             async with database.connection() as connection:
-                (await schema.read_state(connection)).require(target(dsn))
+                (await schema.read_state(connection, target(dsn))).require(target(dsn))
     except BaseException:
         await database.close()
         raise

@@ -97,8 +97,9 @@ def _revision_files() -> Iterator[re.Match[str]]:
             yield name
 
 
-async def read_state(connection: Any) -> SchemaState:
-    """Compare the database behind an asyncpg connection with this code."""
+async def read_state(connection: Any, place: str = "") -> SchemaState:
+    """Compare the database behind an asyncpg connection with this code; `place` names it in an error."""
+    here = f" ({place})" if place else ""
     current: str | None = None
     ours = True
     try:
@@ -108,12 +109,10 @@ async def read_state(connection: Any) -> SchemaState:
         # Alembic's table has one column of one name, and the poller may read its own.
         if not isinstance(error.__cause__, (asyncpg.UndefinedColumnError, asyncpg.InsufficientPrivilegeError)):
             raise
-        raise DatabaseError(f"alembic_version is not the poller's: {error.what}", _OWN_DATABASE) from error
+        raise DatabaseError(f"alembic_version is not the poller's: {error.what}{here}", _OWN_DATABASE) from error
     if current is not None and not (ours and _REVISION.fullmatch(current)):
-        raise DatabaseError(
-            f"the database is at revision {current!r}, which is none of the poller's: another program lives there",
-            _OWN_DATABASE,
-        )
+        what = f"the database is at revision {current!r}, which is none of the poller's: another program lives there"
+        raise DatabaseError(f"{what}{here}", _OWN_DATABASE)
     return SchemaState(current, head_revision())
 
 
@@ -121,7 +120,7 @@ async def check(dsn: str) -> SchemaState:
     """Where the database at `dsn` stands."""
     connection = await _connect(dsn)
     try:
-        return await read_state(connection)
+        return await read_state(connection, target(dsn))
     finally:
         await connection.close()
 
