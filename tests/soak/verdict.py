@@ -71,8 +71,9 @@ def most_rows(plan: Plan, uncleared_hours: float = 0.0) -> Mapping[str, float]:
     return {
         # A slot that waits, and one whose time is over and nobody has come to yet.
         "pgqueuer": 2 * plan.orgs + chores_an_hour,
-        # Three rows a job, four where it was put back, for an hour, since the chore was done, and while it was.
-        _LOG: 4 * (polls_an_hour + chores_an_hour) * max(2.0, 1.5 + uncleared_hours),
+        # Three rows a job, four where it was put back, for an hour and since the chore was done; and where the machine
+        # stood still meanwhile, all that waited in the queue was done at once.
+        _LOG: 4 * (polls_an_hour + chores_an_hour) * (1.5 + uncleared_hours) + 4 * 2 * plan.orgs,
         # A quarter of an hour for every poll of a day and a quarter, and until the chore comes round.
         "credit_spend": plan.orgs * (26 * _HOUR / plan.interval_seconds + 1),
         "pgqueuer_schedules": 0,
@@ -124,6 +125,8 @@ def _unbounded(plan: Plan, samples: Sequence[Sample]) -> Iterator[str]:
     uncleared = max(sample.uncleared_hours for sample in samples) * _HOUR / plan.speed
     if uncleared > _MOST_SECONDS_UNCLEARED:
         yield f"{_LOG}: not cleared for {uncleared:.0f} s of the wall's, {_MOST_SECONDS_UNCLEARED:.0f} are allowed"
+    if overdue := max(sample.overdue_log_rows for sample in samples):
+        yield f"{_LOG}: {overdue:,} rows outlived a clearing, though they were older than an hour"
     bounds = [most_rows(plan, sample.uncleared_hours) for sample in samples]
     for name in sorted(set(samples[-1].tables) - GROWING):
         pairs = zip(samples, bounds, strict=True)

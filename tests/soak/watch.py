@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from poller.store.queue.jobs import LOG_KEPT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -38,6 +40,8 @@ class Sample:
     tables: Mapping[str, Size]
     uncleared_hours: float = 0.0
     """Of the soak's clock, since the log of the queue was cleared, or since its first row."""
+    overdue_log_rows: int = 0
+    """That were older than is kept when the last clearing began, and are there after it."""
 
 
 @dataclass
@@ -147,20 +151,20 @@ async def look(at: float, worker_id: int, zoho_id: int, database: Database) -> S
     """At everything, now."""
     # Before the rows are counted: what is cleared in between makes them fewer.
     uncleared: float = await database.fetchval(_UNCLEARED)
+    overdue: int = await database.fetchval(_OVERDUE, LOG_KEPT)
     counted = await tables(database)
-    return Sample(
-        at,
-        resident_mb(worker_id),
-        resident_mb(zoho_id),
-        await connections(database),
-        counted,
-        uncleared_hours=uncleared,
-    )
+    worker_mb, zoho_mb, connected = resident_mb(worker_id), resident_mb(zoho_id), await connections(database)
+    return Sample(at, worker_mb, zoho_mb, connected, counted, uncleared, overdue)
 
 
 _UNCLEARED: Final = """
 SELECT coalesce(extract(epoch FROM now() - coalesce(
     (SELECT done_at FROM chores WHERE name = 'queue log'), (SELECT min(created) FROM pgqueuer_log))) / 3600, 0)::float8
+"""
+
+_OVERDUE: Final = """
+SELECT count(*) FROM pgqueuer_log, chores
+WHERE name = 'queue log' AND begun_at <= done_at AND created < begun_at - $1::interval
 """
 
 _OUTCOMES: Final = """
