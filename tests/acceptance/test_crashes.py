@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from poller.simulator import Simulator, SimulatorOptions, control
 from tests.acceptance.processes import Machine, machine
 from tests.postgres import run_on
+from tests.worker.waiting import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,7 @@ async def test_a_fleet_in_a_crash_loop_never_has_more_tokens_issued_than_zoho_al
             before = asks()
             several = [await mine.start("poll") for _ in range(2)]
             try:
-                async with asyncio.timeout(6.0):
+                async with asyncio.timeout(PATIENCE_SECONDS):
                     while asks() == before and any(process.returncode is None for process in several):  # noqa: ASYNC110
                         await asyncio.sleep(0.005)
                 await asyncio.sleep(chance.uniform(0.0, 0.03))  # killed at any moment of the exchange
