@@ -109,10 +109,12 @@ async def read_state(connection: Any, place: str = "") -> SchemaState:
         # Alembic's table has one column of one name, and the poller may read its own.
         if not isinstance(error.__cause__, (asyncpg.UndefinedColumnError, asyncpg.InsufficientPrivilegeError)):
             raise
-        raise DatabaseError(f"alembic_version is not the poller's: {error.what}{here}", _OWN_DATABASE) from error
+        raise DatabaseError(f"alembic_version{here} is not the poller's: {error.what}", _OWN_DATABASE) from error
     if current is not None and not (ours and _REVISION.fullmatch(current)):
-        what = f"the database is at revision {current!r}, which is none of the poller's: another program lives there"
-        raise DatabaseError(f"{what}{here}", _OWN_DATABASE)
+        what = (
+            f"the database{here} is at revision {current!r}, which is none of the poller's: another program lives there"
+        )
+        raise DatabaseError(what, _OWN_DATABASE)
     return SchemaState(current, head_revision())
 
 

@@ -229,7 +229,9 @@ async def test_a_database_that_is_not_utf8_is_refused_before_anything_is_made_in
 async def test_a_database_that_another_program_migrates_is_refused(blank_database_url: str, table: str) -> None:
     await run_on(blank_database_url, f"CREATE TABLE alembic_version {table}")
     for use in (schema.upgrade, connect):
-        with pytest.raises(PollerError, match=r"\(.*, database test_\w+\); give the poller a database of its own"):
+        with pytest.raises(
+            PollerError, match=r"\(.*, database test_\w+\) is .*; give the poller a database of its own"
+        ):
             await use(blank_database_url)
 
 
