@@ -170,8 +170,8 @@ _FILL: Final = (
     SELECT id, date_bin('15 min', now(), 'epoch') + interval '15 min', 900, now() + interval '10 min' FROM orgs
     """,
     """
-    UPDATE orgs SET parked_at = now(), parked_code = 'invalid_code', parked_remedy = 'make a new grant code',
-           probe_at = now() + interval '1 hour'
+    UPDATE orgs SET parked_at = now(), parked_code = 'invalid_code', parked_outcome = 'unauthorized',
+           parked_remedy = 'make a new grant code', probe_at = now() + interval '1 hour'
     WHERE id % 300 = 7
     """,
     """

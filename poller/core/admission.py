@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 from poller.core.circuit_breaker import AWAY
 from poller.core.model import Outcome
 from poller.core.rate_limit import REQUESTS_PER_POLL
-from poller.core.reply import BY_CODE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from poller.core.health import Parked
     from poller.core.schedule import Due
 
 TOO_LATE: Final = "too_late"
@@ -80,7 +80,7 @@ class PollState:
     """What is known of a slot and its org at `now`. `due`: None where a person asks for the poll, not the schedule.
 
     `known`: the slot's ten counts are known. `polled_at`: when the slot was polled last. `busy`: another slot of the
-    org is being polled. `parked_code`: the org is parked, and not to be probed yet. `hold_until`, `cool_until`: a hold
+    org is being polled. `parked`: the org is parked, and not to be probed yet. `hold_until`, `cool_until`: a hold
     longer than any poll waits, a cool-down of the token endpoint. `credits_left` to spend on counts.
     `retry_data_center_at`: its data centre is unreachable, and looked at again then. `was_unreachable`: it was, at some
     time since the slot was due. `has_place`: its data centre has a place for one more poll. `unopened`: this worker's
@@ -93,7 +93,7 @@ class PollState:
     known: bool = False
     polled_at: datetime | None = None
     busy: bool = False
-    parked_code: str | None = None
+    parked: Parked | None = None
     hold_until: datetime | None = None
     cool_until: datetime | None = None
     credits_left: int = REQUESTS_PER_POLL
@@ -165,7 +165,7 @@ TABLE: Final[tuple[Rule, ...]] = (
         lambda s: Record(Outcome.MISSED, s.unopened or "", missed=True),
     ),
     Rule("its time is over", lambda s: s.is_over, _always(Record(Outcome.MISSED, TOO_LATE, missed=True))),
-    Rule("the org is parked", lambda s: s.parked_code is not None, lambda s: _parked(s.parked_code or "")),
+    Rule("the org is parked", lambda s: s.parked is not None, lambda s: _parked(s.parked)),
     Rule(
         "a 429 holds the org",
         lambda s: _after(s.now, s.hold_until),
@@ -212,8 +212,5 @@ def _due_at(state: PollState) -> datetime:
     return state.now if state.due is None else state.due.at
 
 
-def _parked(code: str) -> Record:
-    """What the API refuses is forbidden, what the token endpoint refuses leaves the org without a token."""
-    if code in BY_CODE:
-        return Record(BY_CODE[code].outcome, code)
-    return Record(Outcome.FORBIDDEN if code.isupper() or code == "http_403" else Outcome.UNAUTHORIZED, code)
+def _parked(parked: Parked | None) -> Record:
+    return Record(Outcome.UNAUTHORIZED, "") if parked is None else Record(parked.outcome, parked.code)

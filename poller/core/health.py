@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 from poller.core.another_org import ANOTHER_ORG
 from poller.core.model import Outcome
+from poller.core.reply import BY_CODE
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from poller.core.model import Snapshot
 
 REFUSALS: Final = frozenset({Outcome.UNAUTHORIZED, Outcome.FORBIDDEN})
@@ -38,6 +41,20 @@ class HealthChange(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Parked:
+    """Why an org is parked, since when, what a person has to do, and when the org is probed next.
+
+    `outcome`: of the poll that parked the org.
+    """
+
+    at: datetime
+    code: str
+    remedy: str
+    probe_at: datetime
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
 class Refusals:
     """Of one data centre: orgs, not parked, whose newest poll was refused, and those whose newest poll was answered."""
 
@@ -55,6 +72,17 @@ def is_refusal(snapshot: Snapshot) -> bool:
     if snapshot.error == ANOTHER_ORG:
         return False
     return snapshot.outcome in REFUSALS and snapshot.requests > 0 and snapshot.error is not None
+
+
+def outcome_of_parked_code(code: str) -> Outcome:
+    """The outcome of an org that was parked without one, by a worker of an earlier release.
+
+    The API's codes are in capitals: the token was good and what it may do was not enough. The others are the token
+    endpoint's.
+    """
+    if code in BY_CODE:
+        return BY_CODE[code].outcome
+    return Outcome.FORBIDDEN if code.isupper() or code == "http_403" else Outcome.UNAUTHORIZED
 
 
 def judge_health(

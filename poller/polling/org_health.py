@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from poller.core.model import Org, Snapshot
+    from poller.core.health import Parked
+    from poller.core.model import Org, Outcome, Snapshot
     from poller.store.database import Database
-    from poller.store.orgs.poll_state import Parked
 
 _REMEMBERED = timedelta(seconds=10)
 """How long the refusals of a data centre are not counted again: all its orgs may be refused at once."""
@@ -45,17 +45,18 @@ class OrgHealth:
                 if await unpark(self._database, org.id):
                     log.info("org.unparked")
             case HealthChange.PARK:
-                await self._park(org, snapshot.error or "", remedy_for(snapshot.error or ""))
+                await self._park(org, snapshot.error or "", remedy_for(snapshot.error or ""), snapshot.outcome)
                 log.warning("org.parked", code=snapshot.error, remedy=remedy_for(snapshot.error or ""))
             case HealthChange.PROBE_LATER if parked is not None:
-                await self._park(org, parked.code, parked.remedy)
+                await self._park(org, parked.code, parked.remedy, parked.outcome)
             case HealthChange.SUSPECT:
                 log.warning("org.refused", code=snapshot.error, remedy="nothing yet: the next slot decides")
             case _:
                 pass
 
-    async def _park(self, org: Org, code: str, remedy: str) -> None:
-        await park(self._database, org.id, code, remedy, self._now(), first_probe_seconds=org.interval_seconds)
+    async def _park(self, org: Org, code: str, remedy: str, outcome: Outcome) -> None:
+        seconds = org.interval_seconds
+        await park(self._database, org.id, code, remedy, self._now(), outcome=outcome, first_probe_seconds=seconds)
 
     async def _around(self, org: Org, slot: datetime) -> Refusals:
         at, known = self._refusals.get(org.data_center, (None, Refusals()))

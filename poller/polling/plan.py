@@ -92,7 +92,7 @@ def _state(pollable: PollableOrg, now: datetime, settings: Settings, *, probe: b
     hold_until = datetime.fromtimestamp(pollable.quota.hold_until, UTC)
     return PollState(
         now=now,
-        parked_code=parked.code if parked is not None and not probe and now < parked.probe_at else None,
+        parked=parked if parked is not None and not probe and now < parked.probe_at else None,
         # A shorter hold is waited for by the poll itself.
         hold_until=hold_until if hold_until - now > timedelta(seconds=LONGEST_WAIT_SECONDS) else None,
         # What asks first whose its credentials are needs credits for that as well.

@@ -40,12 +40,13 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from poller.core.admission import Poll, PollState, Record
+    from poller.core.health import Parked
     from poller.core.schedule import Due
     from poller.settings import Settings
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
     from poller.store.orgs.poll_slots import PollableSlot
-    from poller.store.orgs.poll_state import Parked, PollableOrg
+    from poller.store.orgs.poll_state import PollableOrg
     from poller.zoho.limiter import Limiter
 
 Committed = Callable[[Sequence["PollResult"]], None]

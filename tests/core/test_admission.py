@@ -18,6 +18,7 @@ from poller.core.admission import (
     Requeue,
     decide,
 )
+from poller.core.health import Parked
 from poller.core.model import Outcome
 from poller.core.schedule import Due
 
@@ -26,6 +27,7 @@ SECOND = timedelta(seconds=1)
 NOW = DUE.at + SECOND
 SOON, TOO_FAR = NOW + 60 * SECOND, DUE.until
 WELL = PollState(NOW, DUE)
+PARKED = Parked(NOW - timedelta(days=1), "no_refresh_token", "", NOW + timedelta(hours=1), Outcome.UNAUTHORIZED)
 HELD = Record(Outcome.THROTTLED, "held")
 AWAY = Record(Outcome.UNAVAILABLE, "data_center_away")
 
@@ -48,7 +50,7 @@ ROWS: dict[str, tuple[dict[str, object], Decision, Decision | None]] = {
     ),
     "its time is over": ({"now": DUE.until}, Record(Outcome.MISSED, "too_late", missed=True), None),
     "the org is parked": (
-        {"parked_code": "no_refresh_token"},
+        {"parked": PARKED},
         Record(Outcome.UNAUTHORIZED, "no_refresh_token"),
         Record(Outcome.UNAUTHORIZED, "no_refresh_token"),
     ),
@@ -133,9 +135,11 @@ def test_a_poll_by_hand_that_learnt_nothing_does_not_take_the_slots_turn() -> No
     [
         ("NO_PERMISSION", Outcome.FORBIDDEN),
         ("http_403", Outcome.FORBIDDEN),
-        ("FEATURE_OF_TOMORROW", Outcome.FORBIDDEN),
+        ("FEATURE_OF_TOMORROW", Outcome.UNAUTHORIZED),
+        ("refusal_of_tomorrow", Outcome.FORBIDDEN),
         ("invalid_client", Outcome.UNAUTHORIZED),
     ],
 )
 def test_a_parked_org_keeps_the_outcome_of_what_it_was_parked_for(code: str, outcome: Outcome) -> None:
-    assert decide(replace(WELL, parked_code=code)) == Record(outcome, code)
+    """However its code is spelled: the outcome is stored, and not derived from the code."""
+    assert decide(replace(WELL, parked=replace(PARKED, code=code, outcome=outcome))) == Record(outcome, code)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, strategies as st
 
-from poller.core.health import HealthChange, Refusals, judge_health
+from poller.core.health import HealthChange, Refusals, judge_health, outcome_of_parked_code
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 
 SLOT = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -50,3 +50,17 @@ def test_what_is_done_about_an_org_after_a_poll(
 @given(refused=st.integers(0, 300), answered=st.integers(0, 300))
 def test_a_few_refusals_among_many_answers_are_not_the_data_centres(refused: int, answered: int) -> None:
     assert Refusals(refused, answered).widespread == (refused >= 3 and refused >= answered)
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [
+        ("INVALID_TOKEN", Outcome.UNAUTHORIZED),
+        ("NO_PERMISSION", Outcome.FORBIDDEN),
+        ("http_403", Outcome.FORBIDDEN),
+        ("FEATURE_OF_TOMORROW", Outcome.FORBIDDEN),
+        ("invalid_client", Outcome.UNAUTHORIZED),
+    ],
+)
+def test_an_org_parked_by_an_earlier_release_has_the_outcome_its_code_suggests(code: str, outcome: Outcome) -> None:
+    assert outcome_of_parked_code(code) is outcome

@@ -136,6 +136,14 @@ async def test_an_upgraded_poller_goes_on_with_its_credentials_tokens_and_slots(
         assert len(await list_partitions(database)) > len(months)
 
 
+async def test_a_parked_org_has_an_outcome_after_an_upgrade(filled: tuple[str, Any]) -> None:
+    dsn, _ = filled
+    await schema.upgrade(dsn)
+    async with await databases.connect(dsn) as database:
+        rows = await database.fetch("SELECT id, parked_outcome FROM orgs ORDER BY id")
+    assert {row["id"]: row["parked_outcome"] for row in rows} == {1: None, 2: "unauthorized", 3: None, 4: None}
+
+
 async def test_an_upgrade_goes_on_beside_a_poller_of_the_first_version_that_writes(blank_database_url: str) -> None:
     await schema.upgrade(blank_database_url, "0002")
     writer = await asyncpg.connect(blank_database_url)

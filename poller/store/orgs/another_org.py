@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.another_org import ANOTHER_ORG, remedy_for_another_org
 from poller.core.errors import UsageError
-from poller.core.model import COLUMNS
+from poller.core.model import COLUMNS, Outcome
 from poller.store.orgs.orgs import park
 
 if TYPE_CHECKING:
@@ -43,7 +43,15 @@ def refuse_other_zgids(found: Iterable[tuple[Any, str | None]]) -> None:
 async def park_as_another_org(database: Database, org: Org, said: str, now: datetime) -> str:
     """Park an org whose credentials turned out to be those of the Zoho org `said`; the remedy."""
     remedy = remedy_for_another_org(org.name, org.zgid or "", said)
-    await park(database, org.id, ANOTHER_ORG, remedy, now, first_probe_seconds=org.interval_seconds)
+    await park(
+        database,
+        org.id,
+        ANOTHER_ORG,
+        remedy,
+        now,
+        outcome=Outcome.UNAUTHORIZED,
+        first_probe_seconds=org.interval_seconds,
+    )
     await database.execute(_UNPROVEN, org.id)
     return remedy
 
@@ -75,6 +83,7 @@ UPDATE orgs SET facts_at = CASE WHEN zgid IS NOT NULL THEN 'epoch'::timestamptz 
                 parked_at = CASE WHEN parked_code = $2 THEN NULL ELSE parked_at END,
                 parked_code = nullif(parked_code, $2),
                 parked_remedy = CASE WHEN parked_code = $2 THEN NULL ELSE parked_remedy END,
+                parked_outcome = CASE WHEN parked_code = $2 THEN NULL ELSE parked_outcome END,
                 probe_at = CASE WHEN parked_code = $2 THEN NULL ELSE probe_at END,
                 probes = CASE WHEN parked_code = $2 THEN 0 ELSE probes END
 WHERE id = ANY($1::int[])

@@ -37,7 +37,8 @@ _FORGET: Final = (
     # new_credentials.unpark: the fault may be repaired; edition and licences may be of another org. Where there is a
     # history, the org says first whether it is the one that made it.
     f"""
-    UPDATE orgs o SET parked_at = NULL, parked_code = NULL, parked_remedy = NULL, probe_at = NULL, probes = 0,
+    UPDATE orgs o SET parked_at = NULL, parked_code = NULL, parked_remedy = NULL, parked_outcome = NULL,
+                      probe_at = NULL, probes = 0,
                       facts_at = CASE WHEN {HAS_HISTORY} THEN 'epoch'::timestamptz END, updated_at = now()
     WHERE id = ANY($1::int[]) AND (num_nonnulls(parked_at, probe_at, facts_at) > 0 OR probes > 0 OR {HAS_HISTORY})
     """,  # noqa: S608 - names of the model

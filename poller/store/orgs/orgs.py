@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from poller.core.model import Outcome
     from poller.store.database import Database
 
 FIRST_PROBE_SECONDS: Final = 3_600
@@ -133,7 +134,8 @@ async def resume(database: Database, names: Sequence[str], now: datetime) -> int
         names,
         """
         UPDATE orgs SET paused_at = NULL, paused_reason = NULL, parked_at = NULL, parked_code = NULL,
-                        parked_remedy = NULL, probe_at = NULL, probes = 0, resumed_at = $2, updated_at = $2
+                        parked_remedy = NULL, parked_outcome = NULL, probe_at = NULL, probes = 0, resumed_at = $2,
+                        updated_at = $2
         WHERE id = ANY($1) AND (paused_at IS NOT NULL OR parked_at IS NOT NULL)
         """,
         now,
@@ -149,7 +151,8 @@ async def remove(database: Database, names: Sequence[str], now: datetime) -> int
         await connection.execute(
             """
             UPDATE orgs o SET removed_at = $2, updated_at = $2, parked_at = NULL, parked_code = NULL,
-                              parked_remedy = NULL, probe_at = NULL, probes = 0, removed_grant = known.kind,
+                              parked_remedy = NULL, parked_outcome = NULL, probe_at = NULL, probes = 0,
+                              removed_grant = known.kind,
                               removed_fingerprint = known.grant_fingerprint
             FROM (SELECT i.id, c.grant_fingerprint,
                          CASE WHEN c.refresh_token IS NOT NULL THEN 'refresh_token'
@@ -185,19 +188,21 @@ async def park(
     remedy: str,
     now: datetime,
     *,
+    outcome: Outcome,
     first_probe_seconds: float = FIRST_PROBE_SECONDS,
     lease_holder: UUID | None = None,
 ) -> None:
-    """Record what a person must repair, and how; the org is tried again ever more seldom.
+    """Parks an org: records what a person must repair, and how. The org is probed less and less often.
 
-    `lease_holder`: only while the org's lease is this holder's, which new credentials end.
+    `outcome`: of the poll that parks the org; the rows of the slots in which it stays parked have the same outcome.
+    `lease_holder`: parks only while the org's lease is this holder's. New credentials end a lease.
     """
-    # orgs.park: the first time, or once more after a probe. Before the next probe is due only the reason changes: of
-    # ten workers that find the same fault at once, one counts.
+    # orgs.park: the first time, or again after a probe. Before the next probe is due only the reason changes: when ten
+    # workers find the same fault at once, only one of them moves the next probe.
     await database.execute(
         """
         UPDATE orgs SET
-            parked_at = coalesce(parked_at, $4), parked_code = $2, parked_remedy = $3,
+            parked_at = coalesce(parked_at, $4), parked_code = $2, parked_remedy = $3, parked_outcome = $8,
             probe_at = CASE WHEN probe_at > $4 THEN probe_at
                             ELSE $4 + make_interval(secs => least($5 * 2 ^ least(probes, 16), $6)) END,
             probes = CASE WHEN probe_at > $4 THEN probes ELSE least(probes + 1, 1000) END
@@ -211,6 +216,7 @@ async def park(
         float(min(first_probe_seconds, LAST_PROBE_SECONDS)),
         float(LAST_PROBE_SECONDS),
         lease_holder,
+        outcome.value,
     )
 
 
@@ -219,7 +225,8 @@ async def unpark(database: Database, org_id: int) -> bool:
     # orgs.unpark
     status = await database.execute(
         """
-        UPDATE orgs SET parked_at = NULL, parked_code = NULL, parked_remedy = NULL, probe_at = NULL, probes = 0
+        UPDATE orgs SET parked_at = NULL, parked_code = NULL, parked_remedy = NULL, parked_outcome = NULL,
+                        probe_at = NULL, probes = 0
         WHERE id = $1 AND parked_at IS NOT NULL
         """,
         org_id,

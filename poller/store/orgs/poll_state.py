@@ -10,7 +10,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from poller.core.model import Org
+from poller.core.health import Parked, outcome_of_parked_code
+from poller.core.model import Org, Outcome
 from poller.core.rate_limit import RateLimitState
 from poller.store.orgs.credentials import unseal
 from poller.store.orgs.credits import counted_after
@@ -24,16 +25,6 @@ if TYPE_CHECKING:
     from poller.core.token import Credentials, StoredToken
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
-
-
-@dataclass(frozen=True, slots=True)
-class Parked:
-    """Why an org waits for a person, and when it is next tried all the same."""
-
-    at: datetime
-    code: str
-    remedy: str
-    probe_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +119,7 @@ GROUP BY data_center ORDER BY data_center
 # What a poll starts from; $4 credits since.
 POLL_COLUMNS = """o.id AS org_id, o.name, o.data_center, o.api_version, o.poll_interval_seconds, o.edition, o.licences,
        o.zgid, o.facts_at = 'epoch' AND o.zgid IS NOT NULL AS is_unproven,
-       o.parked_at, o.parked_code, o.parked_remedy, o.probe_at,
+       o.parked_at, o.parked_code, o.parked_remedy, o.parked_outcome, o.probe_at,
        coalesce(o.facts_at, CASE WHEN num_nulls(o.edition, o.licences, o.zgid) = 0 THEN o.created_at END) AS facts_at,
        c.client_id, c.client_secret, c.refresh_token, c.grant_code, c.soid, c.key_id,
        t.token, t.key_id AS token_key_id, t.api_domain, t.issued_at, t.expires_at, t.generation,
@@ -164,11 +155,7 @@ def pollable_of(row: Any, api_version: str, interval_seconds: int) -> PollableOr
             licences=row["licences"],
             zgid=row["zgid"],
         ),
-        parked=(
-            Parked(row["parked_at"], row["parked_code"], row["parked_remedy"], row["probe_at"])
-            if row["parked_at"]
-            else None
-        ),
+        parked=_parked(row),
         quota=(
             RateLimitState(
                 hold_until=row["hold_until"].timestamp() if row["hold_until"] else 0.0,
@@ -184,4 +171,18 @@ def pollable_of(row: Any, api_version: str, interval_seconds: int) -> PollableOr
         info_at=row["facts_at"],
         is_unproven=bool(row["is_unproven"]),
         _row=row,
+    )
+
+
+def _parked(row: Any) -> Parked | None:
+    if row["parked_at"] is None:
+        return None
+    code, outcome = row["parked_code"], row["parked_outcome"]
+    return Parked(
+        at=row["parked_at"],
+        code=code,
+        remedy=row["parked_remedy"],
+        probe_at=row["probe_at"],
+        # Workers of the release before revision 0023 store no outcome.
+        outcome=outcome_of_parked_code(code) if outcome is None else Outcome(outcome),
     )

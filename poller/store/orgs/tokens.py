@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from poller.core.errors import CredentialError
+from poller.core.model import Outcome
 from poller.core.token import (
     CODE_LIFE_SECONDS,
     CODE_WINDOW_SECONDS,
@@ -135,10 +136,16 @@ class TokenStore:
         )
 
     async def park(self, org_id: int, holder: UUID, reason: ParkReason, now: datetime) -> None:
-        """A person must repair this org, unless the lease is no longer this holder's."""
-        seconds = reason.first_probe_seconds
+        """Parks an org whose token request Zoho refused, unless the lease is no longer this holder's."""
         await orgs.park(
-            self.database, org_id, reason.code, reason.remedy, now, first_probe_seconds=seconds, lease_holder=holder
+            self.database,
+            org_id,
+            reason.code,
+            reason.remedy,
+            now,
+            outcome=Outcome.UNAUTHORIZED,
+            first_probe_seconds=reason.first_probe_seconds,
+            lease_holder=holder,
         )
 
     async def reserve_exchange(self, client_id: str, now: datetime) -> float:

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from poller.core.errors import DatabaseError, UsageError
+from poller.core.model import Outcome
 from poller.core.secret import Secret
 from poller.core.token import IssuedToken
 from poller.store.orgs.changes import learn, rename
@@ -147,7 +148,7 @@ async def test_new_credentials_or_another_data_center_are_a_new_start(
     await tokens.acquire_lease(org_id, holder, 30, 0, NOON)
     assert await tokens.save(org_id, holder, IssuedToken(Secret("1000.old"), "https://a.example", NOON, NOON)) == 1
     await tokens.acquire_lease(org_id, holder, 30, 1, NOON)
-    await park(database, org_id, "invalid_code", "mend it", NOON)
+    await park(database, org_id, "invalid_code", "mend it", NOON, outcome=Outcome.UNAUTHORIZED)
 
     await import_orgs(database, keyring, [replace(entry("a"), **change)])  # type: ignore[arg-type]
 

@@ -77,7 +77,7 @@ async def test_a_parked_org_is_probed_after_an_hour_and_then_ever_more_seldom_do
     (org_id,) = await added(database, keyring, entry("a"))
     now, waits = NOON, []
     for probe in range(8):
-        await orgs.park(database, org_id, "invalid_code", f"remedy {probe}", now)
+        await orgs.park(database, org_id, "invalid_code", f"remedy {probe}", now, outcome=Outcome.UNAUTHORIZED)
         (org,) = await orgs.find_orgs(database, ["a"])
         assert org.probe_at is not None
         waits.append((org.probe_at - now) / timedelta(hours=1))
@@ -87,7 +87,7 @@ async def test_a_parked_org_is_probed_after_an_hour_and_then_ever_more_seldom_do
     assert (org.parked_at, org.parked_code, org.parked_remedy) == (NOON, "invalid_code", "remedy 7")
     assert await orgs.unpark(database, org_id)
     assert not await orgs.unpark(database, org_id)
-    await orgs.park(database, org_id, "invalid_code", "again", NOON)
+    await orgs.park(database, org_id, "invalid_code", "again", NOON, outcome=Outcome.UNAUTHORIZED)
     (org,) = await orgs.find_orgs(database, ["a"])
     assert org.probe_at == NOON + timedelta(hours=1)
 
@@ -97,17 +97,21 @@ async def test_of_ten_who_find_the_same_fault_at_once_one_makes_the_next_probe_l
 ) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
     for second in range(10):
-        await orgs.park(database, org_id, "NO_PERMISSION", "mend it", NOON + timedelta(seconds=second))
+        await orgs.park(
+            database, org_id, "NO_PERMISSION", "mend it", NOON + timedelta(seconds=second), outcome=Outcome.FORBIDDEN
+        )
     (org,) = await orgs.find_orgs(database, ["a"])
     assert org.probe_at == NOON + timedelta(hours=1)
-    await orgs.park(database, org_id, "invalid_code", "mend that", NOON + timedelta(minutes=30))
+    await orgs.park(
+        database, org_id, "invalid_code", "mend that", NOON + timedelta(minutes=30), outcome=Outcome.UNAUTHORIZED
+    )
     (org,) = await orgs.find_orgs(database, ["a"])
     assert (org.parked_code, org.parked_remedy) == ("invalid_code", "mend that")
 
 
 async def test_resuming_a_parked_org_takes_it_at_its_word(database: Database, keyring: Keyring) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
-    await orgs.park(database, org_id, "NO_PERMISSION", "mend it", NOON)
+    await orgs.park(database, org_id, "NO_PERMISSION", "mend it", NOON, outcome=Outcome.FORBIDDEN)
     assert await orgs.resume(database, ["a"], NOON) == 1
     (org,) = await orgs.find_orgs(database, ["a"])
     assert (org.parked_at, org.parked_code, org.probe_at) == (None, None, None)

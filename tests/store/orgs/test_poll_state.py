@@ -8,14 +8,15 @@ from uuid import uuid4
 import pytest
 
 from poller.core.errors import UsageError
-from poller.core.model import Org
+from poller.core.health import Parked
+from poller.core.model import Org, Outcome
 from poller.core.rate_limit import RateLimitState
 from poller.core.secret import Secret
 from poller.core.token import IssuedToken
 from poller.store.orgs import orgs
 from poller.store.orgs.credits import spend
 from poller.store.orgs.encryption import Keyring
-from poller.store.orgs.poll_state import Parked, PollableOrg, pages_of_active
+from poller.store.orgs.poll_state import PollableOrg, pages_of_active
 from poller.store.orgs.rate_limits import RateLimitUpdate, save_limits
 from poller.store.orgs.tokens import TokenStore
 from tests.store.fleet import NOON, added, entry
@@ -83,13 +84,13 @@ async def test_a_poll_starts_from_what_earlier_ones_learned_spent_and_stored(
     await spend(database, {org_id: 10}, NOON - timedelta(hours=23))
     await spend(database, {org_id: 7}, NOON)
     await spend(database, {org_id: 1_000}, NOON - timedelta(days=2))
-    await orgs.park(database, org_id, "NO_PERMISSION", "mend it", NOON)
+    await orgs.park(database, org_id, "NO_PERMISSION", "mend it", NOON, outcome=Outcome.FORBIDDEN)
 
     one, other = await active(database)
 
     assert one.quota == taught
     assert (one.credits_spent, one.credits_remaining, one.credits_remaining_at) == (17, 123, NOON)
-    assert one.parked == Parked(NOON, "NO_PERMISSION", "mend it", NOON + timedelta(hours=1))
+    assert one.parked == Parked(NOON, "NO_PERMISSION", "mend it", NOON + timedelta(hours=1), Outcome.FORBIDDEN)
     stored = one.token(keyring)
     assert stored is not None
     assert (stored.secret, stored.generation) == (Secret("1000.t"), 1)
@@ -118,3 +119,16 @@ async def test_an_org_on_its_way_shows_no_ciphertext(database: Database, keyring
     (one,) = await active(database)
     assert "client_secret" not in repr(one)
     assert "1000." not in repr(one)
+
+
+async def test_an_org_parked_by_an_earlier_release_has_the_outcome_its_code_suggests(
+    database: Database, keyring: Keyring
+) -> None:
+    (org_id,) = await added(database, keyring, entry("a"))
+    await orgs.park(database, org_id, "NO_PERMISSION", "mend it", NOON, outcome=Outcome.UNAUTHORIZED)
+    (stored,) = await active(database)
+    await database.execute("UPDATE orgs SET parked_outcome = NULL")
+    (derived,) = await active(database)
+    assert stored.parked is not None
+    assert derived.parked is not None
+    assert (stored.parked.outcome, derived.parked.outcome) == (Outcome.UNAUTHORIZED, Outcome.FORBIDDEN)

@@ -130,7 +130,7 @@ async def test_a_hold_parking_a_pause_and_a_removal_come_before_one_another(data
     held = "INSERT INTO org_limits (org_id, hold_until) VALUES ($1, now() + interval '1 minute')"
     await database.execute(held, org_id)
     assert (await state_of(database, org_id)).state == "held"
-    await park(database, org_id, "invalid_code", "make a new grant", NOW)
+    await park(database, org_id, "invalid_code", "make a new grant", NOW, outcome=Outcome.UNAUTHORIZED)
     found = await state_of(database, org_id)
     assert (found.state, found.state_reason, found.parked_remedy) == ("parked", "invalid_code", "make a new grant")
     await pause(database, ["a"], NOW)
