@@ -43,7 +43,8 @@ class Parquet:
         wide = self._folder / "wide.csv"
         columns = ", ".join(f'{column} AS "{kind.value}"' for kind, column in COLUMNS.items())
         async with database.connection() as connection:
-            await connection.copy_from_query(
+            asyncpg_connection: Any = connection  # copying is not part of the store's `Connection`
+            await asyncpg_connection.copy_from_query(
                 f"SELECT org_id, slot AT TIME ZONE 'UTC' AS slot, {columns} FROM org_snapshots",
                 output=str(wide),
                 format="csv",

@@ -127,10 +127,11 @@ async def _put(database: Database, batches: list[list[Snapshot]], way: str, meas
     rows = sum(map(len, batches))
     async with database.connection() as connection:
         if way == "COPY":
+            asyncpg_connection: Any = connection  # copying is not part of the store's `Connection`
             prepared = [[_record(snapshot) for snapshot in batch] for batch in batches]
             with measured.timing(way, rows):
                 for records in prepared:
-                    await connection.copy_records_to_table("org_snapshots", records=records, columns=_COLUMNS)
+                    await asyncpg_connection.copy_records_to_table("org_snapshots", records=records, columns=_COLUMNS)
         elif way == "INSERT":
             with measured.timing(way, rows):
                 for batch in batches:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
+    from poller.store.queries import Connection, Pool, Record
+
 # A pool that cannot make up for a lost connection says so every few seconds, with a traceback; whoever asks it for one
 # is told, and that is enough.
 logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
@@ -36,10 +38,10 @@ COMMAND_TIMEOUT_SECONDS: Final = 60.0
 class ReservedConnection:
     """One connection out of the pool; another one takes its place after an error."""
 
-    def __init__(self, pool: Any, readable: Callable[[], AbstractAsyncContextManager[None]]) -> None:
+    def __init__(self, pool: Pool, readable: Callable[[], AbstractAsyncContextManager[None]]) -> None:
         self._pool = pool
         self._readable = readable
-        self._connection: Any = None
+        self._connection: Connection | None = None
 
     async def execute(self, query: str, *arguments: Any) -> str:
         """Run it; PostgreSQL's word for what was done."""
@@ -47,11 +49,10 @@ class ReservedConnection:
             if self._connection is None:
                 self._connection = await self._pool.acquire()
             try:
-                status: str = await self._connection.execute(query, *arguments)
+                return await self._connection.execute(query, *arguments)
             except BaseException:
                 await self.release()
                 raise
-            return status
 
     async def release(self) -> None:
         """Give the connection back."""
@@ -67,7 +68,7 @@ class Database:
     inside `connection()` and `transaction()` only, and leave them translated.
     """
 
-    def __init__(self, pool: Any, *, pooled: bool = False) -> None:
+    def __init__(self, pool: Pool, *, pooled: bool = False) -> None:
         self._pool = pool
         self.pooled = pooled
         """Whether a pooler is between us and PostgreSQL."""
@@ -75,24 +76,23 @@ class Database:
         """PostgreSQL's time: what everything that depends on the time goes by. `read_clock` keeps it right."""
 
     @contextlib.asynccontextmanager
-    async def connection(self) -> AsyncIterator[Any]:
+    async def connection(self) -> AsyncIterator[Connection]:
         """One connection, for several statements."""
         async with self._readable_errors(), self._pool.acquire() as connection:
             yield connection
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Any]:
+    async def transaction(self) -> AsyncIterator[Connection]:
         """One connection inside a transaction: everything or nothing."""
         async with self.connection() as connection, connection.transaction():
             yield connection
 
-    async def fetch(self, query: str, *arguments: Any) -> list[Any]:
+    async def fetch(self, query: str, *arguments: Any) -> list[Record]:
         """Every row."""
         async with self._readable_errors():
-            rows: list[Any] = await self._pool.fetch(query, *arguments)
-            return rows
+            return await self._pool.fetch(query, *arguments)
 
-    async def fetchrow(self, query: str, *arguments: Any) -> Any | None:
+    async def fetchrow(self, query: str, *arguments: Any) -> Record | None:
         """The first row, or None."""
         async with self._readable_errors():
             return await self._pool.fetchrow(query, *arguments)
@@ -105,8 +105,7 @@ class Database:
     async def execute(self, query: str, *arguments: Any) -> str:
         """Run it; PostgreSQL's word for what was done, `UPDATE 1`."""
         async with self._readable_errors():
-            status: str = await self._pool.execute(query, *arguments)
-            return status
+            return await self._pool.execute(query, *arguments)
 
     @contextlib.asynccontextmanager
     async def reserved(self) -> AsyncIterator[ReservedConnection]:
@@ -199,7 +198,7 @@ async def _is_pooled(dsn: str, session: dict[str, str]) -> bool:
         await connection.close()
 
 
-async def _set_up(connection: Any) -> None:
+async def _set_up(connection: Connection) -> None:
     """JSON columns are values in and out; the byte is jsonb's version in the binary format."""
     await connection.set_type_codec(
         "jsonb",
@@ -210,5 +209,5 @@ async def _set_up(connection: Any) -> None:
     )
 
 
-async def _keep(_connection: Any) -> None:
+async def _keep(_connection: Connection) -> None:
     """Spare a round trip per use: no session state is ever set, and asyncpg itself ends an open transaction."""

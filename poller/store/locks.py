@@ -10,7 +10,10 @@ The previous release uses advisory locks. As long as one of its workers lives, t
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from poller.store.queries import Connection
 
 
 class Lock(StrEnum):
@@ -34,7 +37,7 @@ _OLD_KEYS: Final = {
 _OLD_DAYS: Final = int.from_bytes(b"days")
 
 
-async def lock(connection: Any, name: Lock) -> None:
+async def lock(connection: Connection, name: Lock) -> None:
     """Take a lock until the end of the caller's transaction; raises `LockNotAvailableError` after ten seconds."""
     await connection.execute(
         f"{_PATIENCE}; SELECT FROM poller_locks WHERE name = '{name}' FOR UPDATE;"
@@ -42,7 +45,7 @@ async def lock(connection: Any, name: Lock) -> None:
     )
 
 
-async def try_lock(connection: Any, name: Lock) -> bool:
+async def try_lock(connection: Connection, name: Lock) -> bool:
     """Take a lock until the end of the caller's transaction, or return False at once where another holds it."""
     if await connection.fetchval(_TRY, name) is None:
         return False
@@ -50,12 +53,12 @@ async def try_lock(connection: Any, name: Lock) -> bool:
     return taken is not False
 
 
-async def lock_days_shared(connection: Any) -> None:
+async def lock_days_shared(connection: Connection) -> None:
     """Keep rollups out until the end of the caller's transaction; must come before what it reads or writes."""
     await connection.execute(_SHARE_DAYS)
 
 
-async def lock_days_exclusive(connection: Any) -> None:
+async def lock_days_exclusive(connection: Connection) -> None:
     """Keep rollups and writers of snapshots out until the end of the caller's transaction."""
     await connection.execute(_LOCK_DAYS)
 

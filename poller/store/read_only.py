@@ -13,6 +13,8 @@ from poller.store.database import Database, connect
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from poller.store.queries import Connection, Record
+
 CONNECTIONS: Final = 3
 STATEMENT_SECONDS: Final = 5.0
 """For one statement, and for a connection to become free."""
@@ -26,7 +28,7 @@ class ReadOnlyDatabase(Database):
     """
 
     @contextlib.asynccontextmanager
-    async def connection(self) -> AsyncIterator[Any]:
+    async def connection(self) -> AsyncIterator[Connection]:
         """One connection inside a read-only transaction."""
         async with (
             self._readable_errors(),
@@ -36,13 +38,12 @@ class ReadOnlyDatabase(Database):
             await connection.execute(_LIMIT)
             yield connection
 
-    async def fetch(self, query: str, *arguments: Any) -> list[Any]:
+    async def fetch(self, query: str, *arguments: Any) -> list[Record]:
         """Every row."""
         async with self.connection() as connection:
-            rows: list[Any] = await connection.fetch(query, *arguments)
-            return rows
+            return await connection.fetch(query, *arguments)
 
-    async def fetchrow(self, query: str, *arguments: Any) -> Any | None:
+    async def fetchrow(self, query: str, *arguments: Any) -> Record | None:
         """The first row, or None."""
         async with self.connection() as connection:
             return await connection.fetchrow(query, *arguments)
@@ -55,8 +56,7 @@ class ReadOnlyDatabase(Database):
     async def execute(self, query: str, *arguments: Any) -> str:
         """Run a statement; PostgreSQL refuses those that write."""
         async with self.connection() as connection:
-            status: str = await connection.execute(query, *arguments)
-            return status
+            return await connection.execute(query, *arguments)
 
 
 async def connect_read_only(dsn: str, *, application_name: str = "poller web") -> Database:

@@ -12,7 +12,7 @@ import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 import asyncpg
@@ -27,7 +27,9 @@ from poller.store.pooler import UNPREPARED
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Connection
+    import sqlalchemy
+
+    from poller.store.queries import Connection
 
 _IN_WHEEL: Final = Path(__file__).parents[1] / "migrations"
 _IN_CHECKOUT: Final = Path(__file__).parents[2] / "migrations"
@@ -97,14 +99,14 @@ def _revision_files() -> Iterator[re.Match[str]]:
             yield name
 
 
-async def read_state(connection: Any, place: str = "") -> SchemaState:
+async def read_state(connection: Connection, place: str = "") -> SchemaState:
     """Compare the database behind an asyncpg connection with this code; `place` names it in an error."""
     here = f" ({place})" if place else ""
     current: str | None = None
     ours = True
     try:
         with readable_errors(), contextlib.suppress(asyncpg.UndefinedTableError):
-            current, ours = await connection.fetchrow(_CURRENT)
+            ((current, ours),) = await connection.fetch(_CURRENT)
     except DatabaseError as error:
         # Alembic's table has one column of one name, and the poller may read its own.
         if not isinstance(error.__cause__, (asyncpg.UndefinedColumnError, asyncpg.InsufficientPrivilegeError)):
@@ -157,7 +159,7 @@ async def _make_lock(dsn: str) -> None:
     except DatabaseError as error:
         if not isinstance(error.__cause__, (asyncpg.InsufficientPrivilegeError, asyncpg.InvalidSchemaNameError)):
             raise
-        schema, quoted, role = await connection.fetchrow(_PLACE)
+        ((schema, quoted, role),) = await connection.fetch(_PLACE)
         grant = f"GRANT USAGE, CREATE ON SCHEMA {quoted} TO {role}"
         remedy = grant if schema else f"CREATE SCHEMA {role} AUTHORIZATION {role}"
         raise DatabaseError(f"{error.what} ({target(dsn)})", f"have an administrator run `{remedy};` there") from error
@@ -216,7 +218,7 @@ async def _locked(dsn: str, revision: str) -> DatabaseError:
         await connection.close()
 
 
-def _upgrade(connection: Connection, revision: str) -> None:
+def _upgrade(connection: sqlalchemy.Connection, revision: str) -> None:
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
@@ -233,8 +235,9 @@ def _root_of(error: BaseException) -> BaseException:
     return root or error
 
 
-async def _connect(dsn: str) -> Any:
+async def _connect(dsn: str) -> Connection:
     with connecting(dsn):
         async with asyncio.timeout(_CONNECT_TIMEOUT_SECONDS):
             session = {"application_name": "poller migrate", "timezone": "UTC"}
-            return await asyncpg.connect(dsn, server_settings=session, **UNPREPARED)
+            connection: Connection = await asyncpg.connect(dsn, server_settings=session, **UNPREPARED)
+            return connection

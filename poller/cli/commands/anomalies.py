@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from poller.query.selection import Selection
     from poller.settings import Settings
+    from poller.store.queries import Record
 
 
 def add_to(app: typer.Typer) -> None:
@@ -64,7 +65,7 @@ async def _anomalies(settings: Settings, chosen: Selection, begin: Since, *, as_
     from poller.app import open_app
     from poller.store.capacity.anomalies import stream_anomalies
 
-    rows: list[Any] = []
+    rows: list[Record] = []
     async with open_app(settings, name="poller anomalies") as app:
         since = begin.at(app.database.clock.now()).date()
         ids = await chosen.ids(app.database, removed=True)
@@ -77,7 +78,7 @@ async def _anomalies(settings: Settings, chosen: Selection, begin: Since, *, as_
         _show(rows, since)
 
 
-def _show(rows: list[Any], since: date) -> None:
+def _show(rows: list[Record], since: date) -> None:
     from poller.cli.output.table import Table
 
     if not rows:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from poller.query.selection import Selection
     from poller.settings import Settings
+    from poller.store.queries import Record
 
 COLUMNS: Final = (
     "org",
@@ -124,11 +125,11 @@ async def _seats(settings: Settings, chosen: Selection, shown: Shown) -> None:
             terminal.write(json_text({name: row[name] for name in COLUMNS} | {"problem": _problem(row)}))
 
 
-def _problem(row: Any) -> dict[str, str] | None:
+def _problem(row: Record) -> dict[str, str] | None:
     return None if row["code"] is None else {"code": row["code"], "remedy": row["remedy"]}
 
 
-async def _show(rows: AsyncIterator[Any]) -> None:
+async def _show(rows: AsyncIterator[Record]) -> None:
     from poller.cli.output.table import Table
 
     numbers = ("purchased", "used", "idle", "idle cost a month")
@@ -150,7 +151,7 @@ async def _show(rows: AsyncIterator[Any]) -> None:
         )
 
 
-def _show_tags(rows: list[Any], *, as_json: bool) -> None:
+def _show_tags(rows: list[Record], *, as_json: bool) -> None:
     if as_json:
         for row in rows:
             terminal.tell(json_text(dict(row)))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from datetime import date, datetime
 
     from poller.store.database import Database
+    from poller.store.queries import Record
 
 
 class AnomalyRecord(NamedTuple):
@@ -37,7 +38,7 @@ async def replace_anomalies(
     return new
 
 
-async def stream_anomalies(database: Database, org_ids: Sequence[int] | None, since: date) -> AsyncIterator[Any]:
+async def stream_anomalies(database: Database, org_ids: Sequence[int] | None, since: date) -> AsyncIterator[Record]:
     """Rows of the view `anomalies` since that day, the newest first; `org_ids` None: of every org."""
     async with database.connection() as connection, connection.transaction(readonly=True):
         async for row in connection.cursor(_READ, since, None if org_ids is None else list(org_ids)):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from poller.core.org_entry import OrgEntry
     from poller.store.database import Database
+    from poller.store.queries import Connection, Record
 
 ATTRIBUTES: Final = {"purchased": "seats"}
 """The attributes of entries that are called otherwise than their columns."""
@@ -19,7 +20,7 @@ STORED: Final = ", ".join(f"s.{column} AS contract_{column}" for column in CONTR
 """What `JOIN` brings for `contract_changes`."""
 
 
-def contract_changes(row: Mapping[str, Any] | None, entry: OrgEntry) -> dict[str, Any]:
+def contract_changes(row: Record | None, entry: OrgEntry) -> dict[str, Any]:
     """What an entry changes of a contract, by column: values replace, empty ones clear, absent ones leave it."""
     changes: dict[str, Any] = {}
     for column in CONTRACT_COLUMNS:
@@ -31,7 +32,7 @@ def contract_changes(row: Mapping[str, Any] | None, entry: OrgEntry) -> dict[str
     return changes
 
 
-async def put_contracts(connection: Any, changes: Mapping[int, Mapping[str, Any]]) -> None:
+async def put_contracts(connection: Connection, changes: Mapping[int, Mapping[str, Any]]) -> None:
     """Changes the contracts of orgs by id, each column that is named; orgs that are gone are passed over."""
     for column in CONTRACT_COLUMNS:
         values = {org_id: one[column] for org_id, one in changes.items() if column in one}

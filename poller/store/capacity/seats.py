@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from poller.store.database import Database
+    from poller.store.queries import Record
 
 
 _PREFETCH: Final = 500
@@ -57,7 +58,7 @@ async def set_contract(database: Database, org_ids: Sequence[int], contract: Con
 
 async def stream_seats(
     database: Database, org_ids: Sequence[int] | None, *, renews_before: date | None = None
-) -> AsyncIterator[Any]:
+) -> AsyncIterator[Record]:
     """Seats of these orgs, or of every org that was not removed, by name; those that renew before a day, if given."""
     async with database.connection() as connection, connection.transaction(readonly=True):
         arguments = (None if org_ids is None else list(org_ids), renews_before)
@@ -65,7 +66,7 @@ async def stream_seats(
             yield row
 
 
-async def seats_by_tag(database: Database, org_ids: Sequence[int] | None) -> list[Any]:
+async def seats_by_tag(database: Database, org_ids: Sequence[int] | None) -> list[Record]:
     """Sums by tag and currency; an org with two tags counts in both, one without tags under NULL."""
     return await database.fetch(_BY_TAG, None if org_ids is None else list(org_ids))
 

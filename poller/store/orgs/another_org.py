@@ -7,7 +7,7 @@ previous release take that for long ago.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from poller.core.another_org import ANOTHER_ORG, remedy_for_another_org
 from poller.core.errors import UsageError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from poller.core.model import Org
     from poller.store.database import Database
+    from poller.store.queries import Connection, Record
 
 HAS_HISTORY: Final = (
     f"EXISTS (SELECT FROM latest_snapshots l WHERE l.org_id = o.id AND num_nonnulls({', '.join(COLUMNS.values())}) > 0)"
@@ -27,7 +28,7 @@ HAS_HISTORY: Final = (
 """Whether any count of the org `o` was ever known."""
 
 
-def refuse_other_zgids(found: Iterable[tuple[Any, str | None]]) -> None:
+def refuse_other_zgids(found: Iterable[tuple[Record, str | None]]) -> None:
     """Raises a `UsageError` for an org with a history, of which an import says another zgid than the one known."""
     for row, said in found:
         if row["has_history"] and None not in (said, row["zgid"]) and said != row["zgid"]:
@@ -56,13 +57,13 @@ async def park_as_another_org(database: Database, org: Org, said: str, now: date
     return remedy
 
 
-async def believe_zgids(connection: Any, org_ids: Sequence[int]) -> None:
+async def believe_zgids(connection: Connection, org_ids: Sequence[int]) -> None:
     """Orgs whose zgid an operator changed are asked for it before their next counts, and parked for it no longer."""
     if org_ids:
         await connection.execute(_BELIEVE, list(org_ids), ANOTHER_ORG)
 
 
-async def refuse_taken_zgid(connection: Any, org_ids: Sequence[int], zgid: str) -> None:
+async def refuse_taken_zgid(connection: Connection, org_ids: Sequence[int], zgid: str) -> None:
     """Raises a `UsageError` where `zgid` is given to several orgs, or another org of the data centre has it."""
     if len(org_ids) > 1:
         raise UsageError(f"one zgid for {len(org_ids):,} orgs", "name the one org that has it")

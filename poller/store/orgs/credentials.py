@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from poller.core.token import Credentials
 from poller.store.orgs.encryption import Column
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from poller.core.secret import Secret
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
+    from poller.store.queries import Connection, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ async def waiting_codes_by_client(database: Database, names: Sequence[str] | Non
     return {row["client_id"]: row["codes"] for row in rows}
 
 
-async def put_credentials(connection: Any, keyring: Keyring, grants: Sequence[Grant]) -> None:
+async def put_credentials(connection: Connection, keyring: Keyring, grants: Sequence[Grant]) -> None:
     """Store credentials in the place of those the orgs had, all sealed with the keyring's first key."""
     if not grants:
         return
@@ -176,7 +177,7 @@ async def put_credentials(connection: Any, keyring: Keyring, grants: Sequence[Gr
     )
 
 
-async def reseal_credentials(connection: Any, keyring: Keyring, grants: Sequence[Grant]) -> None:
+async def reseal_credentials(connection: Connection, keyring: Keyring, grants: Sequence[Grant]) -> None:
     """Store the same credentials encrypted with the keyring's first key; nothing else about them changes."""
     # credentials.reseal: many orgs' at once.
     await connection.execute(
@@ -208,7 +209,7 @@ def _sealed(keyring: Keyring, grants: Sequence[Grant]) -> tuple[list[bytes | Non
     )
 
 
-def unseal(keyring: Keyring, row: Any) -> Credentials:
+def unseal(keyring: Keyring, row: Record) -> Credentials:
     """The credentials of a row of `org_credentials`."""
 
     def opened(column: Column, sealed: bytes | None) -> Secret | None:

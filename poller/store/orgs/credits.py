@@ -6,7 +6,7 @@ Counted by quarters of an hour, carefully: a quarter counts until the whole of i
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from poller.core.slots import slot_of
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from poller.store.queries import Queries
+    from poller.store.queries import Queries, Record
 
 QUARTER_SECONDS: Final = 900
 DAY_SECONDS: Final = 86_400
@@ -67,7 +67,7 @@ async def correct(database: Queries, credits_by_org: Mapping[int, int], now: dat
 async def spent(database: Queries, org_ids: Sequence[int], now: datetime) -> dict[int, int]:
     """What each of these orgs spent in the 24 hours before `now`; 0 for one that spent nothing."""
     # credits.spent: a day of each.
-    rows: Sequence[Any] = await database.fetch(
+    rows: Sequence[Record] = await database.fetch(
         """
         SELECT org_id, sum(credits)::int AS credits FROM credit_spend
         WHERE org_id = ANY($1::int[]) AND bucket > $2
@@ -82,7 +82,7 @@ async def spent(database: Queries, org_ids: Sequence[int], now: datetime) -> dic
 async def spent_by_all(database: Queries, now: datetime) -> dict[int, int]:
     """The same of every org that spent anything."""
     # credits.spent_by_all
-    rows: Sequence[Any] = await database.fetch(
+    rows: Sequence[Record] = await database.fetch(
         "SELECT org_id, sum(credits)::int AS credits FROM credit_spend WHERE bucket > $1 GROUP BY org_id",
         counted_after(now),
     )

@@ -7,7 +7,7 @@ the same data centre. Orgs that are twins already are left as they are: `poller 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from poller.core.errors import UsageError
 from poller.store.orgs.credentials import fingerprint
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from poller.core.org_entry import OrgEntry
-    from poller.store.queries import Queries
+    from poller.store.queries import Connection, Queries, Record
 
 
 def zgid_of(entry: OrgEntry) -> str | None:
@@ -24,7 +24,7 @@ def zgid_of(entry: OrgEntry) -> str | None:
     return entry.zgid or (entry.soid.rpartition(".")[2] if entry.soid else None)
 
 
-def is_same_org(row: Any, entry: OrgEntry) -> bool:
+def is_same_org(row: Record, entry: OrgEntry) -> bool:
     """Whether `entry` is the removed org of `row`: by the grant it had, or by Zoho's number of it."""
     if row["removed_fingerprint"] == fingerprint(entry):
         return True
@@ -38,7 +38,7 @@ class IdentityCheck:
     _seen: dict[tuple[object, ...], str] = field(default_factory=dict)
 
     async def refuse_twins(
-        self, connection: Any, entries: Sequence[OrgEntry], new: Collection[str], replaced: Collection[str]
+        self, connection: Connection, entries: Sequence[OrgEntry], new: Collection[str], replaced: Collection[str]
     ) -> None:
         """Raises a `UsageError` if one of the `new` entries is another org under another name.
 
@@ -63,7 +63,7 @@ class IdentityCheck:
                     raise _refusal(marks[mark], row["name"], mark)
 
 
-def refuse_removed_names(rows: Sequence[Any]) -> None:
+def refuse_removed_names(rows: Sequence[Record]) -> None:
     """Raises a `UsageError` for names of removed orgs, of which it is unknown whether they are the same orgs."""
     if not rows:
         return

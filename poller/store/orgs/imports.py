@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from poller.core.org_entry import OrgEntry
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
+    from poller.store.queries import Connection, Record
 
 CHUNK: Final = 500
 What = Literal["added", "changed", "restored"]
@@ -114,7 +115,7 @@ def _refuse_doubles(entries: Iterable[OrgEntry]) -> None:
         seen.add(entry.name)
 
 
-async def _stored(connection: Any, entries: Sequence[OrgEntry]) -> dict[str, Any]:
+async def _stored(connection: Connection, entries: Sequence[OrgEntry]) -> dict[str, Any]:
     """What is stored of the orgs an import names; of a name that only removed orgs have, the last of them."""
     rows = await connection.fetch(_STORED, [entry.name for entry in entries])
     return {row["name"]: row for row in rows}
@@ -158,7 +159,7 @@ def _plan(entries: Sequence[OrgEntry], stored: dict[str, Any], keyring: Keyring)
     )
 
 
-def _credentials_differ(row: Any, entry: OrgEntry, keyring: Keyring) -> bool:
+def _credentials_differ(row: Record, entry: OrgEntry, keyring: Keyring) -> bool:
     if row["grant_fingerprint"] != fingerprint(entry) or row["client_id"] != entry.client_id:
         return True
     try:
@@ -168,7 +169,7 @@ def _credentials_differ(row: Any, entry: OrgEntry, keyring: Keyring) -> bool:
         return True
 
 
-def _grant(row: Any, entry: OrgEntry, keyring: Keyring) -> Grant:
+def _grant(row: Record, entry: OrgEntry, keyring: Keyring) -> Grant:
     """A grant code that was exchanged is spent: what it gave stays, when only the client's secret is new."""
     grant = Grant.of_entry(row["id"], entry)
     if entry.grant_code and row["refresh_token"] and row["grant_fingerprint"] == grant.fingerprint:
@@ -178,7 +179,7 @@ def _grant(row: Any, entry: OrgEntry, keyring: Keyring) -> Grant:
     return grant
 
 
-async def _carry_out(connection: Any, keyring: Keyring, plan: _Plan) -> None:
+async def _carry_out(connection: Connection, keyring: Keyring, plan: _Plan) -> None:
     by_name = {entry.name: entry for entry in plan.to_add}
     new = {
         name: imported(Profile(entry.data_center), replace(entry, zgid=zgid_of(entry)))

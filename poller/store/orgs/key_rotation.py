@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from poller.core.errors import CredentialError
 from poller.store.orgs.credentials import Grant, reseal_credentials, unseal
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
+    from poller.store.queries import Connection, Record
 
 PAGE: Final = 500
 TABLES: Final = ("org_credentials", "access_tokens")
@@ -95,7 +96,7 @@ async def _opens_any(database: Database, keyring: Keyring, org_ids: list[int]) -
     return not rows or any(_opens(keyring, Column.CLIENT, row, "client_secret") for row in rows)
 
 
-def _opens(keyring: Keyring, column: Column, row: Any, name: str) -> bool:
+def _opens(keyring: Keyring, column: Column, row: Record, name: str) -> bool:
     try:
         keyring.decrypt(row["org_id"], column, row["key_id"], row[name])
     except CredentialError:
@@ -130,13 +131,17 @@ class _Rotation:
     """By org: why its credentials do not open."""
 
     async def every_page(
-        self, table: str, turn: Callable[[Any, _Rotation, int], Awaitable[list[int]]], *, passes: float = math.inf
+        self,
+        table: str,
+        rotate_page: Callable[[Connection, _Rotation, int], Awaitable[list[int]]],
+        *,
+        passes: float = math.inf,
     ) -> None:
         """One pass over the table by org id, then again for the rows that others had locked meanwhile."""
         after, done = 0, 0
         while True:
             async with self.database.transaction() as connection:
-                ids = await turn(connection, self, after)
+                ids = await rotate_page(connection, self, after)
             if ids:
                 after = ids[-1]
                 self.done += sum(org_id not in self.unopened for org_id in ids)
@@ -159,7 +164,7 @@ class _Rotation:
         )
 
 
-async def _rotate_credentials(connection: Any, run: _Rotation, after: int) -> list[int]:
+async def _rotate_credentials(connection: Connection, run: _Rotation, after: int) -> list[int]:
     # rotation.credentials: a page that is under another key, locked until it is written.
     rows = await connection.fetch(
         """
@@ -182,7 +187,7 @@ async def _rotate_credentials(connection: Any, run: _Rotation, after: int) -> li
     return [row["org_id"] for row in rows]
 
 
-async def _rotate_tokens(connection: Any, run: _Rotation, after: int) -> list[int]:
+async def _rotate_tokens(connection: Connection, run: _Rotation, after: int) -> list[int]:
     # rotation.tokens: a page that is under another key, locked until it is written.
     rows = await connection.fetch(
         """
@@ -210,7 +215,7 @@ async def _rotate_tokens(connection: Any, run: _Rotation, after: int) -> list[in
     return ids
 
 
-def _resealed(keyring: Keyring, row: Any) -> bytes | None:
+def _resealed(keyring: Keyring, row: Record) -> bytes | None:
     try:
         token = keyring.decrypt(row["org_id"], Column.ACCESS, row["key_id"], row["token"])
     except CredentialError:

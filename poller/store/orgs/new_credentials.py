@@ -7,15 +7,17 @@ org's, and the customer's share of them is a promise that new credentials do not
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from poller.store.orgs.another_org import HAS_HISTORY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from poller.store.queries import Connection
 
-async def forget_old_credentials(connection: Any, org_ids: Sequence[int]) -> None:
+
+async def forget_old_credentials(connection: Connection, org_ids: Sequence[int]) -> None:
     """Make these orgs start from nothing, within the transaction that writes their new credentials."""
     if org_ids:
         for statement in _FORGET:

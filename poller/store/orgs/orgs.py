@@ -7,7 +7,7 @@ A removed org keeps its row, its name and its history, and loses every secret at
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from poller.core.errors import UsageError
 from poller.store.orgs.names import ids_by_name
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from poller.core.model import Outcome
     from poller.store.database import Database
+    from poller.store.queries import Connection, Record
 
 FIRST_PROBE_SECONDS: Final = 3_600
 LAST_PROBE_SECONDS: Final = 86_400
@@ -253,11 +254,11 @@ FROM orgs o LEFT JOIN org_credentials c ON c.org_id = o.id
 """
 
 
-def _record(row: Any) -> OrgRecord:
+def _record(row: Record) -> OrgRecord:
     return OrgRecord(**{**row, "tags": tuple(row["tags"])})
 
 
-async def _lock(connection: Any, ids: Sequence[int]) -> None:
+async def _lock(connection: Connection, ids: Sequence[int]) -> None:
     """Wait for those who write what refers to these orgs; in the order of ids, as they lock them, so none deadlocks."""
     # orgs.lock
     await connection.execute("SELECT FROM orgs WHERE id = ANY($1) ORDER BY id FOR UPDATE", ids)

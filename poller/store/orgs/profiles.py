@@ -12,17 +12,19 @@ from poller.core.profile import Profile
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from poller.store.queries import Connection, Record
+
 COLUMNS: Final = tuple(Profile.__dataclass_fields__)
 """The names of the columns of `orgs` that a profile holds."""
 _TYPES: Final = {"licences": "int", "stated_licences": "int", "poll_interval_seconds": "int"}
 
 
-def profile_of(row: Mapping[str, Any]) -> Profile:
+def profile_of(row: Record) -> Profile:
     """The profile in a row that has every column of `COLUMNS`."""
     return Profile(**{column: row[column] for column in COLUMNS if column != "tags"}, tags=tuple(row["tags"]))
 
 
-async def add_profiles(connection: Any, profiles: Mapping[str, Profile]) -> dict[str, int]:
+async def add_profiles(connection: Connection, profiles: Mapping[str, Profile]) -> dict[str, int]:
     """Add orgs by name, none of which is there; their ids."""
     if not profiles:
         return {}
@@ -30,7 +32,7 @@ async def add_profiles(connection: Any, profiles: Mapping[str, Profile]) -> dict
     return {row["name"]: row["id"] for row in rows}
 
 
-async def change_profiles(connection: Any, profiles: Mapping[int, Profile], ask_again: Sequence[int]) -> None:
+async def change_profiles(connection: Connection, profiles: Mapping[int, Profile], ask_again: Sequence[int]) -> None:
     """Write the profiles of orgs by id; Zoho is asked for the edition and licences of those of `ask_again`."""
     if profiles:
         await connection.execute(_CHANGE, list(profiles), *_arrays(list(profiles.values())), list(ask_again))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from poller.core.model import UserType
-    from poller.store.queries import Queries
+    from poller.store.queries import Queries, Record
 
 Sort = Literal["org", "since", "last_polled_at", "counts_at"]
 SORTS: Final[tuple[Sort, ...]] = ("org", "since", "last_polled_at", "counts_at")
@@ -98,7 +98,7 @@ async def longest_name(database: Queries) -> int:
     return longest or 0
 
 
-def _arguments(which: StateFilter) -> list[Any]:
+def _arguments(which: StateFilter) -> list[object]:
     pattern = None if not which.search else f"%{_escaped(which.search)}%"
     lists = [list(one) or None for one in (which.tags, which.states, which.data_centers, which.editions)]
     return [None if which.org_ids is None else list(which.org_ids), pattern, *lists]
@@ -108,7 +108,7 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def _state(row: Any) -> OrgState:
+def _state(row: Record) -> OrgState:
     known = {name: row[name] for name in OrgState.__dataclass_fields__ if name not in {"counts", "tags"}}
     counts = {kind: row[column] for kind, column in COLUMNS.items() if row[column] is not None}
     return OrgState(**known, tags=tuple(row["tags"]), counts=counts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from poller.core.errors import CredentialError
 from poller.core.model import Outcome
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from poller.core.token import ParkReason
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
+    from poller.store.queries import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,7 @@ async def forget_budgets(database: Database, now: datetime) -> int:
     return int(status.rpartition(" ")[2])
 
 
-def unseal_token(keyring: Keyring, row: Any) -> StoredToken:
+def unseal_token(keyring: Keyring, row: Record) -> StoredToken:
     """The token of a row of `access_tokens` that has one; without its secret where the keys do not decrypt it."""
     try:
         secret = keyring.decrypt(row["org_id"], Column.ACCESS, row["key_id"], row["token"])

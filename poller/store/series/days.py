@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from poller.core.model import COLUMNS, USER_TYPES, UserType
 from poller.store.series.partitions import list_partitions
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from poller.store.database import Database
+    from poller.store.queries import Connection, Record
 
 BLOCK: Final = 10_000
 """Snapshots handed out at a time: a hundred thousand rows of the long form."""
@@ -44,7 +45,7 @@ class Fingerprint:
 class DayReader:
     """One day's rows at one moment. Made by `open_day`."""
 
-    def __init__(self, connection: Any, selection: DaySelection, day: date) -> None:
+    def __init__(self, connection: Connection, selection: DaySelection, day: date) -> None:
         self._connection = connection
         self._types = selection.user_types
         begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
@@ -52,10 +53,10 @@ class DayReader:
 
     async def content(self) -> Fingerprint:
         """What there is to read."""
-        row = await self._connection.fetchrow(_CONTENT, *self._where, timeout=_LONGEST_SECONDS)
+        (row,) = await self._connection.fetch(_CONTENT, *self._where, timeout=_LONGEST_SECONDS)
         return Fingerprint(row["snapshots"], row["digest"] or 0)
 
-    async def blocks(self) -> AsyncIterator[list[Any]]:
+    async def blocks(self) -> AsyncIterator[list[Record]]:
         """Snapshots by org and slot, at most `BLOCK` at a time: `org_id, org, slot, polled_at, outcome, error, errors`,
         then the count of each type asked for.
         """  # noqa: D205 - the columns in a row

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from poller.core.errors import LockedError
 from poller.store.blockers import locked_by_others
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from poller.store.database import Database
-    from poller.store.queries import Queries
+    from poller.store.queries import Connection, Queries
 
 MONTHS_AHEAD: Final = 3
 MOST_AT_ONCE: Final = 24
@@ -72,7 +72,7 @@ async def ensure_partitions(database: Database, since: datetime, until: datetime
         return await add_partitions(connection, missing[:MOST_AT_ONCE])
 
 
-async def add_partitions(connection: Any, months: Iterable[datetime]) -> list[str]:
+async def add_partitions(connection: Connection, months: Iterable[datetime]) -> list[str]:
     """Make the partitions of `months` (first instants) that are not there; the names of those made.
 
     Each in a transaction of its own. Two processes may do this at once.
@@ -145,7 +145,7 @@ FROM pg_inherits WHERE inhparent = 'org_snapshots'::regclass AND inhrelid = to_r
 """
 
 
-async def _attach(connection: Any, month: datetime) -> bool:
+async def _attach(connection: Connection, month: datetime) -> bool:
     """Make the month and attach it, or attach again the table a drop left over: its rows were not to be lost."""
     name = partition_name(month)
     state = await connection.fetchval(_STATE, name)

@@ -9,7 +9,7 @@ here keeps anyone from reading or writing, and nothing is remembered: what is sp
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from poller.core.errors import LockedError
 from poller.store.blockers import locked_by
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.store.database import Database
+    from poller.store.queries import Connection
 
 _TIMEOUT_SECONDS: Final = 6 * 3_600.0
 """For one month: of 50,000 orgs and quarters of an hour it is a sort of 150 million keys."""
@@ -46,9 +47,11 @@ async def _pack(database: Database, partition: str, *, finished: bool) -> bool:
             return False
         await _drop_left_over(connection, partition)
         key = await connection.fetchrow(_KEY, partition)
-        if key["rows"] < 0:
+        if key is not None and key["rows"] < 0:
             await connection.execute(f"ANALYZE {key['partition']}", timeout=_TIMEOUT_SECONDS)
             key = await connection.fetchrow(_KEY, partition)
+        if key is None:
+            return False  # retention dropped the month
         fullness, most = (100, _FINISHED) if finished else (90, _GROWING)
         if key["pages"] <= most * key["needed"] + _SPARE_PAGES:
             return False
@@ -58,7 +61,7 @@ async def _pack(database: Database, partition: str, *, finished: bool) -> bool:
     return True
 
 
-async def _drop_left_over(connection: Any, partition: str) -> None:
+async def _drop_left_over(connection: Connection, partition: str) -> None:
     for left_over in await connection.fetch(_LEFT_OVER, partition):
         try:
             await connection.execute(f"DROP INDEX CONCURRENTLY {left_over['name']}", timeout=_DROP_SECONDS)

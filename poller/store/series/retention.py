@@ -8,18 +8,19 @@ kept of a day of an org (a back-fill of long ago), its counts are made of what c
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from poller.core.model import COLUMNS
 from poller.store.locks import lock_days_exclusive
 
 if TYPE_CHECKING:
     from poller.store.database import Database
+    from poller.store.queries import Connection
 
 _FIRST_TYPE: Final = 1
 
 
-async def give_up_snapshots(connection: Any, since: date, until: date) -> bool:
+async def give_up_snapshots(connection: Connection, since: date, until: date) -> bool:
     """Let daily counts be all there is of the days `[since, until)`; False where some are not rolled up yet.
 
     The caller locks the days; afterwards it may drop their snapshots.

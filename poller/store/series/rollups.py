@@ -12,7 +12,7 @@ neither dirty nor on the list of unsummed ones, where triggers put it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from poller.core.model import COLUMNS
 from poller.store.locks import lock_days_exclusive, lock_days_shared
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from poller.store.database import Database
+    from poller.store.queries import Connection
 
 BATCH: Final = 500
 """Days of an org rolled up in one transaction, which writers wait for."""
@@ -59,7 +60,9 @@ async def rollup_state(database: Database) -> RollupState:
     return RollupState(row["rolled_until"], row["dirty"])
 
 
-async def mark_dirty(connection: Any, org_ids: Sequence[int], slots: Sequence[datetime]) -> list[tuple[int, date]]:
+async def mark_dirty(
+    connection: Connection, org_ids: Sequence[int], slots: Sequence[datetime]
+) -> list[tuple[int, date]]:
     """Put the days of these orgs and slots on the list; the caller holds the days.
 
     Returns the days (`org_id`, day) that stay as they are: what they were made of has been dropped.

@@ -22,10 +22,11 @@ from poller.store.series.rollups import mark_dirty
 from poller.store.series.snapshot_sql import LARGEST_SMALLINT, MERGE_LATEST, WRITE, WRITE_NEW
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import date, datetime
 
     from poller.store.database import Database
+    from poller.store.queries import Connection, Record
 
 _ATTEMPTS: Final = 5
 """At one batch: a month may be missing, dropped again by retention meanwhile, a row there already, and two batches may
@@ -89,7 +90,7 @@ async def read_snapshot(database: Database, org_id: int, slot: datetime) -> Snap
     return None if row is None else _snapshot_of(row)
 
 
-async def delete_history(connection: Any, org_id: int) -> None:
+async def delete_history(connection: Connection, org_id: int) -> None:
     """Forget every snapshot of an org and all that was made of them, within the caller's transaction."""
     await lock_days_exclusive(connection)
     for table in ("org_snapshots", "latest_snapshots", "latest_polls", "daily_counts", "dirty_days", "late_days"):
@@ -113,7 +114,7 @@ def _rounds(snapshots: Sequence[Snapshot]) -> list[list[Snapshot]]:
 
 
 async def _write_rounds(
-    connection: Any, rounds: list[list[Snapshot]], statement: str, *, skip_purged: bool, allow_future: bool
+    connection: Connection, rounds: list[list[Snapshot]], statement: str, *, skip_purged: bool, allow_future: bool
 ) -> set[tuple[int, date]]:
     """The days of orgs that are closed, and do not count what was written."""
     closed: set[tuple[int, date]] = set()
@@ -132,12 +133,12 @@ async def _write_rounds(
     return closed
 
 
-async def _purged(connection: Any, rounds: list[list[Snapshot]]) -> set[int]:
+async def _purged(connection: Connection, rounds: list[list[Snapshot]]) -> set[int]:
     ids = list({one.org_id for snapshots in rounds for one in snapshots})
     return {row["id"] for row in await connection.fetch(_PURGED, ids)}
 
 
-async def _write_rest(connection: Any, rest: Sequence[Mapping[str, Any]]) -> list[tuple[int, date]]:
+async def _write_rest(connection: Connection, rest: Sequence[Record]) -> list[tuple[int, date]]:
     """What the usual statement leaves over: counts to merge one by one, and days to roll up again."""
     if rest[0]["rest"] == "future":
         raise ClockError(
@@ -198,7 +199,7 @@ def _storable(code: str) -> str:
     return code[:_LONGEST_CODE].replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
-def _snapshot_of(row: Mapping[str, Any]) -> Snapshot:
+def _snapshot_of(row: Record) -> Snapshot:
     counts = {kind: row[column] for kind, column in COLUMNS.items() if row[column] is not None}
     unknown = {} if row["error"] is None else {kind: row["error"] for kind in USER_TYPES if kind not in counts}
     return Snapshot(
