@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 from poller import embedded
-from poller.app import KEY_FILE, App, open_app, open_fleet
+from poller.app import App, open_app, open_fleet
 from poller.core.datacenters import with_operators
 from poller.core.errors import UsageError
 from poller.core.model import COLUMNS, Outcome, Snapshot
@@ -24,6 +24,7 @@ from poller.core.org_entry import OrgEntry, entry_from
 from poller.core.slots import slot_of, slots_between
 from poller.embedded.exchange import unused
 from poller.query.capacity import SEAT_TYPE
+from poller.settings import KEY_FILE
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store.capacity.seats import SeatReading, save_seats
 from poller.store.orgs.imports import import_orgs

@@ -8,8 +8,8 @@ import zipfile
 from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
-from poller.app import KEY_FILE
 from poller.core.errors import SettingsError, UsageError
+from poller.settings import KEY_FILE
 from poller.store import schema
 from poller.store.orgs.encryption import Keyring
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from poller import __version__
-from poller.app import KEY_FILE, start_embedded
+from poller.app import start_embedded
 from poller.backup.archive import FORMAT, Manifest, write
 from poller.backup.dump import dump
 from poller.core.errors import OperationError, UsageError
@@ -34,7 +34,7 @@ async def back_up(settings: Settings, target: Path) -> Manifest:
         manifest = await _describe(settings, server)
         part = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
-            await asyncio.to_thread(write, part, manifest, settings.data_dir / KEY_FILE, partial(dump, server))
+            await asyncio.to_thread(write, part, manifest, settings.key_file, partial(dump, server))
             os.link(part, target)  # unlike a rename, never over a file that was made since
         except OSError as wrong:
             what = f"{target} cannot be written: {wrong.strerror}"
@@ -66,7 +66,7 @@ async def _describe(settings: Settings, server: EmbeddedServer) -> Manifest:
         # backup.count: what a backup says that it holds.
         row = await database.fetchrow("SELECT (SELECT count(*) FROM orgs) orgs, (SELECT count(*) FROM org_snapshots) n")
         keys = sorted(await key_usage(database))
-    key_file = settings.secret_keys is None and (settings.data_dir / KEY_FILE).exists()
+    key_file = settings.secret_keys is None and (settings.key_file).exists()
     now = datetime.now(UTC).isoformat(timespec="seconds")
     assert row is not None  # noqa: S101 - a SELECT without FROM has one row
     return Manifest(FORMAT, __version__, now, state.current, row["orgs"], row["n"], keys, key_file)

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from poller import embedded
-from poller.app import KEY_FILE
 from poller.backup.archive import DUMP, Manifest, unpack_keys, verify
 from poller.backup.dump import load
 from poller.backup.making import require_embedded
 from poller.core.errors import OperationError
 from poller.embedded.exchange import put_in_place, temporary_data_dir, unused
+from poller.settings import KEY_FILE
 from poller.store import schema
 from poller.store.access.roles import grant_readers, set_up_readers
 from poller.store.database import connect
@@ -57,8 +57,8 @@ async def restore(settings: Settings, source: Path) -> RestoredBackup:
 def _missing_keys(settings: Settings, manifest: Manifest) -> list[str]:
     if settings.secret_keys is not None:
         ids = Keyring.from_setting(settings.secret_keys.get_secret_value()).ids
-    elif (settings.data_dir / KEY_FILE).exists():
-        ids = Keyring.from_key_file(settings.data_dir / KEY_FILE).ids
+    elif (settings.key_file).exists():
+        ids = Keyring.from_key_file(settings.key_file).ids
     else:
         ids = ()
     return [key for key in manifest.keys if key not in ids]

@@ -1,15 +1,16 @@
-"""What `poller doctor` makes of what it finds: facts in, a verdict and a remedy out.
+"""The decisions of `poller doctor`: facts in, one `CheckResult` with a status and a remedy out.
 
-Refuses to: look anything up; call something wrong that mends itself; name a value of a setting, which may be a secret.
+The functions look nothing up and name no value of a setting, which may be a secret. Nothing is called wrong that the
+poller repairs without help.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from poller.core.checks import CheckResult, CheckStatus
 from poller.core.quantities import age_of, count, size_of
 from poller.core.reply import Failure
 from poller.core.retention import Retention, format_retention
@@ -18,28 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-class CheckStatus(StrEnum):
-    """How something is. Only what is wrong makes the doctor's exit code 1."""
-
-    OK = "ok"
-    WARNING = "warning"
-    WRONG = "wrong"
-    UNKNOWN = "not checked"
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """One line of the doctor's: what was looked at, how it is, and what to do (empty where all is well)."""
-
-    check: str
-    verdict: CheckStatus
-    what: str
-    remedy: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class TaskRun:
-    """When a chore was last done (None: never), and why it failed, if that was its last run."""
+    """When a maintenance task was last done (None: never), and the error of its last run, if that failed."""
 
     done_at: datetime | None
     error: str | None
@@ -58,36 +40,36 @@ class ProbeResult:
 
 CLOCK_WARNING_SECONDS: Final = 2.0
 CLOCK_WRONG_SECONDS: Final = 30.0
-"""So far ahead, a worker takes another's lease of a token for expired."""
+"""A worker whose clock is this far ahead treats another worker's token lease as expired."""
 _PATIENCE: Final = 3
-"""Intervals a chore may be late: a worker that was restarted, a long chore before it."""
+"""Intervals that a maintenance task may be late: a worker was restarted, or a long task ran before it."""
 _SHORTEST_PATIENCE: Final = timedelta(hours=1)
 _LEAST_FREE: Final = 500 * 2**20
 _LITTLE_FREE: Final = 0.05
 _START: Final = "start `poller run`"
 
 
-def judge_clock(check: str, whose: str, ahead_seconds: float, doubt_seconds: float) -> CheckResult:
-    """Another clock, so far ahead of this machine's, give or take `doubt_seconds`."""
+def check_clock(check: str, whose: str, ahead_seconds: float, doubt_seconds: float) -> CheckResult:
+    """Compares another clock with this machine's: `ahead_seconds`, measured to within `doubt_seconds`."""
     off = abs(ahead_seconds)
     if off - doubt_seconds <= CLOCK_WARNING_SECONDS:
         return CheckResult(
             check, CheckStatus.OK, f"{whose} agrees with this machine's within {max(off, doubt_seconds, 0.1):.1f} s"
         )
-    verdict = CheckStatus.WRONG if off - doubt_seconds > CLOCK_WRONG_SECONDS else CheckStatus.WARNING
+    status = CheckStatus.WRONG if off - doubt_seconds > CLOCK_WRONG_SECONDS else CheckStatus.WARNING
     where = "ahead of" if ahead_seconds > 0 else "behind"
     return CheckResult(
         check,
-        verdict,
+        status,
         f"{whose} is {off:.0f} s {where} this machine's",
         "set both by NTP (`timedatectl` shows whether it is on)",
     )
 
 
-def judge_chores(
+def check_chores(
     runs: Mapping[str, TaskRun], intervals: Mapping[str, int], now: datetime, *, workers: int
 ) -> CheckResult:
-    """Whether each chore of `intervals` (seconds) was done when it was due."""
+    """Whether each maintenance task of `intervals` (seconds) was done when it was due."""
     failed = [f"{name}: {runs[name].error}" for name in intervals if name in runs and runs[name].error]
     if failed:
         remedy = "do what `chore.failed` in the log of `poller run` says"
@@ -102,9 +84,9 @@ def judge_chores(
         if at is not None and now - at > max(timedelta(seconds=_PATIENCE * intervals[name]), _SHORTEST_PATIENCE)
     }
     if late:
-        told = ", ".join(f"{name} for {age_of(age)}" for name, age in sorted(late.items(), key=lambda one: -one[1]))
+        listed = ", ".join(f"{name} for {age_of(age)}" for name, age in sorted(late.items(), key=lambda one: -one[1]))
         remedy = "see its log for what keeps it from them" if workers else f"{_START}: none is at work"
-        return CheckResult("chores", CheckStatus.WRONG, f"not done: {told}", remedy)
+        return CheckResult("chores", CheckStatus.WRONG, f"not done: {listed}", remedy)
     if never:
         return CheckResult(
             "chores", CheckStatus.WARNING, f"never done: {', '.join(never)}", f"wait some minutes, or {_START}"
@@ -113,11 +95,14 @@ def judge_chores(
     return CheckResult("chores", CheckStatus.OK, f"all {len(done)} were done, the one longest ago {age_of(oldest)} ago")
 
 
-def judge_months(wanted: Sequence[datetime], present: Sequence[datetime], *, served: bool) -> CheckResult:
-    """Months (first instants) that are to be there, and that are; `served`: a chore makes them, or has once."""
+def check_months(wanted: Sequence[datetime], present: Sequence[datetime], *, served: bool) -> CheckResult:
+    """Compares the months (their first instants) that are needed with those that exist.
+
+    `served`: the maintenance task that creates months has run at least once.
+    """
     missing = [month for month in wanted if month not in present]
     if not missing:
-        # Newly begun, the last month is made within hours.
+        # At the start of a month, the last one is created within hours.
         ahead = max(present)
         return CheckResult("partitions", CheckStatus.OK, f"{count(len(present), 'month')}, the last {ahead:%Y-%m}")
     return CheckResult(
@@ -128,10 +113,13 @@ def judge_months(wanted: Sequence[datetime], present: Sequence[datetime], *, ser
     )
 
 
-def judge_retention(
+def check_retention(
     snapshots: Retention | None, days: Retention | None, *, overdue: int, late: int, half_dropped: int
 ) -> CheckResult:
-    """`overdue`: months that were to be gone; `late`: days of orgs with rows no day counts."""
+    """Whether old months were dropped, and daily counts include every snapshot.
+
+    `overdue`: months past their retention; `late`: days of orgs whose rows came after the day was closed.
+    """
     kept = f"snapshots {format_retention(snapshots)}, daily counts {format_retention(days)}"
     if overdue or half_dropped:
         what = f"{count(overdue + half_dropped, 'month')} overdue for deletion ({kept})"
@@ -147,8 +135,8 @@ def judge_retention(
     return CheckResult("retention", CheckStatus.OK, f"kept: {kept}")
 
 
-def judge_keys(ids: Sequence[str], usage: Mapping[str, int], orgs: Sequence[str], *, file: bool) -> CheckResult:
-    """This process's keys, rows under each key, and the orgs under keys that it lacks."""
+def check_keys(ids: Sequence[str], usage: Mapping[str, int], orgs: Sequence[str], *, file: bool) -> CheckResult:
+    """Whether this process has every key in use: its key ids, rows per key, and the orgs under keys that it lacks."""
     missing = [key for key in usage if key not in ids]
     if missing:
         rows = sum(usage[key] for key in missing)
@@ -164,8 +152,8 @@ def judge_keys(ids: Sequence[str], usage: Mapping[str, int], orgs: Sequence[str]
     return CheckResult("keys", CheckStatus.OK, f"{ids[0]} encrypts; {used or 'nothing is encrypted yet'}")
 
 
-def judge_disk(folder: str, free: int, total: int, used: int) -> CheckResult:
-    """Bytes free and in all where the database is, and of the database."""
+def check_disk(folder: str, free: int, total: int, used: int) -> CheckResult:
+    """Whether there is room: bytes free and in total on the disk of the database, and bytes that the database uses."""
     what = f"{size_of(free)} free in {folder}, the database takes {size_of(used)}"
     if free < _LEAST_FREE:
         return CheckResult(
@@ -176,14 +164,14 @@ def judge_disk(folder: str, free: int, total: int, used: int) -> CheckResult:
     return CheckResult("disk", CheckStatus.OK, what)
 
 
-def judge_data_center(name: str, answers: Sequence[ProbeResult], orgs: int | None) -> CheckResult:
-    """The servers of one data centre; `orgs`: how many there are of it, None where nobody knows."""
+def check_data_center(name: str, answers: Sequence[ProbeResult], orgs: int | None) -> CheckResult:
+    """Whether the servers of one data centre are reachable. `orgs`: how many orgs it has; None: unknown."""
     check = f"data centre {name}"
     for one in answers:
         if one.failure is not None:
-            verdict = CheckStatus.WRONG if orgs else CheckStatus.WARNING
+            status = CheckStatus.WRONG if orgs else CheckStatus.WARNING
             return CheckResult(
-                check, verdict, f"{one.url} cannot be reached: {one.failure.value}", _NETWORK[one.failure]
+                check, status, f"{one.url} cannot be reached: {one.failure.value}", _NETWORK[one.failure]
             )
     for one in answers:
         if one.status is not None and one.status >= 500:
@@ -195,8 +183,8 @@ def judge_data_center(name: str, answers: Sequence[ProbeResult], orgs: int | Non
     return CheckResult(check, CheckStatus.OK, f"{', '.join(one.url for one in answers)} can be reached{whose}")
 
 
-def judge_network(answers: Sequence[ProbeResult]) -> CheckResult | None:
-    """That no server at all can be reached, which is this machine's fault; None where one can."""
+def check_network(answers: Sequence[ProbeResult]) -> CheckResult | None:
+    """The result where no server at all is reachable, which is this machine's problem; None where one is."""
     failures = [one.failure for one in answers if one.failure is not None]
     if not failures or len(failures) < len(answers):
         return None
@@ -205,12 +193,12 @@ def judge_network(answers: Sequence[ProbeResult]) -> CheckResult | None:
     return CheckResult("data centres", CheckStatus.WRONG, what, _NETWORK[failures[0]])
 
 
-def judge_zohos_clock(answers: Sequence[ProbeResult]) -> CheckResult:
-    """The middle one of the clocks of all servers that told theirs."""
+def check_zoho_clock(answers: Sequence[ProbeResult]) -> CheckResult:
+    """Compares the median clock of the data centres with this machine's."""
     clocks = sorted((one.ahead_seconds, one.doubt_seconds) for one in answers if one.ahead_seconds is not None)
     if not clocks:
         return CheckResult("Zoho's clock", CheckStatus.UNKNOWN, "no data centre sent the time")
-    return judge_clock("Zoho's clock", "the data centres' clock", *clocks[len(clocks) // 2])
+    return check_clock("Zoho's clock", "the data centres' clock", *clocks[len(clocks) // 2])
 
 
 _NETWORK: Final[Mapping[Failure, str]] = {

@@ -18,7 +18,7 @@ from poller.core.poll_result import CountRefusal
 from poller.store.capacity.seats import SeatReading, save_refusal, save_seats
 from poller.store.orgs.another_org import park_as_another_org
 from poller.store.orgs.changes import learn
-from poller.zoho.org_check import OrgInfo
+from poller.zoho.org_info import OrgInfo
 from poller.zoho.seats import SeatCount, SeatRefusal
 
 if TYPE_CHECKING:

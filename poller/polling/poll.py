@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from poller.core.reply import Classification
     from poller.core.token import AccessToken, StoredToken
     from poller.zoho.limiter import OrgLimiter
-    from poller.zoho.org_check import OrgInfo
+    from poller.zoho.org_info import OrgInfo
     from poller.zoho.seats import SeatCount, SeatRefusal
 
 PASSES: Final = 3

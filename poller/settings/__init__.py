@@ -6,11 +6,12 @@ settings = load(env_file)           both
 """
 
 from poller.settings.load import check, load, unknown
-from poller.settings.model import LogFormat, LogLevel, Settings
+from poller.settings.model import KEY_FILE, LogFormat, LogLevel, Settings
 from poller.settings.names import NAMES, REMEDIES, SECRETS, VARIABLES
-from poller.settings.sources import Sources, read_sources
+from poller.settings.sources import Sources, read_sources, unread_env_file
 
 __all__ = [
+    "KEY_FILE",
     "NAMES",
     "REMEDIES",
     "SECRETS",
@@ -23,4 +24,5 @@ __all__ = [
     "load",
     "read_sources",
     "unknown",
+    "unread_env_file",
 ]

@@ -10,7 +10,7 @@ from collections.abc import Mapping  # noqa: TC003  # pydantic reads the annotat
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from platformdirs import user_data_path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
@@ -21,6 +21,9 @@ from poller.core.secret import Secret
 from poller.core.slots import LONGEST_INTERVAL_SECONDS
 from poller.settings import values
 from poller.settings.names import PREFIX
+
+KEY_FILE: Final = "secret.key"
+"""In `data_dir`: the keys of the embedded database."""
 
 
 class LogFormat(StrEnum):
@@ -100,6 +103,11 @@ class Settings(BaseModel):
     def proxy_address(self) -> Secret | None:
         """`proxy`, as it is passed on."""
         return None if self.proxy is None else Secret(self.proxy.get_secret_value())
+
+    @property
+    def key_file(self) -> Path:
+        """The encryption keys of the embedded database, created on first use."""
+        return self.data_dir / KEY_FILE
 
     @property
     def embedded(self) -> bool:

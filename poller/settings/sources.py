@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ENVIRONMENT: Final = "environment"
+_ENV_FILE_BYTES: Final = 65_536
 _SERVICE_LINK: Final = re.compile(
     r"POLLER(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
@@ -112,3 +113,17 @@ def _is_service_link(name: str, text: str) -> bool:
     if _SERVICE_LINK.fullmatch(name):
         return True
     return name.startswith(PREFIX) and name.endswith("_PORT") and _SERVICE_ADDRESS.fullmatch(text) is not None
+
+
+def unread_env_file(named: Path | None) -> list[str]:
+    """A warning where the current folder has a `.env` with settings of the poller, which earlier releases read."""
+    found = Path(".env")
+    try:
+        if not found.is_file() or (named is not None and found.samefile(named)):
+            return []
+        with found.open("rb") as file:
+            if b"POLLER_" not in file.read(_ENV_FILE_BYTES):
+                return []
+    except OSError:
+        return []
+    return [".env in this folder is not read any more; name it with --env-file .env or POLLER_ENV_FILE=.env"]

@@ -12,12 +12,12 @@ from poller.core.model import Org, Outcome
 from poller.core.remedies import remedy_for
 from poller.core.reply import NoReply, Reply, classify
 from poller.core.reply_body import decode_object
-from poller.zoho.org_check import PATIENCE_SECONDS
+from poller.zoho.org_info import PATIENCE_SECONDS
 from poller.zoho.token_request import NoToken
 
 if TYPE_CHECKING:
     from poller.zoho.limiter import OrgLimiter
-    from poller.zoho.org_check import CheckPorts
+    from poller.zoho.org_info import CheckPorts
 
 MOST_SEATS: Final = 999_999_999
 

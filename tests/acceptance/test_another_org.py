@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from poller.cli.commands.check import check_all
+from poller.core.checks import CheckStatus
 from poller.core.errors import UsageError
 from poller.core.org_entry import OrgEntry, entry_from
 from poller.core.profile import ProfileChange
 from poller.simulator import Fault, control
 from poller.store.orgs.changes import set_profiles
 from poller.store.orgs.imports import import_orgs
-from poller.zoho.org_check import Standing, Subject
+from poller.zoho.org_check import Check
 from tests.acceptance.line import Line, line
 
 if TYPE_CHECKING:
@@ -215,8 +216,8 @@ async def test_a_check_names_credentials_of_another_org_parks_it_and_keeps_its_z
         found: list[OrgCheck] = []
         async with mine.zoho() as zoho:
             await check_all(mine.app, zoho, mine.names, found.append)
-        (finding,) = [one for one in found[0].findings if one.subject is Subject.CREDENTIALS]
-        assert (finding.standing, finding.code) == (Standing.FAULT, "another_org")
+        (finding,) = [one for one in found[0].results if one.check is Check.CREDENTIALS]
+        assert (finding.status, finding.what) == (CheckStatus.WRONG, "another_org")
         assert mine.sim.org(1).zgid in (finding.remedy or "")
         org = await mine.org()
         assert (org["parked_code"], org["zgid"]) == ("another_org", mine.sim.org(0).zgid)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from poller.cli.commands.check import check_all
 from poller.cli.grant_codes import exchange_waiting
+from poller.core.checks import CheckStatus
 from poller.core.datacenters import with_operators
 from poller.core.org_entry import OrgEntry, entry_from
 from poller.simulator import Simulator, SimulatorOptions, control
 from poller.store.orgs.encryption import Keyring
 from poller.store.orgs.imports import import_orgs
-from poller.zoho.org_check import OrgCheck, Standing, Subject
+from poller.zoho.org_check import Check, OrgCheck
 from tests.acceptance.line import Line, line
 from tests.acceptance.processes import KEYS, Machine, at_terminal, machine
 
@@ -244,7 +245,7 @@ async def test_a_check_that_finds_all_well_again_unparks_and_learns(database: Da
         control.deny_api(mine.sim.world, 0)
         await mine.poll()
         assert (await mine.org())["parked_code"] == "NO_PERMISSION"
-        assert (await checks(mine))[mine.names[0]].standing(Subject.API_ACCESS) is Standing.FAULT
+        assert (await checks(mine))[mine.names[0]].status(Check.API_ACCESS) is CheckStatus.WRONG
         assert (await mine.org())["parked_code"] == "NO_PERMISSION"
         control.restore(mine.sim.world, 0)
         assert (await checks(mine))[mine.names[0]].ok

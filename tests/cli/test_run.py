@@ -89,10 +89,11 @@ print([name for name in ("aiohttp", "pgqueuer", "numpy", "alembic", "sqlalchemy"
 def test_the_look_at_the_database_of_the_doctor_loads_neither_the_worker_nor_the_http_client() -> None:
     script = """
 import asyncio, sys
-from poller.cli.doctor_database import examine_database
+from poller.app import database_dsn
+from poller.doctor.database import check_database
 from poller.settings import check, read_sources
 found = []
-asyncio.run(examine_database(check(read_sources(None)), found.append))
+asyncio.run(check_database(check(read_sources(None)), database_dsn, found.append))
 assert "twins" in [one.check for one in found], found
 print([name for name in ("poller.worker", "aiohttp", "pgqueuer", "numpy") if name in sys.modules])
 """

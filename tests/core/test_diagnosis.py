@@ -5,17 +5,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given, strategies as st
 
+from poller.core.checks import CheckStatus
 from poller.core.diagnosis import (
-    CheckStatus,
     ProbeResult,
     TaskRun,
-    judge_chores,
-    judge_clock,
-    judge_data_center,
-    judge_disk,
-    judge_months,
-    judge_network,
-    judge_zohos_clock,
+    check_chores,
+    check_clock,
+    check_data_center,
+    check_disk,
+    check_months,
+    check_network,
+    check_zoho_clock,
 )
 from poller.core.reply import Failure
 
@@ -29,16 +29,16 @@ def runs(**minutes_ago: int) -> dict[str, TaskRun]:
 
 @given(st.floats(-1e6, 1e6), st.floats(0, 1e3))
 def test_no_clock_is_called_wrong_that_may_be_right(ahead: float, doubt: float) -> None:
-    finding = judge_clock("clock", "it", ahead, doubt)
-    assert finding.verdict is not CheckStatus.WRONG or abs(ahead) - doubt > 30
-    assert finding.verdict is not CheckStatus.OK or abs(ahead) - doubt <= 2
-    assert (finding.remedy == "") == (finding.verdict is CheckStatus.OK)
+    finding = check_clock("clock", "it", ahead, doubt)
+    assert finding.status is not CheckStatus.WRONG or abs(ahead) - doubt > 30
+    assert finding.status is not CheckStatus.OK or abs(ahead) - doubt <= 2
+    assert (finding.remedy == "") == (finding.status is CheckStatus.OK)
 
 
 def test_one_odd_clock_among_the_data_centres_does_not_speak_for_all() -> None:
     answers = [ProbeResult(f"https://{n}", 200, None, ahead, 0.5) for n, ahead in enumerate((0.1, 0.2, 900.0))]
-    assert judge_zohos_clock(answers).verdict is CheckStatus.OK
-    assert judge_zohos_clock([ProbeResult("https://a", None, Failure.DNS)]).verdict is CheckStatus.UNKNOWN
+    assert check_zoho_clock(answers).status is CheckStatus.OK
+    assert check_zoho_clock([ProbeResult("https://a", None, Failure.DNS)]).status is CheckStatus.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -55,35 +55,35 @@ def test_one_odd_clock_among_the_data_centres_does_not_speak_for_all() -> None:
     ],
 )
 def test_chores_are_late_once_a_restart_no_longer_explains_it(done: dict[str, TaskRun], verdict: CheckStatus) -> None:
-    assert judge_chores(done, HOURLY, NOW, workers=1).verdict is verdict
+    assert check_chores(done, HOURLY, NOW, workers=1).status is verdict
 
 
 def test_a_chore_of_another_release_is_nobodys_business() -> None:
     done = {**runs(rollups=5, retention=5), "of another release": TaskRun(None, "it failed")}
-    assert judge_chores(done, HOURLY, NOW, workers=1).verdict is CheckStatus.OK
+    assert check_chores(done, HOURLY, NOW, workers=1).status is CheckStatus.OK
 
 
 def test_a_month_that_is_missing_is_wrong_only_where_somebody_was_to_make_it() -> None:
     november, december = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
-    assert judge_months([november], [november, december], served=True).verdict is CheckStatus.OK
-    assert judge_months([november, december], [november], served=True).verdict is CheckStatus.WRONG
-    assert judge_months([november, december], [], served=False).verdict is CheckStatus.WARNING
+    assert check_months([november], [november, december], served=True).status is CheckStatus.OK
+    assert check_months([november, december], [november], served=True).status is CheckStatus.WRONG
+    assert check_months([november, december], [], served=False).status is CheckStatus.WARNING
 
 
 def test_a_disk_is_too_full_by_its_size_or_by_what_is_left() -> None:
-    assert judge_disk("/d", 50 * 10**9, 100 * 10**9, 10**6).verdict is CheckStatus.OK
-    assert judge_disk("/d", 4 * 10**9, 100 * 10**9, 10**6).verdict is CheckStatus.WARNING
-    assert judge_disk("/d", 10**8, 10**9, 10**6).verdict is CheckStatus.WRONG
+    assert check_disk("/d", 50 * 10**9, 100 * 10**9, 10**6).status is CheckStatus.OK
+    assert check_disk("/d", 4 * 10**9, 100 * 10**9, 10**6).status is CheckStatus.WARNING
+    assert check_disk("/d", 10**8, 10**9, 10**6).status is CheckStatus.WRONG
 
 
 @pytest.mark.parametrize("failure", list(Failure))
 def test_every_way_of_not_reaching_a_server_has_a_remedy(failure: Failure) -> None:
     away, there = ProbeResult("https://a", None, failure), ProbeResult("https://b", 302, None)
-    finding = judge_data_center("eu", [there, away], 3)
-    assert finding.verdict is CheckStatus.WRONG
+    finding = check_data_center("eu", [there, away], 3)
+    assert finding.status is CheckStatus.WRONG
     assert finding.remedy
-    assert judge_data_center("eu", [away], None).verdict is CheckStatus.WARNING
-    assert judge_network([there, away]) is None
-    cut_off = judge_network([away, away])
+    assert check_data_center("eu", [away], None).status is CheckStatus.WARNING
+    assert check_network([there, away]) is None
+    cut_off = check_network([away, away])
     assert cut_off is not None
-    assert cut_off.verdict is CheckStatus.WRONG
+    assert cut_off.status is CheckStatus.WRONG

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from poller.zoho.limiter import OrgLimiter
-    from poller.zoho.org_check import OrgInfo
+    from poller.zoho.org_info import OrgInfo
     from poller.zoho.seats import SeatCount, SeatRefusal
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

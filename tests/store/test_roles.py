@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
-from poller.cli.doctor_readers import examine_locks
-from poller.core.diagnosis import CheckStatus
+from poller.core.checks import CheckStatus
 from poller.core.model import USER_TYPES, Outcome, Snapshot
+from poller.doctor.readers import check_locks
 from poller.settings import Settings
 from poller.store.access.roles import LIMITS, grant_readers, read_missing, set_up_readers
 from poller.store.database import connect
@@ -499,8 +499,8 @@ async def test_the_doctor_names_a_session_that_holds_a_lock_of_the_poller_for_to
         async with holder.transaction():
             await holder.execute("SELECT FROM poller_locks WHERE name = 'months' FOR UPDATE")
             database.clock = DatabaseClock(wall=lambda: time.time() + seconds)
-            found = await examine_locks(Settings(), database)
-        assert found.verdict is (CheckStatus.WARNING if named else CheckStatus.OK)
+            found = await check_locks(Settings(), database)
+        assert found.status is (CheckStatus.WARNING if named else CheckStatus.OK)
         assert found.what.startswith(f"process {holder.get_server_pid()} of role poller") is named
         assert (f"pg_terminate_backend({holder.get_server_pid()})" in found.remedy) is named
     finally:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from poller.core.checks import CheckStatus
 from poller.core.datacenters import with_operators
 from poller.core.model import USER_TYPES, Org, Outcome
 from poller.core.rate_limit import limits_of
@@ -19,7 +20,8 @@ from poller.core.token import AccessToken, Credentials
 from poller.onboarding.grant_exchange import WaitingCode, exchange_codes
 from poller.simulator import Fault, Simulator, SimulatorOptions, control
 from poller.zoho.limiter import Limiter
-from poller.zoho.org_check import CheckPorts, Standing, Subject, check_org
+from poller.zoho.org_check import Check, check_org
+from poller.zoho.org_info import CheckPorts
 from poller.zoho.tokens import NoToken, Tokens
 from tests.zoho.modes import open_client
 from tests.zoho.token_shelf import Shelf, tokens
@@ -241,8 +243,8 @@ async def test_a_soid_gives_a_token_for_every_scope_that_is_asked_for() -> None:
         with zoho.limiter().org(0, limits_of("free")) as limiter:
             found = await check_org(zoho.org(), limiter, zoho.check_ports())
         assert found.ok
-        assert found.facts is not None
-        assert found.facts.zgid == zoho.sim.org(0).zgid
+        assert found.info is not None
+        assert found.info.zgid == zoho.sim.org(0).zgid
         assert zoho.breaches == []
 
 
@@ -271,27 +273,27 @@ async def test_an_org_in_order_is_found_in_order_and_tells_its_edition_and_licen
             with zoho.limiter().org(index, limits_of(None)) as limiter:
                 found = await check_org(zoho.org(index), limiter, zoho.check_ports(index))
             known = zoho.sim.org(index)
-            assert found.ok, found.findings
-            assert found.facts is not None
-            assert (found.facts.zgid, found.facts.edition) == (known.zgid, known.edition)
-            assert found.facts.licences == zoho.sim.world.licences(index, zoho.clock.now())
+            assert found.ok, found.results
+            assert found.info is not None
+            assert (found.info.zgid, found.info.edition) == (known.zgid, known.edition)
+            assert found.info.licences == zoho.sim.world.licences(index, zoho.clock.now())
         assert zoho.breaches == []
 
 
 @pytest.mark.parametrize(
     ("scopes", "subject"),
     [
-        ("ZohoCRM.org.READ ZohoCRM.features.READ", Subject.USERS),
-        ("ZohoCRM.users.READ ZohoCRM.features.READ", Subject.ORG),
-        ("ZohoCRM.users.ALL ZohoCRM.org.ALL", Subject.FEATURES),
+        ("ZohoCRM.org.READ ZohoCRM.features.READ", Check.USERS),
+        ("ZohoCRM.users.READ ZohoCRM.features.READ", Check.ORG),
+        ("ZohoCRM.users.ALL ZohoCRM.org.ALL", Check.FEATURES),
     ],
 )
-async def test_a_consent_without_a_scope_is_found_by_that_scopes_name(scopes: str, subject: Subject) -> None:
+async def test_a_consent_without_a_scope_is_found_by_that_scopes_name(scopes: str, subject: Check) -> None:
     async with lab() as zoho:
         control.narrow(zoho.sim.world, 0, scopes)
         with zoho.limiter().org(0, limits_of("free")) as limiter:
             found = await check_org(zoho.org(), limiter, zoho.check_ports())
-        assert [finding.subject for finding in found.findings if finding.standing is Standing.FAULT] == [subject]
+        assert [finding.check for finding in found.results if finding.status is CheckStatus.WRONG] == [subject]
         assert zoho.breaches == []
 
 
@@ -300,8 +302,8 @@ async def test_a_profile_without_api_access_is_found_as_such() -> None:
         control.deny_api(zoho.sim.world, 0)
         with zoho.limiter().org(0, limits_of("free")) as limiter:
             found = await check_org(zoho.org(), limiter, zoho.check_ports())
-        faults = [finding for finding in found.findings if finding.standing is Standing.FAULT]
-        assert [(fault.subject, fault.code) for fault in faults] == [(Subject.API_ACCESS, "NO_PERMISSION")]
+        faults = [finding for finding in found.results if finding.status is CheckStatus.WRONG]
+        assert [(fault.check, fault.what) for fault in faults] == [(Check.API_ACCESS, "NO_PERMISSION")]
         assert "Profiles" in (faults[0].remedy or "")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, strategies as st
 
+from poller.core.checks import CheckStatus
 from poller.core.model import Outcome
 from poller.core.poll_result import CountRefusal
 from poller.core.rate_limit import limits_of
@@ -15,16 +16,8 @@ from poller.core.reply import Failure, NoReply, Reply
 from poller.core.secret import Secret
 from poller.core.token import Credentials
 from poller.zoho.limiter import Limiter
-from poller.zoho.org_check import (
-    CheckPorts,
-    OrgCheck,
-    OrgInfo,
-    Standing,
-    Subject,
-    check_org,
-    fetch_org_info,
-    read_facts,
-)
+from poller.zoho.org_check import Check, OrgCheck, check_org
+from poller.zoho.org_info import CheckPorts, OrgInfo, fetch_org_info, read_org_info
 from poller.zoho.token_request import no_token
 from tests.zoho.token_shelf import ORG, THROTTLED, Endpoint, Shelf, granted, refused, tokens, utc_now
 from tests.zoho.turned_clock import now, run_turned
@@ -32,7 +25,7 @@ from tests.zoho.turned_clock import now, run_turned
 if TYPE_CHECKING:
     from poller.core.model import Org, UserType
 
-OK, FAULT, UNKNOWN = Standing.OK, Standing.FAULT, Standing.UNKNOWN
+OK, FAULT, UNKNOWN = CheckStatus.OK, CheckStatus.WRONG, CheckStatus.UNKNOWN
 ONE = Reply(200, b'{"count": 1}')
 
 
@@ -87,16 +80,16 @@ def check(
     return run_turned(main())
 
 
-def standings(found: OrgCheck) -> dict[Subject, Standing]:
-    return {finding.subject: finding.standing for finding in found.findings}
+def standings(found: OrgCheck) -> dict[Check, CheckStatus]:
+    return {Check(finding.check): finding.status for finding in found.results}
 
 
 def test_an_org_in_order_is_found_so_in_every_subject_for_three_credits() -> None:
     api = Api()
     found = check(api)
     assert found.ok
-    assert [finding.subject for finding in found.findings] == list(Subject)
-    assert all(finding.remedy is None for finding in found.findings)
+    assert [finding.check for finding in found.results] == list(Check)
+    assert all(finding.remedy == "" for finding in found.results)
     assert api.asked == [
         ("https://www.zohoapis.eu", "v7 CurrentUser"),
         ("https://www.zohoapis.eu", "/crm/v7/org"),
@@ -105,41 +98,41 @@ def test_an_org_in_order_is_found_so_in_every_subject_for_three_credits() -> Non
 
 
 def test_the_org_tells_its_edition_licences_and_zgid_on_the_way() -> None:
-    assert check(Api()).facts == OrgInfo("600123", "Ärzte & Co", "enterprise", 50)
+    assert check(Api()).info == OrgInfo("600123", "Ärzte & Co", "enterprise", 50)
 
 
 @pytest.mark.parametrize(
     ("api", "subject", "code"),
     [
-        (Api(count_reply=NO_SCOPE), Subject.USERS, "OAUTH_SCOPE_MISMATCH"),
-        (Api(org_reply=NO_SCOPE), Subject.ORG, "OAUTH_SCOPE_MISMATCH"),
-        (Api(features_reply=NO_SCOPE), Subject.FEATURES, "OAUTH_SCOPE_MISMATCH"),
-        (Api(count_reply=NO_ACCESS), Subject.API_ACCESS, "NO_PERMISSION"),
-        (Api(count_reply=replace(NO_ACCESS, status=400)), Subject.API_ACCESS, "NO_PERMISSION"),
-        (Api(count_reply=error(404, "INVALID_URL_PATTERN")), Subject.USERS, "INVALID_URL_PATTERN"),
-        (Api(count_reply=INVALID), Subject.DATA_CENTER, "INVALID_TOKEN"),
+        (Api(count_reply=NO_SCOPE), Check.USERS, "OAUTH_SCOPE_MISMATCH"),
+        (Api(org_reply=NO_SCOPE), Check.ORG, "OAUTH_SCOPE_MISMATCH"),
+        (Api(features_reply=NO_SCOPE), Check.FEATURES, "OAUTH_SCOPE_MISMATCH"),
+        (Api(count_reply=NO_ACCESS), Check.API_ACCESS, "NO_PERMISSION"),
+        (Api(count_reply=replace(NO_ACCESS, status=400)), Check.API_ACCESS, "NO_PERMISSION"),
+        (Api(count_reply=error(404, "INVALID_URL_PATTERN")), Check.USERS, "INVALID_URL_PATTERN"),
+        (Api(count_reply=INVALID), Check.DATA_CENTER, "INVALID_TOKEN"),
     ],
 )
-def test_each_fault_is_named_with_what_to_do_about_it(api: Api, subject: Subject, code: str) -> None:
+def test_each_fault_is_named_with_what_to_do_about_it(api: Api, subject: Check, code: str) -> None:
     found = check(api)
-    faults = [finding for finding in found.findings if finding.standing is FAULT]
-    assert [(fault.subject, fault.code) for fault in faults] == [(subject, code)]
+    faults = [finding for finding in found.results if finding.status is FAULT]
+    assert [(fault.check, fault.what) for fault in faults] == [(subject, code)]
     assert faults[0].remedy
     assert not found.ok
 
 
 def test_a_missing_scope_for_the_org_hides_nothing_but_its_facts() -> None:
     found = check(Api(org_reply=NO_SCOPE))
-    assert found.facts is None
-    assert standings(found)[Subject.USERS] is standings(found)[Subject.FEATURES] is OK
+    assert found.info is None
+    assert standings(found)[Check.USERS] is standings(found)[Check.FEATURES] is OK
 
 
 def test_an_answer_to_one_call_proves_the_data_center_and_the_access_that_another_leaves_open() -> None:
     found = check(Api(count_reply=Reply(200, b'{"count": -1}')))
-    assert standings(found) == dict.fromkeys(Subject, OK) | {Subject.USERS: UNKNOWN}
-    assert found.standing(Subject.API_ACCESS) is OK
+    assert standings(found) == dict.fromkeys(Check, OK) | {Check.USERS: UNKNOWN}
+    assert found.status(Check.API_ACCESS) is OK
     denied = check(Api(count_reply=NO_ACCESS))
-    assert denied.standing(Subject.API_ACCESS) is FAULT
+    assert denied.status(Check.API_ACCESS) is FAULT
 
 
 def test_an_edition_without_a_licence_report_has_the_scope_all_the_same() -> None:
@@ -158,22 +151,22 @@ def test_an_edition_without_a_licence_report_has_the_scope_all_the_same() -> Non
     ],
 )
 def test_without_a_token_nothing_is_asked_of_the_api_and_nothing_is_made_up(
-    answer: Reply | NoReply, credentials: Standing, data_center: Standing
+    answer: Reply | NoReply, credentials: CheckStatus, data_center: CheckStatus
 ) -> None:
     api = Api()
     found = check(api, endpoint=Endpoint([answer]))
-    assert standings(found) == dict.fromkeys(Subject, UNKNOWN) | {
-        Subject.CREDENTIALS: credentials,
-        Subject.DATA_CENTER: data_center,
+    assert standings(found) == dict.fromkeys(Check, UNKNOWN) | {
+        Check.CREDENTIALS: credentials,
+        Check.DATA_CENTER: data_center,
     }
-    assert next(finding.remedy for finding in found.findings if finding.subject is Subject.CREDENTIALS)
+    assert next(finding.remedy for finding in found.results if finding.check is Check.CREDENTIALS)
     assert api.asked == []
 
 
 def test_an_unknown_data_center_is_a_fault_of_its_own() -> None:
     found = check(Api(), org=replace(ORG, data_center="moon"))
-    assert standings(found)[Subject.DATA_CENTER] is FAULT
-    assert standings(found)[Subject.CREDENTIALS] is UNKNOWN
+    assert standings(found)[Check.DATA_CENTER] is FAULT
+    assert standings(found)[Check.CREDENTIALS] is UNKNOWN
 
 
 def test_a_kept_token_that_zoho_ended_is_renewed_once_before_anything_is_blamed() -> None:
@@ -197,15 +190,15 @@ def test_consent_withdrawn_since_the_token_was_kept_is_found() -> None:
             return await check_org(ORG, limiter, ports)
 
     found = run_turned(main())
-    assert standings(found)[Subject.CREDENTIALS] is FAULT
+    assert standings(found)[Check.CREDENTIALS] is FAULT
 
 
 def test_a_grant_code_that_waits_is_told_and_left_to_those_who_pace_its_client() -> None:
     shelf = Shelf(Credentials("1000.CLIENT", Secret("s"), grant_code=Secret("1000.code")))
     endpoint = Endpoint([granted()])
     found = check(Api(), shelf=shelf, endpoint=endpoint)
-    (fault,) = [one for one in found.findings if one.standing is not UNKNOWN]
-    assert (fault.subject, fault.standing, fault.code) == (Subject.CREDENTIALS, FAULT, "grant_code_waiting")
+    (fault,) = [one for one in found.results if one.status is not UNKNOWN]
+    assert (fault.check, fault.status, fault.what) == (Check.CREDENTIALS, FAULT, "grant_code_waiting")
     assert endpoint.asked == []
 
 
@@ -217,39 +210,39 @@ def test_what_the_exchange_of_its_code_came_to_is_what_is_found() -> None:
             return await check_org(ORG, limiter, ports, refusal=refusal)
 
     found = run_turned(main())
-    assert standings(found)[Subject.CREDENTIALS] is found.standing(Subject.CREDENTIALS) is FAULT
+    assert standings(found)[Check.CREDENTIALS] is found.status(Check.CREDENTIALS) is FAULT
     # Only the data centre the client belongs to looks at codes.
-    assert found.standing(Subject.DATA_CENTER) is OK
-    assert found.standing(Subject.USERS) is UNKNOWN
+    assert found.status(Check.DATA_CENTER) is OK
+    assert found.status(Check.USERS) is UNKNOWN
 
 
 def test_an_org_on_hold_is_left_alone_and_nothing_is_made_up() -> None:
     api = Api()
     found = check(api, hold=300.0)
     assert api.asked == []
-    assert standings(found) == dict.fromkeys(Subject, UNKNOWN) | {Subject.CREDENTIALS: OK}
+    assert standings(found) == dict.fromkeys(Check, UNKNOWN) | {Check.CREDENTIALS: OK}
 
 
 def test_a_429_in_the_middle_holds_the_rest_of_the_check() -> None:
     api = Api(org_reply=error(429, "TOO_MANY_REQUESTS"))
     found = check(api)
     assert len(api.asked) == 2
-    assert standings(found)[Subject.USERS] is OK
-    assert standings(found)[Subject.ORG] is standings(found)[Subject.FEATURES] is UNKNOWN
+    assert standings(found)[Check.USERS] is OK
+    assert standings(found)[Check.ORG] is standings(found)[Check.FEATURES] is UNKNOWN
 
 
 # --- what an org says of itself -------------------------------------------------------------------------------------
 
 
 def test_licences_in_the_string_of_old_replies_are_read() -> None:
-    facts = read_facts(org_reply(users_license_purchased="50"))
+    facts = read_org_info(org_reply(users_license_purchased="50"))
     assert facts is not None
     assert facts.licences == 50
 
 
 @pytest.mark.parametrize("licences", [None, -1, 1.5, True, "many", "", "\u0665", 10**12, [], {}])
 def test_licences_that_are_no_number_are_unknown(licences: Any) -> None:
-    facts = read_facts(org_reply(users_license_purchased=licences))
+    facts = read_org_info(org_reply(users_license_purchased=licences))
     assert facts is not None
     assert facts.licences is None
 
@@ -259,14 +252,14 @@ def test_licences_that_are_no_number_are_unknown(licences: Any) -> None:
     [NoReply(Failure.RESET), Reply(200, b'{"org": []}'), Reply(200, b'{"org": [3]}'), Reply(200, b"<html>"), ONE],
 )
 def test_a_reply_that_is_no_org_says_nothing(reply: Reply | NoReply) -> None:
-    assert read_facts(reply) is None
+    assert read_org_info(reply) is None
 
 
 @given(st.integers(200, 204), st.binary(max_size=200), st.recursive(st.none() | st.integers() | st.text(), st.lists))
 def test_no_reply_whatsoever_makes_it_raise(status: int, raw: bytes, value: Any) -> None:
-    read_facts(Reply(status, raw))
-    read_facts(Reply(status, json.dumps({"org": [{"zgid": value, "license_details": value}]}).encode()))
-    read_facts(Reply(status, json.dumps({"org": value}).encode()))
+    read_org_info(Reply(status, raw))
+    read_org_info(Reply(status, json.dumps({"org": [{"zgid": value, "license_details": value}]}).encode()))
+    read_org_info(Reply(status, json.dumps({"org": value}).encode()))
 
 
 def learned(api: Api, *answers: Reply, hold: float = 0.0) -> tuple[OrgInfo | CountRefusal | None, int]:

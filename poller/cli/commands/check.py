@@ -10,6 +10,7 @@ import typer
 
 from poller.cli.output import terminal
 from poller.cli.selecting import DataCenters, Names, States, Tags, selection
+from poller.core.checks import CheckStatus
 from poller.core.quantities import count
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ async def _check_one(app: App, zoho: Zoho, pollable: PollableOrg, refusal: NoTok
     from poller.store.orgs import credits as credit_store, orgs as store
     from poller.store.orgs.another_org import park_as_another_org
     from poller.store.orgs.changes import learn
-    from poller.zoho.org_check import CheckPorts, Standing, Subject, check_org
+    from poller.zoho.org_check import Check, check_org
+    from poller.zoho.org_info import CheckPorts
 
     org = pollable.org
     ports = CheckPorts(zoho.tokens, zoho.client.count, zoho.client.get, zoho.now)
@@ -125,52 +127,57 @@ async def _check_one(app: App, zoho: Zoho, pollable: PollableOrg, refusal: NoTok
     limits = limits_of(org.edition, app.settings.in_flight_share)
     with zoho.limiter.org(org.id, limits, pollable.quota, data_center=org.data_center) as line:
         found = await check_org(org, line, ports, refusal=refusal)
-    if (facts := found.facts) is not None and facts.zgid and is_another_org(org.zgid, facts.zgid):
+    if (facts := found.info) is not None and facts.zgid and is_another_org(org.zgid, facts.zgid):
         await park_as_another_org(app.database, org, facts.zgid, zoho.now())
         return found
     if facts is not None:
         await learn(app.database, org.id, zoho.now(), zgid=facts.zgid, edition=facts.edition, licences=facts.licences)
-    if found.standing(Subject.USERS) is Standing.OK:
+    if found.status(Check.USERS) is CheckStatus.OK:
         await store.unpark(app.database, org.id)
     return found
 
 
+_STATUS_NAMES: Final = {
+    CheckStatus.OK: "ok",
+    CheckStatus.WARNING: "warning",
+    CheckStatus.WRONG: "fault",
+    CheckStatus.UNKNOWN: "unknown",
+}
+"""The words of this command; its JSON is read by scripts."""
+
+
 def for_people(found: OrgCheck) -> list[str]:
-    """One line where all is well, else one for each subject, with what to do."""
+    """One line if every check is ok, else a line for each check and for each remedy."""
     from poller.cli.output.render import plain
-    from poller.zoho.org_check import Standing
 
     name = plain(found.org.name)
     if found.ok:
         return [f"{name}: OK"]
     lines = [f"{name}:"]
-    for finding in found.findings:
-        line = f"  {finding.subject.value:<22}  {finding.standing.value}"
-        if finding.code is not None:
-            line += f"  {plain(finding.code)}"
-        lines.append(line)
-        if finding.remedy is not None and finding.standing is not Standing.OK:
-            lines.append(f"      {finding.remedy}")
+    for result in found.results:
+        lines.append(f"  {result.check:<22}  {_STATUS_NAMES[result.status]}  {plain(result.what)}".rstrip())
+        if result.remedy and result.status is not CheckStatus.OK:
+            lines.append(f"      {result.remedy}")
     return lines
 
 
 def as_line(found: OrgCheck) -> str:
     """One line of `poller orgs check --json`."""
-    facts = found.facts
+    info = found.info
     return json.dumps(
         {
             "org": found.org.name,
             "ok": found.ok,
             "findings": {
-                finding.subject.value: {
-                    "standing": finding.standing.value,
-                    "code": finding.code,
-                    "remedy": finding.remedy,
+                str(result.check): {
+                    "standing": _STATUS_NAMES[result.status],
+                    "code": result.what or None,
+                    "remedy": result.remedy or None,
                 }
-                for finding in found.findings
+                for result in found.results
             },
-            "edition": facts.edition if facts else None,
-            "licences": facts.licences if facts else None,
+            "edition": info.edition if info else None,
+            "licences": info.licences if info else None,
         },
         ensure_ascii=False,
     )

@@ -149,9 +149,7 @@ def _removable(key_id: str, rows: Mapping[str, int], behind: Sequence[str], firs
 
 
 def _place(settings: Settings) -> str:
-    from poller.app import KEY_FILE
-
-    return "POLLER_SECRET_KEYS" if settings.secret_keys is not None else str(settings.data_dir / KEY_FILE)
+    return "POLLER_SECRET_KEYS" if settings.secret_keys is not None else str(settings.key_file)
 
 
 def _named(workers: Sequence[WorkerRecord], chosen: Callable[[Sequence[str]], bool]) -> list[str]:

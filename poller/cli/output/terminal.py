@@ -13,7 +13,6 @@ import sys
 import textwrap
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from poller.core.errors import UsageError
@@ -21,6 +20,7 @@ from poller.core.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+    from pathlib import Path
 
     from rich.progress import Progress
 
@@ -34,7 +34,6 @@ env_file: Final[ContextVar[Path | None]] = ContextVar("env_file", default=None)
 
 TERMINATED: Final = 143
 _SMALL_INDENT: Final = 4
-_ENV_FILE_BYTES: Final = 65_536
 _YOUNG_OBJECTS: Final = 5_000
 """Python's 700 are fewer than the requests in flight are made of: it searched them 77 times in 10,000 requests, for a
 thirtieth of a poll's time, and found nothing."""
@@ -52,7 +51,7 @@ def settings_and_sources(*, serving: bool = False, database: bool = True) -> tup
     errors alone unless POLLER_LOG_LEVEL is set, to a terminal and to a pipe: its answer says the rest.
     """
     from poller import log
-    from poller.settings import check, read_sources, unknown
+    from poller.settings import check, read_sources, unknown, unread_env_file
     from poller.settings.report import database_in_use
 
     sources = read_sources(env_file.get())
@@ -67,20 +66,6 @@ def settings_and_sources(*, serving: bool = False, database: bool = True) -> tup
     for warning in (*warnings, *unread_env_file(sources.env_file)):
         say(f"poller: warning: {warning}")
     return loaded, sources
-
-
-def unread_env_file(named: Path | None) -> list[str]:
-    """A sentence where the current folder has a `.env` with settings of ours: earlier releases read it unasked."""
-    found = Path(".env")
-    try:
-        if not found.is_file() or (named is not None and found.samefile(named)):
-            return []
-        with found.open("rb") as file:
-            if b"POLLER_" not in file.read(_ENV_FILE_BYTES):
-                return []
-    except OSError:
-        return []
-    return [".env in this folder is not read any more; name it with --env-file .env or POLLER_ENV_FILE=.env"]
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

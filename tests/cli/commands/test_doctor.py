@@ -495,7 +495,7 @@ def test_a_data_centre_of_no_setting_is_told_with_its_orgs(poller: Poller, fleet
     make_org(fleet, "cedar", "lab")
     on(fleet, "UPDATE orgs SET data_center = 'moon' WHERE name = 'cedar'")
     told = diagnose(poller, 1, "data centre moon", "wrong")
-    assert told == "1 org in it, and no setting says where it is; add it to POLLER_DATA_CENTERS"
+    assert told == "1 org in it, but no setting gives its address; add it to POLLER_DATA_CENTERS"
 
 
 async def test_where_there_is_no_org_every_data_centre_is_looked_at(

@@ -1,4 +1,4 @@
-"""The doctor's look at those who read the database beside the poller: what they may see, and what they hold up."""
+"""Checks other users of the database: the rights of reading roles, and sessions that block the poller."""
 
 from __future__ import annotations
 
@@ -6,52 +6,50 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from poller.core.diagnosis import CheckResult, CheckStatus
+from poller.core.checks import CheckResult, CheckStatus
+from poller.store.access.roles import has_logins, read_missing
+from poller.store.blockers import LOCKS, lock_holders, other_holders
+from poller.store.server_health import missing_readers
 
 if TYPE_CHECKING:
     from poller.settings import Settings
     from poller.store.blockers import Blocker
     from poller.store.database import Database
 
-MAKE: Final = "run `poller migrate`"
+MIGRATE: Final = "run `poller migrate`"
 _LONG: Final = timedelta(minutes=1)
 _TOO_LONG: Final = timedelta(seconds=10)
 """The poller's own locks are held for seconds at most, and it waits for them no longer than this."""
-_LOOK_SECONDS: Final = 2.0
-"""Between two looks at transactions whose start this role may not see."""
+_LOOK_AGAIN_SECONDS: Final = 2.0
+"""Between two looks at transactions whose start time this role may not see."""
 
 
-async def examine_roles(_settings: Settings, database: Database) -> CheckResult:
+async def check_roles(_settings: Settings, database: Database) -> CheckResult:
     """Whether readers and guests can read, and whether their logins have limits."""
-    from poller.store.access.roles import has_logins, read_missing
-    from poller.store.server_health import missing_readers
-
     absent, blind = await missing_readers(database)
     if absent:
         statements = " ".join(f"CREATE ROLE {role} NOLOGIN;" for role in absent)
-        remedy = f"{MAKE}; where it may not make them, have an administrator run `{statements}` before"
+        remedy = f"{MIGRATE}; if it may not create roles, have an administrator run `{statements}` first"
         return CheckResult("roles", CheckStatus.WARNING, f"not there: {', '.join(absent)}", remedy)
     if blind:
-        return CheckResult("roles", CheckStatus.WARNING, f"may not read yet: {', '.join(blind)}", MAKE)
+        return CheckResult("roles", CheckStatus.WARNING, f"may not read yet: {', '.join(blind)}", MIGRATE)
     missing = await read_missing(database)
     if missing.to_read:
-        remedy = f"{MAKE}, or have an administrator run `{'; '.join(missing.to_read)};`"
+        remedy = f"{MIGRATE}, or have an administrator run `{'; '.join(missing.to_read)};`"
         return CheckResult(
-            "roles", CheckStatus.WARNING, "poller_reader or poller_guest does not get to what it may read", remedy
+            "roles", CheckStatus.WARNING, "poller_reader or poller_guest cannot reach what it may read", remedy
         )
     if missing.to_limit and await has_logins(database):
-        remedy = f"{MAKE}, or have an administrator run `{'; '.join(missing.to_limit)};`"
+        remedy = f"{MIGRATE}, or have an administrator run `{'; '.join(missing.to_limit)};`"
         return CheckResult("roles", CheckStatus.WARNING, "logins of readers or guests lack limits", remedy)
     return CheckResult("roles", CheckStatus.OK, "poller_reader and poller_guest may read, within limits")
 
 
-async def examine_locks(_settings: Settings, database: Database) -> CheckResult:
+async def check_locks(_settings: Settings, database: Database) -> CheckResult:
     """Whether another session keeps a transaction open that polls, drops of months or migrations have to wait for."""
-    from poller.store.blockers import LOCKS, lock_holders, other_holders
-
     found = await other_holders(database)
     if any(blocker.since is None for blocker in found):
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         later = {blocker.transaction for blocker in await other_holders(database)}
         found = [blocker for blocker in found if blocker.transaction in later]
     now = database.clock.now()
@@ -72,5 +70,5 @@ def _end(blocker: Blocker) -> str:
 
 
 def _is_long(blocker: Blocker, now: datetime) -> bool:
-    """Where its start is hidden, it was there in two looks: long enough to be named."""
+    """Whether a transaction has run for long. One whose start is hidden was seen twice, which counts as long."""
     return blocker.since is None or now - blocker.since > _LONG

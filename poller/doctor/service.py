@@ -1,27 +1,31 @@
-"""The doctor's look at the service: workers and their clocks, the schedule, the chores."""
+"""Checks the service: workers and their clocks, the schedule, rows in the future, maintenance tasks."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from poller.core.diagnosis import CheckResult, CheckStatus, TaskRun, judge_chores
+from poller.core.checks import CheckResult, CheckStatus
+from poller.core.diagnosis import TaskRun, check_chores
 from poller.core.maintenance import TASK_SECONDS
 from poller.core.quantities import count
+from poller.store.queue.jobs import depth
+from poller.store.queue.maintenance import list_tasks
+from poller.store.queue.schedule_health import count_unscheduled
+from poller.store.queue.workers import list_workers
+from poller.store.series.future_rows import find_future_rows
 
 if TYPE_CHECKING:
     from poller.settings import Settings
     from poller.store.database import Database
 
-_SEEN: Final = timedelta(minutes=1)
+WORKER_SEEN_WITHIN: Final = timedelta(minutes=1)
 _OVERDUE_SECONDS: Final = 60.0
 
 
-async def _workers(_settings: Settings, database: Database) -> CheckResult:
-    from poller.store.queue.jobs import depth
-    from poller.store.queue.workers import list_workers
-
-    workers = await list_workers(database, database.clock.now() - _SEEN)
+async def check_workers(_settings: Settings, database: Database) -> CheckResult:
+    """Whether a worker is running, and whether the workers keep up with the queue."""
+    workers = await list_workers(database, database.clock.now() - WORKER_SEEN_WITHIN)
     if not workers:
         remedy = "start it, unless `poller poll` is run by a timer of yours"
         return CheckResult("workers", CheckStatus.WARNING, "no `poller run` was seen in the last minute", remedy)
@@ -34,36 +38,31 @@ async def _workers(_settings: Settings, database: Database) -> CheckResult:
     return CheckResult("workers", CheckStatus.OK, f"{len(workers)} at work, version {versions}")
 
 
-async def _schedule(_settings: Settings, database: Database) -> CheckResult:
-    from poller.store.queue.schedule_health import count_unscheduled
-    from poller.store.queue.workers import list_workers
-
+async def check_schedule(_settings: Settings, database: Database) -> CheckResult:
+    """Whether every active org gets its slots."""
     now = database.clock.now()
     if unscheduled := await count_unscheduled(database, now):
         what = f"{count(unscheduled, 'active org')} without a slot for two intervals or more"
-        working = await list_workers(database, now - _SEEN)
+        working = await list_workers(database, now - WORKER_SEEN_WITHIN)
         remedy = "see the log of `poller run` and the clocks" if working else "start `poller run`: none is at work"
         return CheckResult("schedule", CheckStatus.WRONG, what, remedy)
     return CheckResult("schedule", CheckStatus.OK, "slots are handed out for every active org")
 
 
-async def _future_rows(_settings: Settings, database: Database) -> CheckResult:
-    from poller.store.queue.workers import list_workers
-    from poller.store.series.future_rows import find_future_rows
-
+async def check_future_rows(_settings: Settings, database: Database) -> CheckResult:
+    """Whether any row is later than PostgreSQL's clock."""
     now = database.clock.now()
     if found := await find_future_rows(database, now):
         what = f"a wrong clock of an earlier release left in the future: {found.describe()}"
-        working = await list_workers(database, now - _SEEN)
+        working = await list_workers(database, now - WORKER_SEEN_WITHIN)
         remedy = "the rollups remove it within ten minutes" if working else "start `poller run`: its rollups remove it"
         return CheckResult("future rows", CheckStatus.WRONG, what, remedy)
     return CheckResult("future rows", CheckStatus.OK, "nothing is later than PostgreSQL's clock")
 
 
-async def _worker_clocks(_settings: Settings, database: Database) -> CheckResult:
-    from poller.store.queue.workers import list_workers
-
-    workers = await list_workers(database, database.clock.now() - _SEEN)
+async def check_worker_clocks(_settings: Settings, database: Database) -> CheckResult:
+    """Whether the clock of each worker agrees with PostgreSQL's."""
+    workers = await list_workers(database, database.clock.now() - WORKER_SEEN_WITHIN)
     wrong = [
         f"{worker.name} by {worker.facts['clock_wrong_seconds']:,.0f} s"
         for worker in workers
@@ -77,23 +76,12 @@ async def _worker_clocks(_settings: Settings, database: Database) -> CheckResult
     )
 
 
-async def _chores(_settings: Settings, database: Database) -> CheckResult:
-    from poller.store.queue.maintenance import list_tasks
-    from poller.store.queue.workers import list_workers
-
+async def check_maintenance(_settings: Settings, database: Database) -> CheckResult:
+    """Whether each maintenance task ran when it was due."""
     now = database.clock.now()
-    return judge_chores(
+    return check_chores(
         {run.name: TaskRun(run.done_at, run.error) for run in await list_tasks(database)},
         TASK_SECONDS,
         now,
-        workers=len(await list_workers(database, now - _SEEN)),
+        workers=len(await list_workers(database, now - WORKER_SEEN_WITHIN)),
     )
-
-
-SERVICE_CHECKS: Final = {
-    "workers": _workers,
-    "workers' clocks": _worker_clocks,
-    "schedule": _schedule,
-    "future rows": _future_rows,
-    "chores": _chores,
-}
