@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+KEY_FILE: Final = "secret.key"
+"""In `DATA_DIR`: the keys of the embedded database, made on first use."""
+
 
 @dataclass(frozen=True, slots=True)
 class App:
@@ -133,7 +136,7 @@ async def open_zoho(
                 cool_down=store.cool_down,
                 park=store.park,
                 save_refresh_token=store.save_refresh_token,
-                shorten=store.shorten,
+                expire_early=store.expire_early,
                 post=_overheard(post, ears.token_replied),
                 now=now,
                 sleep=sleep,
@@ -156,7 +159,8 @@ async def open_fleet(
     """What polls the orgs of this database; `spans`: with a trace of every poll."""
     from poller.polling.poll import PollPorts
     from poller.polling.runner import PollRunner
-    from poller.zoho.org_info import CheckPorts, fetch_org_info
+    from poller.zoho.org_info import fetch_org_info
+    from poller.zoho.org_requests import CheckPorts
     from poller.zoho.seats import read_seats
 
     async with open_zoho(app, now=now, sleep=sleep, ears=ears, spans=spans) as zoho:
@@ -229,4 +233,4 @@ def _keyring(settings: Settings) -> Keyring:
 
     if settings.secret_keys is not None:
         return Keyring.from_setting(settings.secret_keys.get_secret_value())
-    return Keyring.from_key_file(settings.key_file)
+    return Keyring.from_key_file(settings.data_dir / KEY_FILE)

@@ -65,10 +65,10 @@ async def _enter_and_leave(side_by_side: int) -> float:
 
     async def ask(line: OrgLimiter) -> None:
         for _ in range(each):
-            await line.enter()
+            await line.acquire()
             if side_by_side > 1:
                 await asyncio.sleep(0)
-            line.leave()
+            line.release()
 
     lines = [limiter.org(number, _LIMITS) for number in range(side_by_side)]
     started = time.process_time()

@@ -1,6 +1,6 @@
-"""From the verdicts on ten requests to what the whole poll came to.
+"""Combines the results of ten requests into the result of the poll.
 
-Refuses to average: ten known counts are `ok`, some are `partial`, none is the gravest reason among the ten.
+Ten known counts are `ok`, some are `partial`; with none, the outcome is the most severe one of the ten.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from poller.core.model import UserType
 
-# The gravest first: what a person must mend comes before what mends itself.
+# The most severe first: what a person must fix comes before what passes automatically.
 _SEVERITY: Final = (
     Outcome.UNAUTHORIZED,
     Outcome.FORBIDDEN,
@@ -30,7 +30,7 @@ _SEVERITY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class CountRefusal:
-    """Why one count is not known: the outcome of its request, and the code in Zoho's spelling or ours."""
+    """Why one count is not known: the outcome of its request, and Zoho's code or the poller's own."""
 
     outcome: Outcome
     code: str
@@ -38,7 +38,7 @@ class CountRefusal:
 
 @dataclass(frozen=True, slots=True)
 class PollSummary:
-    """What a poll came to: the fields of its snapshot that do not depend on when and how it was asked."""
+    """The result of a poll: the fields of its snapshot that do not depend on times and numbers of requests."""
 
     outcome: Outcome
     error: str | None
@@ -46,16 +46,16 @@ class PollSummary:
     counts: Mapping[UserType, int]
 
 
-def combine(answers: Mapping[UserType, int | CountRefusal]) -> PollSummary:
-    """The snapshot's outcome, error, errors and counts; a type that has no answer counts as missed."""
+def combine(results: Mapping[UserType, int | CountRefusal]) -> PollSummary:
+    """The snapshot's outcome, error, errors and counts; a user type without a result counts as missed."""
     counts: dict[UserType, int] = {}
     refusals: dict[UserType, CountRefusal] = {}
     for user_type in USER_TYPES:
-        answer = answers.get(user_type, _MISSED)
-        if isinstance(answer, CountRefusal):
-            refusals[user_type] = answer
+        result = results.get(user_type, _MISSED)
+        if isinstance(result, CountRefusal):
+            refusals[user_type] = result
         else:
-            counts[user_type] = answer
+            counts[user_type] = result
     errors = {user_type: refusal.code for user_type, refusal in refusals.items()}
     errors |= {user_type: code for user_type, count in counts.items() if (code := implausible(user_type, count))}
     if not refusals:

@@ -1,11 +1,11 @@
-"""What a reply to a count request means: three literal tables and the few lines that apply them.
+"""Classifies the reply to a count request, with three literal tables.
 
-The code decides, then the status and the shape of the body; Zoho's message never does, for it is localised. A count
-is believed only from HTTP 200 and only where it cannot be read in two ways. The content type decides nothing: a body
-is JSON or is not, and Zoho's label on it has been seen missing and wrong.
+The error code decides first, then the status and the kind of the body. Zoho's message never decides, because it is
+localised, and neither does the content type, which has been seen missing and wrong. A count is accepted only with HTTP
+200 and only if it is unambiguous.
 
-Refuses to: raise, whatever the bytes; guess a number; carry text of Zoho's other than a plain code any further.
-Source of the rows: Zoho's "Users Count" page and its lists of possible errors, its OpenAPI, and HTTP itself.
+Never raises for any bytes, never guesses a number, and passes on no text of Zoho's except a plain code. Source of the
+rows: Zoho's "Users Count" page and its lists of possible errors, its OpenAPI, and HTTP itself.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 HEADERS_READ: Final = ("retry-after", "x-api-credits-remaining", "x-accesstoken-reset")
-"""The only headers a `Reply` carries, in this spelling."""
+"""The only headers in a `Reply`, in this spelling."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back over HTTP: `body` in full, of the headers only `HEADERS_READ`. The body may hold a token."""
+    """An HTTP reply: the whole `body`, and only the headers of `HEADERS_READ`. The body may contain a token."""
 
     status: int
     body: bytes = field(repr=False)
@@ -35,7 +35,7 @@ class Reply:
 
 
 class Failure(StrEnum):
-    """Why no reply came, each told apart from the others because each is mended elsewhere."""
+    """Why there is no reply. Each has a value of its own because each has a different remedy."""
 
     TIMEOUT = "timeout"
     DNS = "dns"
@@ -44,7 +44,7 @@ class Failure(StrEnum):
     RESET = "reset"
     TOO_LARGE = "too_large"
     PROTOCOL = "protocol"
-    """What answered does not speak HTTP."""
+    """The server does not speak HTTP."""
     LOCAL_RESOURCES = "local_resources"
     """This machine or process has no file descriptor, port or memory left for a connection."""
     NO_ROUTE = "no_route"
@@ -52,9 +52,9 @@ class Failure(StrEnum):
     PROXY_DNS = "proxy_dns"
     PROXY_UNREACHABLE = "proxy_unreachable"
     PROXY_LOGIN = "proxy_login"
-    """The proxy asks for a user and password, or for others."""
+    """The proxy requires a user and password, or refuses these."""
     PROXY_DENIED = "proxy_denied"
-    """The proxy opens no way to the host, or finds none."""
+    """The proxy refuses to connect to the host, or cannot."""
 
 
 LOCAL_FAILURES: Final = frozenset({Failure.LOCAL_RESOURCES.value, Failure.NO_ROUTE.value})
@@ -63,30 +63,30 @@ LOCAL_FAILURES: Final = frozenset({Failure.LOCAL_RESOURCES.value, Failure.NO_ROU
 
 @dataclass(frozen=True, slots=True)
 class NoReply:
-    """Nothing came back that could be judged, and why."""
+    """There is no reply to classify, and why."""
 
     failure: Failure
 
 
 class Retry(StrEnum):
-    """Whether asking the same again is of use."""
+    """Whether to send the request again."""
 
     NO = "no"
-    """The same question gets the same answer: not in this poll; after UNAUTHORIZED or FORBIDDEN a person must act."""
+    """Not in this poll: the reply would be the same. After UNAUTHORIZED or FORBIDDEN a person must act."""
     REFRESH_TOKEN = "refresh_token"  # noqa: S105 - a word, not a secret
-    """Once, with a new token; the same answer then means what `NO` means."""
+    """Once, with a new token; if the reply is the same, as `NO`."""
     BACK_OFF = "back_off"
-    """Soon, a few times, each time after a longer wait: the fault is the network's or Zoho's."""
+    """Soon, a few times, each time after a longer wait: the network or Zoho failed."""
     LATER = "later"
-    """Nothing more from this org until its hold ends; not a failure of the org."""
+    """Not before the org's hold ends; the org itself has not failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Classification:
     """What a reply means and what to do next.
 
-    `count` is set exactly where `outcome` is OK. `code` is Zoho's spelling, or a lower-case word of ours where Zoho has
-    none; None where all is well. `wait_seconds` is what Zoho asked for (0 to a day), None where it asked for nothing.
+    `count` is set if and only if `outcome` is OK. `code` is Zoho's code, or the poller's own in lower case if Zoho sent
+    none; None if the outcome is OK. `wait_seconds` is the Retry-After (0 to a day), None without one.
     """
 
     outcome: Outcome
@@ -99,7 +99,7 @@ class Classification:
 
 
 class ReplyRule(NamedTuple):
-    """The right-hand side of every table."""
+    """A row's result in each of the tables: the outcome, and whether to retry."""
 
     outcome: Outcome
     retry: Retry
@@ -136,7 +136,8 @@ _ANY: Final = frozenset(BodyKind)
 _UNREADABLE: Final = frozenset({BodyKind.NOT_JSON, BodyKind.EMPTY})
 _READABLE: Final = _ANY - _UNREADABLE
 
-# The first row that fits. A body nobody can read comes from an edge, not from the API: it condemns no org.
+# The first row that matches applies. An unreadable body comes from an edge server, not from the API, so it does not
+# count against the org.
 BY_STATUS: Final[tuple[tuple[range, frozenset[BodyKind], ReplyRule], ...]] = (
     (range(200, 201), _UNREADABLE, _CUT_OFF),
     (range(200, 400), _ANY, _NONSENSE),
@@ -151,7 +152,7 @@ BY_STATUS: Final[tuple[tuple[range, frozenset[BodyKind], ReplyRule], ...]] = (
 BY_FAILURE: Final[Mapping[Failure, ReplyRule]] = {
     Failure.TIMEOUT: _ZOHOS_FAULT,
     Failure.DNS: _ZOHOS_FAULT,
-    Failure.TLS: ReplyRule(Outcome.UNAVAILABLE, Retry.NO),  # a bad certificate stays bad, and may be somebody else's
+    Failure.TLS: ReplyRule(Outcome.UNAVAILABLE, Retry.NO),  # retrying does not help, and the server may not be Zoho's
     Failure.REFUSED: _ZOHOS_FAULT,
     Failure.RESET: _ZOHOS_FAULT,
     Failure.TOO_LARGE: _NONSENSE,
@@ -166,38 +167,38 @@ BY_FAILURE: Final[Mapping[Failure, ReplyRule]] = {
 
 
 def classify(reply: Reply | NoReply, now: datetime) -> Classification:
-    """What `reply` to one count request means; `now` (aware) turns a date in Retry-After into seconds."""
+    """Classifies the reply to one count request; `now` (aware) turns a date in Retry-After into seconds."""
     if isinstance(reply, NoReply):
         outcome, retry = BY_FAILURE[reply.failure]
         return Classification(outcome, None, reply.failure.value, retry)
     headers = reply.headers
     credits_remaining = read_credits_remaining(headers.get("x-api-credits-remaining"))
     token_ends_at = read_token_end(headers.get("x-accesstoken-reset"), now)
-    shape, count, code = read_body(reply.body)
-    if shape is BodyKind.COUNT and reply.status == 200:
+    kind, count, code = read_body(reply.body)
+    if kind is BodyKind.COUNT and reply.status == 200:
         return Classification(Outcome.OK, count, None, Retry.NO, None, credits_remaining, token_ends_at)
-    outcome, retry = _rule_for(reply.status, shape, code)
-    asks_to_wait = retry is Retry.LATER or retry is Retry.BACK_OFF
-    wait_seconds = read_retry_after(headers.get("retry-after"), now) if asks_to_wait else None
-    code = code or _our_code(reply.status, shape)
+    outcome, retry = _rule_for(reply.status, kind, code)
+    may_wait = retry is Retry.LATER or retry is Retry.BACK_OFF
+    wait_seconds = read_retry_after(headers.get("retry-after"), now) if may_wait else None
+    code = code or _own_code(reply.status, kind)
     return Classification(outcome, None, code, retry, wait_seconds, credits_remaining, token_ends_at)
 
 
 def implausible(user_type: UserType, count: int) -> str | None:
-    """A code for a count that was said but is hard to believe: kept, and flagged. CurrentUser is always 1 (Zoho)."""
+    """The code of an implausible count, which is stored and flagged: CurrentUser is always 1, according to Zoho."""
     return "current_user_not_one" if user_type is UserType.CURRENT and count != 1 else None
 
 
-def _rule_for(status: int, shape: BodyKind, code: str | None) -> ReplyRule:
+def _rule_for(status: int, kind: BodyKind, code: str | None) -> ReplyRule:
     if code is not None and code in BY_CODE:
         return BY_CODE[code]
-    for statuses, shapes, ruling in BY_STATUS:
-        if status in statuses and shape in shapes:
-            return ruling
+    for statuses, kinds, rule in BY_STATUS:
+        if status in statuses and kind in kinds:
+            return rule
     return _NONSENSE
 
 
-def _our_code(status: int, shape: BodyKind) -> str:
-    if status == 200 or (status == 204 and shape is BodyKind.EMPTY):
-        return shape.value
+def _own_code(status: int, kind: BodyKind) -> str:
+    if status == 200 or (status == 204 and kind is BodyKind.EMPTY):
+        return kind.value
     return "redirect" if 300 <= status < 400 else f"http_{status}"

@@ -1,9 +1,9 @@
-"""Access tokens, leases and credentials: the values `zoho` and `store` hand each other, and the ports between.
+"""Access tokens, leases and credentials: the values that `zoho` and `store` exchange, and the ports between them.
 
-The scarce thing is the issue of a token (10 per grant in 10 minutes), so one access token per org is kept for the whole
-fleet and renewed under a lease: an entry with a holder and an end, never a lock or a transaction held across HTTP.
+Zoho issues only 10 tokens per grant in 10 minutes. So all workers share one access token per org, and renew it under a
+lease: a row with a holder and an end, never a lock or a transaction held while a request runs.
 
-Nothing here does anything; all times are aware UTC, all secrets hide themselves.
+Data types and port signatures only. Times are aware UTC; secrets have a masked repr.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from poller.core.secret import Secret
 
 ISSUES_PER_WINDOW: Final = 10
 ISSUE_WINDOW_SECONDS: Final = 600
-"""Zoho issues 10 access tokens per refresh token in 10 minutes (Zoho, "OAuth limits"); every grant is held to it."""
+"""Zoho issues 10 access tokens per refresh token in 10 minutes (Zoho, "OAuth limits"); applied to every grant."""
 
 CODES_PER_WINDOW: Final = 10
 CODE_WINDOW_SECONDS: Final = 660.0
-"""Zoho takes 10 grant codes of a client in 10 minutes ("OAuth limits"); what is counted now may be asked for up to a
-minute later, so each counts a minute longer."""
+"""Zoho accepts 10 grant codes of a client in 10 minutes ("OAuth limits"). A request may follow up to a minute after it
+was counted, so each counts for a minute longer."""
 
 CODE_LIFE_SECONDS: Final = 600.0
-"""The longest a grant code lives: 3 to 10 minutes, as chosen when it is made."""
+"""The longest life of a grant code: 3 to 10 minutes, chosen by the person who generates the code."""
 
 SCOPES: Final = ("ZohoCRM.users.READ", "ZohoCRM.org.READ", "ZohoCRM.features.READ")
-"""What a grant must allow: the counts, the edition and licences, the seats."""
+"""What a grant must allow: reading the counts, the edition and licences, and the seats."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """How one org's tokens are asked for: a client, and the one grant of `refresh_token`, `grant_code`, `soid` it has.
+    """The OAuth client of one org and its grant: one of `refresh_token`, `grant_code` and `soid`.
 
-    A `grant_code` is good for one exchange within minutes of its making and is then replaced by the refresh token.
+    A `grant_code` can be exchanged once, within minutes, and is then replaced by a refresh token.
     """
 
     client_id: str
@@ -49,10 +49,10 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """An org's access token as kept in PostgreSQL; `api_domain` is what was stored, to be believed only if believable.
+    """An org's access token as stored in PostgreSQL. Check the `api_domain` before sending a token there.
 
-    `secret` is None where this process's keys do not decrypt it: such a token is renewed like one that has expired.
-    `generation` counts the tokens ever saved for this org, so that two workers agree on which one is newer.
+    `secret` is None if this process's keys do not decrypt it: such a token is renewed like an expired one.
+    `generation` counts the tokens ever saved for this org, so that two workers agree which one is newer.
     """
 
     secret: Secret | None
@@ -64,7 +64,7 @@ class StoredToken:
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A token ready to use: where it may be sent, until when, and which generation it is (0: known to nobody else)."""
+    """A token ready for use: where it may be sent, until when, and its generation (0: not saved in PostgreSQL)."""
 
     secret: Secret
     api_domain: str
@@ -75,7 +75,7 @@ class AccessToken:
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """What Zoho has just issued, to be saved by the holder of the lease."""
+    """A token that Zoho has just issued; the holder of the lease saves it."""
 
     secret: Secret
     api_domain: str
@@ -85,9 +85,9 @@ class IssuedToken:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to ask for one token, until `until`; one issue of the grant's budget is already reserved for it.
+    """The right to request one token, until `until`; one of the grant's ten tokens is already reserved for it.
 
-    `cool_downs` is how many cool-downs in a row this org has had: 0 after a token was saved.
+    `cool_downs` is the number of cool-downs in a row of this org: 0 after a token was saved.
     """
 
     holder: UUID
@@ -100,28 +100,28 @@ KEY_MISSING: Final = "key_missing"
 UNREADABLE: Final = "unreadable_credentials"
 """Error of a slot whose org's credentials do not decrypt with the key of that id."""
 UNOPENED: Final = frozenset({KEY_MISSING, UNREADABLE})
-"""Errors of ours, not of Zoho or the org: another worker may have the right key."""
+"""Errors of this process, not of Zoho or the org: another worker may have the right key."""
 NO_CREDENTIALS: Final = "no_credentials"
 
 
 class Denial(StrEnum):
-    """Why a lease is not to be had now."""
+    """Why a lease is denied."""
 
     HELD = "held"
-    """Another worker is asking; `until` is the end of its lease."""
+    """Another worker requests a token; `until` is the end of its lease."""
     COOLING = "cooling"
     """The token endpoint throttled this org; `until` is the end of the cool-down."""
     BUDGET = "budget"
-    """Ten issues in ten minutes are spent; `until` is when the oldest leaves the window."""
+    """Ten tokens were issued in ten minutes; `until` is when the oldest is ten minutes old."""
     RENEWED = "renewed"
-    """A token of a newer generation than the one seen is stored: read it; `until` is now."""
+    """A token of a newer generation is stored and can be read; `until` is now."""
     GONE = "gone"
-    """The org has no credentials any more: it was removed. `until` is now."""
+    """The org has no credentials, because it was removed; `until` is now."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseDenied:
-    """No lease, why, and when to ask again."""
+    """Why there is no lease, and when to try again."""
 
     reason: Denial
     until: datetime
@@ -129,51 +129,51 @@ class LeaseDenied:
 
 @dataclass(frozen=True, slots=True)
 class ParkReason:
-    """Why an org is parked, what a person does about it, and when it is first tried again; then ever more seldom."""
+    """Why an org is parked, what a person does about it, and when it is first probed; later probes become rarer."""
 
     code: str
     remedy: str
     first_probe_seconds: float
 
 
-# The ports, as the store offers them. Arguments are positional, in this order; the first is always the org's id.
+# The ports, as the store implements them. Arguments are positional, in this order.
 
 ReadCredentials = Callable[[int], Awaitable[Credentials | None]]
-"""`read_credentials(org_id)`: decrypted, or None where the org has none (removed meanwhile)."""
+"""`read_credentials(org_id)`: the decrypted credentials, or None if the org has none because it was removed."""
 
 ReadToken = Callable[[int], Awaitable[StoredToken | None]]
-"""`read(org_id)`: the newest token saved, expired or not; None where none ever was."""
+"""`read(org_id)`: the newest token, even if it has expired; None if there never was one."""
 
 AcquireLease = Callable[[int, UUID, float, int, datetime], Awaitable[Lease | LeaseDenied]]
-"""`acquire_lease(org_id, holder, seconds, seen_generation, now)`: one statement, in this order: a stored token of
-a generation above `seen_generation` is RENEWED (a generation that has lost its token, as when new credentials were
-imported, is not); a cool-down not over is COOLING; another's lease not over is HELD; ten issues in the
-last ten minutes of the grant's fingerprint is BUDGET; else the lease, with an issue of the budget reserved (it is not
-given back: whether Zoho counted it is not known). `seen_generation` is 0 where no token was seen."""
+"""`acquire_lease(org_id, holder, seconds, seen_generation, now)`: one statement that checks in this order. RENEWED: a
+token of a generation above `seen_generation` is stored (not if an import of new credentials deleted that token).
+COOLING: a cool-down has not ended. HELD: another lease has not ended. BUDGET: ten tokens of the grant's fingerprint in
+the last ten minutes. Else the lease, with one token of the budget reserved; the reservation stays, because Zoho may
+have counted it. `seen_generation` is 0 if the caller has seen no token."""
 
 SaveToken = Callable[[int, UUID, IssuedToken], Awaitable[int | None]]
-"""`save(org_id, holder, issued)`: keeps the token, ends the lease, clears the cool-downs; the new generation, or None
-where the lease was no longer this holder's and nothing was saved."""
+"""`save(org_id, holder, issued)`: saves the token, ends the lease and clears the cool-downs. Returns the new
+generation, or None if the holder has lost the lease; then nothing is saved."""
 
 ReleaseLease = Callable[[int, UUID], Awaitable[None]]
-"""`release(org_id, holder)`: ends the lease if it is still this holder's."""
+"""`release(org_id, holder)`: ends the lease, if the holder still has it."""
 
 CoolDown = Callable[[int, UUID, datetime], Awaitable[None]]
-"""`cool_down(org_id, holder, until)`: no lease before `until`, one cool-down more in a row, and the lease ends.
-Nothing where the credentials were replaced since, and nobody has had a lease for the new ones."""
+"""`cool_down(org_id, holder, until)`: ends the lease, denies leases before `until`, and counts one more cool-down in a
+row. Does nothing if the credentials were replaced and no lease was taken for the new ones."""
 
 Park = Callable[[int, UUID, ParkReason, datetime], Awaitable[None]]
-"""`park(org_id, holder, reason, now)`: a person must repair this org; it is not polled until then, only probed. Nothing
-where the lease is no longer this holder's: the credentials may have been replaced."""
+"""`park(org_id, holder, reason, now)`: parks the org: it is only probed until a person has repaired it. Does nothing if
+the holder has lost the lease, because the credentials may have been replaced."""
 
 SaveRefreshToken = Callable[[int, Secret, Secret], Awaitable[None]]
-"""`save_refresh_token(org_id, grant_code, refresh_token)`: takes the place of that grant code, in one transaction;
-nothing where the org has other credentials by now."""
+"""`save_refresh_token(org_id, grant_code, refresh_token)`: replaces that grant code, in one transaction. Does nothing
+if the org has other credentials by now."""
 
 ReserveExchange = Callable[[str, datetime], Awaitable[float]]
-"""`reserve_exchange(client_id, now)`: 0.0, and one exchange of a grant code of this client is counted; or how many
-seconds until its next may be, and nothing is counted."""
+"""`reserve_exchange(client_id, now)`: counts one exchange of a grant code of this client and returns 0.0, or returns
+the seconds until its next exchange is allowed and counts nothing."""
 
-ShortenToken = Callable[[int, int, datetime], Awaitable[None]]
-"""`shorten(org_id, generation, expires_at)`: the token of that generation, if it is still the one kept, ends already at
-`expires_at`; a later end than the one kept changes nothing."""
+ExpireTokenEarly = Callable[[int, int, datetime], Awaitable[None]]
+"""`expire_early(org_id, generation, expires_at)`: sets an earlier end of the stored token, if it is still of that
+generation; never a later end."""

@@ -1,10 +1,9 @@
-"""What a reply of Zoho's token endpoint means, and when a token is due for the next.
+"""Classifies a reply of Zoho's token endpoint, and computes when a token is due for renewal.
 
-The endpoint answers most errors with HTTP 200 and explains them in the caller's language. So the code decides: one of
-the permanent ones needs a person; whatever else comes without a token is trouble that passes, and asking again
-prolongs it.
+The endpoint reports most errors with HTTP 200 and a message in the caller's language. So the error code decides: a
+permanent one needs a person. Any other reply without a token is temporary, and more requests would prolong it.
 
-Refuses to: raise; hand out a token that could not stand in a header; believe an `api_domain`
+Never raises; never accepts a token that is invalid in an HTTP header; does not check the `api_domain`
 (`datacenters.is_believable_api_domain` does).
 """
 
@@ -26,13 +25,13 @@ if TYPE_CHECKING:
     from poller.core.reply import Reply
 
 TOKEN_LIFE_SECONDS: Final = 3_600
-"""Zoho's documentation; assumed where `expires_in` is missing or nonsense."""
+"""From Zoho's documentation; assumed if `expires_in` is missing or invalid."""
 COOL_DOWN_SECONDS: Final = 600.0
-"""The window the documented limit counts in: 10 access tokens per refresh token in 10 minutes."""
+"""The period of the documented limit: 10 access tokens per refresh token in 10 minutes."""
 
 PERMANENT: Final = frozenset(
     {
-        "invalid_client",  # an unknown id, or a right one at another data centre
+        "invalid_client",  # an unknown id, or one of another data centre
         "invalid_client_secret",
         "invalid_code",  # revoked, wrong or used up
         "missing_org_info",  # client_credentials without a soid
@@ -51,7 +50,7 @@ _DIGITS: Final = re.compile(r"[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """A token. `api_domain` is what the reply names, not yet believed; `refresh_token` comes with a grant code only."""
+    """A token. `api_domain` is unchecked; only a reply to a grant code has a `refresh_token`."""
 
     access_token: Secret
     api_domain: str | None
@@ -62,19 +61,19 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """No token until a person does what `remedy` says."""
+    """No token until a person follows the `remedy`."""
 
     code: str
 
     @property
     def remedy(self) -> str:
-        """What to do, and where."""
+        """What a person must do, and where."""
         return remedy_for(self.code)
 
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """No token, and no asking for one, for `cool_down_seconds`: asking prolongs it."""
+    """No token for `cool_down_seconds`, and no request for one, because a request would prolong the throttling."""
 
     cool_down_seconds: float
     code: str = "throttled"
@@ -82,17 +81,20 @@ class Throttled:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """Nothing from the token endpoint itself: the network, an edge, or maintenance. It may still count as an issue."""
+    """No reply of the token endpoint itself: a failure of the network or an edge server, or maintenance.
+
+    Zoho may still count an issued token.
+    """
 
     code: str
     wait_seconds: float | None = None
 
 
-TokenVerdict = Granted | Refused | Throttled | Unavailable
+TokenResult = Granted | Refused | Throttled | Unavailable
 
 
-def judge_token(reply: Reply | NoReply, now: datetime) -> TokenVerdict:
-    """What `reply` to one token request means; `now` (aware) turns a date in Retry-After into seconds."""
+def classify_token_reply(reply: Reply | NoReply, now: datetime) -> TokenResult:
+    """Classifies the reply to one token request; `now` (aware) turns a date in Retry-After into seconds."""
     if isinstance(reply, NoReply):
         return Unavailable(reply.failure.value)
     document = decode_object(reply.body)
@@ -111,9 +113,9 @@ def judge_token(reply: Reply | NoReply, now: datetime) -> TokenVerdict:
 
 
 def refresh_at(issued_at: datetime, expires_at: datetime, jitter: float) -> datetime:
-    """When a new token is due, `jitter` being drawn from [0, 1): for an hour's token 5 to 10 minutes before its end.
+    """When a new token is due: for a token of an hour, 5 to 10 minutes before its end, depending on `jitter` in [0, 1).
 
-    Shorter lives scale: never in the last quarter, never before half.
+    Tokens with a shorter life are renewed between half and three quarters of their life.
     """
     margin = min(timedelta(minutes=5), max(expires_at - issued_at, timedelta()) / 4)
     return expires_at - margin - margin * jitter
@@ -126,7 +128,7 @@ def _granted(document: dict[str, Any]) -> Granted | Unavailable:
     return Granted(
         Secret(access_token),
         _text(document.get("api_domain")),
-        # Older replies say milliseconds in `expires_in` and seconds beside it.
+        # Older replies have milliseconds in `expires_in` and seconds in `expires_in_sec`.
         _seconds(document.get("expires_in_sec")) or _seconds(document.get("expires_in")) or TOKEN_LIFE_SECONDS,
         _text(document.get("scope")),
         None if refresh_token is None else Secret(refresh_token),

@@ -194,7 +194,7 @@ class _PollRun:
             if self._should_skip(user_type):
                 again.append(user_type)
                 continue
-            if await self.limiter.enter(self._max_wait()) > 0.0:
+            if await self.limiter.acquire(self._max_wait()) > 0.0:
                 self.answers[user_type] = HELD
                 continue
             try:
@@ -204,7 +204,7 @@ class _PollRun:
                 self.requests += 1
                 reply = await self.world.ask(token.api_domain, self.org.api_version, user_type, token.secret)
             finally:
-                self.limiter.leave()
+                self.limiter.release()
             verdict = classify(reply, self.world.now())
             self.world.classified(reply, verdict)
             self._note(user_type, verdict)

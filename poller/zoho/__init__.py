@@ -1,1 +1,1 @@
-"""Everything that speaks to Zoho. The only room in which aiohttp's client is seen; it knows no database."""
+"""Requests to Zoho. Only this package uses aiohttp's client; it does not know the database."""

@@ -1,8 +1,8 @@
-"""One request to Zoho, one value back: a `Reply`, or a `NoReply` that says why none came.
+"""The HTTP client for Zoho: each request returns a `Reply`, or a `NoReply` with the reason why there is none.
 
-Refuses to: raise for failures of the network or of Zoho (a cancellation passes); follow a redirect, obey a proxy that
-no setting names or keep a cookie; put a credential into a URL; go on without a verified certificate; read more than
-64 kB or for longer than the request timeout, from start to last byte; retry on its own account.
+Refuses to: raise for failures of the network or of Zoho (a cancellation passes); follow a redirect, use a proxy that no
+setting names or keep a cookie; put a credential into a URL; send a request without a verified certificate; read more
+than 64 kB, or for longer than the request timeout; retry.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from poller.zoho.client_mode import ClientMode, usable_mode
 from poller.zoho.connections import Connector
 from poller.zoho.incompatibility import UNEXPECTED, IncompatibleError, place_of
 from poller.zoho.proxy import proxy_for
-from poller.zoho.request_failures import TROUBLE, failure_of
-from poller.zoho.session import LARGEST_BODY, open_session
-from poller.zoho.transport import Transport, question
+from poller.zoho.request_failures import REQUEST_ERRORS, failure_of
+from poller.zoho.session import MAX_BODY, open_session
+from poller.zoho.transport import Transport, prepare
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
     from poller.core.model import UserType
     from poller.zoho.proxy import Proxy
-    from poller.zoho.session import Answer, Session
+    from poller.zoho.session import RawResponse, Session
     from poller.zoho.transport import PreparedRequest
 
-__all__ = ["LARGEST_BODY", "ClientMode", "ZohoClient", "open_client"]
+__all__ = ["MAX_BODY", "ClientMode", "ZohoClient", "open_client"]
 
 _DNS_SECONDS: Final = 300
 _KEEP_ALIVE_SECONDS: Final = 30.0
@@ -49,7 +49,7 @@ log = structlog.get_logger("poller.zoho")
 
 
 class ZohoClient:
-    """Asks Zoho, over one pool of kept-alive connections. Made by `open_client`."""
+    """Sends requests to Zoho over one pool of kept-alive connections. Created by `open_client`."""
 
     def __init__(
         self,
@@ -63,13 +63,13 @@ class ZohoClient:
         self._kept = kept
         self._fast = fast
         self._reported: set[str] = set()
-        # Ten per API domain and version; making one costs more than judging its reply.
+        # Ten per API domain and version; preparing a request costs more than classifying its reply.
         self._count_url = lru_cache(maxsize=1_024)(_count_url)
-        self._count_question = lru_cache(maxsize=1_024)(self._make_count_question)
+        self._count_request = lru_cache(maxsize=1_024)(self._prepare_count)
 
     @property
     def mode(self) -> ClientMode:
-        """How counts are sent at present."""
+        """How this client sends counts now."""
         if self._fast is not None:
             return ClientMode.FAST
         return ClientMode.SINGLE_USE if self._kept is None else ClientMode.SESSION
@@ -78,39 +78,39 @@ class ZohoClient:
         """`GET /crm/{version}/users/actions/count`: costs the org one credit."""
         if self._fast is not None:
             try:
-                asked = self._count_question(api_domain, version, user_type)
-                answer = await self._fast.get(asked, _authorization(access_token))
-            except TROUBLE as trouble:
-                return NoReply(failure_of(trouble, self._proxy_for(_url(api_domain))))
+                request = self._count_request(api_domain, version, user_type)
+                response = await self._fast.get(request, _authorization(access_token))
+            except REQUEST_ERRORS as error:
+                return NoReply(failure_of(error, self._proxy_for(_url(api_domain))))
             except IncompatibleError as changed:
                 self._step_down(str(changed), keep_pool=changed.guarded)
                 if changed.sent:
                     return NoReply(Failure.PROTOCOL)
             else:
-                return _reply(answer)
-        return await self._ask("GET", self._count_url(api_domain, version, user_type), access_token)
+                return _reply(response)
+        return await self._send("GET", self._count_url(api_domain, version, user_type), access_token)
 
     async def get(self, api_domain: str, path: str, access_token: Secret) -> Reply | NoReply:
-        """Any other GET of the API; `path` as it is sent, `/crm/v7/org`."""
-        return await self._ask("GET", _url(api_domain + path), access_token)
+        """Any other GET of the API; `path` is sent as it is: `/crm/v7/org`."""
+        return await self._send("GET", _url(api_domain + path), access_token)
 
     async def head(self, origin: str) -> Reply | NoReply:
-        """`HEAD /` of a server, without a credential. The reply has no body, and of its headers `date` alone."""
-        return await self._ask("HEAD", _url(f"{origin}/"), None, headers_read=("date",))
+        """`HEAD /` of a server, without a credential. The reply has no body, and only the header `date`."""
+        return await self._send("HEAD", _url(f"{origin}/"), None, headers_read=("date",))
 
     async def post_token(self, accounts_server: str, form: Mapping[str, str | Secret]) -> Reply | NoReply:
-        """`POST /oauth/v2/token`, the credentials in the body alone. The reply's body may hold a token."""
+        """`POST /oauth/v2/token` with the credentials in the body only. The body of the reply may contain a token."""
         fields = {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
-        return await self._ask("POST", _url(f"{accounts_server}/oauth/v2/token"), None, fields)
+        return await self._send("POST", _url(f"{accounts_server}/oauth/v2/token"), None, fields)
 
-    def _make_count_question(self, api_domain: str, version: str, user_type: UserType) -> PreparedRequest:
+    def _prepare_count(self, api_domain: str, version: str, user_type: UserType) -> PreparedRequest:
         url = self._count_url(api_domain, version, user_type)
         try:
-            return question(url, self._proxy_for(url))
+            return prepare(url, self._proxy_for(url))
         except UNEXPECTED as changed:
             raise IncompatibleError(place_of(changed)) from changed
 
-    async def _ask(
+    async def _send(
         self,
         method: str,
         url: URL,
@@ -125,20 +125,20 @@ class ZohoClient:
         try:
             try:
                 session = self._kept or self._single_use
-                answer = await session.ask(method, url, headers=headers, form=form, proxy=proxy)
+                response = await session.request(method, url, headers=headers, form=form, proxy=proxy)
             except IncompatibleError as changed:
                 self._step_down(str(changed), keep_pool=False)
-                answer = await self._single_use.ask(method, url, headers=headers, form=form, proxy=proxy)
+                response = await self._single_use.request(method, url, headers=headers, form=form, proxy=proxy)
             except UNEXPECTED as changed:
-                # It may have been sent: the next attempt, which the limiter counts, has a connection of its own.
+                # The request may have been sent. The next attempt, which the limiter counts, uses a new connection.
                 self._step_down(place_of(changed), keep_pool=False)
                 return NoReply(Failure.PROTOCOL)
-        except TROUBLE as trouble:
-            return NoReply(failure_of(trouble, proxy))
-        return _reply(answer, headers_read)
+        except REQUEST_ERRORS as error:
+            return NoReply(failure_of(error, proxy))
+        return _reply(response, headers_read)
 
     def _step_down(self, why: str, *, keep_pool: bool) -> None:
-        """From now on send by the session; without `keep_pool`, each request on a connection of its own."""
+        """From now on, send through the session; without `keep_pool`, each request on a new connection."""
         before = self.mode
         self._fast = None
         if not keep_pool:
@@ -159,10 +159,10 @@ async def open_client(
     proxy: Secret | None = None,
     fastest: ClientMode = ClientMode.FAST,
 ) -> AsyncIterator[ZohoClient]:
-    """A client with up to `connections` connections: no fewer than requests in flight, or they wait for one another.
+    """Opens a client with up to `connections` connections: with fewer than requests in flight, requests would wait.
 
     `trust` replaces the system's certificate authorities; one that verifies nothing is a `ValueError`. `proxy` is the
-    value of POLLER_PROXY. A mode faster than `fastest` is not tried.
+    value of POLLER_PROXY. No mode faster than `fastest` is tried.
     """
     trust = trust or ssl.create_default_context()
     if trust.verify_mode is not ssl.CERT_REQUIRED or not trust.check_hostname:
@@ -190,7 +190,7 @@ def _log_mode(mode: ClientMode, why: str) -> None:
 def _authorization(access_token: Secret) -> str:
     value = f"Zoho-oauthtoken {access_token.reveal()}"
     if not (value.isascii() and value.isprintable()):
-        raise ValueError("a header with control characters would be another request")
+        raise ValueError("an access token with control characters could start another request")
     return value
 
 
@@ -204,8 +204,8 @@ def _url(text: str) -> URL:
     return URL(text, encoded=True)
 
 
-def _reply(answer: Answer, headers_read: Sequence[str] = HEADERS_READ) -> Reply | NoReply:
-    if answer.body is None:
+def _reply(response: RawResponse, headers_read: Sequence[str] = HEADERS_READ) -> Reply | NoReply:
+    if response.body is None:
         return NoReply(Failure.TOO_LARGE)
-    headers = {name: answer.headers[name] for name in headers_read if name in answer.headers}
-    return Reply(answer.status, answer.body, headers)
+    headers = {name: response.headers[name] for name in headers_read if name in response.headers}
+    return Reply(response.status, response.body, headers)

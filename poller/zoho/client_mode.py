@@ -1,7 +1,7 @@
-"""How requests are sent with the aiohttp that is installed: the fast transport only where its assumptions hold.
+"""Chooses how to send requests with the installed aiohttp: the fast transport only if its assumptions hold.
 
-The fast transport and the guard of its pool use names that aiohttp's manual does not promise. Before the first request
-both talk to a server in memory, so that a release of aiohttp that changed such a name costs speed and no poll.
+The fast transport and the guarded pool use undocumented names of aiohttp. Before the first request, both are tried
+against a server in memory. So a release of aiohttp that changes such a name makes polls slower, but none fails.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from poller.zoho.connections import Connector
 from poller.zoho.incompatibility import IncompatibleError
 from poller.zoho.proxy import Proxy
 from poller.zoho.session import HEADERS, open_session
-from poller.zoho.transport import Transport, question
+from poller.zoho.transport import Transport, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
 
     from poller.zoho.connections import GuardedProtocol
-    from poller.zoho.session import Answer
+    from poller.zoho.session import RawResponse
 
 _SECONDS: Final = 10.0
 _URL: Final = URL("http://check.invalid/?type=AllUsers")
 _REPLY: Final = b'HTTP/1.1 200 OK\r\nX-Check: yes\r\nContent-Length: 13\r\n\r\n{"count": 11}'
-_UNASKED: Final = _REPLY.replace(b"11", b"99")
+_UNSOLICITED: Final = _REPLY.replace(b"11", b"99")
 _TOKEN: Final = "check"  # noqa: S105 - no secret
 
 
@@ -41,16 +41,16 @@ class ClientMode(StrEnum):
     """How a client sends its requests, the fastest first."""
 
     FAST = "fast"
-    """Counts past the session, everything over the guarded pool."""
+    """Counts by the fast transport, other requests through the session; all over the guarded pool."""
     SESSION = "session"
-    """Everything by the session, over the guarded pool."""
+    """All requests through the session, over the guarded pool."""
     SINGLE_USE = "single_use"
-    """Everything by the session, on a connection of its own: without the guard a kept connection could hand the reply
-    of one org to the next."""
+    """All requests through the session, each on a new connection: without the guard, a kept connection could give one
+    org's reply to the next org."""
 
 
 class Choice(NamedTuple):
-    """The mode to use, and what kept a faster one out."""
+    """The mode to use, and why a faster one is not possible."""
 
     mode: ClientMode
     why: str | None = None
@@ -70,7 +70,7 @@ async def usable_mode(fastest: ClientMode = ClientMode.FAST) -> Choice:
 
 
 class _Pipe(asyncio.Transport):
-    """A connection in memory, to a server that answers every request with the same bytes."""
+    """A connection in memory to a server that sends the same reply to every request."""
 
     def __init__(self, protocol: GuardedProtocol) -> None:
         super().__init__()
@@ -84,9 +84,9 @@ class _Pipe(asyncio.Transport):
         if self._written.endswith(b"\r\n\r\n"):
             self.requests.append(self._written)
             self._written = b""
-            asyncio.get_running_loop().call_soon(self._answer)
+            asyncio.get_running_loop().call_soon(self._reply)
 
-    def _answer(self) -> None:
+    def _reply(self) -> None:
         try:
             self.protocol.data_received(_REPLY)
         except Exception as error:  # noqa: BLE001 - asyncio's transports do the same
@@ -112,7 +112,7 @@ class _Pipe(asyncio.Transport):
 
 
 class _InMemory(Connector):
-    """The guarded pool, its connections in memory."""
+    """The guarded pool with connections in memory."""
 
     def __init__(self) -> None:
         super().__init__(limit=2)
@@ -144,34 +144,34 @@ async def _check_pool(connector: _InMemory) -> str | None:
     if parameters != ["self", "req", "traces", "timeout"]:
         return f"aiohttp.TCPConnector._create_connection takes {', '.join(parameters)}"
     async with open_session(connector, _SECONDS) as session:
-        if not session.takes_no_retry:
+        if not session.can_disable_retry:
             return "aiohttp.ClientSession has no _retry_connection"
-        return await _converse(connector.pipes, lambda: session.ask("GET", _URL))
+        return await _exercise(connector.pipes, lambda: session.request("GET", _URL))
 
 
 async def _check_fast(connector: _InMemory) -> str | None:
-    asked = question(_URL)
-    question(URL("https://check.invalid"), Proxy(URL("http://proxy.invalid:3128"), {hdrs.PROXY_AUTHORIZATION: "Basic"}))
+    request = prepare(_URL)
+    prepare(URL("https://check.invalid"), Proxy(URL("http://proxy.invalid:3128"), {hdrs.PROXY_AUTHORIZATION: "Basic"}))
     with closing(Transport(connector, _SECONDS)) as transport:
-        why = await _converse(connector.pipes, lambda: transport.get(asked, _TOKEN))
+        why = await _exercise(connector.pipes, lambda: transport.get(request, _TOKEN))
     if why is not None:
         return why
     line, *headers = connector.pipes[0].requests[0].decode().removesuffix("\r\n\r\n").split("\r\n")
     wanted = {hdrs.HOST: "check.invalid", hdrs.AUTHORIZATION: _TOKEN, **HEADERS}
     if line != f"GET {_URL.raw_path_qs} HTTP/1.1" or sorted(headers) != sorted(f"{k}: {v}" for k, v in wanted.items()):
-        return "aiohttp.ClientRequest has other headers"
+        return "aiohttp.ClientRequest makes other headers"
     return None
 
 
-async def _converse(pipes: list[_Pipe], ask: Callable[[], Awaitable[Answer]]) -> str | None:
-    """Ask on a new connection, on the kept one, and after part of a reply, then a whole one, came unasked."""
-    for asked, connections, unasked in ((1, 1, b""), (2, 1, _UNASKED[:20]), (3, 2, _UNASKED), (4, 3, b"")):
-        answer = await ask()
-        if (answer.status, answer.headers.get("X-Check"), answer.body) != (200, "yes", b'{"count": 11}'):
+async def _exercise(pipes: list[_Pipe], send: Callable[[], Awaitable[RawResponse]]) -> str | None:
+    """Sends four requests: on a new connection, on the kept one, and after a partial and a whole unsolicited reply."""
+    for sent, connections, unsolicited in ((1, 1, b""), (2, 1, _UNSOLICITED[:20]), (3, 2, _UNSOLICITED), (4, 3, b"")):
+        response = await send()
+        if (response.status, response.headers.get("X-Check"), response.body) != (200, "yes", b'{"count": 11}'):
             return "a reply is not read as it was sent"
-        if len(pipes) != connections or sum(len(pipe.requests) for pipe in pipes) != asked:
-            return "connections are kept or given up in another manner"
+        if len(pipes) != connections or sum(len(pipe.requests) for pipe in pipes) != sent:
+            return "connections are kept or closed differently"
         if pipes[-1].protocol.awaits_reply or not pipes[-1].protocol.is_reused:
             return "aiohttp.TCPConnector does not use its _release"
-        pipes[-1].protocol.data_received(unasked)
+        pipes[-1].protocol.data_received(unsolicited)
     return None

@@ -1,6 +1,6 @@
-"""The permits of one process: how many requests may be in flight, shared out by data centre.
+"""Limits the requests of a process that are in flight, and shares them among the data centres.
 
-An org that waits stands in the line of its data centre. It refuses to look at quotas: that is the limiter's.
+An org that waits for a permit waits in the queue of its data centre. Rate limits of orgs are the limiter's.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 class Waiting(Protocol):
-    """An org that stands in line."""
+    """An org that waits for a permit."""
 
     def grant_next(self) -> None:
-        """Take a permit for the org's first waiting request, if its quota still lets it leave."""
+        """Take a permit for the org's first waiting request, if its rate limit still allows the request."""
 
 
 class ConcurrencyLimit:
-    """So many requests of all orgs together, shared out by data centre; the lines of those that wait for one.
+    """Allows `count` requests in flight, of all orgs together, shared among the data centres.
 
-    With semaphores a request waited in up to three queues, one after the other, and each wait is a turn of the loop.
-    Here it waits once.
+    With one semaphore per limit a request would wait in up to three queues, and each wait costs a turn of the event
+    loop. Here it waits once.
     """
 
     __slots__ = ("_of", "_shares", "waiting")
@@ -36,7 +36,7 @@ class ConcurrencyLimit:
         self._shares = Shares(count)
         self._of: dict[str, DataCenterPermits] = {}
         self.waiting: deque[DataCenterPermits] = deque()
-        """Those with orgs in line; each gets one permit in turn."""
+        """The data centres whose orgs wait; each gets one permit in turn."""
 
     def of(self, data_center: str) -> DataCenterPermits:
         """The permits of one data centre."""
@@ -46,16 +46,16 @@ class ConcurrencyLimit:
         return permits
 
     def share_out(self, demand: Mapping[str, float]) -> None:
-        """Reserve permits for each data centre, by its part of all polls."""
+        """Reserve permits for each data centre, in proportion to its polls."""
         self._shares.share_out(demand)
         self.wake_next()
 
     def locked(self) -> bool:
-        """Whether there is none at the moment."""
+        """True if no common permit is free."""
         return self._shares.common <= 0
 
     def wake_next(self) -> None:
-        """Give what is free to those in line, one permit to each data centre in turn."""
+        """Give the free permits to waiting orgs, one to each data centre in turn."""
         waiting, skipped = self.waiting, 0
         while skipped < len(waiting):
             permits = waiting[0]
@@ -64,23 +64,23 @@ class ConcurrencyLimit:
                 skipped += 1
                 continue
             skipped = 0
-            permits.line.popleft().grant_next()
-            if not permits.line:
+            permits.waiters.popleft().grant_next()
+            if not permits.waiters:
                 waiting.remove(permits)
 
 
 class DataCenterPermits:
-    """The permits of one data centre; its orgs that wait for one stand in line, each once at a time."""
+    """The permits of one data centre, and the queue of its orgs that wait for one; no org is in it twice."""
 
-    __slots__ = ("line", "part", "pool")
+    __slots__ = ("part", "pool", "waiters")
 
     def __init__(self, pool: ConcurrencyLimit, part: Part) -> None:
         self.pool = pool
         self.part = part
-        self.line: deque[Waiting] = deque()
+        self.waiters: deque[Waiting] = deque()
 
-    def queue(self, org: Waiting) -> None:
-        """Put an org in line."""
-        if not self.line and self not in self.pool.waiting:
+    def enqueue(self, org: Waiting) -> None:
+        """Add an org to the queue."""
+        if not self.waiters and self not in self.pool.waiting:
             self.pool.waiting.append(self)
-        self.line.append(org)
+        self.waiters.append(org)

@@ -1,10 +1,10 @@
-"""The pool of connections to Zoho: a kept connection is used again only while the server has sent nothing on it.
+"""The pool of connections to Zoho: closes a kept connection on which the server has sent bytes without a request.
 
-A reply that a server sends without a request stays unread on the connection, and the next request there would get it
-as its own: the count of another org. So a connection is closed when bytes arrive while no request is open on it, and
-before each use the socket is asked whether bytes wait that the event loop has not read yet.
+Such bytes may be a reply, and the next request on the connection would take that reply as its own: the count of another
+org. So the pool closes a connection when bytes arrive while no request is open on it. Before each use it also checks
+whether the socket has bytes that the event loop has not read yet.
 
-Refuses to: lend a connection with unread bytes or with a broken or closed stream.
+Refuses to: use a connection with unread bytes or with a broken or closed stream.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from poller.zoho.proxy import NoTunnelError
 
 try:
     from aiohttp.client_proto import ResponseHandler
-except ImportError:  # no manual names it; `Connector` then refuses to be made
+except ImportError:  # undocumented; without this class `Connector.__init__` raises `IncompatibleError`
     ResponseHandler = asyncio.Protocol  # type: ignore[assignment,misc]
 
 if TYPE_CHECKING:
@@ -50,18 +50,18 @@ class GuardedProtocol(ResponseHandler):
         super().set_response_params(**parameters)
 
     def data_received(self, data: bytes) -> None:
-        if data and not self.awaits_reply:  # aiohttp calls it without data to go on with what it has kept
+        if data and not self.awaits_reply:  # without data, aiohttp only goes on with bytes that it has kept
             self.force_close()
         super().data_received(data)
 
 
 class Connector(aiohttp.TCPConnector):
-    """aiohttp's pool, without connections on which the server has sent something that no request asked for."""
+    """aiohttp's pool, but never returns a connection on which the server has sent bytes without a request."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         if getattr(self._factory, "func", None) is not ResponseHandler:
-            raise IncompatibleError("aiohttp.TCPConnector._factory makes other protocols", guarded=False)
+            raise IncompatibleError("aiohttp.TCPConnector._factory creates another protocol class", guarded=False)
         self._factory = cast("functools.partial[ResponseHandler]", functools.partial(GuardedProtocol, loop=self._loop))
         self._readable = select.poll()
 
@@ -73,10 +73,10 @@ class Connector(aiohttp.TCPConnector):
     ) -> Connection:
         for _ in range(self.limit + 1):  # every connection of the pool, and a new one
             connection = await super().connect(req, traces, timeout)
-            if not self._has_spoken(connection):
+            if not self._has_unread(connection):
                 return connection
             connection.close()
-        raise aiohttp.ClientError("the server speaks before it is asked")
+        raise aiohttp.ClientError("the server sends bytes before it receives a request")
 
     async def _create_connection(
         self,
@@ -85,7 +85,7 @@ class Connector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
     ) -> ResponseHandler:
         if req.proxy_headers is not None:
-            # aiohttp adds to them what the tunnel to one host needs, and the pool tells connections apart by them.
+            # A copy: aiohttp adds headers for the tunnel to one host, and these headers are part of the pool's key.
             req = copy(req)
             req.proxy_headers = CIMultiDict(req.proxy_headers)
         try:
@@ -95,7 +95,7 @@ class Connector(aiohttp.TCPConnector):
         except (aiohttp.ClientResponseError, aiohttp.ServerDisconnectedError) as error:
             raise NoTunnelError from error
 
-    def _has_spoken(self, connection: Connection) -> bool:
+    def _has_unread(self, connection: Connection) -> bool:
         protocol, transport = connection.protocol, connection.transport
         if protocol is None or transport is None:
             return False  # closed: sending on it fails
@@ -105,15 +105,15 @@ class Connector(aiohttp.TCPConnector):
         if protocol.should_close:
             return True
         encrypted = transport.get_extra_info("ssl_object")
-        # After the handshake of TLS 1.3 the server sends tickets: bytes, but no reply. They are read with the first
-        # reply, so that on a used connection every byte counts.
+        # After the handshake of TLS 1.3 the server sends session tickets, which are bytes but no reply. They are read
+        # with the first reply. So bytes on the socket of a reused connection are never tickets.
         if encrypted is not None and (encrypted.pending() or not protocol.is_reused):
             return bool(encrypted.pending())
         socket = transport.get_extra_info("socket")
         return socket is not None and self._is_readable(socket.fileno())
 
     def _is_readable(self, descriptor: int) -> bool:
-        """True if bytes, the end of the stream or an error wait to be read: one system call, a third of a µs."""
+        """True if there are bytes, an end of stream or an error to read. Takes one system call, a third of a µs."""
         if descriptor < 0:
             return True
         self._readable.register(descriptor, select.POLLIN)

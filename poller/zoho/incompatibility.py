@@ -1,4 +1,4 @@
-"""The error of an aiohttp that is not as the fast transport expects: no failure of the network, and none of Zoho's."""
+"""The error for an aiohttp whose undocumented parts have changed: a failure neither of the network nor of Zoho."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from pathlib import PurePath
 from typing import Final
 
 UNEXPECTED: Final = (AttributeError, TypeError, LookupError, AssertionError, NotImplementedError)
-"""What Python raises where a name, a signature or a type has changed."""
+"""What Python raises if a name, a signature or a type has changed."""
 
 
 class IncompatibleError(Exception):
-    """aiohttp has changed inside.
+    """An undocumented part of aiohttp has changed.
 
-    `sent`: whether the request may have left. `guarded`: whether the pool still never lends a connection with unread
-    bytes.
+    `sent`: the request may have been sent. `guarded`: the pool still closes connections with unread bytes.
     """
 
     def __init__(self, why: str, *, sent: bool = False, guarded: bool = True) -> None:
@@ -24,7 +23,7 @@ class IncompatibleError(Exception):
 
 
 def place_of(error: BaseException) -> str:
-    """`AttributeError in aiohttp/connector.py:655`: no message, which may quote a header and the token in it."""
+    """`AttributeError in aiohttp/connector.py:655`, without the message, which may quote a header with a token."""
     frames = traceback.extract_tb(error.__traceback__)
     if not frames:
         return type(error).__name__

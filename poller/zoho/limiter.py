@@ -1,12 +1,12 @@
-"""Waiting for an org's quota: so many requests in flight, spaced, and none before a hold ends.
+"""Limits the requests of each org: how many are in flight, how close together they are sent, and none during a hold.
 
-Every org has a line of its own, first come first served; only the head of it, when its own org lets it go, asks for one
-of the process's permits. So an org that Zoho throttled keeps nobody waiting but itself. The permits are shared out by
-data centre (`core.shares`), so that one that hangs leaves the others theirs. The arithmetic is `core.quota`'s; here is
-the waiting.
+Every org has a queue of its own, first in, first out. Only the first request of a queue, once the org's own limits
+allow it, asks for one of the process's permits. So an org that Zoho throttles delays no other org. The permits are
+shared among the data centres (`core.shares`), so that one that hangs cannot take them all. The arithmetic is in
+`core.rate_limit`; this module only waits.
 
-It refuses to run anything in the background, to remember orgs whose quota has nothing to tell, and to decide whether
-a wait is worth it: `would_wait` says how long it would be, `enter` gives up rather than outwait the caller's patience.
+Starts no background task, and forgets an org as soon as its rate limit state equals the initial one. The caller decides
+whether a wait is worth it: `would_wait` returns how long it would be, and `acquire` gives up if it exceeds `max_wait`.
 """
 
 from __future__ import annotations
@@ -27,21 +27,22 @@ if TYPE_CHECKING:
     from poller.core.rate_limit import Limits, RateLimitState
     from poller.zoho.concurrency_limit import DataCenterPermits
 
-_FEWEST_REMEMBERED: Final = 1_024
-"""Below this many remembered quotas it is not worth looking for those that may be forgotten."""
+_MIN_SWEEP_SIZE: Final = 1_024
+"""With fewer remembered states than this, looking for those to forget is not worth the time."""
 
 
 def steady_clock() -> Callable[[], float]:
-    """Seconds since 1970 that never step back: the wall clock once, then the monotonic one."""
+    """Returns a clock of seconds since 1970 that never steps back: the wall clock once, then the monotonic one."""
     monotonic = time.monotonic
     offset = time.time() - monotonic()
     return lambda: monotonic() + offset
 
 
 class Limiter:
-    """The limits of one process: `concurrency` permits for all, and a line per org.
+    """The limits of one process: `concurrency` permits for all orgs, and a limiter per org.
 
-    `waited` is told of every request that could not leave at once: the seconds until it could, or gave up.
+    `waited` is called after every request that could not be sent at once, with the seconds it waited, also if the
+    request then gave up.
     """
 
     def __init__(
@@ -59,29 +60,30 @@ class Limiter:
         self.share_out = self.permits.share_out
         self._in_use: dict[int, OrgLimiter] = {}
         self._remembered: dict[int, RateLimitState] = {}
-        self._sweep_at = _FEWEST_REMEMBERED
+        self._sweep_at = _MIN_SWEEP_SIZE
 
     @contextmanager
     def org(
         self, org_id: int, limits: Limits, quota: RateLimitState = INITIAL, *, data_center: str = ""
     ) -> Iterator[OrgLimiter]:
-        """The line of one org, for the length of a poll; polls of one org that overlap share it.
+        """The limiter of one org, for the duration of a poll; overlapping polls of one org share it.
 
-        `quota` is what the store knows of this org; afterwards the line's own `quota` is what to store.
+        `quota` is the rate limit state that the store has of this org; afterwards, store the limiter's own `quota`.
         """
-        line = self._in_use.get(org_id)
-        if line is None:
+        limiter = self._in_use.get(org_id)
+        if limiter is None:
             permits = self.permits.of(data_center)
-            line = self._in_use[org_id] = OrgLimiter(self, limits, self._remembered.pop(org_id, INITIAL), permits)
-        line.quota = stricter_of(line.quota, quota)
-        line.users += 1
+            limiter = OrgLimiter(self, limits, self._remembered.pop(org_id, INITIAL), permits)
+            self._in_use[org_id] = limiter
+        limiter.quota = stricter_of(limiter.quota, quota)
+        limiter.refs += 1
         try:
-            yield line
+            yield limiter
         finally:
-            line.users -= 1
-            if not line.users:
+            limiter.refs -= 1
+            if not limiter.refs:
                 del self._in_use[org_id]
-                self._remember(org_id, line.quota)
+                self._remember(org_id, limiter.quota)
 
     def _remember(self, org_id: int, quota: RateLimitState) -> None:
         now = self.now()
@@ -89,43 +91,44 @@ class Limiter:
             self._remembered[org_id] = compact(quota)
         if len(self._remembered) > self._sweep_at:
             self._remembered = {org: kept for org, kept in self._remembered.items() if not is_idle(kept, now)}
-            self._sweep_at = max(2 * len(self._remembered), _FEWEST_REMEMBERED)
+            self._sweep_at = max(2 * len(self._remembered), _MIN_SWEEP_SIZE)
 
 
 class OrgLimiter:
-    """One org's line. `quota` is what its traffic has taught so far.
+    """The limiter of one org. `quota` is its rate limit state, updated by the org's replies.
 
-    A request that can do without leaving asks `enter(max_wait)` and, if that says 0.0, calls `leave()` once it is done;
-    one that would rather wait as long as it takes is sent in an `async with`.
+    A caller with little time uses `acquire(max_wait)` and, if that returns 0.0, `release()` when the request is done.
+    A caller that can wait as long as necessary uses `async with`.
     """
 
     __slots__ = (
-        "_in_line",
-        "_limiter",
-        "_line",
+        "_free",
+        "_lock",
         "_now",
         "_part",
         "_permits",
-        "_room",
-        "_turn",
+        "_process",
+        "_queued",
+        "_waiters",
         "limits",
         "quota",
-        "users",
+        "refs",
     )
 
-    def __init__(self, limiter: Limiter, limits: Limits, quota: RateLimitState, permits: DataCenterPermits) -> None:
-        self._limiter = limiter
+    def __init__(self, process: Limiter, limits: Limits, quota: RateLimitState, permits: DataCenterPermits) -> None:
+        self._process = process
         self._permits = permits
         self._part = permits.part
-        self._now = limiter.now
-        self._room = limits.in_flight
-        self._line: deque[asyncio.Future[bool]] = deque()
-        self._in_line = False
-        self._turn = asyncio.Lock()
-        """Of the one that waits for the quota; those behind it wait for that."""
+        self._now = process.now
+        self._free = limits.in_flight
+        self._waiters: deque[asyncio.Future[bool]] = deque()
+        self._queued = False
+        """True while this org is in its data centre's queue for a permit."""
+        self._lock = asyncio.Lock()
+        """Held by the request that waits for the rate limit; later requests wait for the lock."""
         self.limits = limits
         self.quota = quota
-        self.users = 0
+        self.refs = 0
 
     @property
     def in_flight(self) -> int:
@@ -133,93 +136,93 @@ class OrgLimiter:
         return self.limits.in_flight
 
     def would_wait(self, requests: int = 1) -> float:
-        """Seconds until the hold and the spacing would let the last of so many requests leave."""
+        """Seconds until hold and spacing would allow the last of `requests` requests."""
         return would_wait(self.quota, self._now(), self.limits, requests)
 
-    async def enter(self, patience_seconds: float = math.inf) -> float:
-        """Wait for this request's turn: 0.0 when it may leave now, else the seconds that were too long to wait for.
+    async def acquire(self, max_wait: float = math.inf) -> float:
+        """Wait until a request may be sent: 0.0 if it may be sent now, else the wait that exceeds `max_wait` seconds.
 
-        The patience is for the quota; room and permits are given back within the time of a request anyhow.
+        Only waits for the rate limit count: a place in flight and a permit become free within the time of a request.
         """
-        if self._room and self._part.is_free and not self._turn.locked() and self._reserve():
+        if self._free and self._part.is_free and not self._lock.locked() and self._reserve():
             return 0.0
-        began = self._now()
-        wait = await self._wait(patience_seconds)
-        self._limiter.waited(self._now() - began)
+        started_at = self._now()
+        wait = await self._wait(max_wait)
+        self._process.waited(self._now() - started_at)
         return wait
 
-    def leave(self) -> None:
-        """The request is over, however it ended."""
-        self._room += 1
+    def release(self) -> None:
+        """Give the place and the permit of a finished request back."""
+        self._free += 1
         self._part.give_back()
-        if self._line:
-            self._queue()
+        if self._waiters:
+            self._enqueue()
         pool = self._permits.pool
         if pool.waiting:
             pool.wake_next()
 
     def throttle(self, retry_after_seconds: float | None = None) -> None:
-        """A 429 came: hold the org and halve its rate."""
+        """After a 429: hold the org and halve its rate."""
         self.quota = throttled(self.quota, self._now(), retry_after_seconds)
 
     def recover(self) -> None:
-        """A poll went by without a 429: back towards the full rate."""
+        """After a poll without a 429: one step back towards the full rate."""
         self.quota = recovered(self.quota)
 
     async def __aenter__(self) -> Self:
-        await self.enter()
+        await self.acquire()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.leave()
+        self.release()
 
     def grant_next(self) -> None:
-        """There is a permit: the first in line leaves with it, or learns that the quota has changed its mind."""
-        self._in_line = False
-        while self._line:
-            waiter = self._line.popleft()
+        """Grant a permit to the first waiter, or wake it with False if the rate limit forbids its request by now."""
+        self._queued = False
+        while self._waiters:
+            waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(self._reserve())
                 break
-        self._queue()
+        self._enqueue()
 
-    async def _wait(self, patience_seconds: float) -> float:
-        """Returns 0.0 with a permit in hand and the request reserved, or the wait that is too long."""
-        if not self._turn.locked() and self.would_wait() == 0.0 and await self._wait_in_line():
+    async def _wait(self, max_wait: float) -> float:
+        """Returns 0.0 with everything reserved for the request, or the wait that exceeds `max_wait`."""
+        if not self._lock.locked() and self.would_wait() == 0.0 and await self._wait_for_permit():
             return 0.0
-        async with self._turn:
+        async with self._lock:
             while True:
                 wait = self.would_wait()
-                if wait > patience_seconds:
+                if wait > max_wait:
                     return wait
                 if wait > 0.0:
-                    await self._limiter.sleep(wait)
-                elif await self._wait_in_line():
+                    await self._process.sleep(wait)
+                elif await self._wait_for_permit():
                     return 0.0
 
-    async def _wait_in_line(self) -> bool:
-        """For room and a permit: whether the quota still let the request go when both were there."""
+    async def _wait_for_permit(self) -> bool:
+        """Waits for a place in flight and a permit; False if the rate limit forbids the request when both are free."""
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._line.append(waiter)
-        self._queue()
+        self._waiters.append(waiter)
+        self._enqueue()
         self._permits.pool.wake_next()
         try:
             return await waiter
         except asyncio.CancelledError:
             if not waiter.cancelled() and waiter.result():
-                self.leave()
+                self.release()
             raise
 
-    def _queue(self) -> None:
-        if self._line and self._room and not self._in_line:
-            self._in_line = True
-            self._permits.queue(self)
+    def _enqueue(self) -> None:
+        if self._waiters and self._free and not self._queued:
+            self._queued = True
+            self._permits.enqueue(self)
 
     def _reserve(self) -> bool:
-        """Take room, a permit and a place in the spacing, all at once or none."""
+        """Takes a place in flight, a permit and a place in the spacing: all of them or none."""
         self.quota, wait = reserve(self.quota, self._now(), self.limits)
         if wait > 0.0:
             return False
-        self._room -= 1
+        self._free -= 1
         self._part.take()
         return True

@@ -1,6 +1,6 @@
-"""Whether a request failed on this machine: out of descriptors, ports or memory, or without a route.
+"""Finds out whether a request failed on this machine: no descriptor, port or memory left, or no network route.
 
-Such a failure says nothing about Zoho, and must not be recorded as Zoho's.
+Such a failure says nothing about Zoho and must not be recorded as Zoho's.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _BY_ERRNO: Final[Mapping[int | None, Failure]] = {
 _OUT_OF_MEMORY: Final = frozenset({socket.EAI_MEMORY})
 
 
-def local_failure(trouble: BaseException | None) -> Failure | None:
-    """Why a request could not leave this machine; None where the cause lies elsewhere."""
-    while trouble is not None:
-        if isinstance(trouble, (socket.gaierror, aiohttp.ClientConnectorDNSError)):
-            # The C library says "unknown name" where it could not open a socket to ask.
-            exhausted = getattr(trouble, "errno", None) in _OUT_OF_MEMORY or not _may_open_files()
+def local_failure(error: BaseException | None) -> Failure | None:
+    """Why a request could not leave this machine; None if the cause is elsewhere."""
+    while error is not None:
+        if isinstance(error, (socket.gaierror, aiohttp.ClientConnectorDNSError)):
+            # The C library reports "unknown name" also when it could not open a socket for the query.
+            exhausted = getattr(error, "errno", None) in _OUT_OF_MEMORY or not _may_open_files()
             return Failure.LOCAL_RESOURCES if exhausted else None
-        if isinstance(trouble, OSError) and (failure := _BY_ERRNO.get(trouble.errno)) is not None:
+        if isinstance(error, OSError) and (failure := _BY_ERRNO.get(error.errno)) is not None:
             return failure
-        trouble = getattr(trouble, "os_error", None) or trouble.__cause__
+        error = getattr(error, "os_error", None) or error.__cause__
     return None
 
 

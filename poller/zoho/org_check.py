@@ -1,8 +1,10 @@
-"""Checks with live calls whether an org can be polled: data centre, credentials, API access and each scope.
+"""Checks with live requests whether an org can be polled: data centre, credentials, API access and each scope.
 
-At most four requests, three credits. Each result is ok or says what to do and where in Zoho's console. The check also
-reads what Zoho says about the org, such as edition and licences. An error of Zoho raises nothing; where a call gave no
-answer, the result is unknown; nothing is parked or stored.
+Sends at most four requests, which cost three credits. Each result is OK or says what to do and where in Zoho's console.
+The check also reads what Zoho says about the org, because its limits follow from its edition and licences.
+
+Never raises for anything that Zoho does, never guesses (without a reply, a result is unknown), and neither parks the
+org nor stores anything.
 """
 
 from __future__ import annotations
@@ -15,15 +17,19 @@ from poller.core.another_org import ANOTHER_ORG, is_another_org, remedy_for_anot
 from poller.core.checks import CheckResult, CheckStatus
 from poller.core.model import Org, Outcome, UserType
 from poller.core.remedies import remedy_for
-from poller.core.reply import Classification, NoReply, Reply, Retry, classify
+from poller.core.reply import Classification, NoReply, Reply, Retry
 from poller.core.token import SCOPES
-from poller.zoho.org_info import PATIENCE_SECONDS, first_entry, read_org_info
+from poller.zoho.org_info import read_org_info
+from poller.zoho.org_requests import first_entry, send_limited
 from poller.zoho.token_request import NoToken
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from poller.core.token import AccessToken
     from poller.zoho.limiter import OrgLimiter
-    from poller.zoho.org_info import CheckPorts, OrgInfo
+    from poller.zoho.org_info import OrgInfo
+    from poller.zoho.org_requests import CheckPorts
 
 
 class Check(StrEnum):
@@ -47,7 +53,7 @@ class OrgCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether every check is ok."""
+        """True if every check is OK."""
         return all(result.status is CheckStatus.OK for result in self.results)
 
     def status(self, check: Check) -> CheckStatus:
@@ -56,9 +62,9 @@ class OrgCheck:
 
 
 async def check_org(org: Org, limiter: OrgLimiter, ports: CheckPorts, *, refusal: NoToken | None = None) -> OrgCheck:
-    """Runs every check of `org`. `refusal`: its grant code was exchanged just now, and refused for this reason.
+    """Runs every check of `org`; `refusal` is the result of the exchange of its grant code, if that has just failed.
 
-    No grant code is exchanged here: exchanges are paced for all orgs of a client together.
+    Exchanges no grant code: exchanges are paced for all orgs of a client together.
     """
     token = refusal or await ports.tokens.get(org)
     check = _Run(org, limiter, ports)
@@ -66,14 +72,14 @@ async def check_org(org: Org, limiter: OrgLimiter, ports: CheckPorts, *, refusal
         check.note_no_token(token)
         return OrgCheck(org, check.results())
     check.note(Check.CREDENTIALS, CheckStatus.OK)
-    good = await check.users(token)
-    if good is None:
+    valid = await check.users(token)
+    if valid is None:
         return OrgCheck(org, check.results())
-    info = await check.organisation(good)
+    info = await check.organisation(valid)
     if info is not None and org.zgid and info.zgid and is_another_org(org.zgid, info.zgid):
         remedy = remedy_for_another_org(org.name, org.zgid, info.zgid)
         check.note(Check.CREDENTIALS, CheckStatus.WRONG, ANOTHER_ORG, remedy)
-    await check.features(good)
+    await check.features(valid)
     return OrgCheck(org, check.results(), info)
 
 
@@ -87,7 +93,7 @@ class _Run:
         self._found: dict[Check, CheckResult] = {}
 
     def results(self) -> tuple[CheckResult, ...]:
-        """One result for every check; unknown where no call told anything."""
+        """One result for every check; unknown if no reply said anything about it."""
         return tuple(self._found.get(check, CheckResult(check, CheckStatus.UNKNOWN)) for check in Check)
 
     def note(self, check: Check, status: CheckStatus, code: str | None = None, remedy: str | None = None) -> None:
@@ -95,6 +101,7 @@ class _Run:
         self._found[check] = CheckResult(check, status, code or "", remedy or (remedy_for(code) if code else ""))
 
     def note_no_token(self, refusal: NoToken) -> None:
+        """Sets the results that follow from the reason why there is no token."""
         if refusal.code == "unknown_data_center":
             self.note(Check.DATA_CENTER, CheckStatus.WRONG, refusal.code, refusal.remedy)
             return
@@ -105,7 +112,10 @@ class _Run:
             self.note(Check.DATA_CENTER, CheckStatus.OK)
 
     async def users(self, token: AccessToken) -> AccessToken | None:
-        """Requests one count, which proves data centre, API access and scope. A rejected token is renewed once."""
+        """Requests one count: checks data centre, API access and the users scope. Renews a rejected token once.
+
+        Returns the token for further requests, or None if there is none.
+        """
         found = await self._count(token)
         if found.retry is Retry.REFRESH_TOKEN:
             renewed = await self._ports.tokens.renew(self._org, token)
@@ -123,24 +133,26 @@ class _Run:
         return token
 
     async def organisation(self, token: AccessToken) -> OrgInfo | None:
-        reply = await self._get(token, "org")
+        """Requests what Zoho says about the org: checks the org scope."""
+        reply, classification = await self._get(token, "org")
         info = read_org_info(reply)
         if info is None:
-            self._note_classification(Check.ORG, classify(reply, self._ports.now()))
+            self._note_classification(Check.ORG, classification)
         else:
-            self._note_answer(Check.ORG)
+            self._note_success(Check.ORG)
         return info
 
     async def features(self, token: AccessToken) -> None:
-        reply = await self._get(token, "__features/user_licenses")
+        """Requests the seats: checks the features scope."""
+        reply, classification = await self._get(token, "__features/user_licenses")
         # 204: the scope is granted, but this edition has no such report.
         if first_entry(reply, "__features") is not None or (isinstance(reply, Reply) and reply.status == 204):
-            self._note_answer(Check.FEATURES)
+            self._note_success(Check.FEATURES)
         else:
-            self._note_classification(Check.FEATURES, classify(reply, self._ports.now()))
+            self._note_classification(Check.FEATURES, classification)
 
-    def _note_answer(self, check: Check) -> None:
-        """The call returned data, so the scope is granted, and the data centre and API access are right as well."""
+    def _note_success(self, check: Check) -> None:
+        """The reply had data, so the scope is granted, and the data centre and API access are right too."""
         self.note(check, CheckStatus.OK)
         for proven in (Check.DATA_CENTER, Check.API_ACCESS):
             self._found.setdefault(proven, CheckResult(proven, CheckStatus.OK))
@@ -150,7 +162,7 @@ class _Run:
         if found.outcome is Outcome.OK:
             self.note(Check.API_ACCESS, CheckStatus.OK)
             self.note(check, CheckStatus.OK)
-        elif found.outcome is Outcome.FORBIDDEN and found.code in _SAYS_NO_ACCESS:
+        elif found.outcome is Outcome.FORBIDDEN and found.code in _NO_API_ACCESS:
             self.note(Check.API_ACCESS, CheckStatus.WRONG, found.code)
         elif found.outcome in {Outcome.FORBIDDEN, Outcome.REJECTED}:
             self.note(check, CheckStatus.WRONG, found.code)
@@ -158,36 +170,25 @@ class _Run:
             self.note(check, CheckStatus.UNKNOWN, found.code)
 
     async def _count(self, token: AccessToken) -> Classification:
-        org, ports = self._org, self._ports
-        if await self._limiter.enter(PATIENCE_SECONDS) > 0.0:
-            return _HELD
-        try:
-            reply = await ports.count(token.api_domain, org.api_version, UserType.CURRENT, token.secret)
-        finally:
-            self._limiter.leave()
-        return self._learn(classify(reply, ports.now()))
+        version, ports = self._org.api_version, self._ports
+        _, classification = await self._send(
+            lambda: ports.count(token.api_domain, version, UserType.CURRENT, token.secret)
+        )
+        return classification
 
-    async def _get(self, token: AccessToken, what: str) -> Reply | NoReply:
-        if await self._limiter.enter(PATIENCE_SECONDS) > 0.0:
-            return _NOT_ASKED
-        try:
-            reply = await self._ports.get(token.api_domain, f"/crm/{self._org.api_version}/{what}", token.secret)
-        finally:
-            self._limiter.leave()
-        self._learn(classify(reply, self._ports.now()))
-        return reply
+    async def _get(self, token: AccessToken, what: str) -> tuple[Reply | NoReply, Classification]:
+        path, ports = f"/crm/{self._org.api_version}/{what}", self._ports
+        return await self._send(lambda: ports.get(token.api_domain, path, token.secret))
 
-    def _learn(self, found: Classification) -> Classification:
-        if found.outcome is Outcome.THROTTLED:
-            self._limiter.throttle(found.wait_seconds)
-        return found
+    async def _send(self, send: Callable[[], Awaitable[Reply | NoReply]]) -> tuple[Reply | NoReply, Classification]:
+        return await send_limited(self._limiter, self._ports, send) or _HELD
 
 
-_HELD: Final = Classification(Outcome.THROTTLED, None, "TOO_MANY_REQUESTS", Retry.LATER)
-_NOT_ASKED: Final = Reply(429, b'{"code": "TOO_MANY_REQUESTS"}')
-"""Used in place of a reply where the org is held, so that no request was sent."""
+_HELD: Final = (
+    Reply(429, b'{"code": "TOO_MANY_REQUESTS"}'),
+    Classification(Outcome.THROTTLED, None, "TOO_MANY_REQUESTS", Retry.LATER),
+)
+"""Used in place of a reply if the org is held, so that no request was sent."""
 _CLIENT_IS_KNOWN: Final = frozenset({"invalid_client_secret", "invalid_code", "grant_code_expired", "missing_org_info"})
 """Refusals that come only from the data centre that the client belongs to."""
-_SAYS_NO_ACCESS: Final = frozenset(
-    {"NO_PERMISSION", "FEATURE_NOT_ENABLED", "API_NOT_SUPPORTED", "AUTHORIZATION_FAILED"}
-)
+_NO_API_ACCESS: Final = frozenset({"NO_PERMISSION", "FEATURE_NOT_ENABLED", "API_NOT_SUPPORTED", "AUTHORIZATION_FAILED"})

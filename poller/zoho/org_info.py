@@ -1,32 +1,25 @@
-"""Reads what Zoho says about an org, such as its edition and zgid: one request to `/org`, under the org's limits."""
+"""Reads what Zoho says about an org: its edition and licences, from which its limits follow, and its number (zgid)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-from poller.core.model import Org, Outcome, UserType
 from poller.core.poll_result import CountRefusal
-from poller.core.reply import NoReply, Reply, classify
-from poller.core.reply_body import decode_object
+from poller.zoho.org_requests import first_entry, send_limited
 from poller.zoho.token_request import NoToken
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from datetime import datetime
-
-    from poller.core.secret import Secret
+    from poller.core.model import Org
+    from poller.core.reply import NoReply, Reply
     from poller.zoho.limiter import OrgLimiter
-    from poller.zoho.tokens import Tokens
-
-PATIENCE_SECONDS: Final = 20.0
-"""How long a request waits for the org's limits before it is given up."""
+    from poller.zoho.org_requests import CheckPorts
 
 
 @dataclass(frozen=True, slots=True)
 class OrgInfo:
-    """What Zoho says about an org; `edition` is Zoho's `paid_type`. None: not in the reply."""
+    """What `/org` says about an org; `edition` is Zoho's `paid_type`. None: the reply did not say."""
 
     zgid: str | None
     company_name: str | None
@@ -35,37 +28,25 @@ class OrgInfo:
     renews_on: date | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CheckPorts:
-    """The I/O of a check: the fleet's tokens, and `count` and `get` of the client."""
-
-    tokens: Tokens
-    count: Callable[[str, str, UserType, Secret], Awaitable[Reply | NoReply]]
-    get: Callable[[str, str, Secret], Awaitable[Reply | NoReply]]
-    now: Callable[[], datetime]
-
-
 async def fetch_org_info(org: Org, limiter: OrgLimiter, ports: CheckPorts) -> tuple[OrgInfo | CountRefusal | None, int]:
-    """Requests `/org` once, under the org's limits; what the reply says, and the number of requests sent.
+    """Requests an org's info under its limits; also returns how many requests that took.
 
-    A `CountRefusal` where the reply is an error; None where nothing was sent: there was no token, or the org is held.
+    A `CountRefusal` if the reply contains no info; None if no request was sent: there was no token, or the org is held.
     """
     token = await ports.tokens.get(org)
-    if isinstance(token, NoToken) or await limiter.enter(PATIENCE_SECONDS) > 0.0:
+    if isinstance(token, NoToken):
         return None, 0
-    try:
-        reply = await ports.get(token.api_domain, f"/crm/{org.api_version}/org", token.secret)
-    finally:
-        limiter.leave()
-    classification = classify(reply, ports.now())
-    if classification.outcome is Outcome.THROTTLED:
-        limiter.throttle(classification.wait_seconds)
-    code = classification.code or classification.outcome.value
-    return read_org_info(reply) or CountRefusal(classification.outcome, code), 1
+    path = f"/crm/{org.api_version}/org"
+    sent = await send_limited(limiter, ports, lambda: ports.get(token.api_domain, path, token.secret))
+    if sent is None:
+        return None, 0
+    reply, classification = sent
+    refusal = CountRefusal(classification.outcome, classification.code or classification.outcome.value)
+    return read_org_info(reply) or refusal, 1
 
 
 def read_org_info(reply: Reply | NoReply) -> OrgInfo | None:
-    """Reads a reply to `/org`; None where the reply is an error or something else."""
+    """The info in a reply to `/org`; None if the reply contains none."""
     entry = first_entry(reply, "org")
     if entry is None:
         return None
@@ -80,21 +61,12 @@ def read_org_info(reply: Reply | NoReply) -> OrgInfo | None:
     )
 
 
-def first_entry(reply: Reply | NoReply, key: str) -> dict[str, Any] | None:
-    """The first object of the list `key` in a reply with status 200; None where there is none."""
-    if isinstance(reply, NoReply) or reply.status != 200:
-        return None
-    document = decode_object(reply.body)
-    entries = document.get(key) if isinstance(document, dict) else None
-    return entries[0] if isinstance(entries, list) and entries and isinstance(entries[0], dict) else None
-
-
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable() else None
 
 
 def _day(value: object) -> date | None:
-    """The day of an ISO time, in the time zone it is written in."""
+    """The date part of an ISO time, without converting its time zone."""
     try:
         return date.fromisoformat(value[:10]) if isinstance(value, str) else None
     except ValueError:
@@ -107,6 +79,6 @@ def _digits(value: object) -> str | None:
 
 
 def _number(value: object) -> int | None:
-    """A number of licences; older replies write it as a string."""
+    """Older replies of Zoho have the number of licences in a string."""
     digits = _digits(value)
     return int(digits) if digits is not None and len(digits) <= 9 else None

@@ -1,9 +1,9 @@
-"""The proxy that requests to Zoho go through, by CONNECT: TLS is between this process and Zoho, end to end.
+"""The proxy for requests to Zoho, by CONNECT: TLS is end to end, between this process and Zoho.
 
-An address that is named is used for every https request. `environment` asks HTTPS_PROXY, ALL_PROXY and NO_PROXY, and
-only then are those read. Plain http goes to loopback alone and never to a proxy.
+An address in POLLER_PROXY is used for every https request. With `environment`, and only then, HTTPS_PROXY, ALL_PROXY
+and NO_PROXY apply. Plain http is only for loopback and never goes through a proxy.
 
-Refuses to: show the user or the password; use a proxy that is not spoken to over http.
+Refuses to: show the user or the password; use a proxy whose address is not http://.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ ENVIRONMENT = "environment"
 
 
 class NoTunnelError(aiohttp.ClientError):
-    """The proxy's answer to CONNECT is no HTTP, or none came."""
+    """The proxy's reply to CONNECT is not HTTP, or there was none."""
 
 
 class Proxy(NamedTuple):
-    """A proxy's address without credentials, and the header with them that it alone is sent."""
+    """A proxy's address without credentials, and the header with the credentials, which only the proxy receives."""
 
     url: URL
     headers: Mapping[str, str]
@@ -43,9 +43,9 @@ class Proxy(NamedTuple):
 
 
 def proxy_for(setting: Secret | None) -> Callable[[URL], Proxy | None]:
-    """A function that says which proxy a request to a URL takes, by the value of POLLER_PROXY.
+    """Returns a function from a URL to the proxy for it; `setting` is the value of POLLER_PROXY.
 
-    Raises `SettingsError` for an address of the environment that cannot be used.
+    Raises `SettingsError` if the address in the environment is invalid.
     """
     if setting is None:
         return lambda _url: None

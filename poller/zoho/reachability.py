@@ -1,6 +1,6 @@
-"""Whether a data centre can be reached from here, and what its clock says: a HEAD without any credential.
+"""Checks whether a data centre can be reached and reads its clock, by a HEAD request without a credential.
 
-Any answer will do, whatever its status: what matters is that TLS was verified and that somebody speaks HTTP.
+Any status counts as reachable: a reply shows that TLS was verified and that a server speaks HTTP.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 async def is_reachable(client: ZohoClient, origins: Iterable[str]) -> dict[str, ProbeResult]:
-    """What each origin (`https://accounts.zoho.eu`) answers, all asked side by side."""
+    """Probes all origins (such as `https://accounts.zoho.eu`) in parallel; the result of each."""
     async with asyncio.TaskGroup() as group:
-        asked = {origin: group.create_task(_ask(client, origin)) for origin in origins}
-    return {origin: task.result() for origin, task in asked.items()}
+        probes = {origin: group.create_task(_probe(client, origin)) for origin in origins}
+    return {origin: task.result() for origin, task in probes.items()}
 
 
-async def _ask(client: ZohoClient, origin: str) -> ProbeResult:
-    begun, clock = datetime.now(UTC), time.perf_counter()
+async def _probe(client: ZohoClient, origin: str) -> ProbeResult:
+    started_at, clock = datetime.now(UTC), time.perf_counter()
     reply = await client.head(origin)
     seconds = time.perf_counter() - clock
     if isinstance(reply, NoReply):
@@ -36,8 +36,8 @@ async def _ask(client: ZohoClient, origin: str) -> ProbeResult:
     theirs = _date(reply.headers.get("date"))
     if theirs is None:
         return ProbeResult(origin, reply.status, None)
-    # It was written some time between question and answer, and tells whole seconds.
-    ahead = theirs + timedelta(seconds=0.5) - (begun + timedelta(seconds=seconds / 2))
+    # The server wrote the date some time between request and reply, in whole seconds: take the middle of both.
+    ahead = theirs + timedelta(seconds=0.5) - (started_at + timedelta(seconds=seconds / 2))
     return ProbeResult(origin, reply.status, None, ahead.total_seconds(), 0.5 + seconds / 2)
 
 

@@ -1,6 +1,6 @@
 """Reads how many seats an org has bought and uses: one request to `/__features/user_licenses`, under the org's limits.
 
-A missing scope is an answer with its remedy, not a failure of the poll. It refuses to raise for anything Zoho does.
+A missing scope is a result with a remedy, not a failure of the poll. Never raises for anything that Zoho does.
 """
 
 from __future__ import annotations
@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.model import Org, Outcome
 from poller.core.remedies import remedy_for
-from poller.core.reply import NoReply, Reply, classify
-from poller.core.reply_body import decode_object
-from poller.zoho.org_info import PATIENCE_SECONDS
+from poller.zoho.org_requests import first_entry, send_limited
 from poller.zoho.token_request import NoToken
 
 if TYPE_CHECKING:
+    from poller.core.reply import NoReply, Reply
     from poller.zoho.limiter import OrgLimiter
-    from poller.zoho.org_info import CheckPorts
+    from poller.zoho.org_requests import CheckPorts
 
-MOST_SEATS: Final = 999_999_999
+MAX_SEATS: Final = 999_999_999
 
 
 @dataclass(frozen=True, slots=True)
 class SeatCount:
-    """Seats as `user_licenses` tells them; None: it did not say."""
+    """Seats according to `user_licenses`; None: the reply did not say."""
 
     purchased: int | None
     used: int | None
@@ -32,41 +31,32 @@ class SeatCount:
 
 @dataclass(frozen=True, slots=True)
 class SeatRefusal:
-    """Zoho does not let this grant read the seats: why, and what a person does about it."""
+    """Why this grant may not read the seats, and what a person does about it."""
 
     code: str
     remedy: str
 
 
 async def read_seats(org: Org, limiter: OrgLimiter, ports: CheckPorts) -> tuple[SeatCount | SeatRefusal | None, int]:
-    """What Zoho says of the org's seats, and how many requests that took; None: no answer, or none in this edition."""
+    """Requests an org's seats; also returns how many requests that took. None: no reply, or no seats in it."""
     token = await ports.tokens.get(org)
-    if isinstance(token, NoToken) or await limiter.enter(PATIENCE_SECONDS) > 0.0:
+    if isinstance(token, NoToken):
         return None, 0
-    try:
-        path = f"/crm/{org.api_version}/__features/user_licenses"
-        reply = await ports.get(token.api_domain, path, token.secret)
-    finally:
-        limiter.leave()
-    count = parse_seats(reply)
-    if count is not None:
+    path = f"/crm/{org.api_version}/__features/user_licenses"
+    sent = await send_limited(limiter, ports, lambda: ports.get(token.api_domain, path, token.secret))
+    if sent is None:
+        return None, 0
+    reply, classification = sent
+    if (count := parse_seats(reply)) is not None:
         return count, 1
-    verdict = classify(reply, ports.now())
-    if verdict.outcome is Outcome.THROTTLED:
-        limiter.throttle(verdict.wait_seconds)
-    if verdict.outcome is Outcome.FORBIDDEN and verdict.code is not None:
-        return SeatRefusal(verdict.code, remedy_for(verdict.code)), 1
+    if classification.outcome is Outcome.FORBIDDEN and classification.code is not None:
+        return SeatRefusal(classification.code, remedy_for(classification.code)), 1
     return None, 1
 
 
 def parse_seats(reply: Reply | NoReply) -> SeatCount | None:
-    """The totals of `__features[0].details`; None where the reply is something else."""
-    if isinstance(reply, NoReply) or reply.status != 200:
-        return None
-    document = decode_object(reply.body)
-    entries = document.get("__features") if isinstance(document, dict) else None
-    first = entries[0] if isinstance(entries, list) and entries else None
-    details = first.get("details") if isinstance(first, dict) else None
+    """The totals of `__features[0].details`; None if the reply contains none."""
+    details = (first_entry(reply, "__features") or {}).get("details")
     if not isinstance(details, dict):
         return None
     purchased, used = _total(details.get("limits")), _total(details.get("used_count"))
@@ -79,4 +69,4 @@ def _total(part: Any) -> int | None:
     total = part.get("total") if isinstance(part, dict) else None
     if isinstance(total, str) and total.isascii() and total.isdigit() and len(total) <= 9:
         return int(total)
-    return total if type(total) is int and 0 <= total <= MOST_SEATS else None
+    return total if type(total) is int and 0 <= total <= MAX_SEATS else None

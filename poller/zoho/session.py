@@ -1,7 +1,7 @@
-"""Requests through aiohttp's `ClientSession`, by what aiohttp documents alone. Every aiohttp can carry them.
+"""Sends requests through aiohttp's `ClientSession`, with documented names only, so that it works with every aiohttp.
 
-Refuses to: follow a redirect, keep a cookie, obey a proxy of the environment, send a request twice, read more than
-`LARGEST_BODY`.
+Refuses to: follow a redirect, keep a cookie, use a proxy of the environment, send a request twice, read more than
+`MAX_BODY` bytes.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
     from poller.zoho.proxy import Proxy
 
-LARGEST_BODY: Final = 65_536
-"""Bytes, decompressed. A count takes a dozen, the longest reply Zoho documents for our calls a few thousand."""
-LARGEST_HEADER: Final = 65_536
-"""Bytes of one header line: none that we read is longer than forty, but an edge may add some of its own."""
+MAX_BODY: Final = 65_536
+"""Bytes, decompressed. A count has a dozen, the longest documented reply to the poller's requests a few thousand."""
+MAX_HEADER: Final = 65_536
+"""Bytes of one header line. The headers that the poller reads have at most forty, but an edge server may add others."""
 HEADERS: Final[Mapping[str, str]] = {
     hdrs.ACCEPT: "application/json",
-    hdrs.ACCEPT_ENCODING: "identity",  # a dozen bytes: nothing to gain, and no bomb to unpack
+    hdrs.ACCEPT_ENCODING: "identity",  # compression saves nothing in a dozen bytes, and could hide a huge body
     hdrs.USER_AGENT: f"zoho-user-count-poller/{__version__}",
 }
 """Sent with every request."""
 
 
-class Answer(NamedTuple):
-    """A reply; `body` is None where it is longer than `LARGEST_BODY`."""
+class RawResponse(NamedTuple):
+    """A reply as it was read; `body` is None if it is longer than `MAX_BODY`."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -47,16 +47,16 @@ class Answer(NamedTuple):
 
 
 class Session:
-    """Sends one request at a time for each caller. Made by `open_session`."""
+    """Sends one request at a time for each caller. Created by `open_session`."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
-        self.takes_no_retry = isinstance(getattr(session, "_retry_connection", None), bool)
-        """Whether this aiohttp can be kept from sending a broken request a second time over a kept connection."""
-        if self.takes_no_retry:
-            session._retry_connection = False  # noqa: SLF001 - it has no public switch
+        self.can_disable_retry = isinstance(getattr(session, "_retry_connection", None), bool)
+        """True if this aiohttp has the switch that stops it from repeating a broken request on a kept connection."""
+        if self.can_disable_retry:
+            session._retry_connection = False  # noqa: SLF001 - there is no public switch
 
-    async def ask(
+    async def request(
         self,
         method: str,
         url: URL,
@@ -64,8 +64,8 @@ class Session:
         headers: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
         proxy: Proxy | None = None,
-    ) -> Answer:
-        """Send it and read the reply. Raises what aiohttp raises, and `TimeoutError`."""
+    ) -> RawResponse:
+        """Send a request and read the reply. Raises what aiohttp raises, and `TimeoutError`."""
         async with self._session.request(
             method,
             url,
@@ -73,21 +73,22 @@ class Session:
             data=form,
             allow_redirects=False,
             proxy=proxy and proxy.url,
-            proxy_headers=proxy and CIMultiDict(proxy.headers),  # aiohttp adds the host to them
+            proxy_headers=proxy and CIMultiDict(proxy.headers),  # a copy, because aiohttp adds the host
         ) as response:
-            # The length of a body that HEAD leaves out is no reason to refuse the reply.
+            # A reply to HEAD names the length of a body that is not sent: never too large.
             body = b"" if method == "HEAD" else await read_body(response.content, response.headers)
             if body is None:
                 response.close()
-            return Answer(response.status, response.headers, body)
+            return RawResponse(response.status, response.headers, body)
 
 
 @asynccontextmanager
 async def open_session(connector: aiohttp.BaseConnector, timeout_seconds: float) -> AsyncIterator[Session]:
-    """A session over this pool; `timeout_seconds` from start to last byte.
+    """Opens a session over this pool; `timeout_seconds` is for the whole request, to the last byte of the reply.
 
-    aiohttp sends a broken GET a second time: a credit that is not counted, past the org's limiter. The attribute that
-    turns this off is in no manual. A trace, which is, does the same where each request has a connection of its own.
+    aiohttp sends a broken GET a second time, which would spend a credit that the org's limiter does not count. The
+    attribute that turns this off is undocumented. Where every request has a new connection, a trace does the same, and
+    traces are documented.
     """
     async with aiohttp.ClientSession(
         connector=connector,
@@ -96,14 +97,14 @@ async def open_session(connector: aiohttp.BaseConnector, timeout_seconds: float)
         timeout=aiohttp.ClientTimeout(total=timeout_seconds, ceil_threshold=math.inf),  # exact, not rounded up
         trust_env=False,
         auto_decompress=False,
-        max_line_size=LARGEST_HEADER,
-        max_field_size=LARGEST_HEADER,
-        trace_configs=[_one_connection_a_request()] if connector.force_close else None,
+        max_line_size=MAX_HEADER,
+        max_field_size=MAX_HEADER,
+        trace_configs=[_one_connection_per_request()] if connector.force_close else None,
     ) as session:
         yield Session(session)
 
 
-def _one_connection_a_request() -> aiohttp.TraceConfig:
+def _one_connection_per_request() -> aiohttp.TraceConfig:
     async def refuse_a_second(_session: aiohttp.ClientSession, context: SimpleNamespace, _parameters: object) -> None:
         if getattr(context, "has_connected", False):
             raise aiohttp.ServerDisconnectedError
@@ -115,21 +116,21 @@ def _one_connection_a_request() -> aiohttp.TraceConfig:
 
 
 async def read_body(content: aiohttp.StreamReader, headers: CIMultiDictProxy[str]) -> bytes | None:
-    """The whole body, or None once it is known to be too large; the rest of the body dies with its connection."""
-    body = await _read_packed(content, headers)
+    """The whole body, or None as soon as it is too large; the caller then closes the connection."""
+    body = await _read_encoded(content, headers)
     encoding = headers.get(hdrs.CONTENT_ENCODING)
-    return body if encoding is None or not body else _unpacked(body, encoding)
+    return body if encoding is None or not body else _decompressed(body, encoding)
 
 
-async def _read_packed(content: aiohttp.StreamReader, headers: CIMultiDictProxy[str]) -> bytes | None:
+async def _read_encoded(content: aiohttp.StreamReader, headers: CIMultiDictProxy[str]) -> bytes | None:
     length = headers.get(hdrs.CONTENT_LENGTH)
-    if length is not None and length.isdecimal() and int(length) > LARGEST_BODY:
+    if length is not None and length.isdecimal() and int(length) > MAX_BODY:
         return None
     body = await content.readany()
     if content.at_eof():
-        return body if len(body) <= LARGEST_BODY else None
+        return body if len(body) <= MAX_BODY else None
     chunks, size = [body], len(body)
-    while size <= LARGEST_BODY:
+    while size <= MAX_BODY:
         chunk = await content.readany()
         if not chunk:
             return b"".join(chunks)
@@ -138,17 +139,17 @@ async def _read_packed(content: aiohttp.StreamReader, headers: CIMultiDictProxy[
     return None
 
 
-def _unpacked(body: bytes, encoding: str) -> bytes | None:
-    """Unpacked here, not by aiohttp: some releases unpack a reply at once, and 64 kB may become 64 MB."""
+def _decompressed(body: bytes, encoding: str) -> bytes | None:
+    """Decompressed here: some releases of aiohttp decompress a reply without a limit, and 64 kB may become 64 MB."""
     if encoding.lower() == "identity":
         return body
-    unpacking = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)  # gzip or deflate, as its first bytes say
+    decompressor = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)  # finds out whether it is gzip or deflate
     try:
-        found = unpacking.decompress(body, LARGEST_BODY + 1)
+        found = decompressor.decompress(body, MAX_BODY + 1)
     except zlib.error as error:
-        raise aiohttp.ClientError(f"a reply in the encoding {encoding!r} cannot be unpacked") from error
-    if len(found) > LARGEST_BODY:
+        raise aiohttp.ClientError(f"a reply in the encoding {encoding!r} cannot be decompressed") from error
+    if len(found) > MAX_BODY:
         return None
-    if not unpacking.eof:
-        raise aiohttp.ClientPayloadError("a packed reply ends too early")
+    if not decompressor.eof:
+        raise aiohttp.ClientPayloadError("a compressed reply ends too early")
     return found

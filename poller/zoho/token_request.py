@@ -1,6 +1,6 @@
-"""Credentials as the form of a token request, and the reasons why there is no token.
+"""Builds the form of a token request from an org's credentials, and describes why there is no token.
 
-A form is to be sent as a body and in no other way; its secrets hide themselves.
+A form is sent as the body of a request and in no other way. Its secrets have a masked repr.
 """
 
 from __future__ import annotations
@@ -38,30 +38,30 @@ REMEDIES: Final[Mapping[str, str]] = {
     "token_budget": "ten tokens were issued in ten minutes: the poller waits automatically; see what restarts it",
     "token_held": "another worker is renewing this token and does not get done: the poller tries again automatically",
 }
-"""For the codes that are ours; the others are in `core.remedies`."""
+"""For the codes that only this package uses; the others are in `core.remedies`."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoToken:
-    """Why there is no token: as an outcome, a code, what a person can do about it, and when to ask again if known.
+    """Why there is no token: outcome, code, what a person can do, and, if known, when to request one again.
 
-    `ask_again`: the network failed, and asking at once may do.
+    `retry`: the network failed, and a second request soon may succeed.
     """
 
     outcome: Outcome
     code: str
     remedy: str
     until: datetime | None = None
-    ask_again: bool = False
+    retry: bool = False
 
 
-def no_token(outcome: Outcome, code: str, until: datetime | None = None, *, ask_again: bool = False) -> NoToken:
+def no_token(outcome: Outcome, code: str, until: datetime | None = None, *, retry: bool = False) -> NoToken:
     """A `NoToken` with the remedy of its code."""
-    return NoToken(outcome, code, REMEDIES.get(code) or remedy_for(code), until, ask_again)
+    return NoToken(outcome, code, REMEDIES.get(code) or remedy_for(code), until, retry)
 
 
 def token_form(credentials: Credentials | None, *, exchange: bool = False) -> Form | NoToken:
-    """What the token endpoint is asked with; a grant code is used up by asking, so only where `exchange` says so."""
+    """The form of a token request; one with a grant code only if `exchange`, because the request uses up the code."""
     if credentials is None:
         return no_token(Outcome.UNAUTHORIZED, NO_CREDENTIALS)
     form: dict[str, str | Secret] = {
@@ -71,7 +71,7 @@ def token_form(credentials: Credentials | None, *, exchange: bool = False) -> Fo
     if credentials.refresh_token is not None:
         return form | {"grant_type": "refresh_token", "refresh_token": credentials.refresh_token}
     if credentials.soid is not None:
-        # Zoho documents scopes with commas between; the soid says whose users they are.
+        # Zoho documents scopes separated by commas; the soid names the org.
         return form | {"grant_type": "client_credentials", "scope": ",".join(SCOPES), "soid": credentials.soid}
     if credentials.grant_code is None:
         return no_token(Outcome.UNAUTHORIZED, NO_CREDENTIALS)

@@ -1,12 +1,11 @@
-"""One GET as plain as HTTP has it, over a connection of aiohttp's pool, its reply read by aiohttp's parser.
+"""The fast transport: sends a plain GET over a connection of aiohttp's pool and reads the reply with aiohttp's parser.
 
-A session does for each request what a browser may need: cookies, redirects, proxies, hooks, half a dozen objects. A
-count needs nothing like that, and it would be half of what a count costs (docs/adr/0009). Pool, TLS, names and parsing
-stay aiohttp's, and so does everything it raises. No manual promises the names used here: `client_mode` checks them
-first.
+aiohttp's session does for each request what a browser may need: cookies, redirects, proxies, hooks and half a dozen
+objects. A count needs none of that, and it would be half of what a count costs (docs/adr/0009). Connection pool, TLS,
+name resolution, parsing and exceptions are aiohttp's. aiohttp's manual does not promise the names used here, so
+`client_mode` checks them first.
 
-Refuses to: send a request twice; do anything about a reply but read it; give back a connection that is not at the end
-of its reply.
+Refuses to: send a request twice; interpret a reply; return a connection to the pool before its reply has been read.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import aiohttp
 from aiohttp import hdrs
 
-from poller.zoho.deadlines import Deadlines
 from poller.zoho.incompatibility import UNEXPECTED, IncompatibleError, place_of
-from poller.zoho.session import HEADERS, LARGEST_HEADER, Answer, read_body
+from poller.zoho.session import HEADERS, MAX_HEADER, RawResponse, read_body
+from poller.zoho.shared_timeout import SharedTimeout
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
@@ -27,19 +26,19 @@ if TYPE_CHECKING:
 
     from poller.zoho.proxy import Proxy
 
-_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the pool's own: `get` has one for the whole request
+_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # of the pool: `get` has a timeout for the whole request
 _SWITCHING: Final = 101
 
 
 class PreparedRequest(NamedTuple):
-    """A GET that is sent many times: where to, for the pool, and its bytes without the caller's own header."""
+    """A GET that is sent many times: its origin, for the pool, and its bytes without the `Authorization` header."""
 
     origin: aiohttp.ClientRequest
     head: bytes
 
 
-def question(url: URL, proxy: Proxy | None = None) -> PreparedRequest:
-    """The GET of `url` with the headers of every request. Needs a running loop."""
+def prepare(url: URL, proxy: Proxy | None = None) -> PreparedRequest:
+    """Prepares a GET of `url` with the headers of every request. Needs a running event loop."""
     origin = aiohttp.ClientRequest(
         hdrs.METH_GET,
         url,
@@ -53,38 +52,38 @@ def question(url: URL, proxy: Proxy | None = None) -> PreparedRequest:
 
 
 class Transport:
-    """GETs over one pool; `timeout_seconds` from start to last byte."""
+    """Sends GETs over one pool; `timeout_seconds` is for the whole request, to the last byte of the reply."""
 
     def __init__(self, connector: aiohttp.BaseConnector, timeout_seconds: float) -> None:
         self._connector = connector
-        self._deadlines = Deadlines(timeout_seconds)
+        self._timeout = SharedTimeout(timeout_seconds)
 
     def close(self) -> None:
-        """Nothing more is asked."""
-        self._deadlines.close()
+        """Stop the timer: no request is running any more."""
+        self._timeout.close()
 
-    async def get(self, asked: PreparedRequest, authorization: str) -> Answer:
-        """Ask it with this `Authorization`, which is printable ASCII.
+    async def get(self, request: PreparedRequest, authorization: str) -> RawResponse:
+        """Send the request with this `Authorization`, which must be printable ASCII.
 
         Raises what aiohttp raises, `TimeoutError`, and `IncompatibleError`.
         """
         sent = False
         try:
-            with self._deadlines.begin():
-                connection = await self._connector.connect(asked.origin, [], _NO_TIMEOUT)
+            with self._timeout.start():
+                connection = await self._connector.connect(request.origin, [], _NO_TIMEOUT)
                 try:
                     protocol, transport = _ready(connection)
                     sent = True
-                    transport.write(b"%bAuthorization: %b\r\n\r\n" % (asked.head, authorization.encode()))
-                    answer = await _read(protocol)
+                    transport.write(b"%bAuthorization: %b\r\n\r\n" % (request.head, authorization.encode()))
+                    response = await _read(protocol)
                 except BaseException:
                     connection.close()
                     raise
-                if answer.body is None:
+                if response.body is None:
                     connection.close()
-                # To the pool; or closed, where there is more to come.
+                # Back to the pool, or closed if the body has not been read to its end.
                 connection.release()
-                return answer
+                return response
         except UNEXPECTED as changed:
             raise IncompatibleError(place_of(changed), sent=sent) from changed
 
@@ -95,13 +94,13 @@ def _ready(connection: aiohttp.connector.Connection) -> tuple[ResponseHandler, a
     if protocol is None or transport is None or transport.is_closing():
         raise aiohttp.ClientConnectionResetError("the connection was closed")
     protocol.set_response_params(
-        read_until_eof=True, auto_decompress=False, max_line_size=LARGEST_HEADER, max_field_size=LARGEST_HEADER
+        read_until_eof=True, auto_decompress=False, max_line_size=MAX_HEADER, max_field_size=MAX_HEADER
     )
     return protocol, transport
 
 
-async def _read(protocol: ResponseHandler) -> Answer:
+async def _read(protocol: ResponseHandler) -> RawResponse:
     message, content = await protocol.read()
     while message.code < 200 and message.code != _SWITCHING:
         message, content = await protocol.read()
-    return Answer(message.code, message.headers, await read_body(content, message.headers))
+    return RawResponse(message.code, message.headers, await read_body(content, message.headers))

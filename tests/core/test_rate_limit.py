@@ -11,7 +11,7 @@ from poller.core.rate_limit import (
     EDITIONS,
     FREE,
     INITIAL,
-    LONGEST_HOLD_SECONDS,
+    MAX_HOLD_SECONDS,
     MIN_RATE_FACTOR,
     Limits,
     RateLimitState,
@@ -198,7 +198,7 @@ def test_a_polls_ten_requests_leave_at_once_and_the_next_is_spaced() -> None:
 def test_no_window_lets_more_than_its_rate_and_one_burst_through(
     limits: Limits, factor: float, gaps: list[float]
 ) -> None:
-    quota, now, left = RateLimitState(factor=factor), NOW, []
+    quota, now, left = RateLimitState(rate_factor=factor), NOW, []
     for gap in gaps:
         quota, now = leave(quota, now + gap, limits)
         left.append(now)
@@ -211,7 +211,7 @@ def test_no_window_lets_more_than_its_rate_and_one_burst_through(
 
 @given(limits_given, factors, st.integers(1, 40))
 def test_requests_that_keep_their_distance_never_wait(limits: Limits, factor: float, requests: int) -> None:
-    quota, spacing = RateLimitState(factor=factor), 1 / (limits.rate * factor)
+    quota, spacing = RateLimitState(rate_factor=factor), 1 / (limits.rate * factor)
     for number in range(requests):
         quota, wait = reserve(quota, NOW + number * (spacing + 1e-6), limits)
         assert wait == 0.0
@@ -231,7 +231,7 @@ def test_a_request_that_leaves_moves_when_the_next_is_due_and_nothing_else(
 def test_the_wait_foretold_is_the_wait_there_is(
     limits: Limits, factor: float, requests: int, hold: float, before: int
 ) -> None:
-    quota = RateLimitState(factor=factor)
+    quota = RateLimitState(rate_factor=factor)
     for _ in range(before):
         quota, _at = leave(quota, NOW, limits)
     quota = quota._replace(hold_until=NOW + hold)
@@ -248,7 +248,7 @@ def test_the_wait_foretold_is_the_wait_there_is(
 
 def test_a_429_halves_the_rate_and_holds_for_a_minute() -> None:
     quota = throttled(INITIAL, NOW)
-    assert quota.factor == 0.5
+    assert quota.rate_factor == 0.5
     assert quota.hold_until == NOW + 60
 
 
@@ -273,7 +273,7 @@ def test_no_number_of_429s_lowers_the_rate_below_its_floor() -> None:
     for _ in range(50):
         quota = throttled(quota, now)
         now = quota.hold_until
-    assert quota.factor == MIN_RATE_FACTOR
+    assert quota.rate_factor == MIN_RATE_FACTOR
 
 
 def test_ten_requests_that_meet_the_same_429_halve_the_rate_once() -> None:
@@ -291,16 +291,16 @@ def test_a_429_within_a_hold_may_lengthen_it_and_never_shortens_it() -> None:
 
 def test_a_good_poll_climbs_a_step_and_makes_the_next_hold_a_first_one() -> None:
     quota = recovered(throttled(throttled(INITIAL, NOW), NOW + 60))
-    assert quota.factor == 0.25 + 0.125
+    assert quota.rate_factor == 0.25 + 0.125
     assert quota.holds == 0
 
 
 def test_the_rate_climbs_back_to_full_in_eight_good_polls() -> None:
-    quota = RateLimitState(factor=MIN_RATE_FACTOR)
+    quota = RateLimitState(rate_factor=MIN_RATE_FACTOR)
     for _ in range(7):
         quota = recovered(quota)
-        assert quota.factor < 1.0
-    assert recovered(quota).factor == 1.0
+        assert quota.rate_factor < 1.0
+    assert recovered(quota).rate_factor == 1.0
 
 
 @given(limits_given, events)
@@ -327,24 +327,24 @@ def test_the_rate_stays_above_nothing_and_never_exceeds_the_full_one(happened: l
         before = quota
         if what == "ok":
             quota = recovered(quota)
-            assert quota.factor >= before.factor
+            assert quota.rate_factor >= before.rate_factor
         elif what != "request":
             quota = throttled(quota, now, retry_after if "Retry-After" in what else None)
-            assert quota.factor <= before.factor
+            assert quota.rate_factor <= before.rate_factor
             assert quota.hold_until >= before.hold_until
-            assert "Retry-After" in what or quota.hold_until - now <= max(LONGEST_HOLD_SECONDS, before.hold_until - now)
-        assert MIN_RATE_FACTOR <= quota.factor <= 1.0
+            assert "Retry-After" in what or quota.hold_until - now <= max(MAX_HOLD_SECONDS, before.hold_until - now)
+        assert MIN_RATE_FACTOR <= quota.rate_factor <= 1.0
 
 
 def test_even_at_the_lowest_rate_a_free_orgs_poll_leaves_within_the_patience_of_a_poll() -> None:
-    assert would_wait(RateLimitState(factor=MIN_RATE_FACTOR), NOW, limits_of("free"), requests=10) <= 16
+    assert would_wait(RateLimitState(rate_factor=MIN_RATE_FACTOR), NOW, limits_of("free"), requests=10) <= 16
 
 
 # --- keeping it -----------------------------------------------------------------------------------------------------
 
 
 def test_two_workers_lessons_make_the_more_careful_one() -> None:
-    held, slowed = RateLimitState(due_at=5.0, hold_until=90.0, holds=2), RateLimitState(due_at=7.0, factor=0.25)
+    held, slowed = RateLimitState(due_at=5.0, hold_until=90.0, holds=2), RateLimitState(due_at=7.0, rate_factor=0.25)
     assert stricter_of(held, slowed) == stricter_of(slowed, held) == RateLimitState(7.0, 90.0, 2, 0.25)
 
 
@@ -353,7 +353,7 @@ def test_only_what_would_decide_like_a_new_one_may_be_forgotten() -> None:
     assert is_idle(RateLimitState(due_at=NOW, hold_until=NOW), NOW)
     assert not is_idle(RateLimitState(due_at=NOW + 1), NOW)
     assert not is_idle(RateLimitState(hold_until=NOW + 1), NOW)
-    assert not is_idle(RateLimitState(factor=0.5), NOW)
+    assert not is_idle(RateLimitState(rate_factor=0.5), NOW)
     assert not is_idle(RateLimitState(holds=1), NOW)
 
 

@@ -15,9 +15,9 @@ from poller.core.token_reply import (
     Granted,
     Refused,
     Throttled,
-    TokenVerdict,
+    TokenResult,
     Unavailable,
-    judge_token,
+    classify_token_reply,
     refresh_at,
 )
 
@@ -26,9 +26,11 @@ TOKEN = "1000.8cb99d00000000000000be93.9b8000000000000f"
 SECRET = Secret(TOKEN)
 
 
-def verdict(document: object, status: int = 200, **headers: str) -> TokenVerdict:
+def verdict(document: object, status: int = 200, **headers: str) -> TokenResult:
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return judge_token(Reply(status, body, {name.replace("_", "-"): text for name, text in headers.items()}), NOW)
+    return classify_token_reply(
+        Reply(status, body, {name.replace("_", "-"): text for name, text in headers.items()}), NOW
+    )
 
 
 def test_a_token_is_granted_with_its_domain_and_life() -> None:
@@ -171,7 +173,7 @@ def test_an_edge_that_says_when_to_come_back_is_heard() -> None:
 
 @pytest.mark.parametrize("failure", Failure)
 def test_no_reply_is_trouble_that_passes(failure: Failure) -> None:
-    assert judge_token(NoReply(failure), NOW) == Unavailable(failure.value)
+    assert classify_token_reply(NoReply(failure), NOW) == Unavailable(failure.value)
 
 
 def test_no_token_shows_in_a_repr() -> None:
@@ -190,7 +192,7 @@ def test_no_token_shows_in_a_repr() -> None:
     ).map(lambda document: json.dumps(document).encode()),
 )
 def test_no_bytes_whatsoever_raise_or_grant_a_token_zoho_did_not_give(status: int, body: bytes) -> None:
-    found = judge_token(Reply(status, body), NOW)
+    found = classify_token_reply(Reply(status, body), NOW)
     if isinstance(found, Granted):
         assert status == 200
         assert found.access_token.reveal() == json.loads(body)["access_token"]

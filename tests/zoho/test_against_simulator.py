@@ -21,7 +21,7 @@ from poller.onboarding.grant_exchange import WaitingCode, exchange_codes
 from poller.simulator import Fault, Simulator, SimulatorOptions, control
 from poller.zoho.limiter import Limiter
 from poller.zoho.org_check import Check, check_org
-from poller.zoho.org_info import CheckPorts
+from poller.zoho.org_requests import CheckPorts
 from poller.zoho.tokens import NoToken, Tokens
 from tests.zoho.modes import open_client
 from tests.zoho.token_shelf import Shelf, tokens

@@ -27,7 +27,7 @@ from poller.core.org_entry import OrgEntry, entry_from
 from poller.core.reply import Failure, NoReply, Reply
 from poller.core.secret import Secret
 from poller.settings import Settings
-from poller.zoho.client import LARGEST_BODY, ClientMode, ZohoClient
+from poller.zoho.client import MAX_BODY, ClientMode, ZohoClient
 from tests.zoho.modes import open_client, opened_for
 
 pytestmark = pytest.mark.usefixtures("every_mode")
@@ -280,8 +280,8 @@ def body_of(size: int) -> bytes:
 
 
 async def test_a_body_of_64_kb_is_read_and_a_longer_one_is_cut_off() -> None:
-    assert await count_from(saying(body_of(LARGEST_BODY))) == Reply(200, b" " * LARGEST_BODY)
-    assert await count_from(saying(body_of(LARGEST_BODY + 1))) == NoReply(Failure.TOO_LARGE)
+    assert await count_from(saying(body_of(MAX_BODY))) == Reply(200, b" " * MAX_BODY)
+    assert await count_from(saying(body_of(MAX_BODY + 1))) == NoReply(Failure.TOO_LARGE)
 
 
 async def flood(writer: asyncio.StreamWriter, _: Standin) -> None:
@@ -569,7 +569,7 @@ async def test_every_version_that_a_setting_or_an_org_file_may_name_can_be_asked
 @pytest.mark.parametrize("version", ["", "7", "v7/../v2", "v7 HTTP/1.1\r\nX: y\r\n", "v7?a=b", "v٧"])  # noqa: RUF001 - an Arabic digit
 async def test_a_version_that_would_change_the_request_is_refused(version: str) -> None:
     async with client() as asking:
-        with pytest.raises(ValueError, match="no API version"):
+        with pytest.raises(ValueError, match="not an API version"):
             await asking.count("http://127.0.0.1:1", version, UserType.ALL, TOKEN)
 
 

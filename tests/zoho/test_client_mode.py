@@ -63,12 +63,12 @@ async def test_where_only_the_fast_transport_does_not_fit_counts_go_by_the_sessi
     [
         (r"\bclient_proto\b", "client_protocol", "*.py", "_factory"),
         (r"\b_factory\b", "_make_protocol", "*.py", "_factory"),
-        (r"\bset_response_params\b", "begin_reply", "*.py", "another manner"),
+        (r"\bset_response_params\b", "begin_reply", "*.py", "closed differently"),
         (r"\b_release\b", "_give_back", "*.py", "_release"),
         (r"\b_create_connection\b", "_open_connection", "*.py", "_create_connection"),
         (r"\b_retry_connection\b", "_repeat", "*.py", "_retry_connection"),
         (r"def force_close\(self\) -> None", "def close_later(self) -> None", "client_proto.py", "force_close"),
-        (r"(_connector\.|async def )connect\(", r"\1lend(", "c*.py", "another manner"),
+        (r"(_connector\.|async def )connect\(", r"\1lend(", "c*.py", "closed differently"),
     ],
 )
 async def test_where_the_guard_of_the_pool_does_not_fit_each_request_has_a_connection_of_its_own(

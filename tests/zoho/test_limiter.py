@@ -69,7 +69,7 @@ def test_every_wait_is_told_and_whoever_leaves_at_once_has_none() -> None:
         with limits.org(1, LIMITS) as org, limits.org(2, LIMITS) as throttled:
             await poll(org, Zoho())
             throttled.throttle(30.0)
-            assert await throttled.enter(20.0) == pytest.approx(30.0, abs=1e-5)
+            assert await throttled.acquire(20.0) == pytest.approx(30.0, abs=1e-5)
         return waits
 
     waits = run_turned(main())
@@ -164,11 +164,11 @@ def test_a_hold_that_begins_while_a_request_waits_for_a_permit_still_holds_it() 
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(occupy())
                 await asyncio.sleep(0.1)
-                entering = tasks.create_task(org.enter(20.0))
+                acquiring = tasks.create_task(org.acquire(20.0))
                 await asyncio.sleep(0.1)
                 org.throttle(60.0)
             assert limits.permits.locked() is False
-            return entering.result(), len(zoho.left)
+            return acquiring.result(), len(zoho.left)
 
     wait, others = run_turned(main())
     assert wait == pytest.approx(60.2 - 5.0)
@@ -181,9 +181,9 @@ def test_nobody_sleeps_through_a_hold_longer_than_their_patience() -> None:
             org.throttle()
             foretold = org.would_wait()
             async with asyncio.TaskGroup() as tasks:
-                entering = [tasks.create_task(org.enter(20.0)) for _ in range(10)]
+                acquiring = [tasks.create_task(org.acquire(20.0)) for _ in range(10)]
             assert now() == START
-            return [task.result() for task in entering], foretold
+            return [task.result() for task in acquiring], foretold
 
     waits, foretold = run_turned(main())
     assert waits == [60.0] * 10
@@ -194,8 +194,8 @@ def test_a_hold_within_the_patience_is_slept_through() -> None:
     async def main() -> float:
         with limiter().org(1, LIMITS) as org:
             org.throttle(5.0)
-            assert await org.enter(20.0) == 0.0
-            org.leave()
+            assert await org.acquire(20.0) == 0.0
+            org.release()
         return now() - START
 
     assert run_turned(main()) == 5.0
@@ -207,7 +207,7 @@ def test_a_request_that_gives_up_leaves_its_room_and_its_permit_to_others() -> N
         with limits.org(1, LIMITS) as org:
             org.throttle()
             for _ in range(5):
-                assert await org.enter(1.0) > 1.0
+                assert await org.acquire(1.0) > 1.0
             await asyncio.sleep(60)
             await poll(org, zoho, requests=2)
         return zoho
@@ -221,7 +221,7 @@ def test_a_request_cancelled_while_it_waits_leaves_its_place_to_the_next() -> No
         with limits.org(1, LIMITS) as org:
             org.throttle(10.0)
             async with asyncio.TaskGroup() as tasks:
-                waiting = [tasks.create_task(org.enter()) for _ in range(3)]
+                waiting = [tasks.create_task(org.acquire()) for _ in range(3)]
                 await asyncio.sleep(1)
                 for task in waiting:
                     task.cancel()
@@ -235,16 +235,16 @@ def test_a_request_cancelled_with_its_permit_on_the_way_gives_it_to_the_next() -
     async def main() -> float:
         limits = limiter(concurrency=1)
         with limits.org(1, LIMITS) as org, limits.org(2, LIMITS) as other:
-            await org.enter()
-            waiting = asyncio.create_task(org.enter())
-            behind = asyncio.create_task(other.enter())
+            await org.acquire()
+            waiting = asyncio.create_task(org.acquire())
+            behind = asyncio.create_task(other.acquire())
             await asyncio.sleep(1)
-            org.leave()
+            org.release()
             waiting.cancel()
             await asyncio.wait([waiting])
             async with asyncio.timeout(1):
                 assert await behind == 0.0
-            other.leave()
+            other.release()
             assert not limits.permits.locked()
             return now() - START
 
@@ -259,7 +259,7 @@ def test_after_a_429_the_org_asks_at_half_its_rate_and_climbs_back() -> None:
             await poll(org, zoho, seconds=0.0)
             for _ in range(4):
                 org.recover()
-            return zoho, org.quota.factor
+            return zoho, org.quota.rate_factor
 
     zoho, factor = run_turned(main())
     assert zoho.left == pytest.approx([1.0] * 5 + [1.0 + 0.2 * late for late in range(1, 6)], abs=1e-4)
@@ -376,7 +376,7 @@ def test_whatever_happens_every_request_leaves_and_none_within_a_hold(
 
 def test_a_hold_known_to_the_store_holds_the_first_request_of_the_next_process() -> None:
     async def main() -> float:
-        with limiter().org(1, LIMITS, RateLimitState(hold_until=START + 40, holds=1, factor=0.5)) as org:
+        with limiter().org(1, LIMITS, RateLimitState(hold_until=START + 40, holds=1, rate_factor=0.5)) as org:
             return org.would_wait()
 
     assert run_turned(main()) == 40.0
@@ -466,8 +466,8 @@ def test_permits_come_to_those_who_wait_when_the_shares_change() -> None:
         limits.share_out({"us": 1.0, "eu": 1.0})
         with limits.org(1, LIMITS, data_center="us") as org, limits.org(2, LIMITS, data_center="us") as other:
             for one in (org, org, other):
-                await one.enter()
-            waiting = asyncio.create_task(other.enter())
+                await one.acquire()
+            waiting = asyncio.create_task(other.acquire())
             await asyncio.sleep(1.0)
             assert not waiting.done()
             limits.share_out({"us": 1.0})

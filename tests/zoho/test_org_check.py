@@ -17,7 +17,8 @@ from poller.core.secret import Secret
 from poller.core.token import Credentials
 from poller.zoho.limiter import Limiter
 from poller.zoho.org_check import Check, OrgCheck, check_org
-from poller.zoho.org_info import CheckPorts, OrgInfo, fetch_org_info, read_org_info
+from poller.zoho.org_info import OrgInfo, fetch_org_info, read_org_info
+from poller.zoho.org_requests import CheckPorts
 from poller.zoho.token_request import no_token
 from tests.zoho.token_shelf import ORG, THROTTLED, Endpoint, Shelf, granted, refused, tokens, utc_now
 from tests.zoho.turned_clock import now, run_turned
@@ -121,7 +122,7 @@ def test_each_fault_is_named_with_what_to_do_about_it(api: Api, subject: Check, 
     assert not found.ok
 
 
-def test_a_missing_scope_for_the_org_hides_nothing_but_its_facts() -> None:
+def test_a_missing_scope_for_the_org_hides_nothing_but_its_info() -> None:
     found = check(Api(org_reply=NO_SCOPE))
     assert found.info is None
     assert standings(found)[Check.USERS] is standings(found)[Check.FEATURES] is OK
@@ -235,16 +236,16 @@ def test_a_429_in_the_middle_holds_the_rest_of_the_check() -> None:
 
 
 def test_licences_in_the_string_of_old_replies_are_read() -> None:
-    facts = read_org_info(org_reply(users_license_purchased="50"))
-    assert facts is not None
-    assert facts.licences == 50
+    info = read_org_info(org_reply(users_license_purchased="50"))
+    assert info is not None
+    assert info.licences == 50
 
 
 @pytest.mark.parametrize("licences", [None, -1, 1.5, True, "many", "", "\u0665", 10**12, [], {}])
 def test_licences_that_are_no_number_are_unknown(licences: Any) -> None:
-    facts = read_org_info(org_reply(users_license_purchased=licences))
-    assert facts is not None
-    assert facts.licences is None
+    info = read_org_info(org_reply(users_license_purchased=licences))
+    assert info is not None
+    assert info.licences is None
 
 
 @pytest.mark.parametrize(
@@ -262,7 +263,7 @@ def test_no_reply_whatsoever_makes_it_raise(status: int, raw: bytes, value: Any)
     read_org_info(Reply(status, json.dumps({"org": value}).encode()))
 
 
-def learned(api: Api, *answers: Reply, hold: float = 0.0) -> tuple[OrgInfo | CountRefusal | None, int]:
+def fetched(api: Api, *answers: Reply, hold: float = 0.0) -> tuple[OrgInfo | CountRefusal | None, int]:
     async def main() -> tuple[OrgInfo | CountRefusal | None, int]:
         worker = tokens(Shelf(), Endpoint(list(answers)).post)
         with Limiter(8, now=now).org(ORG.id, limits_of("free")) as limiter:
@@ -273,20 +274,20 @@ def learned(api: Api, *answers: Reply, hold: float = 0.0) -> tuple[OrgInfo | Cou
     return run_turned(main())
 
 
-def test_facts_are_learned_by_one_request_of_their_own() -> None:
+def test_org_info_is_read_by_one_request_of_their_own() -> None:
     api = Api()
-    facts, requests = learned(api, granted())
-    assert isinstance(facts, OrgInfo)
-    assert (facts.edition, facts.licences, requests) == ("enterprise", 50, 1)
+    info, requests = fetched(api, granted())
+    assert isinstance(info, OrgInfo)
+    assert (info.edition, info.licences, requests) == ("enterprise", 50, 1)
     assert [path for _, path in api.asked] == ["/crm/v7/org"]
 
 
 def test_without_the_scope_nothing_is_learned_for_one_request() -> None:
-    assert learned(Api(org_reply=NO_SCOPE), granted()) == (CountRefusal(Outcome.FORBIDDEN, "OAUTH_SCOPE_MISMATCH"), 1)
+    assert fetched(Api(org_reply=NO_SCOPE), granted()) == (CountRefusal(Outcome.FORBIDDEN, "OAUTH_SCOPE_MISMATCH"), 1)
 
 
 def test_an_org_without_a_token_or_on_hold_is_not_asked_what_it_is() -> None:
     api = Api()
-    assert learned(api, refused("invalid_code")) == (None, 0)
-    assert learned(api, granted(), hold=300.0) == (None, 0)
+    assert fetched(api, refused("invalid_code")) == (None, 0)
+    assert fetched(api, granted(), hold=300.0) == (None, 0)
     assert api.asked == []

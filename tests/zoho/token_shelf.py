@@ -130,7 +130,7 @@ class Shelf:
         assert self.credentials.grant_code == grant_code
         self.credentials = Credentials(self.credentials.client_id, self.credentials.client_secret, refresh_token)
 
-    async def shorten(self, org_id: int, generation: int, expires_at: datetime) -> None:
+    async def expire_early(self, org_id: int, generation: int, expires_at: datetime) -> None:
         if self.stored is not None and self.stored.generation == generation:
             self.stored = replace(self.stored, expires_at=min(self.stored.expires_at, expires_at))
 
@@ -175,6 +175,6 @@ def tokens(
         post=post,
         now=now,
         sleep=sleep,
-        shorten=shelf.shorten,
+        expire_early=shelf.expire_early,
     )
     return Tokens(ports, data_centers)

@@ -119,14 +119,14 @@ async def _check_one(app: App, zoho: Zoho, pollable: PollableOrg, refusal: NoTok
     from poller.store.orgs.another_org import park_as_another_org
     from poller.store.orgs.changes import learn
     from poller.zoho.org_check import Check, check_org
-    from poller.zoho.org_info import CheckPorts
+    from poller.zoho.org_requests import CheckPorts
 
     org = pollable.org
     ports = CheckPorts(zoho.tokens, zoho.client.count, zoho.client.get, zoho.now)
     await credit_store.spend(app.database, {org.id: CREDITS}, zoho.now())
     limits = limits_of(org.edition, app.settings.in_flight_share)
-    with zoho.limiter.org(org.id, limits, pollable.quota, data_center=org.data_center) as line:
-        found = await check_org(org, line, ports, refusal=refusal)
+    with zoho.limiter.org(org.id, limits, pollable.quota, data_center=org.data_center) as limiter:
+        found = await check_org(org, limiter, ports, refusal=refusal)
     if (facts := found.info) is not None and facts.zgid and is_another_org(org.zgid, facts.zgid):
         await park_as_another_org(app.database, org, facts.zgid, zoho.now())
         return found

@@ -160,9 +160,11 @@ def _limit_facts(pollable: PollableOrg | None) -> dict[str, str]:
         return facts
     if pollable.credits_remaining is not None and pollable.credits_remaining_at is not None:
         facts["credits left"] = f"{pollable.credits_remaining:,} to everybody, {_when(pollable.credits_remaining_at)}"
-    if pollable.quota.holds or pollable.quota.factor < 1.0:
+    if pollable.quota.holds or pollable.quota.rate_factor < 1.0:
         until = datetime.fromtimestamp(pollable.quota.hold_until, UTC)
-        facts["throttled"] = f"held until {_when(until)} after a 429, then at {pollable.quota.factor:.0%} of the rate"
+        facts["throttled"] = (
+            f"held until {_when(until)} after a 429, then at {pollable.quota.rate_factor:.0%} of the rate"
+        )
     return facts
 
 

@@ -160,7 +160,7 @@ def pollable_of(row: Any, api_version: str, interval_seconds: int) -> PollableOr
             RateLimitState(
                 hold_until=row["hold_until"].timestamp() if row["hold_until"] else 0.0,
                 holds=row["holds"],
-                factor=row["rate_factor"],
+                rate_factor=row["rate_factor"],
             )
             if row["holds"] is not None
             else RateLimitState()

@@ -53,7 +53,7 @@ async def save_limits(database: Queries, lessons: Sequence[RateLimitUpdate]) -> 
         [lesson.org_id for lesson in lessons],
         [_moment(lesson.quota.hold_until) for lesson in lessons],
         [min(lesson.quota.holds, 1_000) for lesson in lessons],
-        [lesson.quota.factor for lesson in lessons],
+        [lesson.quota.rate_factor for lesson in lessons],
         [lesson.credits_remaining for lesson in lessons],
         [lesson.at for lesson in lessons],
     )

@@ -97,9 +97,9 @@ class TokenStore:
         )
         return generation
 
-    async def shorten(self, org_id: int, generation: int, expires_at: datetime) -> None:
-        """The token of that generation, if it is still the one kept, ends earlier than was thought."""
-        # tokens.shorten: never longer, never another.
+    async def expire_early(self, org_id: int, generation: int, expires_at: datetime) -> None:
+        """Sets an earlier end of the stored token, if it is still of this generation."""
+        # tokens.expire_early: never a later end, never another token.
         await self.database.execute(
             """
             UPDATE access_tokens SET expires_at = $3

@@ -79,7 +79,7 @@ async def test_a_poll_starts_from_what_earlier_ones_learned_spent_and_stored(
     tokens, holder = TokenStore(database, keyring), uuid4()
     await tokens.acquire_lease(org_id, holder, 30, 0, NOON)
     await tokens.save(org_id, holder, IssuedToken(Secret("1000.t"), "https://a.example", NOON, NOON))
-    taught = RateLimitState(hold_until=NOON.timestamp() + 60, holds=2, factor=0.25)
+    taught = RateLimitState(hold_until=NOON.timestamp() + 60, holds=2, rate_factor=0.25)
     await save_limits(database, [RateLimitUpdate(org_id, taught, 123, NOON)])
     await spend(database, {org_id: 10}, NOON - timedelta(hours=23))
     await spend(database, {org_id: 7}, NOON)

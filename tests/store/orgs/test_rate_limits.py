@@ -25,10 +25,10 @@ async def quota_of(database: Database) -> RateLimitState:
 async def test_a_hold_is_never_shortened_by_a_worker_that_knows_less(database: Database, keyring: Keyring) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
     await save_limits(
-        database, [RateLimitUpdate(org_id, RateLimitState(hold_until=HOLD, holds=1, factor=0.5), None, NOON)]
+        database, [RateLimitUpdate(org_id, RateLimitState(hold_until=HOLD, holds=1, rate_factor=0.5), None, NOON)]
     )
     await save_limits(
-        database, [RateLimitUpdate(org_id, RateLimitState(hold_until=HOLD - 60, holds=1, factor=0.5), None, NOON)]
+        database, [RateLimitUpdate(org_id, RateLimitState(hold_until=HOLD - 60, holds=1, rate_factor=0.5), None, NOON)]
     )
     await save_limits(database, [RateLimitUpdate(org_id, RateLimitState(), None, NOON)])
     assert (await quota_of(database)).hold_until == HOLD
@@ -37,8 +37,8 @@ async def test_a_hold_is_never_shortened_by_a_worker_that_knows_less(database: D
 async def test_the_rate_climbs_as_the_last_word_says(database: Database, keyring: Keyring) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
     for factor in (0.5, 0.625, 1.0):
-        await save_limits(database, [RateLimitUpdate(org_id, RateLimitState(holds=0, factor=factor), None, NOON)])
-        assert await quota_of(database) == RateLimitState(factor=factor)
+        await save_limits(database, [RateLimitUpdate(org_id, RateLimitState(holds=0, rate_factor=factor), None, NOON)])
+        assert await quota_of(database) == RateLimitState(rate_factor=factor)
 
 
 async def test_zohos_word_on_the_credits_left_stays_until_its_next(database: Database, keyring: Keyring) -> None:
@@ -59,6 +59,6 @@ async def test_lessons_of_many_orgs_are_kept_in_one_go_without_those_purged_mean
     gone, *kept = await added(database, keyring, *(entry(name) for name in "abc"))
     await purge(database, ["a"])
     await save_limits(
-        database, [RateLimitUpdate(org_id, RateLimitState(factor=0.5), None, NOON) for org_id in (*kept, gone)]
+        database, [RateLimitUpdate(org_id, RateLimitState(rate_factor=0.5), None, NOON) for org_id in (*kept, gone)]
     )
     assert await database.fetchval("SELECT array_agg(org_id ORDER BY org_id) FROM org_limits") == sorted(kept)

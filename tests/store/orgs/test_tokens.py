@@ -112,7 +112,7 @@ async def test_a_token_may_be_found_to_end_earlier_but_never_later_and_never_its
     await tokens.save(org_id, holder, issued("fresh"))
 
     async def shortened(generation: int, seconds: float) -> datetime | None:
-        await tokens.shorten(org_id, generation, after(seconds))
+        await tokens.expire_early(org_id, generation, after(seconds))
         stored = await tokens.read(org_id)
         return None if stored is None else stored.expires_at
 

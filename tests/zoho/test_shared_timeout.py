@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from poller.zoho.deadlines import Deadlines
+from poller.zoho.shared_timeout import SharedTimeout
 from tests.zoho.turned_clock import START, now, run_turned
 
 
-async def taking(deadlines: Deadlines, seconds: float) -> str:
+async def taking(shared: SharedTimeout, seconds: float) -> str:
     try:
-        with deadlines.begin():
+        with shared.start():
             await asyncio.sleep(seconds)
     except TimeoutError:
         return f"cut off at {now() - START:.1f}"
@@ -19,13 +19,13 @@ async def taking(deadlines: Deadlines, seconds: float) -> str:
 
 def test_each_has_its_time_from_its_own_beginning() -> None:
     async def main() -> list[str]:
-        deadlines = Deadlines(10.0)
+        shared = SharedTimeout(10.0)
         tasks = []
         async with asyncio.TaskGroup() as group:
             for seconds in (3.0, 30.0, 9.0, 30.0, 10.5, 1.0):
-                tasks.append(group.create_task(taking(deadlines, seconds)))
+                tasks.append(group.create_task(taking(shared, seconds)))
                 await asyncio.sleep(2)
-        deadlines.close()
+        shared.close()
         return [task.result() for task in tasks]
 
     assert run_turned(main()) == [
@@ -40,8 +40,8 @@ def test_each_has_its_time_from_its_own_beginning() -> None:
 
 def test_a_task_that_was_cut_off_goes_on_as_if_nothing_had_been() -> None:
     async def main() -> tuple[list[str], int]:
-        deadlines = Deadlines(1.0)
-        outcomes = [await taking(deadlines, seconds) for seconds in (5.0, 0.5, 5.0)]
+        shared = SharedTimeout(1.0)
+        outcomes = [await taking(shared, seconds) for seconds in (5.0, 0.5, 5.0)]
         task = asyncio.current_task()
         assert task is not None
         async with asyncio.timeout(1):
@@ -53,8 +53,8 @@ def test_a_task_that_was_cut_off_goes_on_as_if_nothing_had_been() -> None:
 
 def test_a_cancellation_of_somebody_else_stays_one() -> None:
     async def main() -> bool:
-        deadlines = Deadlines(1.0)
-        before, at_once = (asyncio.create_task(taking(deadlines, 5.0)) for _ in range(2))
+        shared = SharedTimeout(1.0)
+        before, at_once = (asyncio.create_task(taking(shared, 5.0)) for _ in range(2))
         await asyncio.sleep(0.5)
         before.cancel()
         # At the very moment at which its time is over, in the same turn of the loop.
@@ -67,8 +67,8 @@ def test_a_cancellation_of_somebody_else_stays_one() -> None:
 
 def test_what_goes_wrong_in_time_is_raised_as_it_is() -> None:
     async def main() -> None:
-        deadlines = Deadlines(1.0)
-        with deadlines.begin():
+        shared = SharedTimeout(1.0)
+        with shared.start():
             raise KeyError
 
     with pytest.raises(KeyError):
@@ -77,10 +77,10 @@ def test_what_goes_wrong_in_time_is_raised_as_it_is() -> None:
 
 def test_nothing_is_kept_of_what_is_over() -> None:
     async def main() -> int:
-        deadlines = Deadlines(1.0)
+        shared = SharedTimeout(1.0)
         for _ in range(3):
-            await taking(deadlines, 0.1)
-            await taking(deadlines, 5.0)
-        return len(deadlines._under_way)
+            await taking(shared, 0.1)
+            await taking(shared, 5.0)
+        return len(shared._running)
 
     assert run_turned(main()) == 0
