@@ -274,7 +274,7 @@ def fetched(api: Api, *answers: Reply, hold: float = 0.0) -> tuple[OrgInfo | Cou
     return run_turned(main())
 
 
-def test_org_info_is_read_by_one_request_of_their_own() -> None:
+def test_org_info_is_read_by_one_request_of_its_own() -> None:
     api = Api()
     info, requests = fetched(api, granted())
     assert isinstance(info, OrgInfo)
