@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-async def test_an_embedded_database_is_started_migrated_and_given_a_key_that_stays(tmp_path: Path) -> None:
+async def test_an_embedded_database_is_started_migrated_and_keeps_its_generated_key(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "new folder")
     async with open_app(settings, create=True) as app:
         assert await app.database.fetchval("SELECT count(*) FROM orgs") == 0

@@ -59,7 +59,7 @@ async def polled(machine: Machine, sim: Simulator) -> None:
     await machine.poller("poll")
 
 
-async def test_what_was_lost_after_a_backup_is_back_after_a_restore_and_the_old_database_is_kept(
+async def test_a_restore_brings_back_data_lost_since_the_backup_and_keeps_the_replaced_database(
     tmp_path: Path,
 ) -> None:
     machine, elsewhere = Machine(tmp_path / "one"), Machine(tmp_path / "other")
@@ -86,7 +86,7 @@ async def test_what_was_lost_after_a_backup_is_back_after_a_restore_and_the_old_
         await elsewhere.poller("poll")
 
 
-async def test_a_backup_is_made_while_the_database_is_used_and_a_restore_then_changes_nothing(tmp_path: Path) -> None:
+async def test_a_backup_works_while_the_database_is_in_use_and_a_restore_is_then_refused(tmp_path: Path) -> None:
     machine = Machine(tmp_path / "one")
     async with Simulator(SimulatorOptions(orgs=2, grant_share=0.0)) as sim:
         await polled(machine, sim)
@@ -178,7 +178,7 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> Untouched:
         (rewrite("manifest.json", fuller), 1, "holds 0 orgs and says that it holds 7"),
     ],
 )
-async def test_a_backup_that_cannot_be_put_back_changes_nothing(
+async def test_an_unusable_backup_is_refused_and_changes_nothing(
     untouched: Untouched, damage: Callable[[Path], None], code: int, told: str
 ) -> None:
     machine = untouched.machine
@@ -191,7 +191,7 @@ async def test_a_backup_that_cannot_be_put_back_changes_nothing(
     assert await machine.everything() == untouched.everything
 
 
-async def test_a_backup_never_overwrites_a_file_and_leaves_none_that_is_half_written(tmp_path: Path) -> None:
+async def test_a_backup_overwrites_no_file_and_leaves_no_incomplete_one(tmp_path: Path) -> None:
     machine = Machine(tmp_path / "one")
     await machine.poller("migrate")
     there = machine.folder / "there.zip"
@@ -202,7 +202,7 @@ async def test_a_backup_never_overwrites_a_file_and_leaves_none_that_is_half_wri
     assert [path.name for path in machine.folder.iterdir() if path.is_file()] == ["there.zip"]
 
 
-async def test_keys_that_are_in_the_settings_are_not_in_the_backup_and_are_asked_for(tmp_path: Path) -> None:
+async def test_keys_from_the_settings_are_not_in_the_backup_and_are_required_for_a_restore(tmp_path: Path) -> None:
     machine, elsewhere = Machine(tmp_path / "one", POLLER_SECRET_KEYS=KEYS), Machine(tmp_path / "other")
     async with Simulator(SimulatorOptions(orgs=1, grant_share=0.0)) as sim:
         await polled(machine, sim)
@@ -213,7 +213,7 @@ async def test_keys_that_are_in_the_settings_are_not_in_the_backup_and_are_asked
 
 
 @pytest.mark.parametrize(("name", "program"), [("backup", "pg_dump"), ("restore", "pg_restore")])
-async def test_a_database_of_the_operators_is_left_to_its_own_tools(tmp_path: Path, name: str, program: str) -> None:
+async def test_backup_and_restore_refuse_an_external_database(tmp_path: Path, name: str, program: str) -> None:
     machine = Machine(tmp_path / "one", POLLER_DATABASE_URL="postgresql://h/x", POLLER_SECRET_KEYS=KEYS)
     refused = await machine.poller(name, "backup.zip", code=2)
     assert refused.error.startswith("poller: POLLER_DATABASE_URL names a database of yours; use its own tools: ")

@@ -34,7 +34,7 @@ async def facts(data_dir: Path) -> tuple[int, int, int]:
     return orgs, days, shorter
 
 
-async def test_a_demo_with_other_options_has_the_fleet_and_the_history_they_ask_for(tmp_path: Path) -> None:
+async def test_a_demo_with_other_options_replaces_the_fleet_and_history_of_the_last_demo(tmp_path: Path) -> None:
     first = await demo(tmp_path, "--orgs", "2", "--days", "3")
     assert REPLACED not in first
     assert await facts(tmp_path) == (2, 3, 0)
@@ -52,7 +52,7 @@ async def test_a_demo_with_other_options_has_the_fleet_and_the_history_they_ask_
     assert await facts(tmp_path) == (2, 5, 0)
 
 
-async def test_a_demo_says_at_once_what_it_is_doing(tmp_path: Path) -> None:
+async def test_a_demo_prints_its_progress_from_the_start(tmp_path: Path) -> None:
     environ = {"POLLER_DATA_DIR": str(tmp_path), "POLLER_DATABASE_URL": ""}
     running = await start("demo", "--orgs", "1", "--days", "1", environ=environ)
     try:
@@ -62,7 +62,7 @@ async def test_a_demo_says_at_once_what_it_is_doing(tmp_path: Path) -> None:
         await running.end()
 
 
-async def test_a_demo_whose_output_is_a_pipe_says_how_far_a_long_history_is(tmp_path: Path) -> None:
+async def test_a_demo_prints_the_progress_of_a_long_history_to_a_pipe(tmp_path: Path) -> None:
     environ = {"POLLER_DATA_DIR": str(tmp_path), "POLLER_DATABASE_URL": ""}
     # Months of work: the test ends at the first line about it.
     running = await start("demo", "--orgs", "1000", "--days", "900", environ=environ)
@@ -76,7 +76,7 @@ async def test_a_demo_whose_output_is_a_pipe_says_how_far_a_long_history_is(tmp_
         await running.end()
 
 
-async def test_a_demo_has_seats_forecasts_and_anomalies_to_show(tmp_path: Path) -> None:
+async def test_a_demo_has_seats_forecasts_and_anomalies(tmp_path: Path) -> None:
     told = await demo(tmp_path, "--orgs", "3", "--days", "40")
     assert "Seats and when they run out: " in told
     environ = {"POLLER_DATA_DIR": str(tmp_path / "demo"), "POLLER_DATABASE_URL": ""}

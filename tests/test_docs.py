@@ -18,14 +18,14 @@ OPERATIONS = ROOT / "docs" / "operations.md"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_link_into_the_project_leads_somewhere(document: Path) -> None:
+def test_every_link_within_the_project_has_a_target(document: Path) -> None:
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8"))
     missing = [target for target in targets if "://" not in target and not (document.parent / target).exists()]
     assert missing == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_setting_a_document_names_is_one(document: Path) -> None:
+def test_every_setting_named_in_a_document_exists(document: Path) -> None:
     named = set(re.findall(r"POLLER_(?!TEST_)[A-Z_]+", document.read_text(encoding="utf-8")))
     assert named <= VARIABLES
 
@@ -48,7 +48,7 @@ def test_every_setting_is_in_the_table_of_operations_with_its_default() -> None:
     assert f"`{defaults.log_level}` for `run` and `web`, else `error`" == told["POLLER_LOG_LEVEL"]
 
 
-def test_every_room_is_on_the_page_of_the_architecture() -> None:
+def test_every_package_is_on_the_architecture_page() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     inside = (ROOT / "poller").iterdir()
     rooms = {f"{path.name}/" if path.is_dir() else path.name for path in inside if path.suffix in {"", ".py"}}
@@ -57,7 +57,7 @@ def test_every_room_is_on_the_page_of_the_architecture() -> None:
 
 
 @pytest.mark.parametrize("document", [ROOT / "README.md", OPERATIONS], ids=lambda path: path.name)
-def test_every_command_that_is_shown_exists(document: Path) -> None:
+def test_every_command_shown_in_a_document_exists(document: Path) -> None:
     group = typer.main.get_command(app)
     text = document.read_text(encoding="utf-8")
     shown = re.findall(r"(?m)^ {4}(?:\$ )?(?:\.venv/bin/)?poller ([a-z]+)(?: ([a-z]+))?", text)

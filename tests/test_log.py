@@ -68,7 +68,7 @@ def in_json(level: str = "info") -> tuple[io.StringIO, Any]:
 
 
 @given(token=tokens, before=around, after=around)
-def test_a_zoho_token_is_hidden_whatever_stands_around_it(token: str, before: str, after: str) -> None:
+def test_a_zoho_token_is_hidden_in_any_surrounding_text(token: str, before: str, after: str) -> None:
     assert token not in redact_text(f"{before}{token}{after}")
     assert token.rsplit(".", 1)[1] not in redact_text(f"{before}{token}{after}")
 
@@ -84,7 +84,7 @@ def test_a_zoho_token_is_hidden_whatever_stands_around_it(token: str, before: st
         max_leaves=8,
     ),
 )
-def test_a_zoho_token_is_hidden_however_deep_it_lies(token: str, nested: Any) -> None:
+def test_a_zoho_token_is_hidden_at_any_depth_of_nesting(token: str, nested: Any) -> None:
     def planted(value: Any) -> Any:
         match value:
             case dict():
@@ -99,7 +99,7 @@ def test_a_zoho_token_is_hidden_however_deep_it_lies(token: str, nested: Any) ->
 
 
 @given(key=secret_keys, secret=st.text("abcdefgh!$0123456789", min_size=6, max_size=60))
-def test_what_stands_under_a_secret_key_is_hidden_whatever_its_shape(key: str, secret: str) -> None:
+def test_a_value_under_a_secret_key_is_hidden_for_every_type_of_value(key: str, secret: str) -> None:
     for value in (secret, secret.encode(), [secret], {"inner": secret}):
         printed = json.dumps(redact_event(None, "info", {"event": "x", "detail": {key: value}, key: value}))
         assert secret not in printed
@@ -129,7 +129,7 @@ def test_a_secret_in_a_form_a_query_or_json_is_hidden_in_any_text(key: str, secr
         (f"k1:{KEY},k0:{KEY}", f"k1:{HIDDEN},k0:{HIDDEN}"),
     ],
 )
-def test_every_shape_of_a_secret_is_hidden_and_the_rest_stays(text: str, instead: str) -> None:
+def test_secrets_of_every_format_are_hidden_and_the_other_text_is_kept(text: str, instead: str) -> None:
     assert redact_text(text) == instead
 
 
@@ -145,17 +145,17 @@ def test_every_shape_of_a_secret_is_hidden_and_the_rest_stays(text: str, instead
         "zgid 60001234567890123",
     ],
 )
-def test_what_is_no_secret_stays_as_it_is(text: str) -> None:
+def test_values_that_are_not_secrets_are_unchanged(text: str) -> None:
     assert redact_text(text) == text
 
 
-def test_facts_about_tokens_stay_readable() -> None:
+def test_information_about_tokens_stays_readable() -> None:
     at = datetime(2026, 11, 1, tzinfo=UTC)
     event = {"event": "token.refreshed", "tokens": 3, "token_expires_at": at, "code": "INVALID_TOKEN", "token": None}
     assert redact_event(None, "info", event) == {**event, "token_expires_at": at.isoformat()}
 
 
-def test_the_code_of_a_grant_is_hidden_where_the_code_of_an_error_is_not() -> None:
+def test_a_grant_code_is_hidden_and_an_error_code_is_not() -> None:
     assert redact_event(None, "info", {"code": "OAUTH_SCOPE_MISMATCH", "event": "x"})["code"] == "OAUTH_SCOPE_MISMATCH"
     assert redact_event(None, "info", {"code": 429, "event": "x"})["code"] == 429
     assert redact_event(None, "info", {"code": "abc123.9", "event": "x"})["code"] == HIDDEN
@@ -168,12 +168,12 @@ def test_the_code_of_a_grant_is_hidden_where_the_code_of_an_error_is_not() -> No
         max_leaves=10,
     )
 )
-def test_whatever_an_event_holds_it_becomes_one_line_of_strict_json(value: Any) -> None:
+def test_any_event_becomes_one_line_of_strict_json(value: Any) -> None:
     line = json.dumps(redact_event(None, "info", {"event": "x", "value": value}), allow_nan=False)
     assert len(line.splitlines()) == 1
 
 
-def test_an_integer_of_thousands_of_digits_and_a_list_within_itself_are_written() -> None:
+def test_a_very_long_integer_and_a_list_that_contains_itself_can_be_logged() -> None:
     cycle: list[Any] = []
     cycle.append(cycle)
     written = json.dumps([redact(10**5_000), redact(float("nan")), redact(cycle), redact("a " * 100_000)])
@@ -183,19 +183,19 @@ def test_an_integer_of_thousands_of_digits_and_a_list_within_itself_are_written(
 @pytest.mark.parametrize(
     "piece", ["token", "1000.", "://", "://a:", '"token":"', "authorization: ", "_-.", "a", "1000.aaaaaa."]
 )
-def test_a_hostile_text_does_not_keep_the_log_busy(piece: str) -> None:
+def test_redacting_a_hostile_text_takes_little_time(piece: str) -> None:
     started = time.process_time()
     redact_text(piece * 100_000)
     assert time.process_time() - started < 2
 
 
 @given(token=tokens, length=st.integers(15_900, 16_100))
-def test_a_secret_at_the_cut_of_a_long_text_does_not_show_its_first_half(token: str, length: int) -> None:
+def test_a_secret_across_the_cut_of_a_long_text_is_hidden_completely(token: str, length: int) -> None:
     text = redact_text("x " * (length // 2) + token + " y" * 9_000)
     assert token[: len(token) // 2] not in text
 
 
-def test_a_value_whose_text_raises_costs_nothing_but_its_text() -> None:
+def test_a_value_whose_str_raises_loses_only_its_own_text() -> None:
     class Broken:
         def __str__(self) -> str:
             raise RuntimeError(CLIENT_SECRET)
@@ -203,11 +203,11 @@ def test_a_value_whose_text_raises_costs_nothing_but_its_text() -> None:
     assert redact(Broken()) == "<Broken, unprintable: RuntimeError>"
 
 
-def test_no_second_line_can_be_forged_and_no_terminal_is_commanded() -> None:
+def test_line_breaks_and_control_characters_in_an_event_are_escaped() -> None:
     assert redact("Acme\n{} \x1b[2J\x9b") == "Acme\\x0a{} \\x1b[2J\\x9b"
 
 
-def test_an_event_carries_what_is_bound_around_it() -> None:
+def test_an_event_contains_the_context_bound_around_it() -> None:
     stream, log = in_json()
     with bound(org="Acme", slot="2026-11-01T00:00:00+00:00"):
         log.info("poll.finished", took=timedelta(seconds=1.5), secret=Secret("x"))
@@ -226,7 +226,7 @@ def test_events_below_the_level_are_not_written() -> None:
     assert [line["event"] for line in json_lines(stream)] == ["loud"]
 
 
-def test_a_library_goes_through_the_same_pipe_arguments_exception_and_all() -> None:
+def test_log_records_of_libraries_are_redacted_with_their_arguments_and_exceptions() -> None:
     stream, _ = in_json()
     try:
         refuse()
@@ -240,7 +240,7 @@ def test_a_library_goes_through_the_same_pipe_arguments_exception_and_all() -> N
         assert secret not in stream.getvalue()
 
 
-def test_our_own_exceptions_are_redacted_and_show_no_local_variable() -> None:
+def test_exceptions_are_redacted_and_show_no_local_variables() -> None:
     for log_format in ("json", "console"):
         stream = io.StringIO()
         configure(log_format=log_format, level="info", stream=stream)
@@ -253,14 +253,14 @@ def test_our_own_exceptions_are_redacted_and_show_no_local_variable() -> None:
         assert "a-b-c" not in stream.getvalue()
 
 
-def test_a_badly_made_event_of_a_library_is_lost_in_silence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_malformed_log_record_of_a_library_is_dropped_silently(capsys: pytest.CaptureFixture[str]) -> None:
     stream, _ = in_json()
     logging.getLogger("asyncpg").error("%d", ACCESS)
     assert stream.getvalue() == ""
     assert capsys.readouterr().err == ""
 
 
-def test_a_warning_of_python_is_an_event() -> None:
+def test_a_python_warning_becomes_a_log_event() -> None:
     stream, _ = in_json()
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -270,7 +270,7 @@ def test_a_warning_of_python_is_an_event() -> None:
     assert json_lines(stream)[0]["logger"] == "py.warnings"
 
 
-def test_a_stream_that_is_gone_loses_the_event_and_nothing_else() -> None:
+def test_a_closed_stream_loses_only_the_event() -> None:
     stream, log = in_json()
     stream.close()
     log.info("poll.finished")
@@ -282,7 +282,7 @@ def test_without_a_terminal_the_format_is_json(capsys: pytest.CaptureFixture[str
     assert json.loads(capsys.readouterr().err)["org"] == "Acmé"
 
 
-def test_console_lines_are_for_reading() -> None:
+def test_the_console_format_is_human_readable() -> None:
     stream = io.StringIO()
     configure(log_format="console", level="info", stream=stream)
     structlog.get_logger().info("poll.finished", org="Acme Ltd", token=ACCESS)

@@ -24,16 +24,14 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site
 
 
-def test_a_wheel_holds_every_revision_and_every_module(unpacked: Path) -> None:
+def test_a_wheel_contains_every_migration_and_every_module(unpacked: Path) -> None:
     for there, here in (("poller/migrations", ROOT / "migrations"), ("poller", ROOT / "poller")):
         wanted = {path.relative_to(here) for path in here.rglob("*.py")}
         assert wanted - {path.relative_to(unpacked / there) for path in (unpacked / there).rglob("*.py")} == set()
     assert not [path for path in unpacked.rglob("*") if "tests" in path.relative_to(unpacked).parts]
 
 
-def test_a_poller_from_a_wheel_migrates_a_database_by_its_own_revisions(
-    unpacked: Path, blank_database_url: str
-) -> None:
+def test_a_poller_installed_from_a_wheel_migrates_a_database(unpacked: Path, blank_database_url: str) -> None:
     code = (
         "import asyncio, sys; from poller.store import schema;"
         "asyncio.run(schema.upgrade(sys.argv[1])); print(schema.migrations_folder());"

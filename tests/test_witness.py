@@ -19,7 +19,7 @@ SECRET = "kept-secret-4711-of-acme"
         f"Basic {'a2VwdC1zZWNyZXQtNDcxMS1vZi1hY21l'}",
     ],
 )
-def test_a_secret_that_was_told_is_found(told: str) -> None:
+def test_a_printed_secret_is_found(told: str) -> None:
     witness = Witness()
     witness.know(SECRET)
     witness.hear("a process", f"all is well\n{told}\nand on it goes")
@@ -36,7 +36,7 @@ def test_a_secret_that_was_told_is_found(told: str) -> None:
         "",
     ],
 )
-def test_what_is_public_is_no_leak(told: str) -> None:
+def test_public_values_are_not_reported_as_leaks(told: str) -> None:
     witness = Witness()
     witness.know(SECRET)
     witness.hear("a process", told)
@@ -52,13 +52,13 @@ def test_what_is_public_is_no_leak(told: str) -> None:
         f"client_id=1000.A\nRefresh Token = {SECRET}\n",
     ],
 )
-def test_the_secrets_of_an_input_are_known_by_their_names(text: str) -> None:
+def test_secrets_in_an_input_are_recognised_by_their_field_names(text: str) -> None:
     witness = Witness()
     witness.know_text(text)
     assert witness.secrets == {SECRET}
 
 
-def test_the_secrets_of_the_settings_are_known_as_they_are_written_and_as_they_are_meant() -> None:
+def test_secrets_in_the_settings_are_recognised_encoded_and_decoded() -> None:
     witness = Witness()
     witness.know_settings(
         {
@@ -69,7 +69,7 @@ def test_the_secrets_of_the_settings_are_known_as_they_are_written_and_as_they_a
     assert witness.secrets == {"AAAABBBBCCCCDDDD", "EEEEFFFFGGGGHHHH", "a%20long%20password", "a long password"}
 
 
-async def test_the_secrets_of_a_simulator_are_all_known() -> None:
+async def test_all_secrets_of_a_simulator_are_known() -> None:
     witness = Witness()
     async with Simulator(SimulatorOptions(orgs=3)) as sim:
         witness.know_simulator(sim)
@@ -77,7 +77,7 @@ async def test_the_secrets_of_a_simulator_are_all_known() -> None:
     assert len(witness.secrets) == 9
 
 
-async def test_a_secret_that_a_real_command_repeats_is_found() -> None:
+async def test_a_secret_printed_by_a_real_command_is_found() -> None:
     witness = Witness()
     witness.know(SECRET)
     ended = await command.run("trend", "--type", SECRET, witness=witness)

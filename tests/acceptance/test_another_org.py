@@ -56,7 +56,7 @@ async def forget_stranger(mine: Line) -> None:
     mine.names = mine.names[:1]
 
 
-async def test_credentials_of_another_org_are_found_out_before_any_count_and_park_the_org(
+async def test_credentials_of_another_org_are_detected_before_any_count_request_and_park_the_org(
     database: Database, keyring: Keyring
 ) -> None:
     async with one_imported(database, keyring) as mine:
@@ -98,9 +98,7 @@ async def test_an_org_parked_for_anothers_credentials_is_probed_with_one_request
         assert (await mine.org())["parked_at"] is None
 
 
-async def test_asking_whose_new_credentials_are_costs_no_request_more_than_a_day_without_new_ones(
-    database: Database, keyring: Keyring
-) -> None:
+async def test_identifying_new_credentials_costs_no_extra_request(database: Database, keyring: Keyring) -> None:
     async with one_imported(database, keyring) as mine:
         await forget_stranger(mine)
         await mine.poll()
@@ -115,7 +113,7 @@ async def test_asking_whose_new_credentials_are_costs_no_request_more_than_a_day
 
 
 @pytest.mark.parametrize(("fault", "outcome"), [("internal_error", "unavailable"), ("too_many_requests", "throttled")])
-async def test_while_zoho_does_not_say_whose_new_credentials_are_nothing_is_counted(
+async def test_an_org_is_not_polled_while_zoho_cannot_say_which_org_its_new_credentials_belong_to(
     database: Database, keyring: Keyring, fault: str, outcome: str
 ) -> None:
     async with one_imported(database, keyring) as mine:
@@ -131,7 +129,7 @@ async def test_while_zoho_does_not_say_whose_new_credentials_are_nothing_is_coun
         assert (await mine.poll_one()).snapshot.error == "another_org"
 
 
-async def test_credentials_that_may_not_ask_whose_they_are_are_polled_as_before(
+async def test_an_org_whose_credentials_lack_the_scope_to_identify_it_is_polled_as_before(
     database: Database, keyring: Keyring
 ) -> None:
     async with one_imported(database, keyring) as mine:
@@ -147,7 +145,7 @@ async def test_credentials_that_may_not_ask_whose_they_are_are_polled_as_before(
         assert (await asked(mine))["org"] - before["org"] == 1
 
 
-async def test_a_zgid_in_the_file_that_is_not_the_credentials_own_parks_the_org_and_its_counts_are_not_kept(
+async def test_an_imported_zgid_that_differs_from_the_zgid_of_the_credentials_parks_the_org_and_stores_no_count(
     database: Database, keyring: Keyring
 ) -> None:
     async with line(database, keyring, orgs=1, row=lambda org: {**plain(org), "zgid": "600099999"}) as mine:
@@ -174,7 +172,7 @@ async def test_an_import_that_names_another_zgid_for_an_org_with_a_history_is_re
 
 
 @pytest.mark.parametrize("said", ["learn", "number"])
-async def test_an_org_that_has_moved_goes_on_under_its_name_once_the_operator_says_so(
+async def test_an_org_with_a_new_zgid_is_polled_under_its_old_name_once_the_operator_confirms_it(
     database: Database, keyring: Keyring, said: str
 ) -> None:
     async with one_imported(database, keyring) as mine:
@@ -196,7 +194,7 @@ async def test_an_org_that_has_moved_goes_on_under_its_name_once_the_operator_sa
         assert (org["zgid"], org["parked_at"]) == (other, None)
 
 
-async def test_a_zgid_that_another_org_has_cannot_be_set(database: Database, keyring: Keyring) -> None:
+async def test_the_zgid_of_one_org_cannot_be_set_for_another_org(database: Database, keyring: Keyring) -> None:
     async with line(database, keyring, orgs=2, data_centers=("sim-eu",)) as mine:
         (org_id, _) = [row["id"] for row in await database.fetch("SELECT id FROM orgs ORDER BY id")]
         other = mine.sim.org(1).zgid
@@ -206,7 +204,7 @@ async def test_a_zgid_that_another_org_has_cannot_be_set(database: Database, key
             await set_profiles(database, [org_id, org_id + 1], ProfileChange(zgid="1"))
 
 
-async def test_a_check_names_credentials_of_another_org_parks_it_and_keeps_its_zgid(
+async def test_orgs_check_reports_credentials_of_another_org_parks_the_org_and_keeps_its_zgid(
     database: Database, keyring: Keyring
 ) -> None:
     async with one_imported(database, keyring) as mine:
@@ -223,7 +221,7 @@ async def test_a_check_names_credentials_of_another_org_parks_it_and_keeps_its_z
         assert (org["parked_code"], org["zgid"]) == ("another_org", mine.sim.org(0).zgid)
 
 
-async def test_setting_an_edition_does_not_make_new_credentials_pass_unasked(
+async def test_new_credentials_are_identified_even_after_an_edition_was_set(
     database: Database, keyring: Keyring
 ) -> None:
     async with one_imported(database, keyring) as mine:

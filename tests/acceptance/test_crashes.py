@@ -25,7 +25,7 @@ async def bring_in(mine: Machine, sim: Simulator, folder: Path) -> None:
     assert (await mine.run("orgs", "import", str(file))).code == 0
 
 
-async def test_ten_processes_at_once_ask_for_one_token_between_them(database_url: str, tmp_path: Path) -> None:
+async def test_ten_processes_that_start_together_request_one_token_in_total(database_url: str, tmp_path: Path) -> None:
     async with Simulator(SimulatorOptions(orgs=3)) as sim:
         mine = machine(sim, database_url)
         await bring_in(mine, sim, tmp_path)

@@ -42,7 +42,7 @@ async def all_rows(mine: Line) -> dict[str, list[dict[str, Any]]]:
     return rows
 
 
-async def test_of_five_hundred_orgs_with_a_third_in_trouble_every_one_has_its_row_and_none_a_lie(
+async def test_five_hundred_orgs_of_which_a_third_fail_each_have_a_row_and_no_row_has_a_wrong_count(
     database: Database, keyring: Keyring
 ) -> None:
     faults = tuple(Fault(name=name, org=index) for index in range(ORGS) if (name := fault_of(index)) is not None)

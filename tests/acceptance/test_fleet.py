@@ -37,7 +37,7 @@ async def test_a_second_poll_of_a_slot_uses_the_same_token_and_adds_no_row(custo
         assert await mine.app.database.fetchval("SELECT sum(generation)::int FROM access_tokens") == 5
 
 
-async def test_a_mistake_of_ours_about_one_org_leaves_a_row_that_says_so_and_the_others_theirs(
+async def test_an_internal_error_for_one_org_is_recorded_in_its_row_and_all_other_orgs_are_polled(
     customer: LookAfter,
 ) -> None:
     async with Simulator(SimulatorOptions(orgs=6)) as sim, customer(sim) as mine:
@@ -51,7 +51,7 @@ async def test_a_mistake_of_ours_about_one_org_leaves_a_row_that_says_so_and_the
         assert {row["count"] for row in await rows_of(mine, names[2])} == {None}
 
 
-async def test_one_orgs_trouble_never_touches_anothers_row(customer: LookAfter) -> None:
+async def test_a_failure_of_one_org_does_not_change_the_row_of_another(customer: LookAfter) -> None:
     async with Simulator(SimulatorOptions(orgs=12, retry_after="seconds")) as sim, customer(sim) as mine:
         names = [org.name for org in sim.fleet()]
         sim.add_faults(

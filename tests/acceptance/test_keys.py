@@ -124,7 +124,7 @@ async def at_work(database: Database) -> None:
     ],
     ids=["absent", "other bytes"],
 )
-async def test_a_worker_that_cannot_decrypt_what_is_in_use_does_not_start_and_names_the_key(
+async def test_a_worker_without_a_key_that_is_in_use_does_not_start_and_names_the_key(
     database: Database, database_url: str, tmp_path: Path, keys: str, said: str
 ) -> None:
     async with Simulator(SimulatorOptions(orgs=3)) as sim:
@@ -136,7 +136,7 @@ async def test_a_worker_that_cannot_decrypt_what_is_in_use_does_not_start_and_na
         assert await database.fetchval("SELECT count(*) FROM org_snapshots") == 0
 
 
-async def test_a_poll_with_the_wrong_key_fails_every_org_and_names_the_key(
+async def test_polling_with_the_wrong_key_fails_for_every_org_and_names_the_key(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     async with Simulator(SimulatorOptions(orgs=3)) as sim:
@@ -151,7 +151,7 @@ async def test_a_poll_with_the_wrong_key_fails_every_org_and_names_the_key(
         assert sim.audit()["orgs"] == []
 
 
-async def test_keys_are_listed_with_the_rows_they_encrypt(
+async def test_keys_are_listed_with_the_number_of_rows_they_encrypt(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     async with Simulator(SimulatorOptions(orgs=3)) as sim:

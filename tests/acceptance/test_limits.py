@@ -49,7 +49,7 @@ def unsaid(org: SimulatedOrg) -> dict[str, Any]:
 # --- credits ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_free_org_asked_for_every_quarter_is_polled_every_half_hour_and_stays_within_its_share(
+async def test_a_free_org_with_a_15_minute_interval_is_polled_every_30_minutes_to_stay_within_its_credit_share(
     database: Database, keyring: Keyring
 ) -> None:
     async with line(database, keyring, orgs=40) as mine, mine.process() as poll:
@@ -77,7 +77,7 @@ async def spent_in_any_day(mine: Line, index: int) -> int:
     return max(sum(cost for slot, cost in costs if start <= slot < start + day) for start, _ in costs)
 
 
-async def test_the_share_is_kept_by_all_processes_together_and_across_restarts(
+async def test_all_processes_together_stay_within_the_credit_share_also_across_restarts(
     database: Database, keyring: Keyring
 ) -> None:
     async with line(database, keyring, orgs=40, settings={"credit_share": 0.02}) as mine:
@@ -89,7 +89,9 @@ async def test_the_share_is_kept_by_all_processes_together_and_across_restarts(
         assert (await mine.poll([mine.names[free]]))[mine.names[free]].snapshot.outcome == "ok"
 
 
-async def test_the_last_credits_are_the_customers(database: Database, keyring: Keyring) -> None:
+async def test_the_poller_leaves_the_last_credits_of_the_day_to_the_customer(
+    database: Database, keyring: Keyring
+) -> None:
     """The customer's other programs spend; Zoho says what is left; the poller takes its share of that and no more."""
     async with line(database, keyring, orgs=40) as mine:
         index = of_edition("free", mine)
@@ -106,7 +108,7 @@ async def test_the_last_credits_are_the_customers(database: Database, keyring: K
         assert (await mine.poll([name]))[name].snapshot.credits_remaining == 50
 
 
-async def test_what_a_held_org_was_not_asked_costs_it_nothing(database: Database, keyring: Keyring) -> None:
+async def test_requests_that_a_hold_prevents_cost_no_credits(database: Database, keyring: Keyring) -> None:
     async with line(database, keyring, orgs=40) as mine:
         index = of_edition("free", mine)
         mine.sim.add_faults(Fault(name="too_many_requests", org=index, retry_after=7_200))
@@ -128,7 +130,7 @@ async def test_what_a_held_org_was_not_asked_costs_it_nothing(database: Database
 # --- editions --------------------------------------------------------------------------------------------------------
 
 
-async def test_edition_and_licences_are_learned_with_the_first_counts_and_again_every_day(
+async def test_edition_and_licences_are_read_with_the_first_poll_and_then_once_a_day(
     database: Database, keyring: Keyring
 ) -> None:
     async with line(database, keyring, orgs=12, row=unsaid) as mine:
@@ -145,7 +147,7 @@ async def test_edition_and_licences_are_learned_with_the_first_counts_and_again_
         assert mine.breaches == []
 
 
-async def test_an_org_whose_consent_hides_its_edition_is_asked_once_a_day_and_kept_to_the_free_ones_limits(
+async def test_an_org_whose_scopes_hide_its_edition_is_asked_for_it_once_a_day_and_gets_the_free_editions_limits(
     database: Database, keyring: Keyring
 ) -> None:
     async with line(database, keyring, orgs=1, row=unsaid) as mine:
@@ -163,7 +165,7 @@ async def test_an_org_whose_consent_hides_its_edition_is_asked_once_a_day_and_ke
         assert mine.audit()["most_in_flight"] <= 2
 
 
-async def test_whatever_an_org_answers_to_what_it_is_its_counts_are_kept_and_it_is_asked_again_tomorrow(
+async def test_any_reply_to_the_org_info_request_leaves_the_counts_stored_and_is_requested_again_the_next_day(
     database: Database, keyring: Keyring
 ) -> None:
     names = [name for name in FAULTS if not name.startswith("token_")]
@@ -181,7 +183,7 @@ async def test_whatever_an_org_answers_to_what_it_is_its_counts_are_kept_and_it_
         assert mine.breaches == []
 
 
-async def test_the_edition_an_operator_wrote_down_is_asked_about_a_day_later(
+async def test_an_edition_set_by_the_operator_is_checked_with_zoho_a_day_later(
     database: Database, keyring: Keyring
 ) -> None:
     wrong = {"edition": "ultimate", "licences": 9}
@@ -195,7 +197,7 @@ async def test_the_edition_an_operator_wrote_down_is_asked_about_a_day_later(
         assert ((await mine.org())["edition"], (await mine.org())["licences"]) == (known.edition, known.licences)
 
 
-async def test_an_interval_that_credits_do_not_pay_for_is_told_with_the_one_in_force(
+async def test_an_interval_that_the_credits_do_not_allow_is_shown_with_the_effective_interval(
     database_url: str, tmp_path: Path
 ) -> None:
     async with Simulator(SimulatorOptions(orgs=40)) as sim:
@@ -231,7 +233,7 @@ async def test_an_interval_that_credits_do_not_pay_for_is_told_with_the_one_in_f
 
 
 @pytest.mark.parametrize("as_date", [False, True])
-async def test_a_retry_after_is_waited_for_by_whatever_process_comes_next(
+async def test_a_retry_after_received_by_one_process_is_respected_by_the_next_process(
     database: Database, keyring: Keyring, as_date: bool
 ) -> None:
     async with line(database, keyring, orgs=2, settings={"poll_interval_seconds": 60}) as mine:
@@ -250,7 +252,7 @@ async def test_a_retry_after_is_waited_for_by_whatever_process_comes_next(
 
 
 @pytest.mark.parametrize(("retry_after", "counts"), [(8, 9), (15, 9), (22, 0), (3_600, 0)])
-async def test_a_poll_waits_out_a_hold_of_seconds_and_leaves_a_longer_one_to_a_later_poll(
+async def test_a_poll_waits_for_the_end_of_a_short_hold_and_skips_an_org_with_a_longer_one(
     database: Database, keyring: Keyring, retry_after: int, counts: int
 ) -> None:
     async with line(database, keyring, orgs=1, settings={"in_flight_share": 0.01}) as mine:
@@ -266,7 +268,7 @@ async def test_a_poll_waits_out_a_hold_of_seconds_and_leaves_a_longer_one_to_a_l
         assert waited < LONGEST_WAIT_SECONDS + 10
 
 
-async def test_without_a_retry_after_the_hold_is_a_minute_and_doubles_while_zoho_goes_on_refusing(
+async def test_a_429_without_retry_after_holds_the_org_for_a_minute_and_each_further_429_doubles_the_hold(
     database: Database, keyring: Keyring
 ) -> None:
     async with line(database, keyring, orgs=1, settings={"poll_interval_seconds": 60}) as mine:
@@ -338,7 +340,7 @@ async def _no_seats(_org: object, _limiter: object) -> tuple[None, int]:
     return None, 0
 
 
-def test_of_a_hundred_orgs_one_is_throttled_and_the_others_latencies_do_not_move() -> None:
+def test_throttling_one_of_a_hundred_orgs_does_not_change_the_latency_of_the_others() -> None:
     """Every org's own latency, to the microsecond: the throttled one waits for its Retry-After, and nobody for it."""
     calm, throttled = Crowd(throttled=None), Crowd(throttled=40)
     calm.run()
@@ -354,7 +356,7 @@ def test_of_a_hundred_orgs_one_is_throttled_and_the_others_latencies_do_not_move
 # --- whom a token may be sent to -------------------------------------------------------------------------------------
 
 
-async def test_a_certificate_nobody_vouches_for_and_a_name_that_is_none_get_no_token(
+async def test_no_token_is_sent_to_a_server_with_an_untrusted_certificate_or_an_invalid_host_name(
     database: Database, keyring: Keyring
 ) -> None:
     presented = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

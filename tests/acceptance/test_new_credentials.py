@@ -119,7 +119,7 @@ async def outcomes(mine: Line, names: list[str]) -> dict[str, tuple[str, str | N
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(prior=PRIOR)
-async def test_after_any_state_of_the_old_credentials_the_first_poll_with_new_ones_knows_every_count(
+async def test_the_first_poll_with_new_credentials_gets_every_count_in_whatever_state_the_old_ones_left_the_org(
     database: Database, keyring: Keyring, prior: dict[str, Any]
 ) -> None:
     await database.execute("TRUNCATE orgs, token_budgets CASCADE")
@@ -139,7 +139,7 @@ async def test_after_any_state_of_the_old_credentials_the_first_poll_with_new_on
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(prior=PRIOR)
-async def test_after_any_state_of_the_old_credentials_a_new_grant_code_is_exchanged_and_the_org_polled(
+async def test_a_new_grant_code_is_exchanged_and_the_org_polled_in_whatever_state_the_old_credentials_left_the_org(
     database: Database, keyring: Keyring, prior: dict[str, Any]
 ) -> None:
     await database.execute("TRUNCATE orgs, token_budgets CASCADE")
@@ -164,7 +164,7 @@ async def test_an_org_whose_credentials_are_replaced_and_put_back_is_polled(
         assert (await mine.poll_one()).snapshot.outcome == "ok"
 
 
-async def test_an_org_that_was_removed_and_is_imported_again_is_polled(database: Database, keyring: Keyring) -> None:
+async def test_an_org_that_was_removed_and_imported_again_is_polled(database: Database, keyring: Keyring) -> None:
     async with line(database, keyring, orgs=1) as mine:
         await mine.poll()
         await remove(database, mine.names, mine.clock.now())
@@ -173,7 +173,7 @@ async def test_an_org_that_was_removed_and_is_imported_again_is_polled(database:
 
 
 @pytest.mark.parametrize("fault", ["token_invalid_code", "token_throttled_400_en", None])
-async def test_an_answer_to_the_old_credentials_that_comes_after_the_import_changes_nothing_of_the_new_ones(
+async def test_a_late_reply_to_the_old_credentials_does_not_affect_the_newly_imported_ones(
     database: Database, keyring: Keyring, fault: str | None
 ) -> None:
     faults = () if fault is None else (Fault(name=fault, times=1),)

@@ -74,7 +74,9 @@ async def test_orgs_of_every_kind_of_credential_are_connected_and_polled(databas
         assert sim.audit()["breaches"] == []
 
 
-async def test_an_expired_code_is_reported_as_such_and_asked_for_once(database_url: str, tmp_path: Path) -> None:
+async def test_an_expired_grant_code_is_reported_as_expired_and_sent_to_zoho_only_once(
+    database_url: str, tmp_path: Path
+) -> None:
     async with Simulator(SimulatorOptions(orgs=2)) as sim:
         mine = machine(sim, database_url)
         good, late = sim.fleet()
@@ -96,7 +98,7 @@ async def test_an_expired_code_is_reported_as_such_and_asked_for_once(database_u
         assert (await mine.run("poll")).code == 0
 
 
-async def test_a_parked_org_is_told_with_what_to_do_wherever_one_looks(database_url: str, tmp_path: Path) -> None:
+async def test_every_command_that_shows_a_parked_org_shows_its_remedy(database_url: str, tmp_path: Path) -> None:
     async with Simulator(SimulatorOptions(orgs=2)) as sim:
         mine = machine(sim, database_url)
         lost, well = sim.fleet()
@@ -120,7 +122,7 @@ async def test_a_parked_org_is_told_with_what_to_do_wherever_one_looks(database_
         assert "parked" not in (await mine.run("status")).out
 
 
-async def test_whoever_nears_twenty_refresh_tokens_of_a_client_is_warned(database_url: str, tmp_path: Path) -> None:
+async def test_a_client_close_to_twenty_refresh_tokens_causes_a_warning(database_url: str, tmp_path: Path) -> None:
     async with Simulator(SimulatorOptions(orgs=21, orgs_per_client=21)) as sim:
         mine = machine(sim, database_url)
         orgs = list(sim.fleet())
@@ -134,7 +136,7 @@ async def test_whoever_nears_twenty_refresh_tokens_of_a_client_is_warned(databas
         assert "the oldest have ended" in every.err
 
 
-async def test_a_check_says_of_each_fault_what_to_do_and_where(database_url: str, tmp_path: Path) -> None:
+async def test_orgs_check_prints_a_remedy_for_each_fault(database_url: str, tmp_path: Path) -> None:
     async with Simulator(SimulatorOptions(orgs=6)) as sim:
         mine = machine(sim, database_url)
         orgs = list(sim.fleet())
@@ -171,13 +173,13 @@ async def test_a_check_says_of_each_fault_what_to_do_and_where(database_url: str
         assert sim.audit()["breaches"] == []
 
 
-async def test_a_check_of_an_unknown_org_is_refused_before_anything_is_asked(database_url: str) -> None:
+async def test_orgs_check_refuses_an_unknown_org_before_it_sends_any_request(database_url: str) -> None:
     async with Simulator(SimulatorOptions(orgs=1)) as sim:
         ended = await machine(sim, database_url).run("orgs", "check", "Nobody")
         assert (ended.code, ended.err) == (2, "poller: there is no org 'Nobody'; see `poller orgs list`\n")
 
 
-async def test_at_a_terminal_the_queue_of_codes_is_in_sight_and_may_be_left_and_come_back_to(
+async def test_at_a_terminal_the_queue_of_grant_codes_is_shown_and_can_be_interrupted_and_resumed(
     database: Database, database_url: str
 ) -> None:
     options = SimulatorOptions(orgs=11, orgs_per_client=11, grant_share=1.0)
@@ -209,7 +211,9 @@ async def checks(mine: Line, *names: str) -> dict[str, OrgCheck]:
     return found
 
 
-async def test_codes_of_one_client_are_paced_over_processes_and_restarts(database: Database, keyring: Keyring) -> None:
+async def test_grant_codes_of_one_client_are_paced_across_processes_and_restarts(
+    database: Database, keyring: Keyring
+) -> None:
     options: dict[str, Any] = {"orgs": 25, "orgs_per_client": 25, "grant_share": 1.0, "grant_code_seconds": 900}
     async with line(database, keyring, **options) as mine:
         seen: list[CodeProgress] = []
@@ -228,7 +232,7 @@ async def test_codes_of_one_client_are_paced_over_processes_and_restarts(databas
         assert outcomes == [None] * 20 + ["grant_code_expired"] * 5
 
 
-async def test_a_client_polled_with_a_waiting_code_says_what_to_run_and_spends_nothing(
+async def test_polling_an_org_whose_grant_code_is_not_exchanged_yet_sends_no_request_and_names_the_command_to_run(
     database: Database, keyring: Keyring
 ) -> None:
     async with line(database, keyring, orgs=1, grant_share=1.0) as mine:
@@ -237,7 +241,9 @@ async def test_a_client_polled_with_a_waiting_code_says_what_to_run_and_spends_n
         assert mine.audit()["token_asks"] == 0
 
 
-async def test_a_check_that_finds_all_well_again_unparks_and_learns(database: Database, keyring: Keyring) -> None:
+async def test_orgs_check_of_a_parked_org_without_faults_unparks_it_and_stores_its_org_info(
+    database: Database, keyring: Keyring
+) -> None:
     def unsaid(org: SimulatedOrg) -> dict[str, Any]:
         return {**org.row(), "edition": "", "licences": ""}
 
@@ -254,7 +260,7 @@ async def test_a_check_that_finds_all_well_again_unparks_and_learns(database: Da
         assert mine.breaches == []
 
 
-async def test_more_codes_than_zoho_exchanges_before_they_expire_are_refused_before_any_is_spent(
+async def test_an_import_with_more_grant_codes_than_zoho_can_exchange_in_time_is_refused_before_any_is_used(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     async with Simulator(SimulatorOptions(orgs=12, orgs_per_client=12, grant_share=1.0)) as sim:

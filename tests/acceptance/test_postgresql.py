@@ -29,7 +29,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[servers.Server]:
         WITNESS.hear(f"the log of PostgreSQL {request.param}", (running.folder / "log").read_text())
 
 
-async def test_a_role_without_rights_of_its_own_can_keep_a_fleet_in_every_postgresql_there_is(
+async def test_a_role_without_special_privileges_can_run_the_poller_on_every_installed_postgresql_version(
     server: servers.Server, tmp_path: Path
 ) -> None:
     async with Simulator(SimulatorOptions(orgs=4)) as sim:

@@ -22,7 +22,7 @@ async def parked(mine: Line) -> int:
     return count
 
 
-async def test_a_burst_of_refusals_that_ends_within_the_pause_after_a_refresh_costs_no_count(
+async def test_refusals_that_end_within_the_pause_after_a_token_refresh_lose_no_count(
     database: Database, keyring: Keyring
 ) -> None:
     begins = Clock().seconds + 900
@@ -33,7 +33,7 @@ async def test_a_burst_of_refusals_that_ends_within_the_pause_after_a_refresh_co
         assert await outcomes(mine) == {("ok", None)}
 
 
-async def test_one_org_that_is_refused_in_one_slot_is_not_parked_and_in_the_next_it_is(
+async def test_an_org_refused_in_one_slot_is_parked_only_if_it_is_refused_in_the_next_slot_too(
     database: Database, keyring: Keyring
 ) -> None:
     async with line(database, keyring, orgs=4) as mine:
@@ -69,7 +69,7 @@ async def test_a_data_centre_that_refuses_all_its_orgs_for_hours_parks_none_of_t
         assert await outcomes(mine) == {("ok", None)}
 
 
-async def test_a_consent_that_was_withdrawn_parks_at_once_though_the_org_was_polled_well_before(
+async def test_withdrawn_consent_parks_an_org_at_once_even_if_its_last_poll_succeeded(
     database: Database, keyring: Keyring
 ) -> None:
     async with line(database, keyring, orgs=1) as mine:

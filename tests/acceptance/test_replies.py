@@ -209,12 +209,12 @@ def day(server_dsn: str, template: str) -> Iterator[Day]:
         yield asyncio.run(_live_through(dsn))
 
 
-def test_every_fault_the_simulator_knows_is_tried() -> None:
+def test_every_fault_of_the_simulator_is_tested_here() -> None:
     assert set(TOLD) == set(FAULTS)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_fault_becomes_the_row_that_says_so(day: Day, name: str) -> None:
+def test_each_fault_is_recorded_in_the_snapshot_with_its_outcome_and_error(day: Day, name: str) -> None:
     told, seen = TOLD[name], day.seen[name]
     row = seen.row
     assert (row["outcome"], row["error"]) == (told.outcome, told.error)
@@ -234,7 +234,7 @@ def test_a_fault_becomes_the_row_that_says_so(day: Day, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_fault_parks_the_org_where_a_person_must_mend_it_and_nowhere_else(day: Day, name: str) -> None:
+def test_only_faults_that_a_person_must_fix_park_the_org(day: Day, name: str) -> None:
     org = day.seen[name].org
     assert (org["parked_at"] is not None) == TOLD[name].parked
     if TOLD[name].parked:
@@ -243,14 +243,14 @@ def test_a_fault_parks_the_org_where_a_person_must_mend_it_and_nowhere_else(day:
         assert (org["probe_at"] - org["parked_at"]).total_seconds() == 900
 
 
-def test_no_fault_makes_the_poller_break_a_rule_of_zohos(day: Day) -> None:
+def test_no_fault_makes_the_poller_break_a_rule_of_zoho(day: Day) -> None:
     assert day.breaches == []
 
 
-def test_no_redirect_and_no_forged_domain_leads_anything_to_a_stranger(day: Day) -> None:
+def test_no_redirect_and_no_forged_api_domain_makes_the_poller_send_a_request_to_a_foreign_server(day: Day) -> None:
     assert day.strangers == 0
 
 
-def test_a_day_after_all_is_well_again_every_org_is_polled_and_none_is_parked(day: Day) -> None:
+def test_a_day_after_all_faults_end_every_org_is_polled_and_none_is_parked(day: Day) -> None:
     assert {name: row["outcome"] for name, row in day.afterwards.items()} == dict.fromkeys(NAMES, "ok")
     assert day.still_parked == []

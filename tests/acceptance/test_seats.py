@@ -63,7 +63,9 @@ async def test_seats_are_read_again_a_day_later_and_both_readings_are_kept(custo
         assert await mine.app.database.fetchval("SELECT count(*) FROM seat_readings") == 6
 
 
-async def test_a_missing_scope_is_said_with_its_remedy_and_is_no_failure_of_the_poll(customer: LookAfter) -> None:
+async def test_a_missing_licence_scope_is_reported_with_its_remedy_and_does_not_fail_the_poll(
+    customer: LookAfter,
+) -> None:
     async with Simulator(SimulatorOptions(orgs=4)) as sim, customer(sim) as mine:
         sim.add_faults(Fault(name="oauth_scope_mismatch", endpoint="licences"))
         await make_stale(mine)
@@ -80,7 +82,7 @@ async def test_a_missing_scope_is_said_with_its_remedy_and_is_no_failure_of_the_
         assert {name for name, row in (await seats(mine.app.database)).items() if row["code"] is None} >= paid
 
 
-async def test_a_contract_wins_over_zoho_and_taking_it_back_undoes_it(database: Database) -> None:
+async def test_seats_of_a_contract_override_those_of_zoho_until_the_contract_is_removed(database: Database) -> None:
     org_id = await database.fetchval(
         "INSERT INTO orgs (name, data_center, tags) VALUES ('A', 'eu', '{gold}') RETURNING id"
     )
@@ -101,7 +103,9 @@ async def test_a_contract_wins_over_zoho_and_taking_it_back_undoes_it(database: 
     assert (await seats(database))["A"] == before
 
 
-async def test_a_reading_of_last_week_no_longer_says_how_many_seats_are_used(database: Database) -> None:
+async def test_used_seats_are_the_newest_count_of_active_users_if_the_seats_were_read_a_week_ago(
+    database: Database,
+) -> None:
     org_id = await database.fetchval("INSERT INTO orgs (name, data_center) VALUES ('A', 'eu') RETURNING id")
     week_ago = datetime.now(UTC) - timedelta(days=7)
     await save_seats(database, org_id, SeatReading(100, 80, None, None, "features"), week_ago)
@@ -112,7 +116,7 @@ async def test_a_reading_of_last_week_no_longer_says_how_many_seats_are_used(dat
     assert (row["purchased"], row["used"]) == (100, 93)
 
 
-async def test_only_orgs_that_renew_soon_are_shown_where_that_is_asked_for(database: Database) -> None:
+async def test_the_renewal_filter_shows_only_orgs_that_renew_soon(database: Database) -> None:
     today = datetime.now(UTC).date()
     for name, days in (("Soon", 20), ("Later", 200)):
         org_id = await database.fetchval("INSERT INTO orgs (name, data_center) VALUES ($1, 'eu') RETURNING id", name)

@@ -44,7 +44,7 @@ def process_list(of: Witness = WITNESS) -> Iterator[Witness]:
         watcher.join()
 
 
-async def test_commands_tell_no_secret_to_a_reader_a_log_or_a_process_list(tmp_path: Path) -> None:
+async def test_commands_show_no_secret_in_their_output_in_a_log_or_in_the_process_list(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     async with Simulator(SimulatorOptions(orgs=9, grant_share=0.3, soid_share=0.3)) as sim:
         environ = {
@@ -85,7 +85,7 @@ async def test_commands_tell_no_secret_to_a_reader_a_log_or_a_process_list(tmp_p
     assert seen.known_leaks() == []
 
 
-async def test_a_password_of_the_database_is_in_no_error() -> None:
+async def test_no_error_contains_the_password_of_the_database() -> None:
     password = "the-password-of-the-database"
     keys = "k1:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LWFiY2Q="
     nowhere = f"postgresql://poller:{password}@127.0.0.1:1/poller"
@@ -102,7 +102,7 @@ async def test_a_password_of_the_database_is_in_no_error() -> None:
     assert seen.known_leaks() == []
 
 
-async def test_a_secret_on_a_command_line_would_be_seen() -> None:
+async def test_the_secret_search_finds_a_secret_on_a_command_line() -> None:
     own = Witness(secrets={f"{ADDED}-3"})
     with process_list(own) as seen:
         await command.run("trend", "--type", f"{ADDED}-3", witness=own)

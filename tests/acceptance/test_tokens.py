@@ -29,7 +29,7 @@ async def another_program_asks(mine: Line, index: int = 0, *, times: int) -> Non
             await zoho.client.post_token(mine.sim.urls[org.data_center], form)
 
 
-async def test_an_invalid_token_met_by_every_request_of_a_poll_is_renewed_once(
+async def test_a_token_that_every_request_of_a_poll_finds_invalid_is_renewed_once(
     database: Database, keyring: Keyring
 ) -> None:
     async with line(database, keyring, orgs=3) as mine:
@@ -43,7 +43,7 @@ async def test_an_invalid_token_met_by_every_request_of_a_poll_is_renewed_once(
         assert mine.breaches == []
 
 
-async def test_a_token_that_sixteen_others_pushed_out_is_replaced_without_a_gap(
+async def test_a_token_that_zoho_dropped_for_sixteen_newer_ones_is_replaced_without_a_gap(
     database: Database, keyring: Keyring
 ) -> None:
     async with line(database, keyring, orgs=1) as mine:
@@ -58,7 +58,7 @@ async def test_a_token_that_sixteen_others_pushed_out_is_replaced_without_a_gap(
         assert mine.breaches == []
 
 
-async def test_consent_withdrawn_since_the_last_poll_parks_the_org_with_what_to_do(
+async def test_consent_withdrawn_since_the_last_poll_parks_the_org_with_a_remedy(
     database: Database, keyring: Keyring
 ) -> None:
     async with line(database, keyring, orgs=2) as mine:
@@ -75,7 +75,7 @@ async def test_consent_withdrawn_since_the_last_poll_parks_the_org_with_what_to_
         assert other["outcome"] == "ok"
 
 
-async def test_consent_withdrawn_in_the_middle_of_a_poll_keeps_what_was_said_before(
+async def test_consent_withdrawn_during_a_poll_keeps_the_counts_received_before(
     database: Database, keyring: Keyring
 ) -> None:
     withdrawn = (
@@ -95,7 +95,7 @@ async def test_consent_withdrawn_in_the_middle_of_a_poll_keeps_what_was_said_bef
         assert mine.audit()["token_asks"] == 2
 
 
-async def test_the_end_of_a_token_is_believed_where_zoho_tells_it_with_a_count(
+async def test_the_expiry_of_a_token_is_taken_from_the_replies_to_count_requests(
     database: Database, keyring: Keyring
 ) -> None:
     """The token reply names no life, so an hour is assumed; the counts say half of that."""
@@ -108,7 +108,7 @@ async def test_the_end_of_a_token_is_believed_where_zoho_tells_it_with_a_count(
         assert mine.audit()["token_asks"] == 2
 
 
-async def test_a_day_of_polls_costs_about_a_token_an_hour_and_none_is_refused(
+async def test_a_day_of_polls_uses_about_one_token_an_hour_and_no_token_request_is_refused(
     database: Database, keyring: Keyring
 ) -> None:
     async with line(database, keyring, orgs=1, seed=3) as mine, mine.process() as poll:
@@ -121,7 +121,7 @@ async def test_a_day_of_polls_costs_about_a_token_an_hour_and_none_is_refused(
 
 
 @pytest.mark.parametrize("index", [0, 1])
-async def test_a_throttled_token_endpoint_is_left_alone_for_minutes_and_longer_each_time(
+async def test_each_throttled_token_request_starts_a_cool_down_longer_than_the_one_before(
     database: Database, keyring: Keyring, index: int
 ) -> None:
     """Org 0 is told so with 400 and org 1 with 200, each in another language."""
@@ -142,7 +142,7 @@ async def test_a_throttled_token_endpoint_is_left_alone_for_minutes_and_longer_e
         assert mine.breaches == []
 
 
-async def test_a_parked_org_has_its_row_every_slot_and_is_probed_hourly_backing_off_to_daily(
+async def test_a_parked_org_has_a_row_for_every_slot_and_is_probed_hourly_at_first_and_daily_later(
     database: Database, keyring: Keyring
 ) -> None:
     settings = {"poll_interval_seconds": 3_600}
@@ -167,7 +167,9 @@ async def test_a_parked_org_has_its_row_every_slot_and_is_probed_hourly_backing_
         assert mine.breaches == []
 
 
-async def test_a_probe_that_was_held_up_is_not_repeated_every_slot(database: Database, keyring: Keyring) -> None:
+async def test_a_probe_that_finds_zoho_unavailable_is_not_repeated_in_every_slot(
+    database: Database, keyring: Keyring
+) -> None:
     async with line(database, keyring, orgs=1, settings={"poll_interval_seconds": 900}) as mine:
         mine.sim.add_faults(Fault(name="oauth_scope_mismatch"))
         await mine.poll()
@@ -197,7 +199,7 @@ async def test_new_consent_that_is_imported_unparks_at_once(database: Database, 
         assert (await mine.org())["parked_at"] is None
 
 
-async def test_ten_workers_at_once_ask_for_one_token_between_them(database: Database, keyring: Keyring) -> None:
+async def test_ten_workers_that_start_together_request_one_token_in_total(database: Database, keyring: Keyring) -> None:
     async with line(database, keyring, orgs=4) as mine:
         async with asyncio.TaskGroup() as workers:
             polls = [workers.create_task(mine.poll()) for _ in range(10)]
@@ -208,7 +210,7 @@ async def test_ten_workers_at_once_ask_for_one_token_between_them(database: Data
         assert mine.breaches == []
 
 
-async def test_a_token_reply_that_names_a_stranger_gets_no_token_sent_anywhere(
+async def test_no_token_is_sent_anywhere_after_a_token_reply_that_names_a_foreign_domain(
     database: Database, keyring: Keyring
 ) -> None:
     faults = (Fault(name="token_forged_api_domain", org=0), Fault(name="token_redirect", org=1))

@@ -29,7 +29,7 @@ def python() -> Path:
         pytest.skip(f"{missing}; run 'make sdk' where packages can be had")
 
 
-async def test_the_ten_counts_of_zohos_own_client_are_those_the_poller_stored_and_the_truth(
+async def test_zohos_own_client_reads_the_ten_counts_that_the_poller_stored(
     python: Path, database: Database, keyring: Keyring
 ) -> None:
     async with line(database, keyring, orgs=ORGS) as mine:

@@ -29,13 +29,13 @@ def kinds(found: list[Anomaly]) -> list[tuple[str, int]]:
     return [(one.kind, one.day) for one in found]
 
 
-def test_an_ordinary_history_raises_nothing() -> None:
+def test_an_ordinary_history_has_no_anomaly() -> None:
     assert in_series(wandering(400)) == []
     assert in_org(org()) == []
 
 
 @pytest.mark.parametrize("share", [-0.3, -0.15, 0.15, 0.3])
-def test_a_step_is_raised_on_its_day_with_what_was_before_and_what_was_usual(share: float) -> None:
+def test_a_step_is_reported_on_its_day_with_the_count_before_and_the_expected_range(share: float) -> None:
     counts = wandering(200)
     counts[150:] = np.rint(counts[150:] * (1 + share))
     (found,) = in_series(counts, "ActiveUsers")
@@ -47,7 +47,7 @@ def test_a_step_is_raised_on_its_day_with_what_was_before_and_what_was_usual(sha
     assert "in a day" in found.why
 
 
-def test_a_step_that_goes_back_within_a_week_is_one_anomaly() -> None:
+def test_a_step_that_is_reversed_within_a_week_is_one_anomaly() -> None:
     counts = wandering(200)
     counts[150:153] += 60
     assert kinds(in_series(counts)) == [("step", 150)]
@@ -69,21 +69,21 @@ def test_a_count_that_moves_daily_and_then_stands_still_is_frozen() -> None:
     assert "has not moved for" in found.why
 
 
-def test_a_count_that_seldom_moves_is_not_called_frozen() -> None:
+def test_a_count_that_rarely_moves_is_not_reported_as_frozen() -> None:
     counts = np.full(400, 20.0)
     counts[100:] += 1
     counts[250:] += 1
     assert in_series(counts) == []
 
 
-def test_unknown_days_are_a_silence_and_not_a_freeze() -> None:
+def test_unknown_days_are_reported_as_quiet_and_not_as_frozen() -> None:
     counts = wandering(300)
     counts[200:] = np.nan
     (found,) = in_series(counts)
     assert (found.kind, found.day, found.after) == ("quiet", 202, None)
 
 
-def test_every_rise_of_administrators_is_raised_and_no_fall() -> None:
+def test_every_increase_of_administrators_is_an_anomaly_and_no_decrease_is() -> None:
     counts = org()
     counts["AdminUsers"][100:] = 4
     counts["AdminUsers"][150:] = 2
@@ -91,14 +91,14 @@ def test_every_rise_of_administrators_is_raised_and_no_fall() -> None:
     assert (found.kind, found.day, found.before, found.after) == ("admins_up", 100, 3, 4)
 
 
-def test_a_wave_of_deactivations_is_raised_beside_the_step_it_makes() -> None:
+def test_a_surge_of_deactivations_is_reported_besides_the_step_that_it_causes() -> None:
     counts = org()
     counts["ActiveUsers"][120:] -= 60
     counts["DeactiveUsers"][120:] += 60
     assert kinds(in_org(counts)) == [("deactivated_surge", 120), ("step", 120)]
 
 
-def test_sums_that_disagree_for_one_day_are_a_race_and_for_two_an_anomaly() -> None:
+def test_sums_that_disagree_for_two_days_are_an_anomaly_and_for_one_day_are_not() -> None:
     counts = org()
     counts["ConfirmedUsers"][100] += 1
     assert in_org(counts) == []
@@ -108,20 +108,20 @@ def test_sums_that_disagree_for_one_day_are_a_race_and_for_two_an_anomaly() -> N
     assert found.after != found.expected_low
 
 
-def test_a_current_user_that_is_not_one_is_raised_once_for_each_stretch() -> None:
+def test_a_current_user_count_other_than_1_is_reported_once_per_run_of_days() -> None:
     counts = org()
     counts["CurrentUser"][100:110] = 0
     assert kinds(in_org(counts)) == [("current_user", 100)]
 
 
-def test_an_org_whose_every_count_is_zero_for_days_returns_without_further_alarms() -> None:
+def test_an_org_whose_counts_were_all_zero_for_days_causes_no_further_anomaly_when_they_return() -> None:
     counts = org()
     for values in counts.values():
         values[120:125] = 0
     assert kinds(in_org(counts)) == [("current_user", 120), ("zero", 120)]
 
 
-def test_deactivated_users_that_were_none_and_then_many_are_a_surge() -> None:
+def test_deactivated_users_that_rise_from_zero_to_many_are_a_surge() -> None:
     counts = org()
     counts["DeactiveUsers"][:] = 0
     counts["AllUsers"] = counts["ActiveUsers"].copy()
@@ -131,7 +131,7 @@ def test_deactivated_users_that_were_none_and_then_many_are_a_surge() -> None:
     assert kinds(in_org(counts)) == [("deactivated_surge", 120), ("step", 120)]
 
 
-def test_what_came_together_over_unknown_days_is_measured_against_as_many_days() -> None:
+def test_a_change_over_unknown_days_is_compared_with_usual_changes_over_the_same_number_of_days() -> None:
     counts = wandering(200, level=30)
     counts[140:170] = np.nan
     counts[170:] = counts[139] + 8
@@ -150,7 +150,7 @@ def test_a_wrong_sum_of_all_users_is_one_anomaly_although_two_sums_disagree() ->
     assert (found.kind, found.user_type, found.day) == ("sums_disagree", "ActiveUsers", 151)
 
 
-def test_a_standstill_in_which_few_moves_were_due_is_no_freeze() -> None:
+def test_a_count_is_not_frozen_if_few_changes_were_expected_in_the_unchanged_days() -> None:
     counts = np.full(400, 20.0)
     for day in range(10, 200, 15):
         counts[day:] += 1
@@ -164,7 +164,9 @@ def test_a_standstill_in_which_few_moves_were_due_is_no_freeze() -> None:
     st.lists(st.one_of(st.integers(0, 300), st.none()), min_size=0, max_size=150),
     st.lists(st.one_of(st.integers(0, 300), st.none()), min_size=0, max_size=40),
 )
-def test_what_was_found_stays_found_whatever_comes_later(past: list[int | None], later: list[int | None]) -> None:
+def test_anomalies_found_earlier_do_not_change_with_later_history(
+    past: list[int | None], later: list[int | None]
+) -> None:
     def values(counts: list[int | None]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         return np.array([np.nan if count is None else count for count in counts], dtype=float)
 
@@ -173,7 +175,7 @@ def test_what_was_found_stays_found_whatever_comes_later(past: list[int | None],
     assert [one for one in after if one.day < len(past)] == before
 
 
-def test_histories_too_short_to_judge_raise_nothing_but_a_fall_to_zero() -> None:
+def test_a_short_history_raises_no_anomaly_except_a_fall_to_zero() -> None:
     assert in_series(np.array([])) == []
     assert in_series(np.array([5.0])) == []
     assert in_series(np.array([50.0, 500.0])) == []

@@ -20,7 +20,7 @@ def of(*histories: object, horizon: int = 90) -> Forecasts:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(counts, min_size=1, max_size=4), st.integers(1, 365))
-def test_lines_are_ordered_whole_and_never_negative_whatever_the_history(
+def test_forecast_points_are_whole_ordered_and_never_negative_for_any_history(
     histories: list[list[int | None]], horizon: int
 ) -> None:
     known = [[np.nan if value is None else value for value in [*history, 7]] for history in histories]
@@ -36,13 +36,13 @@ def test_lines_are_ordered_whole_and_never_negative_whatever_the_history(
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 500), min_size=40, max_size=120), st.integers(1, 60))
-def test_unknown_days_in_between_hold_the_last_known_count(history: list[int], gap: int) -> None:
+def test_unknown_days_between_known_days_take_the_last_known_count(history: list[int], gap: int) -> None:
     held = [*history, *([history[-1]] * gap), history[-1]]
     unknown = [*history, *([np.nan] * gap), history[-1]]
     assert (of(held).mean == of(unknown).mean).all()
 
 
-def test_a_count_that_never_moved_is_forecast_flat_with_room_for_a_change_later() -> None:
+def test_a_count_that_never_moved_has_a_flat_forecast_with_intervals_that_widen() -> None:
     made = of([40] * 200, horizon=365)
     assert made.method(0) == "flat"
     assert made.per_day[0] == 0
@@ -51,11 +51,11 @@ def test_a_count_that_never_moved_is_forecast_flat_with_room_for_a_change_later(
     assert made.high95[0, -1] > 40
 
 
-def test_a_longer_standstill_makes_a_narrower_interval() -> None:
+def test_a_longer_unchanged_history_makes_the_interval_narrower() -> None:
     assert of([60] * 400, horizon=180).high95[0, -1] <= of([60] * 40, horizon=180).high95[0, -1]
 
 
-def test_steady_growth_goes_on_and_names_a_run_out_day() -> None:
+def test_steady_growth_continues_in_the_forecast_and_has_a_run_out_day() -> None:
     history = np.floor(100 + 0.5 * np.arange(300))
     made = of(history)
     assert made.method(0) == "trend"
@@ -68,7 +68,7 @@ def test_steady_growth_goes_on_and_names_a_run_out_day() -> None:
     assert out.high[0] == 0 or out.high[0] >= out.day[0]
 
 
-def test_noise_around_a_level_is_no_trend_and_the_forecast_is_the_level_not_the_last_reading() -> None:
+def test_noise_around_a_level_is_not_a_trend_and_the_forecast_is_the_level() -> None:
     rng = np.random.default_rng(5)
     history = np.rint(500 + rng.normal(0, 8, 300))
     history[-1] = 520
@@ -77,7 +77,7 @@ def test_noise_around_a_level_is_no_trend_and_the_forecast_is_the_level_not_the_
     assert abs(made.mean[0, -1] - 500) < 25
 
 
-def test_one_glitch_in_the_past_moves_nothing() -> None:
+def test_one_outlier_in_the_past_does_not_change_the_forecast() -> None:
     history = np.floor(200 + 0.2 * np.arange(250))
     glitch = history.copy()
     glitch[200] = 2_000
@@ -85,13 +85,13 @@ def test_one_glitch_in_the_past_moves_nothing() -> None:
     assert (of(history).mean == of(glitch).mean).all()
 
 
-def test_a_lasting_step_is_where_the_forecast_starts_and_no_trend() -> None:
+def test_the_forecast_starts_from_the_level_after_a_lasting_step_and_the_step_is_not_a_trend() -> None:
     made = of([100] * 200 + [130] * 30)
     assert made.mean[0, 0] == 130
     assert made.mean[0, -1] <= 133
 
 
-def test_a_weekday_swing_is_forecast_by_weekday() -> None:
+def test_a_weekly_pattern_is_forecast_by_weekday() -> None:
     week = np.array([40, 42, 41, 40, 38, 10, 8])
     made = of(np.tile(week, 40) + 100.0)
     assert made.method(0) == "flat+week"
@@ -99,7 +99,7 @@ def test_a_weekday_swing_is_forecast_by_weekday() -> None:
     assert np.abs(made.mean[0, 84:90] - (week[:6] + 100)).max() <= 1
 
 
-def test_intervals_hold_what_they_promise_on_series_that_move() -> None:
+def test_forecast_intervals_have_their_nominal_coverage_on_moving_series() -> None:
     """A year of random moves for 300 series; the last 90 days are kept back."""
     rng = np.random.default_rng(11)
     moves = (rng.random((300, 490)) < 0.3) * rng.integers(-2, 3, (300, 490))
@@ -113,7 +113,7 @@ def test_intervals_hold_what_they_promise_on_series_that_move() -> None:
         assert inside95.mean() >= 0.91, day
 
 
-def test_each_forecast_tells_how_it_did_on_its_own_past() -> None:
+def test_each_forecast_has_a_backtest_on_its_own_history() -> None:
     rng = np.random.default_rng(2)
     history = 300 + np.cumsum((rng.random(400) < 0.3) * rng.integers(-2, 3, 400))
     long, short = of(history).backtest, of(history[:40]).backtest
@@ -130,12 +130,12 @@ def test_a_horizon_out_of_bounds_is_refused(horizon: int) -> None:
         of([1, 2, 3], horizon=horizon)
 
 
-def test_seats_that_are_unknown_or_out_of_reach_have_no_run_out_day() -> None:
+def test_there_is_no_run_out_day_if_seats_are_unknown_or_not_reached() -> None:
     made = of([40] * 100)
     assert [int(day[0]) for day in run_out(made.mean, made.low95, made.high95, np.array([np.nan]))] == [0, 0, 0]
     assert [int(day[0]) for day in run_out(made.mean, made.low95, made.high95, np.array([10_000.0]))] == [0, 0, 0]
 
 
-def test_seats_in_full_use_have_run_out_tomorrow() -> None:
+def test_seats_that_are_all_in_use_run_out_on_the_first_forecast_day() -> None:
     made = of([40] * 100)
     assert [int(day[0]) for day in run_out(made.mean, made.low95, made.high95, np.array([40.0]))] == [1, 1, 1]

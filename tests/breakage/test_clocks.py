@@ -55,7 +55,7 @@ async def every_slot_was_polled_in_time(there: Lab) -> None:
     assert await there.database.fetchval(IN_THE_FUTURE) == 0
 
 
-async def test_workers_whose_clock_is_wrong_take_no_part_say_so_once_and_harm_nothing(
+async def test_workers_with_a_wrong_clock_poll_nothing_log_it_once_and_damage_no_data(
     database_url: str, tmp_path: Path
 ) -> None:
     off = {"+7200s": "7,200 s ahead of", "-7200s": "7,200 s behind", "+2y": "63,072,000 s ahead of"}
@@ -75,7 +75,7 @@ async def test_workers_whose_clock_is_wrong_take_no_part_say_so_once_and_harm_no
         await every_slot_was_polled_in_time(there)
 
 
-async def test_a_clock_that_jumps_is_noticed_within_seconds_and_the_worker_comes_back_by_itself(
+async def test_a_clock_jump_is_noticed_within_seconds_and_the_worker_resumes_when_the_clock_is_right_again(
     database_url: str, tmp_path: Path
 ) -> None:
     clock = tmp_path / "offset"
@@ -145,7 +145,7 @@ async def history_of_a_year(there: Lab) -> int:
 
 
 @pytest.mark.parametrize("offset", ["-2y", "+2y"], ids=["two years behind", "two years ahead"])
-async def test_commands_that_look_back_or_ahead_count_from_postgresqls_time(
+async def test_commands_with_relative_times_count_from_the_clock_of_postgresql(
     database_url: str, tmp_path: Path, offset: str
 ) -> None:
     async with lab(database_url, tmp_path, orgs=1, interval=900) as there:
@@ -189,7 +189,7 @@ async def a_count_a_gap_and_a_contract(there: Lab) -> datetime:
 
 
 @pytest.mark.parametrize("offset", ["+7200s", "-7200s"], ids=["ahead", "behind"])
-async def test_a_poll_by_hand_under_a_wrong_clock_goes_by_postgresqls_time(
+async def test_poller_poll_under_a_wrong_clock_uses_the_clock_of_postgresql(
     database_url: str, tmp_path: Path, offset: str
 ) -> None:
     async with lab(database_url, tmp_path, orgs=ORGS, interval=900) as there:

@@ -83,7 +83,7 @@ async def stopped(worker: Process) -> None:
     assert not any(word in worker.text() for word in ('"readings.lost"', '"lost"'))
 
 
-async def test_a_server_that_is_stopped_and_started_again_costs_no_reading(server: Server, tmp_path: Path) -> None:
+async def test_a_restart_of_postgresql_loses_no_snapshot(server: Server, tmp_path: Path) -> None:
     async with lab(server.dsn, tmp_path, orgs=20, interval=10, latency_median_seconds=0.4) as there:
         worker = await there.start(REAL)
         url = (await worker.says("web.served"))["url"]
@@ -112,7 +112,7 @@ async def test_a_server_that_is_stopped_and_started_again_costs_no_reading(serve
         await stopped(worker)
 
 
-async def test_when_a_standby_takes_over_workers_follow_it_and_no_slot_is_lost(server: Server, tmp_path: Path) -> None:
+async def test_workers_follow_a_failover_to_a_standby_and_lose_no_slot(server: Server, tmp_path: Path) -> None:
     with homes() as home:
         standby = Server(home)
         await asyncio.to_thread(standby.copy, server)
@@ -139,7 +139,7 @@ async def test_when_a_standby_takes_over_workers_follow_it_and_no_slot_is_lost(s
             await asyncio.to_thread(standby.stop, signal.SIGQUIT)
 
 
-async def test_what_a_killed_worker_had_read_while_the_database_was_away_is_read_again(
+async def test_slots_whose_snapshots_died_with_a_worker_during_a_database_outage_are_polled_again(
     server: Server, tmp_path: Path
 ) -> None:
     async with (
@@ -189,7 +189,7 @@ def small_disk(server: Server, megabytes: int) -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk to fill")
-async def test_a_full_disk_is_waited_for_and_costs_no_reading(server: Server, tmp_path: Path) -> None:
+async def test_workers_wait_while_the_disk_is_full_and_lose_no_snapshot(server: Server, tmp_path: Path) -> None:
     with small_disk(server, 64) as disk:
         async with lab(server.dsn, tmp_path, orgs=20, interval=3) as there:
             await there.database.execute(f"CREATE TABLESPACE small LOCATION '{disk}'")
@@ -223,7 +223,7 @@ async def test_a_full_disk_is_waited_for_and_costs_no_reading(server: Server, tm
         ),
     ],
 )
-async def test_what_a_person_must_mend_ends_the_service_with_one_line(
+async def test_a_database_problem_that_a_person_must_fix_ends_the_service_with_one_line(
     server: Server, tmp_path: Path, damage: str, line: str
 ) -> None:
     as_role = server.dsn.replace("boss@", "limited@")

@@ -43,7 +43,7 @@ async def all_polled(there: Lab, since: Any = None, outcome: str = "ok") -> Any:
 
 
 @pytest.mark.parametrize("fault", ["reset", *(["hang", "unavailable"] if LONG else [])])
-async def test_when_every_data_centre_is_away_rows_say_so_and_the_first_slots_after_it_are_on_time(
+async def test_an_outage_of_every_data_centre_is_recorded_and_the_first_slots_after_the_outage_are_on_time(
     database_url: str, tmp_path: Path, fault: str
 ) -> None:
     async with lab(database_url, tmp_path, orgs=12, interval=6, settings={"POLLER_REQUEST_TIMEOUT": "1"}) as there:
@@ -68,9 +68,7 @@ async def test_when_every_data_centre_is_away_rows_say_so_and_the_first_slots_af
         assert worker.count("data_center.away") == worker.count("data_center.back") == len(homes)
 
 
-async def test_a_zoho_that_takes_its_time_is_waited_for_and_its_orgs_wait_for_none_of_each_other(
-    database_url: str, tmp_path: Path
-) -> None:
+async def test_slow_replies_are_waited_for_and_do_not_delay_other_orgs(database_url: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {"latency_median_seconds": SECONDS, "latency_p99_seconds": SECONDS}
     settings = {"POLLER_REQUEST_TIMEOUT": str(SECONDS * 3 // 2), "POLLER_IN_FLIGHT_SHARE": "0.5"}
     async with lab(database_url, tmp_path, orgs=8, interval=4 * SECONDS, settings=settings, **options) as there:
@@ -145,7 +143,7 @@ async def with_a_door(database_url: str, folder: Path) -> AsyncIterator[tuple[La
             await door.close()
 
 
-async def test_names_that_are_gone_and_certificates_that_are_wrong_are_those_orgs_trouble_alone(
+async def test_unknown_host_names_and_wrong_certificates_affect_only_their_own_orgs(
     database_url: str, tmp_path: Path
 ) -> None:
     async with with_a_door(database_url, tmp_path) as (there, door):

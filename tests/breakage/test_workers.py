@@ -44,7 +44,7 @@ async def _all_there(there: Lab, workers: int) -> dict[Any, int] | None:
 
 
 @pytest.mark.parametrize("workers", [3, *([10] if LONG else [])])
-async def test_processes_over_one_database_share_the_orgs_within_a_few_percent(
+async def test_workers_over_one_database_share_the_orgs_evenly_within_a_few_percent(
     database_url: str, tmp_path: Path, workers: int
 ) -> None:
     async with lab(database_url, tmp_path, orgs=40, interval=4) as there:
@@ -56,7 +56,9 @@ async def test_processes_over_one_database_share_the_orgs_within_a_few_percent(
         await there.nothing_is_missing_doubled_or_untrue()
 
 
-async def test_who_joins_gets_a_share_and_who_leaves_leaves_no_gap(database_url: str, tmp_path: Path) -> None:
+async def test_a_worker_that_joins_gets_its_share_and_one_that_leaves_causes_no_gap(
+    database_url: str, tmp_path: Path
+) -> None:
     async with lab(database_url, tmp_path, orgs=20, interval=4) as there:
         first = await there.start()
         await there.until("SELECT count(*) >= 20 FROM org_snapshots")
@@ -72,7 +74,7 @@ async def test_who_joins_gets_a_share_and_who_leaves_leaves_no_gap(database_url:
 
 
 @pytest.mark.parametrize("number", STOP)
-async def test_a_worker_told_to_stop_puts_back_what_its_grace_is_too_short_for_and_another_polls_it(
+async def test_a_stopping_worker_returns_jobs_that_its_grace_period_is_too_short_for_and_another_worker_polls_them(
     database_url: str, tmp_path: Path, number: signal.Signals
 ) -> None:
     async with lab(database_url, tmp_path, orgs=12, interval=24) as there:
@@ -93,7 +95,9 @@ async def test_a_worker_told_to_stop_puts_back_what_its_grace_is_too_short_for_a
 
 
 @pytest.mark.parametrize("number", STOP)
-async def test_a_worker_told_twice_stops_at_once(database_url: str, tmp_path: Path, number: signal.Signals) -> None:
+async def test_a_worker_that_gets_a_second_stop_signal_stops_at_once(
+    database_url: str, tmp_path: Path, number: signal.Signals
+) -> None:
     async with lab(database_url, tmp_path, orgs=12, interval=24) as there:
         there.sim.add_faults(HANG)
         worker = await there.start(REAL, POLLER_REQUEST_TIMEOUT="120")
@@ -107,7 +111,7 @@ async def test_a_worker_told_twice_stops_at_once(database_url: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("program", [QUICK, *([REAL] if LONG else [])], ids=lambda program: program[-1])
-async def test_what_a_killed_worker_had_begun_another_polls_within_a_minute_and_the_slot(
+async def test_slots_that_a_killed_worker_was_polling_are_polled_by_another_within_a_minute(
     database_url: str, tmp_path: Path, program: tuple[str, ...]
 ) -> None:
     interval = 24 if program == QUICK else 120
@@ -127,7 +131,7 @@ async def test_what_a_killed_worker_had_begun_another_polls_within_a_minute_and_
         await there.nothing_is_missing_doubled_or_untrue()
 
 
-async def test_a_frozen_worker_that_wakes_does_no_harm(database_url: str, tmp_path: Path) -> None:
+async def test_a_worker_that_resumes_after_a_freeze_damages_no_data(database_url: str, tmp_path: Path) -> None:
     async with lab(database_url, tmp_path, orgs=8, interval=6, latency_median_seconds=0.5) as there:
         frozen, _ = await there.start(), await there.start()
         await there.until("SELECT count(*) >= 8 FROM org_snapshots WHERE outcome = 'ok'")

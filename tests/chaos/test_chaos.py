@@ -192,7 +192,7 @@ async def world(folder: Path, *, orgs: int = ORGS, faults: Sequence[Fault] = FAU
         await asyncio.to_thread(server.close)
 
 
-async def test_through_every_storm_each_slot_is_known_or_explained(tmp_path: Path) -> None:
+async def test_every_slot_of_a_chaos_run_has_a_count_or_a_recorded_reason(tmp_path: Path) -> None:
     print(f"\nPOLLER_TEST_CHAOS_SEED={SEED} POLLER_TEST_CHAOS_SECONDS={SECONDS:.0f}")  # noqa: T201
     async with world(tmp_path) as there:
         try:
@@ -249,6 +249,6 @@ async def classified(there: World, over: datetime) -> dict[str, Any]:
     }
 
 
-def test_the_same_seed_is_the_same_storm() -> None:
+def test_the_same_seed_gives_the_same_events() -> None:
     assert list(storm(7, 60)) == list(storm(7, 60))
     assert list(storm(7, 60)) != list(storm(8, 60))

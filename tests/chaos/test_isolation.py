@@ -27,7 +27,7 @@ WHERE o.data_center = $1 AND s.slot >= $2 AND s.slot < $3 ORDER BY s.org_id, s.s
 """
 
 
-async def test_a_data_centre_that_falls_silent_makes_no_org_of_another_later(tmp_path: Path) -> None:
+async def test_a_data_centre_that_does_not_answer_does_not_delay_orgs_of_another(tmp_path: Path) -> None:
     async with world(tmp_path, orgs=ORGS, faults=()) as there:
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -47,7 +47,7 @@ def fleet(on_database: str) -> str:
 
 
 @pytest.mark.usefixtures("fleet")
-def test_seats_are_told_to_programs_with_what_the_contract_says_and_what_idle_ones_cost(poller: Poller) -> None:
+def test_seats_json_contains_the_contract_and_the_cost_of_idle_seats(poller: Poller) -> None:
     renews = (NOW + timedelta(days=30)).date().isoformat()
     changed = ("--purchased", "200", "--price", "20", "--currency", "eur", "--renews-on", renews)
     assert poller("seats", "set", "Growing", *changed).out == "1 contract changed\n"
@@ -66,13 +66,13 @@ def test_seats_are_told_to_programs_with_what_the_contract_says_and_what_idle_on
 
 
 @pytest.mark.usefixtures("fleet")
-def test_a_renewal_that_is_over_is_not_ahead(poller: Poller) -> None:
+def test_a_renewal_date_in_the_past_is_not_listed_as_upcoming(poller: Poller) -> None:
     poller("seats", "set", "Full", "--renews-on", "2020-01-31")
     assert poller("seats", "--renews-within", "60d", "--json").out == ""
 
 
 @pytest.mark.usefixtures("fleet")
-def test_a_forecast_is_told_to_programs_with_every_promised_key_and_a_point_a_day(poller: Poller) -> None:
+def test_forecast_json_has_every_promised_key_and_one_point_per_day(poller: Poller) -> None:
     (line,) = poller("forecast", "Growing", "--horizon", "90d", "--json").out.splitlines()
     told = json.loads(line)
     promised = (
@@ -88,7 +88,7 @@ def test_a_forecast_is_told_to_programs_with_every_promised_key_and_a_point_a_da
 
 
 @pytest.mark.usefixtures("fleet")
-def test_people_read_who_runs_out_first_and_that_an_org_is_full_already(poller: Poller) -> None:
+def test_the_forecast_table_lists_orgs_by_run_out_day_and_marks_full_ones(poller: Poller) -> None:
     told = poller("forecast").out.splitlines()
     assert "in 90 d" in told[0]
     (full,) = [line for line in told if line.startswith("Full")]
@@ -97,7 +97,7 @@ def test_people_read_who_runs_out_first_and_that_an_org_is_full_already(poller: 
 
 
 @pytest.mark.usefixtures("fleet")
-def test_anomalies_are_told_to_programs_with_every_promised_key(poller: Poller) -> None:
+def test_anomalies_json_has_every_promised_key(poller: Poller) -> None:
     (line,) = poller("anomalies", "--since", "30d", "--json").out.splitlines()
     told = json.loads(line)
     promised = "org, user_type, day, kind, before, after, expected_low, expected_high, severity"
@@ -108,7 +108,7 @@ def test_anomalies_are_told_to_programs_with_every_promised_key(poller: Poller) 
 
 
 @pytest.mark.usefixtures("on_database")
-def test_an_imported_contract_is_shown_with_its_org_and_a_dry_run_names_what_would_change(
+def test_an_imported_contract_is_shown_with_its_org_and_a_dry_run_lists_its_changes(
     poller: Poller, tmp_path: Path
 ) -> None:
     header = "name,data_center,client_id,client_secret,refresh_token,seats,price,currency,renews_on\n"
@@ -129,7 +129,7 @@ def test_an_imported_contract_is_shown_with_its_org_and_a_dry_run_names_what_wou
         ("--renews-on", "soon", "--renews-on 'soon' is not a day such as 2027-01-31; correct it, or write none"),
     ],
 )
-def test_a_wrong_value_of_a_contract_gets_one_line(poller: Poller, option: str, text: str, said: str) -> None:
+def test_an_invalid_contract_value_is_refused_in_one_line(poller: Poller, option: str, text: str, said: str) -> None:
     ended = poller("seats", "set", "Acme", option, text)
     assert (ended.code, ended.error.count("\n")) == (2, 0)
     assert said in ended.error

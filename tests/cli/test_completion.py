@@ -25,7 +25,7 @@ async def completions(words: str) -> list[str]:
     return ended.out.split()
 
 
-async def test_a_shell_completes_commands_their_commands_and_options() -> None:
+async def test_the_shell_completes_commands_subcommands_and_options() -> None:
     assert await completions("poller migr") == ["migrate"]
     assert {"add", "import", "list"} <= set(await completions("poller orgs "))
     assert await completions("poller settings --js") == ["--json"]
@@ -42,7 +42,7 @@ async def test_completion_is_installed_for_a_shell(tmp_path: Path, shell: str, p
 
 
 @pytest.mark.parametrize("arguments", [(), ("orgs",), ("orgs", "list"), ("settings",), ("psql",)], ids=" ".join)
-def test_a_short_h_shows_the_help_of_every_command(poller: Poller, arguments: tuple[str, ...]) -> None:
+def test_the_option_h_shows_the_help_of_every_command(poller: Poller, arguments: tuple[str, ...]) -> None:
     short, long = poller(*arguments, "-h"), poller(*arguments, "--help")
     assert (short.code, short.err) == (0, "")
     assert short.out == long.out

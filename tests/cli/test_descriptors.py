@@ -35,7 +35,7 @@ def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one() -> None:
 
 
 @pytest.mark.parametrize("web", [False, True])
-def test_where_the_limit_does_not_suffice_fewer_requests_are_in_flight_and_one_line_says_so(web: bool) -> None:
+def test_a_low_limit_of_open_files_reduces_the_requests_in_flight_and_is_reported_in_one_line(web: bool) -> None:
     warning, result = ask(256, 256, concurrency=400, web=web).splitlines()
     concurrency = 106 if web else 128
     assert result == f"concurrency {concurrency} limit 256"
@@ -45,7 +45,7 @@ def test_where_the_limit_does_not_suffice_fewer_requests_are_in_flight_and_one_l
     )
 
 
-def test_a_limit_that_allows_no_request_is_refused_with_the_one_that_is_needed() -> None:
+def test_a_limit_of_open_files_too_low_for_any_request_is_refused_with_the_limit_needed() -> None:
     assert ask(60, 60) == (
         "poller.core.errors.UsageError: this process may open 60 files, too few to poll at all; "
         "raise the limit of open files (ulimit -n, LimitNOFILE=) to 160"

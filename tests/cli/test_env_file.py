@@ -39,7 +39,7 @@ async def collector() -> AsyncIterator[tuple[str, list[bytes]]]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", received
 
 
-async def test_no_file_can_send_the_credentials_of_an_org_of_zohos_elsewhere(
+async def test_no_settings_file_can_send_the_credentials_of_an_org_to_a_server_that_is_not_zohos(
     process: Process, on_database: str, tmp_path: Path
 ) -> None:
     (tmp_path / "orgs.csv").write_text(
@@ -57,7 +57,7 @@ async def test_no_file_can_send_the_credentials_of_an_org_of_zohos_elsewhere(
     assert received == []
 
 
-async def test_a_file_of_settings_in_the_current_folder_is_read_only_where_it_is_named(
+async def test_a_settings_file_in_the_current_folder_is_read_only_if_it_is_named(
     process: Process, on_database: str, tmp_path: Path
 ) -> None:
     async with Simulator(SimulatorOptions(orgs=1, grant_share=0.0)) as sim:
@@ -79,7 +79,7 @@ async def test_a_file_of_settings_in_the_current_folder_is_read_only_where_it_is
         assert sim.audit()["requests"] != {}
 
 
-def test_a_file_in_the_current_folder_that_is_not_ours_is_passed_over_in_silence(
+def test_an_env_file_of_another_program_in_the_current_folder_is_ignored(
     poller: Poller, on_database: str, tmp_path: Path
 ) -> None:
     (tmp_path / ".env").write_text("SOMEBODYS_PORT=1\n")
@@ -89,7 +89,7 @@ def test_a_file_in_the_current_folder_that_is_not_ours_is_passed_over_in_silence
     assert "warning" not in poller("orgs", "list").err
 
 
-def test_a_file_of_settings_that_others_can_write_ends_every_command(
+def test_a_settings_file_that_other_users_can_write_ends_every_command(
     poller: Poller, on_database: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "poller.env"
@@ -102,7 +102,7 @@ def test_a_file_of_settings_that_others_can_write_ends_every_command(
     assert poller("orgs", "list").code == 0, "a file that was named for one command is forgotten with it"
 
 
-def test_a_misspelled_database_ends_the_command_before_anything_is_made(
+def test_a_misspelled_database_setting_ends_the_command_before_anything_is_created(
     poller: Poller, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("POLLER_DB_URL", "postgresql://poller:hunter2-hunter2@db/poller")

@@ -118,11 +118,11 @@ def test_bad_input_is_answered_on_standard_error_without_a_traceback(poller: Pol
         assert "Traceback" not in ended.err, arguments
 
 
-def test_an_unknown_state_is_said_of_the_option_that_names_it(poller: Poller, folder: Path) -> None:
+def test_the_error_for_an_unknown_state_names_the_option(poller: Poller, folder: Path) -> None:
     assert poller("status", "--fail-on", "broken").error.startswith("poller: --fail-on broken: there is no such state")
 
 
-def test_a_dry_run_names_fields_as_a_file_writes_them(poller: Poller, folder: Path) -> None:
+def test_a_dry_run_names_fields_as_in_the_import_file(poller: Poller, folder: Path) -> None:
     (folder / "acme.csv").write_text(f"{HEADER},poll_interval,tags\n{ACME},5m,a\n")
     ended = poller("orgs", "import", "acme.csv", "--dry-run")
     assert ended.out.splitlines()[0] == "Acme would be changed: poll_interval, tags"

@@ -34,7 +34,7 @@ async def test_orgs_are_imported_from_standard_input() -> None:
         assert (ended.code, ended.out) == (0, "1 org: 1 would be added, 0 changed, 0 same.\n"), ended
 
 
-async def test_what_is_wrong_with_standard_input_is_said_of_standard_input() -> None:
+async def test_an_error_in_rows_from_standard_input_names_standard_input() -> None:
     ended = await command.run("orgs", "import", "-", stdin=(HEADER + ACME.replace("Acme", "")).encode())
     assert ended.err.splitlines() == [
         "standard input: line 2: name is missing",
@@ -50,7 +50,7 @@ def test_orgs_are_imported_from_a_process_substitution() -> None:
     assert (ended.returncode, ended.stdout) == (0, b"1 org: 1 would be added, 0 changed, 0 same.\n"), ended
 
 
-def test_the_download_of_zohos_console_is_imported_with_a_name_and_a_data_centre(
+def test_the_download_of_zohos_api_console_is_imported_with_a_given_name_and_data_centre(
     poller: Poller, tmp_path: Path
 ) -> None:
     path = tmp_path / "self_client.json"
@@ -72,7 +72,7 @@ def test_the_download_of_zohos_console_is_imported_with_a_name_and_a_data_centre
     assert ended.err.splitlines()[0].endswith("a self_client.json names no org: add --name and --data-center")
 
 
-def test_rows_with_the_same_reason_share_a_line(poller: Poller, tmp_path: Path) -> None:
+def test_bad_rows_with_the_same_reason_share_a_line(poller: Poller, tmp_path: Path) -> None:
     path = tmp_path / "orgs.csv"
     path.write_text(HEADER + "".join(ACME.replace("Acme,us", f"Org {number},xx") for number in range(1_500)))
     ended = poller("orgs", "import", str(path))
@@ -84,7 +84,7 @@ def test_rows_with_the_same_reason_share_a_line(poller: Poller, tmp_path: Path) 
     assert last == f"poller: 1,500 rows are wrong, so nothing is imported; fix {path} and import it again"
 
 
-def test_an_ansi_file_is_answered_with_one_line_that_says_how_to_save_it(poller: Poller, tmp_path: Path) -> None:
+def test_an_ansi_file_is_refused_in_one_line_that_says_how_to_save_it_as_utf_8(poller: Poller, tmp_path: Path) -> None:
     path = tmp_path / "orgs.csv"
     path.write_bytes((HEADER + "".join(ACME.replace("Acme", f"Café {number}") for number in range(9))).encode("cp1252"))
     first, _ = poller("orgs", "import", str(path)).err.splitlines()

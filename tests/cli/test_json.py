@@ -83,7 +83,7 @@ def objects(ended: Ended) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", LISTINGS)
-def test_every_command_that_prints_facts_takes_json_and_prints_an_object_a_line(
+def test_every_command_that_prints_facts_takes_json_and_prints_one_object_per_line(
     poller: Poller, fleet: str, name: str
 ) -> None:
     ended = poller(*LISTINGS[name], "--json", *ARGUMENTS.get(name, []))
@@ -93,7 +93,7 @@ def test_every_command_that_prints_facts_takes_json_and_prints_an_object_a_line(
 
 
 @pytest.mark.parametrize("name", ["gaps", "trend"])
-def test_the_objects_of_json_are_those_of_the_list_of_format_json(poller: Poller, fleet: str, name: str) -> None:
+def test_the_option_json_prints_the_objects_of_format_json(poller: Poller, fleet: str, name: str) -> None:
     listed = json.loads(poller(name, "acme", "--format", "json").out)
     assert listed == objects(poller(name, "acme", "--json"))
 
@@ -107,13 +107,15 @@ def test_the_objects_of_json_are_those_of_the_list_of_format_json(poller: Poller
         (["gaps", "--json", "--bom"], "--bom is for CSV; give --format csv too"),
     ],
 )
-def test_two_formats_at_once_are_refused(poller: Poller, on_database: str, arguments: list[str], error: str) -> None:
+def test_json_together_with_another_format_is_refused(
+    poller: Poller, on_database: str, arguments: list[str], error: str
+) -> None:
     ended = poller(*arguments)
     assert (ended.code, ended.out, ended.error) == (2, "", f"poller: {error}")
 
 
 @pytest.mark.parametrize("name", OF_SERIES)
-def test_what_is_computed_of_a_file_of_series_can_be_json_too(poller: Poller, tmp_path: Path, name: str) -> None:
+def test_results_for_a_file_of_series_can_be_printed_as_json(poller: Poller, tmp_path: Path, name: str) -> None:
     values = [*range(100, 220), *[0] * 20]
     days = [(date(2026, 1, 1) + timedelta(days=place)).isoformat() for place in range(len(values))]
     rows = "".join(f'"a, ""b""",{day},{value}\n' for day, value in zip(days, values, strict=True))

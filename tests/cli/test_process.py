@@ -34,7 +34,7 @@ def environ_of(sim: Simulator) -> dict[str, str]:
     return {"POLLER_DATA_CENTERS": json.dumps(sim.data_centers_setting()), "POLLER_LOG_LEVEL": "debug"}
 
 
-async def test_a_poll_logs_nothing_beside_its_rows_unless_a_log_level_is_set(
+async def test_poller_poll_logs_nothing_unless_a_log_level_is_set(
     process: Process, on_database: str, tmp_path: Path
 ) -> None:
     async with Simulator(SimulatorOptions(orgs=6, grant_share=0.0, soid_share=0.0)) as sim:
@@ -51,7 +51,7 @@ async def test_a_poll_logs_nothing_beside_its_rows_unless_a_log_level_is_set(
         assert events.count("poll.finished") == 5
 
 
-async def test_a_fleet_is_imported_polled_and_told_of_and_no_secret_is_printed(
+async def test_a_fleet_is_imported_polled_and_shown_without_printing_a_secret(
     process: Process, on_database: str, tmp_path: Path
 ) -> None:
     async with Simulator(SimulatorOptions(orgs=6, grant_share=0.0, soid_share=0.3)) as sim:
@@ -106,7 +106,7 @@ async def test_a_fleet_is_imported_polled_and_told_of_and_no_secret_is_printed(
         assert sim.audit()["breaches"] == []
 
 
-async def test_a_database_behind_is_said_to_be_and_migrated_on_demand(
+async def test_a_database_with_pending_migrations_is_reported_and_migrated_on_request(
     process: Process,
     monkeypatch: pytest.MonkeyPatch,
     blank_database_url: str,
@@ -127,7 +127,7 @@ async def test_a_database_behind_is_said_to_be_and_migrated_on_demand(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.usefixtures("on_database")
-async def test_a_poll_that_is_told_to_stop_stops_without_a_word(
+async def test_a_poll_that_gets_a_stop_signal_ends_without_output(
     process: Process, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     # A minute a request: nothing but the signal ends this soon.
@@ -147,7 +147,7 @@ async def test_a_poll_that_is_told_to_stop_stops_without_a_word(
         assert (polling.returncode, out, err) == (code, b"", b"")
 
 
-async def test_a_simulator_runs_until_it_is_told_to_stop(tmp_path: Path) -> None:
+async def test_the_simulator_runs_until_it_gets_a_stop_signal(tmp_path: Path) -> None:
     async with asyncio.timeout(60):
         simulating = await start("simulate", "--orgs", "3", "--write-orgs", "fleet.csv")
         try:
@@ -165,7 +165,7 @@ async def test_a_simulator_runs_until_it_is_told_to_stop(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("on_database")
-async def test_a_reader_who_leaves_early_is_no_error(tmp_path: Path, process: Process) -> None:
+async def test_a_pipe_closed_by_its_reader_is_not_an_error(tmp_path: Path, process: Process) -> None:
     rows = "".join(f"Org {number},us,1000.{number},s,r\n" for number in range(2_000))
     (tmp_path / "orgs.csv").write_text(f"name,data_center,client_id,client_secret,refresh_token\n{rows}")
     assert (await process("orgs", "import", "orgs.csv")).code == 0
@@ -183,7 +183,7 @@ async def test_a_reader_who_leaves_early_is_no_error(tmp_path: Path, process: Pr
 
 
 @pytest.mark.usefixtures("on_database")
-def test_at_a_terminal_secrets_are_asked_for_and_not_shown() -> None:
+def test_secrets_typed_at_a_terminal_are_not_shown() -> None:
     secrets = [b"4f1c9a7e5b2d8f60aa", b"4f1c9a7e5b2d8f60bb"]
     ours, theirs = pty.openpty()
     # Opened by the leader of a session, a terminal becomes the session's own, which is where passwords are asked for.

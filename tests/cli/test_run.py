@@ -40,14 +40,16 @@ def test_every_help_shows_an_example(poller: Poller, path: list[str]) -> None:
 
 
 @pytest.mark.parametrize("path", [[], ["orgs"]], ids=["poller", "poller orgs"])
-def test_a_command_that_wants_another_shows_its_help_and_complains_of_nothing(poller: Poller, path: list[str]) -> None:
+def test_a_command_group_without_a_subcommand_shows_its_help_without_an_error(poller: Poller, path: list[str]) -> None:
     ended = poller(*path)
     assert (ended.code, ended.err) == (2, "")
     assert "Example: " in ended.out
 
 
 @pytest.mark.parametrize("columns", ["60", "200"])
-def test_a_help_flows_with_its_terminal(poller: Poller, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+def test_help_text_is_wrapped_at_the_width_of_the_terminal(
+    poller: Poller, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.setenv("TERMINAL_WIDTH", columns)
     lines = poller("orgs", "import", "--help").out.splitlines()
@@ -57,7 +59,7 @@ def test_a_help_flows_with_its_terminal(poller: Poller, monkeypatch: pytest.Monk
         assert len(line.rstrip()) + len(following.split()[0]) >= int(columns) - 2, f"{line!r} ends too early"
 
 
-def test_help_loads_nothing_heavy() -> None:
+def test_help_imports_no_heavy_module() -> None:
     script = f"""
 import sys
 from poller.cli import run
@@ -74,7 +76,7 @@ print([name for name in {HEAVY!r} if name in sys.modules])
     ids=" ".join,
 )
 @pytest.mark.usefixtures("on_database")
-def test_a_command_that_only_reads_loads_neither_the_http_client_nor_the_queue_nor_numpy(arguments: list[str]) -> None:
+def test_read_only_commands_import_neither_the_http_client_nor_the_queue_nor_numpy(arguments: list[str]) -> None:
     script = f"""
 import sys
 from poller.cli import run
@@ -86,7 +88,7 @@ print([name for name in ("aiohttp", "pgqueuer", "numpy", "alembic", "sqlalchemy"
 
 
 @pytest.mark.usefixtures("on_database")
-def test_the_look_at_the_database_of_the_doctor_loads_neither_the_worker_nor_the_http_client() -> None:
+def test_the_database_checks_of_the_doctor_import_neither_the_worker_nor_the_http_client() -> None:
     script = """
 import asyncio, sys
 from poller.app import database_dsn
@@ -101,7 +103,7 @@ print([name for name in ("poller.worker", "aiohttp", "pgqueuer", "numpy") if nam
     assert printed.splitlines()[-1] == "[]"
 
 
-def test_the_version_is_told(poller: Poller) -> None:
+def test_the_option_version_prints_the_version(poller: Poller) -> None:
     assert poller("--version").out == f"poller {__version__}\n"
 
 
@@ -130,7 +132,7 @@ def test_the_version_is_told(poller: Poller) -> None:
         (["simulate", "--write-orgs", "fleet.xlsx"], "poller: fleet.xlsx is neither .csv nor .jsonl; name "),
     ],
 )
-def test_what_cannot_be_done_is_one_line_with_a_remedy_and_exit_code_2(
+def test_a_usage_error_is_one_line_with_a_remedy_and_exit_code_2(
     poller: Poller, arguments: list[str], line: str
 ) -> None:
     ended = poller(*arguments)
@@ -151,7 +153,7 @@ def test_what_cannot_be_done_is_one_line_with_a_remedy_and_exit_code_2(
         ('[{"name": "html", "org": "Acme"}]', "poller: faults.json: there is no org 'Acme'; correct faults.json"),
     ],
 )
-def test_a_script_of_faults_that_makes_no_sense_is_named_with_the_reason(
+def test_an_invalid_script_of_faults_is_named_with_the_reason(
     poller: Poller, tmp_path: Path, script: str, line: str
 ) -> None:
     (tmp_path / "faults.json").write_text(script)
@@ -160,7 +162,7 @@ def test_a_script_of_faults_that_makes_no_sense_is_named_with_the_reason(
     assert ended.error.startswith(line)
 
 
-def test_a_fleet_that_cannot_be_written_is_not_blamed_on_the_port(poller: Poller) -> None:
+def test_a_fleet_file_that_cannot_be_written_is_not_reported_as_a_taken_port(poller: Poller) -> None:
     ended = poller("simulate", "--port", "0", "--write-orgs", "nowhere/fleet.csv")
     assert (ended.code, ended.out) == (2, "")
     assert ended.error == (
@@ -168,7 +170,7 @@ def test_a_fleet_that_cannot_be_written_is_not_blamed_on_the_port(poller: Poller
     )
 
 
-def test_every_wrong_setting_is_a_line_of_its_own(poller: Poller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_wrong_setting_is_reported_on_its_own_line(poller: Poller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLLER_CONCURRENCY", "x")
     monkeypatch.setenv("POLLER_POLL_INTERVAL", "y")
     ended = poller("poll")
@@ -176,7 +178,7 @@ def test_every_wrong_setting_is_a_line_of_its_own(poller: Poller, monkeypatch: p
     assert [line.split(":")[1] for line in ended.err.splitlines()] == [" POLLER_POLL_INTERVAL", " POLLER_CONCURRENCY"]
 
 
-def test_a_variable_that_is_no_setting_is_warned_of(poller: Poller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_poller_variable_causes_a_warning(poller: Poller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLLER_CONCURENCY", "4")
     monkeypatch.setenv("POLLER_DATABASE_URL", "postgresql://127.0.0.1:1/poller")
     monkeypatch.setenv("POLLER_SECRET_KEYS", "k1:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LWFiY2Q=")
@@ -187,7 +189,7 @@ def test_a_variable_that_is_no_setting_is_warned_of(poller: Poller, monkeypatch:
     assert ended.code == 1
 
 
-def test_the_psql_of_the_bundle_is_for_the_embedded_database_only(poller: Poller, on_database: str) -> None:
+def test_the_bundled_psql_connects_only_to_the_embedded_database(poller: Poller, on_database: str) -> None:
     ended = poller("psql")
     assert ended.code == 2
     assert ended.error == "poller: POLLER_DATABASE_URL names a database of yours; open it with your own psql"
@@ -209,7 +211,7 @@ def test_the_psql_of_the_bundle_is_for_the_embedded_database_only(poller: Poller
         ),
     ],
 )
-def test_every_end_has_its_code_and_at_most_a_line(
+def test_every_error_has_its_exit_code_and_prints_at_most_one_line(
     capsys: pytest.CaptureFixture[str], error: BaseException, code: int, line: str
 ) -> None:
     assert _end(error) == code
@@ -218,7 +220,7 @@ def test_every_end_has_its_code_and_at_most_a_line(
     assert bool(printed) == bool(line)
 
 
-def test_of_several_causes_the_one_a_person_can_mend_is_told() -> None:
+def test_of_several_errors_the_one_that_a_person_can_fix_is_reported() -> None:
     mendable = SettingsError("a", "b")
     assert _root(BaseExceptionGroup("", [ValueError(), BaseExceptionGroup("", [mendable])])) is mendable
     first = ValueError()

@@ -35,7 +35,7 @@ def shown(ended: Ended) -> dict[str, tuple[str, str]]:
     return {row["name"]: (row["value"], row["from"]) for row in rows}
 
 
-def test_every_setting_is_shown_with_its_place_and_no_secret(
+def test_every_setting_is_shown_with_its_source_and_without_secrets(
     poller: Poller, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     WITNESS.know(PASSWORD)
@@ -67,7 +67,7 @@ def test_every_setting_is_shown_with_its_place_and_no_secret(
     assert "hunter2" not in ended.out + ended.err + poller("settings", "--env-file", str(env_file)).out
 
 
-def test_settings_of_the_embedded_database_are_shown_and_nothing_is_made(poller: Poller, tmp_path: Path) -> None:
+def test_showing_the_settings_of_the_embedded_database_creates_nothing(poller: Poller, tmp_path: Path) -> None:
     assert shown(poller("settings", "--json"))["database"] == (
         f"embedded PostgreSQL in {tmp_path / 'data'}",
         "environment",
@@ -86,7 +86,7 @@ async def test_the_first_line_of_the_log_names_the_database(on_database: str) ->
     assert first["database"].startswith(f"database {name} on ")
 
 
-async def test_a_port_that_was_chosen_and_is_taken_ends_the_service_with_one_line(
+async def test_a_configured_port_that_is_taken_ends_the_service_with_one_line(
     process: Process, on_database: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -113,7 +113,7 @@ async def test_a_port_that_was_chosen_and_is_taken_ends_the_service_with_one_lin
     ],
     ids=" ".join,
 )
-def test_a_command_that_reads_makes_no_database(poller: Poller, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_a_read_only_command_creates_no_database(poller: Poller, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     ended = poller(*arguments)
     assert (ended.code, ended.out) == (1, "")
     assert ended.error == (
@@ -123,7 +123,7 @@ def test_a_command_that_reads_makes_no_database(poller: Poller, tmp_path: Path, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_check_for_migrations_makes_no_database_and_says_that_it_is_behind(poller: Poller, tmp_path: Path) -> None:
+def test_migrate_check_creates_no_database_and_reports_pending_migrations(poller: Poller, tmp_path: Path) -> None:
     ended = poller("migrate", "--check")
     assert (ended.code, ended.out) == (1, "")
     assert ended.error == f"There is no database in {tmp_path / 'data'} yet; run `poller migrate` to make it."
@@ -144,7 +144,7 @@ LIBPQ = {
 }
 
 
-async def test_the_variables_of_libpq_lead_to_no_other_database(
+async def test_the_environment_variables_of_libpq_do_not_change_the_database(
     process: Process, on_database: str, tmp_path: Path
 ) -> None:
     reached = await process("migrate", "--check", environ=LIBPQ)

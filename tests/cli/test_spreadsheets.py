@@ -49,7 +49,7 @@ def column(text: str, name: str) -> set[str]:
 
 
 @pytest.mark.usefixtures("fleet")
-def test_no_name_and_no_code_in_csv_is_a_formula(poller: Poller, tmp_path: Path) -> None:
+def test_no_name_and_no_error_code_in_csv_output_is_a_spreadsheet_formula(poller: Poller, tmp_path: Path) -> None:
     trend = poller("trend", "--format", "csv", "--since", "1d")
     gaps = poller("gaps", "--format", "csv", "--since", "1d")
     assert poller("export", "--format", "csv", "--out", str(tmp_path / "out")).code == 0
@@ -61,7 +61,7 @@ def test_no_name_and_no_code_in_csv_is_a_formula(poller: Poller, tmp_path: Path)
 
 
 @pytest.mark.usefixtures("fleet")
-def test_csv_begins_with_a_byte_order_mark_where_it_is_asked_for(poller: Poller, tmp_path: Path) -> None:
+def test_csv_begins_with_a_byte_order_mark_if_requested(poller: Poller, tmp_path: Path) -> None:
     for command in ("trend", "gaps"):
         text = poller(command, "--format", "csv", "--bom", "--since", "1d").out
         assert text.startswith("\ufefforg")
@@ -81,7 +81,7 @@ def test_a_byte_order_mark_without_csv_is_refused(poller: Poller, command: list[
     assert (ended.code, ended.error) == (2, "poller: --bom is for CSV; give --format csv too")
 
 
-def test_a_picture_and_text_at_once_are_refused(poller: Poller) -> None:
+def test_a_plot_and_a_text_format_together_are_refused(poller: Poller) -> None:
     ended = poller("trend", "--plot", "x.png", "--format", "csv")
     assert ended.code == 2
     assert ended.error == "poller: --plot draws a picture and --format csv writes text; give one of the two"

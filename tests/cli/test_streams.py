@@ -33,7 +33,7 @@ def by_shell(line: str, **environ: str) -> tuple[int, bytes, bytes]:
 
 
 @pytest.mark.parametrize("stream", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_a_closed_stream_is_like_one_nobody_reads(stream: str, tmp_path: Path) -> None:
+def test_output_to_a_closed_standard_stream_does_not_overwrite_another_open_file(stream: str, tmp_path: Path) -> None:
     # What is opened first gets the number of what was closed: nothing may be printed into it.
     precious = tmp_path / "precious.csv"
     precious.write_text("name,data_center,client_id,client_secret,refresh_token\nAcme,xx,i,s,r\n")
@@ -44,7 +44,7 @@ def test_a_closed_stream_is_like_one_nobody_reads(stream: str, tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("on_database")
-def test_an_answer_that_a_closed_standard_output_loses_is_a_failure_in_one_line(tmp_path: Path) -> None:
+def test_output_lost_because_standard_output_is_closed_is_a_failure_in_one_line(tmp_path: Path) -> None:
     fleet = tmp_path / "orgs.csv"
     fleet.write_text("name,data_center,client_id,client_secret,soid\nAcme,us,i,s,ZohoCRM.1\n")
     assert by_shell(f"poller orgs import {fleet}")[0] == 0
@@ -55,30 +55,30 @@ def test_an_answer_that_a_closed_standard_output_loses_is_a_failure_in_one_line(
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is Linux's")  # noqa: PTH110
-def test_a_full_disk_is_one_line() -> None:
+def test_output_to_a_full_disk_fails_with_one_line() -> None:
     code, _, err = by_shell("poller --version >/dev/full")
     assert (code, err) == (1, b"poller: No space left on device; make room, and run it again\n")
 
 
-def test_a_stream_that_can_only_be_read_is_one_line() -> None:
+def test_output_to_a_read_only_stream_fails_with_one_line() -> None:
     for line in ("poller --version 1</dev/null", "poller --help 1</dev/null"):
         code, _, err = by_shell(line)
         told = b"poller: standard output cannot be written to; open it for writing, and run it again\n"
         assert (code, err) == (2, told)
 
 
-def test_an_argument_that_is_not_utf_8_is_a_matter_of_usage() -> None:
+def test_an_argument_that_is_not_utf_8_is_a_usage_error() -> None:
     code, _, err = by_shell(r"""poller orgs show "$(printf '\377')" """)
     assert (code, err) == (2, b"poller: an argument is not UTF-8; type it in the terminal's own encoding\n")
 
 
-def test_a_terminal_without_the_letters_gets_others_and_no_error() -> None:
+def test_a_terminal_that_cannot_show_a_character_gets_a_replacement_and_no_error() -> None:
     code, out, err = by_shell("poller --help", **POOR)
     assert (code, err) == (0, b"")
     assert out.isascii()
 
 
-def test_a_sparkline_in_a_poor_alphabet_still_tells_high_from_low_and_a_gap_from_both() -> None:
+def test_a_sparkline_in_ascii_still_distinguishes_high_low_and_gap() -> None:
     drawn = ascii("▁▄█·±é")
     script = f"from poller.cli import run; run(['--version']); print({drawn})"
     told = subprocess.run([sys.executable, "-c", script], env={**os.environ, **POOR}, capture_output=True, check=True)

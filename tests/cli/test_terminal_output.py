@@ -37,7 +37,7 @@ _OBEYED = re.compile(r"\x1b\]0;|\x9b|\x07")
     ],
     ids=" ".join,
 )
-async def test_a_name_that_another_program_wrote_into_the_database_is_shown_and_not_obeyed(
+async def test_control_characters_in_a_name_written_by_another_program_are_escaped(
     database: Database, database_url: str, keyring: Keyring, arguments: tuple[str, ...]
 ) -> None:
     (org_id,) = await added(database, keyring, entry("Acme"))
@@ -55,7 +55,7 @@ async def test_a_name_that_another_program_wrote_into_the_database_is_shown_and_
         assert "Traceback" not in screen.text
 
 
-async def test_an_argument_is_repeated_in_an_error_without_its_control_characters(database_url: str) -> None:
+async def test_control_characters_in_an_argument_are_escaped_in_the_error(database_url: str) -> None:
     for arguments in (
         ("trend", f"Acme{TITLE}"),
         ("trend", "--since", TITLE),

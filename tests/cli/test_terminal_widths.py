@@ -114,7 +114,7 @@ def shown(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_no_line_is_wider_than_the_terminal(screens: Screens, command: str) -> None:
+def test_no_line_of_output_is_wider_than_the_terminal(screens: Screens, command: str) -> None:
     for cells in WIDTHS:
         lines = screens[command, cells]
         assert len(lines) > 1, lines
@@ -123,13 +123,13 @@ def test_no_line_is_wider_than_the_terminal(screens: Screens, command: str) -> N
         assert [line for line in wide if max(map(cell_len, line.split())) < cells // 2] == []
 
 
-def test_a_wider_terminal_is_used(screens: Screens) -> None:
+def test_a_table_uses_a_wider_terminal(screens: Screens) -> None:
     """The widths above are told apart: a table that has the room takes it."""
     widest = [max(map(cell_len, screens["orgs list", cells])) for cells in WIDTHS]
     assert widest == sorted(set(widest))
 
 
-def test_the_newest_value_of_a_sparkline_is_seen_at_any_width(screens: Screens) -> None:
+def test_the_newest_value_of_a_sparkline_is_visible_at_any_width(screens: Screens) -> None:
     for cells in WIDTHS:
         lines = screens["trend", cells]
         assert [line.split()[-1][-1] for line in lines[1:]] == ["█"] * 3, lines
@@ -137,14 +137,14 @@ def test_the_newest_value_of_a_sparkline_is_seen_at_any_width(screens: Screens) 
 
 @pytest.mark.usefixtures("on_database")
 @pytest.mark.parametrize("command", ["--help", "status", "orgs list", "no-such-command"])
-def test_no_color_is_kept(command: str) -> None:
+def test_the_variable_no_color_turns_colours_off(command: str) -> None:
     text = shown([*POLLER, *command.split()], environ=os.environ | {"NO_COLOR": "1"})
     assert text
     assert "\x1b" not in text
 
 
 @pytest.mark.usefixtures("on_database")
-def test_the_log_of_a_service_is_coloured_only_where_it_may_be() -> None:
+def test_the_variable_no_color_turns_off_the_colours_of_the_service_log() -> None:
     coloured = re.compile(r"\x1b\[[0-9;]*m")
     service = [*POLLER, "run", "--no-web"]
     log = {

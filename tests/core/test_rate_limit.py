@@ -304,7 +304,7 @@ def test_the_rate_climbs_back_to_full_in_eight_good_polls() -> None:
 
 
 @given(limits_given, events)
-def test_a_hold_lets_nothing_leave_before_its_end(limits: Limits, happened: list[tuple[str, float, float]]) -> None:
+def test_no_request_is_sent_before_the_end_of_a_hold(limits: Limits, happened: list[tuple[str, float, float]]) -> None:
     quota, now = INITIAL, NOW
     for what, gap, retry_after in happened:
         now += gap

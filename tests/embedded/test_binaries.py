@@ -36,7 +36,7 @@ def public() -> Iterator[Path]:
         yield Path(name)
 
 
-def test_the_newest_of_the_wheel_is_chosen_where_there_is_no_data_yet(account: OsUser) -> None:
+def test_the_newest_postgresql_of_the_wheel_is_chosen_for_a_new_data_folder(account: OsUser) -> None:
     assert int(programs.find(None, account, None).major) >= 18
 
 
@@ -53,12 +53,14 @@ def test_data_of_an_older_major_version_is_served_by_that_version_if_the_wheel_h
         assert sql(server, "SHOW server_version").startswith("16.")
 
 
-def test_a_folder_without_programs_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_postgresql_programs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedError, match="has no postgres; name a folder"):
         start(tmp_path / "data", binaries=tmp_path)
 
 
-def test_programs_that_do_not_run_here_are_refused_with_what_they_said(account: OsUser, public: Path) -> None:
+def test_postgresql_programs_that_do_not_run_are_refused_with_their_error_message(
+    account: OsUser, public: Path
+) -> None:
     for name in ("postgres", "initdb", "psql"):
         (public / name).write_text("#!/bin/sh\necho wrong machine >&2; exit 3\n")
         (public / name).chmod(0o755)
@@ -70,7 +72,7 @@ def test_programs_that_do_not_run_here_are_refused_with_what_they_said(account: 
 
 
 @as_root
-def test_programs_out_of_the_servers_reach_are_copied_once_for_all_to_read(
+def test_postgresql_programs_that_the_server_account_cannot_read_are_copied_once_to_a_readable_folder(
     account: OsUser, public: Path, tmp_path: Path
 ) -> None:
     original = programs.find(None, account, None).folder.parent
@@ -95,9 +97,7 @@ def test_programs_out_of_the_servers_reach_are_copied_once_for_all_to_read(
 
 
 @as_root
-def test_a_cache_others_can_write_to_is_refused_for_root_would_start_what_they_put_there(
-    account: OsUser, public: Path, tmp_path: Path
-) -> None:
+def test_root_refuses_a_program_cache_that_other_users_can_write(account: OsUser, public: Path, tmp_path: Path) -> None:
     folder = tmp_path / programs.WHEEL / "pginstall18" / "bin"
     folder.mkdir(parents=True)
     tmp_path.chmod(0o700)
@@ -118,5 +118,5 @@ def test_a_cache_others_can_write_to_is_refused_for_root_would_start_what_they_p
         ("FATAL:  could not write: No space left on device", "it failed: the disk is full; free some space"),
     ],
 )
-def test_a_failure_is_told_by_its_gravest_line(said: str, told: str) -> None:
+def test_a_failed_start_is_reported_with_the_most_severe_line_of_the_server_log(said: str, told: str) -> None:
     assert str(failure("it failed", said)).replace("  ", " ").startswith(told.replace("  ", " "))

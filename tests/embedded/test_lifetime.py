@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.embedded.lab import User
 
 
-def test_what_was_written_is_there_after_a_restart(data_dir: Path, binaries: Path | None) -> None:
+def test_data_is_still_there_after_a_restart(data_dir: Path, binaries: Path | None) -> None:
     with start(data_dir, binaries=binaries, settings=FAST) as server:
         sql(server, "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 42 AS answer")
     assert server_pid(data_dir) is None
@@ -43,7 +43,7 @@ def test_a_second_process_shares_the_server_and_the_last_one_ends_it(
     assert has_ended(pid)
 
 
-def test_killing_the_first_process_leaves_the_second_its_server(
+def test_killing_the_process_that_started_the_server_leaves_the_server_to_a_second_one(
     data_dir: Path, binaries: Path | None, user: Callable[..., User]
 ) -> None:
     first = user(data_dir).ready()
@@ -55,7 +55,7 @@ def test_killing_the_first_process_leaves_the_second_its_server(
     assert has_ended(pid)
 
 
-def test_killing_the_only_process_ends_the_server_and_its_keeper(data_dir: Path, user: Callable[..., User]) -> None:
+def test_killing_the_only_process_ends_the_server_and_its_supervisor(data_dir: Path, user: Callable[..., User]) -> None:
     only = user(data_dir).ready()
     pid = living(data_dir)
     keeper = parent_of(pid)
@@ -64,9 +64,7 @@ def test_killing_the_only_process_ends_the_server_and_its_keeper(data_dir: Path,
     assert not (data_dir / "postgresql" / PID_FILE).exists(), "it was shut down, not left to crash"
 
 
-def test_a_server_that_is_killed_comes_back_to_its_users_with_all_that_was_committed(
-    data_dir: Path, binaries: Path | None
-) -> None:
+def test_a_killed_server_is_restarted_with_all_committed_data(data_dir: Path, binaries: Path | None) -> None:
     with start(data_dir, binaries=binaries, settings=FAST) as server:
         sql(server, "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT g FROM generate_series(1, 1000) g")
         pid = living(data_dir)
@@ -79,7 +77,7 @@ def test_a_server_that_is_killed_comes_back_to_its_users_with_all_that_was_commi
         assert sql(server, "SELECT count(*) FROM kept") == "1000"
 
 
-def test_after_everything_was_killed_at_once_the_next_start_recovers(
+def test_the_next_start_recovers_after_all_processes_were_killed_at_once(
     data_dir: Path, binaries: Path | None, user: Callable[..., User]
 ) -> None:
     only = user(data_dir).ready()
@@ -97,7 +95,7 @@ def test_after_everything_was_killed_at_once_the_next_start_recovers(
         assert sql(server, "SELECT count(*) FROM kept") == "1000"
 
 
-def test_a_stale_pid_file_that_names_a_living_stranger_does_not_stop_the_start(
+def test_a_stale_pid_file_that_names_an_unrelated_process_does_not_prevent_the_start(
     data_dir: Path, binaries: Path | None
 ) -> None:
     cluster = data_dir / "postgresql"
@@ -116,7 +114,7 @@ def test_a_stale_pid_file_that_names_a_living_stranger_does_not_stop_the_start(
     stranger.communicate()
 
 
-def test_a_killed_keeper_takes_the_server_with_it_and_the_next_start_brings_both_back(
+def test_a_killed_supervisor_ends_the_server_and_the_next_start_starts_both_again(
     data_dir: Path, binaries: Path | None, user: Callable[..., User]
 ) -> None:
     with start(data_dir, binaries=binaries, settings=FAST) as server:
@@ -131,7 +129,9 @@ def test_a_killed_keeper_takes_the_server_with_it_and_the_next_start_brings_both
     assert server_pid(data_dir) is None
 
 
-def test_a_killed_keeper_is_replaced_by_those_who_use_the_server(data_dir: Path, binaries: Path | None) -> None:
+def test_a_killed_supervisor_is_replaced_by_the_processes_that_use_the_server(
+    data_dir: Path, binaries: Path | None
+) -> None:
     with start(data_dir, binaries=binaries, settings=FAST) as server:
         pid = living(data_dir)
         os.kill(parent_of(pid), signal.SIGKILL)
@@ -141,7 +141,9 @@ def test_a_killed_keeper_is_replaced_by_those_who_use_the_server(data_dir: Path,
     assert server_pid(data_dir) is None
 
 
-def test_a_server_somebody_started_by_hand_is_ended_before_ours_begins(data_dir: Path, binaries: Path | None) -> None:
+def test_a_server_started_by_hand_is_ended_before_the_poller_starts_its_own(
+    data_dir: Path, binaries: Path | None
+) -> None:
     with start(data_dir, binaries=binaries, settings=FAST) as server:
         programs = server.binaries
     cluster = data_dir / "postgresql"
@@ -156,7 +158,7 @@ def test_a_server_somebody_started_by_hand_is_ended_before_ours_begins(data_dir:
         assert sql(server, "SELECT 1") == "1"
 
 
-def test_a_signal_to_every_process_of_a_service_does_not_end_the_server_before_its_user(
+def test_a_signal_to_all_processes_of_a_service_ends_the_server_only_after_its_users(
     data_dir: Path, binaries: Path | None
 ) -> None:
     with start(data_dir, binaries=binaries, settings=FAST) as server:
@@ -179,7 +181,7 @@ def test_a_process_the_poller_started_does_not_keep_the_server_alive(data_dir: P
     child.communicate()
 
 
-def test_processes_that_come_and_go_all_the_time_each_find_a_server(
+def test_processes_that_start_and_end_all_the_time_each_get_a_server(
     data_dir: Path, binaries: Path | None, user: Callable[..., User]
 ) -> None:
     with start(data_dir, binaries=binaries, settings=FAST) as server:
@@ -197,7 +199,7 @@ def test_processes_that_come_and_go_all_the_time_each_find_a_server(
         assert sql(server, "SELECT count(*) FROM visits") == "3"
 
 
-def test_a_process_that_starts_and_leaves_through_signals_finds_its_files_where_they_were(
+def test_starting_and_ending_a_server_adds_and_removes_no_file_of_the_data_folder(
     data_dir: Path, binaries: Path | None
 ) -> None:
     before = {path.name for path in data_dir.iterdir()}

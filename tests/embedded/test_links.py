@@ -44,14 +44,14 @@ def test_no_link_in_the_data_folder_is_followed(
     start(data_dir, binaries=binaries, settings=FAST).close()
 
 
-def test_a_link_that_leads_nowhere_makes_no_file_there(tmp_path: Path) -> None:
+def test_a_dangling_link_creates_no_file_at_its_target(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "target")
     with pytest.raises(EmbeddedError, match="is a link"):
         open_private(tmp_path / "link", os.O_RDWR)
     assert not (tmp_path / "target").exists()
 
 
-def test_a_folder_that_became_a_link_is_not_given_to_another_user(tmp_path: Path) -> None:
+def test_a_folder_replaced_by_a_link_is_not_given_to_another_user(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     os.close(open_folder(folder))
@@ -60,7 +60,7 @@ def test_a_folder_that_became_a_link_is_not_given_to_another_user(tmp_path: Path
         open_folder(tmp_path / "link")
 
 
-def test_the_keeper_takes_no_process_id_from_a_link(tmp_path: Path, precious: Path) -> None:
+def test_the_supervisor_reads_no_process_id_through_a_link(tmp_path: Path, precious: Path) -> None:
     (tmp_path / PID_FILE).symlink_to(precious)
     assert _recorded_pid(tmp_path) is None
     (tmp_path / PID_FILE).unlink()

@@ -38,7 +38,7 @@ def test_two_first_starts_at_once_share_one_cluster_and_one_server(folder: Path,
     assert not list(data_dir.glob("postgresql.new-*"))
 
 
-def test_a_data_folder_it_made_and_the_cluster_in_it_are_open_to_their_owners_alone(
+def test_a_new_data_folder_and_its_cluster_are_accessible_only_to_their_owners(
     data_dir: Path, binaries: Path | None
 ) -> None:
     assert data_dir.stat().st_mode & 0o777 == 0o700
@@ -49,7 +49,7 @@ def test_a_data_folder_it_made_and_the_cluster_in_it_are_open_to_their_owners_al
         assert sql(server, "SELECT current_user || ' ' || current_database()") == "poller poller"
 
 
-def test_a_server_is_durable_unless_it_is_told_otherwise(data_dir: Path, binaries: Path | None) -> None:
+def test_the_embedded_server_is_durable_by_default(data_dir: Path, binaries: Path | None) -> None:
     with start(data_dir, binaries=binaries) as server:
         assert [sql(server, f"SHOW {name}") for name in ("fsync", "synchronous_commit", "full_page_writes")] == [
             "on",
@@ -75,7 +75,7 @@ def test_no_tcp_port_is_opened(data_dir: Path, binaries: Path | None) -> None:
 
 
 @pytest.mark.parametrize("name", ["a space", "per%cent&?=#", "é ü", "deep" + "/quite-a-long-name-for-a-folder" * 6])
-def test_a_data_folder_may_be_moved_to_any_path(folder: Path, data_dir: Path, binaries: Path | None, name: str) -> None:
+def test_a_data_folder_can_be_moved_to_any_path(folder: Path, data_dir: Path, binaries: Path | None, name: str) -> None:
     async def ask(dsn: str) -> object:
         connection = await asyncpg.connect(dsn)
         try:
@@ -97,7 +97,9 @@ def test_a_data_folder_may_be_moved_to_any_path(folder: Path, data_dir: Path, bi
 
 
 @as_root
-def test_root_uses_a_folder_only_it_may_enter_and_loosens_nothing(folder: Path, binaries: Path | None) -> None:
+def test_root_can_use_a_folder_that_only_root_may_enter_without_changing_its_mode(
+    folder: Path, binaries: Path | None
+) -> None:
     secluded = folder / "secluded"
     secluded.mkdir(mode=0o700)
     above = [secluded, *secluded.parents]
@@ -114,7 +116,7 @@ def test_root_uses_a_folder_only_it_may_enter_and_loosens_nothing(folder: Path, 
 
 
 @as_root
-def test_a_folder_of_roots_is_refused_to_others_in_words(data_dir: Path, user: Callable[..., User]) -> None:
+def test_another_user_gets_a_clear_refusal_for_a_data_folder_of_root(data_dir: Path, user: Callable[..., User]) -> None:
     data_dir.parent.chmod(0o711)
     said = user(data_dir, uid=pwd.getpwnam("nobody").pw_uid).said()
     assert said.startswith("refused")
@@ -122,7 +124,7 @@ def test_a_folder_of_roots_is_refused_to_others_in_words(data_dir: Path, user: C
 
 
 @as_root
-def test_an_ordinary_user_runs_it_and_root_may_share_it(
+def test_an_ordinary_user_can_run_the_embedded_server_and_root_can_share_it(
     folder: Path, binaries: Path | None, user: Callable[..., User]
 ) -> None:
     uid = pwd.getpwnam("nobody").pw_uid
@@ -141,7 +143,9 @@ def test_an_ordinary_user_runs_it_and_root_may_share_it(
     assert {path.stat().st_uid for path in data_dir.iterdir()} == {uid}
 
 
-def test_neither_keeper_nor_server_inherits_our_environment(data_dir: Path, user: Callable[..., User]) -> None:
+def test_neither_supervisor_nor_server_inherits_the_environment_of_the_poller(
+    data_dir: Path, user: Callable[..., User]
+) -> None:
     user(data_dir, env={**os.environ, "POLLER_SECRET_KEYS": "k1:hush", "PGOPTIONS": "-c fsync=on"}).ready()
     pid = living(data_dir)
     for process in (pid, parent_of(pid)):
@@ -149,7 +153,7 @@ def test_neither_keeper_nor_server_inherits_our_environment(data_dir: Path, user
         assert b"PGOPTIONS" not in Path(f"/proc/{process}/environ").read_bytes()
 
 
-def test_the_log_holds_no_value_of_a_row_or_statement(data_dir: Path, binaries: Path | None) -> None:
+def test_the_server_log_contains_no_value_of_a_row_or_statement(data_dir: Path, binaries: Path | None) -> None:
     with start(data_dir, binaries=binaries, settings=FAST) as server:
         sql(server, "DROP TABLE IF EXISTS one; CREATE TABLE one (secret text UNIQUE)")
         with pytest.raises(AssertionError, match="duplicate key"):
@@ -159,7 +163,7 @@ def test_the_log_holds_no_value_of_a_row_or_statement(data_dir: Path, binaries: 
     assert "hush" not in log
 
 
-def test_a_long_log_is_set_aside_once(data_dir: Path, binaries: Path | None) -> None:
+def test_a_long_server_log_is_renamed_once(data_dir: Path, binaries: Path | None) -> None:
     log, aside = data_dir / "postgresql.log", data_dir / "postgresql.log.1"
     with log.open("a") as file:
         file.write("x" * (1 << 20))
@@ -169,7 +173,9 @@ def test_a_long_log_is_set_aside_once(data_dir: Path, binaries: Path | None) -> 
     aside.unlink()
 
 
-def test_data_of_another_major_version_is_refused_by_name_of_both(data_dir: Path, binaries: Path | None) -> None:
+def test_data_of_another_major_version_is_refused_with_both_versions_named(
+    data_dir: Path, binaries: Path | None
+) -> None:
     if not (DEBIAN_15 / "postgres").exists():
         pytest.skip("PostgreSQL 15 is not installed here")
     other, ours, theirs = (DEBIAN_15, "18", "15") if binaries is None else (None, "15", "18")
@@ -179,7 +185,9 @@ def test_data_of_another_major_version_is_refused_by_name_of_both(data_dir: Path
         assert sql(server, "SELECT 1") == "1"
 
 
-def test_something_else_in_the_place_of_the_cluster_is_left_alone(folder: Path, binaries: Path | None) -> None:
+def test_a_folder_that_is_not_a_cluster_is_left_unchanged_in_the_place_of_the_cluster(
+    folder: Path, binaries: Path | None
+) -> None:
     (folder / "postgresql").mkdir()
     (folder / "postgresql" / "diary.txt").write_text("dear")
     with pytest.raises(EmbeddedError, match=r"other than a PostgreSQL cluster; move it away"):
@@ -187,7 +195,7 @@ def test_something_else_in_the_place_of_the_cluster_is_left_alone(folder: Path, 
     assert (folder / "postgresql" / "diary.txt").read_text() == "dear"
 
 
-def test_a_cluster_open_to_others_is_refused_for_it_asks_no_password(data_dir: Path, binaries: Path | None) -> None:
+def test_a_cluster_that_other_users_can_enter_is_refused(data_dir: Path, binaries: Path | None) -> None:
     cluster = data_dir / "postgresql"
     cluster.chmod(0o750)
     try:
@@ -197,7 +205,7 @@ def test_a_cluster_open_to_others_is_refused_for_it_asks_no_password(data_dir: P
         cluster.chmod(0o700)
 
 
-def test_a_data_folder_anybody_can_write_to_is_refused(folder: Path, binaries: Path | None) -> None:
+def test_a_data_folder_that_all_users_can_write_is_refused(folder: Path, binaries: Path | None) -> None:
     folder.chmod(0o777)
     with pytest.raises(EmbeddedError, match="can be written by every user"):
         start(folder, binaries=binaries)
@@ -210,7 +218,7 @@ def test_a_data_folder_that_is_a_file_is_refused(folder: Path, binaries: Path | 
         start(folder / "data", binaries=binaries)
 
 
-def test_what_a_crashed_first_start_left_is_swept_away(data_dir: Path, binaries: Path | None) -> None:
+def test_leftovers_of_a_crashed_first_start_are_removed(data_dir: Path, binaries: Path | None) -> None:
     left = data_dir / "postgresql.new-abc"
     left.mkdir()
     (left / "PG_VERSION").write_text("18")
@@ -219,7 +227,7 @@ def test_what_a_crashed_first_start_left_is_swept_away(data_dir: Path, binaries:
     assert not left.exists()
 
 
-def test_a_first_start_that_is_killed_half_way_is_begun_anew(
+def test_a_first_start_that_was_killed_half_way_is_repeated_from_the_beginning(
     folder: Path, binaries: Path | None, user: Callable[..., User]
 ) -> None:
     data_dir = folder / "data"
@@ -231,7 +239,7 @@ def test_a_first_start_that_is_killed_half_way_is_begun_anew(
         assert sql(server, "SELECT 1") == "1"
 
 
-def test_a_server_that_cannot_start_says_why_and_leaves_nothing_running(data_dir: Path, binaries: Path | None) -> None:
+def test_a_failed_server_start_reports_its_reason_and_leaves_no_process(data_dir: Path, binaries: Path | None) -> None:
     with pytest.raises(EmbeddedError, match=r'could not be started: .*FATAL: .*"max_connections"'):
         start(data_dir, binaries=binaries, settings={"max_connections": "many"})
     assert server_pid(data_dir) is None
@@ -240,7 +248,7 @@ def test_a_server_that_cannot_start_says_why_and_leaves_nothing_running(data_dir
 
 
 @as_root
-def test_a_full_disk_is_called_that_and_leaves_nothing_half_made(folder: Path, binaries: Path | None) -> None:
+def test_a_full_disk_is_reported_as_such_and_leaves_no_incomplete_cluster(folder: Path, binaries: Path | None) -> None:
     if subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(folder)], check=False).returncode:
         pytest.skip("no right to mount here")
     try:
@@ -251,7 +259,7 @@ def test_a_full_disk_is_called_that_and_leaves_nothing_half_made(folder: Path, b
         subprocess.run(["/bin/umount", str(folder)], check=True)
 
 
-def test_closing_twice_is_closing_once(data_dir: Path, binaries: Path | None) -> None:
+def test_closing_twice_has_the_effect_of_closing_once(data_dir: Path, binaries: Path | None) -> None:
     server = start(data_dir, binaries=binaries, settings=FAST)
     server.close()
     server.close()

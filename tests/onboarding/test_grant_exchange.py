@@ -53,7 +53,7 @@ async def exchange_all(
     return [by_org[number] for number in sorted(by_org)]
 
 
-def test_ten_codes_of_a_client_are_exchanged_at_once() -> None:
+def test_the_first_ten_grant_codes_of_a_client_are_exchanged_without_waiting() -> None:
     async def main() -> None:
         accounts = Accounts()
         assert await exchange_all([code(number) for number in range(10)], accounts) == [None] * 10
@@ -62,7 +62,7 @@ def test_ten_codes_of_a_client_are_exchanged_at_once() -> None:
     run_turned(main())
 
 
-def test_no_ten_minutes_see_more_than_ten_codes_of_a_client() -> None:
+def test_at_most_ten_grant_codes_of_a_client_are_exchanged_in_any_ten_minutes() -> None:
     async def main() -> list[float]:
         accounts = Accounts()
         await exchange_all([code(number) for number in range(35)], accounts)
@@ -74,14 +74,14 @@ def test_no_ten_minutes_see_more_than_ten_codes_of_a_client() -> None:
         assert asked[place + 10] - asked[place] >= 600.0
 
 
-def test_a_code_that_expired_while_it_waited_is_reported_as_such() -> None:
+def test_a_grant_code_that_expired_while_waiting_is_reported_as_expired() -> None:
     async def main() -> list[str | None]:
         return await exchange_all([code(number) for number in range(12)], Accounts(life_seconds=590))
 
     assert run_turned(main()) == [None] * 10 + ["grant_code_expired"] * 2
 
 
-def test_one_clients_line_holds_up_no_others() -> None:
+def test_the_queue_of_one_client_does_not_delay_other_clients() -> None:
     async def main() -> dict[int, float]:
         accounts = Accounts()
         crowd = [code(number) for number in range(25)]
@@ -93,7 +93,7 @@ def test_one_clients_line_holds_up_no_others() -> None:
     assert asked[24] > 1_200
 
 
-def test_a_few_exchanges_at_most_are_under_way_at_once() -> None:
+def test_only_a_few_grant_code_exchanges_run_at_the_same_time() -> None:
     async def main() -> int:
         accounts = Accounts()
         await exchange_all([code(number, f"1000.{number}") for number in range(50)], accounts)
@@ -102,7 +102,7 @@ def test_a_few_exchanges_at_most_are_under_way_at_once() -> None:
     assert run_turned(main()) == 8
 
 
-def test_a_throttled_client_is_left_alone_until_it_may_be_asked_again() -> None:
+def test_no_grant_code_of_a_throttled_client_is_sent_before_its_cool_down_ends() -> None:
     async def main() -> tuple[list[str | None], list[float]]:
         accounts = Accounts(throttle_from=3)
         found = await exchange_all([code(number) for number in range(4)], accounts)
@@ -113,7 +113,7 @@ def test_a_throttled_client_is_left_alone_until_it_may_be_asked_again() -> None:
     assert asked[3] - asked[2] >= 900
 
 
-def test_the_queue_is_shown_from_the_first_to_the_last_and_how_long_it_pauses() -> None:
+def test_progress_of_the_grant_code_queue_is_reported_from_start_to_end_with_its_pauses() -> None:
     async def main() -> list[CodeProgress]:
         seen: list[CodeProgress] = []
         await exchange_all([code(number) for number in range(12)], Accounts(life_seconds=590), seen)
@@ -137,7 +137,7 @@ def test_an_org_named_twice_has_its_code_exchanged_once() -> None:
     assert run_turned(main()) == 1
 
 
-def test_no_codes_are_no_work_and_still_a_first_word() -> None:
+def test_without_grant_codes_the_progress_is_reported_once_as_empty() -> None:
     async def main() -> list[CodeProgress]:
         seen: list[CodeProgress] = []
         assert await exchange_all([], Accounts(), seen) == []
@@ -146,7 +146,7 @@ def test_no_codes_are_no_work_and_still_a_first_word() -> None:
     assert run_turned(main()) == [CodeProgress(waiting=0)]
 
 
-def test_the_pace_goes_on_from_one_queue_to_the_next() -> None:
+def test_a_second_queue_of_grant_codes_continues_the_pace_of_the_first() -> None:
     async def main() -> tuple[float, float]:
         pacer, accounts = CodePacer(), Accounts()
         for first in (0, 6):

@@ -47,7 +47,7 @@ async def test_tags_states_and_data_centres_are_combined_with_and(fleet: Databas
         await names(fleet, Selection(names=("b",), tags=("y",)))
 
 
-async def test_a_removed_org_is_selected_by_its_name_or_state_and_by_nothing_else(fleet: Database) -> None:
+async def test_a_removed_org_is_selected_only_by_its_name_or_state(fleet: Database) -> None:
     assert await names(fleet, Selection(states=("removed",))) == ["removed"]
     assert await names(fleet, Selection(names=("removed",)), removed=True) == ["removed"]
     assert await names(fleet, Selection(tags=("x",)), removed=True) == ["a", "b", "paused"]

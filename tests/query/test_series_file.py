@@ -20,7 +20,7 @@ def forecasts(text: str, horizon: int = 7) -> list[dict[str, str]]:
     )
 
 
-def test_each_series_gets_a_row_a_day_from_the_day_after_its_last() -> None:
+def test_each_series_is_forecast_with_one_row_per_day_from_the_day_after_its_last_value() -> None:
     rows = forecasts("series,day,value\n" + "".join(f"a,{day},5\n" for day in MONTH) + "b,2026-03-01,9\n")
     assert [row["day"] for row in rows if row["series"] == "a"] == [f"2026-02-0{day}" for day in range(1, 8)]
     assert [row["day"] for row in rows if row["series"] == "b"] == [f"2026-03-0{day}" for day in range(2, 9)]
@@ -37,7 +37,7 @@ def test_the_order_of_rows_does_not_matter(shuffled: list[tuple[int, str]]) -> N
     assert forecasts(ordered) == forecasts(mixed)
 
 
-def test_of_a_day_that_is_there_twice_the_later_row_counts() -> None:
+def test_the_later_of_two_rows_for_one_day_is_used() -> None:
     assert forecasts("series,day,value\na,2026-01-01,5\na,2026-01-01,8\n")[0]["mean"] == "8"
 
 
@@ -52,18 +52,18 @@ def test_quoted_names_other_line_ends_a_byte_order_mark_and_other_columns_are_re
     assert forecasts(text)[0]["series"] == 'Müller, "& Co"'
 
 
-def test_years_without_a_reading_are_held_and_take_no_room() -> None:
+def test_years_without_a_value_keep_the_last_value_and_take_little_memory() -> None:
     assert forecasts("series,day,value\na,0001-01-01,5\na,9999-12-01,6\n")[0] | {} == {
         "series": "a", "day": "9999-12-02", "mean": "6", "low80": "6", "high80": "6", "low95": "6", "high95": "6"
     }  # fmt: skip
 
 
-def test_a_calendar_that_ends_ends_the_forecast() -> None:
+def test_a_forecast_ends_with_the_last_day_of_the_calendar() -> None:
     assert len(forecasts("series,day,value\na,9999-12-30,5\n")) == 1
 
 
 @pytest.mark.parametrize("text", ["", "series,day,value\n", "series,day,value\n\n\n"])
-def test_a_file_with_nothing_in_it_has_no_forecasts(text: str) -> None:
+def test_an_empty_file_has_no_forecasts(text: str) -> None:
     assert forecasts(text) == []
 
 
@@ -77,18 +77,18 @@ def test_a_file_with_nothing_in_it_has_no_forecasts(text: str) -> None:
         ("series,day,value\na,2026-01-01\n", "line 2: it has 2 fields"),
     ],
 )
-def test_what_cannot_be_read_is_named_with_its_line(text: str, said: str) -> None:
+def test_an_unreadable_line_of_a_series_file_is_named_with_its_number(text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         forecasts(text)
 
 
-def test_a_long_wrong_value_is_quoted_shortly() -> None:
+def test_a_long_wrong_value_is_shortened_in_the_error() -> None:
     with pytest.raises(UsageError) as wrong:
         forecasts(f"series,day,value\na,2026-01-01,{'x' * 5_000}\n")
     assert len(str(wrong.value)) < 200
 
 
-def test_anomalies_of_a_file_are_rows_with_their_day_and_reason() -> None:
+def test_anomalies_of_a_series_file_are_rows_with_day_and_reason() -> None:
     days = [date.fromordinal(740_000 + place).isoformat() for place in range(168)]
     text = "series,day,value\n" + "".join(f"a,{day},{0 if place > 150 else 90}\n" for place, day in enumerate(days))
     rows = list(csv.DictReader(io.StringIO("".join(anomaly_lines(read_series(io.StringIO(text)))))))

@@ -30,7 +30,7 @@ async def stream(points: Sequence[TrendPoint]) -> AsyncIterator[TrendPoint]:
         yield one
 
 
-async def test_csv_is_read_back_with_gaps_as_empty_fields() -> None:
+async def test_trend_csv_has_empty_fields_for_gaps() -> None:
     points = [point(1, 10, org='A "quoted", one'), point(2, None)]
     lines = [line async for line in trend_csv(stream(points), BERLIN)]
     rows = list(csv.DictReader(lines))
@@ -41,7 +41,7 @@ async def test_csv_is_read_back_with_gaps_as_empty_fields() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-async def test_json_is_one_valid_list_an_object_a_line(count: int) -> None:
+async def test_trend_json_is_one_valid_list_with_one_object_per_line(count: int) -> None:
     points = [point(day, None if day == 2 else day) for day in range(1, count + 1)]
     lines = [line async for line in trend_json(stream(points), UTC)]
     assert len(lines) == count + 2

@@ -53,7 +53,7 @@ def lines_of(error: SettingsError) -> list[str]:
     return [str(error), *getattr(error, "__notes__", [])]
 
 
-def test_with_nothing_set_the_defaults_are_those_of_the_documentation() -> None:
+def test_defaults_are_those_of_the_documentation() -> None:
     settings = load()
     assert settings.embedded
     assert settings.data_dir.is_absolute()
@@ -96,13 +96,13 @@ def test_every_variable_is_read_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp
     ]
 
 
-def test_what_was_set_is_told_from_what_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_were_set_are_distinguished_from_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLLER_LOG_LEVEL", "info")
     monkeypatch.setenv("POLLER_POLL_INTERVAL", "15m")
     assert load().model_fields_set == {"log_level", "poll_interval_seconds"}
 
 
-def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_environment_overrides_the_settings_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "poller.env"
     file.write_text("POLLER_WEB_PORT=1\nPOLLER_CONCURRENCY=2\nOTHER=x\n")
     monkeypatch.setenv("POLLER_WEB_PORT", "3")
@@ -117,12 +117,14 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
     assert load().poll_interval_seconds == 900
 
 
-def test_a_settings_object_made_by_hand_reads_no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_settings_object_built_in_code_does_not_read_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("POLLER_WEB_PORT", "1")
     assert Settings(data_dir=tmp_path).web_port == 8080
 
 
-def test_a_field_name_that_is_no_variable_name_sets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_named_like_an_internal_field_sets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLLER_POLL_INTERVAL_SECONDS", "7")
     assert load().poll_interval_seconds == 900
 
@@ -195,7 +197,7 @@ def test_a_wrong_value_is_one_line_with_its_name_and_a_remedy(
     assert raised.value.exit_code == 2
 
 
-def test_every_wrong_setting_has_its_own_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_wrong_setting_is_reported_on_its_own_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLLER_CONCURRENCY", "x")
     monkeypatch.setenv("POLLER_WEB_PORT", "y")
     with pytest.raises(SettingsError) as raised:
@@ -203,14 +205,16 @@ def test_every_wrong_setting_has_its_own_line(monkeypatch: pytest.MonkeyPatch) -
     assert [line.split(":")[0] for line in lines_of(raised.value)] == ["POLLER_CONCURRENCY", "POLLER_WEB_PORT"]
 
 
-def test_a_database_elsewhere_needs_keys_and_says_how_to_make_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_external_database_without_keys_is_refused_with_the_command_that_makes_a_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("POLLER_DATABASE_URL", "postgresql://db/poller")
     with pytest.raises(SettingsError, match=r"POLLER_SECRET_KEYS: .*openssl rand -base64 32"):
         load()
 
 
 @pytest.mark.parametrize(("snapshots", "days"), [("forever", "10y"), ("2y", "13mo"), ("400d", "399d")])
-def test_days_are_not_dropped_before_the_snapshots_they_are_made_of(
+def test_daily_counts_cannot_have_a_shorter_retention_than_snapshots(
     monkeypatch: pytest.MonkeyPatch, snapshots: str, days: str
 ) -> None:
     monkeypatch.setenv("POLLER_SNAPSHOT_RETENTION", snapshots)
@@ -219,19 +223,19 @@ def test_days_are_not_dropped_before_the_snapshots_they_are_made_of(
         load()
 
 
-def test_what_is_kept_for_ever_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_retention_forever_keeps_snapshots_without_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLLER_SNAPSHOT_RETENTION", "Forever")
     assert load().snapshot_retention is None
 
 
-def test_a_file_that_is_not_utf_8_is_one_line_too(tmp_path: Path) -> None:
+def test_a_settings_file_that_is_not_utf_8_is_refused_in_one_line(tmp_path: Path) -> None:
     file = tmp_path / "poller.env"
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match=r"poller\.env cannot be read: it is not UTF-8"):
         load(file)
 
 
-def test_no_secret_shows_in_what_settings_print(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_printed_settings_contain_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLLER_DATABASE_URL", "postgresql://poller:hunter2@db/poller")
     monkeypatch.setenv("POLLER_SECRET_KEYS", KEY)
     monkeypatch.setenv("POLLER_PROXY", "http://u:hunter2@proxy:3128")
@@ -242,7 +246,7 @@ def test_no_secret_shows_in_what_settings_print(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("character", "@/#?[]")
-def test_a_password_that_has_to_be_percent_encoded_is_reported_as_such(
+def test_a_password_that_needs_percent_encoding_is_reported_as_such(
     monkeypatch: pytest.MonkeyPatch, character: str
 ) -> None:
     monkeypatch.setenv("POLLER_SECRET_KEYS", KEY)
@@ -254,7 +258,7 @@ def test_a_password_that_has_to_be_percent_encoded_is_reported_as_such(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_whitespace_around_a_value_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_whitespace_around_a_value_is_ignored(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("POLLER_SECRET_KEYS", KEY)
     monkeypatch.setenv(name, GOOD[name])
     plain = load()

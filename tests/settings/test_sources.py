@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 KEY = "k" * 32
 
 
-def test_nothing_in_the_current_folder_is_read_unasked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_settings_file_in_the_current_folder_is_read_without_being_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / ".env").write_text("POLLER_WEB_PORT=1\n")
     monkeypatch.chdir(tmp_path)
     assert check(read_sources(environ={})).web_port == 8080
 
 
-def test_the_file_of_settings_is_named_by_an_argument_or_by_a_variable(tmp_path: Path) -> None:
+def test_the_settings_file_is_named_by_an_argument_or_by_a_variable(tmp_path: Path) -> None:
     one, other = tmp_path / "one.env", tmp_path / "other.env"
     one.write_text("POLLER_WEB_PORT=1\n")
     other.write_text("POLLER_WEB_PORT=2\n")
@@ -28,7 +30,7 @@ def test_the_file_of_settings_is_named_by_an_argument_or_by_a_variable(tmp_path:
     assert check(read_sources(other, environ={"POLLER_ENV_FILE": str(one)})).web_port == 2
 
 
-def test_a_file_of_settings_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_settings_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"nothing\.env cannot be read: No such file or directory; correct"):
         read_sources(tmp_path / "nothing.env", environ={})
 
@@ -42,7 +44,7 @@ def test_a_line_that_sets_nothing_is_an_error_that_does_not_repeat_it(tmp_path: 
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602])
-def test_a_file_that_others_can_write_is_refused(tmp_path: Path, mode: int) -> None:
+def test_a_settings_file_that_other_users_can_write_is_refused(tmp_path: Path, mode: int) -> None:
     file = tmp_path / "poller.env"
     file.write_text("POLLER_WEB_PORT=1\n")
     file.chmod(mode)
@@ -56,7 +58,7 @@ def test_a_file_that_others_can_write_is_refused(tmp_path: Path, mode: int) -> N
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
-def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
+def test_a_settings_file_of_another_user_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "poller.env"
     file.write_text("POLLER_WEB_PORT=1\n")
     os.chown(file, 65534, -1)
@@ -70,7 +72,7 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
         read_sources(environ={"POLLER_API_KEY_FILE": str(file)})
 
 
-def test_every_secret_can_be_read_from_a_file_of_its_own(tmp_path: Path) -> None:
+def test_every_secret_can_be_read_from_its_own_file(tmp_path: Path) -> None:
     secrets = {
         "POLLER_DATABASE_URL": "postgresql://u:hunter2@h/x",
         "POLLER_SECRET_KEYS": "k1:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LWFiY2Q=",
@@ -92,7 +94,7 @@ def test_every_secret_can_be_read_from_a_file_of_its_own(tmp_path: Path) -> None
     assert check(sources).database_url is not None
 
 
-def test_a_secret_that_is_set_twice_in_one_place_is_an_error(tmp_path: Path) -> None:
+def test_a_secret_set_both_directly_and_by_file_in_one_place_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(KEY)
     environ = {"POLLER_API_KEY": KEY, "POLLER_API_KEY_FILE": str(file)}
@@ -100,7 +102,7 @@ def test_a_secret_that_is_set_twice_in_one_place_is_an_error(tmp_path: Path) -> 
         read_sources(environ=environ)
 
 
-def test_a_secret_of_the_environment_wins_over_one_that_the_file_of_settings_names(tmp_path: Path) -> None:
+def test_a_secret_in_the_environment_overrides_one_in_the_settings_file(tmp_path: Path) -> None:
     key, env_file = tmp_path / "key", tmp_path / "poller.env"
     key.write_text("x" * 32)
     env_file.write_text(f"POLLER_API_KEY_FILE={key}\n")
@@ -109,19 +111,19 @@ def test_a_secret_of_the_environment_wins_over_one_that_the_file_of_settings_nam
 
 
 @pytest.mark.parametrize("content", ["", " \n"])
-def test_an_empty_file_of_a_secret_is_an_error(tmp_path: Path, content: str) -> None:
+def test_an_empty_secret_file_is_an_error(tmp_path: Path, content: str) -> None:
     file = tmp_path / "key"
     file.write_text(content)
     with pytest.raises(SettingsError, match=r"POLLER_API_KEY_FILE: the file .* is empty; "):
         read_sources(environ={"POLLER_API_KEY_FILE": str(file)})
 
 
-def test_a_file_of_a_secret_that_is_not_there_is_an_error() -> None:
+def test_a_missing_secret_file_is_an_error() -> None:
     with pytest.raises(SettingsError, match=r"POLLER_API_KEY_FILE: the file /nothing cannot be read: No such file"):
         read_sources(environ={"POLLER_API_KEY_FILE": "/nothing"})
 
 
-def test_what_kubernetes_sets_for_services_called_poller_is_not_a_setting() -> None:
+def test_variables_that_kubernetes_sets_for_a_service_called_poller_are_not_settings() -> None:
     environ = {
         "POLLER_SERVICE_HOST": "10.96.0.12",
         "POLLER_SERVICE_PORT": "8080",
@@ -143,14 +145,14 @@ def test_what_kubernetes_sets_for_services_called_poller_is_not_a_setting() -> N
     assert check(sources).web_port == 8080
 
 
-def test_a_port_for_the_web_beside_a_service_address_in_the_file_is_used(tmp_path: Path) -> None:
+def test_a_web_port_in_the_settings_file_is_used_beside_a_kubernetes_service_address(tmp_path: Path) -> None:
     file = tmp_path / "poller.env"
     file.write_text("POLLER_WEB_PORT=9090\n")
     environ = {"POLLER_WEB_PORT": "tcp://10.96.0.12:8080"}
     assert check(read_sources(file, environ=environ)).web_port == 9090
 
 
-def test_a_name_that_is_not_a_setting_is_reported_with_the_name_it_may_mean(tmp_path: Path) -> None:
+def test_an_unknown_setting_is_reported_with_a_suggestion(tmp_path: Path) -> None:
     file = tmp_path / "poller.env"
     file.write_text("POLLER_POL_INTERVAL=5m\nOTHER=1\n")
     environ = {
@@ -188,12 +190,12 @@ def test_a_name_that_is_not_a_setting_is_reported_with_the_name_it_may_mean(tmp_
         ("POLLER_DATA_DIRECTORY", "POLLER_DATA_DIR"),
     ],
 )
-def test_a_misspelled_database_is_an_error_and_never_another_database(name: str, meant: str) -> None:
+def test_a_misspelled_database_setting_is_an_error_and_never_selects_another_database(name: str, meant: str) -> None:
     with pytest.raises(SettingsError, match=rf"^{name} \(environment\) is not a setting, .*; rename it to {meant}, or"):
         unknown(read_sources(environ={name: "postgresql://u:hunter2@h/x"}))
 
 
-def test_a_misspelled_database_changes_nothing_where_the_right_name_is_set() -> None:
+def test_a_misspelled_database_setting_is_harmless_if_the_right_one_is_set() -> None:
     environ = {"POLLER_DATABASE_URL": "postgresql://h/x", "DATABASE_URL": "postgresql://h/y", "POLLER_DB_URL": "z"}
     assert unknown(read_sources(environ=environ)) == [
         "POLLER_DB_URL is not a setting; did you mean POLLER_DATABASE_URL?"
@@ -203,5 +205,5 @@ def test_a_misspelled_database_changes_nothing_where_the_right_name_is_set() -> 
 
 
 @pytest.mark.parametrize("name", ["TEST_DATABASE_URL", "POLLER_TEST_DATABASE_URL", "PGHOST", "DATA_DIR", "DB_URL"])
-def test_other_programs_databases_are_their_own_business(name: str) -> None:
+def test_database_variables_of_other_programs_are_ignored(name: str) -> None:
     assert unknown(read_sources(environ={name: "x"})) == []

@@ -30,7 +30,7 @@ async def _errors(caller: Caller, index: int, **changed: str) -> tuple[int, str]
         ({"grant_type": "client_credentials", "soid": "ZohoCRM.{zgid}", "scope": "none"}, "invalid_scope"),
     ],
 )
-async def test_a_refusal_comes_with_200_and_its_error(changed: dict[str, str], error: str) -> None:
+async def test_a_refused_token_request_has_status_200_and_an_error(changed: dict[str, str], error: str) -> None:
     async with playing() as caller:
         zgid = caller.sim.org(2).zgid
         asked = {name: value.replace("{zgid}", zgid) for name, value in changed.items()}
@@ -42,7 +42,7 @@ async def test_the_refresh_token_of_another_client_is_refused() -> None:
         assert await _errors(caller, 0, refresh_token=caller.sim.org(2).refresh_token) == (200, "invalid_code")
 
 
-async def test_a_client_is_unknown_at_another_data_centre() -> None:
+async def test_a_client_is_unknown_in_another_data_centre() -> None:
     async with playing() as caller:
         org = caller.sim.org(0)
         elsewhere = next(url for name, url in caller.sim.urls.items() if name != org.data_center)
@@ -56,7 +56,7 @@ async def test_a_client_is_unknown_at_another_data_centre() -> None:
         assert (reply.status, reply.json) == (200, {"error": "invalid_client"})
 
 
-async def test_the_eleventh_token_in_ten_minutes_is_refused_and_asking_prolongs_it() -> None:
+async def test_the_eleventh_token_in_ten_minutes_is_refused_and_further_requests_prolong_the_refusal() -> None:
     async with playing() as caller:
         for _ in range(10):
             await caller.token(0)
@@ -70,7 +70,7 @@ async def test_the_eleventh_token_in_ten_minutes_is_refused_and_asking_prolongs_
         assert any("tokens asked for in ten minutes" in breach for breach in caller.breaches)
 
 
-async def test_the_throttled_reply_comes_with_400_or_200_and_in_many_languages() -> None:
+async def test_the_throttled_reply_has_status_400_or_200_and_many_languages() -> None:
     async with playing(orgs=12) as caller:
         seen = set()
         for index in range(12):
@@ -82,14 +82,14 @@ async def test_the_throttled_reply_comes_with_400_or_200_and_in_many_languages()
         assert {error for _, error in seen} == {error for error, _ in THROTTLED_TEXTS.values()}
 
 
-async def test_one_throttled_org_leaves_the_others_alone() -> None:
+async def test_throttling_one_org_does_not_throttle_others() -> None:
     async with playing() as caller:
         for _ in range(12):
             await caller.token_reply(0)
         assert await caller.token(2)
 
 
-async def test_asking_again_within_a_minute_of_being_throttled_is_a_breach() -> None:
+async def test_a_token_request_within_a_minute_of_being_throttled_is_recorded_as_a_breach() -> None:
     async with playing() as caller:
         for _ in range(11):
             await caller.token_reply(0)
@@ -99,7 +99,7 @@ async def test_asking_again_within_a_minute_of_being_throttled_is_a_breach() -> 
         assert any("tokens asked for while throttled" in breach for breach in caller.breaches)
 
 
-async def test_the_sixteenth_token_ends_the_oldest_without_a_word() -> None:
+async def test_the_sixteenth_token_silently_ends_the_oldest() -> None:
     async with playing(token_seconds=100_000) as caller:
         tokens = []
         for _ in range(15):
@@ -113,7 +113,7 @@ async def test_the_sixteenth_token_ends_the_oldest_without_a_word() -> None:
         assert caller.breaches == []
 
 
-async def test_an_access_token_ends_with_its_time() -> None:
+async def test_an_access_token_is_invalid_after_its_lifetime() -> None:
     async with playing(token_seconds=60) as caller:
         reply = await caller.token_reply(0)
         assert reply.json["expires_in"] == 60
@@ -123,7 +123,7 @@ async def test_an_access_token_ends_with_its_time() -> None:
         assert (await caller.call(0, reply.json["access_token"])).json["code"] == "INVALID_TOKEN"
 
 
-async def test_expired_tokens_are_forgotten() -> None:
+async def test_expired_tokens_are_removed_from_memory() -> None:
     async with playing(token_seconds=60) as caller:
         for _ in range(30):
             await caller.token(0)
@@ -131,7 +131,7 @@ async def test_expired_tokens_are_forgotten() -> None:
         assert len(caller.sim.world.tokens) == 1
 
 
-async def test_a_code_is_exchanged_once_within_its_minutes_for_the_refresh_token() -> None:
+async def test_a_grant_code_is_exchanged_once_and_only_before_it_expires() -> None:
     async with playing(grant_share=1.0) as caller:
         org = caller.sim.org(0)
         asked = {"grant_type": "authorization_code", "refresh_token": ""}
@@ -145,7 +145,7 @@ async def test_a_code_is_exchanged_once_within_its_minutes_for_the_refresh_token
         assert await _errors(caller, 2, code=caller.sim.org(2).grant_code, **asked) == (200, "invalid_code")
 
 
-async def test_a_client_exchanges_ten_codes_in_ten_minutes() -> None:
+async def test_a_client_can_exchange_ten_grant_codes_in_ten_minutes() -> None:
     async with playing(orgs=12, orgs_per_client=12) as caller:
         asked = {"grant_type": "authorization_code", "refresh_token": ""}
         for index in range(10):
@@ -180,7 +180,7 @@ def _fresh(caller: Caller, index: int) -> str:
 
 
 @pytest.mark.parametrize("scope", ["ZohoCRM.Users.READ", "ZohoCRM.users.ALL", "ZohoCRM.users.READ,ZohoCRM.modules.ALL"])
-async def test_client_credentials_give_a_token_with_the_scopes_asked_for(scope: str) -> None:
+async def test_client_credentials_give_a_token_with_the_requested_scopes(scope: str) -> None:
     async with playing() as caller:
         org = caller.sim.org(0)
         asked = {
@@ -195,7 +195,7 @@ async def test_client_credentials_give_a_token_with_the_scopes_asked_for(scope: 
         assert (await caller.call(0, found["access_token"], "org")).json["code"] == "OAUTH_SCOPE_MISMATCH"
 
 
-async def test_withdrawn_consent_ends_tokens_and_gives_no_more_until_restored() -> None:
+async def test_withdrawn_consent_ends_tokens_and_refuses_new_ones_until_consent_is_restored() -> None:
     async with playing() as caller:
         token = await caller.token(0)
         control.revoke(caller.sim.world, 0)
@@ -205,7 +205,7 @@ async def test_withdrawn_consent_ends_tokens_and_gives_no_more_until_restored() 
         assert await caller.token(0)
 
 
-async def test_a_rotated_refresh_token_takes_the_place_of_the_old() -> None:
+async def test_a_rotated_refresh_token_replaces_the_old_one() -> None:
     async with playing() as caller:
         old = caller.sim.org(0).refresh_token
         new = control.rotate(caller.sim.world, 0)
@@ -214,7 +214,7 @@ async def test_a_rotated_refresh_token_takes_the_place_of_the_old() -> None:
         assert "access_token" in (await caller.token_reply(0, refresh_token=new)).json
 
 
-async def test_credentials_in_a_query_string_are_a_breach() -> None:
+async def test_credentials_in_a_query_string_are_recorded_as_a_breach() -> None:
     async with playing() as caller:
         org = caller.sim.org(0)
         query = f"grant_type=refresh_token&client_secret={org.client_secret}"

@@ -35,7 +35,7 @@ async def _side_by_side(caller: Caller, index: int, number: int) -> list[Got]:
         ("crmplus", 100_000, 200_050_000, 25),
     ],
 )
-def test_an_edition_has_its_credits_and_calls_in_flight(
+def test_each_edition_has_its_own_credits_and_calls_in_flight(
     edition: str, licences: int, credits_a_day: int, in_flight: int
 ) -> None:
     assert rules.credits_a_day(edition, licences) == credits_a_day
@@ -52,11 +52,11 @@ def test_an_edition_has_its_credits_and_calls_in_flight(
         ("", False),
     ],
 )
-def test_a_scope_is_granted_itself_or_by_all_in_any_letter_case(granted: str, *, allowed: bool) -> None:
+def test_a_scope_is_granted_by_its_own_name_or_by_all_in_any_letter_case(granted: str, *, allowed: bool) -> None:
     assert rules.scope_allows(rules.normal_scopes(granted), "ZohoCRM.users.READ") is allowed
 
 
-async def test_calls_beyond_the_editions_number_in_flight_are_refused_in_both_shapes() -> None:
+async def test_calls_above_the_in_flight_limit_of_the_edition_are_refused_with_both_error_codes() -> None:
     async with playing(orgs=40, latency_median_seconds=0.2) as caller:
         free = org_of_edition(caller.sim, "free")
         replies = await _side_by_side(caller, free, 9)
@@ -69,7 +69,7 @@ async def test_calls_beyond_the_editions_number_in_flight_are_refused_in_both_sh
         assert [breach for breach in caller.breaches if "9 calls in flight, 5 allowed" in breach]
 
 
-async def test_calls_up_to_the_editions_number_in_flight_are_served() -> None:
+async def test_calls_up_to_the_in_flight_limit_of_the_edition_are_served() -> None:
     async with playing(orgs=40, latency_median_seconds=0.2) as caller:
         free = org_of_edition(caller.sim, "free")
         assert {reply.status for reply in await _side_by_side(caller, free, 5)} == {200}
@@ -77,7 +77,7 @@ async def test_calls_up_to_the_editions_number_in_flight_are_served() -> None:
         assert caller.breaches == []
 
 
-async def test_a_caller_that_hangs_up_is_in_flight_no_longer() -> None:
+async def test_a_call_whose_client_disconnects_is_no_longer_in_flight() -> None:
     async with playing(orgs=40, latency_median_seconds=30.0) as caller:
         index = org_of_edition(caller.sim, "free")
         state = caller.sim.world.state(index)
@@ -91,7 +91,7 @@ async def test_a_caller_that_hangs_up_is_in_flight_no_longer() -> None:
         assert state.audit.most_in_flight == 1
 
 
-async def test_credits_are_of_a_rolling_day_and_come_back_with_it() -> None:
+async def test_credits_count_over_a_rolling_day_and_return_after_it() -> None:
     async with playing(orgs=40, token_seconds=10 * DAY) as caller:
         free = org_of_edition(caller.sim, "free")
         token = await caller.token(free)
@@ -109,7 +109,7 @@ async def test_credits_are_of_a_rolling_day_and_come_back_with_it() -> None:
         assert again.headers["X-API-CREDITS-REMAINING"] == "1999"
 
 
-async def test_what_is_left_is_told_from_the_half_on() -> None:
+async def test_remaining_credits_are_in_the_reply_once_half_are_spent() -> None:
     async with playing(orgs=40) as caller:
         free = org_of_edition(caller.sim, "free")
         token = await caller.token(free)
@@ -119,7 +119,7 @@ async def test_what_is_left_is_told_from_the_half_on() -> None:
 
 
 @pytest.mark.parametrize("spelling", ["off", "seconds", "date"])
-async def test_a_429_may_say_when_to_come_back(spelling: str) -> None:
+async def test_a_429_can_have_a_retry_after_header(spelling: str) -> None:
     async with playing(orgs=40, retry_after=spelling, retry_after_seconds=40) as caller:
         free = org_of_edition(caller.sim, "free")
         token = await caller.token(free)
@@ -135,7 +135,7 @@ async def test_a_429_may_say_when_to_come_back(spelling: str) -> None:
                 assert parsedate_to_datetime(header).timestamp() == math.floor(caller.clock.at + 40)
 
 
-async def test_a_call_before_the_retry_after_has_passed_is_a_breach() -> None:
+async def test_a_call_before_the_end_of_retry_after_is_recorded_as_a_breach() -> None:
     async with playing(orgs=40, retry_after="seconds", retry_after_seconds=40) as caller:
         free = org_of_edition(caller.sim, "free")
         token = await caller.token(free)
@@ -149,7 +149,7 @@ async def test_a_call_before_the_retry_after_has_passed_is_a_breach() -> None:
         assert "1 calls before the Retry-After" in breach
 
 
-async def test_a_call_after_the_retry_after_is_none() -> None:
+async def test_a_call_after_the_end_of_retry_after_is_not_a_breach() -> None:
     async with playing(orgs=40, retry_after="date", retry_after_seconds=40) as caller:
         free = org_of_edition(caller.sim, "free")
         token = await caller.token(free)
@@ -175,7 +175,7 @@ async def test_scopes_and_api_access_can_be_taken_away() -> None:
         assert (await caller.call(0, await caller.token(0))).status == 200
 
 
-async def test_a_token_is_invalid_at_another_data_centre_and_that_is_a_breach() -> None:
+async def test_a_token_used_in_another_data_centre_is_invalid_and_recorded_as_a_breach() -> None:
     async with playing() as caller:
         token = await caller.token(0)
         elsewhere = caller.sim.urls[caller.sim.org(1).data_center]
@@ -194,7 +194,7 @@ async def test_a_token_is_invalid_at_another_data_centre_and_that_is_a_breach() 
         ("POST", "/crm/v7/users/actions/count?type=AllUsers", 400, "INVALID_REQUEST_METHOD"),
     ],
 )
-async def test_a_wrong_call_is_refused(method: str, path: str, status: int, code: str) -> None:
+async def test_an_invalid_call_is_refused(method: str, path: str, status: int, code: str) -> None:
     async with playing() as caller:
         token = await caller.token(0)
         reply = await caller.ask(method, f"{caller.sim.base_url}{path}", Authorization=f"Zoho-oauthtoken {token}")
@@ -203,7 +203,7 @@ async def test_a_wrong_call_is_refused(method: str, path: str, status: int, code
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer {token}", "{token}", "zoho-oauthtoken {token}"])
-async def test_a_call_without_the_right_header_is_refused_and_a_breach(authorization: str) -> None:
+async def test_a_call_without_the_right_header_is_refused_and_recorded_as_a_breach(authorization: str) -> None:
     async with playing() as caller:
         given = authorization.format(token=await caller.token(0))
         reply = await caller.ask("GET", f"{caller.sim.base_url}/crm/v7/org", Authorization=given)
@@ -212,7 +212,7 @@ async def test_a_call_without_the_right_header_is_refused_and_a_breach(authoriza
 
 
 @pytest.mark.parametrize("token", ["1000.x.y", "1000." + "0" * 32 + "." + "0" * 32])
-async def test_a_token_nobody_was_given_is_invalid(token: str) -> None:
+async def test_a_token_that_was_never_issued_is_invalid(token: str) -> None:
     async with playing() as caller:
         reply = await caller.call(0, token)
         assert (reply.status, reply.json["code"]) == (401, "INVALID_TOKEN")

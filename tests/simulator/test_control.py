@@ -8,7 +8,7 @@ import pytest
 from tests.simulator.caller import NOON, playing
 
 
-async def test_the_truth_is_told_for_any_moment_and_any_name_of_an_org() -> None:
+async def test_the_control_route_returns_the_true_counts_for_any_time_and_any_identifier_of_an_org() -> None:
     async with playing() as caller:
         org = caller.sim.org(4)
         moment = datetime(2026, 3, 3, 10, tzinfo=UTC)
@@ -19,7 +19,7 @@ async def test_the_truth_is_told_for_any_moment_and_any_name_of_an_org() -> None
         assert (await caller.control("GET", "truth?org=4"))["counts"] == caller.sim.truths(4)
 
 
-async def test_the_fleet_is_told_in_the_formats_of_an_import() -> None:
+async def test_the_control_route_returns_the_fleet_in_both_import_formats() -> None:
     async with playing() as caller:
         reply = await caller.ask("GET", f"{caller.sim.base_url}/__sim/fleet?format=csv")
         assert reply.body.decode() == "".join(caller.sim.import_lines("csv"))
@@ -29,7 +29,7 @@ async def test_the_fleet_is_told_in_the_formats_of_an_import() -> None:
         ]
 
 
-async def test_faults_are_added_listed_with_how_often_they_struck_and_cleared() -> None:
+async def test_faults_are_added_listed_with_their_number_of_uses_and_cleared() -> None:
     async with playing() as caller:
         token = await caller.token(0)
         await caller.control("POST", "faults", {"name": "html", "org": 0, "times": 1})
@@ -44,14 +44,14 @@ async def test_faults_are_added_listed_with_how_often_they_struck_and_cleared() 
         assert (await caller.call(0, token)).status == 200
 
 
-async def test_the_clock_can_be_turned_from_outside() -> None:
+async def test_the_clock_can_be_advanced_over_the_control_route() -> None:
     async with playing() as caller:
         token = await caller.token(0)
         assert await caller.control("POST", "clock", {"advance": 3_600}) == {"now": NOON + 3_600}
         assert (await caller.call(0, token)).json["code"] == "INVALID_TOKEN"
 
 
-async def test_what_customers_do_can_be_done_from_outside() -> None:
+async def test_actions_of_customers_can_be_triggered_over_the_control_route() -> None:
     async with playing(orgs=40) as caller:
         name = caller.sim.org(0).name
         token = await caller.token(0)
@@ -73,7 +73,7 @@ async def test_what_customers_do_can_be_done_from_outside() -> None:
         assert (await caller.token_reply(0, **asked)).json["refresh_token"] == rotated
 
 
-async def test_the_audit_tells_what_each_org_did_and_can_begin_anew() -> None:
+async def test_the_audit_counts_the_requests_of_each_org_and_can_be_cleared() -> None:
     async with playing() as caller:
         token = await caller.token(3)
         for _ in range(4):
@@ -102,7 +102,7 @@ async def test_the_audit_tells_what_each_org_did_and_can_begin_anew() -> None:
         ("POST", "spend", {"org": 1, "credits": "many"}, 400, "many"),
     ],
 )
-async def test_a_wrong_wish_is_refused_with_the_reason(
+async def test_an_invalid_control_request_is_refused_with_the_reason(
     method: str, path: str, given: object, status: int, reason: str
 ) -> None:
     async with playing() as caller:

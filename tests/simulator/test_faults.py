@@ -70,13 +70,13 @@ async def _faulty_call(caller: Caller, **fault: Any) -> Any:
     return await caller.call(0, token)
 
 
-def test_every_fault_of_the_table_is_tried_here() -> None:
+def test_every_fault_of_the_table_is_tested_here() -> None:
     tried = {*COUNTS, *BODIES, *CODES, *PAGES, *NO_JSON, *ODD_BUT_RIGHT, *REDIRECTS, *NEVER_ENDING, *RESETS, *OTHERS}
     assert {name for name in FAULTS if not name.startswith("token_")} == tried
 
 
 @pytest.mark.parametrize("name", COUNTS)
-async def test_a_count_may_be_anything(name: str) -> None:
+async def test_a_fault_can_replace_the_count(name: str) -> None:
     async with playing() as caller:
         reply = await _faulty_call(caller, name=name)
         assert reply.status == 200
@@ -85,21 +85,21 @@ async def test_a_count_may_be_anything(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BODIES)
-async def test_a_body_may_be_anything(name: str) -> None:
+async def test_a_fault_can_replace_the_body(name: str) -> None:
     async with playing() as caller:
         reply = await _faulty_call(caller, name=name)
         assert (reply.status, reply.body) == (200, BODIES[name])
 
 
 @pytest.mark.parametrize("name", CODES)
-async def test_every_error_of_zoho_can_be_had(name: str) -> None:
+async def test_a_fault_can_return_every_error_of_zoho(name: str) -> None:
     async with playing() as caller:
         reply = await _faulty_call(caller, name=name)
         assert (reply.status, reply.json["code"]) == CODES[name]
 
 
 @pytest.mark.parametrize("name", PAGES)
-async def test_a_page_may_come_instead(name: str) -> None:
+async def test_a_fault_can_return_an_html_page(name: str) -> None:
     async with playing() as caller:
         reply = await _faulty_call(caller, name=name)
         assert reply.status == PAGES[name]
@@ -108,14 +108,14 @@ async def test_a_page_may_come_instead(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(NO_JSON))
-async def test_a_body_may_be_no_json_at_all(name: str) -> None:
+async def test_a_fault_can_return_a_body_that_is_not_json(name: str) -> None:
     async with playing() as caller:
         reply = await _faulty_call(caller, name=name)
         with pytest.raises(orjson.JSONDecodeError):
             reply.json  # noqa: B018 - the reading is the point
 
 
-async def test_odd_replies_with_the_right_count() -> None:
+async def test_a_fault_can_return_the_right_count_in_an_unusual_reply() -> None:
     async with playing() as caller:
         truth = caller.sim.truth(0, "AllUsers")
         assert (await _faulty_call(caller, name="count_string")).json == {"count": str(truth)}
@@ -128,7 +128,7 @@ async def test_odd_replies_with_the_right_count() -> None:
         assert none.json == {"count": truth}
 
 
-async def test_other_bodies() -> None:
+async def test_a_fault_can_return_an_empty_or_a_huge_body() -> None:
     async with playing() as caller:
         reply = await _faulty_call(caller, name="no_content")
         assert (reply.status, reply.body) == (204, b"")
@@ -142,7 +142,7 @@ async def test_other_bodies() -> None:
 
 
 @pytest.mark.parametrize("name", REDIRECTS)
-async def test_a_redirect_leads_to_a_stranger_and_following_it_is_a_breach(name: str) -> None:
+async def test_a_fault_can_redirect_to_a_foreign_server_and_following_it_is_recorded_as_a_breach(name: str) -> None:
     async with playing() as caller:
         reply = await _faulty_call(caller, name=name)
         assert reply.status == REDIRECTS[name]
@@ -155,7 +155,7 @@ async def test_a_redirect_leads_to_a_stranger_and_following_it_is_a_breach(name:
 
 
 @pytest.mark.parametrize("name", sorted(RESETS))
-async def test_a_connection_may_be_reset(name: str) -> None:
+async def test_a_fault_can_reset_the_connection(name: str) -> None:
     async with playing() as caller:
         with pytest.raises(aiohttp.ClientError):
             await _faulty_call(caller, name=name)
@@ -164,7 +164,7 @@ async def test_a_connection_may_be_reset(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(NEVER_ENDING))
-async def test_a_reply_may_never_end_and_leaves_nothing_behind(name: str) -> None:
+async def test_a_fault_can_send_a_reply_that_never_ends_and_leaves_no_task_behind(name: str) -> None:
     async with playing() as caller:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
@@ -175,7 +175,7 @@ async def test_a_reply_may_never_end_and_leaves_nothing_behind(name: str) -> Non
                 await asyncio.sleep(0)
 
 
-async def test_a_fault_may_bring_a_retry_after() -> None:
+async def test_a_fault_can_add_a_retry_after_header() -> None:
     async with playing() as caller:
         assert (await _faulty_call(caller, name="integer_429", retry_after=7)).headers["Retry-After"] == "7"
         caller.sim.clear_faults()
@@ -193,7 +193,7 @@ async def test_a_fault_may_bring_a_retry_after() -> None:
 
 @pytest.mark.parametrize("status", [200, 400])
 @pytest.mark.parametrize("language", THROTTLED_TEXTS)
-async def test_the_token_endpoint_may_be_throttled_in_any_language(language: str, status: int) -> None:
+async def test_a_fault_can_throttle_the_token_endpoint_in_any_language(language: str, status: int) -> None:
     async with playing(faults=(Fault(name=f"token_throttled_{status}_{language}", times=1),)) as caller:
         reply = await caller.token_reply(0)
         assert reply.status == status
@@ -208,13 +208,13 @@ async def test_the_token_endpoint_may_be_throttled_in_any_language(language: str
 
 
 @pytest.mark.parametrize("error", ["invalid_client", "invalid_client_secret", "invalid_code", "missing_org_info"])
-async def test_the_token_endpoint_may_refuse_for_good(error: str) -> None:
+async def test_a_fault_can_make_the_token_endpoint_refuse_permanently(error: str) -> None:
     async with playing(faults=(Fault(name=f"token_{error}"),)) as caller:
         reply = await caller.token_reply(0)
         assert (reply.status, reply.json) == (200, {"error": error})
 
 
-async def test_a_token_reply_may_lack_things() -> None:
+async def test_a_fault_can_remove_fields_from_the_token_reply() -> None:
     async with playing() as caller:
         whole = set((await caller.token_reply(0)).json)
         for name in ("expires_in", "access_token", "api_domain"):
@@ -224,7 +224,7 @@ async def test_a_token_reply_may_lack_things() -> None:
         assert (await caller.token_reply(0)).json["expires_in"] == "3600"
 
 
-async def test_a_forged_api_domain_leads_to_a_stranger() -> None:
+async def test_a_fault_can_put_a_foreign_server_into_the_token_reply() -> None:
     async with playing(faults=(Fault(name="token_forged_api_domain"),)) as caller:
         found = (await caller.token_reply(0)).json
         assert found["api_domain"] == caller.sim.stranger_url
@@ -242,14 +242,14 @@ async def test_a_forged_api_domain_leads_to_a_stranger() -> None:
         ("token_500", 500, b"<"),
     ],
 )
-async def test_a_token_reply_may_be_anything(name: str, status: int, body: bytes) -> None:
+async def test_a_fault_can_replace_the_token_reply(name: str, status: int, body: bytes) -> None:
     async with playing(faults=(Fault(name=name),)) as caller:
         reply = await caller.token_reply(0)
         assert reply.status == status
         assert reply.body.startswith(body)
 
 
-async def test_the_token_endpoint_may_redirect_reset_or_never_end() -> None:
+async def test_a_fault_can_make_the_token_endpoint_redirect_reset_or_never_end() -> None:
     async with playing(faults=(Fault(name="token_redirect", times=1),)) as caller:
         reply = await caller.token_reply(0)
         assert (reply.status, reply.headers["Location"]) == (307, f"{caller.sim.stranger_url}/oauth/v2/token")
@@ -269,7 +269,7 @@ async def test_the_token_endpoint_may_redirect_reset_or_never_end() -> None:
 # scripts -------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_fault_strikes_only_what_its_fields_name() -> None:
+async def test_a_fault_applies_only_to_the_calls_that_its_fields_select() -> None:
     script = (
         Fault(name="html", org=0, user_type="AdminUsers"),
         Fault(name="empty", data_center="sim-eu"),
@@ -298,7 +298,7 @@ async def test_a_fault_names_its_org_by_number_zoho_id_or_name() -> None:
                 caller.sim.add_faults(nobody)
 
 
-async def test_a_fault_strikes_so_many_times_and_between_two_moments() -> None:
+async def test_a_fault_applies_a_given_number_of_times_and_within_a_given_period() -> None:
     script = (
         Fault(name="html_500", times=2, until=NOON + 60),
         Fault(name="bad_gateway", since=NOON + 60, until=NOON + 120),
@@ -312,7 +312,7 @@ async def test_a_fault_strikes_so_many_times_and_between_two_moments() -> None:
         assert (await caller.call(0, token)).status == 200
 
 
-async def test_a_fault_with_a_probability_strikes_the_same_calls_for_the_same_seed() -> None:
+async def test_a_fault_with_a_probability_applies_to_the_same_calls_for_the_same_seed() -> None:
     seen = []
     for _ in range(2):
         async with playing(faults=(Fault(name="html_500", probability=0.3),)) as caller:
@@ -322,7 +322,7 @@ async def test_a_fault_with_a_probability_strikes_the_same_calls_for_the_same_se
     assert 5 < seen[0].count(500) < 35
 
 
-async def test_a_share_of_the_fleet_is_struck_always_the_same_orgs() -> None:
+async def test_a_fault_for_a_share_of_the_fleet_always_applies_to_the_same_orgs() -> None:
     async with playing(orgs=60, faults=(Fault(name="html_500", share=0.33),)) as caller:
         tokens = [await caller.token(index) for index in range(60)]
         first = [(await caller.call(index, token)).status for index, token in enumerate(tokens)]
@@ -330,7 +330,7 @@ async def test_a_share_of_the_fleet_is_struck_always_the_same_orgs() -> None:
         assert 10 < first.count(500) < 30
 
 
-def test_a_script_is_read_from_its_file(tmp_path: Path) -> None:
+def test_a_script_of_faults_is_read_from_its_file(tmp_path: Path) -> None:
     path = tmp_path / "faults.json"
     path.write_text(json.dumps([{"name": "html", "org": 3, "until": "2026-06-01T12:00:00Z"}, {"name": "token_html"}]))
     assert load_faults(path) == (Fault(name="html", org=3, until=NOON), Fault(name="token_html"))
@@ -354,6 +354,6 @@ def test_a_script_is_read_from_its_file(tmp_path: Path) -> None:
         ([{"name": "token_no_expires_in", "endpoint": "count"}], "belongs to the token endpoint"),
     ],
 )
-def test_a_script_that_is_not_understood_is_refused_with_its_place(script: Any, reason: str) -> None:
+def test_an_invalid_script_of_faults_is_refused_with_the_position_of_the_error(script: Any, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_faults(script)

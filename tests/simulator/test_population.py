@@ -33,7 +33,7 @@ def test_the_ten_counts_agree_with_each_other_at_every_instant(seed: int, org: i
 
 
 @given(seed=seeds, org=orgs, at=moments, later=st.timedeltas(timedelta(0), timedelta(days=900)))
-def test_nobody_is_ever_undeleted(seed: int, org: int, at: datetime, later: timedelta) -> None:
+def test_the_number_of_deleted_users_never_falls(seed: int, org: int, at: datetime, later: timedelta) -> None:
     assert truth(seed, org, "DeletedUsers", at) <= truth(seed, org, "DeletedUsers", at + later)
 
 
@@ -44,7 +44,7 @@ def test_there_is_a_licence_for_every_active_user(seed: int, org: int, at: datet
 
 
 @given(seed=seeds, org=orgs, week=st.integers(0, 1_500), hours=st.floats(0, 47.9))
-def test_nothing_moves_on_a_weekend(seed: int, org: int, week: int, hours: float) -> None:
+def test_no_count_changes_on_a_weekend(seed: int, org: int, week: int, hours: float) -> None:
     offset = timedelta(seconds=population.shape_of(seed, org).offset_seconds)
     saturday = datetime(2018, 1, 6, tzinfo=UTC) + timedelta(weeks=week) - offset
     assert truths(seed, org, saturday + timedelta(hours=hours)) == truths(seed, org, saturday)
@@ -57,7 +57,7 @@ def test_the_winter_offset_of_an_org_is_that_of_its_time_zone(org: int) -> None:
     assert timedelta(seconds=shape.offset_seconds) in offsets
 
 
-def test_the_same_seed_tells_the_same_story() -> None:
+def test_the_same_seed_gives_the_same_counts() -> None:
     story = [truths(3, org, MAY) for org in range(40)]
     population.shape_of.cache_clear()
     assert story == [truths(3, org, MAY) for org in range(40)]
@@ -73,7 +73,7 @@ def test_head_counts_move_on_working_days_and_grow_over_a_year() -> None:
     assert moving > 120
 
 
-def test_some_orgs_shrink_some_gain_administrators_for_a_week() -> None:
+def test_some_orgs_shrink_and_some_have_more_administrators_for_a_week() -> None:
     weeks = [MAY + timedelta(weeks=week) for week in range(-52, 52)]
     active = [[truth(1, org, "ActiveUsers", at) for at in weeks] for org in range(100)]
     admins = [[truth(1, org, "AdminUsers", at) for at in weeks] for org in range(100)]
@@ -81,12 +81,12 @@ def test_some_orgs_shrink_some_gain_administrators_for_a_week() -> None:
     assert any(after - before >= 3 for series in admins for before, after in itertools.pairwise(series))
 
 
-def test_a_type_zoho_does_not_know_has_no_truth() -> None:
+def test_an_unknown_user_type_has_no_count() -> None:
     with pytest.raises(KeyError):
         truth(1, 0, "allusers", MAY)
 
 
-def test_a_back_fill_takes_seconds() -> None:
+def test_computing_the_counts_of_a_back_fill_takes_seconds() -> None:
     """50 orgs, 180 days, hourly: 216,000 moments; a tenth of them here, at 20 µs each and room for a busy machine."""
     began = time.process_time()
     for org in range(50):

@@ -13,7 +13,7 @@ from poller.simulator import Simulator, SimulatorOptions
 from tests.simulator.caller import NOON, playing
 
 
-async def test_all_ten_counts_are_the_truth() -> None:
+async def test_all_ten_counts_of_a_reply_are_the_true_ones() -> None:
     async with playing() as caller:
         for index in range(caller.sim.options.orgs):
             token = await caller.token(index)
@@ -21,7 +21,7 @@ async def test_all_ten_counts_are_the_truth() -> None:
         assert caller.breaches == []
 
 
-async def test_the_truth_moves_with_the_clock_and_faster_if_asked() -> None:
+async def test_counts_change_with_the_clock_and_faster_with_a_higher_speed() -> None:
     async with playing(orgs=3, speed=1_000.0) as caller:
         slow = Simulator(SimulatorOptions(orgs=3, seed=7, now=caller.clock))
         before = caller.sim.truths(2)
@@ -32,7 +32,7 @@ async def test_the_truth_moves_with_the_clock_and_faster_if_asked() -> None:
 
 
 @pytest.mark.parametrize("version", ["v2", "v3", "v4", "v5", "v6", "v7", "v8"])
-async def test_every_version_is_served(version: str) -> None:
+async def test_every_api_version_is_served(version: str) -> None:
     async with playing() as caller:
         token = await caller.token(0)
         for path in ("users/actions/count?type=ActiveUsers", "users/actions/count", "org"):
@@ -42,7 +42,7 @@ async def test_every_version_is_served(version: str) -> None:
             assert reply.status == 200
 
 
-async def test_a_token_reply_has_zohos_shape() -> None:
+async def test_a_token_reply_has_the_fields_of_zohos() -> None:
     async with playing() as caller:
         reply = await caller.token_reply(0)
         assert reply.status == 200
@@ -57,7 +57,7 @@ async def test_a_token_reply_has_zohos_shape() -> None:
         }
 
 
-async def test_the_org_and_its_licences_have_zohos_shape() -> None:
+async def test_org_and_licence_replies_have_the_fields_of_zohos() -> None:
     async with playing(orgs=40) as caller:
         paid = next(org for org in caller.sim.fleet() if org.edition != "free")
         token = await caller.token(paid.index)
@@ -73,14 +73,14 @@ async def test_the_org_and_its_licences_have_zohos_shape() -> None:
         assert details["available_count"]["total"] == paid.licences - details["used_count"]["total"]
 
 
-async def test_a_free_org_has_no_licences_to_tell_of() -> None:
+async def test_an_org_of_the_free_edition_has_no_licence_reply() -> None:
     async with playing(orgs=40) as caller:
         free = next(org for org in caller.sim.fleet() if org.edition == "free")
         reply = await caller.call(free.index, await caller.token(free.index), "__features/user_licenses")
         assert (reply.status, reply.body) == (204, b"")
 
 
-async def test_a_reply_tells_when_its_token_ends_in_the_time_of_the_org() -> None:
+async def test_a_reply_has_the_expiry_of_its_token_in_the_time_zone_of_the_org() -> None:
     async with playing() as caller:
         reply = await caller.call(0, await caller.token(0))
         ends = datetime.fromisoformat(reply.headers["X-ACCESSTOKEN-RESET"])
@@ -88,7 +88,7 @@ async def test_a_reply_tells_when_its_token_ends_in_the_time_of_the_org() -> Non
         assert "X-API-CREDITS-REMAINING" not in reply.headers
 
 
-async def test_each_data_centre_is_a_server_of_its_own() -> None:
+async def test_each_data_centre_has_its_own_server() -> None:
     async with playing(data_centers=("a", "b", "c")) as caller:
         setting = caller.sim.data_centers_setting()
         assert list(setting) == ["a", "b", "c"]
@@ -108,7 +108,7 @@ async def test_latency_follows_its_median() -> None:
         assert asyncio.get_running_loop().time() - began > 0.05
 
 
-async def test_it_can_speak_tls() -> None:
+async def test_the_simulator_can_use_tls() -> None:
     authority = trustme.CA()
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(server)
@@ -123,7 +123,7 @@ async def test_it_can_speak_tls() -> None:
             await session.get(url)
 
 
-async def test_a_restarted_simulator_knows_its_fleet_but_no_access_token() -> None:
+async def test_a_restarted_simulator_has_the_same_fleet_and_no_access_tokens() -> None:
     async with playing() as caller:
         fleet = [org.row() for org in caller.sim.fleet()]
         token = await caller.token(0)
@@ -142,6 +142,6 @@ async def test_a_restarted_simulator_knows_its_fleet_but_no_access_token() -> No
         {"latency_median_seconds": 0.2, "latency_p99_seconds": 0.1},
     ],
 )
-def test_what_cannot_be_simulated_is_refused(wrong: dict[str, object]) -> None:
+def test_invalid_simulator_options_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"needs at least|latency"):
         SimulatorOptions(**wrong)  # type: ignore[arg-type]

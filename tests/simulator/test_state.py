@@ -32,7 +32,7 @@ def test_credits_are_remembered_for_a_day_and_at_most_a_quarter_of_an_hour_longe
 
 
 @given(asked_after=st.lists(waits, max_size=60), token_seconds=st.integers(60, 20_000))
-def test_no_ten_minutes_see_more_than_ten_tokens_and_no_moment_more_than_fifteen_alive(
+def test_at_most_ten_tokens_are_issued_in_any_ten_minutes_and_at_most_fifteen_are_valid(
     asked_after: list[int], token_seconds: int
 ) -> None:
     clock = Clock()
@@ -56,7 +56,7 @@ def test_no_ten_minutes_see_more_than_ten_tokens_and_no_moment_more_than_fifteen
 
 
 @given(asked_after=st.lists(st.integers(60, 4_000), max_size=30))
-def test_who_asks_no_more_than_once_a_minute_is_never_refused(asked_after: list[int]) -> None:
+def test_a_client_with_at_most_one_token_request_a_minute_is_never_refused(asked_after: list[int]) -> None:
     clock = Clock()
     world = _world(clock)
     state = world.state(0)
@@ -75,7 +75,9 @@ def test_who_asks_no_more_than_once_a_minute_is_never_refused(asked_after: list[
 
 
 @given(after=st.integers(0, 10**7), speed=st.integers(1, 10_000), before=st.integers(0, 10**8))
-def test_head_counts_live_faster_from_the_start_on_and_never_before(after: int, speed: int, before: int) -> None:
+def test_the_speed_option_applies_to_head_counts_after_the_start_and_not_before(
+    after: int, speed: int, before: int
+) -> None:
     world = World(SimulatorOptions(orgs=1, now=Clock(), speed=speed))
     assert world.population_seconds(NOON - before) == NOON - before
     assert world.population_seconds(NOON + after) == NOON + after * speed

@@ -35,7 +35,7 @@ def _as_asked(caller: Caller, index: int, *, by: str = "refresh_token") -> dict[
     }
 
 
-async def test_zohos_sdk_reads_the_truth_of_every_org(python: Path) -> None:
+async def test_zohos_sdk_reads_the_true_counts_of_every_org(python: Path) -> None:
     async with playing(orgs=10) as caller:
         found = await read_with_sdk(python, [_as_asked(caller, index) for index in range(10)])
         for index, read in enumerate(found):
@@ -59,7 +59,7 @@ async def test_zohos_sdk_reads_the_truth_of_every_org(python: Path) -> None:
         assert audit["requests"] == {"token": 10, "count": 100, "org": 10, "licences": 10}
 
 
-async def test_zohos_sdk_comes_in_by_a_grant_code_and_meets_errors_in_shapes_it_knows(python: Path) -> None:
+async def test_zohos_sdk_can_use_a_grant_code_and_understands_the_simulated_errors(python: Path) -> None:
     async with playing(faults=(Fault(name="no_permission", user_type="AdminUsers"),)) as caller:
         (read,) = await read_with_sdk(python, [_as_asked(caller, 0, by="grant_code")])
         assert read["counts"] == caller.sim.truths(0) | {"AdminUsers": "NO_PERMISSION"}

@@ -46,22 +46,22 @@ def with_table(sample: Sample, name: str, size: Size) -> Sample:
     return replace(sample, tables={**sample.tables, name: size})
 
 
-def test_of_a_run_in_which_all_is_well_nothing_is_complained_of() -> None:
+def test_a_soak_without_problems_has_no_complaints() -> None:
     assert list(complaints(PLAN, found())) == []
 
 
-def test_half_a_megabyte_a_day_is_not_flat() -> None:
+def test_growth_of_half_a_megabyte_of_memory_a_day_is_a_complaint() -> None:
     grown = found(lambda sample, day: replace(sample, worker_mb=sample.worker_mb + 0.5 * day))
     (complaint,) = complaints(PLAN, grown)
     assert complaint.startswith("memory grows: +11.")
 
 
-def test_what_grows_in_the_warm_up_alone_is_none() -> None:
+def test_growth_only_during_the_warm_up_is_not_a_complaint() -> None:
     grown = found(lambda sample, day: replace(sample, worker_mb=sample.worker_mb + min(day, 7.0)))
     assert list(complaints(PLAN, grown)) == []
 
 
-def test_a_table_that_grows_on_disk_is_told_by_name_and_one_that_is_kept_for_years_is_not() -> None:
+def test_a_growing_table_is_a_complaint_unless_its_rows_are_kept_for_years() -> None:
     grown = found(lambda sample, day: with_table(sample, "pgqueuer", Size(100, 200_000 + int(50_000 * day))))
     (complaint,) = complaints(PLAN, grown)
     assert complaint == "pgqueuer: grows on disk, by +50 kB a day"
@@ -69,12 +69,12 @@ def test_a_table_that_grows_on_disk_is_told_by_name_and_one_that_is_kept_for_yea
     assert list(complaints(PLAN, kept)) == []
 
 
-def test_rows_beyond_what_the_fleet_accounts_for_are_told_however_short_they_were_there() -> None:
+def test_more_rows_than_expected_are_a_complaint_even_if_seen_only_once() -> None:
     once = found(lambda sample, day: with_table(sample, "workers", Size(2 if day == 20.0 else 1, 32_768)))
     assert list(complaints(PLAN, once)) == ["workers: 2 rows, 1 are to be expected"]
 
 
-def test_slots_orgs_breaches_errors_and_exit_codes_are_told() -> None:
+def test_missing_slots_missing_orgs_breaches_errors_and_exit_codes_are_complaints() -> None:
     wrong = found()
     wrong.without_row, wrong.orgs, wrong.code, wrong.dropped = ["org 7: 2027-02-01 06:00"], 99, 1, []
     wrong.errors.update(["readings.lost"])
@@ -82,7 +82,7 @@ def test_slots_orgs_breaches_errors_and_exit_codes_are_told() -> None:
     assert len(list(complaints(PLAN, wrong))) == 6
 
 
-def test_the_log_of_the_queue_may_be_as_long_as_the_time_since_it_was_cleared_and_that_has_an_end() -> None:
+def test_the_queue_log_may_grow_until_it_is_cleared_and_a_late_clearing_is_a_complaint() -> None:
     def uncleared(hours: float, rows: int) -> list[str]:
         log = {"pgqueuer_log": Size(rows, 200_000)}
         grown = found(lambda sample, _: replace(sample, uncleared_hours=hours, tables={**sample.tables, **log}))
@@ -95,12 +95,12 @@ def test_the_log_of_the_queue_may_be_as_long_as_the_time_since_it_was_cleared_an
     assert uncleared(8.5, 400) == ["pgqueuer_log: not cleared for 21 s of the wall's, 20 are allowed"]
 
 
-def test_rows_of_the_log_that_outlive_a_clearing_are_told() -> None:
+def test_rows_of_the_queue_log_that_survive_a_clearing_are_a_complaint() -> None:
     (complaint,) = complaints(PLAN, found(lambda sample, day: replace(sample, overdue_log_rows=int(day))))
     assert complaint == "pgqueuer_log: 29 rows outlived a clearing, though they were older than an hour"
 
 
-async def test_a_row_of_the_log_is_overdue_once_a_clearing_that_began_an_hour_later_is_over(
+async def test_a_row_of_the_queue_log_is_overdue_after_a_clearing_that_began_an_hour_later(
     database: Database,
 ) -> None:
     await database.execute(
@@ -116,7 +116,7 @@ async def test_a_row_of_the_log_is_overdue_once_a_clearing_that_began_an_hour_la
     assert seen.uncleared_hours < 1
 
 
-async def test_a_slot_without_a_row_is_told_unless_it_waits_to_be_polled_or_explained(database: Database) -> None:
+async def test_a_slot_without_a_row_is_reported_unless_it_is_still_in_a_queue(database: Database) -> None:
     org = await database.fetchval("INSERT INTO orgs (name, data_center) VALUES ('acme', 'us') RETURNING id")
     first, *missing, last = (datetime(2026, 1, 31, 6 * number, tzinfo=UTC) for number in range(4))
     await write_snapshots(
@@ -131,7 +131,7 @@ async def test_a_slot_without_a_row_is_told_unless_it_waits_to_be_polled_or_expl
     assert await slots_without_row(database, 21_600) == []
 
 
-def test_the_report_names_every_table_and_lateness_in_seconds_of_the_walls() -> None:
+def test_the_report_contains_every_table_and_lateness_in_seconds_of_real_time() -> None:
     told = found()
     told.outcomes.update({("ok", 0): 900, ("ok", 144): 90, ("ok", 1_440): 10, ("missed", 0): 5})
     lines = "\n".join(report(PLAN, told))
@@ -140,17 +140,17 @@ def test_the_report_names_every_table_and_lateness_in_seconds_of_the_walls() -> 
     assert all(name in lines for name in told.samples[0].tables)
 
 
-def test_a_trend_begins_where_the_line_does() -> None:
+def test_a_trend_starts_at_the_first_point_of_its_regression_line() -> None:
     assert trend([1.0, 2.0, 3.0], [12.0, 14.0, 16.0]) == pytest.approx((12.0, 2.0, 4.0))
 
 
-def test_a_percentile_is_the_least_value_that_so_many_do_not_exceed() -> None:
+def test_a_percentile_is_the_smallest_value_that_the_given_share_does_not_exceed() -> None:
     assert percentile({0: 98, 5: 1, 9: 1}, 0.99) == 5
     assert percentile({0: 98, 5: 1, 9: 1}, 0.5) == 0
     assert percentile({}, 0.99) == 0
 
 
-async def test_postgresql_lives_by_the_same_clock(blank_database_url: str) -> None:
+async def test_postgresql_uses_the_clock_of_the_soak(blank_database_url: str) -> None:
     clock = Clock.begin(datetime(2027, 2, 1, tzinfo=UTC), speed=1_440.0)
     assert Clock.read(str(clock)) == clock
     await let_now_be(blank_database_url, clock.sql)

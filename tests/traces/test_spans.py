@@ -105,7 +105,9 @@ async def test_a_poll_is_one_trace_from_its_token_to_its_commit(database: Databa
     assert all(span.status.status_code is StatusCode.UNSET for span in first.spans)
 
 
-async def test_the_polls_of_a_batch_share_the_stretch_of_their_commit(database: Database, keyring: Keyring) -> None:
+async def test_all_polls_of_a_batch_have_a_commit_span_with_the_same_times_and_row_count(
+    database: Database, keyring: Keyring
+) -> None:
     async with Simulator(SimulatorOptions(orgs=3)) as sim, fleet_of(sim, database, keyring) as app:
         traces = await traced_poll(app)
     commits = [traces.named(poll, "commit") for poll in traces.polls.values()]
@@ -116,7 +118,9 @@ async def test_the_polls_of_a_batch_share_the_stretch_of_their_commit(database: 
         assert attributes(commit)["poller.batch_rows"] == begins[stretch(commit)[0]]
 
 
-async def test_what_went_wrong_is_told_by_its_code_where_it_went_wrong(database: Database, keyring: Keyring) -> None:
+async def test_an_error_is_recorded_by_its_code_on_the_span_where_it_happened(
+    database: Database, keyring: Keyring
+) -> None:
     options = SimulatorOptions(orgs=4, grant_share=0.0, soid_share=0.0)
     async with Simulator(options) as sim, fleet_of(sim, database, keyring) as app:
         sim.add_faults(
@@ -156,7 +160,7 @@ async def test_no_secret_is_in_any_span(database: Database, keyring: Keyring) ->
     assert witness.known_leaks() == []
 
 
-async def test_what_is_broken_off_leaves_the_kind_of_its_error_and_not_its_message() -> None:
+async def test_a_span_ended_by_an_exception_has_its_type_and_not_its_message() -> None:
     exporter = InMemorySpanExporter()
     provider = provider_to(SimpleSpanProcessor(exporter))
     spans = Spans(provider.get_tracer("poller"))
@@ -173,7 +177,7 @@ async def test_what_is_broken_off_leaves_the_kind_of_its_error_and_not_its_messa
     assert "hunter2" not in span.to_json()
 
 
-async def test_of_polls_that_are_not_chosen_nothing_is_sent(
+async def test_polls_that_are_not_sampled_send_no_spans(
     database: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")

@@ -32,7 +32,7 @@ async def with_a_fleet(sim: Simulator, database_url: str, folder: Path, **variab
     return mine
 
 
-async def test_a_collector_gets_a_trace_of_every_poll_and_no_secret(database_url: str, tmp_path: Path) -> None:
+async def test_a_collector_receives_a_trace_of_every_poll_without_secrets(database_url: str, tmp_path: Path) -> None:
     witness = Witness()
     options = SimulatorOptions(orgs=3, grant_share=0.0, soid_share=0.0)
     async with Simulator(options) as sim, collecting() as collector:
@@ -55,7 +55,7 @@ async def test_a_collector_gets_a_trace_of_every_poll_and_no_secret(database_url
     assert witness.known_leaks() == []
 
 
-async def test_a_collector_that_is_away_costs_no_poll_and_a_few_seconds_at_the_end(
+async def test_an_unreachable_collector_loses_no_poll_and_delays_the_end_by_a_few_seconds(
     database_url: str, tmp_path: Path
 ) -> None:
     async with Simulator(SimulatorOptions(orgs=2, grant_share=0.0, soid_share=0.0)) as sim:
@@ -81,7 +81,7 @@ async def test_a_collector_that_is_away_costs_no_poll_and_a_few_seconds_at_the_e
     ],
     ids=str,
 )
-async def test_nothing_is_sent_where_nobody_asked_for_it(environ: dict[str, str]) -> None:
+async def test_no_trace_is_sent_without_the_settings_for_it(environ: dict[str, str]) -> None:
     with structlog.testing.capture_logs() as logs:
         async with open_spans(environ) as spans:
             assert spans is None
@@ -112,7 +112,9 @@ async def test_the_standard_variables_turn_traces_on(environ: dict[str, str]) ->
         (HERE | {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL is not http/protobuf"),
     ],
 )
-async def test_a_wrong_variable_is_one_warning_with_a_remedy_and_polls_go_on(environ: dict[str, str], why: str) -> None:
+async def test_an_invalid_tracing_variable_is_one_warning_with_a_remedy_and_does_not_stop_polls(
+    environ: dict[str, str], why: str
+) -> None:
     with structlog.testing.capture_logs() as logs:
         async with open_spans(environ) as spans:
             assert spans is None
@@ -121,7 +123,7 @@ async def test_a_wrong_variable_is_one_warning_with_a_remedy_and_polls_go_on(env
     assert warning["remedy"]
 
 
-async def test_a_variable_that_opentelemetry_refuses_is_a_warning_too(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_tracing_variable_that_opentelemetry_refuses_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
     with structlog.testing.capture_logs() as logs:
         async with open_spans(HERE) as spans:
@@ -129,7 +131,7 @@ async def test_a_variable_that_opentelemetry_refuses_is_a_warning_too(monkeypatc
     assert [entry["why"] for entry in logs] == ["OpenTelemetry cannot use one of the OTEL_* variables"]
 
 
-def test_without_the_variables_opentelemetry_is_not_even_imported() -> None:
+def test_without_tracing_variables_opentelemetry_is_not_imported() -> None:
     script = """
 import sys
 import poller.app, poller.traces, poller.cli.commands.poll, poller.cli.commands.service, poller.worker, poller.web
@@ -139,7 +141,7 @@ print([name for name in sys.modules if name.startswith("opentelemetry")])
     assert done.stdout == "[]\n"
 
 
-def test_without_the_extra_a_warning_says_what_to_install() -> None:
+def test_without_the_tracing_extra_a_warning_names_what_to_install() -> None:
     script = """
 import asyncio, sys
 sys.modules["opentelemetry"] = None

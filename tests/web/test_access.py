@@ -43,7 +43,7 @@ async def get(url: str, headers: Mapping[str, str] | None = None) -> tuple[int, 
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/metrics/orgs", "/api/v1/trend", "/nothing"])
-async def test_a_request_for_another_host_learns_nothing(path: str) -> None:
+async def test_a_request_for_another_host_is_refused_without_details(path: str) -> None:
     async with served(Access()) as url:
         status, text = await get(url + path, EVIL)
         assert status == 421
@@ -54,7 +54,7 @@ async def test_a_request_for_another_host_learns_nothing(path: str) -> None:
             assert (await get(url + path, {"Host": host}))[0] in {200, 404}
 
 
-async def test_probes_answer_by_any_address_but_give_no_reason_to_strangers() -> None:
+async def test_probes_answer_on_any_address_and_give_reasons_only_to_allowed_hosts() -> None:
     async with served(Access(SecretStr(KEY), published=True)) as url:
         assert await get(f"{url}/healthz", EVIL) == (200, "alive\n")
         assert await get(f"{url}/readyz", EVIL) == (503, "not ready\n")
@@ -68,7 +68,7 @@ async def test_a_request_without_one_host_is_refused(headers: str) -> None:
         assert status_of(await exchange(url, f"GET /metrics HTTP/1.1\r\n{headers}\r\n".encode())) == 400
 
 
-async def test_what_is_published_needs_the_key_wherever_it_is_asked_from() -> None:
+async def test_with_a_public_origin_every_page_needs_the_key_even_from_loopback() -> None:
     async with served(access_from("127.0.0.1", SecretStr(KEY), ORIGIN)) as url:
         for path in ("/", "/metrics", "/metrics/orgs", "/nothing"):
             status, text = await get(url + path)
@@ -82,7 +82,7 @@ async def test_what_is_published_needs_the_key_wherever_it_is_asked_from() -> No
 @pytest.mark.parametrize(
     "shown", [b"Bearer \xff", b"Bearer", b"\xff\xfe", b"Bearer " + b"\xc3\xa9" * 40, b"Basic Og=="]
 )
-async def test_a_key_of_any_bytes_is_only_a_wrong_key(database: Database, shown: bytes) -> None:
+async def test_a_key_of_arbitrary_bytes_is_refused_as_a_wrong_key(database: Database, shown: bytes) -> None:
     for access, expected in ((Access(SecretStr(KEY)), 401), (Access(), 404)):
         async with served(access, database) as url:
             host = url.removeprefix("http://").encode()
@@ -99,7 +99,7 @@ async def test_a_key_of_any_bytes_is_only_a_wrong_key(database: Database, shown:
         ("DELETE", "/metrics", 405),
     ],
 )
-async def test_what_the_router_refuses_is_a_problem_with_a_remedy(
+async def test_unknown_routes_and_methods_get_a_problem_reply_with_a_remedy(
     database: Database, method: str, path: str, status: int
 ) -> None:
     async with (
@@ -131,7 +131,7 @@ async def test_every_reply_forbids_scripts_frames_and_sniffing_and_names_no_vers
                 assert reply.headers["Server"] == "poller"
 
 
-async def test_the_start_page_links_to_what_there_is_and_has_no_script_or_style() -> None:
+async def test_the_start_page_links_to_existing_routes_and_has_no_script_or_style() -> None:
     async with served(Access()) as url:
         status, text = await get(f"{url}/")
         assert status == 200
@@ -140,7 +140,7 @@ async def test_the_start_page_links_to_what_there_is_and_has_no_script_or_style(
         assert not any(word in text for word in ("<script", "<style", "style=", "http://", "https://"))
 
 
-async def test_every_reply_carries_a_request_id_of_its_own() -> None:
+async def test_every_reply_has_its_own_request_id() -> None:
     async with served(Access()) as url, aiohttp.ClientSession() as session:
         ids = set()
         for path in ("/", "/nothing", "/metrics"):
@@ -149,7 +149,7 @@ async def test_every_reply_carries_a_request_id_of_its_own() -> None:
         assert len(ids) == 3
 
 
-async def test_refused_hosts_and_keys_are_one_line_a_minute_in_the_log(database: Database) -> None:
+async def test_refused_hosts_and_keys_are_logged_once_a_minute(database: Database) -> None:
     with structlog.testing.capture_logs() as logs:
         async with served(Access(SecretStr(KEY)), database) as url:
             for _ in range(20):

@@ -93,7 +93,7 @@ async def fill(database: Database, keyring: Keyring, until: datetime, hours: int
     )
 
 
-async def test_a_day_is_one_of_the_zone_that_is_asked_for(database: Database, keyring: Keyring) -> None:
+async def test_days_are_those_of_the_requested_time_zone(database: Database, keyring: Keyring) -> None:
     await fill(database, keyring, AUTUMN + 20 * HOUR)
     async with served(database, lambda: AUTUMN + 20 * HOUR) as url:
         asked = {"org": "Acme", "type": "AdminUsers", "since": "2026-10-23"}
@@ -109,7 +109,7 @@ async def test_a_day_is_one_of_the_zone_that_is_asked_for(database: Database, ke
     assert {one["user_type"] for one in of_utc} == {"AdminUsers"}
 
 
-async def test_it_answers_as_the_command_does_gaps_and_all(
+async def test_the_trend_api_returns_the_same_points_as_the_trend_command(
     database: Database, database_url: str, keyring: Keyring
 ) -> None:
     await fill(database, keyring, datetime.now(UTC).replace(minute=0, second=0, microsecond=0))
@@ -134,7 +134,7 @@ async def test_it_answers_as_the_command_does_gaps_and_all(
     "headers",
     [{}, {"Authorization": "Bearer "}, {"Authorization": f"Bearer {KEY}x"}, {"Authorization": f"Basic {KEY}"}],
 )
-async def test_whoever_shows_no_key_or_another_is_told_to_show_it_and_nothing_else(
+async def test_a_request_without_the_right_key_gets_only_the_hint_to_send_it(
     database: Database, headers: dict[str, str]
 ) -> None:
     async with served(database) as url, aiohttp.ClientSession() as session:
@@ -152,7 +152,7 @@ async def test_whoever_shows_no_key_or_another_is_told_to_show_it_and_nothing_el
             assert reply.status == 401
 
 
-async def test_without_a_key_in_the_settings_there_is_no_api(database: Database) -> None:
+async def test_without_a_configured_key_the_api_is_off(database: Database) -> None:
     async with served(database, key=None) as url:
         refused = (404, "there is no API without a key; set POLLER_API_KEY to have an API")
         assert await refusal(url) == refused
@@ -171,7 +171,7 @@ async def test_without_a_key_in_the_settings_there_is_no_api(database: Database)
         ({"zone": "UTC"}, "there is no parameter 'zone'; ask with org, type, since, every, tz"),
     ],
 )
-async def test_what_cannot_be_answered_is_said_in_one_line_with_the_remedy(
+async def test_an_invalid_trend_request_gets_one_line_with_the_remedy(
     database: Database, asked: dict[str, str], told: str
 ) -> None:
     async with served(database) as url:
@@ -180,9 +180,7 @@ async def test_what_cannot_be_answered_is_said_in_one_line_with_the_remedy(
     assert text.startswith(told)
 
 
-async def test_a_parameter_given_twice_and_an_org_nobody_knows_are_said_to_be(
-    database: Database, keyring: Keyring
-) -> None:
+async def test_a_repeated_parameter_and_an_unknown_org_are_reported(database: Database, keyring: Keyring) -> None:
     await added(database, keyring, entry("Acme"))
     async with served(database) as url:
         assert await refusal(f"{url}?tz=UTC&tz=UTC") == (400, "tz is given twice; give it once")
@@ -191,12 +189,12 @@ async def test_a_parameter_given_twice_and_an_org_nobody_knows_are_said_to_be(
         assert "Acme" in text
 
 
-async def test_of_a_fleet_without_orgs_there_is_an_empty_list(database: Database) -> None:
+async def test_the_trend_of_a_fleet_without_orgs_is_an_empty_list(database: Database) -> None:
     async with served(database) as url:
         assert await answer(url) == []
 
 
-async def test_a_database_that_is_away_is_said_to_be(database: Database) -> None:
+async def test_an_unreachable_database_is_reported(database: Database) -> None:
     async with served(database) as url:
         await database.close()
         assert await refusal(url) == (503, "the database does not answer; try again in a few seconds")
@@ -223,7 +221,7 @@ LONG = {"since": "2026-07-15", "every": "15m"}
 """Tens of megabytes: far more than lies between two sockets."""
 
 
-async def test_as_many_answers_as_may_be_under_way_and_who_comes_later_is_told_to(
+async def test_requests_above_the_limit_of_running_answers_are_asked_to_retry_later(
     database: Database, keyring: Keyring
 ) -> None:
     await fill(database, keyring, AUTUMN)
@@ -243,7 +241,7 @@ async def test_as_many_answers_as_may_be_under_way_and_who_comes_later_is_told_t
         await eventually(has_room)
 
 
-async def test_who_does_not_take_the_answer_is_cut_off_and_gives_the_connection_back(
+async def test_a_client_that_does_not_read_its_answer_is_disconnected_and_its_database_connection_released(
     database: Database, keyring: Keyring
 ) -> None:
     await fill(database, keyring, AUTUMN)
@@ -257,7 +255,7 @@ async def test_who_does_not_take_the_answer_is_cut_off_and_gives_the_connection_
     assert [one["why"] for one in broken_off] == ["nothing was read for 0.2 s"]
 
 
-async def test_a_long_answer_is_whole_and_takes_no_memory_to_speak_of(database: Database, keyring: Keyring) -> None:
+async def test_a_long_answer_is_complete_and_uses_little_memory(database: Database, keyring: Keyring) -> None:
     await fill(database, keyring, AUTUMN)
     async with served(database, lambda: AUTUMN) as url, aiohttp.ClientSession() as session:
         lines = size = 0
@@ -276,7 +274,7 @@ async def test_a_long_answer_is_whole_and_takes_no_memory_to_speak_of(database: 
     assert peak < 5_000_000
 
 
-async def test_the_service_answers_whoever_shows_its_key_and_writes_the_key_nowhere(
+async def test_the_service_answers_requests_with_its_key_and_never_logs_the_key(
     database_url: str, tmp_path: Path
 ) -> None:
     async with Simulator(SimulatorOptions(orgs=1, grant_share=0.0, soid_share=0.0)) as sim:

@@ -89,7 +89,7 @@ async def test_the_connection_that_has_been_idle_longest_makes_room_for_the_next
             assert not any(map(is_closed, first[2:]))
 
 
-async def test_where_every_connection_is_in_use_the_next_one_is_refused_and_none_in_use_is_closed() -> None:
+async def test_a_connection_above_the_limit_is_refused_if_all_others_are_in_use() -> None:
     entered, released = asyncio.Semaphore(0), asyncio.Event()
 
     class Slow(Process):
@@ -116,7 +116,7 @@ async def test_where_every_connection_is_in_use_the_next_one_is_refused_and_none
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nHost: 127.0", b"G"])
-async def test_a_connection_without_a_whole_request_is_closed_after_a_while(sent: bytes) -> None:
+async def test_a_connection_without_a_complete_request_is_closed_after_a_while(sent: bytes) -> None:
     async with served(ConnectionLimits(idle_seconds=0.2)) as url:
         with opened(url, 1) as (slow,):
             await asyncio.get_running_loop().sock_sendall(slow, sent) if sent else None
@@ -136,7 +136,7 @@ async def test_a_header_that_arrives_byte_by_byte_is_not_waited_for() -> None:
         writer.close()
 
 
-async def test_a_body_that_does_not_arrive_holds_nothing_up() -> None:
+async def test_a_request_whose_body_does_not_arrive_delays_no_other_request() -> None:
     async with served(ConnectionLimits()) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
         host = url.removeprefix("http://")
@@ -155,7 +155,7 @@ async def test_a_body_that_is_too_large_is_refused() -> None:
         writer.close()
 
 
-async def test_a_client_that_reads_nothing_is_cut_off() -> None:
+async def test_a_client_that_reads_nothing_is_disconnected() -> None:
     metrics = ProcessMetrics()
     metrics.add_gauges("poller_padding", "x" * 200, "n", lambda: {f"{'y' * 500}{n}": 1.0 for n in range(20_000)})
     with structlog.testing.capture_logs() as logs:
@@ -169,7 +169,7 @@ async def test_a_client_that_reads_nothing_is_cut_off() -> None:
                 await eventually(lambda: _drained(stdout_closed), 20)
 
 
-async def test_the_web_takes_at_most_an_eighth_of_the_descriptors() -> None:
+async def test_web_connections_take_at_most_an_eighth_of_the_file_descriptors() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
@@ -181,7 +181,7 @@ async def test_the_web_takes_at_most_an_eighth_of_the_descriptors() -> None:
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")
-async def test_1600_idle_connections_take_no_descriptor_from_polls(database_url: str, tmp_path: Path) -> None:
+async def test_1600_idle_web_connections_take_no_file_descriptor_from_polls(database_url: str, tmp_path: Path) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 2 * IDLE:
         pytest.skip(f"this process may open {hard} descriptors, and the test needs {2 * IDLE}")

@@ -38,7 +38,7 @@ ORIGIN = Origin.parse("https://Poller.Example.org")
         ("0.0.0.0:8080", ("127.0.0.1", 8080), False),
     ],
 )
-def test_a_host_is_ours_if_it_is_loopback_the_connections_own_address_or_the_origin(
+def test_an_allowed_host_is_loopback_the_address_of_the_connection_or_the_origin(
     header: str, local: tuple[str, int], allowed: bool
 ) -> None:
     parsed = parse_host(header)
@@ -50,19 +50,19 @@ def test_a_host_is_ours_if_it_is_loopback_the_connections_own_address_or_the_ori
     "header",
     ["", " ", "a b", "http://localhost", "localhost:", "localhost:x", "user@localhost", "[::1", "a/b", "a:123456"],
 )
-def test_what_is_no_host_is_none(header: str) -> None:
+def test_an_invalid_host_header_is_not_parsed(header: str) -> None:
     assert parse_host(header) is None
 
 
 @given(st.text(max_size=300))
-def test_any_text_as_a_host_is_decided_without_an_error(text: str) -> None:
+def test_any_text_as_a_host_header_is_decided_without_an_error(text: str) -> None:
     parsed = parse_host(text)
     if parsed is not None:
         assert isinstance(is_allowed(*parsed, ("127.0.0.1", 8080), ORIGIN), bool)
 
 
 @given(st.from_regex(r"[a-z0-9-]{1,20}(\.[a-z0-9-]{1,20}){1,3}", fullmatch=True))
-def test_no_name_that_somebody_else_can_own_is_allowed(name: str) -> None:
+def test_no_host_name_that_a_third_party_can_own_is_allowed(name: str) -> None:
     parsed = parse_host(f"{name}:8080")
     if parsed is not None and not is_loopback(parsed[0]) and parsed[0] != "0.0.0.0":
         assert not is_allowed(*parsed, ("127.0.0.1", 8080), ORIGIN)
@@ -84,7 +84,7 @@ def test_on_loopback_no_key_is_needed(host: str) -> None:
         (KEY, "http://poller.example.org", "POLLER_WEB_ORIGIN"),
     ],
 )
-def test_off_loopback_nothing_is_served_without_a_key_and_an_https_origin(
+def test_a_public_address_needs_a_key_and_an_https_origin(
     host: str, key: str | None, origin: str | None, told: str
 ) -> None:
     with pytest.raises(SettingsError) as refused:
@@ -115,7 +115,7 @@ def test_behind_a_proxy_on_the_same_machine_everything_but_probes_needs_the_key(
         (None, ["203.0.113.7"], "unknown"),
     ],
 )
-def test_a_forwarded_address_counts_only_from_trusted_proxies(
+def test_a_forwarded_address_is_used_only_from_trusted_proxies(
     peer: str | None, forwarded_for: list[str], client: str
 ) -> None:
     assert client_address(peer, forwarded_for, [ip_network("10.0.0.0/8")]) == client

@@ -86,7 +86,7 @@ async def reader(url: str, path: str, bytes_a_second: int) -> asyncio.subprocess
     )
 
 
-async def test_two_slow_readers_of_long_answers_never_hold_the_event_loop(
+async def test_two_slow_readers_of_long_answers_do_not_block_the_event_loop(
     database: Database, database_url: str, keyring: Keyring
 ) -> None:
     await added(database, keyring, *(entry(f"Org {number}") for number in range(4)))
@@ -109,7 +109,7 @@ async def test_two_slow_readers_of_long_answers_never_hold_the_event_loop(
     assert probe.turns > 1_000
 
 
-async def test_an_answer_that_would_be_too_long_is_refused_with_the_bound(database: Database, keyring: Keyring) -> None:
+async def test_a_request_for_too_long_an_answer_is_refused_with_the_limit(database: Database, keyring: Keyring) -> None:
     await added(database, keyring, *(entry(f"Org {number}") for number in range(12)))
     async with serving(database) as url:
         assert await refusal(f"{url}/api/v1/trend", since="90d", every="15m") == (
@@ -133,7 +133,7 @@ async def test_an_answer_that_takes_too_long_is_cut_off_however_steadily_it_is_r
         assert (await ask(f"{url}/api/v1/trend", since="1d"))[0] == 200
 
 
-async def test_the_ninth_request_at_once_is_asked_to_come_later() -> None:
+async def test_the_ninth_concurrent_request_is_asked_to_retry_later() -> None:
     entered, released = asyncio.Semaphore(0), asyncio.Event()
 
     async def waits(*_: Any) -> Any:
@@ -156,7 +156,7 @@ async def test_the_ninth_request_at_once_is_asked_to_come_later() -> None:
         assert (await ask(f"{url}/metrics"))[0] == 200
 
 
-async def test_the_webs_connections_can_only_read_and_are_few(database_url: str) -> None:
+async def test_the_database_connections_of_the_web_are_read_only_and_few(database_url: str) -> None:
     async with await connect_read_only(database_url) as readable:
         with pytest.raises(DatabaseError, match="read-only transaction"):
             await readable.execute("UPDATE orgs SET name = name")
@@ -203,14 +203,14 @@ async def test_all_slices_together_take_at_most_half_of_the_loop() -> None:
     assert busy / (time.monotonic() - began) <= 0.55
 
 
-async def test_an_unknown_key_is_refused_without_a_question_to_the_database(database: Database) -> None:
+async def test_an_unknown_key_is_refused_without_a_database_query(database: Database) -> None:
     async with serving(database) as url:
         await database.close()
         assert (await refusal(f"{url}/api/v1/trend", {"Authorization": "Bearer x"}))[0] == 401
         assert (await refusal(f"{url}/api/v1/trend", RIGHT))[0] == 503
 
 
-async def test_an_unknown_name_among_thousands_does_not_hold_the_event_loop(database: Database) -> None:
+async def test_an_unknown_org_name_among_thousands_does_not_block_the_event_loop(database: Database) -> None:
     await database.execute(
         "INSERT INTO orgs (name, data_center)"
         " SELECT repeat('Umbrella Holdings of the North ', 5) || n, 'us' FROM generate_series(1, 4000) n"

@@ -66,7 +66,7 @@ def harmless(reply: bytes) -> bool:
 
 
 @pytest.mark.parametrize("request_bytes", NASTY, ids=lambda sent: repr(sent[:30]))
-async def test_what_is_no_http_is_refused_without_a_word(
+async def test_bytes_that_are_not_http_are_refused_without_a_warning_in_the_log(
     request_bytes: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     with structlog.testing.capture_logs() as logs:
@@ -78,7 +78,7 @@ async def test_what_is_no_http_is_refused_without_a_word(
     assert not [one for one in caplog.records if one.levelname in {"WARNING", "ERROR", "CRITICAL"}]
 
 
-async def test_a_thousand_malformed_requests_are_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_thousand_malformed_requests_are_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     with structlog.testing.capture_logs() as logs:
         async with served() as url:
             for _ in range(50):
@@ -102,7 +102,7 @@ async def test_a_thousand_malformed_requests_are_one_line_of_the_log(caplog: pyt
         ),
     )
 )
-async def test_any_bytes_end_in_less_than_a_5xx(sent: bytes) -> None:
+async def test_no_sequence_of_bytes_causes_a_5xx_reply(sent: bytes) -> None:
     with structlog.testing.capture_logs() as logs:
         async with served() as url:
             assert harmless(await exchange(url, sent, seconds=5))
@@ -135,7 +135,7 @@ VALUES = st.one_of(
         max_size=4,
     )
 )
-async def test_any_parameters_are_answered_or_refused(parameter_server: str, asked: list[tuple[str, str]]) -> None:
+async def test_any_parameters_get_an_answer_or_a_refusal(parameter_server: str, asked: list[tuple[str, str]]) -> None:
     host = parameter_server.removeprefix("http://")
     query = "&".join(f"{name}={value}" for name, value in asked)
     request = f"GET /api/v1/trend?{query} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {KEY}\r\n\r\n"
@@ -170,7 +170,7 @@ async def parameter_server(database_url: str) -> AsyncIterator[str]:
         ("&".join(f"a{n}=1" for n in range(1_000)), 400),
     ],
 )
-async def test_a_parameter_that_makes_no_sense_is_refused(parameter_server: str, query: str, status: int) -> None:
+async def test_an_invalid_parameter_is_refused(parameter_server: str, query: str, status: int) -> None:
     host = parameter_server.removeprefix("http://")
     request = f"GET /api/v1/trend?{query} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {KEY}\r\n\r\n"
     reply = await exchange(parameter_server, request.encode())
@@ -178,7 +178,7 @@ async def test_a_parameter_that_makes_no_sense_is_refused(parameter_server: str,
     assert b"\x1b" not in reply
 
 
-async def test_the_service_logs_no_traceback_for_what_strangers_send(database_url: str) -> None:
+async def test_the_service_logs_no_traceback_for_malformed_requests(database_url: str) -> None:
     async with Simulator(SimulatorOptions(orgs=1)) as sim:
         mine = machine(sim, database_url, POLLER_WEB_PORT="0", POLLER_API_KEY=KEY)
         async with serving(mine) as service:

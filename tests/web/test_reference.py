@@ -46,7 +46,7 @@ def shown(text: str) -> Told:
     return found
 
 
-async def test_a_service_shows_what_the_reference_tells_and_nothing_else(database_url: str, tmp_path: Path) -> None:
+async def test_the_metrics_of_a_service_are_exactly_those_of_the_reference(database_url: str, tmp_path: Path) -> None:
     async with Simulator(SimulatorOptions(orgs=3, grant_share=0.0, soid_share=0.0)) as sim:
         mine = machine(sim, database_url, POLLER_POLL_INTERVAL="2", POLLER_WEB_PORT="0", POLLER_METRICS_ORGS="3")
         (tmp_path / "fleet.csv").write_text("".join(sim.import_lines("csv")))
@@ -68,7 +68,7 @@ async def test_a_service_shows_what_the_reference_tells_and_nothing_else(databas
         assert service.returncode == 0
 
 
-def test_the_alerts_ask_for_metrics_there_are() -> None:
+def test_the_alert_rules_use_existing_metrics() -> None:
     alerts = ALERTS.read_text(encoding="utf-8")
     asked = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"poller_\w+", alerts)}
     assert asked
@@ -77,7 +77,7 @@ def test_the_alerts_ask_for_metrics_there_are() -> None:
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 @pytest.mark.parametrize("task", [("check", "rules", ALERTS.name), ("test", "rules", ALERT_TESTS.name)], ids=" ".join)
-def test_the_alerts_are_as_prometheus_wants_them(task: tuple[str, ...]) -> None:
+def test_the_alert_rules_are_valid_for_prometheus(task: tuple[str, ...]) -> None:
     done = subprocess.run(["promtool", *task], cwd=ALERTS.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -62,7 +62,7 @@ async def get(url: str) -> tuple[int, str]:
         return reply.status, await reply.text()
 
 
-async def test_it_is_ready_while_polls_are_made_and_the_database_answers() -> None:
+async def test_readyz_is_ok_while_the_worker_polls_and_the_database_answers() -> None:
     process = Process()
     async with served(process) as url:
         assert await get(f"{url}/readyz") == (200, "ready\n")
@@ -73,7 +73,7 @@ async def test_it_is_ready_while_polls_are_made_and_the_database_answers() -> No
         assert await get(f"{url}/healthz") == (200, "alive\n")
 
 
-async def test_a_second_server_on_a_port_warns_and_lets_the_process_work() -> None:
+async def test_a_second_server_on_a_taken_default_port_warns_and_the_process_continues() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -88,7 +88,7 @@ async def test_a_second_server_on_a_port_warns_and_lets_the_process_work() -> No
     assert "POLLER_WEB_HOST" in logs[0]["remedy"]
 
 
-async def test_what_the_worker_does_is_counted_in_base_units() -> None:
+async def test_worker_metrics_are_in_base_units() -> None:
     figures = WorkerMetrics()
     due = Due(1, NOON, 900)
     figures.handed_out(50)
@@ -131,7 +131,7 @@ async def test_what_the_worker_does_is_counted_in_base_units() -> None:
     assert "Acme" not in text
 
 
-def test_requests_are_counted_by_what_came_of_them_and_waits_by_how_long_they_were() -> None:
+def test_requests_are_counted_by_outcome_and_status_and_waits_by_duration() -> None:
     figures = WorkerMetrics()
     for reply in (Reply(200, b'{"count": 7}'), Reply(200, b'{"count": 8}'), NoReply(Failure.DNS), Reply(200, b"7")):
         figures.classified(reply, classify(reply, NOON))
@@ -149,7 +149,7 @@ def test_requests_are_counted_by_what_came_of_them_and_waits_by_how_long_they_we
     assert found["poller_limiter_wait_seconds_sum"] == 24.005
 
 
-async def test_without_the_database_a_process_still_tells_its_own_figures() -> None:
+async def test_without_the_database_a_process_still_shows_its_own_metrics() -> None:
     process = Process()
     process.database_is_away = True
     async with served(process) as url:
@@ -161,7 +161,7 @@ async def test_without_the_database_a_process_still_tells_its_own_figures() -> N
     assert not any(name.startswith("poller_orgs") for name in found)
 
 
-async def test_the_fleets_figures_are_those_of_the_database(database: Database, keyring: Keyring) -> None:
+async def test_the_metrics_of_the_fleet_come_from_the_database(database: Database, keyring: Keyring) -> None:
     ids = await added(database, keyring, *(entry(name) for name in ("new", "fresh", "old", "paused", "parked")))
     for org_id, minutes in zip(ids[1:], (2, 90, 1, 1), strict=True):
         at = NOON - timedelta(minutes=minutes)
@@ -175,7 +175,7 @@ async def test_the_fleets_figures_are_those_of_the_database(database: Database, 
     assert figures.jobs == {"waiting": 0, "overdue": 0, "under_way": 0}
 
 
-async def test_orgs_are_named_only_where_it_was_asked_for_and_there_are_not_too_many() -> None:
+async def test_metrics_per_org_are_shown_only_if_requested_and_not_for_too_many_orgs() -> None:
     process = Process()
     async with served(process) as url:
         status, text = await get(f"{url}/metrics/orgs")
@@ -197,7 +197,9 @@ async def test_orgs_are_named_only_where_it_was_asked_for_and_there_are_not_too_
         assert (status, text) == (503, "the database does not answer; try again in a few seconds\n")
 
 
-async def test_an_orgs_age_is_that_of_its_newest_known_counts(database: Database, keyring: Keyring) -> None:
+async def test_the_age_metric_of_an_org_is_that_of_its_newest_known_counts(
+    database: Database, keyring: Keyring
+) -> None:
     ids = await added(database, keyring, *(entry(name) for name in ("fresh", "new", "paused")))
     at = NOON - timedelta(minutes=2)
     await write_snapshots(database, [Snapshot(ids[0], at, at, Outcome.OK, counts=dict.fromkeys(USER_TYPES, 1))])

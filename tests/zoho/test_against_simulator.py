@@ -123,7 +123,7 @@ def no(found: AccessToken | NoToken) -> NoToken:
     return found
 
 
-async def test_twenty_workers_ask_for_one_token_between_them_and_it_works() -> None:
+async def test_twenty_workers_request_one_valid_token_in_total() -> None:
     async with lab() as zoho:
         async with asyncio.TaskGroup() as workers:
             found = [workers.create_task(zoho.tokens().get(zoho.org())) for _ in range(20)]
@@ -136,7 +136,7 @@ async def test_twenty_workers_ask_for_one_token_between_them_and_it_works() -> N
         assert zoho.breaches == []
 
 
-async def test_a_day_of_polls_costs_a_token_an_hour() -> None:
+async def test_a_day_of_polls_uses_one_token_an_hour() -> None:
     async with lab() as zoho:
         for _ in range(96):
             yes(await zoho.tokens().get(zoho.org()))
@@ -145,7 +145,7 @@ async def test_a_day_of_polls_costs_a_token_an_hour() -> None:
         assert zoho.breaches == []
 
 
-async def test_a_fleet_in_a_crash_loop_does_not_burn_the_ten_issues() -> None:
+async def test_workers_in_a_crash_loop_do_not_use_up_the_ten_tokens_in_ten_minutes() -> None:
     async with lab() as zoho:
         stale = yes(await zoho.tokens().get(zoho.org()))
         for _ in range(200):
@@ -160,7 +160,7 @@ async def test_a_fleet_in_a_crash_loop_does_not_burn_the_ten_issues() -> None:
 
 
 @pytest.mark.parametrize("index", [0, 1])
-async def test_a_throttled_token_endpoint_is_not_asked_again_within_the_cool_down(index: int) -> None:
+async def test_a_throttled_token_endpoint_gets_no_request_within_the_cool_down(index: int) -> None:
     """Org 0 is throttled with 400 in one language, org 1 with 200 in another."""
     async with lab() as zoho:
         for _ in range(10):  # another program uses up the same grant
@@ -184,7 +184,7 @@ async def test_a_throttled_token_endpoint_is_not_asked_again_within_the_cool_dow
         yes(await zoho.tokens(index).get(zoho.org(index)))
 
 
-async def test_withdrawn_consent_parks_the_org_until_the_new_one_is_imported() -> None:
+async def test_withdrawn_consent_parks_the_org_until_a_new_one_is_imported() -> None:
     async with lab() as zoho:
         stale = yes(await zoho.tokens().get(zoho.org()))
         control.revoke(zoho.sim.world, 0)
@@ -196,7 +196,7 @@ async def test_withdrawn_consent_parks_the_org_until_the_new_one_is_imported() -
         assert zoho.breaches == []
 
 
-async def test_the_sixteenth_token_evicts_one_and_a_refresh_brings_it_back() -> None:
+async def test_a_token_evicted_by_the_sixteenth_is_replaced_by_a_refresh() -> None:
     async with lab() as zoho:
         stale = yes(await zoho.tokens().get(zoho.org()))
         control.end_tokens(zoho.sim.world, 0)
@@ -213,7 +213,7 @@ async def test_the_wrong_data_center_is_refused_before_any_token_is_sent_anywher
         assert zoho.breaches == []
 
 
-async def test_a_token_from_a_forged_reply_never_leaves() -> None:
+async def test_a_token_from_a_forged_reply_is_never_sent() -> None:
     async with lab() as zoho:
         zoho.sim.add_faults(Fault(name="token_forged_api_domain"))
         assert no(await zoho.tokens().get(zoho.org())).code == "forged_api_domain"
@@ -225,7 +225,7 @@ async def test_a_token_from_a_forged_reply_never_leaves() -> None:
 
 
 @pytest.mark.parametrize("name", ["token_html", "token_empty", "token_list", "token_500", "token_reset"])
-async def test_a_broken_token_endpoint_parks_nobody_and_is_forgotten_once_it_works(name: str) -> None:
+async def test_a_failing_token_endpoint_parks_no_org_and_has_no_effect_after_it_recovers(name: str) -> None:
     async with lab() as zoho:
         zoho.sim.add_faults(Fault(name=name))
         found = no(await zoho.tokens().get(zoho.org()))
@@ -237,7 +237,7 @@ async def test_a_broken_token_endpoint_parks_nobody_and_is_forgotten_once_it_wor
         assert zoho.breaches == []
 
 
-async def test_a_soid_gives_a_token_for_every_scope_that_is_asked_for() -> None:
+async def test_a_soid_gives_a_token_for_every_requested_scope() -> None:
     async with lab() as zoho:
         zoho.shelf().credentials = credentials_of(zoho.sim.org(0), "soid")
         with zoho.limiter().org(0, limits_of("free")) as limiter:
@@ -248,7 +248,7 @@ async def test_a_soid_gives_a_token_for_every_scope_that_is_asked_for() -> None:
         assert zoho.breaches == []
 
 
-async def test_twenty_five_codes_of_one_client_are_paced_and_those_that_expired_are_told() -> None:
+async def test_twenty_five_grant_codes_of_one_client_are_paced_and_expired_ones_reported() -> None:
     async with lab(orgs=25, orgs_per_client=25, data_centers=("sim-us",), grant_code_seconds=900) as zoho:
         for index in range(25):
             zoho.shelf(index).credentials = credentials_of(zoho.sim.org(index), "grant_code")
@@ -267,7 +267,7 @@ async def test_twenty_five_codes_of_one_client_are_paced_and_those_that_expired_
         assert zoho.breaches == []
 
 
-async def test_an_org_in_order_is_found_in_order_and_tells_its_edition_and_licences() -> None:
+async def test_the_check_of_a_working_org_is_ok_and_returns_its_edition_and_licences() -> None:
     async with lab(orgs=12) as zoho:
         for index in range(12):
             with zoho.limiter().org(index, limits_of(None)) as limiter:
@@ -288,7 +288,7 @@ async def test_an_org_in_order_is_found_in_order_and_tells_its_edition_and_licen
         ("ZohoCRM.users.ALL ZohoCRM.org.ALL", Check.FEATURES),
     ],
 )
-async def test_a_consent_without_a_scope_is_found_by_that_scopes_name(scopes: str, subject: Check) -> None:
+async def test_the_check_names_a_scope_missing_from_the_consent(scopes: str, subject: Check) -> None:
     async with lab() as zoho:
         control.narrow(zoho.sim.world, 0, scopes)
         with zoho.limiter().org(0, limits_of("free")) as limiter:
@@ -297,7 +297,7 @@ async def test_a_consent_without_a_scope_is_found_by_that_scopes_name(scopes: st
         assert zoho.breaches == []
 
 
-async def test_a_profile_without_api_access_is_found_as_such() -> None:
+async def test_the_check_detects_a_profile_without_api_access() -> None:
     async with lab() as zoho:
         control.deny_api(zoho.sim.world, 0)
         with zoho.limiter().org(0, limits_of("free")) as limiter:
@@ -307,7 +307,7 @@ async def test_a_profile_without_api_access_is_found_as_such() -> None:
         assert "Profiles" in (faults[0].remedy or "")
 
 
-async def test_half_an_editions_calls_are_in_flight_at_the_most() -> None:
+async def test_at_most_half_of_the_calls_an_edition_allows_are_in_flight() -> None:
     async with lab(orgs=8, latency_median_seconds=0.005) as zoho:
         limiter = zoho.limiter()
 
@@ -333,7 +333,7 @@ async def test_half_an_editions_calls_are_in_flight_at_the_most() -> None:
         assert zoho.breaches == []
 
 
-async def test_nothing_is_asked_within_the_hold_a_429_names() -> None:
+async def test_no_request_is_sent_within_the_hold_of_a_429() -> None:
     async with lab(retry_after="seconds", retry_after_seconds=45) as zoho:
         token = yes(await zoho.tokens().get(zoho.org()))
         zoho.sim.add_faults(Fault(name="too_many_requests", endpoint="count", times=1, retry_after=45))

@@ -136,7 +136,7 @@ async def count_from(answer: Answer, seconds: float = 5.0) -> Reply | NoReply:
         return await asking.count(zoho.base, "v7", UserType.ALL, TOKEN)
 
 
-async def test_a_count_is_asked_for_by_its_type_with_the_token_in_the_header_alone() -> None:
+async def test_a_count_request_names_its_type_and_has_the_token_only_in_the_header() -> None:
     async with standin(saying(OK)) as zoho, client() as asking:
         for user_type in USER_TYPES:
             assert await asking.count(zoho.base, "v8", user_type, TOKEN) == Reply(200, b'{"count": 11}')
@@ -147,13 +147,13 @@ async def test_a_count_is_asked_for_by_its_type_with_the_token_in_the_header_alo
         assert request.count(TOKEN.reveal()) == 1
 
 
-async def test_other_paths_are_asked_for_as_they_are() -> None:
+async def test_other_paths_are_requested_unchanged() -> None:
     async with standin(saying(OK)) as zoho, client() as asking:
         await asking.get(zoho.base, "/crm/v7/__features/user_licenses", TOKEN)
     assert zoho.requests[0].startswith("GET /crm/v7/__features/user_licenses HTTP/1.1\r\n")
 
 
-async def test_credentials_of_a_token_request_are_in_its_body_alone() -> None:
+async def test_credentials_of_a_token_request_are_only_in_its_body() -> None:
     form: dict[str, str | Secret] = {
         "grant_type": "refresh_token",
         "client_id": "1000.ID",
@@ -175,7 +175,7 @@ async def test_credentials_of_a_token_request_are_in_its_body_alone() -> None:
     }
 
 
-async def test_of_the_headers_only_those_that_are_judged_come_along() -> None:
+async def test_only_the_reply_headers_that_are_evaluated_are_returned() -> None:
     reply = (
         b"HTTP/1.1 429 Too Many Requests\r\nRETRY-AFTER: 30\r\nX-API-CREDITS-REMAINING: 7\r\n"
         b"X-ACCESSTOKEN-RESET: 2026-03-29T03:00:00+01:00\r\nSet-Cookie: a=b\r\nContent-Length: 2\r\n\r\n{}"
@@ -198,7 +198,7 @@ async def test_connections_are_kept_alive() -> None:
     assert (len(zoho.requests), zoho.connections) == (10, opened_for(10, kept=1))
 
 
-async def test_a_connection_the_server_has_closed_meanwhile_is_not_used() -> None:
+async def test_a_connection_that_the_server_closed_while_idle_is_not_used_again() -> None:
     async with standin(saying_and_closing(OK)) as zoho, client() as asking:
         for _ in range(3):
             assert await asking.count(zoho.base, "v7", UserType.ALL, TOKEN) == Reply(200, b'{"count": 11}')
@@ -224,7 +224,7 @@ async def test_a_redirect_is_not_followed_and_the_token_goes_nowhere(status: int
     assert elsewhere.connections == 0
 
 
-async def test_a_proxy_of_the_environment_never_sees_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_from_the_environment_gets_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
     async with standin(saying(OK)) as proxy, standin(saying(OK)) as zoho:
         for name in ("http_proxy", "https_proxy", "all_proxy"):
             monkeypatch.setenv(name, proxy.base)
@@ -246,7 +246,7 @@ async def test_a_proxy_of_the_environment_never_sees_a_request(monkeypatch: pyte
         ),
     ],
 )
-async def test_a_reply_is_handed_on_as_it_came(reply: bytes, body: bytes) -> None:
+async def test_a_reply_is_returned_unchanged(reply: bytes, body: bytes) -> None:
     answer = await count_from(saying(reply))
     assert isinstance(answer, Reply)
     assert (answer.status, answer.body) == (int(reply[9:12]), body)
@@ -257,18 +257,18 @@ async def test_a_reply_without_a_length_ends_with_its_connection() -> None:
     assert answer == Reply(200, b'{"count": 11}')
 
 
-async def test_a_compressed_reply_is_read_though_none_was_asked_for() -> None:
+async def test_a_compressed_reply_is_read_although_not_requested() -> None:
     packed = gzip.compress(b'{"count": 11}')
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n".encode()
     assert await count_from(saying(head + packed)) == Reply(200, b'{"count": 11}')
 
 
-async def test_an_interim_reply_is_not_taken_for_the_answer() -> None:
+async def test_an_interim_reply_is_skipped() -> None:
     interim = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
     assert await count_from(saying(interim + interim + OK)) == Reply(200, b'{"count": 11}')
 
 
-async def test_a_token_that_would_be_a_header_of_its_own_is_never_sent() -> None:
+async def test_a_token_with_a_line_break_is_never_sent_as_a_header() -> None:
     async with standin(saying(OK)) as zoho, client() as asking:
         with pytest.raises(ValueError, match="another request"):
             await asking.count(zoho.base, "v7", UserType.ALL, Secret("1000.aa\r\nHost: elsewhere"))
@@ -279,7 +279,7 @@ def body_of(size: int) -> bytes:
     return f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode() + b" " * size
 
 
-async def test_a_body_of_64_kb_is_read_and_a_longer_one_is_cut_off() -> None:
+async def test_a_body_of_64_kb_is_read_and_a_longer_one_is_too_large() -> None:
     assert await count_from(saying(body_of(MAX_BODY))) == Reply(200, b" " * MAX_BODY)
     assert await count_from(saying(body_of(MAX_BODY + 1))) == NoReply(Failure.TOO_LARGE)
 
@@ -304,7 +304,7 @@ async def flood(writer: asyncio.StreamWriter, _: Standin) -> None:
     ],
     ids=["endless", "announced", "bomb"],
 )
-async def test_what_is_too_large_is_cut_off_and_its_connection_closed(
+async def test_the_connection_of_too_large_a_reply_is_closed(
     answer: Answer, every_mode: ClientMode, request: pytest.FixtureRequest
 ) -> None:
     async with standin(answer) as zoho, client() as asking:
@@ -325,12 +325,14 @@ async def test_what_is_too_large_is_cut_off_and_its_connection_closed(
     ],
     ids=["deflate", "identity", "cut short", "unknown"],
 )
-async def test_an_encoded_reply_is_unpacked_or_refused(body: bytes, encoding: str, expected: Reply | NoReply) -> None:
+async def test_a_reply_with_a_content_encoding_is_decoded_or_refused(
+    body: bytes, encoding: str, expected: Reply | NoReply
+) -> None:
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     assert await count_from(saying(head + body)) == expected
 
 
-async def test_a_small_reply_that_unpacks_to_50_mb_is_never_unpacked_whole() -> None:
+async def test_a_small_reply_that_decompresses_to_50_mb_is_not_decompressed_completely() -> None:
     packing = zlib.compressobj(9, wbits=31)
     packed = b"".join(packing.compress(bytes(1_000_000)) for _ in range(50)) + packing.flush()
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n".encode()
@@ -343,7 +345,7 @@ async def test_a_small_reply_that_unpacks_to_50_mb_is_never_unpacked_whole() -> 
 
 
 @pytest.mark.parametrize("answer", [silence, drip])
-async def test_a_reply_that_never_ends_ends_at_the_request_timeout(answer: Answer) -> None:
+async def test_the_request_timeout_ends_a_reply_that_never_ends(answer: Answer) -> None:
     loop = asyncio.get_running_loop()
     started = loop.time()
     # The replies never end: nothing but this timeout is there to end the wait.
@@ -351,7 +353,7 @@ async def test_a_reply_that_never_ends_ends_at_the_request_timeout(answer: Answe
     assert loop.time() - started > 0.14
 
 
-async def test_a_connection_cut_short_by_the_timeout_is_not_used_again() -> None:
+async def test_a_connection_whose_request_timed_out_is_not_used_again() -> None:
     async def late_then_prompt(writer: asyncio.StreamWriter, seen: Standin) -> None:
         if len(seen.requests) == 1:
             await silence(writer, seen)
@@ -369,7 +371,7 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-async def test_an_answer_nobody_asked_for_is_not_taken_for_the_next_ones() -> None:
+async def test_an_unsolicited_reply_is_not_used_for_the_next_request() -> None:
     answered = asyncio.Event()
 
     async def chatter(writer: asyncio.StreamWriter, seen: Standin) -> None:
@@ -386,7 +388,7 @@ async def test_an_answer_nobody_asked_for_is_not_taken_for_the_next_ones() -> No
     assert (len(zoho.requests), zoho.connections) == (3, opened_for(3, kept=2))
 
 
-async def test_a_whole_pool_of_answers_nobody_asked_for_is_thrown_away() -> None:
+async def test_connections_with_unsolicited_replies_are_all_discarded() -> None:
     together, answered = asyncio.Barrier(8), asyncio.Event()
 
     async def chatter(writer: asyncio.StreamWriter, seen: Standin) -> None:
@@ -419,7 +421,7 @@ async def test_a_whole_pool_of_answers_nobody_asked_for_is_thrown_away() -> None
     ],
     ids=["reset", "nothing", "within the head", "within the body", "within the chunks"],
 )
-async def test_a_connection_that_breaks_is_a_reset_never_half_a_reply_and_never_asked_again(answer: Answer) -> None:
+async def test_a_broken_connection_is_a_reset_without_a_partial_reply_or_a_second_request(answer: Answer) -> None:
     async with standin(answer) as zoho, client() as asking:
         assert await asking.count(zoho.base, "v7", UserType.ALL, TOKEN) == NoReply(Failure.RESET)
     assert len(zoho.requests) == 1
@@ -435,7 +437,7 @@ async def test_a_connection_that_breaks_is_a_reset_never_half_a_reply_and_never_
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 6\r\n\r\nnogzip",
     ],
 )
-async def test_what_does_not_speak_http_is_told_apart(reply: bytes) -> None:
+async def test_a_server_that_does_not_speak_http_is_its_own_kind_of_failure(reply: bytes) -> None:
     assert await count_from(saying_and_closing(reply)) == NoReply(Failure.PROTOCOL)
 
 
@@ -451,7 +453,7 @@ async def asked_by(way: str, reply: bytes) -> tuple[Reply | NoReply, int]:
 
 
 @every_way
-async def test_a_reply_with_a_long_header_that_nobody_reads_is_a_reply(way: str) -> None:
+async def test_a_reply_with_a_long_unused_header_is_accepted(way: str) -> None:
     reply = OK.replace(b"Content-Type", b"Content-Security-Policy: " + b"x" * 60_000 + b"\r\nContent-Type")
     assert await asked_by(way, reply) == (Reply(200, b'{"count": 11}'), 1)
 
@@ -462,7 +464,7 @@ async def test_a_header_longer_than_64_kb_is_too_large(way: str) -> None:
     assert await asked_by(way, reply) == (NoReply(Failure.TOO_LARGE), 1)
 
 
-async def test_a_closed_door_is_refused() -> None:
+async def test_a_closed_port_is_the_failure_refused() -> None:
     async with standin(saying(OK)) as gone:
         pass
     async with client() as asking:
@@ -483,7 +485,7 @@ async def test_an_unknown_name_is_a_dns_failure() -> None:
     assert answer == NoReply(Failure.DNS)
 
 
-async def test_a_name_that_cannot_be_one_is_a_dns_failure_too() -> None:
+async def test_an_invalid_host_name_is_a_dns_failure() -> None:
     async with client() as asking:
         answer = await asking.count(f"https://{'a' * 64}.example", "v7", UserType.ALL, TOKEN)
     assert answer == NoReply(Failure.DNS)
@@ -514,20 +516,22 @@ async def test_a_certificate_of_a_trusted_authority_is_accepted(authority: trust
     assert zoho.connections == opened_for(3, kept=1)
 
 
-async def test_a_certificate_of_nobody_we_trust_ends_it_before_the_token_is_sent(authority: trustme.CA) -> None:
+async def test_a_certificate_of_an_untrusted_authority_ends_the_request_before_the_token_is_sent(
+    authority: trustme.CA,
+) -> None:
     async with standin(saying(OK), served_with(authority, "127.0.0.1")) as zoho, client(trust=None) as asking:
         assert await asking.count(zoho.base, "v7", UserType.ALL, TOKEN) == NoReply(Failure.TLS)
     assert zoho.requests == []
 
 
-async def test_a_certificate_of_another_host_ends_it_before_the_token_is_sent(authority: trustme.CA) -> None:
+async def test_a_certificate_of_another_host_ends_the_request_before_the_token_is_sent(authority: trustme.CA) -> None:
     server = standin(saying(OK), served_with(authority, "www.zohoapis.example"))
     async with server as zoho, client(trust=trusting(authority)) as asking:
         assert await asking.count(zoho.base, "v7", UserType.ALL, TOKEN) == NoReply(Failure.TLS)
     assert zoho.requests == []
 
 
-async def test_plain_http_where_tls_should_be_is_a_tls_failure() -> None:
+async def test_a_plain_http_server_at_an_https_address_is_a_tls_failure() -> None:
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(OK)
@@ -540,7 +544,7 @@ async def test_plain_http_where_tls_should_be_is_a_tls_failure() -> None:
 
 
 @pytest.mark.parametrize("check_hostname", [True, False])
-async def test_a_client_that_verifies_nothing_cannot_be_made(check_hostname: bool) -> None:
+async def test_a_client_without_certificate_verification_is_refused(check_hostname: bool) -> None:
     lax = ssl.create_default_context()
     lax.check_hostname = False
     if check_hostname:
@@ -550,7 +554,7 @@ async def test_a_client_that_verifies_nothing_cannot_be_made(check_hostname: boo
             pass
 
 
-async def test_a_cancellation_passes() -> None:
+async def test_a_cancelled_request_raises_its_cancellation() -> None:
     async with standin(silence) as zoho, client() as asking:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
@@ -558,7 +562,7 @@ async def test_a_cancellation_passes() -> None:
 
 
 @pytest.mark.parametrize("version", ["v2", "v8", "v123.456"])
-async def test_every_version_that_a_setting_or_an_org_file_may_name_can_be_asked_for(version: str) -> None:
+async def test_every_api_version_allowed_in_settings_or_org_files_can_be_requested(version: str) -> None:
     assert Settings(api_version=version).api_version == version
     row = {"name": "A", "data_center": "us", "client_id": "1000.A", "client_secret": "s", "refresh_token": "r"}
     assert isinstance(entry_from({**row, "api_version": version}, ZOHO_DATA_CENTERS), OrgEntry)
@@ -567,7 +571,7 @@ async def test_every_version_that_a_setting_or_an_org_file_may_name_can_be_asked
 
 
 @pytest.mark.parametrize("version", ["", "7", "v7/../v2", "v7 HTTP/1.1\r\nX: y\r\n", "v7?a=b", "v٧"])  # noqa: RUF001 - an Arabic digit
-async def test_a_version_that_would_change_the_request_is_refused(version: str) -> None:
+async def test_an_api_version_with_characters_that_would_change_the_request_is_refused(version: str) -> None:
     async with client() as asking:
         with pytest.raises(ValueError, match="not an API version"):
             await asking.count("http://127.0.0.1:1", version, UserType.ALL, TOKEN)
@@ -584,11 +588,11 @@ async def test_a_version_that_would_change_the_request_is_refused(version: str) 
         (flood, Failure.TOO_LARGE),
     ],
 )
-def test_the_same_trouble_has_the_same_name_on_uvloop(answer: Answer, failure: Failure) -> None:
+def test_broken_replies_are_the_same_failures_on_uvloop(answer: Answer, failure: Failure) -> None:
     assert uvloop.run(count_from(answer, seconds=0.2)) == NoReply(failure)
 
 
-def test_what_fails_before_a_connection_stands_has_the_same_name_on_uvloop(authority: trustme.CA) -> None:
+def test_failed_connection_attempts_are_the_same_failures_on_uvloop(authority: trustme.CA) -> None:
     async def failures() -> list[Reply | NoReply]:
         async with standin(saying(OK)) as gone:
             pass
@@ -605,7 +609,7 @@ def test_what_fails_before_a_connection_stands_has_the_same_name_on_uvloop(autho
     assert uvloop.run(failures()) == [NoReply(failure) for failure in expected]
 
 
-async def test_no_bytes_whatsoever_make_it_raise_or_let_a_token_out(caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_reply_of_any_bytes_makes_the_client_raise_or_reveal_a_token(caplog: pytest.LogCaptureFixture) -> None:
     chance = random.Random(20_260_329)
     whole = [
         OK,

@@ -34,7 +34,7 @@ ResponseHandler.read = _fail_once
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
-def test_the_installed_aiohttp_carries_the_fast_transport(run: Callable[..., Choice]) -> None:
+def test_the_fast_transport_works_with_the_installed_aiohttp(run: Callable[..., Choice]) -> None:
     assert run(usable_mode()) == Choice(ClientMode.FAST)
 
 
@@ -46,7 +46,7 @@ def test_the_installed_aiohttp_carries_the_fast_transport(run: Callable[..., Cho
     ],
     ids=["a parameter of ClientRequest", "a header of ClientRequest"],
 )
-async def test_where_only_the_fast_transport_does_not_fit_counts_go_by_the_session(
+async def test_if_only_the_fast_transport_does_not_fit_aiohttp_counts_use_the_session(
     pattern: str, replacement: str, files: str, why: str, tmp_path: Path
 ) -> None:
     change(tmp_path, pattern, replacement, files)
@@ -71,7 +71,7 @@ async def test_where_only_the_fast_transport_does_not_fit_counts_go_by_the_sessi
         (r"(_connector\.|async def )connect\(", r"\1lend(", "c*.py", "closed differently"),
     ],
 )
-async def test_where_the_guard_of_the_pool_does_not_fit_each_request_has_a_connection_of_its_own(
+async def test_if_the_pool_guard_does_not_fit_aiohttp_each_request_has_its_own_connection(
     pattern: str, replacement: str, files: str, why: str, tmp_path: Path
 ) -> None:
     change(tmp_path, pattern, replacement, files)
@@ -83,14 +83,14 @@ async def test_where_the_guard_of_the_pool_does_not_fit_each_request_has_a_conne
     assert why in asked.log[0]["why"]
 
 
-async def test_a_broken_request_is_sent_once_though_aiohttp_cannot_be_told(tmp_path: Path) -> None:
+async def test_a_broken_request_is_sent_once_even_if_retries_of_aiohttp_cannot_be_turned_off(tmp_path: Path) -> None:
     change(tmp_path, r"\b_retry_connection\b", "_repeat")
     async with standin(saying_and_closing(b"")) as zoho:
         asked = await ask_with(tmp_path, zoho.base, TOKEN.reveal())
     assert (asked.answers, len(zoho.requests)) == (["reset"] * 4, 4)
 
 
-async def test_a_guard_that_turns_out_not_to_be_used_is_given_up_at_the_first_request(tmp_path: Path) -> None:
+async def test_a_pool_guard_that_aiohttp_does_not_use_is_detected_at_the_first_request(tmp_path: Path) -> None:
     change(tmp_path, r"\bself\._factory,", "lambda: ResponseHandler(self._loop),", "connector.py")
     async with standin(saying(OK)) as zoho:
         asked = await ask_with(tmp_path, zoho.base, TOKEN.reveal())
@@ -100,7 +100,7 @@ async def test_a_guard_that_turns_out_not_to_be_used_is_given_up_at_the_first_re
     ]
 
 
-async def test_an_error_inside_aiohttp_is_no_failure_of_the_network_and_the_request_is_not_sent_again(
+async def test_an_error_inside_aiohttp_is_not_a_network_failure_and_the_request_is_not_repeated(
     tmp_path: Path,
 ) -> None:
     change(tmp_path, r"\Z", FAILS_ONCE, "client_proto.py")

@@ -164,7 +164,7 @@ every_request = pytest.mark.parametrize("ask", [count, get, post_token])
 
 
 @every_request
-def test_a_reply_that_nobody_asked_for_and_nobody_has_read_never_goes_to_the_next_request(
+def test_an_unsolicited_reply_still_in_the_socket_is_not_used_for_the_next_request(
     run: Run, server: Server, trust: ssl.SSLContext, ask: Ask
 ) -> None:
     async def ask_in_turn() -> None:
@@ -179,7 +179,7 @@ def test_a_reply_that_nobody_asked_for_and_nobody_has_read_never_goes_to_the_nex
 
 
 @every_request
-def test_a_connection_on_which_part_of_a_reply_came_unasked_is_not_used_again(
+def test_a_connection_with_a_partial_unsolicited_reply_is_not_used_again(
     run: Run, server: Server, trust: ssl.SSLContext, ask: Ask
 ) -> None:
     async def ask_in_turn() -> None:
@@ -195,7 +195,7 @@ def test_a_connection_on_which_part_of_a_reply_came_unasked_is_not_used_again(
 
 
 @every_request
-def test_a_connection_that_the_server_closed_while_the_loop_stood_still_is_not_used_again(
+def test_a_connection_that_the_server_closed_while_the_event_loop_was_blocked_is_not_used_again(
     run: Run, server: Server, trust: ssl.SSLContext, ask: Ask
 ) -> None:
     async def ask_in_turn() -> None:
@@ -209,7 +209,7 @@ def test_a_connection_that_the_server_closed_while_the_loop_stood_still_is_not_u
 
 
 @every_request
-def test_a_connection_on_which_only_replies_came_is_used_for_every_request(
+def test_a_connection_without_unsolicited_data_is_used_for_every_request(
     run: Run, server: Server, trust: ssl.SSLContext, ask: Ask
 ) -> None:
     async def ask_in_turn() -> None:

@@ -50,7 +50,7 @@ async def poll(org: OrgLimiter, zoho: Zoho, requests: int = 10, seconds: float =
 # --- one org --------------------------------------------------------------------------------------------------------
 
 
-def test_no_more_requests_are_in_flight_than_the_org_allows() -> None:
+def test_no_more_requests_are_in_flight_than_the_limit_of_the_org() -> None:
     async def main() -> Zoho:
         zoho = Zoho()
         with limiter().org(1, LIMITS) as org:
@@ -62,7 +62,7 @@ def test_no_more_requests_are_in_flight_than_the_org_allows() -> None:
     assert zoho.left == pytest.approx([0, 0, 0.2, 0.2, 0.4, 0.4, 0.6, 0.6, 0.8, 0.8], abs=1e-5)
 
 
-def test_every_wait_is_told_and_whoever_leaves_at_once_has_none() -> None:
+def test_the_waiting_time_of_every_request_is_reported_and_is_zero_without_a_wait() -> None:
     async def main() -> list[float]:
         waits: list[float] = []
         limits = Limiter(64, now=now, waited=waits.append)
@@ -76,7 +76,7 @@ def test_every_wait_is_told_and_whoever_leaves_at_once_has_none() -> None:
     assert waits == pytest.approx([0.2, 0.2, 0.4, 0.4, 0.6, 0.6, 0.8, 0.8, 0.0], abs=1e-5)
 
 
-def test_polls_of_one_org_that_overlap_share_its_requests_in_flight() -> None:
+def test_overlapping_polls_of_one_org_share_its_limit_of_requests_in_flight() -> None:
     async def main() -> Zoho:
         zoho, limits = Zoho(), limiter()
 
@@ -92,7 +92,7 @@ def test_polls_of_one_org_that_overlap_share_its_requests_in_flight() -> None:
     assert run_turned(main()).most_in_flight == 2
 
 
-def test_what_comes_after_the_burst_leaves_at_the_rate() -> None:
+def test_requests_after_the_burst_are_sent_at_the_rate_limit() -> None:
     async def main() -> Zoho:
         zoho = Zoho()
         with limiter().org(1, LIMITS._replace(in_flight=25, burst=3)) as org:
@@ -102,7 +102,7 @@ def test_what_comes_after_the_burst_leaves_at_the_rate() -> None:
     assert run_turned(main()).left == pytest.approx([0, 0, 0, 0.1, 0.2, 0.3], abs=1e-5)
 
 
-def test_spacing_outlives_the_poll_that_used_it_up() -> None:
+def test_the_rate_limit_still_applies_after_the_poll_that_used_the_burst() -> None:
     async def main() -> Zoho:
         zoho, limits = Zoho(), limiter()
         for _ in range(2):
@@ -115,7 +115,7 @@ def test_spacing_outlives_the_poll_that_used_it_up() -> None:
     assert left[10:] == pytest.approx([0.1 * late for late in range(1, 11)], abs=1e-4)
 
 
-def test_requests_of_an_org_leave_in_the_order_they_came() -> None:
+def test_requests_of_an_org_are_sent_in_the_order_of_their_arrival() -> None:
     async def main() -> list[int]:
         order: list[int] = []
 
@@ -136,7 +136,7 @@ def test_requests_of_an_org_leave_in_the_order_they_came() -> None:
 # --- holds ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_hold_lets_nothing_leave_before_its_end() -> None:
+def test_no_request_is_sent_before_the_end_of_a_hold() -> None:
     async def main() -> Zoho:
         zoho = Zoho()
         with limiter().org(1, LIMITS) as org:
@@ -152,7 +152,7 @@ def test_a_hold_lets_nothing_leave_before_its_end() -> None:
     assert len([at for at in left if at > 30]) == 6
 
 
-def test_a_hold_that_begins_while_a_request_waits_for_a_permit_still_holds_it() -> None:
+def test_a_hold_that_begins_while_a_request_waits_for_a_permit_delays_this_request() -> None:
     async def main() -> tuple[float, int]:
         limits, zoho = limiter(concurrency=1), Zoho()
 
@@ -175,7 +175,7 @@ def test_a_hold_that_begins_while_a_request_waits_for_a_permit_still_holds_it() 
     assert others == 1
 
 
-def test_nobody_sleeps_through_a_hold_longer_than_their_patience() -> None:
+def test_a_request_does_not_wait_for_a_hold_longer_than_its_max_wait() -> None:
     async def main() -> tuple[list[float], float]:
         with limiter().org(1, LIMITS) as org:
             org.throttle()
@@ -190,7 +190,7 @@ def test_nobody_sleeps_through_a_hold_longer_than_their_patience() -> None:
     assert foretold == 60.0
 
 
-def test_a_hold_within_the_patience_is_slept_through() -> None:
+def test_a_request_waits_for_a_hold_within_its_max_wait() -> None:
     async def main() -> float:
         with limiter().org(1, LIMITS) as org:
             org.throttle(5.0)
@@ -201,7 +201,7 @@ def test_a_hold_within_the_patience_is_slept_through() -> None:
     assert run_turned(main()) == 5.0
 
 
-def test_a_request_that_gives_up_leaves_its_room_and_its_permit_to_others() -> None:
+def test_a_request_that_gives_up_releases_its_slot_and_its_permit() -> None:
     async def main() -> Zoho:
         zoho, limits = Zoho(), limiter(concurrency=2)
         with limits.org(1, LIMITS) as org:
@@ -215,7 +215,7 @@ def test_a_request_that_gives_up_leaves_its_room_and_its_permit_to_others() -> N
     assert run_turned(main()).most_in_flight == 2
 
 
-def test_a_request_cancelled_while_it_waits_leaves_its_place_to_the_next() -> None:
+def test_a_request_cancelled_while_waiting_lets_the_next_one_continue() -> None:
     async def main() -> int:
         zoho, limits = Zoho(), limiter(concurrency=2)
         with limits.org(1, LIMITS) as org:
@@ -231,7 +231,7 @@ def test_a_request_cancelled_while_it_waits_leaves_its_place_to_the_next() -> No
     assert run_turned(main()) == 2
 
 
-def test_a_request_cancelled_with_its_permit_on_the_way_gives_it_to_the_next() -> None:
+def test_a_request_cancelled_just_as_it_gets_a_permit_passes_it_to_the_next() -> None:
     async def main() -> float:
         limits = limiter(concurrency=1)
         with limits.org(1, LIMITS) as org, limits.org(2, LIMITS) as other:
@@ -251,7 +251,7 @@ def test_a_request_cancelled_with_its_permit_on_the_way_gives_it_to_the_next() -
     assert run_turned(main()) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_after_a_429_the_org_asks_at_half_its_rate_and_climbs_back() -> None:
+def test_a_429_halves_the_rate_of_the_org_and_the_rate_recovers_later() -> None:
     async def main() -> tuple[Zoho, float]:
         zoho = Zoho()
         with limiter().org(1, LIMITS._replace(in_flight=25)) as org:
@@ -291,7 +291,7 @@ def latencies_of_a_hundred(*, throttle_one: bool, concurrency: int = 64) -> dict
     return run_turned(main())
 
 
-def test_one_throttled_org_among_a_hundred_delays_none_of_the_others() -> None:
+def test_one_throttled_org_among_a_hundred_does_not_delay_the_others() -> None:
     calm, throttled = latencies_of_a_hundred(throttle_one=False), latencies_of_a_hundred(throttle_one=True)
     assert throttled.pop(0) > 300.0
     calm.pop(0)
@@ -299,7 +299,7 @@ def test_one_throttled_org_among_a_hundred_delays_none_of_the_others() -> None:
     assert all(throttled[number] <= calm[number] + 1e-6 for number in calm)
 
 
-def test_with_permits_enough_the_others_latencies_are_the_same_to_the_microsecond() -> None:
+def test_with_enough_permits_a_throttled_org_does_not_change_the_latencies_of_others() -> None:
     calm = latencies_of_a_hundred(throttle_one=False, concurrency=1_000)
     throttled = latencies_of_a_hundred(throttle_one=True, concurrency=1_000)
     calm.pop(0)
@@ -307,7 +307,7 @@ def test_with_permits_enough_the_others_latencies_are_the_same_to_the_microsecon
     assert throttled == pytest.approx(calm, abs=1e-6)
 
 
-def test_an_org_with_many_requests_takes_the_permits_in_turn_with_the_others() -> None:
+def test_an_org_with_many_requests_shares_the_permits_fairly_with_others() -> None:
     async def main() -> float:
         limits, zoho = limiter(concurrency=2), Zoho()
 
@@ -325,7 +325,7 @@ def test_an_org_with_many_requests_takes_the_permits_in_turn_with_the_others() -
     assert run_turned(main()) < 4 * REQUEST_SECONDS
 
 
-def test_the_process_never_has_more_in_flight_than_its_concurrency() -> None:
+def test_the_requests_in_flight_of_a_process_never_exceed_its_concurrency() -> None:
     async def main() -> int:
         limits, zoho = limiter(concurrency=7), Zoho()
 
@@ -348,7 +348,7 @@ def test_the_process_never_has_more_in_flight_than_its_concurrency() -> None:
     ),
     st.integers(1, 4),
 )
-def test_whatever_happens_every_request_leaves_and_none_within_a_hold(
+def test_in_any_sequence_of_events_every_request_is_sent_and_none_within_a_hold(
     happened: list[tuple[float, str]], in_flight: int
 ) -> None:
     async def main() -> None:
@@ -374,7 +374,7 @@ def test_whatever_happens_every_request_leaves_and_none_within_a_hold(
 # --- what is kept ---------------------------------------------------------------------------------------------------
 
 
-def test_a_hold_known_to_the_store_holds_the_first_request_of_the_next_process() -> None:
+def test_a_stored_hold_delays_the_first_request_of_the_next_process() -> None:
     async def main() -> float:
         with limiter().org(1, LIMITS, RateLimitState(hold_until=START + 40, holds=1, rate_factor=0.5)) as org:
             return org.would_wait()
@@ -382,7 +382,7 @@ def test_a_hold_known_to_the_store_holds_the_first_request_of_the_next_process()
     assert run_turned(main()) == 40.0
 
 
-def test_a_lesson_of_this_process_is_not_unlearned_from_an_older_row() -> None:
+def test_an_older_stored_state_does_not_replace_a_newer_one_in_memory() -> None:
     async def main() -> RateLimitState:
         limits = limiter()
         with limits.org(1, LIMITS) as org:
@@ -393,7 +393,7 @@ def test_a_lesson_of_this_process_is_not_unlearned_from_an_older_row() -> None:
     assert run_turned(main()).hold_until == START + 60
 
 
-def test_an_org_that_was_only_looked_at_leaves_nothing_behind() -> None:
+def test_an_org_without_any_request_leaves_no_state_in_memory() -> None:
     async def main() -> Limiter:
         limits = limiter()
         with limits.org(1, LIMITS):
@@ -403,7 +403,7 @@ def test_an_org_that_was_only_looked_at_leaves_nothing_behind() -> None:
     assert run_turned(main())._remembered == {}
 
 
-def test_orgs_with_nothing_to_remember_are_forgotten() -> None:
+def test_the_states_of_idle_orgs_are_removed_from_memory() -> None:
     async def main() -> Limiter:
         limits, zoho = limiter(), Zoho()
         for number in range(6_000):
@@ -416,7 +416,7 @@ def test_orgs_with_nothing_to_remember_are_forgotten() -> None:
     assert not kept._in_use
 
 
-def test_the_state_kept_for_an_org_that_rests_is_at_most_200_bytes() -> None:
+def test_the_state_kept_for_an_idle_org_is_at_most_200_bytes() -> None:
     async def main() -> RateLimitState:
         limits = limiter()
         with limits.org(1, LIMITS) as org:
@@ -428,7 +428,7 @@ def test_the_state_kept_for_an_org_that_rests_is_at_most_200_bytes() -> None:
     assert sys.getsizeof(quota) + sum(map(sys.getsizeof, quota)) <= 200
 
 
-def test_the_clock_never_steps_back() -> None:
+def test_the_clock_of_the_limiter_never_goes_back() -> None:
     clock = steady_clock()
     readings = [clock() for _ in range(100)]
     assert readings == sorted(readings)
@@ -438,7 +438,7 @@ def test_the_clock_never_steps_back() -> None:
 # --- several data centres -------------------------------------------------------------------------------------------
 
 
-def test_a_data_centre_whose_requests_hang_never_holds_the_permits_reserved_for_another() -> None:
+def test_hanging_requests_to_one_data_centre_do_not_take_permits_reserved_for_another() -> None:
     async def main() -> tuple[Zoho, Zoho]:
         limits, silent, healthy = limiter(concurrency=8), Zoho(), Zoho()
         limits.share_out({"us": 1.0, "eu": 1.0})
@@ -460,7 +460,7 @@ def test_a_data_centre_whose_requests_hang_never_holds_the_permits_reserved_for_
     assert healthy.left == pytest.approx([1.0, 1.0, 1.2, 1.2], abs=1e-5)
 
 
-def test_permits_come_to_those_who_wait_when_the_shares_change() -> None:
+def test_waiting_requests_get_permits_when_the_shares_change() -> None:
     async def main() -> float:
         limits = limiter(concurrency=4)
         limits.share_out({"us": 1.0, "eu": 1.0})
@@ -477,7 +477,7 @@ def test_permits_come_to_those_who_wait_when_the_shares_change() -> None:
     assert run_turned(main()) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_common_permits_go_to_the_data_centres_that_wait_in_turn() -> None:
+def test_common_permits_are_given_in_turn_to_the_waiting_data_centres() -> None:
     async def main() -> list[str]:
         limits, left = limiter(concurrency=1), list[str]()
 

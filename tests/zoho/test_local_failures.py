@@ -35,7 +35,7 @@ def no_descriptor_left() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("every_mode")
-async def test_a_request_without_a_descriptor_for_it_is_a_local_failure_and_the_next_one_is_answered() -> None:
+async def test_a_request_without_a_free_file_descriptor_is_a_local_failure_and_the_next_one_succeeds() -> None:
     async with standin(saying(OK)) as zoho, open_client(connections=4, request_timeout_seconds=5) as client:
         with no_descriptor_left():
             refused = NoReply(Failure.LOCAL_RESOURCES)
@@ -47,7 +47,7 @@ async def test_a_request_without_a_descriptor_for_it_is_a_local_failure_and_the_
 
 
 @pytest.mark.usefixtures("every_mode")
-async def test_a_name_that_cannot_be_looked_up_for_want_of_descriptors_is_a_local_failure() -> None:
+async def test_a_name_lookup_that_fails_for_lack_of_file_descriptors_is_a_local_failure() -> None:
     async with open_client(connections=4, request_timeout_seconds=5) as client:
         with no_descriptor_left():
             answer = await client.count("http://localhost:1", "v7", UserType.ALL, TOKEN)
@@ -74,7 +74,7 @@ async def test_a_name_that_cannot_be_looked_up_for_want_of_descriptors_is_a_loca
         (errno.ETIMEDOUT, None),
     ],
 )
-def test_errors_of_this_machine_are_told_apart_from_those_of_the_other_side(
+def test_errors_of_this_machine_are_distinguished_from_errors_of_the_server(
     number: int, failure: Failure | None
 ) -> None:
     error = OSError(number, os.strerror(number))
@@ -84,6 +84,6 @@ def test_errors_of_this_machine_are_told_apart_from_those_of_the_other_side(
     assert local_failure(wrapped) is failure
 
 
-def test_an_unknown_name_is_no_local_failure_as_long_as_files_can_be_opened() -> None:
+def test_an_unknown_host_name_is_not_a_local_failure_while_files_can_be_opened() -> None:
     assert local_failure(socket.gaierror(socket.EAI_NONAME, "Name or service not known")) is None
     assert local_failure(socket.gaierror(socket.EAI_MEMORY, "Memory allocation failure")) is Failure.LOCAL_RESOURCES

@@ -85,7 +85,7 @@ def standings(found: OrgCheck) -> dict[Check, CheckStatus]:
     return {Check(finding.check): finding.status for finding in found.results}
 
 
-def test_an_org_in_order_is_found_so_in_every_subject_for_three_credits() -> None:
+def test_every_check_of_a_working_org_is_ok_and_costs_three_credits() -> None:
     api = Api()
     found = check(api)
     assert found.ok
@@ -98,7 +98,7 @@ def test_an_org_in_order_is_found_so_in_every_subject_for_three_credits() -> Non
     ]
 
 
-def test_the_org_tells_its_edition_licences_and_zgid_on_the_way() -> None:
+def test_the_check_of_an_org_returns_its_edition_licences_and_zgid() -> None:
     assert check(Api()).info == OrgInfo("600123", "Ärzte & Co", "enterprise", 50)
 
 
@@ -114,7 +114,7 @@ def test_the_org_tells_its_edition_licences_and_zgid_on_the_way() -> None:
         (Api(count_reply=INVALID), Check.DATA_CENTER, "INVALID_TOKEN"),
     ],
 )
-def test_each_fault_is_named_with_what_to_do_about_it(api: Api, subject: Check, code: str) -> None:
+def test_each_fault_of_an_org_is_named_with_its_remedy(api: Api, subject: Check, code: str) -> None:
     found = check(api)
     faults = [finding for finding in found.results if finding.status is FAULT]
     assert [(fault.check, fault.what) for fault in faults] == [(subject, code)]
@@ -128,7 +128,7 @@ def test_a_missing_scope_for_the_org_hides_nothing_but_its_info() -> None:
     assert standings(found)[Check.USERS] is standings(found)[Check.FEATURES] is OK
 
 
-def test_an_answer_to_one_call_proves_the_data_center_and_the_access_that_another_leaves_open() -> None:
+def test_a_reply_to_one_call_proves_data_centre_and_api_access_even_if_another_call_fails() -> None:
     found = check(Api(count_reply=Reply(200, b'{"count": -1}')))
     assert standings(found) == dict.fromkeys(Check, OK) | {Check.USERS: UNKNOWN}
     assert found.status(Check.API_ACCESS) is OK
@@ -136,7 +136,7 @@ def test_an_answer_to_one_call_proves_the_data_center_and_the_access_that_anothe
     assert denied.status(Check.API_ACCESS) is FAULT
 
 
-def test_an_edition_without_a_licence_report_has_the_scope_all_the_same() -> None:
+def test_an_edition_without_licence_information_still_passes_the_scope_check() -> None:
     assert check(Api(features_reply=Reply(204, b""))).ok
 
 
@@ -151,7 +151,7 @@ def test_an_edition_without_a_licence_report_has_the_scope_all_the_same() -> Non
         (granted(api_domain="https://evil.example"), UNKNOWN, UNKNOWN),
     ],
 )
-def test_without_a_token_nothing_is_asked_of_the_api_and_nothing_is_made_up(
+def test_without_a_token_no_api_request_is_sent_and_the_other_checks_are_unknown(
     answer: Reply | NoReply, credentials: CheckStatus, data_center: CheckStatus
 ) -> None:
     api = Api()
@@ -164,13 +164,13 @@ def test_without_a_token_nothing_is_asked_of_the_api_and_nothing_is_made_up(
     assert api.asked == []
 
 
-def test_an_unknown_data_center_is_a_fault_of_its_own() -> None:
+def test_an_unknown_data_centre_is_a_failed_check_of_its_own() -> None:
     found = check(Api(), org=replace(ORG, data_center="moon"))
     assert standings(found)[Check.DATA_CENTER] is FAULT
     assert standings(found)[Check.CREDENTIALS] is UNKNOWN
 
 
-def test_a_kept_token_that_zoho_ended_is_renewed_once_before_anything_is_blamed() -> None:
+def test_a_stored_token_that_zoho_ended_is_renewed_once_before_a_check_fails() -> None:
     async def main() -> None:
         shelf, endpoint, api = Shelf(), Endpoint([granted()]), Api(invalid_tokens=("kept-1",))
         shelf.keep(seconds_ago=60)
@@ -182,7 +182,7 @@ def test_a_kept_token_that_zoho_ended_is_renewed_once_before_anything_is_blamed(
     run_turned(main())
 
 
-def test_consent_withdrawn_since_the_token_was_kept_is_found() -> None:
+def test_consent_withdrawn_since_the_token_was_stored_is_detected() -> None:
     async def main() -> OrgCheck:
         shelf, api = Shelf(), Api(invalid_tokens=("kept-1",))
         shelf.keep(seconds_ago=60)
@@ -194,7 +194,7 @@ def test_consent_withdrawn_since_the_token_was_kept_is_found() -> None:
     assert standings(found)[Check.CREDENTIALS] is FAULT
 
 
-def test_a_grant_code_that_waits_is_told_and_left_to_those_who_pace_its_client() -> None:
+def test_a_waiting_grant_code_is_reported_and_not_exchanged_by_the_check() -> None:
     shelf = Shelf(Credentials("1000.CLIENT", Secret("s"), grant_code=Secret("1000.code")))
     endpoint = Endpoint([granted()])
     found = check(Api(), shelf=shelf, endpoint=endpoint)
@@ -203,7 +203,7 @@ def test_a_grant_code_that_waits_is_told_and_left_to_those_who_pace_its_client()
     assert endpoint.asked == []
 
 
-def test_what_the_exchange_of_its_code_came_to_is_what_is_found() -> None:
+def test_a_failed_grant_code_exchange_is_reported_as_a_fault_of_the_credentials() -> None:
     async def main() -> OrgCheck:
         ports = CheckPorts(tokens(Shelf(), Endpoint([granted()]).post), Api().count, Api().get, utc_now)
         with Limiter(8, now=now).org(ORG.id, limits_of("free")) as limiter:
@@ -217,14 +217,14 @@ def test_what_the_exchange_of_its_code_came_to_is_what_is_found() -> None:
     assert found.status(Check.USERS) is UNKNOWN
 
 
-def test_an_org_on_hold_is_left_alone_and_nothing_is_made_up() -> None:
+def test_an_org_on_hold_gets_no_request_and_its_checks_are_unknown() -> None:
     api = Api()
     found = check(api, hold=300.0)
     assert api.asked == []
     assert standings(found) == dict.fromkeys(Check, UNKNOWN) | {Check.CREDENTIALS: OK}
 
 
-def test_a_429_in_the_middle_holds_the_rest_of_the_check() -> None:
+def test_a_429_during_a_check_stops_its_remaining_requests() -> None:
     api = Api(org_reply=error(429, "TOO_MANY_REQUESTS"))
     found = check(api)
     assert len(api.asked) == 2
@@ -235,14 +235,14 @@ def test_a_429_in_the_middle_holds_the_rest_of_the_check() -> None:
 # --- what an org says of itself -------------------------------------------------------------------------------------
 
 
-def test_licences_in_the_string_of_old_replies_are_read() -> None:
+def test_licences_given_as_a_string_in_old_replies_are_read() -> None:
     info = read_org_info(org_reply(users_license_purchased="50"))
     assert info is not None
     assert info.licences == 50
 
 
 @pytest.mark.parametrize("licences", [None, -1, 1.5, True, "many", "", "\u0665", 10**12, [], {}])
-def test_licences_that_are_no_number_are_unknown(licences: Any) -> None:
+def test_licences_that_are_not_a_number_are_unknown(licences: Any) -> None:
     info = read_org_info(org_reply(users_license_purchased=licences))
     assert info is not None
     assert info.licences is None
@@ -252,12 +252,12 @@ def test_licences_that_are_no_number_are_unknown(licences: Any) -> None:
     "reply",
     [NoReply(Failure.RESET), Reply(200, b'{"org": []}'), Reply(200, b'{"org": [3]}'), Reply(200, b"<html>"), ONE],
 )
-def test_a_reply_that_is_no_org_says_nothing(reply: Reply | NoReply) -> None:
+def test_a_reply_without_an_org_gives_no_org_info(reply: Reply | NoReply) -> None:
     assert read_org_info(reply) is None
 
 
 @given(st.integers(200, 204), st.binary(max_size=200), st.recursive(st.none() | st.integers() | st.text(), st.lists))
-def test_no_reply_whatsoever_makes_it_raise(status: int, raw: bytes, value: Any) -> None:
+def test_parsing_any_reply_for_org_info_raises_nothing(status: int, raw: bytes, value: Any) -> None:
     read_org_info(Reply(status, raw))
     read_org_info(Reply(status, json.dumps({"org": [{"zgid": value, "license_details": value}]}).encode()))
     read_org_info(Reply(status, json.dumps({"org": value}).encode()))
@@ -282,11 +282,11 @@ def test_org_info_is_read_by_one_request_of_its_own() -> None:
     assert [path for _, path in api.asked] == ["/crm/v7/org"]
 
 
-def test_without_the_scope_nothing_is_learned_for_one_request() -> None:
+def test_without_the_scope_org_info_stays_unknown_after_one_request() -> None:
     assert fetched(Api(org_reply=NO_SCOPE), granted()) == (CountRefusal(Outcome.FORBIDDEN, "OAUTH_SCOPE_MISMATCH"), 1)
 
 
-def test_an_org_without_a_token_or_on_hold_is_not_asked_what_it_is() -> None:
+def test_no_org_info_is_requested_without_a_token_or_during_a_hold() -> None:
     api = Api()
     assert fetched(api, refused("invalid_code")) == (None, 0)
     assert fetched(api, granted(), hold=300.0) == (None, 0)

@@ -116,14 +116,14 @@ async def test_every_kind_of_request_goes_through_the_proxy_and_tls_ends_at_zoho
     assert "Proxy-Authorization" not in "".join(network.heads)
 
 
-async def test_side_by_side_requests_each_have_a_tunnel(network: Network) -> None:
+async def test_concurrent_requests_each_have_their_own_tunnel(network: Network) -> None:
     async with network.client() as client:
         asked = [client.count(ZOHO, "v7", UserType.ALL, TOKEN) for _ in range(4)]
         assert await asyncio.gather(*asked) == [Reply(200, b'{"count": 11}')] * 4
     assert len(network.proxy.heads) <= 4
 
 
-async def test_a_tunnel_is_asked_for_the_host_of_its_own_request(network: Network) -> None:
+async def test_each_tunnel_is_opened_to_the_host_of_its_request(network: Network) -> None:
     async with network.client() as client:
         await client.head(ZOHO)
         await client.head("https://other.example:8443")
@@ -133,7 +133,7 @@ async def test_a_tunnel_is_asked_for_the_host_of_its_own_request(network: Networ
     assert hosts == [[f"Host: {HOST}"], ["Host: other.example:8443"], ["Host: third.example"]]
 
 
-async def test_a_proxy_that_refuses_the_password_is_told_apart(network: Network) -> None:
+async def test_a_proxy_that_refuses_the_password_is_its_own_kind_of_failure(network: Network) -> None:
     for login in ("", "user:wrong@"):
         proxy = f"http://{login}127.0.0.1:{network.proxy.port}"
         assert await network.count(proxy) == NoReply(Failure.PROXY_LOGIN)
@@ -143,7 +143,7 @@ async def test_a_proxy_that_refuses_the_password_is_told_apart(network: Network)
 
 
 @pytest.mark.parametrize("answer", ["403 Forbidden", "502 Bad Gateway", "503 Service Unavailable"])
-async def test_a_proxy_that_opens_no_tunnel_is_told_apart(network: Network, answer: str) -> None:
+async def test_a_proxy_that_refuses_the_tunnel_is_its_own_kind_of_failure(network: Network, answer: str) -> None:
     network.proxy.denied = answer
     assert await network.count() == NoReply(Failure.PROXY_DENIED)
 
@@ -151,7 +151,7 @@ async def test_a_proxy_that_opens_no_tunnel_is_told_apart(network: Network, answ
 @pytest.mark.parametrize(
     "nonsense", [b"", b"HTTP/1.1 200 Conn", b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"\x16\x03\x01\r\n\r\n"]
 )
-async def test_a_proxy_that_does_not_speak_http_is_blamed_itself_and_not_zoho(
+async def test_a_proxy_that_does_not_speak_http_is_a_failure_of_the_proxy_and_not_of_zoho(
     network: Network, nonsense: bytes, every_mode: ClientMode
 ) -> None:
     network.proxy.nonsense = nonsense
@@ -163,20 +163,20 @@ async def test_a_proxy_that_does_not_speak_http_is_blamed_itself_and_not_zoho(
     assert network.heads == []
 
 
-async def test_a_proxy_that_is_not_there_is_told_apart(network: Network) -> None:
+async def test_an_unreachable_proxy_is_its_own_kind_of_failure(network: Network) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     assert await network.count(f"http://127.0.0.1:{port}") == NoReply(Failure.PROXY_UNREACHABLE)
     assert await network.count("http://proxy.invalid:3128") == NoReply(Failure.PROXY_DNS)
 
 
-async def test_a_proxy_that_opens_the_connection_itself_is_trusted_with_nothing(network: Network) -> None:
+async def test_a_proxy_that_intercepts_tls_gets_no_token(network: Network) -> None:
     network.trust = ssl.create_default_context()
     assert await network.count() == NoReply(Failure.TLS)
     assert network.heads == []
 
 
-async def test_a_proxy_that_says_nothing_is_waited_for_no_longer_than_zoho(network: Network) -> None:
+async def test_a_silent_proxy_is_ended_by_the_request_timeout(network: Network) -> None:
     network.proxy.silent = True
     async with network.client(seconds=0.3) as client:
         assert await client.count(ZOHO, "v7", UserType.ALL, TOKEN) == NoReply(Failure.TIMEOUT)
@@ -191,7 +191,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("bare_environment")
-def test_the_proxies_of_the_environment_count_only_where_the_setting_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_from_the_environment_are_used_only_if_the_setting_allows_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://user:secret@proxy.example:3128")
     monkeypatch.setenv("NO_PROXY", "accounts.zoho.in,.internal")
     zoho, exempt = URL("https://www.zohoapis.eu"), URL("https://accounts.zoho.in")
@@ -212,7 +212,7 @@ def test_the_proxies_of_the_environment_count_only_where_the_setting_says_so(mon
 
 
 @pytest.mark.usefixtures("bare_environment")
-def test_without_a_proxy_in_the_environment_requests_go_straight(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_proxy_in_the_environment_requests_go_directly_to_zoho(monkeypatch: pytest.MonkeyPatch) -> None:
     assert proxy_for(Secret("environment"))(URL(ZOHO)) is None
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     assert proxy_for(Secret("environment"))(URL(ZOHO)) is None
@@ -220,7 +220,7 @@ def test_without_a_proxy_in_the_environment_requests_go_straight(monkeypatch: py
 
 @pytest.mark.usefixtures("bare_environment")
 @pytest.mark.parametrize("address", ["socks5://user:secret@h:1", "https://h:1", "http://h:99999", "http://[h"])
-def test_a_proxy_of_the_environment_that_cannot_be_used_is_one_line(
+def test_an_unusable_proxy_in_the_environment_is_refused_in_one_line(
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     monkeypatch.setenv("https_proxy", address)
@@ -229,5 +229,5 @@ def test_a_proxy_of_the_environment_that_cannot_be_used_is_one_line(
     assert "secret" not in str(raised.value)
 
 
-def test_plain_http_goes_to_loopback_alone_and_never_to_a_proxy() -> None:
+def test_plain_http_requests_go_only_to_loopback_and_never_to_a_proxy() -> None:
     assert proxy_for(Secret("http://proxy.example:3128"))(URL("http://127.0.0.1:9000")) is None

@@ -15,7 +15,7 @@ def front_page(date: str, status: str = "200 OK") -> bytes:
     return f"HTTP/1.1 {status}\r\nDate: {date}\r\nContent-Length: 123456\r\nContent-Type: text/html\r\n\r\n".encode()
 
 
-async def test_any_answer_tells_that_a_server_is_there_and_what_time_it_has() -> None:
+async def test_any_reply_proves_that_a_server_is_reachable_and_gives_its_time() -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     async with standin(saying(front_page(date, "404 Not Found"))) as zoho, client() as asking:
         found = (await is_reachable(asking, [zoho.base]))[zoho.base]
@@ -28,13 +28,13 @@ async def test_any_answer_tells_that_a_server_is_there_and_what_time_it_has() ->
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Thu, 99 Nov 2026 25:61:61 GMT", "9" * 100])
-async def test_a_date_that_is_none_is_passed_over(date: str) -> None:
+async def test_an_invalid_date_header_is_ignored(date: str) -> None:
     async with standin(saying(front_page(date))) as zoho, client() as asking:
         found = (await is_reachable(asking, [zoho.base]))[zoho.base]
     assert (found.status, found.ahead_seconds) == (200, None)
 
 
-async def test_servers_are_asked_side_by_side_and_each_has_an_answer() -> None:
+async def test_servers_are_probed_concurrently_and_each_has_its_result() -> None:
     async def silence(*_: object) -> None:
         await over.over.wait()
 

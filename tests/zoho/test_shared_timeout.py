@@ -17,7 +17,7 @@ async def taking(shared: SharedTimeout, seconds: float) -> str:
     return f"done at {now() - START:.1f}"
 
 
-def test_each_has_its_time_from_its_own_beginning() -> None:
+def test_each_task_has_the_full_timeout_from_its_own_start() -> None:
     async def main() -> list[str]:
         shared = SharedTimeout(10.0)
         tasks = []
@@ -38,7 +38,7 @@ def test_each_has_its_time_from_its_own_beginning() -> None:
     ]
 
 
-def test_a_task_that_was_cut_off_goes_on_as_if_nothing_had_been() -> None:
+def test_a_task_whose_request_timed_out_continues_without_a_pending_cancellation() -> None:
     async def main() -> tuple[list[str], int]:
         shared = SharedTimeout(1.0)
         outcomes = [await taking(shared, seconds) for seconds in (5.0, 0.5, 5.0)]
@@ -51,7 +51,7 @@ def test_a_task_that_was_cut_off_goes_on_as_if_nothing_had_been() -> None:
     assert run_turned(main()) == (["cut off at 1.0", "done at 1.5", "cut off at 2.5"], 0)
 
 
-def test_a_cancellation_of_somebody_else_stays_one() -> None:
+def test_a_cancellation_from_outside_is_not_turned_into_a_timeout() -> None:
     async def main() -> bool:
         shared = SharedTimeout(1.0)
         before, at_once = (asyncio.create_task(taking(shared, 5.0)) for _ in range(2))
@@ -65,7 +65,7 @@ def test_a_cancellation_of_somebody_else_stays_one() -> None:
     assert run_turned(main())
 
 
-def test_what_goes_wrong_in_time_is_raised_as_it_is() -> None:
+def test_an_exception_before_the_deadline_is_raised_unchanged() -> None:
     async def main() -> None:
         shared = SharedTimeout(1.0)
         with shared.start():
@@ -75,7 +75,7 @@ def test_what_goes_wrong_in_time_is_raised_as_it_is() -> None:
         run_turned(main())
 
 
-def test_nothing_is_kept_of_what_is_over() -> None:
+def test_finished_deadlines_are_removed_from_memory() -> None:
     async def main() -> int:
         shared = SharedTimeout(1.0)
         for _ in range(3):

@@ -37,7 +37,7 @@ def yes(found: AccessToken | NoToken) -> AccessToken:
 # --- having one -----------------------------------------------------------------------------------------------------
 
 
-def test_a_first_token_is_asked_for_with_the_credentials_in_the_body_and_kept() -> None:
+def test_a_first_token_is_requested_with_the_credentials_in_the_body_and_stored() -> None:
     async def main() -> None:
         shelf, zoho = Shelf(), Endpoint([granted()])
         token = yes(await tokens(shelf, zoho.post).get(ORG))
@@ -62,7 +62,7 @@ def test_a_first_token_is_asked_for_with_the_credentials_in_the_body_and_kept() 
     run_turned(main())
 
 
-def test_a_token_that_lasts_is_used_without_asking_anybody() -> None:
+def test_a_valid_token_is_used_without_a_token_request() -> None:
     async def main() -> None:
         shelf, zoho = Shelf(), Endpoint([granted()])
         shelf.keep(seconds_ago=1_800)
@@ -73,7 +73,7 @@ def test_a_token_that_lasts_is_used_without_asking_anybody() -> None:
     run_turned(main())
 
 
-def test_a_token_the_caller_has_just_read_is_not_read_again() -> None:
+def test_a_token_passed_by_the_caller_is_not_read_from_the_store_again() -> None:
     async def main() -> None:
         shelf, zoho = Shelf(), Endpoint([granted()])
         shelf.keep(seconds_ago=1_800)
@@ -83,7 +83,7 @@ def test_a_token_the_caller_has_just_read_is_not_read_again() -> None:
     run_turned(main())
 
 
-def test_life_is_counted_from_before_the_request_and_an_hour_where_zoho_does_not_say() -> None:
+def test_the_lifetime_of_a_token_starts_before_its_request_and_defaults_to_an_hour() -> None:
     async def main() -> None:
         started = utc_now()
         token = yes(await tokens(Shelf(), Endpoint([granted(expires_in=None)], seconds=3.0).post).get(ORG))
@@ -93,7 +93,7 @@ def test_life_is_counted_from_before_the_request_and_an_hour_where_zoho_does_not
 
 
 @pytest.mark.parametrize(("said", "seconds"), [(1_800, 1_800), ("900", 900), (60, 60)])
-def test_a_token_lives_as_long_as_zoho_says(said: object, seconds: int) -> None:
+def test_the_lifetime_of_a_token_is_the_one_zoho_sends(said: object, seconds: int) -> None:
     async def main() -> None:
         token = yes(await tokens(Shelf(), Endpoint([granted(expires_in=said)]).post).get(ORG))
         assert (token.expires_at - token.issued_at).total_seconds() == seconds
@@ -101,7 +101,7 @@ def test_a_token_lives_as_long_as_zoho_says(said: object, seconds: int) -> None:
     run_turned(main())
 
 
-def test_no_secret_is_in_the_repr_of_a_token_or_in_the_log() -> None:
+def test_neither_the_repr_of_a_token_nor_the_log_contains_a_secret() -> None:
     async def main() -> None:
         with capture_logs() as events:
             token = yes(await tokens(Shelf(), Endpoint([granted()]).post).get(ORG))
@@ -126,7 +126,7 @@ def test_a_token_is_renewed_before_its_last_minutes_and_not_much_earlier(left_se
     run_turned(main())
 
 
-def test_orgs_whose_tokens_were_made_together_renew_them_apart() -> None:
+def test_tokens_issued_at_the_same_time_are_renewed_at_different_times() -> None:
     async def main() -> int:
         renewed = 0
         for number in range(200):
@@ -142,7 +142,7 @@ def test_orgs_whose_tokens_were_made_together_renew_them_apart() -> None:
 @pytest.mark.parametrize(
     "answer", [THROTTLED, HTML, NoReply(Failure.TIMEOUT), granted(api_domain="https://evil.example")]
 )
-def test_a_token_that_is_due_but_not_over_is_used_where_the_next_cannot_be_had(answer: Reply | NoReply) -> None:
+def test_a_token_due_for_renewal_is_used_if_no_new_one_can_be_obtained(answer: Reply | NoReply) -> None:
     async def main() -> None:
         shelf, zoho = Shelf(), Endpoint([answer])
         shelf.keep(seconds_ago=3_500)
@@ -152,7 +152,7 @@ def test_a_token_that_is_due_but_not_over_is_used_where_the_next_cannot_be_had(a
     run_turned(main())
 
 
-def test_a_token_that_ended_while_the_next_was_asked_for_in_vain_is_not_used() -> None:
+def test_a_token_that_expired_during_a_failed_renewal_is_not_used() -> None:
     async def main() -> None:
         shelf = Shelf()
         shelf.keep(seconds_ago=3_595)
@@ -162,7 +162,7 @@ def test_a_token_that_ended_while_the_next_was_asked_for_in_vain_is_not_used() -
     run_turned(main())
 
 
-def test_a_token_that_is_due_is_used_while_another_worker_renews_it() -> None:
+def test_a_token_due_for_renewal_is_used_while_another_worker_renews_it() -> None:
     async def main() -> None:
         shelf, zoho = Shelf(), Endpoint([granted()])
         shelf.keep(seconds_ago=3_500)
@@ -173,7 +173,7 @@ def test_a_token_that_is_due_is_used_while_another_worker_renews_it() -> None:
     run_turned(main())
 
 
-def test_a_token_that_ends_earlier_than_thought_is_renewed_in_time_by_every_worker() -> None:
+def test_a_token_that_ends_earlier_than_expected_is_renewed_in_time_by_every_worker() -> None:
     async def main() -> None:
         shelf, zoho = Shelf(), Endpoint([granted()])
         shelf.keep(seconds_ago=600)
@@ -184,7 +184,7 @@ def test_a_token_that_ends_earlier_than_thought_is_renewed_in_time_by_every_work
     run_turned(main())
 
 
-def test_an_end_that_is_later_or_differs_by_clocks_alone_changes_nothing() -> None:
+def test_a_reported_expiry_that_is_later_or_almost_equal_changes_nothing() -> None:
     async def main() -> None:
         shelf, zoho = Shelf(), Endpoint([granted()])
         shelf.keep(seconds_ago=600)
@@ -200,7 +200,7 @@ def test_an_end_that_is_later_or_differs_by_clocks_alone_changes_nothing() -> No
 # --- one at a time --------------------------------------------------------------------------------------------------
 
 
-def test_fifty_workers_without_a_token_ask_for_one_between_them() -> None:
+def test_fifty_workers_without_a_token_request_one_in_total() -> None:
     async def main() -> None:
         shelf, zoho = Shelf(), Endpoint([granted()], seconds=5.0)
         async with asyncio.TaskGroup() as workers:
@@ -224,7 +224,7 @@ def test_ten_workers_that_meet_the_same_invalid_token_cause_one_refresh() -> Non
     run_turned(main())
 
 
-def test_a_newer_token_of_another_worker_takes_the_place_of_an_invalid_one_without_asking() -> None:
+def test_a_newer_token_of_another_worker_replaces_an_invalid_one_without_a_request() -> None:
     async def main() -> None:
         shelf, zoho = Shelf(), Endpoint([granted()])
         shelf.keep(seconds_ago=60)
@@ -236,7 +236,7 @@ def test_a_newer_token_of_another_worker_takes_the_place_of_an_invalid_one_witho
     run_turned(main())
 
 
-def test_a_newer_token_that_is_over_too_is_renewed() -> None:
+def test_a_newer_token_that_has_expired_too_is_renewed() -> None:
     async def main() -> None:
         shelf, zoho = Shelf(), Endpoint([granted()])
         shelf.keep(seconds_ago=7_200)
@@ -247,7 +247,7 @@ def test_a_newer_token_that_is_over_too_is_renewed() -> None:
     run_turned(main())
 
 
-def test_the_lease_of_a_worker_that_died_is_waited_out_and_no_longer() -> None:
+def test_a_worker_waits_for_the_lease_of_a_dead_worker_until_it_expires() -> None:
     async def main() -> float:
         shelf, zoho = Shelf(), Endpoint([granted()])
         started = now()
@@ -269,7 +269,7 @@ def test_the_lease_of_a_worker_that_died_is_waited_out_and_no_longer() -> None:
     assert LEASE_SECONDS <= run_turned(main()) <= LEASE_SECONDS + 3
 
 
-def test_a_cancelled_worker_lets_go_of_its_lease() -> None:
+def test_a_cancelled_worker_releases_its_lease() -> None:
     async def main() -> None:
         shelf = Shelf()
         async with asyncio.TaskGroup() as workers:
@@ -282,7 +282,7 @@ def test_a_cancelled_worker_lets_go_of_its_lease() -> None:
     run_turned(main())
 
 
-def test_a_lease_that_is_never_let_go_is_given_up_on() -> None:
+def test_waiting_for_a_lease_that_is_never_released_ends_after_a_limit() -> None:
     async def main() -> None:
         shelf, zoho = Shelf(), Endpoint([granted()])
         worker = tokens(shelf, zoho.post)
@@ -294,7 +294,7 @@ def test_a_lease_that_is_never_let_go_is_given_up_on() -> None:
     run_turned(main())
 
 
-def test_a_token_that_came_after_its_lease_was_lost_is_good_for_this_poll_alone() -> None:
+def test_a_token_received_after_its_lease_was_lost_is_used_only_for_this_poll() -> None:
     async def main() -> None:
         shelf = Shelf()
         slow = Endpoint([granted("1000.slow")], seconds=LEASE_SECONDS + 5)
@@ -317,7 +317,7 @@ def test_a_token_that_came_after_its_lease_was_lost_is_good_for_this_poll_alone(
 
 @pytest.mark.parametrize("code", ["invalid_client", "invalid_client_secret", "invalid_code", "missing_org_info"])
 @pytest.mark.parametrize("status", [200, 400])
-def test_a_permanent_refusal_parks_the_org_with_a_remedy_and_is_asked_once(code: str, status: int) -> None:
+def test_a_permanent_refusal_parks_the_org_with_a_remedy_after_one_request(code: str, status: int) -> None:
     async def main() -> None:
         shelf, zoho = Shelf(), Endpoint([refused(code, status)])
         found = no(await tokens(shelf, zoho.post).get(ORG))
@@ -329,7 +329,7 @@ def test_a_permanent_refusal_parks_the_org_with_a_remedy_and_is_asked_once(code:
     run_turned(main())
 
 
-def test_a_permanent_refusal_is_told_even_while_the_old_token_lasts() -> None:
+def test_a_permanent_refusal_is_reported_even_while_the_old_token_is_valid() -> None:
     async def main() -> None:
         shelf = Shelf()
         shelf.keep(seconds_ago=3_500)
@@ -339,7 +339,7 @@ def test_a_permanent_refusal_is_told_even_while_the_old_token_lasts() -> None:
     run_turned(main())
 
 
-def test_a_throttled_endpoint_is_left_alone_for_minutes_that_grow() -> None:
+def test_a_throttled_token_endpoint_gets_no_request_during_cool_downs_that_grow() -> None:
     async def main() -> list[float]:
         shelf, zoho = Shelf(), Endpoint([THROTTLED])
         worker, waits = tokens(shelf, zoho.post), list[float]()
@@ -358,7 +358,7 @@ def test_a_throttled_endpoint_is_left_alone_for_minutes_that_grow() -> None:
     assert run_turned(main()) == [600, 1_200, 2_400, 3_600, 3_600]
 
 
-def test_a_token_had_after_cooling_down_makes_the_next_cool_down_a_first_one() -> None:
+def test_a_token_after_a_cool_down_resets_the_length_of_the_next_one() -> None:
     async def main() -> None:
         shelf, zoho = Shelf(), Endpoint([THROTTLED, granted(), THROTTLED])
         worker = tokens(shelf, zoho.post)
@@ -372,7 +372,7 @@ def test_a_token_had_after_cooling_down_makes_the_next_cool_down_a_first_one() -
     run_turned(main())
 
 
-def test_ten_issues_in_ten_minutes_are_the_end_until_the_oldest_leaves_the_window() -> None:
+def test_after_ten_tokens_in_ten_minutes_no_more_are_requested_until_the_oldest_leaves_the_window() -> None:
     async def main() -> None:
         shelf, zoho = Shelf(), Endpoint([granted()], seconds=0.0)
         worker, started = tokens(shelf, zoho.post), utc_now()
@@ -388,7 +388,7 @@ def test_ten_issues_in_ten_minutes_are_the_end_until_the_oldest_leaves_the_windo
     run_turned(main())
 
 
-def test_a_broken_connection_or_edge_is_tried_once_more_with_an_issue_of_its_own() -> None:
+def test_a_token_request_that_fails_in_the_network_is_repeated_once_and_counted_again() -> None:
     async def main() -> None:
         for trouble in (NoReply(Failure.RESET), HTML, Reply(500, b"")):
             shelf, zoho = Shelf(), Endpoint([trouble, granted()])
@@ -398,7 +398,7 @@ def test_a_broken_connection_or_edge_is_tried_once_more_with_an_issue_of_its_own
     run_turned(main())
 
 
-def test_trouble_that_stays_is_told_after_two_tries_and_parks_nobody() -> None:
+def test_a_token_failure_that_persists_is_reported_after_two_requests_and_parks_no_org() -> None:
     async def main() -> None:
         shelf, zoho = Shelf(), Endpoint([NoReply(Failure.REFUSED)])
         found = no(await tokens(shelf, zoho.post).get(ORG))
@@ -413,7 +413,7 @@ def test_trouble_that_stays_is_told_after_two_tries_and_parks_nobody() -> None:
 @pytest.mark.parametrize(
     "answer", [NoReply(Failure.TLS), NoReply(Failure.TIMEOUT), Reply(503, b"", {"retry-after": "120"})]
 )
-def test_trouble_that_asking_again_does_not_mend_is_asked_once(answer: Reply | NoReply) -> None:
+def test_a_token_failure_that_a_retry_cannot_fix_is_not_retried(answer: Reply | NoReply) -> None:
     async def main() -> None:
         zoho = Endpoint([answer])
         assert no(await tokens(Shelf(), zoho.post).get(ORG)).outcome is Outcome.UNAVAILABLE
@@ -436,7 +436,7 @@ def test_trouble_that_asking_again_does_not_mend_is_asked_once(answer: Reply | N
         "https://xn--zohoapis-x.eu",
     ],
 )
-def test_a_reply_that_names_a_strangers_domain_is_refused_whole(api_domain: str) -> None:
+def test_a_token_reply_with_a_foreign_api_domain_is_refused_completely(api_domain: str) -> None:
     async def main() -> None:
         shelf, zoho = Shelf(), Endpoint([granted(api_domain=api_domain, refresh_token="1000.forged")])
         found = no(await tokens(shelf, zoho.post).get(ORG))
@@ -456,7 +456,7 @@ def test_a_reply_that_names_a_strangers_domain_is_refused_whole(api_domain: str)
         ("https://sandbox.zohoapis.eu/", "https://sandbox.zohoapis.eu"),
     ],
 )
-def test_a_reply_may_name_any_domain_of_zohos_or_none(said: str | None, used: str) -> None:
+def test_a_token_reply_can_name_any_domain_of_zoho_or_none(said: str | None, used: str) -> None:
     async def main() -> None:
         token = yes(await tokens(Shelf(), Endpoint([granted(api_domain=said)]).post).get(ORG))
         assert token.api_domain == used
@@ -465,7 +465,7 @@ def test_a_reply_may_name_any_domain_of_zohos_or_none(said: str | None, used: st
 
 
 @pytest.mark.parametrize("api_domain", [None, "https://evil.example"])
-def test_a_stored_token_for_a_strangers_domain_counts_as_absent(api_domain: str | None) -> None:
+def test_a_stored_token_for_a_foreign_domain_is_ignored(api_domain: str | None) -> None:
     async def main() -> None:
         shelf, zoho = Shelf(), Endpoint([granted()])
         shelf.keep(seconds_ago=60, api_domain=api_domain)
@@ -478,7 +478,7 @@ def test_a_stored_token_for_a_strangers_domain_counts_as_absent(api_domain: str 
 # --- grants ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_soid_asks_as_the_client_itself_with_scopes_and_keeps_no_refresh_token() -> None:
+def test_a_soid_is_used_with_client_credentials_and_scopes_and_stores_no_refresh_token() -> None:
     async def main() -> None:
         shelf = Shelf(Credentials("1000.CLIENT", Secret("s"), soid="ZohoCRM.600"))
         zoho = Endpoint([granted()])
@@ -497,7 +497,7 @@ def test_a_soid_asks_as_the_client_itself_with_scopes_and_keeps_no_refresh_token
 WITH_CODE = Credentials("1000.CLIENT", Secret("s"), grant_code=Secret("1000.code"))
 
 
-def test_a_grant_code_is_exchanged_only_when_told_to_and_gives_way_to_a_refresh_token() -> None:
+def test_a_grant_code_is_exchanged_only_on_request_and_replaced_by_a_refresh_token() -> None:
     async def main() -> None:
         shelf, zoho = Shelf(WITH_CODE), Endpoint([granted(refresh_token="1000.fresh"), granted()])
         worker = tokens(shelf, zoho.post)
@@ -517,7 +517,9 @@ def test_a_grant_code_is_exchanged_only_when_told_to_and_gives_way_to_a_refresh_
 @pytest.mark.parametrize(
     ("answer", "code"), [(refused("invalid_code"), "grant_code_expired"), (granted(), "no_refresh_token")]
 )
-def test_a_grant_code_that_gives_no_refresh_token_parks_the_org_and_says_why(answer: Reply, code: str) -> None:
+def test_a_grant_code_without_a_refresh_token_in_the_reply_parks_the_org_with_the_reason(
+    answer: Reply, code: str
+) -> None:
     async def main() -> None:
         shelf = Shelf(WITH_CODE)
         found = no(await tokens(shelf, Endpoint([answer]).post).exchange(ORG))
@@ -539,7 +541,7 @@ def test_a_grant_code_is_never_sent_twice_in_one_exchange() -> None:
     run_turned(main())
 
 
-def test_a_refresh_token_in_the_reply_to_a_refresh_replaces_nothing() -> None:
+def test_a_refresh_token_in_the_reply_to_a_refresh_is_ignored() -> None:
     async def main() -> None:
         shelf = Shelf()
         yes(await tokens(shelf, Endpoint([granted(refresh_token="1000.other")]).post).get(ORG))
@@ -551,7 +553,7 @@ def test_a_refresh_token_in_the_reply_to_a_refresh_replaces_nothing() -> None:
 # --- one org's trouble ----------------------------------------------------------------------------------------------
 
 
-def test_an_org_of_an_unknown_data_center_or_without_credentials_has_no_token_and_a_remedy() -> None:
+def test_an_org_without_a_known_data_centre_or_without_credentials_gets_no_token_but_a_remedy() -> None:
     async def main() -> None:
         zoho = Endpoint([granted()])
         elsewhere = no(await tokens(Shelf(), zoho.post).get(replace(ORG, data_center="moon")))
@@ -563,7 +565,7 @@ def test_an_org_of_an_unknown_data_center_or_without_credentials_has_no_token_an
     run_turned(main())
 
 
-def test_a_secret_that_cannot_be_read_is_that_orgs_trouble_alone() -> None:
+def test_an_undecryptable_secret_affects_only_its_own_org() -> None:
     class Sealed(Shelf):
         async def read_credentials(self, org_id: int) -> Credentials | None:
             raise CredentialError("the client secret cannot be read", "add its key to POLLER_SECRET_KEYS")

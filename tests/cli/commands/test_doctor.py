@@ -180,7 +180,7 @@ def diagnose(poller: Poller, code: int, check: str, verdict: str) -> str:
     return f"{found['what']}; {found['remedy']}"
 
 
-async def test_a_fleet_at_work_is_well_in_every_respect(process: Process, on_database: str, tmp_path: Path) -> None:
+async def test_every_check_is_ok_for_a_fleet_that_works(process: Process, on_database: str, tmp_path: Path) -> None:
     async with Simulator(SimulatorOptions(orgs=3, grant_share=0.0)) as sim:
         environ = {"POLLER_DATA_CENTERS": json.dumps(sim.data_centers_setting()), "POLLER_WEB_PORT": "0"}
         (tmp_path / "orgs.jsonl").write_text("\n".join(json.dumps(org.row()) for org in sim.fleet()))
@@ -223,9 +223,7 @@ async def test_a_fleet_at_work_is_well_in_every_respect(process: Process, on_dat
     }
 
 
-def test_rows_later_than_postgresqls_clock_are_named_until_the_rollups_have_removed_them(
-    poller: Poller, fleet: str
-) -> None:
+def test_future_rows_are_reported_until_the_rollups_have_removed_them(poller: Poller, fleet: str) -> None:
     async def write_ahead() -> None:
         async with await connect(fleet) as database:
             slot = NOW + timedelta(days=3)
@@ -252,7 +250,7 @@ def test_rows_later_than_postgresqls_clock_are_named_until_the_rollups_have_remo
     assert findings(poller("doctor", "--json"))["future rows"]["verdict"] == "ok"
 
 
-async def test_an_embedded_database_is_looked_at_and_none_is_made(
+async def test_an_existing_embedded_database_is_checked_and_a_missing_one_is_not_created(
     process: Process, zoho: Front, tmp_path: Path
 ) -> None:
     fresh = await process("doctor", "--json")
@@ -269,7 +267,7 @@ async def test_an_embedded_database_is_looked_at_and_none_is_made(
     assert not (tmp_path / "data" / "secret.key").exists()
 
 
-def test_every_wrong_setting_is_a_line_and_nothing_else_is_looked_at(
+def test_each_wrong_setting_is_one_failed_check_and_nothing_else_is_checked(
     poller: Poller, zoho: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POLLER_POLL_INTERVAL", "soon")
@@ -287,7 +285,7 @@ def test_every_wrong_setting_is_a_line_and_nothing_else_is_looked_at(
     assert zoho.asked == []
 
 
-def test_a_file_of_settings_whose_secrets_others_may_read_is_a_warning(
+def test_a_settings_file_with_secrets_that_other_users_can_read_is_a_warning(
     poller: Poller, fleet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     env_file = tmp_path / "poller.env"
@@ -300,7 +298,7 @@ def test_a_file_of_settings_whose_secrets_others_may_read_is_a_warning(
     assert findings(poller("doctor", "--json"))["settings"]["verdict"] == "ok"
 
 
-def test_a_database_that_is_away_is_one_finding_and_data_centres_are_looked_at_all_the_same(
+def test_an_unreachable_database_is_one_failed_check_and_data_centres_are_still_checked(
     poller: Poller, on_database: str, zoho: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     WITNESS.know("hunter2-hunter2")
@@ -315,7 +313,7 @@ def test_a_database_that_is_away_is_one_finding_and_data_centres_are_looked_at_a
     assert "hunter2" not in ended.out + ended.err
 
 
-async def test_of_a_database_that_is_behind_what_can_be_looked_at_is(
+async def test_a_database_with_pending_migrations_is_checked_as_far_as_its_version_allows(
     process: Process, blank_database_url: str, zoho: Front
 ) -> None:
     environ = {"POLLER_DATABASE_URL": blank_database_url, "POLLER_SECRET_KEYS": KEYS}
@@ -341,48 +339,52 @@ def test_one_zoho_org_under_two_names_is_a_warning(poller: Poller, fleet: str) -
     assert found["remedy"] == "keep one: `poller orgs remove 'other'`"
 
 
-def test_an_org_whose_key_is_not_at_hand_is_named(poller: Poller, fleet: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_org_encrypted_with_a_missing_key_is_named(
+    poller: Poller, fleet: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("POLLER_SECRET_KEYS", OTHER_KEYS.replace("k1", "k2"))
     told = diagnose(poller, 1, "keys", "wrong")
     assert told.startswith("missing: the key k1 of 1 row: acme; put it back behind the others in POLLER_SECRET_KEYS")
 
 
-def test_another_key_of_the_same_name_is_found_out(poller: Poller, fleet: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_different_key_with_the_same_id_is_detected(
+    poller: Poller, fleet: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("POLLER_SECRET_KEYS", OTHER_KEYS)
     assert "does not decrypt with the key 'k1'" in diagnose(poller, 1, "keys", "wrong")
 
 
-def test_a_key_that_is_none_is_told_by_its_place(poller: Poller, fleet: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_key_is_named_by_its_position(poller: Poller, fleet: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLLER_SECRET_KEYS", f"{KEYS},k2:short-but-secret-0123456789")
     assert "key 2 is not base64 of 32 bytes" in diagnose(poller, 1, "keys", "wrong")
 
 
-def test_months_that_are_missing_ahead_are_named(poller: Poller, fleet: str) -> None:
+def test_missing_partitions_of_coming_months_are_named(poller: Poller, fleet: str) -> None:
     missing = month_after(month_of(NOW))
     on(fleet, f"DROP TABLE org_snapshots_{missing:%Y_%m}", "SELECT 1")
     told = diagnose(poller, 1, "partitions", "wrong")
     assert told.startswith(f"not made ahead: {missing:%Y-%m}; start `poller run`: ")
 
 
-def test_a_default_partition_is_told_of(poller: Poller, fleet: str) -> None:
+def test_a_default_partition_is_reported(poller: Poller, fleet: str) -> None:
     on(fleet, "CREATE TABLE other PARTITION OF org_snapshots DEFAULT", "SELECT 1")
     told = diagnose(poller, 1, "partitions", "wrong")
     assert told.endswith("ALTER TABLE org_snapshots DETACH PARTITION other")
 
 
-def test_a_chore_that_failed_says_why(poller: Poller, fleet: str) -> None:
+def test_a_failed_maintenance_task_is_reported_with_its_error(poller: Poller, fleet: str) -> None:
     on(fleet, "UPDATE chores SET failed_at = now(), error = 'PostgreSQL: must be owner' WHERE name = 'retention'")
     assert "retention: PostgreSQL: must be owner" in diagnose(poller, 1, "chores", "wrong")
 
 
-def test_chores_not_done_for_too_long_are_named(poller: Poller, fleet: str) -> None:
+def test_overdue_maintenance_tasks_are_named(poller: Poller, fleet: str) -> None:
     on(fleet, "UPDATE chores SET done_at = now() - interval '3 days' WHERE name IN ('retention', 'partitions')")
     on(fleet, "UPDATE chores SET done_at = now() - interval '2 hours' WHERE name IN ('rollups', 'packing')")
     told = diagnose(poller, 1, "chores", "wrong")
     assert told.startswith("not done: partitions for 3d, retention for 3d, rollups for 2h; see its log")
 
 
-def test_where_nobody_is_at_work_the_remedy_is_to_start_it(poller: Poller, fleet: str) -> None:
+def test_without_a_running_worker_the_remedy_is_to_start_the_service(poller: Poller, fleet: str) -> None:
     on(fleet, "DELETE FROM workers", "UPDATE chores SET done_at = now() - interval '3 days'")
     ended = poller("doctor", "--json")
     found = findings(ended)
@@ -391,7 +393,7 @@ def test_where_nobody_is_at_work_the_remedy_is_to_start_it(poller: Poller, fleet
     assert found["chores"]["remedy"] == "start `poller run`: none is at work"
 
 
-def test_jobs_that_wait_too_long_ask_for_more_workers(poller: Poller, fleet: str) -> None:
+def test_for_jobs_that_wait_too_long_the_remedy_is_more_workers(poller: Poller, fleet: str) -> None:
     on(
         fleet,
         "INSERT INTO pgqueuer (priority, status, entrypoint, execute_after)"
@@ -400,12 +402,12 @@ def test_jobs_that_wait_too_long_ask_for_more_workers(poller: Poller, fleet: str
     assert "1 job overdue" in diagnose(poller, 0, "workers", "warning")
 
 
-def test_readers_that_may_not_read_are_named(poller: Poller, fleet: str) -> None:
+def test_reader_roles_without_read_access_are_named(poller: Poller, fleet: str) -> None:
     on(fleet, "REVOKE SELECT ON user_counts FROM poller_guest", "SELECT 1")
     assert diagnose(poller, 0, "roles", "warning") == "may not read yet: poller_guest; run `poller migrate`"
 
 
-def test_snapshots_that_came_after_their_day_was_closed_are_counted(
+def test_snapshots_written_after_their_day_was_closed_are_counted(
     poller: Poller, fleet: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def late() -> None:
@@ -425,20 +427,20 @@ def test_snapshots_that_came_after_their_day_was_closed_are_counted(
     assert told.startswith("1 month overdue for deletion (snapshots 13mo, daily counts forever); start `poller run`")
 
 
-def test_a_clock_unlike_zohos_is_told_of(poller: Poller, fleet: str, zoho: Front) -> None:
+def test_a_clock_that_differs_from_zohos_is_reported(poller: Poller, fleet: str, zoho: Front) -> None:
     zoho.ahead = timedelta(seconds=10)
     assert "s ahead of this machine's; set both by NTP" in diagnose(poller, 0, "Zoho's clock", "warning")
     zoho.ahead = timedelta(minutes=-10)
     assert "s behind this machine's; set both by NTP" in diagnose(poller, 1, "Zoho's clock", "wrong")
 
 
-def test_a_clock_unlike_postgresqls_is_told_of(poller: Poller, fleet: str, zoho: Front) -> None:
+def test_a_clock_that_differs_from_postgresqls_is_reported(poller: Poller, fleet: str, zoho: Front) -> None:
     with time_machine.travel(datetime.now(UTC) - timedelta(minutes=4), tick=True):
         told = diagnose(poller, 1, "database clock", "wrong")
     assert told.startswith("PostgreSQL's clock is 240 s ahead of this machine's; ")
 
 
-def test_a_data_centre_that_refuses_is_wrong_where_orgs_are_of_it(
+def test_an_unreachable_data_centre_that_orgs_use_is_a_failed_check(
     poller: Poller, fleet: str, zoho: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_org(fleet, "birch", "other")
@@ -457,7 +459,7 @@ def test_a_data_centre_that_refuses_is_wrong_where_orgs_are_of_it(
     )
 
 
-def test_a_certificate_nobody_here_trusts_is_no_data_centre(
+def test_a_data_centre_with_an_untrusted_certificate_is_a_failed_check(
     poller: Poller, fleet: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -473,7 +475,7 @@ def test_a_certificate_nobody_here_trusts_is_no_data_centre(
     assert impostor.asked == []
 
 
-def test_nothing_is_sent_but_a_bare_question_and_no_redirect_is_followed(
+def test_the_request_to_a_data_centre_carries_no_credentials_and_follows_no_redirect(
     poller: Poller, fleet: str, zoho: Front
 ) -> None:
     with front() as stranger:
@@ -486,21 +488,19 @@ def test_nothing_is_sent_but_a_bare_question_and_no_redirect_is_followed(
     assert stranger.asked == []
 
 
-def test_a_data_centre_in_trouble_is_a_warning(poller: Poller, fleet: str, zoho: Front) -> None:
+def test_a_data_centre_that_answers_with_a_server_error_is_a_warning(poller: Poller, fleet: str, zoho: Front) -> None:
     zoho.status = 503
     assert "answers 503; " in diagnose(poller, 0, "data centre lab", "warning")
 
 
-def test_a_data_centre_of_no_setting_is_told_with_its_orgs(poller: Poller, fleet: str) -> None:
+def test_an_unknown_data_centre_is_reported_with_the_number_of_its_orgs(poller: Poller, fleet: str) -> None:
     make_org(fleet, "cedar", "lab")
     on(fleet, "UPDATE orgs SET data_center = 'moon' WHERE name = 'cedar'")
     told = diagnose(poller, 1, "data centre moon", "wrong")
     assert told == "1 org in it, but no setting gives its address; add it to POLLER_DATA_CENTERS"
 
 
-async def test_where_there_is_no_org_every_data_centre_is_looked_at(
-    process: Process, on_database: str, zoho: Front
-) -> None:
+async def test_without_any_org_every_data_centre_is_checked(process: Process, on_database: str, zoho: Front) -> None:
     async with connect_proxy(0) as proxy:
         proxy.denied = "403 Forbidden"
         ended = await process("doctor", "--json", environ={"POLLER_PROXY": f"http://127.0.0.1:{proxy.port}"})
@@ -525,7 +525,7 @@ def origins(data_center: DataCenter) -> list[str]:
         ("[::1]", "proxy_unreachable", "correct host and port in POLLER_PROXY"),
     ],
 )
-async def test_what_is_wrong_with_the_proxy_is_told_and_not_blamed_on_name_resolution(
+async def test_a_proxy_error_is_reported_as_such_and_not_as_a_dns_failure(
     process: Process, on_database: str, address: str, why: str, remedy: str
 ) -> None:
     async with connect_proxy(0, login="user:right") as proxy:
@@ -537,7 +537,7 @@ async def test_what_is_wrong_with_the_proxy_is_told_and_not_blamed_on_name_resol
     assert "wrong-wrong" not in ended.out + ended.err
 
 
-def test_a_line_is_a_line_whatever_is_wrong(poller: Poller, fleet: str) -> None:
+def test_an_error_with_line_breaks_and_control_characters_is_printed_on_one_line(poller: Poller, fleet: str) -> None:
     on(fleet, "UPDATE chores SET error = E'first\\n\\x1b[31msecond' WHERE name = 'rollups'")
     lines = poller("doctor").out.splitlines()
     (line,) = [line for line in lines if "  chores " in line]

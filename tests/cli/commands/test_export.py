@@ -213,7 +213,7 @@ async def test_pandas_reads_the_folder_with_types_and_time_zones(fleet: Database
     assert frame["slot"].min().to_pydatetime() == FIRST
 
 
-async def test_only_the_orgs_and_types_asked_for(fleet: Database, tmp_path: Path) -> None:
+async def test_an_export_contains_only_the_selected_orgs_and_types(fleet: Database, tmp_path: Path) -> None:
     selection = DaySelection((2,), (UserType.ACTIVE, UserType.ADMIN))
     expected = await view(fleet, "org_id = 2 AND user_type IN ('ActiveUsers', 'AdminUsers')")
     for output in ExportFormat:
@@ -227,7 +227,7 @@ async def test_only_the_orgs_and_types_asked_for(fleet: Database, tmp_path: Path
         ]
 
 
-async def test_a_large_day_is_read_and_written_in_blocks(
+async def test_a_large_day_is_exported_in_blocks(
     fleet: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(days_of_store, "BLOCK", 5)
@@ -237,7 +237,7 @@ async def test_a_large_day_is_read_and_written_in_blocks(
 
 
 @pytest.mark.parametrize("output", ExportFormat)
-async def test_an_export_that_was_interrupted_goes_on_where_it_ended(
+async def test_an_interrupted_export_continues_where_it_stopped(
     fleet: Database, tmp_path: Path, output: ExportFormat
 ) -> None:
     def interrupt(done: int, total: int) -> None:
@@ -254,7 +254,7 @@ async def test_an_export_that_was_interrupted_goes_on_where_it_ended(
     assert inodes(tmp_path).items() > first.items()
 
 
-async def test_a_day_that_breaks_off_leaves_no_file_and_no_trace(
+async def test_a_day_whose_export_fails_leaves_no_file_and_no_entry(
     fleet: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(self: Any) -> Any:
@@ -272,7 +272,7 @@ async def test_a_day_that_breaks_off_leaves_no_file_and_no_trace(
 
 
 @pytest.mark.parametrize("output", ExportFormat)
-async def test_a_full_disk_is_not_taken_for_a_database_that_is_away(
+async def test_a_full_disk_is_not_reported_as_an_unreachable_database(
     fleet: Database, tmp_path: Path, output: ExportFormat
 ) -> None:
     # A partial file that is a link to a device on which there is never room.
@@ -284,7 +284,7 @@ async def test_a_full_disk_is_not_taken_for_a_database_that_is_away(
     assert (await run(fleet, tmp_path, output)).written == 3
 
 
-async def test_a_day_that_was_corrected_is_written_again_and_no_other(fleet: Database, tmp_path: Path) -> None:
+async def test_only_days_whose_snapshots_changed_are_exported_again(fleet: Database, tmp_path: Path) -> None:
     await run(fleet, tmp_path)
     before = inodes(tmp_path)
     again = await run(fleet, tmp_path)
@@ -297,7 +297,7 @@ async def test_a_day_that_was_corrected_is_written_again_and_no_other(fleet: Dat
     assert {name for name, _ in inodes(tmp_path).items() - before.items()} == {f"user_counts_{DAYS[1]}.parquet"}
 
 
-async def test_every_change_of_a_snapshot_is_noticed(fleet: Database, tmp_path: Path) -> None:
+async def test_every_change_of_a_snapshot_changes_the_fingerprint_of_its_day(fleet: Database, tmp_path: Path) -> None:
     await run(fleet, tmp_path, until=DAYS[0])
     columns = {
         "polled_at": "polled_at + interval '1 us'",
@@ -315,14 +315,14 @@ async def test_every_change_of_a_snapshot_is_noticed(fleet: Database, tmp_path: 
         assert (await run(fleet, tmp_path, until=DAYS[0])).kept == 1, column
 
 
-async def test_a_file_somebody_deleted_is_written_again(fleet: Database, tmp_path: Path) -> None:
+async def test_a_deleted_file_is_exported_again(fleet: Database, tmp_path: Path) -> None:
     await run(fleet, tmp_path)
     (tmp_path / f"user_counts_{DAYS[2]}.parquet").unlink()
     done = await run(fleet, tmp_path)
     assert (done.written, done.kept) == (1, 3)
 
 
-async def test_days_whose_snapshots_were_dropped_stay_as_they_were_written(fleet: Database, tmp_path: Path) -> None:
+async def test_exported_days_whose_snapshots_were_dropped_are_left_unchanged(fleet: Database, tmp_path: Path) -> None:
     await fleet.execute("UPDATE rollup_state SET rolled_until = $1", DAYS[0])
     await run(fleet, tmp_path)
     before = read_parquet(tmp_path)
@@ -358,7 +358,7 @@ async def test_a_folder_holds_one_export(fleet: Database, tmp_path: Path) -> Non
         await run(fleet, tmp_path)
 
 
-async def test_two_exports_into_one_folder_are_not_let_mix(fleet: Database, tmp_path: Path) -> None:
+async def test_a_second_export_into_a_folder_in_use_is_refused(fleet: Database, tmp_path: Path) -> None:
     handle = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
     with pytest.raises(UsageError, match="another export writes into"):
@@ -367,7 +367,9 @@ async def test_two_exports_into_one_folder_are_not_let_mix(fleet: Database, tmp_
     await run(fleet, tmp_path)
 
 
-def test_the_command_exports_and_says_how_much(poller: Poller, on_database: str, tmp_path: Path) -> None:
+def test_the_export_command_reports_how_many_days_and_rows_it_wrote(
+    poller: Poller, on_database: str, tmp_path: Path
+) -> None:
     async def fill() -> None:
         async with await connect(on_database) as database:
             await write_fleet(database)
@@ -385,7 +387,9 @@ def test_the_command_exports_and_says_how_much(poller: Poller, on_database: str,
     assert names(some) == [RECORD, *(f"user_counts_{day}.csv" for day in DAYS[1:])]
 
 
-def test_what_cannot_be_exported_is_one_line_and_exit_code_2(poller: Poller, on_database: str, tmp_path: Path) -> None:
+def test_an_invalid_export_request_is_one_line_with_exit_code_2(
+    poller: Poller, on_database: str, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     out = ["--out", str(tmp_path / "out")]
     for arguments in (
@@ -403,7 +407,7 @@ def test_what_cannot_be_exported_is_one_line_and_exit_code_2(poller: Poller, on_
     assert (empty.code, empty.out.split(":")[0]) == (0, "0 days written")
 
 
-def test_without_pyarrow_the_remedy_is_told_and_csv_goes_on_working(
+def test_without_pyarrow_a_parquet_export_names_the_remedy_and_csv_still_works(
     poller: Poller, on_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fill() -> None:

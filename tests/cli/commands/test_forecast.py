@@ -35,7 +35,7 @@ def test_a_file_of_series_is_forecast_without_a_database(poller: Poller, counts:
     ]
 
 
-def test_an_empty_file_is_said_to_hold_nothing_and_is_no_error(poller: Poller, tmp_path: Path) -> None:
+def test_an_empty_file_of_series_is_reported_as_empty_without_an_error(poller: Poller, tmp_path: Path) -> None:
     (tmp_path / "empty.csv").write_text("")
     ended = poller("forecast", "--series", str(tmp_path / "empty.csv"))
     assert (ended.code, ended.out.splitlines()) == (0, ["series,day,mean,low80,high80,low95,high95"])

@@ -79,7 +79,7 @@ def table(poller: Poller, *arguments: str) -> list[list[str]]:
     return [[cell.strip() for cell in row] for row in rows(ended)]
 
 
-def test_slots_that_follow_on_one_another_for_one_reason_are_one_stretch(poller: Poller, on_database: str) -> None:
+def test_consecutive_gaps_with_the_same_reason_are_shown_as_one_range(poller: Poller, on_database: str) -> None:
     slots = [START + n * QUARTER for n in range(12)]
     known = [ok(1, slot) for n, slot in enumerate(slots) if n not in {2, 3, 4, 5, 8}]
     unknown = [failed(1, slots[2]), failed(1, slots[3]), failed(1, slots[4], "timeout"), failed(1, slots[5], "timeout")]
@@ -95,7 +95,7 @@ def test_slots_that_follow_on_one_another_for_one_reason_are_one_stretch(poller:
     assert summary(poller("gaps", "zeta")).startswith("1 slot not wholly known since ")
 
 
-def test_a_pause_between_two_gaps_keeps_them_apart(poller: Poller, on_database: str) -> None:
+def test_gaps_before_and_after_a_pause_are_separate_ranges(poller: Poller, on_database: str) -> None:
     places = [0, 1, 2, 20, 21, 22]
     written(on_database, [failed(1, START + n * QUARTER) for n in places])
     assert table(poller) == [
@@ -104,19 +104,19 @@ def test_a_pause_between_two_gaps_keeps_them_apart(poller: Poller, on_database: 
     ]
 
 
-def test_a_stretch_from_before_the_interval_was_shortened_is_one_still(poller: Poller, on_database: str) -> None:
+def test_gaps_from_before_the_interval_was_shortened_are_still_one_range(poller: Poller, on_database: str) -> None:
     written(on_database, [failed(1, START + n * HOUR) for n in range(4)], interval_seconds=900)
     assert table(poller) == [stretch("acme", 0, 3, "unavailable: http_503", HOUR)]
 
 
-def test_two_gaps_with_something_known_between_them_are_two_stretches(poller: Poller, on_database: str) -> None:
+def test_gaps_with_a_known_slot_between_them_are_two_ranges(poller: Poller, on_database: str) -> None:
     # Once polled by the quarter of an hour, now by the hour.
     snapshots = [failed(1, START), ok(1, START + QUARTER), failed(1, START + 2 * QUARTER)]
     written(on_database, snapshots, interval_seconds=3_600)
     assert [row[3] for row in table(poller)] == ["1", "1"]
 
 
-def test_slots_nobody_polled_end_with_a_pause_and_have_their_own_reason(poller: Poller, on_database: str) -> None:
+def test_slots_never_polled_are_a_range_that_ends_when_the_org_is_paused(poller: Poller, on_database: str) -> None:
     written(
         on_database,
         [failed(1, START)],
@@ -130,7 +130,7 @@ def test_slots_nobody_polled_end_with_a_pause_and_have_their_own_reason(poller: 
     ]
 
 
-def test_an_org_that_was_removed_is_not_told_of_and_one_added_since_only_from_then_on(
+def test_gaps_of_a_removed_org_are_left_out_and_those_of_a_new_org_begin_when_it_was_added(
     poller: Poller, on_database: str
 ) -> None:
     late = START + HOUR
@@ -149,14 +149,14 @@ def test_an_org_that_was_removed_is_not_told_of_and_one_added_since_only_from_th
     ]
 
 
-def test_what_is_known_in_part_names_what_is_not(poller: Poller, on_database: str) -> None:
+def test_a_partial_snapshot_names_the_unknown_types(poller: Poller, on_database: str) -> None:
     counts = dict.fromkeys(set(USER_TYPES) - {UserType.ADMIN}, 5)
     errors = {UserType.ADMIN: "NO_PERMISSION"}
     written(on_database, [Snapshot(1, START, START, Outcome.PARTIAL, "NO_PERMISSION", errors, counts=counts)])
     assert table(poller) == [stretch("acme", 0, 0, "partial: AdminUsers NO_PERMISSION")]
 
 
-def test_csv_and_json_hold_every_slot(poller: Poller, on_database: str) -> None:
+def test_csv_and_json_list_every_slot_of_a_gap(poller: Poller, on_database: str) -> None:
     written(on_database, [failed(1, START + n * QUARTER) for n in range(3)])
     expected = [
         {
@@ -178,7 +178,7 @@ def test_csv_and_json_hold_every_slot(poller: Poller, on_database: str) -> None:
     assert [datetime.fromisoformat(one["slot"]) for one in kolkata] == [START + n * QUARTER for n in range(3)]
 
 
-def test_where_everything_is_known_that_is_what_is_said(poller: Poller, on_database: str) -> None:
+def test_without_gaps_the_command_says_that_everything_is_known(poller: Poller, on_database: str) -> None:
     written(on_database, [ok(1, START), failed(1, START - timedelta(days=9))])
     ended = poller("gaps", "acme")
     assert ended.code == 0
@@ -188,7 +188,7 @@ def test_where_everything_is_known_that_is_what_is_said(poller: Poller, on_datab
     assert poller("gaps", "acme", "--format", "csv").out == "org_id,org,slot,reason\n"
 
 
-def test_an_org_that_was_never_polled_is_not_called_known(poller: Poller, on_database: str) -> None:
+def test_an_org_that_was_never_polled_is_not_reported_as_known(poller: Poller, on_database: str) -> None:
     written(on_database, [])
     ended = poller("gaps")
     assert (ended.code, ended.out) == (0, "Never polled, so nothing is known of: acme, zeta.\n")
@@ -201,7 +201,7 @@ def test_an_org_is_known_only_since_its_first_poll(poller: Poller, on_database: 
     assert poller("gaps", "zeta").out.startswith("Everything is known since 20")
 
 
-def test_of_many_orgs_that_were_never_polled_the_first_are_named_and_all_are_counted(
+def test_many_orgs_that_were_never_polled_are_counted_and_the_first_ones_named(
     poller: Poller, on_database: str
 ) -> None:
     many = "INSERT INTO orgs (name, data_center) SELECT 'org ' || n, 'us' FROM generate_series(1, 40) n"
@@ -210,12 +210,12 @@ def test_of_many_orgs_that_were_never_polled_the_first_are_named_and_all_are_cou
     assert len(json.loads(poller("gaps", "--format", "json").out)) == 42
 
 
-def test_gaps_are_shown_of_selected_orgs(poller: Poller, on_database: str) -> None:
+def test_gaps_are_shown_only_for_the_selected_orgs(poller: Poller, on_database: str) -> None:
     written(on_database, [failed(1, START), failed(2, START)], "UPDATE orgs SET tags = '{vip}' WHERE name = 'zeta'")
     assert table(poller, "--tag", "vip") == [stretch("zeta", 0, 0, "unavailable: http_503")]
 
 
-def test_an_org_that_is_not_there_is_an_error_of_usage(poller: Poller, on_database: str) -> None:
+def test_an_unknown_org_is_a_usage_error(poller: Poller, on_database: str) -> None:
     written(on_database, [])
     ended = poller("gaps", "amce")
     assert (ended.code, ended.out) == (2, "")
@@ -235,7 +235,7 @@ GAPS = st.lists(
 
 
 @given(GAPS)
-async def test_stretches_hold_every_gap_once_and_in_order(gaps: list[Gap]) -> None:
+async def test_ranges_contain_every_gap_once_and_in_order(gaps: list[Gap]) -> None:
     async def stream() -> AsyncIterator[Gap]:
         for gap in gaps:
             yield gap
@@ -251,11 +251,11 @@ async def test_stretches_hold_every_gap_once_and_in_order(gaps: list[Gap]) -> No
 
 
 @pytest.mark.parametrize("arguments", [["--since", "yesterday"], ["--tz", "Mars/Base"], ["--format", "xml"]])
-def test_what_cannot_be_asked_is_exit_code_2(poller: Poller, arguments: list[str]) -> None:
+def test_invalid_options_of_gaps_and_trend_exit_with_code_2(poller: Poller, arguments: list[str]) -> None:
     assert poller("gaps", *arguments).code == 2
 
 
-def test_a_question_beyond_what_is_kept_is_told_so(poller: Poller, on_database: str) -> None:
+def test_a_request_for_days_older_than_the_retention_is_answered_with_a_note(poller: Poller, on_database: str) -> None:
     day = f"{START:%Y-%m-%d}"
     written(on_database, [failed(1, START)], f"UPDATE rollup_state SET raw_since = '{day}'")
     for arguments in ([], ["--format", "csv"]):
@@ -266,9 +266,7 @@ def test_a_question_beyond_what_is_kept_is_told_so(poller: Poller, on_database: 
     assert poller("gaps", "--since", day).err == ""
 
 
-def test_a_trend_of_hours_or_of_another_zones_days_beyond_what_is_kept_is_told_so(
-    poller: Poller, on_database: str
-) -> None:
+def test_a_trend_that_needs_dropped_snapshots_is_answered_with_a_note(poller: Poller, on_database: str) -> None:
     day = f"{START:%Y-%m-%d}"
     written(on_database, [ok(1, START)], f"UPDATE rollup_state SET raw_since = '{day}'")
     told = f"Snapshots before {day} are not kept any longer: of what is before, days of UTC are known"

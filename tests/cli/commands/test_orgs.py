@@ -40,7 +40,7 @@ def piped(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(text))
 
 
-def test_an_import_says_what_it_did_and_a_second_one_changes_nothing(poller: Poller, fleet: Path) -> None:
+def test_an_import_reports_its_changes_and_importing_again_changes_nothing(poller: Poller, fleet: Path) -> None:
     assert poller("orgs", "import", str(fleet)).out == "2 orgs: 0 added, 0 changed, 2 same.\n"
     fleet.write_text(HEADER + ACME.replace("free", "standard") + BETA)
     dry = poller("orgs", "import", str(fleet), "--dry-run")
@@ -50,7 +50,7 @@ def test_an_import_says_what_it_did_and_a_second_one_changes_nothing(poller: Pol
     assert shown(poller, "Acme")["edition"] == "standard"
 
 
-def test_one_bad_row_and_nothing_is_imported(poller: Poller, tmp_path: Path) -> None:
+def test_a_file_with_one_bad_row_imports_nothing(poller: Poller, tmp_path: Path) -> None:
     path = tmp_path / "orgs.csv"
     path.write_text(HEADER + ACME + BETA.replace("eu", "xx") + ACME.replace("Acme", ""))
     ended = poller("orgs", "import", str(path))
@@ -62,7 +62,7 @@ def test_one_bad_row_and_nothing_is_imported(poller: Poller, tmp_path: Path) -> 
     assert poller("orgs", "list").err.startswith("There is no org yet")
 
 
-def test_a_list_is_a_table_or_an_object_a_line(poller: Poller, fleet: Path) -> None:
+def test_orgs_are_listed_as_a_table_or_as_one_json_object_per_line(poller: Poller, fleet: Path) -> None:
     heading, acme, beta = poller("orgs", "list").out.splitlines()
     headings = ["org", "state", "last", "poll", "counts", "active", "data", "centre", "edition", "licences", "tags"]
     assert heading.split() == headings
@@ -76,9 +76,7 @@ def test_a_list_is_a_table_or_an_object_a_line(poller: Poller, fleet: Path) -> N
     assert shown(poller, "Acme")["grant"] == "refresh_token"
 
 
-def test_an_org_is_shown_with_the_interval_its_credits_pay_for_and_without_a_secret(
-    poller: Poller, fleet: Path
-) -> None:
+def test_an_org_is_shown_with_its_effective_interval_and_without_secrets(poller: Poller, fleet: Path) -> None:
     ended = poller("orgs", "show", "Acme")
     assert "30m, stretched from 15m: 10% of the credits pay no more" in ended.out
     assert not any(secret in ended.out + poller("orgs", "show", "Acme", "--json").out for secret in SECRETS)
@@ -97,13 +95,13 @@ def test_an_org_is_paused_and_resumed(poller: Poller, fleet: Path) -> None:
     "command",
     [["orgs", "show"], ["orgs", "pause"], ["orgs", "resume"], ["orgs", "remove", "--yes"], ["poll"], ["trend"]],
 )
-def test_an_unknown_org_is_answered_with_the_name_it_may_mean(poller: Poller, fleet: Path, command: list[str]) -> None:
+def test_an_unknown_org_name_gets_a_suggestion(poller: Poller, fleet: Path, command: list[str]) -> None:
     ended = poller(*command, "Acne")
     assert ended.code == 2
     assert ended.error == "poller: there is no org 'Acne'; did you mean 'Acme'?"
 
 
-def test_removing_asks_and_without_anybody_to_ask_removes_nothing(
+def test_removing_an_org_needs_a_confirmation_and_without_a_terminal_removes_nothing(
     poller: Poller, fleet: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     piped(monkeypatch, "")
@@ -115,7 +113,7 @@ def test_removing_asks_and_without_anybody_to_ask_removes_nothing(
     assert poller("orgs", "remove", "Acme", "--purge", "--yes").out == "1 org purged.\n"
 
 
-def test_a_removed_org_keeps_its_name_for_its_history_and_comes_back_by_restore(
+def test_a_removed_org_keeps_its_name_and_history_and_can_be_restored(
     poller: Poller, fleet: Path, tmp_path: Path
 ) -> None:
     assert poller("orgs", "remove", "Acme", "--yes").out == "1 org removed.\n"
@@ -140,7 +138,7 @@ def test_a_removed_org_keeps_its_name_for_its_history_and_comes_back_by_restore(
     assert shown(poller, "Acme")["state"] == "never_polled"
 
 
-def test_a_restored_org_gets_its_credentials_by_add(
+def test_a_restored_org_gets_new_credentials_with_orgs_add(
     poller: Poller, fleet: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poller("orgs", "set", "Acme", "--tag", "vip")
@@ -172,7 +170,7 @@ def test_settings_are_set_and_unset_without_a_secret(poller: Poller, fleet: Path
         (["--tag", "a", "--untag", "a"], "--tag and --untag name 'a'"),
     ],
 )
-def test_a_setting_that_cannot_be_is_refused_in_one_line(
+def test_an_invalid_org_setting_is_refused_in_one_line(
     poller: Poller, fleet: Path, options: list[str], error: str
 ) -> None:
     ended = poller("orgs", "set", "Acme", *options)
@@ -229,7 +227,7 @@ def test_an_org_is_added_once(poller: Poller, fleet: Path, monkeypatch: pytest.M
         (f"client_secret={SECRETS[0]} x\nrefresh_token={SECRETS[1]}\n", "client_secret has a space"),
     ],
 )
-def test_what_is_wrong_with_an_org_to_add_is_told_without_its_secrets(
+def test_errors_of_orgs_add_do_not_repeat_secrets(
     poller: Poller, monkeypatch: pytest.MonkeyPatch, text: str, error: str
 ) -> None:
     piped(monkeypatch, text)
@@ -239,19 +237,19 @@ def test_what_is_wrong_with_an_org_to_add_is_told_without_its_secrets(
     assert not any(secret in ended.err for secret in SECRETS)
 
 
-def test_no_secret_may_be_an_argument(poller: Poller) -> None:
+def test_a_secret_as_an_argument_is_refused(poller: Poller) -> None:
     for option in ("--client-secret", "--refresh-token", "--grant-code"):
         assert poller("orgs", "add", "Acme", option, SECRETS[0]).code == 2
 
 
-def test_a_database_that_is_up_to_date_is_left_alone(poller: Poller) -> None:
+def test_migrate_changes_nothing_if_the_database_is_up_to_date(poller: Poller) -> None:
     for arguments in (["migrate", "--check"], ["migrate"]):
         ended = poller(*arguments)
         assert ended.code == 0
         assert ended.error.startswith("The database is up to date, at revision ")
 
 
-def test_the_status_counts_the_orgs(poller: Poller, fleet: Path) -> None:
+def test_the_status_counts_orgs_by_state(poller: Poller, fleet: Path) -> None:
     poller("orgs", "pause", "Acme")
     fleet_part, _, service_part = poller("status").out.partition("\n\n")
     facts = dict(line.rsplit(maxsplit=1) for line in fleet_part.splitlines())

@@ -69,7 +69,7 @@ def section(ended: Ended, heading: str) -> dict[str, str]:
     return {name.strip(): fact.strip() for _, name, *_, fact in pairs}
 
 
-def test_the_newest_poll_of_each_active_org_is_counted_by_outcome(poller: Poller, fleet: str) -> None:
+def test_the_status_counts_the_newest_poll_of_each_active_org_by_outcome(poller: Poller, fleet: str) -> None:
     assert section(poller("status"), "last polls") == {
         "ok": "2 orgs",
         "unavailable": "1 org",
@@ -77,7 +77,7 @@ def test_the_newest_poll_of_each_active_org_is_counted_by_outcome(poller: Poller
     }
 
 
-def test_what_needs_a_person_comes_first_with_its_reason_and_remedy(poller: Poller, fleet: str) -> None:
+def test_the_status_lists_orgs_that_need_a_person_first_with_reason_and_remedy(poller: Poller, fleet: str) -> None:
     states, needs, *_ = poller("status").out.split("\n\n")
     assert dict(line.rsplit(maxsplit=1) for line in states.splitlines()) == {
         "orgs": "5",
@@ -93,7 +93,7 @@ def test_what_needs_a_person_comes_first_with_its_reason_and_remedy(poller: Poll
     assert needs.splitlines()[4] == "      vain"
 
 
-def test_no_org_that_needs_a_person_is_cut_without_a_word(poller: Poller, fleet: str) -> None:
+def test_the_status_says_how_many_orgs_that_need_a_person_it_left_out(poller: Poller, fleet: str) -> None:
     async def fail() -> None:
         async with await connect(fleet) as database:
             rows = await database.fetch(
@@ -128,7 +128,7 @@ def test_the_status_is_one_json_object_with_the_orgs_that_need_a_person(poller: 
 @pytest.mark.parametrize(
     ("states", "code"), [("failing", 1), ("failing,parked,late", 1), ("parked,late", 0), ("never-polled", 0)]
 )
-def test_the_exit_code_tells_whether_an_org_is_in_a_state_to_fail_on(
+def test_the_exit_code_of_status_is_1_if_an_org_is_in_a_state_of_fail_on(
     poller: Poller, fleet: str, states: str, code: int
 ) -> None:
     assert poller("status", "--fail-on", states).code == code
@@ -147,7 +147,7 @@ async def test_a_watched_status_is_shown_again_until_it_is_stopped(fleet: str) -
     assert code == 130
 
 
-def test_interval_and_share_are_those_of_the_service_and_not_of_the_one_who_asks(
+def test_the_status_shows_the_interval_and_credit_share_of_the_running_service_and_not_of_its_own_settings(
     poller: Poller, fleet: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def serve() -> None:
@@ -162,7 +162,7 @@ def test_interval_and_share_are_those_of_the_service_and_not_of_the_one_who_asks
     assert (org["interval_seconds"], org["effective_interval_seconds"]) == (300, 360)
 
 
-def test_the_credits_of_a_day_are_shown(poller: Poller, fleet: str) -> None:
+def test_the_status_shows_the_credits_spent_in_a_day(poller: Poller, fleet: str) -> None:
     assert section(poller("status"), "credits of the last 24 hours") == {
         "spent": "540 of 2,500 that are the poller's share",
     }

@@ -27,7 +27,7 @@ def environ(database_url: str, **settings: str) -> dict[str, str]:
     return {"POLLER_DATABASE_URL": database_url, "POLLER_SECRET_KEYS": KEYS, "POLLER_LOG_FORMAT": "json", **settings}
 
 
-async def test_poller_web_serves_api_and_metrics_and_polls_nothing(database_url: str, tmp_path: Path) -> None:
+async def test_poller_web_serves_api_and_metrics_and_does_not_poll(database_url: str, tmp_path: Path) -> None:
     async with Simulator(SimulatorOptions(orgs=2, grant_share=0.0, soid_share=0.0)) as sim:
         mine = machine(sim, database_url, POLLER_WEB_PORT="0", POLLER_API_KEY=KEY, POLLER_POLL_INTERVAL="1")
         (tmp_path / "fleet.csv").write_text("".join(sim.import_lines("csv")))
@@ -109,7 +109,9 @@ async def test_poller_web_on_a_taken_port_ends_with_one_line(database_url: str) 
 
 
 @pytest.mark.parametrize("name", ["web", "run"])
-async def test_off_loopback_the_service_does_not_start_without_a_key_and_https(database_url: str, name: str) -> None:
+async def test_the_service_does_not_start_on_a_public_address_without_an_api_key_and_https(
+    database_url: str, name: str
+) -> None:
     for settings in ({}, {"POLLER_API_KEY": KEY}):
         ended = await command.run(name, environ=environ(database_url, POLLER_WEB_HOST="0.0.0.0", **settings))
         assert (ended.code, ended.out) == (2, "")
@@ -118,7 +120,7 @@ async def test_off_loopback_the_service_does_not_start_without_a_key_and_https(d
         assert "--no-web" in line
 
 
-async def test_run_without_the_web_listens_nowhere_and_needs_no_key(database_url: str) -> None:
+async def test_run_no_web_opens_no_port_and_needs_no_api_key(database_url: str) -> None:
     service = await command.start(
         "run", "--no-web", environ=environ(database_url, POLLER_WEB_HOST="0.0.0.0", POLLER_WEB_PORT="0")
     )

@@ -27,7 +27,7 @@ def test_a_usage_line_shows_arguments_as_they_are_typed(poller: Poller, path: li
 
 @every_command
 @pytest.mark.parametrize("cells", [40, 80, 200])
-def test_no_line_of_a_help_is_wider_than_the_terminal_and_no_name_is_cut(
+def test_help_lines_fit_the_terminal_and_no_option_name_is_cut(
     poller: Poller, monkeypatch: pytest.MonkeyPatch, path: list[str], cells: int
 ) -> None:
     monkeypatch.setenv("COLUMNS", "1000")
@@ -48,14 +48,14 @@ def test_the_values_of_an_option_are_shown_with_their_bounds_and_default(poller:
     assert "--format table|csv|json" in poller("trend", "--help").out
 
 
-def test_commands_are_listed_with_a_whole_sentence(poller: Poller) -> None:
+def test_help_lists_each_command_with_a_complete_sentence(poller: Poller) -> None:
     lines = poller("--help").out.partition("Commands:\n")[2].splitlines()
     ends = [line for line, after in pairwise([*lines, "  x"]) if re.match(r"  \S", after)]
     assert [line for line in ends if not line.endswith(".")] == []
 
 
 @pytest.mark.parametrize("command", [["trend"], ["orgs", "show"], ["orgs", "pause"], ["gaps"], ["poll"]])
-def test_a_name_that_begins_with_a_dash_gets_a_hint(poller: Poller, command: list[str]) -> None:
+def test_an_argument_that_begins_with_a_dash_gets_a_hint(poller: Poller, command: list[str]) -> None:
     for name in ("-Acme", "--Acme"):
         ended = poller(*command, name)
         assert ended.code == 2

@@ -61,7 +61,7 @@ def lines(panel: Any) -> list[list[tuple[datetime, float]]]:
     ]
 
 
-def test_a_line_breaks_where_nothing_is_known_and_the_break_is_shaded(tmp_path: Path, figures: list[Any]) -> None:
+def test_unknown_times_are_shaded_gaps_in_the_plotted_line(tmp_path: Path, figures: list[Any]) -> None:
     points = series(5, 6, None, None, 7, None, 8, 8)
     plot.draw_org(tmp_path / "out.png", [points], EDGES, UTC)
     (panel,) = figures[0].axes
@@ -76,14 +76,14 @@ def test_a_line_breaks_where_nothing_is_known_and_the_break_is_shaded(tmp_path: 
     assert shades == [(2, 4), (5, 6)]
 
 
-def test_an_org_has_a_panel_for_each_type_but_the_one_that_is_always_1(tmp_path: Path, figures: list[Any]) -> None:
+def test_the_plot_of_an_org_has_a_panel_for_each_type_except_current_user(tmp_path: Path, figures: list[Any]) -> None:
     plot.draw_org(tmp_path / "out.png", [series(*range(8), kind=kind) for kind in USER_TYPES], EDGES, UTC)
     assert [panel.get_title(loc="left") for panel in figures[0].axes] == [kind.value for kind in USER_TYPES[:-1]]
     plot.draw_org(tmp_path / "out.png", [series(*[1] * 8, kind=UserType.CURRENT)], EDGES, UTC)
     assert len(figures[1].axes) == 1
 
 
-def test_a_fleet_names_each_line_and_no_name_covers_another(tmp_path: Path, figures: list[Any]) -> None:
+def test_the_plot_of_a_fleet_labels_each_line_without_overlaps(tmp_path: Path, figures: list[Any]) -> None:
     fleet = [series(*[count] * 8, org=f"org {count}") for count in (100, 3, 2, 1)]
     plot.draw_fleet(tmp_path / "out.png", fleet, 12, EDGES, UTC)
     (panel,) = figures[0].axes
@@ -95,7 +95,7 @@ def test_a_fleet_names_each_line_and_no_name_covers_another(tmp_path: Path, figu
     assert figures[0].get_suptitle() == "ActiveUsers, the 4 largest of 12 orgs"
 
 
-async def test_of_a_large_fleet_the_largest_are_kept(tmp_path: Path) -> None:
+async def test_the_plot_of_a_large_fleet_shows_its_largest_orgs(tmp_path: Path) -> None:
     async def stream() -> AsyncIterator[list[TrendPoint]]:
         for count in (*range(50), 50):
             yield series(count, None, org=f"org {count}")
@@ -107,17 +107,19 @@ async def test_of_a_large_fleet_the_largest_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a $formula$ & <b>", "\x1b[31mred\n", "株式会社", "_^{}\\"])
-def test_any_name_is_drawn_as_text(tmp_path: Path, name: str) -> None:
+def test_an_org_name_with_markup_is_drawn_as_plain_text(tmp_path: Path, name: str) -> None:
     plot.draw_org(tmp_path / "org.svg", [series(1, 2, org=name)], EDGES[:3], UTC)
     plot.draw_fleet(tmp_path / "fleet.pdf", [series(1, 2, org=name)], 1, EDGES[:3], UTC)
 
 
-def test_a_fleet_of_which_nothing_is_known_says_so(tmp_path: Path, figures: list[Any]) -> None:
+def test_the_plot_of_a_fleet_without_known_counts_says_so(tmp_path: Path, figures: list[Any]) -> None:
     plot.draw_fleet(tmp_path / "out.png", [series(*[None] * 8)], 1, EDGES, UTC)
     assert [text.get_text() for text in figures[0].axes[0].texts] == ["nothing is known of this time"]
 
 
-def test_counts_that_hardly_move_are_drawn_flat_and_in_whole_users(tmp_path: Path, figures: list[Any]) -> None:
+def test_counts_that_hardly_change_are_drawn_flat_with_whole_numbers_on_the_axis(
+    tmp_path: Path, figures: list[Any]
+) -> None:
     plot.draw_org(tmp_path / "out.png", [series(5, 5, 6, 5)], EDGES[:5], UTC)
     (panel,) = figures[0].axes
     low, high = panel.get_ylim()
@@ -125,7 +127,7 @@ def test_counts_that_hardly_move_are_drawn_flat_and_in_whole_users(tmp_path: Pat
     assert all(tick == int(tick) for tick in panel.get_yticks())
 
 
-def test_what_cannot_be_drawn_is_refused_before_anything_is_read(poller: Poller, tmp_path: Path) -> None:
+def test_an_invalid_plot_request_is_refused_before_any_data_is_read(poller: Poller, tmp_path: Path) -> None:
     for name in ("out.gif", "out"):
         ended = poller("trend", "--plot", str(tmp_path / name))
         assert (ended.code, ended.out) == (2, "")
@@ -133,19 +135,19 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_read(poller: Poller,
     assert poller("trend", "--plot", str(tmp_path)).code == 2
 
 
-def test_a_file_that_cannot_be_written_is_said_to_be(tmp_path: Path) -> None:
+def test_a_plot_file_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     with pytest.raises(OperationError, match="cannot be written: No such file or directory; name another file"):
         plot.draw_org(tmp_path / "missing" / "out.png", [series(1, 2)], EDGES[:3], UTC)
 
 
-def test_without_matplotlib_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_matplotlib_the_error_names_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [name for name in sys.modules if name.startswith("matplotlib")]:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UsageError, match="a picture needs matplotlib, which is not installed; run `pip install"):
         plot.check_path(tmp_path / "out.png")
 
 
-def test_the_command_draws_an_org_and_a_fleet(poller: Poller, on_database: str, tmp_path: Path) -> None:
+def test_the_trend_command_plots_an_org_and_a_fleet(poller: Poller, on_database: str, tmp_path: Path) -> None:
     async def fill() -> None:
         async with await connect(on_database) as database:
             await database.execute("INSERT INTO orgs (name, data_center) VALUES ('acme', 'us'), ('zeta', 'us')")

@@ -47,14 +47,14 @@ def point(day: int, last: int | None, *, org: str = "Acme", kind: UserType = Use
         ([None, None, None, None, None, 9], 3, "··▅"),
     ],
 )
-def test_a_sparkline_goes_from_the_lowest_to_the_highest_with_gaps_as_gaps(
+def test_a_sparkline_scales_from_lowest_to_highest_and_shows_gaps(
     values: list[int | None], width: int, drawn: str
 ) -> None:
     assert render.sparkline(values, width) == drawn
 
 
 @given(values=st.lists(st.none() | st.integers(0, 10**9), max_size=400), width=st.integers(1, 100))
-def test_a_sparkline_fits_and_draws_nothing_that_is_not_known(values: list[int | None], width: int) -> None:
+def test_a_sparkline_fits_its_width_and_draws_only_known_values(values: list[int | None], width: int) -> None:
     drawn = render.sparkline(values, width)
     assert len(drawn) <= width
     if len(values) <= width:
@@ -64,14 +64,14 @@ def test_a_sparkline_fits_and_draws_nothing_that_is_not_known(values: list[int |
         assert drawn[-1] != render.GAP
 
 
-def test_what_came_from_outside_commands_no_terminal() -> None:
+def test_control_characters_in_external_text_are_escaped() -> None:
     assert render.plain("Acme\x1b[31m\nLtd") == "Acme\\x1b[31m\\x0aLtd"
     assert render.plain("Zoë & Ωo [bold]中") == "Zoë & Ωo [bold]中"
     assert render.plain("👩\u200d🚀 می\u200cروم") == "👩\u200d🚀 می\u200cروم"
     assert "\x1b" not in text_of(render.poll_table([("a\x1b[2J", Snapshot(1, SLOT, SLOT, Outcome.OK, "\x1b]0;x\x07"))]))
 
 
-def test_a_polled_org_is_one_line_of_json_with_every_count_and_every_reason() -> None:
+def test_a_polled_org_is_one_json_line_with_all_counts_and_errors() -> None:
     snapshot = Snapshot(
         7,
         SLOT,
@@ -105,25 +105,25 @@ def test_an_unknown_count_is_a_gap_in_the_table_and_never_a_zero() -> None:
     assert second.split() == ["Beta", "unavailable", *["·"] * 9, "timeout"]
 
 
-def test_the_summary_counts_the_fates() -> None:
+def test_the_poll_summary_counts_orgs_by_outcome() -> None:
     outcomes = Counter({Outcome.THROTTLED: 2, Outcome.OK: 1_498})
     line = render.poll_summary(outcomes, 15_000, 12.345)
     assert line == "1,500 orgs: 1,498 ok, 2 throttled · 15,000 requests in 12.3 s"
     assert render.poll_summary(Counter({Outcome.OK: 1}), 10, 0).startswith("1 org: 1 ok")
 
 
-def test_a_trend_step_by_step_shows_the_change_since_the_last_known_step() -> None:
+def test_each_step_of_a_trend_shows_the_change_since_the_last_known_step() -> None:
     lines = text_of(render.trend_table([point(1, 10), point(2, None), point(3, 14)], UTC)).splitlines()
     assert lines[1].split() == ["2026-11-01", "10", "·", "9", "10", "9.5", "24", "0"]
     assert lines[2].split() == ["2026-11-02", "·", "·", "·", "·", "·", "0", "3"]
     assert lines[3].split() == ["2026-11-03", "14", "+4", "13", "14", "13.5", "24", "0"]
 
 
-def test_a_step_that_is_no_day_of_the_zone_shows_its_hour() -> None:
+def test_a_trend_step_that_is_not_a_whole_day_shows_its_hour() -> None:
     assert "2026-11-01 01:00" in text_of(render.trend_table([point(1, 10)], BERLIN))
 
 
-def test_an_overview_has_a_line_per_series_and_counts_its_gaps() -> None:
+def test_a_trend_overview_has_one_line_per_series_with_its_number_of_gaps() -> None:
     series = {"Acme": [point(1, 10), point(2, None), point(3, 14)], "Beta": [point(1, None)]}
     table = render.overview_table("org")
     for name, points in series.items():

@@ -16,7 +16,7 @@ def table(*rows: tuple[str, str, str]) -> Table:
     return Table(("org", "users", "why"), right=("users",), spare=("why",), rows=list(rows))
 
 
-def test_texts_stand_left_and_numbers_right() -> None:
+def test_text_is_left_aligned_and_numbers_are_right_aligned() -> None:
     assert list(table(("Acme", "1,234", ""), ("Beta Ltd", "5", "timeout")).lines()) == [
         "org       users  why",
         "Acme      1,234",
@@ -24,13 +24,13 @@ def test_texts_stand_left_and_numbers_right() -> None:
     ]
 
 
-def test_a_narrow_terminal_goes_without_a_spare_column_before_a_text_is_cut() -> None:
+def test_a_narrow_terminal_drops_optional_columns_before_text_is_cut() -> None:
     rows = (("Acme International", "1,234", "timeout"),)
     assert list(table(*rows).lines(27)) == ["org                 users", "Acme International  1,234"]
     assert list(table(*rows).lines(20)) == ["org            users", "Acme Interna…  1,234"]
 
 
-def test_wide_letters_take_two_cells() -> None:
+def test_wide_characters_take_two_cells() -> None:
     lines = list(table(("中文公司", "1", ""), ("Acme", "22", "")).lines())
     assert {cell_len(line[: line.index(number)]) for line, number in zip(lines[1:], (" 1", "22"), strict=True)} == {13}
 
@@ -47,18 +47,18 @@ def test_a_table_fits_its_terminal_and_cuts_no_number(rows: list[tuple[str, str,
 
 
 @given(rows=st.lists(st.tuples(cells, cells, cells)))
-def test_a_pipe_gets_every_cell_whole(rows: list[tuple[str, str, str]]) -> None:
+def test_no_cell_is_cut_in_a_pipe(rows: list[tuple[str, str, str]]) -> None:
     lines = list(table(*rows).lines())
     assert all(cell.strip() in line for row, line in zip(rows, lines[1:], strict=True) for cell in row)
 
 
-def test_where_even_numbers_have_no_room_they_go_from_the_right_and_the_first_column_stays() -> None:
+def test_number_columns_that_do_not_fit_are_dropped_from_the_right_and_the_first_column_stays() -> None:
     wide = Table(("org", "one", "two"), right=("one", "two"), rows=[("Acme International", "1,000,000", "2,000,000")])
     assert list(wide.lines(24)) == ["org                  one", "Acme Interna…  1,000,000"]
     assert all(cell_len(line) <= 10 for line in wide.lines(10))
 
 
-def test_a_text_with_a_rule_of_its_own_is_shortened_by_it() -> None:
+def test_a_column_with_its_own_shortening_rule_is_shortened_by_it() -> None:
     short = Table(
         ("org", "trend"), shorten={"trend": lambda text, width: text[-width:]}, rows=[("Acme", "abcdefghijklmnop")]
     )
@@ -74,7 +74,7 @@ async def rows_of(count: int, last: str = "") -> AsyncIterator[tuple[str, str]]:
 
 @pytest.mark.parametrize("width", [None, 9])
 @pytest.mark.parametrize("count", [0, 1, 999, 1_000, 1_001, 2_500])
-async def test_a_stream_of_rows_looks_like_the_table_of_them(count: int, width: int | None) -> None:
+async def test_streamed_rows_look_like_the_complete_table(count: int, width: int | None) -> None:
     whole = Table(("org", "users"), right=("users",), rows=[row async for row in rows_of(count)])
     streamed = [line async for line in Table(("org", "users"), right=("users",)).stream(rows_of(count), width)]
     first = slice(0, 1_001)
@@ -82,7 +82,7 @@ async def test_a_stream_of_rows_looks_like_the_table_of_them(count: int, width: 
     assert len(streamed) == count + 1
 
 
-async def test_a_stream_yields_its_first_lines_before_the_last_row_is_read() -> None:
+async def test_streaming_prints_the_first_lines_before_the_last_row_is_read() -> None:
     async def endless() -> AsyncIterator[tuple[str, str]]:
         number = 0
         while True:
@@ -93,7 +93,7 @@ async def test_a_stream_yields_its_first_lines_before_the_last_row_is_read() -> 
     assert [await anext(lines), await anext(lines)] == ["org  users", "org  0"]
 
 
-async def test_a_late_wide_text_is_whole_in_a_pipe_and_cut_on_a_terminal() -> None:
+async def test_wide_text_late_in_a_stream_is_complete_in_a_pipe_and_cut_on_a_terminal() -> None:
     name = "a name that is wider than all before it"
     piped = [line async for line in Table(("org", "users")).stream(rows_of(1_500, name))]
     shown = [line async for line in Table(("org", "users")).stream(rows_of(1_500, name), 80)]
@@ -101,7 +101,7 @@ async def test_a_late_wide_text_is_whole_in_a_pipe_and_cut_on_a_terminal() -> No
     assert shown[-1].startswith("a name…")
 
 
-async def test_a_late_wide_number_is_never_cut() -> None:
+async def test_a_wide_number_late_in_a_stream_is_never_cut() -> None:
     async def rows() -> AsyncIterator[tuple[str, str]]:
         async for row in rows_of(1_500):
             yield row

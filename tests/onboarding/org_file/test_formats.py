@@ -49,11 +49,11 @@ def read(content: str | bytes, **defaults: str) -> list[OrgEntry | BadRow]:
         json.dumps([ACME]) + "\n" + json.dumps([OTHER]),
     ],
 )
-def test_json_is_read_however_its_objects_are_laid_out(content: str) -> None:
+def test_json_is_read_in_any_layout(content: str) -> None:
     assert [entry.name for entry in read(content) if isinstance(entry, OrgEntry)] == ["Acme", "Other"]
 
 
-def test_a_bad_org_of_a_list_is_reported_with_the_line_it_begins_in() -> None:
+def test_a_bad_org_in_a_json_list_is_reported_with_its_first_line() -> None:
     content = json.dumps([ACME, OTHER | {"licences": "many"}, 7, ACME], indent=2)
     lines = content.splitlines()
     _, bad, number, twice = read(content)
@@ -67,7 +67,7 @@ def test_a_bad_org_of_a_list_is_reported_with_the_line_it_begins_in() -> None:
     assert twice.reason == "the name is there already, in line 2"
 
 
-def test_a_list_that_ends_too_soon_is_reported_where_it_ends() -> None:
+def test_a_truncated_json_list_is_reported_with_its_last_line() -> None:
     content = json.dumps([ACME, OTHER], indent=2)[:-5].rstrip()
     first, second = read(content)
     assert isinstance(first, OrgEntry)
@@ -80,14 +80,14 @@ def test_an_empty_list_is_a_file_without_orgs() -> None:
     assert read("[]") == read("[ ]\n[]\n") == []
 
 
-def test_the_download_of_zohos_console_is_an_org_with_a_grant_code() -> None:
+def test_the_download_of_zohos_api_console_is_read_as_an_org_with_a_grant_code() -> None:
     for content in (json.dumps(SELF_CLIENT), json.dumps(SELF_CLIENT, indent=4)):
         (entry,) = read(content, name="Acme", data_center="eu")
         code = Secret("1000.86a03ca5.cad9e1ae")
         assert entry == OrgEntry("Acme", "eu", "1000.A", Secret("s3cr3t"), grant_code=code)
 
 
-def test_the_download_of_zohos_console_needs_a_name_and_a_data_centre() -> None:
+def test_the_download_of_zohos_api_console_needs_a_name_and_a_data_centre() -> None:
     (found,) = read(json.dumps(SELF_CLIENT, indent=4))
     assert found == BadRow(
         1,
@@ -107,7 +107,7 @@ def test_a_default_fills_only_what_a_row_leaves_out() -> None:
     assert entry.data_center == "eu"
 
 
-def test_one_default_name_for_two_rows_is_a_name_twice() -> None:
+def test_one_default_name_for_two_rows_is_a_duplicate_name() -> None:
     rows = [{**SELF_CLIENT, "client_id": "1000.A"}, {**SELF_CLIENT, "client_id": "1000.B"}]
     _, second = read(json.dumps(rows), name="Acme", data_center="us")
     assert second == BadRow(1, "the name is there already, in line 1")

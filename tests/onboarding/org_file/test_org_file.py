@@ -58,7 +58,7 @@ def json_line(**fields: Any) -> str:
         f"{HEADER},soid,zgid\n Acme , us ,1000.A,s3cr3t, 1000.r.t ,,\n",
     ],
 )
-def test_a_csv_file_is_read_as_a_spreadsheet_wrote_it(content: str) -> None:
+def test_a_csv_file_written_by_a_spreadsheet_is_read(content: str) -> None:
     assert read(content) == [ACME]
 
 
@@ -71,13 +71,13 @@ def test_a_csv_file_is_read_as_a_spreadsheet_wrote_it(content: str) -> None:
         ("👩\u200d🚀 Space", "👩\u200d🚀 Space"),
     ],
 )
-def test_names_and_tags_with_joiners_emoji_and_other_blanks_are_read_in_one_spelling(written: str, name: str) -> None:
+def test_names_and_tags_with_joiners_emoji_and_unusual_spaces_are_normalised(written: str, name: str) -> None:
     (found,) = read(f"{HEADER},tags\n{written},us,1000.A,s,r,x;{written}\n")
     assert isinstance(found, OrgEntry)
     assert (found.name, found.tags) == (name, ("x", name))
 
 
-def test_two_spellings_of_one_name_in_a_file_are_the_same_name_twice() -> None:
+def test_two_spellings_of_one_name_in_a_file_are_a_duplicate_name() -> None:
     _, second = read(f"{HEADER}\nCaf\u00e9,us,1000.A,s,r\nCafe\u0301\u00a0,us,1000.A,s,r\n")
     assert second == BadRow(3, "the name is there already, in line 2")
 
@@ -113,7 +113,7 @@ def test_every_optional_field_is_read() -> None:
     assert read(line, "jsonl") == [expected]
 
 
-def test_json_lines_are_read_one_object_a_line_with_blank_lines_between() -> None:
+def test_json_lines_are_read_with_blank_lines_between_objects() -> None:
     other = json_line(name="Zoë & Co")
     assert read(f"\ufeff{json_line()}\n\r\n{other}", "jsonl") == [ACME, read(other, "jsonl")[0]]
 
@@ -192,12 +192,12 @@ def test_a_bad_field_is_reported_by_its_name(fields: dict[str, Any], reason: str
         ('{"name": "a", "name": "b"}', "name is there twice"),
     ],
 )
-def test_a_line_that_is_no_org_is_reported(line: str, reason: str) -> None:
+def test_a_line_that_is_not_an_org_is_reported(line: str, reason: str) -> None:
     (found,) = reasons(line, "jsonl")
     assert found.startswith(f"line 1: {reason}")
 
 
-def test_every_fault_of_a_row_is_told_at_once() -> None:
+def test_all_errors_of_a_row_are_reported_together() -> None:
     (found,) = reasons(f"{HEADER}\n,mars,,,\n")
     assert [part.split(" is ")[0] for part in found.removeprefix("line 2: ").split("; ")] == [
         "name",
@@ -208,13 +208,13 @@ def test_every_fault_of_a_row_is_told_at_once() -> None:
     ]
 
 
-def test_a_name_that_is_there_already_is_reported_with_the_line_of_the_first() -> None:
+def test_a_duplicate_name_is_reported_with_the_line_of_the_first_one() -> None:
     first, second = read(f"{HEADER}\n{GOOD}\n{GOOD}\n")
     assert first == ACME
     assert second == BadRow(3, "the name is there already, in line 2")
 
 
-def test_a_line_break_within_quotes_keeps_the_numbers_right() -> None:
+def test_a_line_break_within_quotes_does_not_shift_line_numbers() -> None:
     rows = f'{HEADER},tags\n"Ac\nme",us,1000.A,s,r,x\n{GOOD},"a\r\nb"\nLast,xx,1000.A,s,r,\n'
     assert [row.line for row in read(rows) if isinstance(row, BadRow)] == [2, 4, 6]
 
@@ -229,7 +229,7 @@ def test_bytes_that_are_not_utf_8_are_reported_in_their_own_row_only() -> None:
 
 
 @pytest.mark.parametrize("file_format", ["csv", "jsonl"])
-def test_utf_16_is_named_as_such(file_format: FileFormat) -> None:
+def test_a_utf_16_file_is_named_as_utf_16(file_format: FileFormat) -> None:
     for sniffed in (file_format, None):
         (found,) = reasons(f"{HEADER}\n{GOOD}\n".encode("utf-16"), sniffed)
         assert "UTF-16" in found
@@ -246,12 +246,12 @@ def test_utf_16_is_named_as_such(file_format: FileFormat) -> None:
         (f"{HEADER},name", "line 1: column name is there twice"),
     ],
 )
-def test_a_header_that_will_not_do_is_reported_once(header: str, reason: str) -> None:
+def test_an_invalid_header_is_reported_once(header: str, reason: str) -> None:
     (found,) = reasons(header)
     assert found.startswith(reason)
 
 
-def test_no_reason_repeats_what_may_be_a_secret() -> None:
+def test_no_error_repeats_a_value_that_may_be_a_secret() -> None:
     secret = "4f1c9a7e5b2d8f604f1c9a7e5b2d8f604f1c9a7e5b"
     contents = [
         f"{secret},{secret}\n",
@@ -274,7 +274,7 @@ def test_a_line_without_an_end_is_not_read_into_memory() -> None:
 
 
 @given(content=st.binary(max_size=400), file_format=st.sampled_from(["csv", "jsonl"]))
-def test_no_bytes_make_it_raise(content: bytes, file_format: FileFormat) -> None:
+def test_reading_an_org_file_of_any_bytes_raises_nothing(content: bytes, file_format: FileFormat) -> None:
     assert all(isinstance(row, (OrgEntry, BadRow)) for row in read(content, file_format))
 
 
@@ -288,7 +288,7 @@ fields = st.sampled_from([field.encode() for field in FIELDS])
     header=st.just(HEADER.encode()) | st.lists(fields, max_size=8).map(b",".join),
     rows=st.lists(pieces | fields, max_size=60).map(b"".join),
 )
-def test_nothing_under_a_header_makes_it_raise(header: bytes, rows: bytes) -> None:
+def test_reading_any_rows_below_a_valid_header_raises_nothing(header: bytes, rows: bytes) -> None:
     content = header + b"\n" + rows
     lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").count(b"\n") + 1
     for row in read(content):
@@ -304,7 +304,7 @@ anything = st.recursive(
 
 
 @given(written=st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=5), anything))
-def test_no_object_makes_it_raise(written: dict[str, Any]) -> None:
+def test_reading_any_json_object_raises_nothing(written: dict[str, Any]) -> None:
     (row,) = read(json.dumps(written), "jsonl")
     assert isinstance(row, (OrgEntry, BadRow))
 
@@ -313,7 +313,7 @@ letters = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_siz
 
 
 @given(names=st.lists(letters.map(normal_name), unique=True))
-def test_every_good_org_is_read_in_its_order_in_either_format(names: list[str]) -> None:
+def test_every_valid_org_is_read_in_order_in_both_formats(names: list[str]) -> None:
     lines = "".join(json_line(name=name) for name in names)
     assert [row.name for row in read(lines, "jsonl") if isinstance(row, OrgEntry)] == names
     quoted = "".join('"{}",us,i,s,r\n'.format(name.replace('"', '""')) for name in names)
@@ -321,7 +321,7 @@ def test_every_good_org_is_read_in_its_order_in_either_format(names: list[str]) 
 
 
 @pytest.mark.parametrize("name", ["orgs.CSV", "orgs.jsonl", "orgs.txt", "orgs"])
-def test_a_file_is_read_by_what_it_holds_whatever_its_name(tmp_path: Path, name: str) -> None:
+def test_the_format_of_an_org_file_is_detected_from_its_content_and_not_its_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(f"{HEADER}\n{GOOD}\nx\n{GOOD}\n")
     entries, bad = read_org_file(tmp_path / name, ZOHO_DATA_CENTERS)
     assert entries == [ACME]
@@ -346,7 +346,7 @@ def test_a_file_that_cannot_be_read_is_a_usage_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("beginning", [b"PK\x03\x04\x14\x00", b"\xd0\xcf\x11\xe0\xa1\xb1"])
-def test_a_workbook_is_named_as_one(beginning: bytes) -> None:
+def test_an_excel_workbook_is_refused_as_such(beginning: bytes) -> None:
     (found,) = reasons(beginning + bytes(range(256)), None)
     assert found == "line 1: the file is a workbook: save it as CSV (in Excel: 'CSV UTF-8')"
 
@@ -366,7 +366,7 @@ def test_a_workbook_is_named_as_one(beginning: bytes) -> None:
     ],
 )
 @pytest.mark.parametrize("written", ['""', "null", "[]", '" "'])
-def test_an_empty_value_clears_what_may_be_empty_and_an_absent_column_leaves_it(
+def test_an_empty_value_clears_an_optional_field_and_an_absent_column_keeps_it(
     column: str, attribute: str, written: str
 ) -> None:
     (absent,) = read(f"{HEADER}\n{GOOD}\n")

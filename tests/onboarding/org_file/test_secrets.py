@@ -136,7 +136,7 @@ def mutated(seed: int, times: int) -> Iterator[tuple[bytes, list[str]]]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_no_mutation_of_a_good_file_makes_a_message_repeat_a_piece_of_a_secret(seed: int) -> None:
+def test_no_mutation_of_a_valid_file_makes_an_error_repeat_part_of_a_secret(seed: int) -> None:
     wrong = 0
     for content, secrets in mutated(seed, 3_000):
         told = messages(content)
@@ -150,7 +150,7 @@ secret_texts = st.text(SAFE, min_size=8, max_size=44)
 
 
 @given(values=st.permutations([*FIELDS]), secret=secret_texts, cut=st.integers(0, 10))
-def test_a_secret_in_any_column_is_not_repeated(values: list[str], secret: str, cut: int) -> None:
+def test_a_secret_in_any_column_is_not_repeated_in_an_error(values: list[str], secret: str, cut: int) -> None:
     header = ",".join(FIELDS)
     for value in (secret, secret[cut:], f" {secret}", f"{secret}x"):
         row = ",".join(value if field in SECRETS or place % 2 else "5" for place, field in enumerate(values))
@@ -159,7 +159,7 @@ def test_a_secret_in_any_column_is_not_repeated(values: list[str], secret: str, 
         assert leaked([secret], messages(json.dumps(dict.fromkeys(values, value) | {value: value}).encode())) == []
 
 
-def test_an_object_of_very_many_unknown_keys_is_answered_at_once_and_in_short() -> None:
+def test_an_object_with_very_many_unknown_keys_gets_a_short_error_quickly() -> None:
     keys = ["".join(random.Random(number).choices(string.ascii_lowercase, k=12)) for number in range(60_000)]
     began = time.process_time()
     told = messages(json.dumps(dict.fromkeys(keys, 1)).encode())
