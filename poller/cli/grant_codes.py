@@ -27,7 +27,7 @@ SPENT: Final = "grant_code_expired"
 async def refuse_too_many(app: App, entries: Sequence[OrgEntry]) -> None:
     """Raises `UsageError` where a client has more codes than Zoho exchanges before they expire: before any is spent."""
     from poller.store.orgs.credentials import codes_to_exchange
-    from poller.store.orgs.tokens import exchanges_possible
+    from poller.store.orgs.token_budgets import exchanges_possible
 
     for client_id, codes in (await codes_to_exchange(app.database, entries)).items():
         possible = await exchanges_possible(app.database, client_id, app.database.clock.now())
@@ -98,7 +98,7 @@ async def exchange_waiting(
 async def _warn_of_late_codes(app: App, names: Sequence[str] | None) -> None:
     """Say which codes cannot be exchanged before they expire, before any is spent."""
     from poller.store.orgs.credentials import waiting_codes_by_client
-    from poller.store.orgs.tokens import exchanges_possible
+    from poller.store.orgs.token_budgets import exchanges_possible
 
     for client_id, codes in (await waiting_codes_by_client(app.database, names)).items():
         late = codes - await exchanges_possible(app.database, client_id, app.database.clock.now())

@@ -9,7 +9,7 @@ import structlog
 
 from poller.core.health import HealthChange, Refusals, is_refusal, judge_health
 from poller.core.remedies import remedy_for
-from poller.store.orgs.orgs import park, unpark
+from poller.store.orgs.parking import park, unpark
 from poller.store.orgs.refusals import outcome_before, refusals_of
 
 if TYPE_CHECKING:

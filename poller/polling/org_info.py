@@ -17,7 +17,7 @@ from poller.core.model import USER_TYPES, Outcome, UserType
 from poller.core.poll_result import CountRefusal
 from poller.store.capacity.seats import SeatReading, save_refusal, save_seats
 from poller.store.orgs.another_org import park_as_another_org
-from poller.store.orgs.changes import learn
+from poller.store.orgs.changes import update_org_info
 from poller.zoho.org_info import OrgInfo
 from poller.zoho.seats import SeatCount, SeatRefusal
 
@@ -86,7 +86,7 @@ class OrgInfoRefresh:
     async def _keep(self, info: OrgInfo | None, snapshot: Snapshot) -> None:
         database, org, now = self._database, self._org, self._world.now
         zgid, edition, licences = (info.zgid, info.edition, info.licences) if info else (None, None, None)
-        if await learn(database, org.id, now(), zgid=zgid, edition=edition, licences=licences):
+        if await update_org_info(database, org.id, now(), zgid=zgid, edition=edition, licences=licences):
             log.info("org.learned", edition=edition, licences=licences)
         seats, more = await self._world.read_seats(org, self._limiter)
         self.requests += more

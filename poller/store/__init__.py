@@ -1,1 +1,1 @@
-"""PostgreSQL: the only place asyncpg is seen. SQL stands beside the one function that runs it."""
+"""PostgreSQL: the only package that uses asyncpg. Each SQL statement is in the module of the function that runs it."""

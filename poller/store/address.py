@@ -1,7 +1,6 @@
-"""The address of the database: checked before it is used, and named (without user and password) where it cannot be.
+"""Checks the database's address, and names its host, port and database in errors.
 
-What is wrong with an address is said without quoting it: a password with characters that have to be percent-encoded may
-end up in any part.
+Errors never quote the address: a password with characters that are not percent-encoded may end up in any part.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ _UNKNOWN_PARAMETER: Final = re.compile(r'unrecognized configuration parameter "(
 
 @contextlib.contextmanager
 def connecting(dsn: str) -> Iterator[None]:
-    """For the first use of an address: what cannot work is refused, and errors name the host, port and database."""
-    _forget_libpq_variables()
+    """Wraps the first use of an address: refuses one that cannot work; errors name the host, port and database."""
+    _remove_libpq_variables()
     check_address(dsn)
     try:
         with readable_errors():
@@ -44,7 +43,7 @@ def connecting(dsn: str) -> Iterator[None]:
 
 
 def check_address(dsn: str) -> None:
-    """Raise `SettingsError` for an address that cannot be one."""
+    """Raises `SettingsError` for text that is not the address of a PostgreSQL."""
     if not dsn.startswith(("postgresql://", "postgres://")):
         raise SettingsError(f"{_URL} is not the address of a PostgreSQL", ADDRESS)
     if login_breaks(dsn):
@@ -57,9 +56,9 @@ def check_address(dsn: str) -> None:
 
 
 def target(dsn: str) -> str:
-    """Where an address leads: `db.example:5432, database poller`."""
+    """Returns the servers and the database of an address: `db.example:5432, database poller`."""
     address = database_address(dsn)
-    # A folder of sockets is its own name: the port is one of a file in it.
+    # A server that starts with / is a folder of sockets; its port only names a file in that folder.
     places = [server.rpartition(":")[0] if server.startswith("/") else server for server in address.servers]
     return f"{', '.join(places)}, database {address.database}"
 
@@ -71,7 +70,7 @@ def _options(dsn: str) -> dict[str, str]:
 def _explain(dsn: str, error: Exception) -> DatabaseError | SettingsError:
     where = f"PostgreSQL at {target(dsn)}"
     cause = error.__cause__ if isinstance(error, DatabaseError) else error
-    if found := _of_tls(where, cause, _options(dsn)) or _of_words(where, cause):
+    if found := _of_tls(where, cause, _options(dsn)) or _of_server(where, cause):
         return found
     if isinstance(error, DatabaseError):
         error.what = error.what.replace("PostgreSQL:", f"{where}:", 1)
@@ -87,8 +86,8 @@ def _of_tls(where: str, cause: object, options: dict[str, str]) -> DatabaseError
     return None
 
 
-def _of_words(where: str, cause: object) -> DatabaseError | SettingsError | None:
-    """For what the server says of the user, the password and the parameters."""
+def _of_server(where: str, cause: object) -> DatabaseError | SettingsError | None:
+    """Explains errors of the server about the user, the password and the parameters."""
     if isinstance(cause, asyncpg.UndefinedObjectError) and (unknown := _UNKNOWN_PARAMETER.search(str(cause))):
         what = f"{where}: the parameter {unknown[1]} is known neither to the poller nor to the server"
         return SettingsError(what, f"take {unknown[1]} out of {_URL}")
@@ -99,10 +98,10 @@ def _of_words(where: str, cause: object) -> DatabaseError | SettingsError | None
     return None
 
 
-def _forget_libpq_variables() -> None:
-    """Drop PGHOST, PGPORT, PGSSLMODE and the like, which asyncpg reads for whatever an address leaves out.
+def _remove_libpq_variables() -> None:
+    """Removes PGHOST, PGPORT, PGSSLMODE and so on from the environment: asyncpg would add them to an address.
 
-    They are of a shell that talks to another database. The poller's address says all there is to say.
+    They belong to a shell that uses another database. Only the poller's own address counts.
     """
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]

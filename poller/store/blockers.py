@@ -40,25 +40,25 @@ class Blocker:
 
 
 async def lock_holders(queries: Queries, *relations: str) -> list[Blocker]:
-    """The other sessions that hold a lock on one of these relations or of their partitions, the oldest first."""
+    """Returns the other sessions that hold a lock on one of these relations or their partitions, the oldest first."""
     return [Blocker(*row) for row in await queries.fetch(_HOLDERS, list(relations))]
 
 
 async def other_holders(queries: Queries) -> list[Blocker]:
-    """The sessions of other roles that hold a lock on a relation they may read, the oldest first."""
+    """Returns the sessions of other roles that hold a lock on a shared relation, the oldest first."""
     relations = [row[0] for row in await queries.fetch("SELECT quote_ident(name) FROM shared_relations")]
     own = await queries.fetch("SELECT current_user::text")
     return [blocker for blocker in await lock_holders(queries, *relations) if blocker.role != own[0][0]]
 
 
 async def locked_by_others(queries: Queries, what: str, *relations: str) -> LockedError:
-    """The error for `what` (a sentence) that had to be given up because others hold a lock on these relations."""
+    """Returns the error for a task that failed (`what`: a sentence) because others hold a lock on these relations."""
     holders = await lock_holders(queries, *relations)
     return _locked(what, holders[0] if holders else None)
 
 
 async def locked_by(queries: Queries, what: str, pid: int) -> LockedError:
-    """The error for `what` (a sentence) that had to be given up because the session `pid` holds it up."""
+    """Returns the error for a task that failed (`what`: a sentence) because the session `pid` blocks it."""
     rows = await queries.fetch(_SESSION, pid)
     return _locked(what, Blocker(*rows[0]) if rows else None)
 
@@ -72,7 +72,7 @@ def _locked(what: str, blocker: Blocker | None) -> LockedError:
     )
 
 
-# Purpose: one row per session and not per lock.
+# blockers.holders: one row per session, not per lock.
 _HOLDERS: Final = """
 SELECT a.pid, coalesce(a.usename::text, 'unknown') AS role, a.xact_start, min(k.virtualtransaction) AS transaction
 FROM pg_stat_activity a JOIN pg_locks k ON k.pid = a.pid
@@ -90,5 +90,5 @@ GROUP BY a.pid, a.usename, a.xact_start
 ORDER BY a.xact_start NULLS FIRST, a.pid
 """
 
-# Purpose: one session.
+# blockers.session
 _SESSION: Final = "SELECT pid, coalesce(usename::text, 'unknown'), xact_start FROM pg_stat_activity WHERE pid = $1"

@@ -1,6 +1,6 @@
-"""Keeps a process's idea of PostgreSQL's time right for as long as the process runs.
+"""Reads PostgreSQL's clock every few seconds, so that a long-running process shows correct ages.
 
-A machine that was suspended, or a PostgreSQL whose clock was set, would otherwise show wrong ages until a restart.
+Without it, ages would be wrong after the machine was suspended or after PostgreSQL's clock was set.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ READ_EVERY_SECONDS: Final = 5.0
 
 @asynccontextmanager
 async def clock_kept_right(database: Database, *, every_seconds: float = READ_EVERY_SECONDS) -> AsyncIterator[None]:
-    """Inside, PostgreSQL's clock is read every few seconds; while it does not answer, the time is counted on."""
+    """Reads PostgreSQL's clock every few seconds inside the block; after a failed read the local clock continues."""
     reading = asyncio.create_task(_read(database, every_seconds))
     try:
         yield

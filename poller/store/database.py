@@ -1,7 +1,8 @@
-"""The way into PostgreSQL: one pool of connections, all set up alike.
+"""Connects to PostgreSQL: one pool of connections with the same set-up.
 
-It adds three things to asyncpg: JSON by orjson, UTC, and errors a person can act on. It knows no table, keeps no
-session state between two uses of a connection (so none has to be reset), and never shows the password of an address.
+It adds three things to asyncpg: JSON through orjson, the time zone UTC, and errors with a remedy. It knows no table. It
+keeps no session state between two uses of a connection, so nothing has to be reset. It never shows the password of an
+address.
 """
 
 from __future__ import annotations
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 
     from poller.store.queries import Connection, Pool, Record
 
-# A pool that cannot make up for a lost connection says so every few seconds, with a traceback; whoever asks it for one
-# is told, and that is enough.
+# A pool that cannot replace a lost connection logs a traceback every few seconds. The callers get an error anyway.
 logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
@@ -36,7 +36,7 @@ COMMAND_TIMEOUT_SECONDS: Final = 60.0
 
 
 class ReservedConnection:
-    """One connection out of the pool; another one takes its place after an error."""
+    """One connection that is kept out of the pool; after an error, the next statement takes another one."""
 
     def __init__(self, pool: Pool, readable: Callable[[], AbstractAsyncContextManager[None]]) -> None:
         self._pool = pool
@@ -44,7 +44,7 @@ class ReservedConnection:
         self._connection: Connection | None = None
 
     async def execute(self, query: str, *arguments: Any) -> str:
-        """Run it; PostgreSQL's word for what was done."""
+        """Runs the statement and returns PostgreSQL's command tag."""
         async with self._readable():
             if self._connection is None:
                 self._connection = await self._pool.acquire()
@@ -55,7 +55,7 @@ class ReservedConnection:
                 raise
 
     async def release(self) -> None:
-        """Give the connection back."""
+        """Returns the connection to the pool."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await self._pool.release(connection)
@@ -64,52 +64,52 @@ class ReservedConnection:
 class Database:
     """A pool of connections to one database.
 
-    Every method raises `DatabaseError` for what PostgreSQL or the way to it does wrong; asyncpg's own errors are seen
-    inside `connection()` and `transaction()` only, and leave them translated.
+    Every method raises `DatabaseError` for errors of PostgreSQL and of the network. Inside `connection()` and
+    `transaction()` asyncpg raises its own errors; they become `DatabaseError` at the end of the block.
     """
 
     def __init__(self, pool: Pool, *, pooled: bool = False) -> None:
         self._pool = pool
         self.pooled = pooled
-        """Whether a pooler is between us and PostgreSQL."""
+        """Whether there is a pooler between this process and PostgreSQL."""
         self.clock = DatabaseClock()
-        """PostgreSQL's time: what everything that depends on the time goes by. `read_clock` keeps it right."""
+        """PostgreSQL's time, which all decisions that depend on time use. `read_clock` updates it."""
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """One connection, for several statements."""
+        """Takes one connection for several statements."""
         async with self._readable_errors(), self._pool.acquire() as connection:
             yield connection
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """One connection inside a transaction: everything or nothing."""
+        """Takes one connection with an open transaction, which commits after the block, or rolls back on an error."""
         async with self.connection() as connection, connection.transaction():
             yield connection
 
     async def fetch(self, query: str, *arguments: Any) -> list[Record]:
-        """Every row."""
+        """Returns every row."""
         async with self._readable_errors():
             return await self._pool.fetch(query, *arguments)
 
     async def fetchrow(self, query: str, *arguments: Any) -> Record | None:
-        """The first row, or None."""
+        """Returns the first row, or None."""
         async with self._readable_errors():
             return await self._pool.fetchrow(query, *arguments)
 
     async def fetchval(self, query: str, *arguments: Any) -> Any:
-        """The first value of the first row, or None."""
+        """Returns the first value of the first row, or None."""
         async with self._readable_errors():
             return await self._pool.fetchval(query, *arguments)
 
     async def execute(self, query: str, *arguments: Any) -> str:
-        """Run it; PostgreSQL's word for what was done, `UPDATE 1`."""
+        """Runs the statement and returns PostgreSQL's command tag, `UPDATE 1`."""
         async with self._readable_errors():
             return await self._pool.execute(query, *arguments)
 
     @contextlib.asynccontextmanager
     async def reserved(self) -> AsyncIterator[ReservedConnection]:
-        """One connection kept for one purpose, so that nothing else makes that wait."""
+        """Reserves one connection, so that its user never waits for other users of the pool."""
         reserved = ReservedConnection(self._pool, self._readable_errors)
         try:
             yield reserved
@@ -117,24 +117,24 @@ class Database:
             await reserved.release()
 
     async def read_clock(self) -> float:
-        """Read PostgreSQL's clock once more; by how many seconds that moved `clock`."""
+        """Reads PostgreSQL's clock and returns by how many seconds that moved `clock`."""
         async with self.connection() as connection:
-            # database.clock: the time of this moment, not of the transaction. On a connection that is ready, so that
-            # the time to get one is no part of the round trip.
+            # database.clock: the current time, not the start of the transaction. The connection is taken first, so
+            # that waiting for one is not counted in the round trip.
             return await self.clock.read(lambda: connection.fetchval("SELECT clock_timestamp()"))
 
     async def close(self) -> None:
-        """Wait for connections in use, then close them all."""
+        """Waits for connections in use, then closes all of them."""
         with readable_errors():
             await self._pool.close()
 
     def terminate(self) -> None:
-        """Break every connection, and make no more: who waits for an answer gets a `DatabaseError` instead."""
+        """Breaks every connection and opens no more; statements that wait for a result raise `DatabaseError`."""
         self._pool.terminate()
 
     @contextlib.asynccontextmanager
     async def _readable_errors(self) -> AsyncIterator[None]:
-        """Errors translated; where a session may be what is wrong, every one is begun anew before its next use."""
+        """Translates errors; after one that a session may have caused, replaces all connections before the next use."""
         try:
             with readable_errors():
                 yield
@@ -162,7 +162,7 @@ async def connect(
     command_timeout: float = COMMAND_TIMEOUT_SECONDS,
     kind: type[Database] = Database,
 ) -> Database:
-    """A pool over `dsn` (`postgresql://…`), as a `kind`; with `schema_check`, a database that is behind is refused."""
+    """Opens a pool for `dsn` (`postgresql://…`) as a `kind`; `schema_check` refuses a database that is not migrated."""
     session = {"application_name": application_name, "timezone": "UTC"}
     with connecting(dsn):
         pooled = await _is_pooled(dsn, session)
@@ -171,7 +171,7 @@ async def connect(
             min_size=min_size,
             max_size=max_size,
             init=_set_up,
-            reset=_keep,
+            reset=_skip_reset,
             timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=command_timeout,
             server_settings=session,
@@ -190,7 +190,7 @@ async def connect(
 
 
 async def _is_pooled(dsn: str, session: dict[str, str]) -> bool:
-    """Ask once, over a connection that works either way: those of the pool are made for the one or for the other."""
+    """Checks for a pooler once, over a connection that works with and without one."""
     connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_SECONDS, server_settings=session, **UNPREPARED)
     try:
         return await is_pooled(connection)
@@ -199,7 +199,7 @@ async def _is_pooled(dsn: str, session: dict[str, str]) -> bool:
 
 
 async def _set_up(connection: Connection) -> None:
-    """JSON columns are values in and out; the byte is jsonb's version in the binary format."""
+    """Converts jsonb columns to and from Python values; the first byte is the version of jsonb's binary format."""
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",
@@ -209,5 +209,5 @@ async def _set_up(connection: Connection) -> None:
     )
 
 
-async def _keep(_connection: Connection) -> None:
-    """Spare a round trip per use: no session state is ever set, and asyncpg itself ends an open transaction."""
+async def _skip_reset(_connection: Connection) -> None:
+    """Skips asyncpg's reset: no session state is ever set, and asyncpg itself ends an open transaction."""

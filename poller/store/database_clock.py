@@ -1,7 +1,6 @@
-"""The time according to PostgreSQL, without a query for each look: read now and then, and counted on in between.
+"""PostgreSQL's time without a query for every use: read now and then, and continued by the monotonic clock.
 
-Between two readings the time goes on with this machine's monotonic clock, so a wall clock that is wrong or jumps
-changes nothing. It refuses to set any clock, to wait and to log.
+A wall clock of this machine that is wrong or jumps has no effect. This module never sets a clock, waits or logs.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class DatabaseClock:
-    """PostgreSQL's clock as this process knows it. Until the first reading it shows this machine's own time."""
+    """This process's estimate of PostgreSQL's clock. Before the first reading it shows this machine's own time."""
 
     def __init__(
         self, *, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
@@ -28,18 +27,18 @@ class DatabaseClock:
         self._wall = wall
         self._known: Offset | None = None
         self._ahead = wall() - monotonic()
-        """Of the monotonic clock: what to add for seconds since 1970."""
+        """Seconds to add to the monotonic clock to get seconds since 1970."""
 
     def seconds(self) -> float:
-        """PostgreSQL's time in seconds since 1970."""
+        """Returns PostgreSQL's time in seconds since 1970."""
         return self._monotonic() + self._ahead
 
     def now(self) -> datetime:
-        """PostgreSQL's time (UTC)."""
+        """Returns PostgreSQL's time (UTC)."""
         return datetime.fromtimestamp(self.seconds(), UTC)
 
     async def read(self, clock_timestamp: Callable[[], Awaitable[datetime]]) -> float:
-        """Read PostgreSQL's clock by `clock_timestamp()`; by how many seconds that moved our idea of the time."""
+        """Reads PostgreSQL's clock by `clock_timestamp()` and returns by how many seconds the estimate moved."""
         sent_at = self._monotonic()
         theirs = (await clock_timestamp()).timestamp()
         first, before = self._known is None, self._ahead
@@ -49,15 +48,15 @@ class DatabaseClock:
 
     @property
     def doubt_seconds(self) -> float:
-        """How wrong the time may be: half of what the quickest reading took."""
+        """The possible error of the estimate: half the round trip of the quickest reading."""
         return 0.0 if self._known is None else self._known.doubt_seconds
 
     @property
     def machine_ahead_seconds(self) -> float:
-        """How far this machine's wall clock is ahead of PostgreSQL's; below 0 where it is behind."""
+        """How far this machine's wall clock is ahead of PostgreSQL's; negative if it is behind."""
         return self._wall() - self.seconds()
 
     @property
     def machine_wrong_seconds(self) -> float:
-        """The same where it is certainly more than the tolerance, else 0.0."""
+        """`machine_ahead_seconds` if it certainly exceeds the tolerance, else 0.0."""
         return certain_difference(self.machine_ahead_seconds, self.doubt_seconds)

@@ -1,4 +1,4 @@
-"""What PostgreSQL, asyncpg and the network complain of, turned into a `DatabaseError` a person can act on.
+"""Turns errors of PostgreSQL, asyncpg and the network into a `DatabaseError` with a remedy.
 
 It passes on the server's own sentence and nothing else: details and hints quote rows, and a malformed address could
 quote a password.
@@ -20,24 +20,24 @@ from poller.core.errors import DatabaseError, LockedError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COMPLAINTS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-"""What may come out of asyncpg; a `TimeoutError` is an `OSError`."""
+TRANSLATED: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""Every error that asyncpg may raise; a `TimeoutError` is an `OSError`."""
 ADDRESS: Final = "write postgresql://user:password@host:5432/name"
 
 
 @contextlib.contextmanager
 def readable_errors() -> Iterator[None]:
-    """Whatever asyncpg or the network raises inside leaves as a `DatabaseError` of one line with its remedy."""
+    """Translates every error of asyncpg and of the network into a `DatabaseError` of one line with its remedy."""
     try:
         yield
     except asyncpg.ClientConfigurationError:
         raise
-    except COMPLAINTS as error:
+    except TRANSLATED as error:
         raise explain(error) from error
 
 
 def explain(error: BaseException) -> DatabaseError:
-    """The `DatabaseError` that says in words what `error` means, and what to do."""
+    """Returns the `DatabaseError` that explains `error` and says what to do."""
     if _is_lost(error):
         return DatabaseError("PostgreSQL: the connection was lost", _SERVER_AWAY, passing=True)
     refused = _POOLER_REFUSES.search(str(error)) if isinstance(error, asyncpg.ProtocolViolationError) else None
@@ -61,21 +61,21 @@ def _pooler_remedy(parameter: str) -> str:
 
 
 def _is_lost(error: BaseException) -> bool:
-    """A connection lost between two statements: asyncpg has no name of its own for it.
+    """Returns whether the connection was lost between two statements: asyncpg has no error class for this.
 
     It is closed, or the server has said goodbye and the end of the stream is still on its way.
     """
     words = (
         (asyncpg.InterfaceError, "closed"),
-        # A connection that was kept for one purpose, and was lost while nothing used it.
+        # A reserved connection that was lost while it was idle.
         (asyncpg.InterfaceError, "released back to the pool"),
         (asyncpg.InternalClientError, "cannot switch to state"),
     )
     return any(isinstance(error, kind) and word in str(error) for kind, word in words)
 
 
-# What comes and goes without anybody mending the poller: the server, its disk, its locks, the way to it, and how it
-# treats a session.
+# Transient errors: retrying may succeed without a change to the poller. They come from the server, its disk, its locks,
+# the network, and the limits of a session.
 _PASSING: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
@@ -87,7 +87,7 @@ _PASSING: Final = (
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TransactionTimeoutError,
     asyncpg.InvalidCachedStatementError,
-    # asyncpg's own confusion: a session that was killed while nobody used it, no primary among several hosts.
+    # asyncpg raises this for a session that was killed while it was idle, and if none of several hosts is a primary.
     asyncpg.InternalClientError,
     OSError,
 )
@@ -97,8 +97,8 @@ SESSION: Final = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InternalClientError,
 )
-"""What a session may complain of to its end, though it was mended since: a timeout of its role, a server that is the
-primary no longer, a protocol that has lost its thread."""
+"""Errors that a session may repeat until it ends, even after their cause is fixed: a timeout of its role, a server that
+is no longer the primary, a protocol out of step."""
 _SEE_LOCKS: Final = "run `poller doctor`, which names the session that holds a lock"
 _LOGIN: Final = "correct the user in POLLER_DATABASE_URL, or have an administrator let it log in"
 _SERVER_AWAY: Final = "start PostgreSQL, or correct POLLER_DATABASE_URL, and try again"
@@ -135,7 +135,7 @@ _REMEDIES: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ..
 
 
 def _what(error: BaseException) -> str:
-    # The server's complaint of a value, and asyncpg's own (which is a ValueError): both quote it.
+    # The server's error about a value, and asyncpg's own (which is a ValueError): both quote the value.
     if isinstance(error, (asyncpg.DataError, ValueError)):
         of_encoding = isinstance(error, (asyncpg.UntranslatableCharacterError, asyncpg.CharacterNotInRepertoireError))
         return "the database's encoding lacks a character" if of_encoding else "a value does not fit its column"
@@ -149,7 +149,7 @@ def _what(error: BaseException) -> str:
 
 
 def _what_of_system(error: OSError) -> str:
-    # asyncio's own words for a refused connection hold a Python tuple.
+    # asyncio's message for a refused connection contains a Python tuple.
     if error.errno is not None and not isinstance(error, (socket.gaierror, ssl.SSLError)):
         return os.strerror(error.errno)
     return error.strerror or "no connection"

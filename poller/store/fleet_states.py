@@ -1,4 +1,4 @@
-"""Sums over the fleet for `poller status`: states, who needs a person, stretched intervals, last polls and credits.
+"""Sums over the fleet for `poller status`: states, orgs with trouble, stretched intervals, last polls and credits.
 
 Each is one query over the small tables that hold one row per org, so that a fleet of 100,000 orgs takes a fraction of a
 second; the credits of a large fleet are estimated from a sample.
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from poller.store.queries import Queries
 
 _EXACT_ROWS: Final = 1_000_000
-"""Rows of `credit_spend` that are summed exactly; of more, a sample is taken."""
+"""Up to this number of rows `credit_spend` is summed exactly; beyond it, from a sample."""
 _SAMPLED_ROWS: Final = 200_000
-"""About how many: a thousand pages, whose sum is right to within a hundredth or two."""
+"""Size of the sample: about a thousand pages, whose sum is right to within one or two per cent."""
 
 
 @dataclass(frozen=True, slots=True)
 class StateSums:
-    """Orgs by state, removed ones left out; how many are polled less often than was asked for, and their credits."""
+    """Orgs by state without removed ones, the number of stretched orgs, and the credits all may spend in a day."""
 
     orgs: Mapping[str, int]
     stretched: int
@@ -35,7 +35,7 @@ class StateSums:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Orgs in one state for one reason: how many, and the first of them by name. `remedy` None: see the reason."""
+    """Orgs in one state for one reason: their number and the first names. `remedy` None: the reason says enough."""
 
     state: str
     reason: str | None
@@ -46,7 +46,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Stretched:
-    """An org that is polled less often than was asked for."""
+    """An org whose interval is longer than the configured one, because of its credits."""
 
     org: str
     interval_seconds: int
@@ -55,7 +55,7 @@ class Stretched:
 
 @dataclass(frozen=True, slots=True)
 class PollSums:
-    """The newest slots of the active orgs of the last day, by outcome; `late`: those polled a second late or more."""
+    """The newest slots of active orgs within the last day, by outcome; `late`: polled a second late or more."""
 
     outcomes: Mapping[str, int]
     late: int
@@ -65,7 +65,7 @@ class PollSums:
 
 @dataclass(frozen=True, slots=True)
 class CreditSum:
-    """What the poller spent in the last 24 hours; `estimated` from a sample in a large fleet."""
+    """Credits that the poller spent in the last 24 hours; in a large fleet `estimated` from a sample."""
 
     spent: int
     estimated: bool
@@ -74,9 +74,9 @@ class CreditSum:
 async def read_states(
     database: Queries, states: Sequence[State], listed: int | None
 ) -> tuple[StateSums, list[Trouble]]:
-    """Count the orgs, and group those of `states` by reason, the largest groups first.
+    """Counts the orgs, and groups those in `states` by reason, the largest groups first.
 
-    `listed` orgs of each group are named, None: all of them.
+    Names the first `listed` orgs of each group; None: all.
     """
     wanted = [state.value for state in states]
     rows = await database.fetch(_STATES, wanted, listed)
@@ -100,12 +100,12 @@ async def read_states(
 
 
 async def stretched_orgs(database: Queries, listed: int) -> list[Stretched]:
-    """The first orgs by name that are polled less often than was asked for."""
+    """Returns the first `listed` stretched orgs by name."""
     return [Stretched(**row) for row in await database.fetch(_STRETCHED, listed)]
 
 
 async def poll_sums(database: Queries, now: datetime) -> PollSums:
-    """Count the newest slots by outcome."""
+    """Counts the newest slots by outcome."""
     rows = await database.fetch(_POLLS, now)
     return PollSums(
         {row["outcome"]: row["orgs"] for row in rows},
@@ -118,11 +118,13 @@ async def poll_sums(database: Queries, now: datetime) -> PollSums:
 async def credit_sum(
     database: Queries, since: datetime, *, exact_rows: int = _EXACT_ROWS, sampled_rows: int = _SAMPLED_ROWS
 ) -> CreditSum:
-    """Sum the credits of the quarters that began after `since`; of more than `exact_rows` rows from a sample."""
+    """Sums the credits of quarter hours that began after `since`; from a sample if there are more than `exact_rows`."""
     (row,) = await database.fetch(_CREDIT_ROWS)
     if row["rows"] <= exact_rows:
         (sums,) = await database.fetch(
-            "SELECT coalesce(sum(credits), 0)::bigint FROM credit_spend WHERE bucket > $1", since
+            # fleet_states.credit_sum
+            "SELECT coalesce(sum(credits), 0)::bigint FROM credit_spend WHERE bucket > $1",
+            since,
         )
         return CreditSum(sums[0], estimated=False)
     percent = 100.0 * min(1.0, sampled_rows / row["rows"])
@@ -130,7 +132,7 @@ async def credit_sum(
     return CreditSum(sums[0], estimated=True)
 
 
-# fleet_states.states: the view is read once, and only sums leave that pass; the names are put in order afterwards.
+# fleet_states.states: reads the view once and sums; sorts the names afterwards.
 _STATES: Final = """
 SELECT state, reason, orgs, credits_share, stretched,
        CASE WHEN names IS NOT NULL THEN ARRAY(SELECT name FROM unnest(names) AS name ORDER BY name LIMIT $2) END
@@ -150,7 +152,7 @@ SELECT parked_code, min(parked_remedy) AS remedy FROM orgs
 WHERE parked_at IS NOT NULL AND removed_at IS NULL GROUP BY parked_code
 """
 
-# fleet_states.stretched: by the index of names.
+# fleet_states.stretched: uses the index on names.
 _STRETCHED: Final = """
 SELECT o.name AS org, s.interval_seconds, s.effective_interval_seconds
 FROM orgs o
@@ -159,7 +161,7 @@ WHERE o.removed_at IS NULL AND o.paused_at IS NULL AND o.parked_at IS NULL
 ORDER BY o.name LIMIT $1
 """
 
-# fleet_states.polls: an org that was not polled for a day is counted by its freshness.
+# fleet_states.polls: without orgs that were not polled for a day, which the freshness figures show.
 _POLLS: Final = """
 SELECT p.outcome, count(*)::int AS orgs, (count(*) FILTER (WHERE p.late_seconds > 0))::int AS late,
        max(p.late_seconds)::int AS latest_seconds,
@@ -170,15 +172,15 @@ WHERE o.removed_at IS NULL AND o.paused_at IS NULL AND o.parked_at IS NULL
 GROUP BY p.outcome
 """
 
-# fleet_states.credit_rows: as many to a page as the last vacuum or analyze saw, times the pages there are now.
+# fleet_states.credit_rows: rows per page as of the last vacuum or analyze, times the number of pages now.
 _CREDIT_ROWS: Final = """
 SELECT coalesce(reltuples * pg_relation_size(oid) / current_setting('block_size')::int / nullif(relpages, 0), 0)::bigint
        AS rows
 FROM pg_class WHERE oid = 'credit_spend'::regclass
 """
 
-# fleet_states.credit_sample: the average row of some pages, times the rows. How many pages there are in the sample is
-# chance, so the sum of them would be less exact.
+# fleet_states.credit_sample: the mean row of some pages, times the number of rows. The number of sampled pages varies,
+# so scaling their sum by the sampled share would be less exact.
 _CREDIT_SAMPLE: Final = """
 SELECT coalesce(sum(credits) FILTER (WHERE bucket > $1) * $3::bigint / nullif(count(*), 0), 0)::bigint
 FROM credit_spend TABLESAMPLE SYSTEM ($2)

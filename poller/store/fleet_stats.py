@@ -1,4 +1,4 @@
-"""The fleet in figures: a handful of cheap queries, for `/metrics` and `poller status`."""
+"""Figures about the fleet for `/metrics` and `poller status`, from a few cheap queries."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _SEEN: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class FleetStats:
-    """`orgs` and `jobs` by state; `chores`: when each was last done, in seconds since 1970.
+    """`orgs` and `jobs` by state; `chores`: when each maintenance task was last done, in seconds since 1970.
 
-    `freshness`: active orgs by the age of their newest known count, a figure for each bound of `FRESHNESS_SECONDS` and
-    one beyond. `unscheduled`: active orgs that no slot is handed out for.
+    `freshness`: active orgs by the age of their newest known count, one number per bound of `FRESHNESS_SECONDS` and one
+    for older counts. `unscheduled`: active orgs for which no slot is added to the queue.
     """
 
     orgs: Mapping[str, int]
@@ -35,15 +35,16 @@ class FleetStats:
     chores: Mapping[str, float]
     freshness: Sequence[int]
     freshness_sum_seconds: float = 0.0
-    """Of the ages, those never known left out."""
+    """Sum of the ages, without orgs that have no known count."""
     unscheduled: int = 0
 
 
 async def fleet_stats(database: Database, now: datetime) -> FleetStats:
-    """Read them."""
+    """Reads the figures."""
     (orgs,) = await database.fetch(_ORGS)
     queue = await depth(database)
     chores = {one.name: one.done_at.timestamp() for one in await list_tasks(database) if one.done_at is not None}
+    # fleet_stats.workers
     workers: int = await database.fetchval("SELECT count(*) FROM workers WHERE seen_at > $1", now - _SEEN)
     freshness, ages = [0] * (len(FRESHNESS_SECONDS) + 1), 0.0
     for row in await database.fetch(_FRESHNESS, list(FRESHNESS_SECONDS), now):
@@ -55,14 +56,14 @@ async def fleet_stats(database: Database, now: datetime) -> FleetStats:
 
 
 async def org_ages(database: Database, now: datetime, at_most: int) -> Mapping[str, float]:
-    """By name, seconds since the newest known counts of each org that is not paused, infinite where none were known.
+    """Returns by name the seconds since the newest known count of each org, for the first `at_most` orgs not paused.
 
-    The first `at_most` of them.
+    Infinite for an org without a known count.
     """
     return {row["name"]: row["age"] for row in await database.fetch(_AGES, now, at_most)}
 
 
-# figures.orgs: by state.
+# fleet_stats.orgs: the number of orgs in each state.
 _ORGS: Final = """
 SELECT count(*) FILTER (WHERE paused_at IS NULL AND parked_at IS NULL) AS active,
        count(*) FILTER (WHERE paused_at IS NOT NULL) AS paused,
@@ -70,7 +71,7 @@ SELECT count(*) FILTER (WHERE paused_at IS NULL AND parked_at IS NULL) AS active
 FROM orgs WHERE removed_at IS NULL
 """
 
-# figures.freshness: active orgs by the place of their age among the bounds $1; those never known count as the oldest.
+# fleet_stats.freshness: active orgs by age, in the buckets with the bounds $1; orgs without counts are the oldest.
 _FRESHNESS: Final = """
 SELECT coalesce(width_bucket(extract(epoch FROM $2 - l.polled_at)::float8, $1::float8[]), cardinality($1)) AS place,
        count(*)::int AS orgs, coalesce(sum(extract(epoch FROM $2 - l.polled_at)), 0)::float8 AS ages
@@ -79,7 +80,7 @@ WHERE o.removed_at IS NULL AND o.paused_at IS NULL AND o.parked_at IS NULL
 GROUP BY 1
 """
 
-# figures.ages: the same org by org, up to $2 of them.
+# fleet_stats.ages: the age of each org's counts, for the first $2 orgs.
 _AGES: Final = """
 SELECT o.name, coalesce(extract(epoch FROM $1 - l.polled_at)::float8, 'infinity') AS age
 FROM orgs o LEFT JOIN latest_snapshots l ON l.org_id = o.id

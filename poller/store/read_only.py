@@ -1,6 +1,6 @@
-"""The web's own way into PostgreSQL: few connections, read-only transactions, short statements.
+"""The pool of the web pages: few connections, read-only transactions, short statements.
 
-Polls never wait for a connection of this pool, and nothing is changed through it.
+Polls never wait for a connection of this pool, and no statement through it changes data.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 CONNECTIONS: Final = 3
 STATEMENT_SECONDS: Final = 5.0
-"""For one statement, and for a connection to become free."""
+"""Limit of one statement, and of waiting for a free connection."""
 _LIMIT: Final = f"SET LOCAL statement_timeout = {1_000 * STATEMENT_SECONDS:.0f}"
 
 
 class ReadOnlyDatabase(Database):
-    """A `Database` that can only be read.
+    """A `Database` that refuses to write.
 
     Limits are set for each transaction, not for the session: a pooler may give the session to another client.
     """
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """One connection inside a read-only transaction."""
+        """Takes one connection with an open read-only transaction."""
         async with (
             self._readable_errors(),
             self._pool.acquire(timeout=STATEMENT_SECONDS) as connection,
@@ -39,28 +39,28 @@ class ReadOnlyDatabase(Database):
             yield connection
 
     async def fetch(self, query: str, *arguments: Any) -> list[Record]:
-        """Every row."""
+        """Returns every row."""
         async with self.connection() as connection:
             return await connection.fetch(query, *arguments)
 
     async def fetchrow(self, query: str, *arguments: Any) -> Record | None:
-        """The first row, or None."""
+        """Returns the first row, or None."""
         async with self.connection() as connection:
             return await connection.fetchrow(query, *arguments)
 
     async def fetchval(self, query: str, *arguments: Any) -> Any:
-        """The first value of the first row, or None."""
+        """Returns the first value of the first row, or None."""
         async with self.connection() as connection:
             return await connection.fetchval(query, *arguments)
 
     async def execute(self, query: str, *arguments: Any) -> str:
-        """Run a statement; PostgreSQL refuses those that write."""
+        """Runs a statement; PostgreSQL refuses those that write."""
         async with self.connection() as connection:
             return await connection.execute(query, *arguments)
 
 
 async def connect_read_only(dsn: str, *, application_name: str = "poller web") -> Database:
-    """A pool that opens its connections when they are needed: a database that does not answer yet is no error."""
+    """Opens a pool that connects when a connection is needed: an unreachable database raises no error here."""
     return await connect(
         dsn,
         schema_check=False,

@@ -1,8 +1,8 @@
-"""The schema's version: which revision the database is at, which one this code needs, and how to get there.
+"""The version of the schema: compares the database's revision with the one this code needs, and migrates.
 
-Alembic (and SQLAlchemy under it) is imported only to migrate; telling whether the schema is behind takes one query and
-a look at file names. A database may be ahead of the code: revisions add before they take away, so that the workers of
-the last version go on while the next one migrates.
+Alembic (with SQLAlchemy) is imported only to migrate; to check whether the schema is behind takes one query and the
+names of the migration files. A database may be ahead of the code: revisions add before they remove, so that the workers
+of the previous version keep running while the next one migrates.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import structlog
 from poller.core.errors import DatabaseError
 from poller.store.address import connecting, target
 from poller.store.blockers import locked_by_others
-from poller.store.errors import COMPLAINTS, explain, readable_errors
+from poller.store.errors import TRANSLATED, explain, readable_errors
 from poller.store.pooler import UNPREPARED
 
 if TYPE_CHECKING:
@@ -37,22 +37,23 @@ _REVISION_FILE: Final = re.compile(r"([0-9]{4})_[a-z0-9_]+\.py")
 _REVISION: Final = re.compile(r"[0-9]{4}")
 _CONNECT_TIMEOUT_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 1.0
-"""A revision that waits for readers waits two seconds at a time, and lets others read and write in between."""
+"""Pause between attempts of a revision: each waits for readers for two seconds, and others work in the pause."""
 
 _OWN_DATABASE: Final = "give the poller a database of its own"
 
-# Purpose: the revision the database is at, and whether a table of the first revision is there.
+# schema.current: the revision of the database, and whether a table of the first revision exists.
 _CURRENT: Final = "SELECT max(version_num), to_regclass('org_credentials') IS NOT NULL FROM alembic_version"
 
-# Purpose: what to grant where nothing may be created: the schema that would be created in, or the role's own.
+# schema.place: the schema in which tables would be created (NULL: there is none), and the role.
 _PLACE: Final = "SELECT current_schema(), quote_ident(current_schema()), quote_ident(current_user)"
 
+# schema.lock: the row that migrations lock.
 _LOCK: Final = (
     "CREATE TABLE IF NOT EXISTS poller_locks (name text PRIMARY KEY)",
     "INSERT INTO poller_locks (name) VALUES ('migrations') ON CONFLICT DO NOTHING",
 )
 
-# Purpose: the tables that a revision may change.
+# schema.relations: the tables and views that a revision may change.
 _RELATIONS: Final = r"""
 SELECT oid::regclass::text FROM pg_class
 WHERE relkind IN ('r', 'p', 'v')
@@ -65,18 +66,18 @@ _turns: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]] = Weak
 
 @dataclass(frozen=True, slots=True)
 class SchemaState:
-    """Where the database stands (`current`, None before the first migration) and where this code needs it (`head`)."""
+    """The database's revision (`current`, None before the first migration) and the one this code needs (`head`)."""
 
     current: str | None
     head: str
 
     @property
     def behind(self) -> bool:
-        """Whether there is anything to migrate."""
+        """Whether the database needs a migration."""
         return self.current is None or self.current < self.head
 
     def require(self, place: str) -> None:
-        """Raise `DatabaseError` where the database at `place` is behind."""
+        """Raises `DatabaseError` if the database at `place` is behind."""
         if self.behind:
             found = "empty" if self.current is None else f"at revision {self.current}"
             what = f"the database is {found}, this poller needs {self.head} ({place})"
@@ -84,12 +85,12 @@ class SchemaState:
 
 
 def migrations_folder() -> Path:
-    """Where the revisions are: beside the package in a checkout, inside it in a wheel."""
+    """Returns the folder of the revisions: beside the package in a checkout, inside it in a wheel."""
     return _IN_WHEEL if _IN_WHEEL.is_dir() else _IN_CHECKOUT
 
 
 def head_revision() -> str:
-    """The revision this code needs: the highest number among the revisions' file names."""
+    """Returns the revision this code needs: the highest number among the file names of revisions."""
     return max(name[1] for name in _revision_files())
 
 
@@ -100,7 +101,7 @@ def _revision_files() -> Iterator[re.Match[str]]:
 
 
 async def read_state(connection: Connection, place: str = "") -> SchemaState:
-    """Compare the database behind an asyncpg connection with this code; `place` names it in an error."""
+    """Compares the database of a connection with this code; `place` names the database in an error."""
     here = f" ({place})" if place else ""
     current: str | None = None
     ours = True
@@ -108,7 +109,7 @@ async def read_state(connection: Connection, place: str = "") -> SchemaState:
         with readable_errors(), contextlib.suppress(asyncpg.UndefinedTableError):
             ((current, ours),) = await connection.fetch(_CURRENT)
     except DatabaseError as error:
-        # Alembic's table has one column of one name, and the poller may read its own.
+        # The poller's own table has this column and is readable, so another program made this one.
         if not isinstance(error.__cause__, (asyncpg.UndefinedColumnError, asyncpg.InsufficientPrivilegeError)):
             raise
         raise DatabaseError(f"alembic_version{here} is not the poller's: {error.what}", _OWN_DATABASE) from error
@@ -121,7 +122,7 @@ async def read_state(connection: Connection, place: str = "") -> SchemaState:
 
 
 async def check(dsn: str) -> SchemaState:
-    """Where the database at `dsn` stands."""
+    """Returns the schema's state of the database at `dsn`."""
     connection = await _connect(dsn)
     try:
         return await read_state(connection, target(dsn))
@@ -130,14 +131,14 @@ async def check(dsn: str) -> SchemaState:
 
 
 async def upgrade(dsn: str, revision: str = "head", *, attempts: int = 20) -> SchemaState:
-    """Bring the database up to `revision`; the state it was in before.
+    """Migrates the database to `revision`; returns the state before.
 
     Any number of processes may do this at once: `migrations/env.py` lets one in at a time. A revision that has to wait
     for readers is tried again (`attempts`, three seconds each), then given up: `LockedError` names one of them.
     """
     before = await check(dsn)
     if before.behind:
-        # Alembic keeps its context in globals: within a process, one at a time too.
+        # Alembic keeps its context in globals, so a process runs one migration at a time.
         async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
             await _make_lock(dsn)
             await _run_alembic(dsn, _between(before.current or "", revision), attempts)
@@ -145,13 +146,13 @@ async def upgrade(dsn: str, revision: str = "head", *, attempts: int = 20) -> Sc
 
 
 async def _make_lock(dsn: str) -> None:
-    """The row that migrations lock: it has to be there before the first revision is."""
+    """Creates the row that migrations lock, which must exist before the first revision runs."""
     connection = await _connect(dsn)
     try:
         _require_utf8(dsn, connection.get_settings().server_encoding)
         with readable_errors():
             for statement in _LOCK:
-                # Two processes that make the table at the same moment: the first makes it, the other is refused.
+                # Of two processes that create the table at the same moment, one gets an error.
                 with contextlib.suppress(
                     asyncpg.UniqueViolationError, asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError
                 ):
@@ -178,7 +179,7 @@ async def _run_alembic(dsn: str, revisions: list[str], attempts: int) -> None:
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
     from sqlalchemy.pool import NullPool  # noqa: PLC0415
 
-    # The address is asyncpg's to read: SQLAlchemy knows another dialect of it.
+    # asyncpg reads the address: SQLAlchemy understands a different format.
     how = {"async_creator_fn": lambda **_: _connect(dsn), "prepared_statement_cache_size": 0}
     engine = create_async_engine("postgresql+asyncpg://", connect_args=how, poolclass=NullPool)
     try:
@@ -203,13 +204,13 @@ async def _run_alembic(dsn: str, revisions: list[str], attempts: int) -> None:
 
 
 def _between(current: str, until: str) -> list[str]:
-    """The revisions after `current`, up to `until`, in their order."""
+    """Returns the revisions after `current`, up to `until`, in order."""
     revisions = sorted(name[1] for name in _revision_files())
     return [name for name in revisions if current < name and (until == "head" or name <= until)]
 
 
 async def _locked(dsn: str, revision: str) -> DatabaseError:
-    """The error of a revision that others kept from its locks."""
+    """Returns the error of a revision that could not get its locks."""
     connection = await _connect(dsn)
     try:
         relations = [row[0] for row in await connection.fetch(_RELATIONS)]
@@ -228,9 +229,9 @@ def _upgrade(connection: sqlalchemy.Connection, revision: str) -> None:
 
 
 def _root_of(error: BaseException) -> BaseException:
-    """The asyncpg error under SQLAlchemy's, whose text quotes the statement."""
+    """Returns the asyncpg error that caused SQLAlchemy's, whose own text quotes the statement."""
     root: BaseException | None = error
-    while root is not None and not isinstance(root, COMPLAINTS):
+    while root is not None and not isinstance(root, TRANSLATED):
         root = root.__cause__
     return root or error
 

@@ -1,7 +1,4 @@
-"""How the database itself does, for `poller doctor`: read, never mended.
-
-What a check needs beyond this the other modules of the store tell.
-"""
+"""Facts about the database server for the checks of `poller doctor`; it only reads."""
 
 from __future__ import annotations
 
@@ -33,55 +30,55 @@ class ServerFacts:
 
 @dataclass(frozen=True, slots=True)
 class MonthFacts:
-    """What should not be: a default partition, which every new month has to search; months half dropped."""
+    """Faults of the partitions: a default partition, which every new month must search; half dropped months."""
 
     default_partition: str | None
     half_dropped: int
 
 
 async def read_server(database: Database) -> ServerFacts:
-    """What kind of server this is."""
+    """Returns the server's version, size and mode."""
     (row,) = await database.fetch(_SERVER)
     return ServerFacts(*row)
 
 
 async def read_months(database: Database) -> MonthFacts:
-    """What is odd about the months."""
+    """Returns the faults of the monthly partitions."""
     (row,) = await database.fetch(_MONTHS)
     return MonthFacts(*row)
 
 
 async def clock_ahead(database: Database) -> tuple[float, float]:
-    """How many seconds PostgreSQL's clock is ahead of this machine's, and how exactly that is known."""
+    """Returns how many seconds PostgreSQL's clock is ahead of this machine's, and the possible error of that number."""
     found = []
     for _ in range(_CLOCK_READINGS):
-        begun, clock = datetime.now(UTC), time.perf_counter()
+        started_at, clock = datetime.now(UTC), time.perf_counter()
         theirs: datetime = await database.fetchval(_CLOCK)
         seconds = time.perf_counter() - clock
-        middle = begun + timedelta(seconds=seconds / 2)
+        middle = started_at + timedelta(seconds=seconds / 2)
         found.append((seconds / 2, (theirs - middle).total_seconds()))
     doubt, ahead = min(found)
     return ahead, doubt
 
 
 async def missing_readers(database: Queries) -> tuple[list[str], list[str]]:
-    """The roles for others that are not there, and those that are there and may read nothing."""
+    """Returns the reader roles that do not exist, and those that exist but may not read."""
     rows = await database.fetch(_READERS)
     return [row["name"] for row in rows if not row["there"]], [row["name"] for row in rows if row["there"]]
 
 
 async def orgs_by_data_center(database: Database) -> dict[str, int]:
-    """How many orgs, neither paused nor removed, there are of each data centre."""
+    """Returns the number of orgs in each data centre, without paused and removed ones."""
     return {row[0]: row[1] for row in await database.fetch(_DATA_CENTERS)}
 
 
 async def orgs_under_keys(database: Database, key_ids: Sequence[str]) -> list[str]:
-    """The names of orgs whose credentials are under these keys."""
+    """Returns the names of orgs whose credentials are encrypted with these keys."""
     return [row[0] for row in await database.fetch(_UNDER_KEYS, list(key_ids))]
 
 
 async def one_org_per_key(database: Database) -> list[int]:
-    """An org under each key, to try the key on."""
+    """Returns the id of one org for each key, to try the key on."""
     return [row[0] for row in await database.fetch(_ONE_PER_KEY)]
 
 
@@ -103,7 +100,7 @@ SELECT (SELECT nullif(partdefid, 0)::regclass::text FROM pg_partitioned_table
         WHERE inhparent = 'org_snapshots'::regclass AND inhdetachpending) AS half_dropped
 """
 
-# health.readers: those that do not read.
+# health.readers: the roles that cannot read.
 _READERS: Final = """
 SELECT r.name, p.oid IS NOT NULL AS there
 FROM (VALUES ('poller_reader'), ('poller_guest')) AS r (name) LEFT JOIN pg_roles p ON p.rolname = r.name

@@ -1,4 +1,4 @@
-"""What can be wrong with the encryption of the connection to PostgreSQL, and which file or option mends it."""
+"""Explains TLS errors of the connection to PostgreSQL, and names the file or option to correct."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _MODES: Final = "disable, allow, prefer, require, verify-ca, verify-full"
 _OPTIONAL: Final = ("allow", "prefer")
 _WRONG_NAME: Final = (62, 64)
 _EXPIRED: Final = 10
-"""OpenSSL's numbers: the certificate is of another host name or address; its time is over."""
+"""OpenSSL's error codes: the certificate is for another host name or address; it has expired."""
 
 
 def of_configuration(where: str, said: str) -> SettingsError | None:
-    """For an address that asks for TLS in a way that asyncpg does not understand; `said` is never quoted."""
+    """Explains an address with TLS options that asyncpg does not understand; never quotes asyncpg's message `said`."""
     if "root certificate file" in said:
         return SettingsError(
             f"{where}: sslmode asks to verify its certificate, and no certificate authority is given",
@@ -35,13 +35,13 @@ def of_configuration(where: str, said: str) -> SettingsError | None:
 
 
 def of_connection(where: str, error: BaseException, options: Mapping[str, str]) -> DatabaseError | SettingsError | None:
-    """For a connection that was not made; None where TLS has nothing to do with it."""
+    """Explains a connection that failed; returns None if TLS is not the cause."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return DatabaseError(
             f"{where}: its certificate is refused: {error.verify_message.rstrip('.')}", _certificate_remedy(error)
         )
     if "rejected SSL upgrade" in str(error):
-        # A PostgreSQL without TLS declines it and is talked to without, where the address does not insist.
+        # A PostgreSQL without TLS declines it, and asyncpg connects without TLS unless the address requires it.
         if options.get("sslmode", "prefer") in _OPTIONAL:
             return DatabaseError(
                 f"{where}: another program answers there, not PostgreSQL", f"correct host and port in {_URL}"
@@ -62,7 +62,7 @@ def _certificate_remedy(error: ssl.SSLCertVerificationError) -> str:
 
 
 def _of_files(where: str, options: Mapping[str, str]) -> SettingsError | None:
-    """The first file that cannot be read, or holds something else than it should."""
+    """Explains the first file that cannot be read or has the wrong content."""
     for name in _FILES:
         path = options.get(name)
         try:

@@ -14,7 +14,7 @@ from poller.core.maintenance import TASK_SECONDS
 from poller.core.quantities import count
 from poller.store.orgs import credits as credit_store
 from poller.store.orgs.future_limits import clear_future_limits
-from poller.store.orgs.tokens import forget_budgets
+from poller.store.orgs.token_budgets import delete_expired_budgets
 from poller.store.queue.jobs import LOG_KEPT, forget_log
 from poller.store.queue.workers import forget_workers
 from poller.store.series.future_rows import repair_future_rows
@@ -79,12 +79,12 @@ async def _roll_up(database: Database, now: datetime) -> str:
 
 async def _forget_credits(database: Database, now: datetime) -> str:
     cleared = await clear_future_limits(database, now)
-    done = f"{await credit_store.forget(database, now)} quarters of an hour forgotten"
+    done = f"{await credit_store.delete_expired_credits(database, now)} quarters of an hour forgotten"
     return f"{done}; cleared in the future: {', '.join(cleared)}" if cleared else done
 
 
 async def _forget_budgets(database: Database, now: datetime) -> str:
-    return f"{await forget_budgets(database, now)} forgotten"
+    return f"{await delete_expired_budgets(database, now)} forgotten"
 
 
 async def _forget_log(database: Database, now: datetime) -> str:

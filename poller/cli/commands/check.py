@@ -115,9 +115,9 @@ async def check_all(
 async def _check_one(app: App, zoho: Zoho, pollable: PollableOrg, refusal: NoToken | None) -> OrgCheck:
     from poller.core.another_org import is_another_org
     from poller.core.rate_limit import limits_of
-    from poller.store.orgs import credits as credit_store, orgs as store
+    from poller.store.orgs import credits as credit_store, parking
     from poller.store.orgs.another_org import park_as_another_org
-    from poller.store.orgs.changes import learn
+    from poller.store.orgs.changes import update_org_info
     from poller.zoho.org_check import Check, check_org
     from poller.zoho.org_requests import CheckPorts
 
@@ -131,9 +131,11 @@ async def _check_one(app: App, zoho: Zoho, pollable: PollableOrg, refusal: NoTok
         await park_as_another_org(app.database, org, facts.zgid, zoho.now())
         return found
     if facts is not None:
-        await learn(app.database, org.id, zoho.now(), zgid=facts.zgid, edition=facts.edition, licences=facts.licences)
+        await update_org_info(
+            app.database, org.id, zoho.now(), zgid=facts.zgid, edition=facts.edition, licences=facts.licences
+        )
     if found.status(Check.USERS) is CheckStatus.OK:
-        await store.unpark(app.database, org.id)
+        await parking.unpark(app.database, org.id)
     return found
 
 

@@ -1,1 +1,1 @@
-"""Database roles: who may read what."""
+"""Database roles for readers and guests, and what they may read."""

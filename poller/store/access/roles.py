@@ -1,11 +1,11 @@
-"""The roles `poller_reader` and `poller_guest`: what they need to read, and the limits their logins begin with.
+"""Creates the roles `poller_reader` and `poller_guest`, grants them what they need to read, and limits their logins.
 
-Which relations they see stands in the database itself (`shared_relations`). Here is the rest: the roles, rights on the
-schema and the database, and limits. Settings of a role are not inherited by its members, so time limits are settings of
-the database; the poller's own role is exempt. They are defaults: a session may change its own.
+The table `shared_relations` lists the relations these roles may read. This module does the rest: the roles, rights on
+the schema and the database, and limits. Members of a role do not inherit its settings, so time limits are settings of
+the database; the poller's own role is exempt from them. They are defaults: a session may change its own.
 
-Whatever this role may not do is returned as statements for an administrator. Logins are the operator's to make; no
-password is ever seen here.
+Statements that the poller's role may not run are returned for an administrator. The operator creates the logins; this
+module never sees a password.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ LIMITS: Final = {
     "idle_in_transaction_session_timeout": "1min",
     "lock_timeout": "10s",
 }
-"""What a login of readers or guests begins with, unless the operator has set the same thing otherwise."""
+"""Defaults for logins of readers and guests; a value that the operator has set stays."""
 
 
 class MissingRoles(NamedTuple):
-    """Statements still to be run: for the roles to read anything, and for their logins to have limits."""
+    """Statements that have not run yet: `to_read` lets the roles read, `to_limit` limits their logins."""
 
     to_read: list[str]
     to_limit: list[str]
 
 
 async def grant_readers(database: Database) -> list[str]:
-    """Make the roles and let them read, if that is still to be done; those that an administrator must make first."""
-    if await database.fetchval(_ADMITTED):
+    """Creates the roles and grants them their rights; returns the roles that an administrator must create first."""
+    if await database.fetchval(_GRANTED):
         return []
     return [row[0] for row in await database.fetch("SELECT admit_readers()")]
 
 
 async def set_up_readers(database: Database) -> MissingRoles:
-    """Run what is missing beside `grant_readers`; what this role may not run is returned."""
+    """Runs the statements that `grant_readers` does not; returns those that this role may not run."""
     async with database.transaction() as connection:
         await lock(connection, Lock.MIGRATIONS)
         for statements in await read_missing(connection):
@@ -53,13 +53,13 @@ async def set_up_readers(database: Database) -> MissingRoles:
                     async with connection.transaction():
                         await connection.execute(statement)
                 except (asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedObjectError):
-                    # Named by what is read again at the end. A login may be dropped at any moment.
+                    # The read at the end finds this statement again. A login may be dropped at any moment.
                     continue
         return await read_missing(connection)
 
 
 async def read_missing(queries: Queries) -> MissingRoles:
-    """The statements that are missing beside `grant_readers`, in the order to run them."""
+    """Returns the statements that have not run and that `grant_readers` does not run, in the order to run them."""
     rows = await queries.fetch(_MISSING, list(LIMITS), list(LIMITS.values()), CONNECTION_LIMIT)
     return MissingRoles(
         [row["statement"] for row in rows if row["to_read"]], [row["statement"] for row in rows if not row["to_read"]]
@@ -67,12 +67,12 @@ async def read_missing(queries: Queries) -> MissingRoles:
 
 
 async def has_logins(queries: Queries) -> bool:
-    """Whether any login is a reader or a guest."""
+    """Returns whether any login is a reader or a guest."""
     rows = await queries.fetch(_LOGINS)
     return bool(rows)
 
 
-# Purpose: a login that is a member of either role, directly or not.
+# roles.logins: one login that is a member of either role, directly or through other roles.
 _LOGINS: Final = """
 SELECT FROM pg_roles r
 WHERE rolcanlogin AND NOT rolsuper AND rolname <> current_user AND EXISTS (
@@ -82,14 +82,14 @@ WHERE rolcanlogin AND NOT rolsuper AND rolname <> current_user AND EXISTS (
 LIMIT 1
 """
 
-# Purpose: whether both roles read already. Granting once more would do no harm but write.
-_ADMITTED: Final = """
+# roles.granted: whether both roles can read already. Granting again would be harmless, but it would write.
+_GRANTED: Final = """
 SELECT count(*) = 2 FROM pg_roles
 WHERE rolname IN ('poller_reader', 'poller_guest') AND has_table_privilege(oid, 'user_counts', 'SELECT')
 """
 
-# Purpose: each statement that would change something. A right that everybody has (PUBLIC) counts as had. What a role or
-# the database has been set to by hand stays. Members of members are logins of the roles too.
+# roles.missing: each statement that would change something. A right that PUBLIC has counts as granted. Settings that an
+# operator made on a role or on the database stay. Members of members count as members.
 _MISSING: Final = """
 WITH RECURSIVE
 readers AS (SELECT oid, rolname FROM pg_roles WHERE rolname IN ('poller_reader', 'poller_guest')),

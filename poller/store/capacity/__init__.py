@@ -1,1 +1,1 @@
-"""Seats, forecasts and anomalies in PostgreSQL."""
+"""Seats, contracts, forecasts and anomalies in PostgreSQL."""

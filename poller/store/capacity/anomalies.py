@@ -1,4 +1,4 @@
-"""Keeps the anomalies of each org: found again, a day's anomaly stays as it was; no longer found, it goes."""
+"""Stores the anomalies of each org: an anomaly that is found again keeps its first date; one no longer found goes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class AnomalyRecord(NamedTuple):
-    """An anomaly of an org as it is kept; numbers are users, None where there is none."""
+    """One stored anomaly of an org. Numbers are users; None: there is none."""
 
     org_id: int
     user_type: str
@@ -30,7 +30,7 @@ class AnomalyRecord(NamedTuple):
 async def replace_anomalies(
     database: Database, org_ids: Sequence[int], since: date, found: Sequence[AnomalyRecord], now: datetime
 ) -> int:
-    """Makes the anomalies of these orgs since that day exactly `found`; how many are new."""
+    """Replaces the anomalies of these orgs since that day by `found`; returns how many are new."""
     async with database.transaction() as connection:
         columns = [list(column) for column in zip(*found, strict=True)] if found else [[] for _ in _COLUMNS]
         await connection.execute(_DELETE, list(org_ids), since, *columns[:4])
@@ -39,7 +39,7 @@ async def replace_anomalies(
 
 
 async def stream_anomalies(database: Database, org_ids: Sequence[int] | None, since: date) -> AsyncIterator[Record]:
-    """Rows of the view `anomalies` since that day, the newest first; `org_ids` None: of every org."""
+    """Yields rows of the view `anomalies` since that day, the newest first; `org_ids` None: every org."""
     async with database.connection() as connection, connection.transaction(readonly=True):
         async for row in connection.cursor(_READ, since, None if org_ids is None else list(org_ids)):
             yield row
@@ -47,7 +47,7 @@ async def stream_anomalies(database: Database, org_ids: Sequence[int] | None, si
 
 _COLUMNS: Final = AnomalyRecord._fields
 
-# anomalies.delete: those that are not found any more, since late rows changed what they came from.
+# anomalies.delete: anomalies that are no longer found, because late rows changed the counts.
 _DELETE: Final = """
 DELETE FROM found_anomalies a
 WHERE a.org_id = ANY($1::int[]) AND a.day >= $2 AND NOT EXISTS (
@@ -55,10 +55,10 @@ WHERE a.org_id = ANY($1::int[]) AND a.day >= $2 AND NOT EXISTS (
     WHERE (f.org_id, f.user_type, f.day, f.kind) = (a.org_id, a.user_type, a.day, a.kind))
 """
 
-# anomalies.insert: new ones counted; of known ones the numbers follow, and when they were found first stays.
+# anomalies.insert: returns the number of new anomalies. Known ones get the new numbers and keep `found_at`.
 _INSERT: Final = """
 WITH written AS (
-    INSERT INTO found_anomalies AS held (org_id, user_type, day, kind, before, after, expected_low, expected_high,
+    INSERT INTO found_anomalies AS existing (org_id, user_type, day, kind, before, after, expected_low, expected_high,
                                          severity, why, found_at)
     SELECT f.*, $1 FROM unnest($2::int[], $3::text[], $4::date[], $5::text[], $6::float8[], $7::float8[], $8::float8[],
                                $9::float8[], $10::text[], $11::text[])
@@ -67,7 +67,7 @@ WITH written AS (
     ON CONFLICT (org_id, day, kind, user_type) DO UPDATE SET
         before = excluded.before, after = excluded.after, expected_low = excluded.expected_low,
         expected_high = excluded.expected_high, severity = excluded.severity, why = excluded.why
-    RETURNING held.found_at = $1 AS new
+    RETURNING existing.found_at = $1 AS new
 )
 SELECT count(*) FILTER (WHERE new)::integer FROM written
 """

@@ -1,4 +1,4 @@
-"""Contracts of many orgs at once, as an import writes them: what differs, and how it is kept."""
+"""Stores what the contracts of orgs say, many orgs at once, and compares it with import entries."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
     from poller.store.queries import Connection, Record
 
 ATTRIBUTES: Final = {"purchased": "seats"}
-"""The attributes of entries that are called otherwise than their columns."""
+"""Attributes of an entry by column, where the two have different names."""
 JOIN: Final = "LEFT JOIN seat_contracts s ON s.org_id = o.id"
 STORED: Final = ", ".join(f"s.{column} AS contract_{column}" for column in CONTRACT_COLUMNS)
-"""What `JOIN` brings for `contract_changes`."""
+"""The columns of `JOIN` that `contract_changes` reads."""
 
 
 def contract_changes(row: Record | None, entry: OrgEntry) -> dict[str, Any]:
-    """What an entry changes of a contract, by column: values replace, empty ones clear, absent ones leave it."""
+    """Returns the columns of a contract that an entry changes. Empty values clear; absent ones change nothing."""
     changes: dict[str, Any] = {}
     for column in CONTRACT_COLUMNS:
         attribute = ATTRIBUTES.get(column, column)
-        said = getattr(entry, attribute)
-        held = None if row is None else row[f"contract_{column}"]
-        if said != held and (said is not None or attribute in entry.cleared):
-            changes[column] = said
+        wanted = getattr(entry, attribute)
+        existing = None if row is None else row[f"contract_{column}"]
+        if wanted != existing and (wanted is not None or attribute in entry.cleared):
+            changes[column] = wanted
     return changes
 
 
 async def put_contracts(connection: Connection, changes: Mapping[int, Mapping[str, Any]]) -> None:
-    """Changes the contracts of orgs by id, each column that is named; orgs that are gone are passed over."""
+    """Writes the given columns of contracts, by org id; skips orgs that no longer exist."""
     for column in CONTRACT_COLUMNS:
         values = {org_id: one[column] for org_id, one in changes.items() if column in one}
         if values:
@@ -41,7 +41,7 @@ async def put_contracts(connection: Connection, changes: Mapping[int, Mapping[st
 
 
 async def read_contract(database: Database, org_id: int) -> dict[str, Any] | None:
-    """What the contract of an org says, by column; None where there is none."""
+    """Returns the contract of an org by column, or None."""
     row = await database.fetchrow(_READ, org_id)
     found = None if row is None else dict(row)
     return found if found and any(value is not None for value in found.values()) else None
@@ -54,11 +54,11 @@ _PUT: Final = {
     column: f"""
 INSERT INTO seat_contracts (org_id, {column}, updated_at)
 SELECT o.id, new.value, now()
-FROM unnest($1::int[], $2::{kind}[]) AS new (org_id, value)
+FROM unnest($1::int[], $2::{sql_type}[]) AS new (org_id, value)
 JOIN (SELECT id FROM orgs WHERE id = ANY($1::int[]) FOR KEY SHARE) o ON o.id = new.org_id
 ON CONFLICT (org_id) DO UPDATE SET {column} = excluded.{column}, updated_at = now()
 """  # noqa: S608 - names of the model
-    for column, kind in _TYPES.items()
+    for column, sql_type in _TYPES.items()
 }
 
 # contracts.read

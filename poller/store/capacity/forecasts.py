@@ -1,4 +1,4 @@
-"""Keeps the latest forecast of each org, and the quantiles of the fleet's own errors that intervals are made of."""
+"""Stores the latest forecast of each org, and the quantiles of forecast errors from which intervals are computed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from poller.store.database import Database
 
 Quantiles = tuple[list[list[float]], list[list[float]]]
-"""80 and 95 %: a row a horizon, a column a pool of expected changes."""
+"""For 80 and 95 %: one row per horizon, one column per pool of series with a similar expected change."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForecastRecord:
-    """A forecast as it is kept; `level` and `per_day` in users, None: not known or not within a year."""
+    """One stored forecast; `level` and `per_day` are users. None: not known, or not within a year."""
 
     org_id: int
     user_type: str
@@ -35,25 +35,25 @@ class ForecastRecord:
 
 
 async def save_forecasts(database: Database, records: Sequence[ForecastRecord], made_at: datetime) -> None:
-    """Replaces the forecasts of these orgs; orgs that are gone by now are passed over."""
+    """Replaces the forecasts of these orgs; skips orgs that no longer exist."""
     if records:
         columns = zip(*(_fields(one) for one in records), strict=True)
         await database.execute(_SAVE, made_at, *(list(column) for column in columns))
 
 
 async def delete_old_forecasts(database: Database, before: datetime) -> None:
-    """Deletes forecasts made before: their orgs are paused, removed or without counts by now."""
+    """Deletes forecasts made before that time: their orgs are now paused, removed or without counts."""
     # forecasts.delete_old
     await database.execute("DELETE FROM forecast_results WHERE made_at < $1", before)
 
 
 async def save_quantiles(database: Database, quantiles: Quantiles, series: int, made_at: datetime) -> None:
-    """Replaces the quantiles; `series`: of how many series they are."""
+    """Replaces the quantiles; `series` is the number of series they were computed from."""
     await database.execute(_SAVE_QUANTILES, made_at, series, *quantiles)
 
 
 async def read_quantiles(database: Database) -> Quantiles | None:
-    """The quantiles kept; None before the first forecast of the fleet."""
+    """Returns the stored quantiles; None before the first forecast of the fleet."""
     # forecasts.quantiles
     row = await database.fetchrow("SELECT errors80, errors95 FROM forecast_quantiles")
     return None if row is None else (row[0], row[1])
@@ -77,7 +77,7 @@ def _fields(one: ForecastRecord) -> tuple[object, ...]:
     )
 
 
-# forecasts.save: an org that vanished meanwhile has no row to refer to.
+# forecasts.save: locks the orgs, because a row cannot refer to an org that was purged.
 _SAVE: Final = """
 INSERT INTO forecast_results (made_at, org_id, user_type, last_day, level, per_day, method, seats, exhausted_on,
                               exhausted_low, exhausted_high, backtest_error, backtest_coverage80, backtest_windows)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class DailyHistory(NamedTuple):
-    """One user type of one org: ordinals of the days with a known count, in order, and the last count of each."""
+    """One user type of one org: the days with a known count as ordinals, in order, and the last count of each."""
 
     org_id: int
     user_type: str
@@ -21,7 +21,7 @@ class DailyHistory(NamedTuple):
 
 
 class OrgToForecast(NamedTuple):
-    """An org and the seats it has: by contract, by the latest reading, or by its licences; None: not known."""
+    """An org and its seats: from the contract, else the latest reading, else the licences; None: not known."""
 
     org_id: int
     name: str
@@ -31,7 +31,7 @@ class OrgToForecast(NamedTuple):
 async def daily_histories(
     database: Database, org_ids: Sequence[int], user_types: Sequence[str], since: date
 ) -> list[DailyHistory]:
-    """The histories of these orgs and types since that day; what has no known count is left out."""
+    """Returns the histories of these orgs and types since that day, without those that have no known count."""
     async with database.transaction() as connection:
         await connection.execute("SET LOCAL jit = off")
         rows = await connection.fetch(_HISTORIES, list(org_ids), list(user_types), since)
@@ -41,7 +41,7 @@ async def daily_histories(
 async def pages_of_orgs(
     database: Database, *, page: int, org_ids: Sequence[int] | None = None
 ) -> AsyncIterator[list[OrgToForecast]]:
-    """Orgs that are polled (neither paused nor removed), or those of `org_ids`, by id."""
+    """Yields pages of orgs by id: those that are neither paused nor removed, or those of `org_ids`."""
     after = 0
     while True:
         rows = await database.fetch(_ORGS, after, page, None if org_ids is None else list(org_ids))
@@ -52,7 +52,7 @@ async def pages_of_orgs(
         after = rows[-1][0]
 
 
-# histories.daily: ordinals as Python counts them, day 1 being 0001-01-01.
+# histories.daily: ordinals as in Python, where day 1 is 0001-01-01.
 _HISTORIES: Final = """
 SELECT org_id, user_type, array_agg(day - DATE '0001-01-01' + 1 ORDER BY day), array_agg(last ORDER BY day)
 FROM daily_user_counts
@@ -60,7 +60,7 @@ WHERE org_id = ANY($1::int[]) AND user_type = ANY($2::text[]) AND day >= $3 AND 
 GROUP BY org_id, user_type
 """
 
-# histories.orgs: what a contract says of seats wins, then what Zoho said last.
+# histories.orgs: seats from the contract, else from the latest reading, else the licences.
 _ORGS: Final = """
 SELECT o.id, o.name, coalesce(c.purchased, r.purchased, o.licences)
 FROM orgs o

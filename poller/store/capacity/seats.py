@@ -1,4 +1,4 @@
-"""Keeps the seats of orgs: readings over time, what contracts say, and why seats could not be read."""
+"""Stores the seats of orgs: readings over time, contracts, and why seats could not be read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PREFETCH: Final = 500
 
 
 class SeatReading(NamedTuple):
-    """Seats at one moment. `source`: `features` or `org`, Zoho's two answers. None: not known."""
+    """Seats at one moment. `source`: `features` or `org`, the two Zoho requests that report seats. None: not known."""
 
     purchased: int | None
     used: int | None
@@ -31,26 +31,26 @@ class SeatReading(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """Changes of what a contract says, by column; a value of None clears it."""
+    """Changes of a contract, by column; None clears a value."""
 
     changes: Mapping[str, Any]
 
 
 async def save_seats(database: Database, org_id: int, reading: SeatReading, taken_at: datetime) -> None:
-    """Adds a reading, and forgets why the last one failed; an org that is gone is passed over."""
+    """Adds a reading, and deletes the reason why the last one failed; skips an org that no longer exists."""
     await database.execute(_SAVE, org_id, taken_at, *reading)
     # seats.readable
     await database.execute("DELETE FROM seat_refusals WHERE org_id = $1 AND $2 = 'features'", org_id, reading.source)
 
 
 async def save_refusal(database: Database, org_id: int, code: str, remedy: str, now: datetime) -> bool:
-    """Notes why seats cannot be read; whether that is new."""
+    """Records why seats cannot be read; returns whether the reason is new."""
     new: bool | None = await database.fetchval(_REFUSE, org_id, code, remedy, now)
     return bool(new)
 
 
 async def set_contract(database: Database, org_ids: Sequence[int], contract: Contract) -> int:
-    """Changes what the contracts of these orgs say; how many orgs."""
+    """Changes the contracts of these orgs; returns the number of orgs."""
     async with database.transaction() as connection:
         await put_contracts(connection, dict.fromkeys(org_ids, contract.changes))
     return len(org_ids)
@@ -59,7 +59,7 @@ async def set_contract(database: Database, org_ids: Sequence[int], contract: Con
 async def stream_seats(
     database: Database, org_ids: Sequence[int] | None, *, renews_before: date | None = None
 ) -> AsyncIterator[Record]:
-    """Seats of these orgs, or of every org that was not removed, by name; those that renew before a day, if given."""
+    """Yields the seats of these orgs (None: all not removed) by name; `renews_before`: those that renew by then."""
     async with database.connection() as connection, connection.transaction(readonly=True):
         arguments = (None if org_ids is None else list(org_ids), renews_before)
         async for row in connection.cursor(_SEATS, *arguments, prefetch=_PREFETCH):
@@ -67,7 +67,7 @@ async def stream_seats(
 
 
 async def seats_by_tag(database: Database, org_ids: Sequence[int] | None) -> list[Record]:
-    """Sums by tag and currency; an org with two tags counts in both, one without tags under NULL."""
+    """Returns sums by tag and currency; an org with two tags counts in both, an org without tags under NULL."""
     return await database.fetch(_BY_TAG, None if org_ids is None else list(org_ids))
 
 
@@ -78,17 +78,17 @@ SELECT id, $2, $3, $4, $5, $6, $7 FROM orgs WHERE id = $1 FOR KEY SHARE
 ON CONFLICT (org_id, taken_at) DO NOTHING
 """
 
-# seats.refuse: since when stays as long as the reason does.
+# seats.refuse: `since` stays while the reason is the same.
 _REFUSE: Final = """
-INSERT INTO seat_refusals AS held (org_id, code, remedy, since)
+INSERT INTO seat_refusals AS existing (org_id, code, remedy, since)
 SELECT id, $2, $3, $4 FROM orgs WHERE id = $1 FOR KEY SHARE
 ON CONFLICT (org_id) DO UPDATE SET code = excluded.code, remedy = excluded.remedy,
-    since = CASE WHEN held.code = excluded.code THEN held.since ELSE excluded.since END
+    since = CASE WHEN existing.code = excluded.code THEN existing.since ELSE excluded.since END
 RETURNING since = $4
 """
 
-# seats.facts: the contract wins, then Zoho's last answer. Zoho's number of used seats is believed for two days; after
-# that the last count of active users is nearer to the truth.
+# Seats from the contract, else from Zoho's last answer. Zoho's number of used seats counts for two days; after that the
+# last count of active users is more accurate.
 _FACTS: Final = """
 SELECT o.id AS org_id, o.name AS org, o.tags, s.purchased, s.used, s.purchased - s.used AS available,
        greatest(s.purchased - s.used, 0) AS idle, coalesce(r.edition, o.edition) AS edition,

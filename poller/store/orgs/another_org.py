@@ -1,8 +1,8 @@
-"""Keeps two Zoho orgs out of one history: an org whose `zgid` is known does not become another one unasked.
+"""Keeps two Zoho orgs out of one history: refuses or parks an org whose credentials belong to another Zoho org.
 
-The opposite of `identity`, which keeps one Zoho org from having two names. An org with a history that gets new
-credentials must first say its zgid. Until then no count is asked for, and its `info_at` is the epoch: workers of the
-previous release take that for long ago.
+`identity` does the opposite: it keeps one Zoho org from having two names. When an org with a history gets new
+credentials, the poller requests its zgid before any count. Until Zoho has answered, its `info_at` is the epoch, which
+workers of the previous release treat as long ago.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from poller.core.another_org import ANOTHER_ORG, remedy_for_another_org
 from poller.core.errors import UsageError
 from poller.core.model import COLUMNS, Outcome
-from poller.store.orgs.orgs import park
+from poller.store.orgs.parking import park
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 HAS_HISTORY: Final = (
     f"EXISTS (SELECT FROM latest_snapshots l WHERE l.org_id = o.id AND num_nonnulls({', '.join(COLUMNS.values())}) > 0)"
 )
-"""Whether any count of the org `o` was ever known."""
+"""SQL: whether any count of the org `o` was ever known."""
 
 
 def refuse_other_zgids(found: Iterable[tuple[Record, str | None]]) -> None:
-    """Raises a `UsageError` for an org with a history, of which an import says another zgid than the one known."""
+    """Raises a `UsageError` for an org with a history if an import gives it another zgid than the known one."""
     for row, said in found:
         if row["has_history"] and None not in (said, row["zgid"]) and said != row["zgid"]:
             name = row["name"]
@@ -42,7 +42,7 @@ def refuse_other_zgids(found: Iterable[tuple[Record, str | None]]) -> None:
 
 
 async def park_as_another_org(database: Database, org: Org, said: str, now: datetime) -> str:
-    """Park an org whose credentials turned out to be those of the Zoho org `said`; the remedy."""
+    """Parks an org because Zoho says that its credentials are those of the zgid `said`; returns the remedy."""
     remedy = remedy_for_another_org(org.name, org.zgid or "", said)
     await park(
         database,
@@ -57,14 +57,14 @@ async def park_as_another_org(database: Database, org: Org, said: str, now: date
     return remedy
 
 
-async def believe_zgids(connection: Connection, org_ids: Sequence[int]) -> None:
-    """Orgs whose zgid an operator changed are asked for it before their next counts, and parked for it no longer."""
+async def accept_zgids(connection: Connection, org_ids: Sequence[int]) -> None:
+    """Unparks orgs whose zgid an operator changed; the poller requests their zgid before the next counts."""
     if org_ids:
-        await connection.execute(_BELIEVE, list(org_ids), ANOTHER_ORG)
+        await connection.execute(_ACCEPT, list(org_ids), ANOTHER_ORG)
 
 
 async def refuse_taken_zgid(connection: Connection, org_ids: Sequence[int], zgid: str) -> None:
-    """Raises a `UsageError` where `zgid` is given to several orgs, or another org of the data centre has it."""
+    """Raises a `UsageError` if `zgid` is given to several orgs, or another org of the data centre has it."""
     if len(org_ids) > 1:
         raise UsageError(f"one zgid for {len(org_ids):,} orgs", "name the one org that has it")
     if (taken := await connection.fetchrow(_TAKEN, list(org_ids), zgid)) is not None:
@@ -75,11 +75,11 @@ async def refuse_taken_zgid(connection: Connection, org_ids: Sequence[int], zgid
         )
 
 
-# another_org.unproven: whatever is asked of it next, the org says first who it is.
+# another_org.unproven: the poller requests the zgid before anything else.
 _UNPROVEN: Final = "UPDATE orgs SET facts_at = 'epoch' WHERE id = $1"
 
-# another_org.believe
-_BELIEVE: Final = """
+# another_org.accept
+_ACCEPT: Final = """
 UPDATE orgs SET facts_at = CASE WHEN zgid IS NOT NULL THEN 'epoch'::timestamptz END,
                 parked_at = CASE WHEN parked_code = $2 THEN NULL ELSE parked_at END,
                 parked_code = nullif(parked_code, $2),

@@ -1,4 +1,4 @@
-"""Changes of orgs that need no secret: settings, tags, names, what Zoho answers, and the return of removed orgs."""
+"""Changes of orgs that need no secret: settings, tags, names, org info from Zoho, and restoring removed orgs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from poller.core.errors import UsageError
 from poller.core.names import normal_name
 from poller.core.profile import ProfileChange, changed, differences, limits_differ
 from poller.store.locks import Lock, lock
-from poller.store.orgs.another_org import believe_zgids, refuse_taken_zgid
+from poller.store.orgs.another_org import accept_zgids, refuse_taken_zgid
 from poller.store.orgs.names import ids_by_name
 from poller.store.orgs.profiles import COLUMNS, change_profiles, profile_of
 
@@ -22,34 +22,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A removed org that is back. `grant`: the kind of credential it had; None where it had none."""
+    """A removed org that was restored. `grant`: the kind of credential it had, or None."""
 
     name: str
     grant: str | None
 
 
 async def set_profiles(database: Database, org_ids: Sequence[int], change: ProfileChange) -> int:
-    """Change settings and tags of orgs; how many were not as asked for already."""
+    """Changes settings and tags of orgs; returns how many orgs changed."""
     async with database.transaction() as connection:
         rows = await connection.fetch(_PROFILES, list(org_ids))
         before = {row["id"]: profile_of(row) for row in rows}
         after = {org_id: changed(profile, change) for org_id, profile in before.items()}
         different = {org_id: profile for org_id, profile in after.items() if profile != before[org_id]}
-        ask_again = [org_id for org_id in different if limits_differ(before[org_id], after[org_id])]
+        refresh_info = [org_id for org_id in different if limits_differ(before[org_id], after[org_id])]
         if change.zgid is not None and different:
             await lock(connection, Lock.IMPORTS)
             await refuse_taken_zgid(connection, list(before), change.zgid)
-        await change_profiles(connection, different, ask_again)
-        await believe_zgids(connection, [one for one in different if before[one].zgid != after[one].zgid])
-    return sum(bool(differences(before[org_id], after[org_id])) or org_id in ask_again for org_id in different)
+        await change_profiles(connection, different, refresh_info)
+        await accept_zgids(connection, [one for one in different if before[one].zgid != after[one].zgid])
+    return sum(bool(differences(before[org_id], after[org_id])) or org_id in refresh_info for org_id in different)
 
 
 async def rename(database: Database, old: str, new: str) -> None:
-    """Give an org another name, a removed one too; a `UsageError` where the name is taken."""
+    """Renames an org, removed ones too; raises `UsageError` if another org has the name."""
     name = normal_name(new)
     org_id = (await ids_by_name(database, [old], removed=True))[old]
     async with database.transaction() as connection:
-        # As imports do: none may take the name meanwhile.
+        # As imports do: no import may take the name before this transaction ends.
         await lock(connection, Lock.IMPORTS)
         if (taken := await connection.fetchrow(_TAKEN, name, org_id)) is not None:
             which = "a removed org" if taken["removed_at"] else "an org"
@@ -58,7 +58,7 @@ async def rename(database: Database, old: str, new: str) -> None:
 
 
 async def restore(database: Database, org_ids: Sequence[int], now: datetime) -> list[Restored]:
-    """Bring removed orgs back with their history, tags and settings, paused until they have credentials again."""
+    """Restores removed orgs with their history, tags and settings, paused until they get credentials."""
     async with database.transaction() as connection:
         await lock(connection, Lock.IMPORTS)
         if (taken := await connection.fetchrow(_TAKEN_AGAIN, list(org_ids))) is not None:
@@ -70,13 +70,13 @@ async def restore(database: Database, org_ids: Sequence[int], now: datetime) -> 
     return [Restored(row["name"], row["removed_grant"]) for row in rows]
 
 
-async def learn(
+async def update_org_info(
     database: Database, org_id: int, now: datetime, *, zgid: str | None, edition: str | None, licences: int | None
 ) -> bool:
-    """Note what Zoho says of an org, and that it was asked; None: it did not say. Whether anything is new."""
-    # org_changes.learn: what was known before is read in the same statement, as it was. Zoho's answer does not
-    # replace what an operator set, nor a zgid: see `another_org`.
-    news: bool | None = await database.fetchval(
+    """Stores the org info from Zoho and its time `now`; returns whether anything changed. None: Zoho did not say."""
+    # changes.update_org_info: reads the previous values in the same statement. Zoho's answer does not replace values
+    # that an operator set, nor a zgid: see `another_org`.
+    is_new: bool | None = await database.fetchval(
         """
         UPDATE orgs o SET facts_at = $5, zgid = new.zgid, edition = new.edition, licences = new.licences,
                edition_source = CASE WHEN $3::text IS NULL OR o.edition_source = 'set' THEN o.edition_source
@@ -102,25 +102,25 @@ async def learn(
         licences,
         now,
     )
-    return bool(news)
+    return bool(is_new)
 
 
-# org_changes.profiles: held still until they are changed.
+# changes.profiles: locked until they are changed.
 _PROFILES: Final = f"SELECT id, {', '.join(COLUMNS)} FROM orgs WHERE id = ANY($1::int[]) FOR NO KEY UPDATE"  # noqa: S608
 
-# org_changes.taken: another org of that name, a living one first.
+# changes.taken: another org of that name; one that is not removed comes first.
 _TAKEN: Final = "SELECT removed_at FROM orgs WHERE name = $1 AND id <> $2 ORDER BY removed_at DESC NULLS FIRST LIMIT 1"
 
-# org_changes.rename
+# changes.rename
 _RENAME: Final = "UPDATE orgs SET name = $2, updated_at = now() WHERE id = $1"
 
-# org_changes.taken_again: names of removed orgs that others have by now.
+# changes.taken_again: a name of a removed org that another org has now.
 _TAKEN_AGAIN: Final = """
 SELECT o.name FROM orgs o JOIN orgs other ON other.name = o.name AND other.id <> o.id AND other.removed_at IS NULL
 WHERE o.id = ANY($1::int[]) AND o.removed_at IS NOT NULL LIMIT 1
 """
 
-# org_changes.restore: one that was paused before stays paused when it has credentials.
+# changes.restore: an org that was paused before stays paused after it gets credentials.
 _RESTORE: Final = """
 UPDATE orgs o SET removed_at = NULL, resumed_at = $2, updated_at = $2, paused_at = coalesce(o.paused_at, $2),
                   paused_reason = CASE WHEN o.paused_at IS NULL THEN 'no_credentials' ELSE o.paused_reason END

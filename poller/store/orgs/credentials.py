@@ -1,6 +1,6 @@
-"""The credentials of orgs: sealed on the way in, unsealed one org at a time on the way out.
+"""Reads and writes the credentials of orgs, which are encrypted in the database.
 
-All ciphertexts of a row are under one key, named in the row; whoever writes one writes them all.
+All ciphertexts of a row are encrypted with one key, which the row names; so every write replaces all of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """An org's credentials, and the fingerprint their grant goes by."""
+    """An org's credentials, with the fingerprint that identifies their grant."""
 
     org_id: int
     fingerprint: bytes
@@ -33,30 +33,30 @@ class Grant:
 
     @classmethod
     def of_entry(cls, org_id: int, entry: OrgEntry) -> Self:
-        """As an operator wrote them down."""
+        """The credentials of an entry that an operator wrote."""
         credentials = Credentials(
             entry.client_id, entry.client_secret, entry.refresh_token, entry.grant_code, entry.soid
         )
         return cls(org_id, fingerprint(entry), credentials)
 
     def exchanged(self, refresh_token: Secret) -> Grant:
-        """After the grant code was exchanged: the same grant in another form, so its fingerprint stays."""
+        """Returns the same grant, hence with its fingerprint, with a refresh token in place of the grant code."""
         return replace(self, credentials=replace(self.credentials, refresh_token=refresh_token, grant_code=None))
 
 
 def fingerprint(entry: OrgEntry) -> bytes:
-    """What tells one grant from another without telling what it is; grants are long and random, so a hash hides them.
+    """Returns a hash that identifies the grant of an entry and hides it: grants are long and random.
 
-    That of a `grant_code` stays when the code is exchanged, so that importing the same file again changes nothing.
+    A `grant_code` keeps its fingerprint after it is exchanged, so that importing the same file again changes nothing.
     """
     grants = {"refresh_token": entry.refresh_token, "grant_code": entry.grant_code}
-    kind, grant = next(((kind, secret.reveal()) for kind, secret in grants.items() if secret), ("soid", entry.soid))
-    return hashlib.sha256("\0".join((entry.client_id, kind, grant or "")).encode()).digest()
+    form, grant = next(((form, secret.reveal()) for form, secret in grants.items() if secret), ("soid", entry.soid))
+    return hashlib.sha256("\0".join((entry.client_id, form, grant or "")).encode()).digest()
 
 
 async def read_credentials(database: Database, keyring: Keyring, org_id: int) -> Credentials | None:
-    """An org's credentials; None where it has none, `CredentialError` where the keys at hand do not open them."""
-    # credentials.read: one org's.
+    """Returns an org's credentials, or None; raises `CredentialError` if no key of this process decrypts them."""
+    # credentials.read: of one org.
     row = await database.fetchrow(
         """
         SELECT org_id, client_id, client_secret, refresh_token, grant_code, soid, key_id
@@ -64,15 +64,15 @@ async def read_credentials(database: Database, keyring: Keyring, org_id: int) ->
         """,
         org_id,
     )
-    return None if row is None else unseal(keyring, row)
+    return None if row is None else decrypt_credentials(keyring, row)
 
 
 async def save_refresh_token(
     database: Database, keyring: Keyring, org_id: int, grant_code: Secret, refresh_token: Secret
 ) -> None:
-    """Put what a grant code was exchanged for in its place. Nothing where the org has another code by now."""
+    """Replaces a grant code by the refresh token it was exchanged for, unless the org now has another code."""
     async with database.transaction() as connection:
-        # credentials.hold: keep an import from changing them meanwhile.
+        # credentials.lock: locked, so that no import changes them at the same time.
         row = await connection.fetchrow(
             """
             SELECT org_id, client_id, client_secret, refresh_token, grant_code, soid, key_id, grant_fingerprint
@@ -81,16 +81,16 @@ async def save_refresh_token(
             org_id,
         )
         if row is not None:
-            grant = Grant(org_id, row["grant_fingerprint"], unseal(keyring, row))
+            grant = Grant(org_id, row["grant_fingerprint"], decrypt_credentials(keyring, row))
             if grant.credentials.grant_code == grant_code:
                 await put_credentials(connection, keyring, [grant.exchanged(refresh_token)])
 
 
 async def crowded_clients(database: Database, at_least: int = 15) -> list[tuple[str, int]]:
-    """Clients with that many refresh tokens or more, the fullest first.
+    """Returns clients with `at_least` refresh tokens and their number, the largest first.
 
-    Zoho keeps 20 per client and user, and the 21st kills the oldest. Which user gave consent is not known here: this
-    is a reason to warn, not to refuse.
+    Zoho keeps 20 refresh tokens per client and user, and the 21st invalidates the oldest. The user who gave consent is
+    not known here, so this is a reason to warn, not to refuse.
     """
     # credentials.crowded: grants per client; one grant may serve several orgs.
     rows = await database.fetch(
@@ -106,7 +106,7 @@ async def crowded_clients(database: Database, at_least: int = 15) -> list[tuple[
 
 
 async def waiting_grant_codes(database: Database, names: Sequence[str] | None = None) -> list[int]:
-    """The ids of orgs whose grant code is still to be exchanged, the oldest import first: codes live for minutes."""
+    """Returns the ids of orgs whose grant code is not exchanged yet, the oldest import first: codes expire soon."""
     # credentials.waiting: no refresh token yet.
     rows = await database.fetch(
         """
@@ -121,9 +121,9 @@ async def waiting_grant_codes(database: Database, names: Sequence[str] | None = 
 
 
 async def codes_to_exchange(database: Database, entries: Iterable[OrgEntry]) -> dict[str, int]:
-    """By client, how many grant codes of these entries are still to be exchanged; those exchanged before are not."""
+    """Returns by client the number of grant codes of these entries that are not exchanged yet."""
     given = {fingerprint(entry): entry.client_id for entry in entries if entry.grant_code is not None}
-    # credentials.exchanged
+    # credentials.exchanged: the grants with a refresh token.
     rows = await database.fetch(
         """
         SELECT grant_fingerprint FROM org_credentials
@@ -136,7 +136,7 @@ async def codes_to_exchange(database: Database, entries: Iterable[OrgEntry]) -> 
 
 
 async def waiting_codes_by_client(database: Database, names: Sequence[str] | None = None) -> dict[str, int]:
-    """By client, how many grant codes of these orgs are still to be exchanged."""
+    """Returns by client the number of grant codes of these orgs that are not exchanged yet."""
     # credentials.waiting_by_client
     rows = await database.fetch(
         """
@@ -151,12 +151,12 @@ async def waiting_codes_by_client(database: Database, names: Sequence[str] | Non
 
 
 async def put_credentials(connection: Connection, keyring: Keyring, grants: Sequence[Grant]) -> None:
-    """Store credentials in the place of those the orgs had, all sealed with the keyring's first key."""
+    """Replaces the credentials of these orgs, encrypted with the keyring's first key."""
     if not grants:
         return
 
     stored = [grant.credentials for grant in grants]
-    # credentials.put: many orgs' at once.
+    # credentials.put: of many orgs at once.
     await connection.execute(
         """
         INSERT INTO org_credentials
@@ -170,16 +170,16 @@ async def put_credentials(connection: Connection, keyring: Keyring, grants: Sequ
         """,
         [grant.org_id for grant in grants],
         [credentials.client_id for credentials in stored],
-        *_sealed(keyring, grants),
+        *_encrypted(keyring, grants),
         [credentials.soid for credentials in stored],
         [grant.fingerprint for grant in grants],
         keyring.current_id,
     )
 
 
-async def reseal_credentials(connection: Connection, keyring: Keyring, grants: Sequence[Grant]) -> None:
-    """Store the same credentials encrypted with the keyring's first key; nothing else about them changes."""
-    # credentials.reseal: many orgs' at once.
+async def reencrypt_credentials(connection: Connection, keyring: Keyring, grants: Sequence[Grant]) -> None:
+    """Stores the same credentials, encrypted with the keyring's first key; nothing else about them changes."""
+    # credentials.reencrypt: of many orgs at once.
     await connection.execute(
         """
         UPDATE org_credentials c SET client_secret = new.client_secret, refresh_token = new.refresh_token,
@@ -189,36 +189,36 @@ async def reseal_credentials(connection: Connection, keyring: Keyring, grants: S
         WHERE c.org_id = new.org_id
         """,
         [grant.org_id for grant in grants],
-        *_sealed(keyring, grants),
+        *_encrypted(keyring, grants),
         keyring.current_id,
     )
 
 
-def _sealed(keyring: Keyring, grants: Sequence[Grant]) -> tuple[list[bytes | None], ...]:
-    """Client secrets, refresh tokens and grant codes as ciphertexts, in the order of the columns."""
+def _encrypted(keyring: Keyring, grants: Sequence[Grant]) -> tuple[list[bytes | None], ...]:
+    """Encrypts client secrets, refresh tokens and grant codes, in the order of the columns."""
 
-    def sealed(column: Column, secrets: Iterable[Secret | None]) -> list[bytes | None]:
+    def encrypted(column: Column, secrets: Iterable[Secret | None]) -> list[bytes | None]:
         pairs = zip(grants, secrets, strict=True)
         return [keyring.encrypt(grant.org_id, column, secret) if secret else None for grant, secret in pairs]
 
     stored = [grant.credentials for grant in grants]
     return (
-        sealed(Column.CLIENT, (credentials.client_secret for credentials in stored)),
-        sealed(Column.REFRESH, (credentials.refresh_token for credentials in stored)),
-        sealed(Column.CODE, (credentials.grant_code for credentials in stored)),
+        encrypted(Column.CLIENT, (credentials.client_secret for credentials in stored)),
+        encrypted(Column.REFRESH, (credentials.refresh_token for credentials in stored)),
+        encrypted(Column.CODE, (credentials.grant_code for credentials in stored)),
     )
 
 
-def unseal(keyring: Keyring, row: Record) -> Credentials:
-    """The credentials of a row of `org_credentials`."""
+def decrypt_credentials(keyring: Keyring, row: Record) -> Credentials:
+    """Decrypts the credentials of a row of `org_credentials`."""
 
-    def opened(column: Column, sealed: bytes | None) -> Secret | None:
-        return None if sealed is None else keyring.decrypt(row["org_id"], column, row["key_id"], sealed)
+    def decrypted(column: Column, ciphertext: bytes | None) -> Secret | None:
+        return None if ciphertext is None else keyring.decrypt(row["org_id"], column, row["key_id"], ciphertext)
 
     return Credentials(
         client_id=row["client_id"],
         client_secret=keyring.decrypt(row["org_id"], Column.CLIENT, row["key_id"], row["client_secret"]),
-        refresh_token=opened(Column.REFRESH, row["refresh_token"]),
-        grant_code=opened(Column.CODE, row["grant_code"]),
+        refresh_token=decrypted(Column.REFRESH, row["refresh_token"]),
+        grant_code=decrypted(Column.CODE, row["grant_code"]),
         soid=row["soid"],
     )

@@ -1,6 +1,6 @@
-"""What the poller spent of each org's credits in the last 24 hours, kept where restarts and other workers see it.
+"""Records the credits that the poller spent on each org in the last 24 hours, for all workers and across restarts.
 
-Counted by quarters of an hour, carefully: a quarter counts until the whole of it is older than 24 hours.
+Credits are counted by quarter hours. A quarter hour counts until all of it is older than 24 hours.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ DAY_SECONDS: Final = 86_400
 
 
 def counted_after(now: datetime) -> datetime:
-    """Quarters that begin later than this are, at least in part, of the last 24 hours."""
+    """Returns the time after which a quarter hour must begin to count, at least in part, as the last 24 hours."""
     return now - timedelta(seconds=DAY_SECONDS + QUARTER_SECONDS)
 
 
 async def spend(database: Queries, credits_by_org: Mapping[int, int], now: datetime) -> None:
-    """Add to what these orgs spent; those removed or purged meanwhile are passed over."""
-    # credits.spend: many orgs at once, in the order of the key so that two workers never wait for each other in turn.
-    # The orgs are locked as the foreign key would lock them, or one could be purged between being read and referred to.
+    """Adds credits to what these orgs spent; skips orgs that are removed or purged."""
+    # credits.spend: many orgs at once, in the order of the key, so that two workers cannot deadlock. It locks the orgs
+    # as the foreign key would, because an org could otherwise be purged before the insert refers to it.
     await database.execute(
         """
         WITH present AS (
@@ -47,8 +47,8 @@ async def spend(database: Queries, credits_by_org: Mapping[int, int], now: datet
 
 
 async def correct(database: Queries, credits_by_org: Mapping[int, int], now: datetime) -> None:
-    """What these orgs spent at `now` beyond what was reserved then; less than 0: of that, what was not asked for."""
-    # credits.correct: in the order of the key, as above; never below nothing, and nothing where nothing was reserved.
+    """Corrects the credits reserved at `now`: positive if the poll spent more, negative if it spent less."""
+    # credits.correct: in the order of the key, as above. Never below 0; skips orgs without a reservation.
     await database.execute(
         """
         UPDATE credit_spend s SET credits = greatest(s.credits + known.credits, 0)
@@ -65,8 +65,8 @@ async def correct(database: Queries, credits_by_org: Mapping[int, int], now: dat
 
 
 async def spent(database: Queries, org_ids: Sequence[int], now: datetime) -> dict[int, int]:
-    """What each of these orgs spent in the 24 hours before `now`; 0 for one that spent nothing."""
-    # credits.spent: a day of each.
+    """Returns the credits that each of these orgs spent in the 24 hours before `now`; 0 for an org without any."""
+    # credits.spent
     rows: Sequence[Record] = await database.fetch(
         """
         SELECT org_id, sum(credits)::int AS credits FROM credit_spend
@@ -80,7 +80,7 @@ async def spent(database: Queries, org_ids: Sequence[int], now: datetime) -> dic
 
 
 async def spent_by_all(database: Queries, now: datetime) -> dict[int, int]:
-    """The same of every org that spent anything."""
+    """Returns the same for every org that spent any credits."""
     # credits.spent_by_all
     rows: Sequence[Record] = await database.fetch(
         "SELECT org_id, sum(credits)::int AS credits FROM credit_spend WHERE bucket > $1 GROUP BY org_id",
@@ -89,8 +89,8 @@ async def spent_by_all(database: Queries, now: datetime) -> dict[int, int]:
     return {row["org_id"]: row["credits"] for row in rows}
 
 
-async def forget(database: Queries, now: datetime) -> int:
-    """Delete the quarters that no longer count; how many."""
-    # credits.forget
+async def delete_expired_credits(database: Queries, now: datetime) -> int:
+    """Deletes the quarter hours that no longer count; returns how many rows."""
+    # credits.delete_expired
     status = await database.execute("DELETE FROM credit_spend WHERE bucket <= $1", counted_after(now))
     return int(status.rpartition(" ")[2])

@@ -1,10 +1,10 @@
-"""Secrets at rest: AES-256-GCM, the key's id beside the ciphertext, the place it belongs to bound into it.
+"""Encrypts secrets for the database with AES-256-GCM. Each row names the key of its ciphertexts.
 
-The place is an org and a column: a ciphertext copied to another org's row, or to another column, does not decrypt.
-Stored form: 12 bytes of nonce, then ciphertext and tag. Nonces are random, which is sound for 2^32 encryptions under
-one key (NIST SP 800-38D, 8.3): ten years of hourly tokens for 50,000 orgs.
+Org and column are authenticated with the ciphertext: one that is copied to another org's row or to another column does
+not decrypt. Stored form: 12 bytes of nonce, then ciphertext and tag. Nonces are random, which is safe for 2^32
+encryptions with one key (NIST SP 800-38D, 8.3): ten years of hourly tokens for 50,000 orgs.
 
-No key, and no part of one, is ever part of an error, a repr or a log.
+No error, repr or log contains a key or a part of one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import base64
 import contextlib
 import os
 import re
-import secrets as randomness
+import secrets
 import stat
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Self
@@ -35,7 +35,7 @@ _FORM: Final = 'write id:base64-of-32-bytes[,id:…]; make a key with: echo "k1:
 
 
 class Column(StrEnum):
-    """The columns that hold ciphertexts, as bound into them: never rename one without encrypting anew."""
+    """The columns that hold ciphertexts. The value is authenticated with them: after a rename they do not decrypt."""
 
     CLIENT = "org_credentials.client_secret"
     REFRESH = "org_credentials.refresh_token"
@@ -44,7 +44,7 @@ class Column(StrEnum):
 
 
 class Keyring:
-    """The keys by id: the first encrypts, all decrypt."""
+    """The encryption keys by id: the first encrypts, all decrypt."""
 
     __slots__ = ("_keys", "current_id")
 
@@ -54,14 +54,14 @@ class Keyring:
 
     @classmethod
     def from_setting(cls, text: str) -> Self:
-        """Read `id:base64[,id:base64]`; a `SettingsError` tells which one is wrong by its place, never by its text."""
+        """Reads `id:base64[,id:base64]`; a `SettingsError` names the wrong key by its number, never by its text."""
         return cls(_parse(text, "POLLER_SECRET_KEYS"))
 
     @classmethod
     def from_key_file(cls, path: Path) -> Self:
-        """Read the keys of `path`, which is made with one new key if it is not there yet.
+        """Reads the keys in `path`; if the file does not exist, creates it with one new key.
 
-        Safe against another process doing the same at once: one key wins, both use it, and it is on disk before use.
+        Two processes may do this at the same time: both then use the same key, and it is on disk before its first use.
         """
         if not path.exists():
             _make_key_file(path)
@@ -79,16 +79,16 @@ class Keyring:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Of every key, the encrypting one first."""
+        """The ids of all keys, the one that encrypts first."""
         return tuple(self._keys)
 
     def encrypt(self, org_id: int, column: Column, secret: Secret) -> bytes:
-        """The ciphertext of `secret` for `column` of an org, under the key `current_id`."""
+        """Returns the ciphertext of `secret` for `column` of an org, encrypted with the key `current_id`."""
         nonce = os.urandom(NONCE_BYTES)
-        return nonce + self._keys[self.current_id].encrypt(nonce, secret.reveal().encode(), _place(org_id, column))
+        return nonce + self._keys[self.current_id].encrypt(nonce, secret.reveal().encode(), _bound_to(org_id, column))
 
     def decrypt(self, org_id: int, column: Column, key_id: str, ciphertext: bytes) -> Secret:
-        """What `encrypt` was given; a `CredentialError` where key, org and column are not those of the encryption."""
+        """Returns the plain secret; raises `CredentialError` if key, org or column differ from those of `encrypt`."""
         key = self._keys.get(key_id)
         if key is None:
             raise MissingKeyError(
@@ -97,7 +97,7 @@ class Keyring:
                 key_id=key_id,
             )
         try:
-            plain = key.decrypt(ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:], _place(org_id, column))
+            plain = key.decrypt(ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:], _bound_to(org_id, column))
         except (InvalidTag, ValueError) as wrong:
             raise CredentialError(
                 f"{column.value} of org {org_id} does not decrypt with the key {key_id!r}",
@@ -109,7 +109,7 @@ class Keyring:
         return f"Keyring({', '.join(self.ids)})"
 
 
-def _place(org_id: int, column: Column) -> bytes:
+def _bound_to(org_id: int, column: Column) -> bytes:
     return f"{org_id}:{column.value}".encode()
 
 
@@ -126,7 +126,7 @@ def _parse(text: str, where: str) -> dict[str, bytes]:
         except ValueError:
             key = b""
         if len(key) != KEY_BYTES:
-            # Without a cause: a decoder's complaint may quote what it was given.
+            # Without a cause: the decoder's error may quote the key.
             raise SettingsError(f"{where}: key {number} is not base64 of {KEY_BYTES} bytes", _FORM) from None
         if key_id in keys:
             raise SettingsError(f"{where}: key {number} has the id of an earlier one", "give each key an id of its own")
@@ -135,10 +135,10 @@ def _parse(text: str, where: str) -> dict[str, bytes]:
 
 
 def _make_key_file(path: Path) -> None:
-    """Written whole under another name first, then given its own if nobody else was faster."""
-    # An id nobody used before: a lost key file is then told apart from a damaged ciphertext.
-    line = f"k{randomness.token_hex(4)}:{base64.b64encode(randomness.token_bytes(KEY_BYTES)).decode()}\n"
-    draft = path.with_name(f".{path.name}.{randomness.token_hex(8)}")
+    """Writes a complete file under another name, then links it to `path` unless another process has created that."""
+    # A new id, so that a lost key file and a damaged ciphertext give different errors.
+    line = f"k{secrets.token_hex(4)}:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}\n"
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
@@ -150,15 +150,15 @@ def _make_key_file(path: Path) -> None:
                 os.link(draft, path)
         finally:
             draft.unlink(missing_ok=True)
-        _settle(path.parent)
+        _fsync_folder(path.parent)
     except OSError as wrong:
         raise SettingsError(
             f"the key file {path} cannot be made: {wrong.strerror}", "make its folder writable, or set POLLER_DATA_DIR"
         ) from wrong
 
 
-def _settle(folder: Path) -> None:
-    """A name is on disk only when its folder is."""
+def _fsync_folder(folder: Path) -> None:
+    """Writes the folder to disk: without that a crash may lose the new file's name."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,7 +1,7 @@
 """Keeps one Zoho org from being polled and counted under two names.
 
-An org is the same Zoho org as another if it has the same grant (by fingerprint), or the same number at Zoho (`zgid`) in
-the same data centre. Orgs that are twins already are left as they are: `poller doctor` lists them.
+Two orgs are the same Zoho org if they have the same grant (by fingerprint), or the same `zgid` (Zoho's number of the
+org) in the same data centre. Twins that exist already stay as they are: `poller doctor` lists them.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def zgid_of(entry: OrgEntry) -> str | None:
-    """Zoho's number of the org, which its `soid` tells as well."""
+    """Returns the zgid of an entry; a `soid` contains it too."""
     return entry.zgid or (entry.soid.rpartition(".")[2] if entry.soid else None)
 
 
 def is_same_org(row: Record, entry: OrgEntry) -> bool:
-    """Whether `entry` is the removed org of `row`: by the grant it had, or by Zoho's number of it."""
+    """Returns whether `entry` is the removed org of `row`: by the grant it had, or by its zgid."""
     if row["removed_fingerprint"] == fingerprint(entry):
         return True
     return row["zgid"] is not None and (row["data_center"], row["zgid"]) == (entry.data_center, zgid_of(entry))
@@ -33,16 +33,16 @@ def is_same_org(row: Record, entry: OrgEntry) -> bool:
 
 @dataclass(slots=True)
 class IdentityCheck:
-    """Refuses entries of one import that are another org of the import, or of the database."""
+    """Refuses entries of one import that are the same Zoho org as another entry, or as an org in the database."""
 
     _seen: dict[tuple[object, ...], str] = field(default_factory=dict)
 
     async def refuse_twins(
         self, connection: Connection, entries: Sequence[OrgEntry], new: Collection[str], replaced: Collection[str]
     ) -> None:
-        """Raises a `UsageError` if one of the `new` entries is another org under another name.
+        """Raises a `UsageError` if an entry named in `new` is the same Zoho org as one with another name.
 
-        `new` are the names that get another grant or number than they had. The grants of `replaced` are being changed.
+        `new`: the names whose grant or zgid changes. `replaced`: the names whose present grant is being replaced.
         """
         for entry in entries:
             for mark in _marks(entry):
@@ -53,8 +53,8 @@ class IdentityCheck:
         if not marks:
             return
         grants = [mark[1] for mark in marks if mark[0] == "grant"]
-        numbers = [mark[2] for mark in marks if mark[0] == "zgid"]
-        for row in await connection.fetch(_SAME, grants, numbers):
+        zgids = [mark[2] for mark in marks if mark[0] == "zgid"]
+        for row in await connection.fetch(_SAME, grants, zgids):
             found: list[tuple[object, ...]] = [("zgid", row["data_center"], row["zgid"])]
             if row["name"] not in replaced:
                 found.append(("grant", row["grant_fingerprint"]))
@@ -64,7 +64,7 @@ class IdentityCheck:
 
 
 def refuse_removed_names(rows: Sequence[Record]) -> None:
-    """Raises a `UsageError` for names of removed orgs, of which it is unknown whether they are the same orgs."""
+    """Raises a `UsageError` for names of removed orgs that may not be the same Zoho orgs."""
     if not rows:
         return
     first, more = rows[0], len(rows) - 1
@@ -78,7 +78,7 @@ def refuse_removed_names(rows: Sequence[Record]) -> None:
 
 
 async def twins(database: Queries) -> list[tuple[str, str, str]]:
-    """Orgs that are one: the names of two of them, and by what (`grant`, `zgid` or `name`)."""
+    """Returns pairs of orgs that are the same Zoho org: both names, and the common mark (`grant`, `zgid` or `name`)."""
     return [(row["one"], row["other"], row["mark"]) for row in await database.fetch(_TWINS)]
 
 
@@ -96,7 +96,7 @@ def _refusal(name: str, other: str, mark: tuple[object, ...]) -> UsageError:
     )
 
 
-# identity.same: living orgs with one of these grants or numbers; each half by an index of its own.
+# identity.same: orgs with one of these grants or zgids, without removed ones. Each half uses its own index.
 _SAME: Final = """
 SELECT o.name, o.data_center, o.zgid, c.grant_fingerprint
 FROM org_credentials c JOIN orgs o ON o.id = c.org_id
@@ -107,8 +107,8 @@ FROM orgs o LEFT JOIN org_credentials c ON c.org_id = o.id
 WHERE o.removed_at IS NULL AND o.zgid = ANY($2::text[])
 """
 
-# identity.twins: of each group that is one org, the first name with each of the others. What occurs twice is found
-# first, without names and in one pass for each mark; where nothing does, nothing else is read.
+# identity.twins: for each group of twins, the first name with each of the others. It first finds the marks that occur
+# twice, in one pass per mark and without names; usually there are none, and nothing else is read.
 _TWINS: Final = """
 WITH marks AS (
     SELECT o.name, 'grant' AS mark, min(o.name) OVER (PARTITION BY c.grant_fingerprint) AS one

@@ -1,8 +1,8 @@
-"""Imports orgs from what an operator wrote down: by name, all or nothing, changing only what differs.
+"""Imports orgs by name in one transaction, changing only what differs.
 
-`core.profile` decides what becomes of an org's plain columns. An import refuses one Zoho org under two names, and the
-name of a removed org unless it is the same org, which is then restored. This module reads no files
-(`poller.onboarding.org_file` does) and checks no entries: those it gets are checked.
+`core.profile` decides how an entry changes the profile of an org. An import refuses one Zoho org under two names. It
+refuses the name of a removed org, unless that is the same Zoho org, which is then restored. This module does not read
+files (`poller.onboarding.org_file` does), and it expects valid entries.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from poller.core.errors import CredentialError, UsageError
 from poller.core.profile import Profile, differences, imported, limits_differ
 from poller.store.capacity.contracts import ATTRIBUTES, JOIN, STORED, contract_changes, put_contracts
 from poller.store.locks import Lock, lock
-from poller.store.orgs.another_org import HAS_HISTORY, believe_zgids, refuse_other_zgids
+from poller.store.orgs.another_org import HAS_HISTORY, accept_zgids, refuse_other_zgids
 from poller.store.orgs.credentials import Grant, fingerprint, put_credentials
 from poller.store.orgs.encryption import Column
 from poller.store.orgs.identity import IdentityCheck, is_same_org, refuse_removed_names, zgid_of
-from poller.store.orgs.new_credentials import forget_old_credentials
+from poller.store.orgs.new_credentials import reset_after_new_credentials
 from poller.store.orgs.profiles import COLUMNS, add_profiles, change_profiles, profile_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ What = Literal["added", "changed", "restored"]
 
 @dataclass(frozen=True, slots=True)
 class OrgChange:
-    """What an import did, or would do, with one org: the fields name columns, or are `credentials`."""
+    """What an import did, or would do, with one org; `fields` are the changed columns, and `credentials`."""
 
     org: str
     what: What
@@ -45,7 +45,7 @@ class OrgChange:
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """How many orgs an import added, changed, found unchanged, and restored because they had been removed."""
+    """The number of orgs that an import added, changed, found unchanged, and restored after a removal."""
 
     added: int = 0
     changed: int = 0
@@ -60,19 +60,19 @@ async def import_orgs(
     *,
     dry_run: bool = False,
     progress: Callable[[int], None] = lambda _done: None,
-    tell: Callable[[OrgChange], None] = lambda _change: None,
+    on_change: Callable[[OrgChange], None] = lambda _change: None,
 ) -> ImportResult:
-    """Add and change orgs so that they are as `entries` say, in one transaction.
+    """Adds and changes orgs as `entries` say, in one transaction.
 
-    `progress` hears how many are done, `tell` of each org that is not the same. New credentials, and another data
-    centre, start from nothing: see `new_credentials.forget_old_credentials`. With `dry_run` nothing is written; the
-    result says what would be.
+    Calls `progress` with the number of entries done, and `on_change` for each org that differs. New credentials and a
+    new data centre reset the org: see `new_credentials.reset_after_new_credentials`. With `dry_run` it writes nothing
+    and returns what it would do.
     """
-    _refuse_doubles(entries)
+    _refuse_duplicates(entries)
     changes: dict[What, int] = {"added": 0, "changed": 0, "restored": 0}
     identities = IdentityCheck()
     async with database.transaction() as connection:
-        # Two imports of one name would each find it missing.
+        # Otherwise two imports could both add the same name.
         await lock(connection, Lock.IMPORTS)
         for start in range(0, len(entries), CHUNK):
             chunk = entries[start : start + CHUNK]
@@ -80,9 +80,9 @@ async def import_orgs(
             await identities.refuse_twins(connection, chunk, plan.new_identities, plan.new_grants)
             for change in plan.changes:
                 changes[change.what] += 1
-                tell(change)
+                on_change(change)
             if not dry_run:
-                await _carry_out(connection, keyring, plan)
+                await _apply(connection, keyring, plan)
             progress(start + len(chunk))
     return ImportResult(**changes, unchanged=len(entries) - sum(changes.values()))
 
@@ -91,23 +91,23 @@ async def import_orgs(
 class _Plan:
     to_add: Sequence[OrgEntry]
     profiles: dict[int, Profile]
-    """The new profiles of orgs of which a plain column differs."""
+    """New profiles by org id, for orgs whose profile changes."""
     contracts: dict[int, dict[str, Any]]
-    """What changes of the contracts of orgs that are there."""
-    ask_again: Sequence[int]
+    """Changes of contracts by org id, for orgs that exist."""
+    refresh_info: Sequence[int]
     grants: Sequence[Grant]
     moved: Sequence[int]
-    """Orgs in another data centre than before."""
+    """Orgs whose data centre changes."""
     restored: Sequence[int]
     renumbered: Sequence[int]
-    """Orgs with another zgid than before."""
+    """Orgs whose zgid changes."""
     changes: Sequence[OrgChange]
     new_grants: frozenset[str]
     new_identities: frozenset[str]
-    """Names of orgs that get another grant, or another number at Zoho."""
+    """Names of orgs whose grant or zgid changes."""
 
 
-def _refuse_doubles(entries: Iterable[OrgEntry]) -> None:
+def _refuse_duplicates(entries: Iterable[OrgEntry]) -> None:
     seen: set[str] = set()
     for entry in entries:
         if entry.name in seen:
@@ -116,7 +116,7 @@ def _refuse_doubles(entries: Iterable[OrgEntry]) -> None:
 
 
 async def _stored(connection: Connection, entries: Sequence[OrgEntry]) -> dict[str, Any]:
-    """What is stored of the orgs an import names; of a name that only removed orgs have, the last of them."""
+    """Returns the stored orgs with the names of an import; for a name that only removed orgs have, the last removed."""
     rows = await connection.fetch(_STORED, [entry.name for entry in entries])
     return {row["name"]: row for row in rows}
 
@@ -129,14 +129,14 @@ def _plan(entries: Sequence[OrgEntry], stored: dict[str, Any], keyring: Keyring)
         row["id"]: _grant(row, entry, keyring) for row, entry in known if _credentials_differ(row, entry, keyring)
     }
     contracts = {row["id"]: new for row, entry in known if (new := contract_changes(row, entry))}
-    profiles, ask_again, changes = {}, [], []
+    profiles, refresh_info, changes = {}, [], []
     for row, entry in known:
         before = profile_of(row)
         after = imported(before, replace(entry, zgid=zgid_of(entry)))
         if after != before:
             profiles[row["id"]] = after
         if limits_differ(before, after):
-            ask_again.append(row["id"])
+            refresh_info.append(row["id"])
         fields = differences(before, after) + tuple(ATTRIBUTES.get(name, name) for name in contracts.get(row["id"], ()))
         fields += ("credentials",) if row["id"] in grants else ()
         if fields or row["removed_at"]:
@@ -148,7 +148,7 @@ def _plan(entries: Sequence[OrgEntry], stored: dict[str, Any], keyring: Keyring)
         to_add=to_add,
         profiles=profiles,
         contracts=contracts,
-        ask_again=ask_again,
+        refresh_info=refresh_info,
         grants=list(grants.values()),
         moved=[row["id"] for row, entry in known if row["data_center"] != entry.data_center],
         restored=[row["id"] for row, _ in known if row["removed_at"]],
@@ -165,21 +165,21 @@ def _credentials_differ(row: Record, entry: OrgEntry, keyring: Keyring) -> bool:
     try:
         return keyring.decrypt(row["id"], Column.CLIENT, row["key_id"], row["client_secret"]) != entry.client_secret
     except CredentialError:
-        # Its key is lost: importing the org anew is the remedy.
+        # Its key is lost, so the import replaces the credentials.
         return True
 
 
 def _grant(row: Record, entry: OrgEntry, keyring: Keyring) -> Grant:
-    """A grant code that was exchanged is spent: what it gave stays, when only the client's secret is new."""
+    """Returns the grant of an entry; keeps the refresh token if the entry's grant code was exchanged for it before."""
     grant = Grant.of_entry(row["id"], entry)
     if entry.grant_code and row["refresh_token"] and row["grant_fingerprint"] == grant.fingerprint:
         with contextlib.suppress(CredentialError):
-            earned = keyring.decrypt(row["id"], Column.REFRESH, row["key_id"], row["refresh_token"])
-            return grant.exchanged(earned)
+            refresh_token = keyring.decrypt(row["id"], Column.REFRESH, row["key_id"], row["refresh_token"])
+            return grant.exchanged(refresh_token)
     return grant
 
 
-async def _carry_out(connection: Connection, keyring: Keyring, plan: _Plan) -> None:
+async def _apply(connection: Connection, keyring: Keyring, plan: _Plan) -> None:
     by_name = {entry.name: entry for entry in plan.to_add}
     new = {
         name: imported(Profile(entry.data_center), replace(entry, zgid=zgid_of(entry)))
@@ -187,20 +187,20 @@ async def _carry_out(connection: Connection, keyring: Keyring, plan: _Plan) -> N
     }
     added = await add_profiles(connection, new)
     grants = [*plan.grants, *(Grant.of_entry(org_id, by_name[name]) for name, org_id in added.items())]
-    await change_profiles(connection, plan.profiles, plan.ask_again)
+    await change_profiles(connection, plan.profiles, plan.refresh_info)
     new_contracts = {org_id: contract_changes(None, by_name[name]) for name, org_id in added.items()}
     await put_contracts(connection, plan.contracts | new_contracts)
     await put_credentials(connection, keyring, grants)
     org_ids = [grant.org_id for grant in grants]
-    await believe_zgids(connection, plan.renumbered)
-    await forget_old_credentials(connection, [*org_ids, *plan.moved])
+    await accept_zgids(connection, plan.renumbered)
+    await reset_after_new_credentials(connection, [*org_ids, *plan.moved])
     if plan.restored:
         await connection.execute(_RESTORE, plan.restored)
     await connection.execute(_POLL_AGAIN, org_ids)
 
 
-# imports.stored: the living before the removed, held still until the import is over; polls may go on, and write rows
-# that refer to these.
+# imports.stored: an org that is not removed comes first. The rows are locked until the import ends; polls continue, and
+# may write rows that refer to these orgs.
 _STORED: Final = f"""
 SELECT o.id, o.name, o.removed_at, o.removed_fingerprint, {HAS_HISTORY} AS has_history,
        {", ".join(f"o.{column}" for column in COLUMNS)},
@@ -211,14 +211,14 @@ WHERE o.name = ANY($1::text[]) AND o.id = (
 FOR NO KEY UPDATE OF o
 """  # noqa: S608 - names of the model
 
-# imports.restore: an org that had been removed, with the history it had.
+# imports.restore: removed orgs, which keep their history.
 _RESTORE: Final = """
 UPDATE orgs SET removed_at = NULL, removed_grant = NULL, removed_fingerprint = NULL, resumed_at = now(),
                 updated_at = now()
 WHERE id = ANY($1::int[])
 """
 
-# imports.poll_again: orgs that were only paused because they had no credentials.
+# imports.poll_again: orgs that were paused only because they had no credentials.
 _POLL_AGAIN: Final = """
 UPDATE orgs SET paused_at = NULL, paused_reason = NULL, resumed_at = now(), updated_at = now()
 WHERE id = ANY($1::int[]) AND paused_reason = 'no_credentials'

@@ -1,10 +1,10 @@
-"""Encryption keys: which are in use, whether this process has them, and re-encryption under the first one.
+"""Encryption keys: shows which are in use and whether this process has them, and re-encrypts rows with the first key.
 
-Rotation runs while workers run, old and new ones side by side: a few rows at a time, each batch in a transaction of its
-own, never waiting for a row that another process has locked. It may be stopped and started again at any moment. An
-access token that no key opens is dropped, since the next poll renews it; credentials that no key opens are left as they
-are, and reported at the end. It removes no key: the operator does, once `key_usage` shows no row under it and no
-backup needs it.
+Rotation runs while workers run, with old and new keys. It re-encrypts a page of rows at a time, each page in its own
+transaction, and never waits for a row that another process has locked. It can be stopped and started again at any time.
+It deletes an access token that no key decrypts, since the next poll requests a new one; it keeps credentials that no
+key decrypts, and reports them at the end. It removes no key: the operator does, once `key_usage` shows no row with the
+key and no backup needs it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from poller.core.errors import CredentialError
-from poller.store.orgs.credentials import Grant, reseal_credentials, unseal
+from poller.store.orgs.credentials import Grant, decrypt_credentials, reencrypt_credentials
 from poller.store.orgs.encryption import Column
 
 if TYPE_CHECKING:
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 PAGE: Final = 500
 TABLES: Final = ("org_credentials", "access_tokens")
-"""Those that hold ciphertexts, each with its key's id in `key_id`."""
+"""The tables with ciphertexts; their column `key_id` names the key."""
 _SAMPLE: Final = 20
 _PAUSE_SECONDS: Final = 0.2
 _TOKEN_PASSES: Final = 2
-"""Workers whose first key is another go on writing tokens under it: that is told, not waited for."""
+"""Workers with another first key keep writing tokens with it, so rotation stops after two passes over the tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnopenedKey:
-    """A key in use that this process lacks, or has with other bytes (`wrong`), and the number of orgs under it."""
+    """A key in use that this process lacks or has with other bytes (`wrong`), and the number of orgs that need it."""
 
     key_id: str
     orgs: int
@@ -44,8 +44,8 @@ class UnopenedKey:
 
 
 async def key_usage_by_table(database: Database) -> dict[str, Mapping[str, int]]:
-    """By key id, how many rows of each table are encrypted with it; keys without rows are not in it."""
-    # rotation.usage
+    """Returns by key id the number of encrypted rows in each table; keys without rows are left out."""
+    # key_rotation.usage
     rows = await database.fetch(
         """
         SELECT 'org_credentials' AS name, key_id, count(*)::int AS rows FROM org_credentials GROUP BY key_id
@@ -60,16 +60,16 @@ async def key_usage_by_table(database: Database) -> dict[str, Mapping[str, int]]
 
 
 async def key_usage(database: Database) -> dict[str, int]:
-    """By key id, how many rows are encrypted with it; keys without rows are not in it."""
+    """Returns by key id the number of encrypted rows; keys without rows are left out."""
     return {key_id: sum(tables.values()) for key_id, tables in (await key_usage_by_table(database)).items()}
 
 
 async def unopened_keys(database: Database, keyring: Keyring) -> list[UnopenedKey]:
-    """The keys under which active orgs' credentials are encrypted and which this process lacks or has wrongly.
+    """Returns the keys of active orgs' credentials that this process lacks or has with other bytes.
 
-    A key counts as wrong where it opens none of a sample of rows; a single row that does not open is damaged.
+    A key is wrong if it decrypts none of a sample of rows; a single row that does not decrypt is damaged.
     """
-    # rotation.in_use: a count and a sample per key, of orgs that are polled.
+    # key_rotation.in_use: the number of active orgs and a sample of them, by key.
     rows = await database.fetch(
         """
         SELECT key_id, count(*)::int AS orgs, (array_agg(c.org_id ORDER BY c.org_id DESC))[:$1] AS sample
@@ -83,20 +83,20 @@ async def unopened_keys(database: Database, keyring: Keyring) -> list[UnopenedKe
     for row in rows:
         if row["key_id"] not in keyring.ids:
             found.append(UnopenedKey(row["key_id"], row["orgs"], wrong=False))
-        elif not await _opens_any(database, keyring, row["sample"]):
+        elif not await _decrypts_any(database, keyring, row["sample"]):
             found.append(UnopenedKey(row["key_id"], row["orgs"], wrong=True))
     return found
 
 
-async def _opens_any(database: Database, keyring: Keyring, org_ids: list[int]) -> bool:
-    # rotation.sample
+async def _decrypts_any(database: Database, keyring: Keyring, org_ids: list[int]) -> bool:
+    # key_rotation.sample
     rows = await database.fetch(
         "SELECT org_id, client_secret, key_id FROM org_credentials WHERE org_id = ANY($1::int[])", org_ids
     )
-    return not rows or any(_opens(keyring, Column.CLIENT, row, "client_secret") for row in rows)
+    return not rows or any(_decrypts(keyring, Column.CLIENT, row, "client_secret") for row in rows)
 
 
-def _opens(keyring: Keyring, column: Column, row: Record, name: str) -> bool:
+def _decrypts(keyring: Keyring, column: Column, row: Record, name: str) -> bool:
     try:
         keyring.decrypt(row["org_id"], column, row["key_id"], row[name])
     except CredentialError:
@@ -105,13 +105,13 @@ def _opens(keyring: Keyring, column: Column, row: Record, name: str) -> bool:
 
 
 async def rotate(database: Database, keyring: Keyring, *, progress: Callable[[int], None] = lambda _done: None) -> int:
-    """Encrypt everything with the keyring's first key; how many rows were not yet. `progress` hears how many are.
+    """Encrypts all rows with the keyring's first key; returns how many it changed. Calls `progress` with that number.
 
-    Raises `CredentialError` for the first row of credentials that does not open, once all others are done.
+    Raises `CredentialError` for the first row of credentials that does not decrypt, once all others are done.
     """
     run = _Rotation(database, keyring, progress)
-    await run.every_page("org_credentials", _rotate_credentials)
-    await run.every_page("access_tokens", _rotate_tokens, passes=_TOKEN_PASSES)
+    await run.all_pages("org_credentials", _rotate_credentials)
+    await run.all_pages("access_tokens", _rotate_tokens, passes=_TOKEN_PASSES)
     if run.unopened:
         first = next(iter(run.unopened.values()))
         others = f" (and so are {len(run.unopened) - 1} more orgs' credentials)" if len(run.unopened) > 1 else ""
@@ -128,16 +128,16 @@ class _Rotation:
     progress: Callable[[int], None]
     done: int = 0
     unopened: dict[int, CredentialError] = field(default_factory=dict)
-    """By org: why its credentials do not open."""
+    """By org id: why its credentials do not decrypt."""
 
-    async def every_page(
+    async def all_pages(
         self,
         table: str,
         rotate_page: Callable[[Connection, _Rotation, int], Awaitable[list[int]]],
         *,
         passes: float = math.inf,
     ) -> None:
-        """One pass over the table by org id, then again for the rows that others had locked meanwhile."""
+        """Rotates the table in pages by org id, then repeats for rows that other processes had locked."""
         after, done = 0, 0
         while True:
             async with self.database.transaction() as connection:
@@ -154,7 +154,7 @@ class _Rotation:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _left(self, table: str) -> bool:
-        # rotation.left: rows that were locked, or written meanwhile by a worker whose first key is another.
+        # key_rotation.left: rows that were locked, or written by a worker with another first key.
         return bool(
             await self.database.fetchval(
                 f"SELECT EXISTS (SELECT FROM {table} WHERE key_id <> $1 AND NOT org_id = ANY($2::int[]))",  # noqa: S608
@@ -165,7 +165,7 @@ class _Rotation:
 
 
 async def _rotate_credentials(connection: Connection, run: _Rotation, after: int) -> list[int]:
-    # rotation.credentials: a page that is under another key, locked until it is written.
+    # key_rotation.credentials: a page of rows with another key, locked until they are written.
     rows = await connection.fetch(
         """
         SELECT org_id, client_id, client_secret, refresh_token, grant_code, soid, key_id, grant_fingerprint
@@ -180,15 +180,15 @@ async def _rotate_credentials(connection: Connection, run: _Rotation, after: int
     grants: list[Grant] = []
     for row in rows:
         try:
-            grants.append(Grant(row["org_id"], row["grant_fingerprint"], unseal(run.keyring, row)))
+            grants.append(Grant(row["org_id"], row["grant_fingerprint"], decrypt_credentials(run.keyring, row)))
         except CredentialError as unopened:
             run.unopened[row["org_id"]] = unopened
-    await reseal_credentials(connection, run.keyring, grants)
+    await reencrypt_credentials(connection, run.keyring, grants)
     return [row["org_id"] for row in rows]
 
 
 async def _rotate_tokens(connection: Connection, run: _Rotation, after: int) -> list[int]:
-    # rotation.tokens: a page that is under another key, locked until it is written.
+    # key_rotation.tokens: a page of rows with another key, locked until they are written.
     rows = await connection.fetch(
         """
         SELECT org_id, token, key_id FROM access_tokens WHERE key_id <> $1 AND org_id > $2
@@ -198,8 +198,8 @@ async def _rotate_tokens(connection: Connection, run: _Rotation, after: int) -> 
         after,
         PAGE,
     )
-    ids, sealed = [row["org_id"] for row in rows], [_resealed(run.keyring, row) for row in rows]
-    # rotation.put_tokens: those that do not open are dropped; the generation stays.
+    ids, ciphertexts = [row["org_id"] for row in rows], [_reencrypted(run.keyring, row) for row in rows]
+    # key_rotation.put_tokens: deletes tokens that do not decrypt, and keeps the generation.
     await connection.execute(
         """
         UPDATE access_tokens t SET token = new.token, key_id = CASE WHEN new.token IS NOT NULL THEN $3 END,
@@ -209,13 +209,13 @@ async def _rotate_tokens(connection: Connection, run: _Rotation, after: int) -> 
         FROM unnest($1::int[], $2::bytea[]) AS new (org_id, token) WHERE t.org_id = new.org_id
         """,
         ids,
-        sealed,
+        ciphertexts,
         run.keyring.current_id,
     )
     return ids
 
 
-def _resealed(keyring: Keyring, row: Record) -> bytes | None:
+def _reencrypted(keyring: Keyring, row: Record) -> bytes | None:
     try:
         token = keyring.decrypt(row["org_id"], Column.ACCESS, row["key_id"], row["token"])
     except CredentialError:

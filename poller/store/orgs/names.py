@@ -1,4 +1,4 @@
-"""Finds orgs by the names people type; an unknown name is answered with the names it may mean."""
+"""Finds orgs by the names that people type; suggests a similar name for an unknown one."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 _NAMED: Final = 5
 _COMPARED: Final = 5_000
-"""Names looked at for a suggestion: all of a fleet up to that size, else those that begin and are as long alike."""
+"""Names compared for a suggestion: all of a smaller fleet, else those with the same first letter and similar length."""
 
 
 async def ids_by_name(database: Queries, names: Sequence[str], *, removed: bool = False) -> dict[str, int]:
-    """The ids of the orgs of these names, in this order; a `UsageError` if one is unknown.
+    """Returns the ids of the orgs with these names, in this order; raises `UsageError` if a name is unknown.
 
-    With `removed`, a name that no other org has may be that of a removed one: of several the last removed.
+    With `removed`, a name that only removed orgs have means the last removed of them.
     """
-    # An org of an earlier release may still have a name that is not normal.
+    # An org that an earlier release added may still have a name that is not normalized.
     spellings = {name: (name, normal_name(name)) for name in dict.fromkeys(names)}
     rows = await database.fetch(_IDS, [one for pair in spellings.values() for one in pair], removed)
     ids = {row["name"]: row["id"] for row in rows}
@@ -42,20 +42,20 @@ async def _refuse_unknown(database: Queries, unknown: Sequence[str], found: Mapp
             f"there are no orgs {named}: {len(unknown):,} of {len(found):,} names", "see `poller orgs list`"
         )
     rows = await database.fetch(_SIMILAR, unknown[0], _COMPARED)
-    # Thousands of long names take a second, in which a service has polls to make.
+    # In a thread: thousands of long names take a second, and a service must not block its polls.
     close = await asyncio.to_thread(difflib.get_close_matches, unknown[0], [row["name"] for row in rows], n=1)
     remedy = f"did you mean {close[0]!r}?" if close else "see `poller orgs list`"
     raise UsageError(f"there is no org {unknown[0]!r}", remedy)
 
 
-# org_names.ids: the living before the removed, the last removed before the others.
+# names.ids: an org that is not removed comes first, then the last removed.
 _IDS: Final = """
 SELECT DISTINCT ON (name) name, id FROM orgs
 WHERE name = ANY($1::text[]) AND ($2 OR removed_at IS NULL)
 ORDER BY name, removed_at DESC NULLS FIRST, id DESC
 """
 
-# org_names.similar: what an unknown name may have meant.
+# names.similar: the names to compare with an unknown name.
 _SIMILAR: Final = """
 SELECT name FROM orgs
 WHERE removed_at IS NULL AND (

@@ -1,8 +1,8 @@
-"""Resets everything that was learned with an org's old credentials when it gets new ones.
+"""Resets the state of an org that depends on its old credentials when it gets new ones.
 
-The next poll then depends on the new credentials alone, whatever state the old ones had left: token, lease, generation,
-cool-down, parking, probes, holds, request rate. What the poller spent of the org's daily credits stays: those are the
-org's, and the customer's share of them is a promise that new credentials do not renew.
+The next poll then depends on the new credentials alone: token, lease, cool-down, parking, probes, holds and request
+rate are reset. The credits that the poller spent in the last 24 hours stay: they belong to the org, and new credentials
+do not give the poller another share of them.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
     from poller.store.queries import Connection
 
 
-async def forget_old_credentials(connection: Connection, org_ids: Sequence[int]) -> None:
-    """Make these orgs start from nothing, within the transaction that writes their new credentials."""
+async def reset_after_new_credentials(connection: Connection, org_ids: Sequence[int]) -> None:
+    """Resets the state of these orgs, within the transaction that writes their new credentials."""
     if org_ids:
-        for statement in _FORGET:
+        for statement in _RESET:
             await connection.execute(statement, list(set(org_ids)))
 
 
-_FORGET: Final = (
-    # new_credentials.tokens: the old token, and the answer another worker is waiting for, must not come back. The
-    # lease ends before all time, by which a late answer to the old credentials is known. The generation stays, so that
-    # a worker that still holds an old token never takes a new one for the same.
+_RESET: Final = (
+    # new_credentials.tokens: the old token must not come back, nor one that another worker is just requesting. The
+    # lease end -infinity marks a late reply to the old credentials. The generation stays, so that a worker that still
+    # has the old token never mistakes the new one for it.
     """
     INSERT INTO access_tokens (org_id) SELECT unnest($1::int[])
     ON CONFLICT (org_id) DO UPDATE SET
         token = NULL, key_id = NULL, api_domain = NULL, issued_at = NULL, expires_at = NULL,
         lease_holder = NULL, lease_until = '-infinity', cool_until = NULL, cool_downs = 0
     """,
-    # new_credentials.limits: a hold, and what Zoho said was left, may be of another org.
+    # new_credentials.limits: holds and remaining credits may belong to another Zoho org.
     "DELETE FROM org_limits WHERE org_id = ANY($1::int[])",
-    # new_credentials.unpark: the fault may be repaired; edition and licences may be of another org. Where there is a
-    # history, the org says first whether it is the one that made it.
+    # new_credentials.unpark: the new credentials may work; edition and licences may belong to another Zoho org. If
+    # there is a history, the poller first requests the zgid, to check that it is the same Zoho org.
     f"""
     UPDATE orgs o SET parked_at = NULL, parked_code = NULL, parked_remedy = NULL, parked_outcome = NULL,
                       probe_at = NULL, probes = 0,

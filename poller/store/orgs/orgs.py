@@ -1,7 +1,7 @@
-"""The orgs themselves: found by name, paused, parked, removed. Their credentials are `credentials`' business.
+"""Reads, pauses, resumes, removes and purges orgs.
 
-A removed org keeps its row, its name and its history, and loses every secret at once; only a purge deletes it.
-`org_changes.restore` brings it back.
+A removed org keeps its row, its name and its history, but its secrets are deleted at once; `changes.restore` restores
+it. Only a purge deletes the row and the history.
 """
 
 from __future__ import annotations
@@ -16,21 +16,14 @@ from poller.store.series.snapshots import delete_history
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
-    from uuid import UUID
 
-    from poller.core.model import Outcome
     from poller.store.database import Database
     from poller.store.queries import Connection, Record
-
-FIRST_PROBE_SECONDS: Final = 3_600
-LAST_PROBE_SECONDS: Final = 86_400
-"""A parked org is tried again after one interval (an hour where none is given), then ever more seldom: at last
-daily."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrgRecord:
-    """An org as it is stored, for those who list and show orgs: nothing secret in it. None: not said, not known."""
+    """A stored org without its secrets, for lists of orgs. None: not given, or not known."""
 
     id: int
     name: str
@@ -56,10 +49,10 @@ class OrgRecord:
 
 
 async def stream_orgs(database: Database, *, page: int = 500) -> AsyncIterator[OrgRecord]:
-    """Every org that was not removed, by name, a page at a time and no transaction between pages."""
+    """Yields every org that is not removed, by name; reads a page at a time, without a transaction around the pages."""
     after = ""
     while True:
-        # orgs.list: a page of them by name.
+        # orgs.list: a page by name.
         rows = await database.fetch(
             f"{_SELECT} WHERE o.removed_at IS NULL AND o.name > $1 ORDER BY o.name LIMIT $2", after, page
         )
@@ -71,9 +64,9 @@ async def stream_orgs(database: Database, *, page: int = 500) -> AsyncIterator[O
 
 
 async def find_orgs(database: Database, names: Sequence[str], *, removed: bool = False) -> list[OrgRecord]:
-    """The orgs of these names, in this order; a `UsageError` suggests what an unknown name may have meant.
+    """Returns the orgs with these names, in this order; for an unknown name a `UsageError` suggests a similar one.
 
-    With `removed`, an org that was removed is found as well, unless another has its name by now.
+    With `removed`, finds removed orgs too, unless another org has the name now.
     """
     ids = list((await ids_by_name(database, names, removed=removed)).values())
     # orgs.find: by id.
@@ -83,20 +76,20 @@ async def find_orgs(database: Database, names: Sequence[str], *, removed: bool =
 
 
 async def read_org(database: Database, org_id: int) -> OrgRecord | None:
-    """One org, removed or not; None where there is none."""
+    """Returns one org, removed or not, or None."""
     row = await database.fetchrow(f"{_SELECT} WHERE o.id = $1", org_id)
     return None if row is None else _record(row)
 
 
 async def count_orgs(database: Database) -> int:
-    """How many orgs are neither paused nor removed."""
-    # orgs.count: those a sweep is about.
+    """Returns the number of orgs that are neither paused nor removed."""
+    # orgs.count
     count: int = await database.fetchval("SELECT count(*) FROM orgs WHERE removed_at IS NULL AND paused_at IS NULL")
     return count
 
 
 async def has_credentials(database: Database, name: str) -> bool:
-    """Whether there is an org of that name with credentials: one that was restored has none yet."""
+    """Returns whether an org of that name has credentials; a restored org has none at first."""
     # orgs.has_credentials
     found: bool = await database.fetchval(
         "SELECT EXISTS (SELECT FROM orgs WHERE removed_at IS NULL AND name = $1"
@@ -107,7 +100,7 @@ async def has_credentials(database: Database, name: str) -> bool:
 
 
 async def pause(database: Database, names: Sequence[str], now: datetime) -> int:
-    """Poll these no more until they are resumed; how many were not paused yet."""
+    """Stops polling these orgs until they are resumed; returns how many were not paused before."""
     # orgs.pause
     return await _change(
         database, names, "UPDATE orgs SET paused_at = $2, updated_at = $2 WHERE id = ANY($1) AND paused_at IS NULL", now
@@ -115,9 +108,9 @@ async def pause(database: Database, names: Sequence[str], now: datetime) -> int:
 
 
 async def resume(database: Database, names: Sequence[str], now: datetime) -> int:
-    """Poll these again, parked ones too: the person who resumes an org has repaired it. How many were not polled.
+    """Polls these orgs again and unparks them; returns how many were paused or parked.
 
-    An org that was restored, and has no credentials yet, is a `UsageError`.
+    Raises a `UsageError` for a restored org that has no credentials yet.
     """
     # orgs.resumable
     missing = await database.fetch(
@@ -144,21 +137,21 @@ async def resume(database: Database, names: Sequence[str], now: datetime) -> int
 
 
 async def remove(database: Database, names: Sequence[str], now: datetime) -> int:
-    """Delete the credentials and tokens of these, keep their names and their history. How many."""
+    """Removes orgs: deletes credentials and tokens, keeps names and history. Returns how many."""
     ids = [org.id for org in await find_orgs(database, names)]
     async with database.transaction() as connection:
         await _lock(connection, ids)
-        # orgs.remove: the row stays, for the history's sake, with the kind and fingerprint of the credential it had.
+        # orgs.remove: the row stays for the history, with the kind and fingerprint of the credential.
         await connection.execute(
             """
             UPDATE orgs o SET removed_at = $2, updated_at = $2, parked_at = NULL, parked_code = NULL,
                               parked_remedy = NULL, parked_outcome = NULL, probe_at = NULL, probes = 0,
-                              removed_grant = known.kind,
+                              removed_grant = known.grant_form,
                               removed_fingerprint = known.grant_fingerprint
             FROM (SELECT i.id, c.grant_fingerprint,
                          CASE WHEN c.refresh_token IS NOT NULL THEN 'refresh_token'
                               WHEN c.grant_code IS NOT NULL THEN 'grant_code'
-                              WHEN c.soid IS NOT NULL THEN 'soid' END AS kind
+                              WHEN c.soid IS NOT NULL THEN 'soid' END AS grant_form
                   FROM unnest($1::int[]) AS i (id) LEFT JOIN org_credentials c ON c.org_id = i.id) AS known
             WHERE o.id = known.id
             """,
@@ -171,71 +164,18 @@ async def remove(database: Database, names: Sequence[str], now: datetime) -> int
 
 
 async def purge(database: Database, names: Sequence[str]) -> int:
-    """Forget orgs and their whole history: those of these names, or where there is none, those removed earlier."""
+    """Deletes orgs and their whole history; a name that only removed orgs have means the last removed."""
     ids = list((await ids_by_name(database, names, removed=True)).values())
     async with database.transaction() as connection:
         await _lock(connection, ids)
         for org_id in ids:
             await delete_history(connection, org_id)
-        # orgs.purge: everything else refers to the row and goes with it.
+        # orgs.purge: everything else refers to the row and is deleted with it.
         await connection.execute("DELETE FROM orgs WHERE id = ANY($1)", ids)
     return len(ids)
 
 
-async def park(
-    database: Database,
-    org_id: int,
-    code: str,
-    remedy: str,
-    now: datetime,
-    *,
-    outcome: Outcome,
-    first_probe_seconds: float = FIRST_PROBE_SECONDS,
-    lease_holder: UUID | None = None,
-) -> None:
-    """Parks an org: records what a person must repair, and how. The org is probed less and less often.
-
-    `outcome`: of the poll that parks the org; the rows of the slots in which it stays parked have the same outcome.
-    `lease_holder`: parks only while the org's lease is this holder's. New credentials end a lease.
-    """
-    # orgs.park: the first time, or again after a probe. Before the next probe is due only the reason changes: when ten
-    # workers find the same fault at once, only one of them moves the next probe.
-    await database.execute(
-        """
-        UPDATE orgs SET
-            parked_at = coalesce(parked_at, $4), parked_code = $2, parked_remedy = $3, parked_outcome = $8,
-            probe_at = CASE WHEN probe_at > $4 THEN probe_at
-                            ELSE $4 + make_interval(secs => least($5 * 2 ^ least(probes, 16), $6)) END,
-            probes = CASE WHEN probe_at > $4 THEN probes ELSE least(probes + 1, 1000) END
-        WHERE id = $1 AND removed_at IS NULL
-          AND ($7::uuid IS NULL OR EXISTS (SELECT FROM access_tokens WHERE org_id = $1 AND lease_holder = $7))
-        """,
-        org_id,
-        code,
-        remedy,
-        now,
-        float(min(first_probe_seconds, LAST_PROBE_SECONDS)),
-        float(LAST_PROBE_SECONDS),
-        lease_holder,
-        outcome.value,
-    )
-
-
-async def unpark(database: Database, org_id: int) -> bool:
-    """The org answers again; whether it was parked."""
-    # orgs.unpark
-    status = await database.execute(
-        """
-        UPDATE orgs SET parked_at = NULL, parked_code = NULL, parked_remedy = NULL, parked_outcome = NULL,
-                        probe_at = NULL, probes = 0
-        WHERE id = $1 AND parked_at IS NOT NULL
-        """,
-        org_id,
-    )
-    return _rows(status) > 0
-
-
-# orgs.remove_secrets: and what is known of limits, which is the credentials' more than the org's.
+# orgs.remove_secrets: also the rate limit state and the credits.
 _REMOVE: Final = (
     "DELETE FROM org_credentials WHERE org_id = ANY($1)",
     "DELETE FROM access_tokens WHERE org_id = ANY($1)",
@@ -243,6 +183,7 @@ _REMOVE: Final = (
     "DELETE FROM credit_spend WHERE org_id = ANY($1)",
 )
 
+# orgs.select
 _SELECT: Final = """
 SELECT o.id, o.name, o.data_center, o.zgid, o.edition, o.licences, o.poll_interval_seconds, o.api_version, o.tags,
        o.created_at, o.updated_at, o.paused_at, o.removed_at, o.parked_at, o.parked_code, o.parked_remedy, o.probe_at,
@@ -259,7 +200,7 @@ def _record(row: Record) -> OrgRecord:
 
 
 async def _lock(connection: Connection, ids: Sequence[int]) -> None:
-    """Wait for those who write what refers to these orgs; in the order of ids, as they lock them, so none deadlocks."""
+    """Locks orgs, and so waits for writers of rows that refer to them; in the order of ids, so none deadlocks."""
     # orgs.lock
     await connection.execute("SELECT FROM orgs WHERE id = ANY($1) ORDER BY id FOR UPDATE", ids)
 
@@ -270,5 +211,5 @@ async def _change(database: Database, names: Sequence[str], statement: str, now:
 
 
 def _rows(status: str) -> int:
-    """The number at the end of `UPDATE 3`."""
+    """Returns the number at the end of a command tag such as `UPDATE 3`."""
     return int(status.rpartition(" ")[2])

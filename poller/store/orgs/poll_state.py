@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from poller.core.health import Parked, outcome_of_parked_code
 from poller.core.model import Org, Outcome
 from poller.core.rate_limit import RateLimitState
-from poller.store.orgs.credentials import unseal
+from poller.store.orgs.credentials import decrypt_credentials
 from poller.store.orgs.credits import counted_after
 from poller.store.orgs.orgs import find_orgs
-from poller.store.orgs.tokens import unseal_token
+from poller.store.orgs.tokens import decrypt_token
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -61,13 +61,13 @@ class PollableOrg:
 
     def credentials(self, keyring: Keyring) -> Credentials | None:
         """Unsealed; None where there are none, `CredentialError` where the keys at hand do not open them."""
-        return None if self._row["client_id"] is None else unseal(keyring, self._row)
+        return None if self._row["client_id"] is None else decrypt_credentials(keyring, self._row)
 
     def token(self, keyring: Keyring) -> StoredToken | None:
-        """The access token as it was when the row was read, None where there was none; see `unseal_token`."""
+        """The access token as it was when the row was read, None where there was none; see `decrypt_token`."""
         if self._row["token"] is None:
             return None
-        return unseal_token(keyring, {**self._row, "key_id": self._row["token_key_id"]})
+        return decrypt_token(keyring, {**self._row, "key_id": self._row["token_key_id"]})
 
 
 async def pages_of_active(

@@ -1,6 +1,6 @@
-"""What each org's limits have taught us, so that a restart or another worker goes on from it instead of learning anew.
+"""Stores the rate limit state of each org, so that a restart or another worker continues with it.
 
-A hold is never shortened by what is saved later; for the rest, the last word counts.
+A later save never shortens a hold; the other values are replaced.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RateLimitUpdate:
-    """What a poll taught about one org's limits; `credits_remaining` as Zoho said at `at`, None if it did not."""
+    """What one poll learned of an org's limits; `credits_remaining`: as Zoho said at `at`, None if it did not."""
 
     org_id: int
     quota: RateLimitState
@@ -26,10 +26,10 @@ class RateLimitUpdate:
     at: datetime
 
 
-async def save_limits(database: Queries, lessons: Sequence[RateLimitUpdate]) -> None:
-    """Keep what was learned about these orgs, each named once; those removed or purged meanwhile are passed over."""
-    # limits.save: many orgs at once, in the order of the key so that two workers never wait for each other in turn.
-    # The orgs are locked as the foreign key would lock them, or one could be purged between being read and referred to.
+async def save_limits(database: Queries, updates: Sequence[RateLimitUpdate]) -> None:
+    """Saves the updates, at most one per org; skips orgs that are removed or purged."""
+    # rate_limits.save: many orgs at once, in the order of the key, so that two workers cannot deadlock. It locks the
+    # orgs as the foreign key would, because an org could otherwise be purged before the insert refers to it.
     await database.execute(
         """
         WITH present AS (
@@ -50,12 +50,12 @@ async def save_limits(database: Queries, lessons: Sequence[RateLimitUpdate]) -> 
             credits_remaining = coalesce(excluded.credits_remaining, l.credits_remaining),
             credits_remaining_at = coalesce(excluded.credits_remaining_at, l.credits_remaining_at)
         """,
-        [lesson.org_id for lesson in lessons],
-        [_moment(lesson.quota.hold_until) for lesson in lessons],
-        [min(lesson.quota.holds, 1_000) for lesson in lessons],
-        [lesson.quota.rate_factor for lesson in lessons],
-        [lesson.credits_remaining for lesson in lessons],
-        [lesson.at for lesson in lessons],
+        [update.org_id for update in updates],
+        [_moment(update.quota.hold_until) for update in updates],
+        [min(update.quota.holds, 1_000) for update in updates],
+        [update.quota.rate_factor for update in updates],
+        [update.credits_remaining for update in updates],
+        [update.at for update in updates],
     )
 
 

@@ -1,6 +1,6 @@
-"""What was heard of an org before, and of its neighbours: to tell one org's trouble from a data centre's.
+"""Earlier outcomes of an org, and those of other orgs in its data centre: is the org at fault, or the data centre?
 
-Asked only after a poll was refused, so it may look at some rows.
+Read only after Zoho refused a poll, so these queries may read a few hundred rows.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 LOOK_BACK: Final = timedelta(days=7)
 _SAMPLE: Final = 300
-"""Orgs of a data centre that are looked at: trouble of all of it shows in any of them."""
+"""Orgs of a data centre that are read: if the data centre fails, it fails for all of them."""
 
 
 async def outcome_before(database: Database, org_id: int, slot: datetime) -> Outcome | None:
-    """What came of an org's last poll in a slot before this one that was answered or refused; None: of none lately."""
-    # refusals.before
+    """Returns the outcome of the org's last poll before `slot` that was answered or refused; None if none is recent."""
+    # refusals.outcome_before
     found: str | None = await database.fetchval(
         """
         SELECT outcome FROM org_snapshots
@@ -39,8 +39,8 @@ async def outcome_before(database: Database, org_id: int, slot: datetime) -> Out
 
 
 async def refusals_of(database: Database, data_center: str, since: datetime) -> Refusals:
-    """Of the orgs of a data centre that are not parked, by their newest poll in slots since then."""
-    # refusals.around: a sample of orgs, the newest first, each with one look-up by key.
+    """Counts refused and answered orgs of a data centre, by their newest poll since then; without parked orgs."""
+    # refusals.of_data_center: a sample of orgs, the newest first, each with one look-up by key.
     row = await database.fetchrow(
         """
         SELECT count(*) FILTER (WHERE s.outcome = 'unauthorized')::int AS refused,

@@ -19,11 +19,11 @@ async def find_selected(
     data_centers: Sequence[str],
     removed: bool,
 ) -> dict[int, str]:
-    """Ids and names of the orgs that match all of it, by name; `org_ids` None and empty lists exclude nothing.
+    """Returns ids and names of the orgs that match every condition, by name; None and empty lists match every org.
 
-    An org matches `tags` if it carries all of them. Removed orgs are left out unless `removed`.
+    An org matches `tags` if it has every tag. Removed orgs are left out unless `removed`.
     """
-    # Without a state the orgs alone are read, and tags are found by their index.
+    # Without a state only `orgs` is read, and the index on tags is used.
     query = _BY_STATE if states else _BY_ORG
     arguments = [org_ids, list(tags) or None, list(data_centers) or None, removed]
     rows = await database.fetch(query, *arguments, *([list(states)] if states else []))

@@ -1,6 +1,7 @@
-"""Reads the view `org_states`: pages of orgs with state and counts, and how many orgs are in which state.
+"""Reads the view `org_states`: pages of orgs with state and counts, and the number of orgs in each state.
 
-Pages are found by key, so that no transaction outlives a page and an org that comes or goes moves no other.
+A page begins after a key, not at an offset, so that no transaction lasts longer than a page, and orgs that are added or
+removed do not shift the others.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ SORTS: Final[tuple[Sort, ...]] = ("org", "since", "last_polled_at", "counts_at")
 
 @dataclass(frozen=True, slots=True)
 class OrgState:
-    """One org as lists show it. `counts`: the last known ones; `interval_seconds` was asked for."""
+    """One org in a list. `counts`: the last known ones; `interval_seconds`: the configured interval."""
 
     org_id: int
     org: str
@@ -51,7 +52,7 @@ class OrgState:
 
 @dataclass(frozen=True, slots=True)
 class StateFilter:
-    """Which orgs a page is of; an empty field excludes nothing. Removed orgs are left out unless `removed`."""
+    """Which orgs to list; an empty field matches every org. Removed orgs are left out unless `removed`."""
 
     org_ids: Sequence[int] | None = None
     search: str | None = None
@@ -64,7 +65,7 @@ class StateFilter:
 
 @dataclass(frozen=True, slots=True)
 class OrgPage:
-    """Orgs in order, and the key after which the next page begins; None on the last one."""
+    """Orgs in order, and the key after which the next page begins; None on the last page."""
 
     orgs: list[OrgState]
     after: tuple[Any, int] | None = field(default=None)
@@ -73,7 +74,7 @@ class OrgPage:
 async def read_page(
     database: Queries, which: StateFilter, *, sort: Sort = "org", after: tuple[Any, int] | None = None, limit: int = 500
 ) -> OrgPage:
-    """A page of orgs, by name or by a time, the oldest first and what is not known before it."""
+    """Returns a page of orgs, sorted by name or by a time: unknown times first, then the oldest."""
     where = "" if which.removed else " AND o.removed_at IS NULL"
     if after is not None:
         where += f" AND ({_KEYS[sort]}, o.id) > ($8, $9)"
@@ -85,15 +86,15 @@ async def read_page(
 
 
 async def count_states(database: Queries, which: StateFilter) -> dict[str, int]:
-    """How many orgs are in each state."""
+    """Returns the number of orgs in each state."""
     where = "" if which.removed else " AND o.removed_at IS NULL"
     rows = await database.fetch(f"{_COUNT}{where} GROUP BY s.state", *_arguments(which))
     return {row["state"]: row["orgs"] for row in rows}
 
 
 async def longest_name(database: Queries) -> int:
-    """The characters of the longest name, for a table that is printed as it is read."""
-    # org_states.longest_name
+    """Returns the length of the longest name, for a table that is printed row by row."""
+    # states.longest_name
     longest: int | None = (await database.fetch("SELECT max(length(name)) FROM orgs WHERE removed_at IS NULL"))[0][0]
     return longest or 0
 
@@ -110,11 +111,11 @@ def _escaped(text: str) -> str:
 
 def _state(row: Record) -> OrgState:
     known = {name: row[name] for name in OrgState.__dataclass_fields__ if name not in {"counts", "tags"}}
-    counts = {kind: row[column] for kind, column in COLUMNS.items() if row[column] is not None}
+    counts = {user_type: row[column] for user_type, column in COLUMNS.items() if row[column] is not None}
     return OrgState(**known, tags=tuple(row["tags"]), counts=counts)
 
 
-# What is not known comes first: a finite time before all others, since asyncpg sends the year 1 as -infinity.
+# The sort key of an unknown time. Finite, because asyncpg sends the year 1 as -infinity.
 _LONG_AGO: Final = datetime(1900, 1, 1, tzinfo=UTC)
 _KEYS: Final[Mapping[str, str]] = {
     "org": "o.name",
@@ -126,7 +127,7 @@ WHERE ($1::int[] IS NULL OR o.id = ANY($1)) AND ($2::text IS NULL OR o.name ILIK
   AND ($5::text[] IS NULL OR o.data_center = ANY($5)) AND ($6::text[] IS NULL OR o.edition = ANY($6))
 """
 
-# org_states.page: `orgs` itself leads, so that the index of names gives the first page.
+# states.page: reads `orgs` first, so that the index on names gives the first page.
 _ORGS: Final = f"""
 SELECT s.*, o.zgid, o.api_version, o.poll_interval_seconds, o.parked_remedy,
        CASE WHEN k.refresh_token IS NOT NULL THEN 'refresh_token'
@@ -144,7 +145,7 @@ LEFT JOIN org_credentials k ON k.org_id = o.id
 {_WHERE}
 """  # noqa: S608 - names of the model
 
-# org_states.count
+# states.count
 _COUNT: Final = f"""
 SELECT s.state, count(*)::int AS orgs FROM orgs o JOIN org_states s ON s.org_id = o.id
 {_WHERE}

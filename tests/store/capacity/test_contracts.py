@@ -57,7 +57,7 @@ async def test_a_dry_run_names_what_would_change_of_a_contract_and_changes_nothi
     await import_orgs(database, keyring, [said(), said("birch")])
     told: list[OrgChange] = []
     changed = [replace(said(), seats=130, renews_on=date(2028, 1, 31)), said("birch")]
-    result = await import_orgs(database, keyring, changed, dry_run=True, tell=told.append)
+    result = await import_orgs(database, keyring, changed, dry_run=True, on_change=told.append)
     assert result == ImportResult(changed=1, unchanged=1)
     assert told == [OrgChange("acme", "changed", ("seats", "renews_on"))]
     assert await contract(database) == KEPT

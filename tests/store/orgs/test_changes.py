@@ -9,7 +9,7 @@ import pytest
 from poller.core.errors import UsageError
 from poller.core.profile import ProfileChange
 from poller.core.secret import Secret
-from poller.store.orgs.changes import Restored, learn, rename, restore, set_profiles
+from poller.store.orgs.changes import Restored, rename, restore, set_profiles, update_org_info
 from poller.store.orgs.imports import ImportResult, import_orgs
 from poller.store.orgs.orgs import find_orgs, pause, remove, resume
 from tests.store.fleet import NOON, added, entry
@@ -40,12 +40,12 @@ async def test_an_edition_that_was_set_holds_against_zoho_and_the_file_until_it_
     said = replace(entry("a"), edition="free")
     (org_id,) = await added(database, keyring, said)
     await set_profiles(database, [org_id], ProfileChange(edition="enterprise"))
-    assert not await learn(database, org_id, NOON, zgid=None, edition="standard", licences=None)
+    assert not await update_org_info(database, org_id, NOON, zgid=None, edition="standard", licences=None)
     assert await import_orgs(database, keyring, [said]) == ImportResult(unchanged=1)
     assert [org.edition for org in await find_orgs(database, ["a"])] == ["enterprise"]
     assert await set_profiles(database, [org_id], ProfileChange(clear=frozenset({"edition"}))) == 1
     assert await database.fetchval("SELECT facts_at FROM orgs") is None
-    assert await learn(database, org_id, NOON, zgid=None, edition="standard", licences=None)
+    assert await update_org_info(database, org_id, NOON, zgid=None, edition="standard", licences=None)
     assert [org.edition for org in await find_orgs(database, ["a"])] == ["standard"]
     assert await set_profiles(database, [org_id], ProfileChange(clear=frozenset({"edition"}))) == 0
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from poller.store.orgs.credits import correct, forget, spend, spent
+from poller.store.orgs.credits import correct, delete_expired_credits, spend, spent
 from poller.store.orgs.orgs import purge
 from tests.store.fleet import NOON, added, entry
 
@@ -52,9 +52,9 @@ async def test_no_credit_is_forgotten_within_a_day_and_none_counts_a_quarter_lon
         assert least <= (await spent(database, [org_id], now))[org_id] <= most
     now = NOON + timedelta(days=3)
     before = await spent(database, [org_id], now)
-    assert await forget(database, now) > 0
+    assert await delete_expired_credits(database, now) > 0
     assert await spent(database, [org_id], now) == before
-    assert await forget(database, now + timedelta(days=3)) > 0
+    assert await delete_expired_credits(database, now + timedelta(days=3)) > 0
     assert await database.fetchval("SELECT count(*) FROM credit_spend") == 0
 
 

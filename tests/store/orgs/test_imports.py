@@ -11,12 +11,13 @@ from poller.core.errors import DatabaseError, UsageError
 from poller.core.model import Outcome
 from poller.core.secret import Secret
 from poller.core.token import IssuedToken
-from poller.store.orgs.changes import learn, rename
+from poller.store.orgs.changes import rename, update_org_info
 from poller.store.orgs.credentials import fingerprint, read_credentials
 from poller.store.orgs.encryption import Keyring
 from poller.store.orgs.identity import twins
 from poller.store.orgs.imports import ImportResult, import_orgs
-from poller.store.orgs.orgs import find_orgs, park, pause, remove
+from poller.store.orgs.orgs import find_orgs, pause, remove
+from poller.store.orgs.parking import park
 from poller.store.orgs.tokens import TokenStore
 from tests.store.fleet import NOON, added, entry
 
@@ -306,7 +307,7 @@ async def test_importing_the_same_file_again_keeps_what_zoho_said_and_a_changed_
 ) -> None:
     said = replace(entry("a"), edition="free", licences=3)
     (org_id,) = await added(database, keyring, said)
-    await learn(database, org_id, NOON, zgid="7", edition="enterprise", licences=50)
+    await update_org_info(database, org_id, NOON, zgid="7", edition="enterprise", licences=50)
     assert await import_orgs(database, keyring, [said]) == ImportResult(unchanged=1)
     (org,) = await find_orgs(database, ["a"])
     assert (org.edition, org.licences) == ("enterprise", 50)

@@ -11,7 +11,7 @@ from poller.core.errors import UsageError
 from poller.core.model import Outcome, Snapshot
 from poller.core.rate_limit import RateLimitState
 from poller.core.secret import Secret
-from poller.store.orgs import changes, orgs
+from poller.store.orgs import changes, orgs, parking
 from poller.store.orgs.credentials import crowded_clients, waiting_grant_codes
 from poller.store.orgs.credits import spend
 from poller.store.orgs.rate_limits import RateLimitUpdate, save_limits
@@ -77,7 +77,7 @@ async def test_a_parked_org_is_probed_after_an_hour_and_then_ever_more_seldom_do
     (org_id,) = await added(database, keyring, entry("a"))
     now, waits = NOON, []
     for probe in range(8):
-        await orgs.park(database, org_id, "invalid_code", f"remedy {probe}", now, outcome=Outcome.UNAUTHORIZED)
+        await parking.park(database, org_id, "invalid_code", f"remedy {probe}", now, outcome=Outcome.UNAUTHORIZED)
         (org,) = await orgs.find_orgs(database, ["a"])
         assert org.probe_at is not None
         waits.append((org.probe_at - now) / timedelta(hours=1))
@@ -85,9 +85,9 @@ async def test_a_parked_org_is_probed_after_an_hour_and_then_ever_more_seldom_do
     assert waits == [1, 2, 4, 8, 16, 24, 24, 24]
     (org,) = await orgs.find_orgs(database, ["a"])
     assert (org.parked_at, org.parked_code, org.parked_remedy) == (NOON, "invalid_code", "remedy 7")
-    assert await orgs.unpark(database, org_id)
-    assert not await orgs.unpark(database, org_id)
-    await orgs.park(database, org_id, "invalid_code", "again", NOON, outcome=Outcome.UNAUTHORIZED)
+    assert await parking.unpark(database, org_id)
+    assert not await parking.unpark(database, org_id)
+    await parking.park(database, org_id, "invalid_code", "again", NOON, outcome=Outcome.UNAUTHORIZED)
     (org,) = await orgs.find_orgs(database, ["a"])
     assert org.probe_at == NOON + timedelta(hours=1)
 
@@ -97,12 +97,12 @@ async def test_of_ten_who_find_the_same_fault_at_once_one_makes_the_next_probe_l
 ) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
     for second in range(10):
-        await orgs.park(
+        await parking.park(
             database, org_id, "NO_PERMISSION", "mend it", NOON + timedelta(seconds=second), outcome=Outcome.FORBIDDEN
         )
     (org,) = await orgs.find_orgs(database, ["a"])
     assert org.probe_at == NOON + timedelta(hours=1)
-    await orgs.park(
+    await parking.park(
         database, org_id, "invalid_code", "mend that", NOON + timedelta(minutes=30), outcome=Outcome.UNAUTHORIZED
     )
     (org,) = await orgs.find_orgs(database, ["a"])
@@ -111,7 +111,7 @@ async def test_of_ten_who_find_the_same_fault_at_once_one_makes_the_next_probe_l
 
 async def test_resuming_a_parked_org_takes_it_at_its_word(database: Database, keyring: Keyring) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
-    await orgs.park(database, org_id, "NO_PERMISSION", "mend it", NOON, outcome=Outcome.FORBIDDEN)
+    await parking.park(database, org_id, "NO_PERMISSION", "mend it", NOON, outcome=Outcome.FORBIDDEN)
     assert await orgs.resume(database, ["a"], NOON) == 1
     (org,) = await orgs.find_orgs(database, ["a"])
     assert (org.parked_at, org.parked_code, org.probe_at) == (None, None, None)
@@ -182,16 +182,16 @@ async def test_what_zoho_says_of_an_org_is_noted_once_and_silence_erases_nothing
     database: Database, keyring: Keyring
 ) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
-    assert await changes.learn(database, org_id, NOON, zgid="60001", edition="enterprise", licences=50)
-    assert not await changes.learn(database, org_id, NOON, zgid="60001", edition="enterprise", licences=50)
-    assert not await changes.learn(database, org_id, NOON, zgid=None, edition=None, licences=None)
-    assert await changes.learn(database, org_id, NOON, zgid=None, edition=None, licences=51)
+    assert await changes.update_org_info(database, org_id, NOON, zgid="60001", edition="enterprise", licences=50)
+    assert not await changes.update_org_info(database, org_id, NOON, zgid="60001", edition="enterprise", licences=50)
+    assert not await changes.update_org_info(database, org_id, NOON, zgid=None, edition=None, licences=None)
+    assert await changes.update_org_info(database, org_id, NOON, zgid=None, edition=None, licences=51)
     (org,) = await orgs.find_orgs(database, ["a"])
     assert (org.zgid, org.edition, org.licences) == ("60001", "enterprise", 51)
 
 
 async def test_an_org_that_was_removed_meanwhile_has_nothing_to_tell(database: Database) -> None:
-    assert not await changes.learn(database, 99, NOON, zgid="60001", edition="free", licences=3)
+    assert not await changes.update_org_info(database, 99, NOON, zgid="60001", edition="free", licences=3)
 
 
 async def test_grant_codes_wait_in_the_order_they_came_until_they_are_exchanged(

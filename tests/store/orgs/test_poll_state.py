@@ -13,7 +13,7 @@ from poller.core.model import Org, Outcome
 from poller.core.rate_limit import RateLimitState
 from poller.core.secret import Secret
 from poller.core.token import IssuedToken
-from poller.store.orgs import orgs
+from poller.store.orgs import orgs, parking
 from poller.store.orgs.credits import spend
 from poller.store.orgs.encryption import Keyring
 from poller.store.orgs.poll_state import PollableOrg, pages_of_active
@@ -84,7 +84,7 @@ async def test_a_poll_starts_from_what_earlier_ones_learned_spent_and_stored(
     await spend(database, {org_id: 10}, NOON - timedelta(hours=23))
     await spend(database, {org_id: 7}, NOON)
     await spend(database, {org_id: 1_000}, NOON - timedelta(days=2))
-    await orgs.park(database, org_id, "NO_PERMISSION", "mend it", NOON, outcome=Outcome.FORBIDDEN)
+    await parking.park(database, org_id, "NO_PERMISSION", "mend it", NOON, outcome=Outcome.FORBIDDEN)
 
     one, other = await active(database)
 
@@ -125,7 +125,7 @@ async def test_an_org_parked_by_an_earlier_release_has_the_outcome_its_code_sugg
     database: Database, keyring: Keyring
 ) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
-    await orgs.park(database, org_id, "NO_PERMISSION", "mend it", NOON, outcome=Outcome.UNAUTHORIZED)
+    await parking.park(database, org_id, "NO_PERMISSION", "mend it", NOON, outcome=Outcome.UNAUTHORIZED)
     (stored,) = await active(database)
     await database.execute("UPDATE orgs SET parked_outcome = NULL")
     (derived,) = await active(database)

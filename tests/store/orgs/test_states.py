@@ -11,7 +11,8 @@ import pytest
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.core.rate_limit import EDITIONS, affordable_interval, daily_credits
 from poller.store.orgs.changes import restore
-from poller.store.orgs.orgs import park, pause, remove, resume
+from poller.store.orgs.orgs import pause, remove, resume
+from poller.store.orgs.parking import park
 from poller.store.orgs.states import SORTS, StateFilter, count_states, read_page
 from poller.store.series.snapshots import write_snapshots
 from tests.store.fleet import added, entry

@@ -11,7 +11,8 @@ import pytest
 
 from poller.core.secret import Secret
 from poller.core.token import ISSUE_WINDOW_SECONDS, ISSUES_PER_WINDOW, Denial, IssuedToken, Lease, LeaseDenied
-from poller.store.orgs.tokens import TokenStore, forget_budgets
+from poller.store.orgs.token_budgets import delete_expired_budgets
+from poller.store.orgs.tokens import TokenStore
 from tests.store.fleet import NOON, added, entry
 
 if TYPE_CHECKING:
@@ -260,8 +261,8 @@ async def test_budgets_that_hold_nothing_back_are_forgotten(
     tokens: TokenStore, org_id: int, database: Database
 ) -> None:
     await lease(tokens, org_id, NOON)
-    assert await forget_budgets(database, after(ISSUE_WINDOW_SECONDS + LEASE_SECONDS)) == 0
-    assert await forget_budgets(database, after(3_601)) == 1
+    assert await delete_expired_budgets(database, after(ISSUE_WINDOW_SECONDS + LEASE_SECONDS)) == 0
+    assert await delete_expired_budgets(database, after(3_601)) == 1
 
 
 async def test_of_a_clients_grant_codes_ten_are_exchanged_in_ten_minutes_however_many_processes_ask(

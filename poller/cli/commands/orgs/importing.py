@@ -159,7 +159,7 @@ async def _import(
                 entries,
                 dry_run=dry_run,
                 progress=lambda done: progress.update(task, completed=done),
-                tell=each or (lambda _change: None),
+                on_change=each or (lambda _change: None),
             )
         tell(result)
         if dry_run:
