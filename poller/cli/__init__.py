@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from poller import __version__
-from poller.cli.arguments import env_file_first, require_text
+from poller.cli.options.arguments import env_file_first, require_text
 from poller.cli.output import help_texts
 from poller.core.errors import OperationError, PollerError, UsageError
 from poller.core.visible import visible

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
+    from poller.core.series import DaySelection
     from poller.store.database import Database
-    from poller.store.series.days import DayReader, DaySelection
+    from poller.store.series.days import DayReader
 
 __all__ = ["ExportFormat", "Exported", "export"]
 

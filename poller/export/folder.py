@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from poller.store.series.days import DaySelection, Fingerprint
+    from poller.core.series import DaySelection
+    from poller.store.series.days import Fingerprint
 
 RECORD: Final = "_export.json"
 """Readers of folders of Parquet files pass over names that begin with an underscore."""

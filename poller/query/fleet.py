@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from poller.core.fleet import FRESHNESS_SECONDS
 from poller.core.remedies import remedy_for
 from poller.core.states import NEED_A_PERSON, State
 from poller.store.fleet_states import credit_sum, poll_sums, read_states, stretched_orgs
-from poller.store.fleet_stats import FRESHNESS_SECONDS, fleet_stats
+from poller.store.fleet_stats import fleet_stats
 from poller.store.orgs.credits import counted_after
 from poller.store.queue.maintenance import list_tasks
 from poller.store.queue.workers import list_workers
@@ -19,11 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from poller.core.fleet import (
+        CreditSum,
+        FleetStats,
+        PollSums,
+        StateSums,
+        Stretched,
+        TaskRecord,
+        Trouble,
+        WorkerRecord,
+    )
     from poller.store.database import Database
-    from poller.store.fleet_states import CreditSum, PollSums, StateSums, Stretched, Trouble
-    from poller.store.fleet_stats import FleetStats
-    from poller.store.queue.maintenance import TaskRecord
-    from poller.store.queue.workers import WorkerRecord
 
 LISTED: Final = 20
 """Orgs named under one heading; the rest are counted."""

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from poller.core.model import USER_TYPES
 from poller.core.rate_limit import daily_credits
 from poller.core.remedies import remedy_for
 from poller.core.states import State
-from poller.store.orgs.states import StateFilter, read_page
+from poller.store.orgs.states import StateFilter, count_states, longest_name, read_page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
 
+    from poller.core.states import OrgState
     from poller.query.selection import Selection
     from poller.store.database import Database
-    from poller.store.orgs.states import OrgState, Sort
+    from poller.store.orgs.states import Sort
+
+
+@dataclass(frozen=True, slots=True)
+class FirstOrgs:
+    """The first orgs of a list, and how many the whole list has."""
+
+    orgs: list[OrgState]
+    total: int
 
 
 async def filter_of(database: Database, selection: Selection) -> StateFilter:
@@ -42,6 +52,18 @@ async def stream_org_states(
         if found.after is None:
             return
         found = await read_page(database, which, sort=sort, after=found.after, limit=page)
+
+
+async def first_org_states(database: Database, which: StateFilter, limit: int) -> FirstOrgs:
+    """The first orgs of the filter by name, and how many it has."""
+    page = await read_page(database, which, limit=limit)
+    total = len(page.orgs) if page.after is None else sum((await count_states(database, which)).values())
+    return FirstOrgs(page.orgs, total)
+
+
+async def longest_org_name(database: Database) -> int:
+    """The characters of the longest name, for a table that is printed line by line."""
+    return await longest_name(database)
 
 
 def remedy_of(org: OrgState) -> str | None:

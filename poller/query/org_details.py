@@ -15,10 +15,10 @@ from poller.store.queue.service_settings import read_service_settings
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from poller.core.states import OrgState
     from poller.store.database import Database
     from poller.store.orgs.orgs import OrgRecord
     from poller.store.orgs.poll_state import PollableOrg
-    from poller.store.orgs.states import OrgState
     from poller.store.queue.service_settings import ServiceSettings
 
 

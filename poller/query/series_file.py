@@ -5,9 +5,11 @@ The file is read once, a line at a time, into typed arrays: four million rows ta
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
+import sys
 from array import array
 from dataclasses import dataclass, field
 from datetime import date
@@ -21,6 +23,8 @@ from poller.query.rows import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
+    from typing import TextIO
 
     from poller.analysis.forecast import Forecasts
     from poller.analysis.series import History
@@ -44,7 +48,7 @@ _LONGEST_QUOTE: Final = 40
 
 @dataclass(slots=True)
 class SeriesFile:
-    """What a file holds: a name for each series, and its readings as three arrays of equal length."""
+    """The contents of a file: the name of each series, and its values as three arrays of equal length."""
 
     names: list[str] = field(default_factory=list)
     series: array[int] = field(default_factory=lambda: array("i"))
@@ -56,10 +60,26 @@ class SeriesFile:
         return histories(self.series, self.days, self.values)
 
 
+@contextlib.contextmanager
+def open_series_file(path: Path) -> Iterator[TextIO]:
+    """The lines of a file, `-` being standard input; a `UsageError` where it cannot be read as UTF-8."""
+    try:
+        if str(path) == "-":
+            sys.stdin.reconfigure(encoding="utf-8-sig", newline="")  # type: ignore[union-attr]
+            yield sys.stdin
+        else:
+            with path.open(encoding="utf-8-sig", newline="") as lines:
+                yield lines
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8", "save it as UTF-8") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "name a CSV file") from None
+
+
 def read_series(lines: Iterable[str]) -> SeriesFile:
     """Reads `series,day,value` in any order of rows and columns; a `UsageError` names the first line that is wrong.
 
-    Empty values are unknown days. Of a day that is there twice the later row counts.
+    Empty values are unknown days. If a day is there twice, the later row counts.
     """
     rows = csv.reader(lines)
     found = SeriesFile()
@@ -127,7 +147,7 @@ def anomaly_lines(file: SeriesFile) -> Iterator[str]:
 
 
 def json_objects(csv_parts: Iterable[str]) -> Iterator[str]:
-    """What `forecast_lines` or `anomaly_lines` returns, as one JSON object a line; what is empty is null."""
+    """The lines of `forecast_lines` or `anomaly_lines` as one JSON object per line; an empty field is null."""
     rows = csv.reader(line for part in csv_parts for line in io.StringIO(part, newline=""))
     columns = next(rows)
     for row in rows:
@@ -153,7 +173,7 @@ def _lines(name: str, last_day: int, chunk: Forecasts, place: int, days: dict[in
             try:
                 day = days[ahead] = date.fromordinal(ahead).isoformat()
             except (ValueError, OverflowError):
-                break  # no calendar goes further
+                break  # after the last day of the calendar
         lines.append(f"{name},{day},{','.join(numbers)}\n")
     return "".join(lines)
 

@@ -1,4 +1,4 @@
-"""How counts moved: the question, and its answer as CSV and JSON. A gap has no numbers."""
+"""How counts moved over time: the question, and the answer as series, CSV and JSON. A gap has no numbers."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from poller.core.model import USER_TYPES
 from poller.query.rows import csv_lines, json_lines, json_objects
 from poller.query.selection import Selection
-from poller.store.series.trends import MOST_BUCKETS, bucket_edges, org_trend
+from poller.store.series.retention import raw_since
+from poller.store.series.trends import MOST_BUCKETS, are_days, bucket_edges, org_trend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-    from datetime import datetime, tzinfo
+    from datetime import date, datetime, tzinfo
 
     from poller.core.model import UserType
+    from poller.core.series import TrendPoint
     from poller.store.database import Database
-    from poller.store.series.trends import TrendPoint
 
 TREND_COLUMNS: Final = ("org_id", "org", "user_type", "at", "first", "last", "min", "max", "avg", "samples", "missing")
 
 
 @dataclass(frozen=True, slots=True)
 class TrendQuestion:
-    """What was asked. `org` None: every org that was not removed; `kind` None: as many as there is room for."""
+    """What to answer. `org` None: every org that was not removed; `kind` None: every user type there is room for."""
 
     org: str | None
     kind: UserType | None
@@ -33,27 +34,48 @@ class TrendQuestion:
     every_seconds: int
     zone: tzinfo
     among: Selection = field(default_factory=Selection)
-    """Which orgs, beside `org`."""
+    """Which orgs, in addition to `org`."""
 
     def edges(self, most: int = MOST_BUCKETS) -> list[datetime]:
-        """Where the steps begin, and where the last of them ends; a `UsageError` where there are too many."""
+        """The start of each step, and the end of the last one; a `UsageError` where there are more than `most`."""
         return bucket_edges(self.since, self.until, self.every_seconds, self.zone, most=most)
 
     def kinds(self, room_for: Sequence[UserType] = USER_TYPES) -> Sequence[UserType]:
-        """The user types to tell of."""
+        """The user types of the answer."""
         return room_for if self.kind is None else (self.kind,)
 
     async def points(
         self, database: Database, kinds: Sequence[UserType], edges: Sequence[datetime] | None = None
     ) -> aclosing[AsyncGenerator[TrendPoint]]:
-        """A generator to be closed, so that a reader who stops early gives the connection back.
+        """The points, as a generator to be closed: a reader who stops early returns the connection that way.
 
-        `edges`: what `edges()` returned, where the caller has it already. A `UsageError` where there is no such org.
+        `edges`: the result of `edges()`, if the caller has it. A `UsageError` where there is no such org.
         """
         chosen = self.among if self.org is None else replace(self.among, names=(self.org,))
         ids = await chosen.ids(database, removed=True)
         points = org_trend(database, edges or self.edges(), org_ids=ids, user_types=kinds)
         return aclosing(cast("AsyncGenerator[TrendPoint]", points))
+
+    async def snapshots_kept_since(self, database: Database) -> date | None:
+        """The first day that snapshots are kept of, where the question needs earlier ones; else None.
+
+        Steps of whole days in UTC need none: daily counts are kept longer.
+        """
+        edges = self.edges()
+        kept = await raw_since(database)
+        return kept if edges[0].date() < kept and not are_days(edges) else None
+
+
+async def by_series(points: AsyncIterator[TrendPoint]) -> AsyncIterator[list[TrendPoint]]:
+    """The points of one org and user type at a time: the history of a whole fleet does not fit into memory."""
+    series: list[TrendPoint] = []
+    async for point in points:
+        if series and (point.org_id, point.user_type) != (series[0].org_id, series[0].user_type):
+            yield series
+            series = []
+        series.append(point)
+    if series:
+        yield series
 
 
 async def trend_csv(points: AsyncIterator[TrendPoint], zone: tzinfo) -> AsyncGenerator[str]:

@@ -7,13 +7,13 @@ second; the credits of a large fleet are estimated from a sample.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from poller.core.fleet import CreditSum, PollSums, StateSums, Stretched, Trouble
 from poller.core.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from poller.store.queries import Queries
@@ -22,53 +22,6 @@ _EXACT_ROWS: Final = 1_000_000
 """Up to this number of rows `credit_spend` is summed exactly; beyond it, from a sample."""
 _SAMPLED_ROWS: Final = 200_000
 """Size of the sample: about a thousand pages, whose sum is right to within one or two per cent."""
-
-
-@dataclass(frozen=True, slots=True)
-class StateSums:
-    """Orgs by state without removed ones, the number of stretched orgs, and the credits all may spend in a day."""
-
-    orgs: Mapping[str, int]
-    stretched: int
-    credits_share: int
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Orgs in one state for one reason: their number and the first names. `remedy` None: the reason says enough."""
-
-    state: str
-    reason: str | None
-    remedy: str | None
-    count: int
-    orgs: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Stretched:
-    """An org whose interval is longer than the configured one, because of its credits."""
-
-    org: str
-    interval_seconds: int
-    effective_interval_seconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class PollSums:
-    """The newest slots of active orgs within the last day, by outcome; `late`: polled a second late or more."""
-
-    outcomes: Mapping[str, int]
-    late: int
-    latest_seconds: int
-    out_of_credits: int
-
-
-@dataclass(frozen=True, slots=True)
-class CreditSum:
-    """Credits that the poller spent in the last 24 hours; in a large fleet `estimated` from a sample."""
-
-    spent: int
-    estimated: bool
 
 
 async def read_states(

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from poller.core.fleet import FRESHNESS_SECONDS, FleetStats
 from poller.store.queue.jobs import depth
 from poller.store.queue.maintenance import list_tasks
 from poller.store.queue.schedule_health import count_unscheduled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import datetime
 
     from poller.store.database import Database
 
-FRESHNESS_SECONDS: Final = (60, 300, 900, 1_800, 3_600, 7_200, 21_600, 86_400, 604_800)
 _SEEN: Final = timedelta(minutes=1)
-
-
-@dataclass(frozen=True, slots=True)
-class FleetStats:
-    """`orgs` and `jobs` by state; `chores`: when each maintenance task was last done, in seconds since 1970.
-
-    `freshness`: active orgs by the age of their newest known count, one number per bound of `FRESHNESS_SECONDS` and one
-    for older counts. `unscheduled`: active orgs for which no slot is added to the queue.
-    """
-
-    orgs: Mapping[str, int]
-    jobs: Mapping[str, int]
-    overdue_seconds: float
-    workers: int
-    chores: Mapping[str, float]
-    freshness: Sequence[int]
-    freshness_sum_seconds: float = 0.0
-    """Sum of the ages, without orgs that have no known count."""
-    unscheduled: int = 0
 
 
 async def fleet_stats(database: Database, now: datetime) -> FleetStats:

@@ -13,7 +13,7 @@ from poller.web.middlewares import HOST_IS_OURS
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from poller.store.fleet_stats import FleetStats
+    from poller.core.fleet import FleetStats
 
 ANSWER_SECONDS: Final = 3.0
 """A database that takes longer counts as not answering: probes and Prometheus have timeouts of their own."""

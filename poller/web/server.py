@@ -26,7 +26,7 @@ from poller.web.rate_limited_log import RateLimitedLog
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from poller.store.fleet_stats import FleetStats
+    from poller.core.fleet import FleetStats
     from poller.web.api import Api
     from poller.web.metrics import ProcessMetrics
 

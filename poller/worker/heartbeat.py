@@ -21,9 +21,9 @@ from poller.worker.systemd import ALIVE, notify, watchdog_seconds
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from poller.core.fleet import WorkerRecord
     from poller.store.database import Database
     from poller.store.queue.jobs import JobQueue
-    from poller.store.queue.workers import WorkerRecord
     from poller.worker.config import WorkerConfig
     from poller.worker.database_retry import DatabaseRetry
     from poller.worker.dispatcher import Dispatcher

@@ -24,13 +24,14 @@ import structlog
 
 from poller import __version__
 from poller.core.errors import DatabaseError
+from poller.core.fleet import WorkerRecord
 from poller.polling.batch_writer import BatchWriter
 from poller.store.queue.fair_share import NO_DATA_CENTER
 from poller.store.queue.jobs import JobQueue
 from poller.store.queue.poll_claims import read_demand
 from poller.store.queue.schedules import POLL
 from poller.store.queue.service_settings import save_service_settings, settings_of
-from poller.store.queue.workers import WorkerRecord, deregister
+from poller.store.queue.workers import deregister
 from poller.worker.background import BackgroundJobs
 from poller.worker.clock_watch import ClockWatch
 from poller.worker.config import WorkerConfig

@@ -11,9 +11,11 @@ import pytest
 
 ASK = """
 import resource
-from poller.cli.descriptors import with_descriptors
+from poller.open_files import fit_open_files
+from poller.web.connections import ConnectionLimits
 from poller.settings import Settings
-settings = with_descriptors(Settings(concurrency={concurrency}), print, web={web})
+web = ConnectionLimits().most_connections if {web} else None
+settings = fit_open_files(Settings(concurrency={concurrency}), print, web_connections=web)
 print("concurrency", settings.concurrency, "limit", resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """
 

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from poller.core.model import UserType
+from poller.core.series import TrendPoint
 from poller.query.trend import trend_csv, trend_json
-from poller.store.series.trends import TrendPoint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

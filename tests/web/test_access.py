@@ -10,6 +10,7 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
+from poller.query.reader import Reader
 from poller.web import Access, Api, ProcessMetrics, access_from, serve
 from tests.web.raw import exchange, status_of
 from tests.web.test_api import KEY, RIGHT
@@ -31,7 +32,7 @@ async def served(access: Access, database: Database | None = None, *, orgs_named
     process = Process()
     process.why_not = "PostgreSQL: cannot execute INSERT in a read-only transaction"
     health = Health(lambda: process.why_not, process.figures, process.ages, orgs_named)
-    api = None if database is None else Api(database)
+    api = None if database is None else Api(Reader(database))
     async with serve("127.0.0.1", 0, health, ProcessMetrics(), api, access=access) as url:
         assert url is not None
         yield url

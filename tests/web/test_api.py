@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from poller.core.errors import DatabaseError
 from poller.core.model import USER_TYPES, Outcome, Snapshot
+from poller.query.reader import Reader
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store.series.snapshots import write_snapshots
 from poller.web import Access, Api, Health, ProcessMetrics, serve
@@ -52,7 +53,7 @@ async def served(
         raise DatabaseError("nobody is asked here", "ask nobody")
 
     secret = None if key is None else SecretStr(key)
-    api = Api(database, now or (lambda: datetime.now(UTC)), **changes)
+    api = Api(Reader(database, now or (lambda: datetime.now(UTC))), **changes)
     health = Health(lambda: None, nothing, nothing)
     async with serve("127.0.0.1", 0, health, ProcessMetrics(), api, access=Access(secret)) as url:
         assert url is not None

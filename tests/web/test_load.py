@@ -17,6 +17,7 @@ import pytest
 from pydantic import SecretStr
 
 from poller.core.errors import DatabaseError
+from poller.query.reader import Reader
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store import database as databases
 from poller.store.read_only import CONNECTIONS, connect_read_only
@@ -65,7 +66,7 @@ async def serving(database: Database, **changes: Any) -> AsyncIterator[str]:
     async def nothing(*_: Any) -> Any:
         raise DatabaseError("nobody is asked here", "ask nobody")
 
-    api = Api(database, lambda: NOW, **changes)
+    api = Api(Reader(database, lambda: NOW), **changes)
     health = Health(lambda: None, nothing, nothing)
     async with serve("127.0.0.1", 0, health, ProcessMetrics(), api, access=Access(SecretStr(KEY))) as url:
         assert url is not None

@@ -13,6 +13,7 @@ import structlog
 from hypothesis import HealthCheck, given, settings, strategies as st
 from pydantic import SecretStr
 
+from poller.query.reader import Reader
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store.read_only import connect_read_only
 from poller.web import Access, Api, ConnectionLimits, Health, ProcessMetrics, serve
@@ -146,7 +147,7 @@ async def test_any_parameters_get_an_answer_or_a_refusal(parameter_server: str, 
 
 @pytest.fixture
 async def parameter_server(database_url: str) -> AsyncIterator[str]:
-    async with await connect_read_only(database_url) as database, served(Api(database)) as url:
+    async with await connect_read_only(database_url) as database, served(Api(Reader(database))) as url:
         yield url
 
 

@@ -10,11 +10,12 @@ import aiohttp
 import structlog
 
 from poller.core.errors import DatabaseError
+from poller.core.fleet import FleetStats
 from poller.core.model import USER_TYPES, Org, Outcome, Snapshot
 from poller.core.reply import Failure, NoReply, Reply, classify
 from poller.core.schedule import Due
 from poller.polling.runner import PollResult
-from poller.store.fleet_stats import FleetStats, fleet_stats, org_ages
+from poller.store.fleet_stats import fleet_stats, org_ages
 from poller.store.series.snapshots import write_snapshots
 from poller.web import Health, WorkerMetrics, serve
 from tests.store.fleet import added, entry

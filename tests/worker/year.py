@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from poller.core.admission import Discard, Poll, PollState, Record, decide
+from poller.core.fleet import WorkerRecord
 from poller.core.model import USER_TYPES, Org, Outcome, Snapshot
 from poller.core.retention import Retention
 from poller.core.schedule import Advance, Cursor, advance
@@ -28,7 +29,7 @@ from poller.store.orgs.tokens import TokenStore
 from poller.store.queue.jobs import JobQueue
 from poller.store.queue.maintenance import queue_chores
 from poller.store.queue.schedules import POLL, enqueue_due_slots, read_due
-from poller.store.queue.workers import WorkerRecord, heartbeat_worker
+from poller.store.queue.workers import heartbeat_worker
 from poller.store.series.snapshots import write_snapshots
 from poller.worker import Silent
 from poller.worker.background import BackgroundJobs

@@ -1,4 +1,4 @@
-"""`poller anomalies`: days on which counts did what they do not usually do."""
+"""`poller anomalies`: days on which counts did something unusual."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poller.cli.options.orgs import DataCenters, Names, States, Tags, selection
 from poller.cli.output import terminal
-from poller.cli.selecting import DataCenters, Names, States, Tags, selection
-from poller.cli.series import opened
 from poller.query.parameters import Since
 from poller.query.rows import json_text
 
 if TYPE_CHECKING:
     from datetime import date
 
+    from poller.query.anomalies import Anomaly
     from poller.query.selection import Selection
     from poller.settings import Settings
-    from poller.store.queries import Record
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,7 +29,7 @@ def anomalies(
     orgs: Names = None,
     *,
     since: Annotated[str, typer.Option(help="How far back (30d, 12w, 1y), or a day (2026-01-31).")] = "30d",
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: an object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and anomaly.")] = False,
     tags: Tags = None,
     states: States = None,
     data_centers: DataCenters = None,
@@ -38,9 +37,9 @@ def anomalies(
         Path | None, typer.Option(metavar="FILE", help="A CSV file with the columns series,day,value; - for stdin.")
     ] = None,
 ) -> None:
-    """Show days on which counts did what they do not usually do: steps, freezes, new administrators, and more.
+    """Show days on which counts did something unusual: steps, freezes, new administrators, and more.
 
-    The service searches every hour. With --series in any numbers of your own: one row an anomaly, as CSV.
+    The service searches every hour. With --series, any numbers of your own are searched: one CSV row per anomaly.
 
     Example: [bold]poller anomalies --since 30d --tag gold[/bold]
     """
@@ -52,9 +51,9 @@ def anomalies(
 
 
 def _series(series: Path, *, as_json: bool) -> None:
-    from poller.query.series_file import anomaly_lines, json_objects, read_series
+    from poller.query.series_file import anomaly_lines, json_objects, open_series_file, read_series
 
-    with opened(series) as lines:
+    with open_series_file(series) as lines:
         file = read_series(lines)
     parts = anomaly_lines(file)
     for part in json_objects(parts) if as_json else parts:
@@ -63,29 +62,27 @@ def _series(series: Path, *, as_json: bool) -> None:
 
 async def _anomalies(settings: Settings, chosen: Selection, begin: Since, *, as_json: bool) -> None:
     from poller.app import open_app
-    from poller.store.capacity.anomalies import stream_anomalies
+    from poller.query.anomalies import recorded_anomalies
 
-    rows: list[Record] = []
+    found: list[Anomaly] = []
     async with open_app(settings, name="poller anomalies") as app:
         since = begin.at(app.database.clock.now()).date()
-        ids = await chosen.ids(app.database, removed=True)
-        async for row in stream_anomalies(app.database, ids, since):
+        async for anomaly in recorded_anomalies(app.database, chosen, since):
             if as_json:
-                terminal.tell(json_text(dict(row)))
+                terminal.tell(json_text(anomaly.fields()))
             else:
-                rows.append(row)
+                found.append(anomaly)
     if not as_json:
-        _show(rows, since)
+        _show(found, since)
 
 
-def _show(rows: list[Record], since: date) -> None:
+def _show(found: list[Anomaly], since: date) -> None:
     from poller.cli.output.table import Table
 
-    if not rows:
+    if not found:
         terminal.tell(f"no anomalies since {since.isoformat()}")
         return
     table = Table(("day", "org", "user type", "kind", "severity", "why"), spare=("severity", "user type"))
-    for row in rows:
-        fields = (row["org"], row["user_type"], row["kind"], row["severity"], row["why"])
-        table.rows.append((row["day"].isoformat(), *fields))
+    for one in found:
+        table.rows.append((one.day.isoformat(), one.org, one.user_type, one.kind, one.severity, one.why))
     terminal.show(table)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from poller.cli.options.orgs import DataCenters, Names, States, Tags, selection
 from poller.cli.output import terminal
-from poller.cli.selecting import DataCenters, Names, States, Tags, selection
 from poller.core.checks import CheckStatus
 from poller.core.quantities import count
 

@@ -128,7 +128,7 @@ async def _draw(running: Demo, options: DemoOptions, org: str | None = None) -> 
 
     now = running.app.database.clock.now()
     since = now - timedelta(days=options.days)
-    await trend.draw(running.app.database, TrendQuestion(org, None, since, now, _DAY_SECONDS, UTC))
+    await trend.draw(running.app, TrendQuestion(org, None, since, now, _DAY_SECONDS, UTC))
 
 
 def _poller() -> str:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poller.cli.formats import Bom  # noqa: TC001 - Typer reads the annotations
+from poller.cli.options.formats import Bom  # noqa: TC001 - Typer reads the annotations
+from poller.cli.options.orgs import DataCenters, States, Tags, selection
 from poller.cli.output import terminal
-from poller.cli.selecting import DataCenters, States, Tags, selection
 from poller.core.model import USER_TYPES
 from poller.core.quantities import count
+from poller.core.series import DaySelection
 from poller.export import ExportFormat
 from poller.query.parameters import Since, type_of
 
@@ -28,16 +29,16 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Make the command known."""
+    """Adds the command."""
     app.command("export")(export)
 
 
 def export(
     *,
     output: Annotated[
-        ExportFormat, typer.Option("--format", help="For DuckDB, pandas and Spark, or for everything else.")
+        ExportFormat, typer.Option("--format", help="parquet for DuckDB, pandas and Spark; csv for everything else.")
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="PATH", file_okay=False, help="A folder; made if need be.")],
+    out: Annotated[Path, typer.Option("--out", metavar="PATH", file_okay=False, help="A folder; created if missing.")],
     since: Annotated[
         str | None, typer.Option(help="How far back (90d, 1y), or a day (2026-01-31); everything if not given.")
     ] = None,
@@ -54,7 +55,7 @@ def export(
 ) -> None:
     """Write every count ever polled into files, one per day (UTC): org, type, slot, count, or why it is not known.
 
-    Run it again, after Ctrl-C or a year: days that are there already and have not changed are passed over.
+    Run it again at any time, such as after Ctrl-C: days that were written already and have not changed are skipped.
 
     Example: [bold]poller export --format parquet --out counts --since 90d[/bold]
     """
@@ -68,7 +69,7 @@ def export(
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """What was asked: `since` None: from the oldest day there is."""
+    """What to export. `since` None: from the oldest day on."""
 
     output: ExportFormat
     folder: Path
@@ -81,7 +82,6 @@ class ExportRequest:
 async def _export(settings: Settings, question: ExportRequest) -> None:
     from poller.app import open_app
     from poller.export import export
-    from poller.store.series.days import DaySelection
 
     async with open_app(settings, name="poller export") as app:
         now = app.database.clock.now()

@@ -8,21 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poller.cli.options.orgs import DataCenters, Names, States, Tags, selection
 from poller.cli.output import terminal
-from poller.cli.selecting import DataCenters, Names, States, Tags, selection
-from poller.cli.series import opened
 from poller.core.errors import UsageError
 from poller.query.parameters import type_of
 from poller.query.rows import json_text
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from poller.query.capacity import OrgForecast
     from poller.query.selection import Selection
     from poller.settings import Settings
-
-_PAGE = 250
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,7 +32,7 @@ def forecast(
         str, typer.Option("--type", metavar="T", help="ActiveUsers, AdminUsers, …: one of Zoho's ten.")
     ] = "ActiveUsers",
     horizon: Annotated[str, typer.Option(help="Days ahead, 1 to 365: 90 or 90d.")] = "90d",
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: an object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and org.")] = False,
     tags: Tags = None,
     states: States = None,
     data_centers: DataCenters = None,
@@ -48,8 +43,8 @@ def forecast(
 ) -> None:
     """Forecast daily counts with 80 and 95 % intervals, and the day seats run out.
 
-    Without orgs: every org. With --series any numbers of your own: a row a day for each series, from the day after its
-    last.
+    Without orgs: every org. With --series, any numbers of your own: one row per series and day, from the day after
+    its last.
 
     Example: [bold]poller forecast "Acme Ltd" --horizon 90d --json[/bold]
     """
@@ -64,9 +59,9 @@ def forecast(
 def _series(series: Path, days: int, output: str, *, as_json: bool) -> None:
     if output != "csv":
         raise UsageError(f"{output!r} is not a format of --series", "use --format csv")
-    from poller.query.series_file import forecast_lines, json_objects, read_series
+    from poller.query.series_file import forecast_lines, json_objects, open_series_file, read_series
 
-    with opened(series) as lines:
+    with open_series_file(series) as lines:
         file = read_series(lines)
     parts = forecast_lines(file, days)
     for part in json_objects(parts) if as_json else parts:
@@ -77,65 +72,25 @@ def _series(series: Path, days: int, output: str, *, as_json: bool) -> None:
 
 async def _forecast(settings: Settings, chosen: Selection, user_type: str, horizon: int, *, as_json: bool) -> None:
     from poller.app import open_app
-    from poller.query.capacity import forecast_orgs
-    from poller.store.capacity.forecasts import read_quantiles
-    from poller.store.capacity.histories import pages_of_orgs
+    from poller.query.forecasts import ForecastQuestion, stream_forecasts
 
+    found: list[OrgForecast] = []
+    without_counts = 0
     async with open_app(settings, name="poller forecast") as app:
-        now = app.database.clock.now()
-        ids = await chosen.ids(app.database)
-        quantiles = await read_quantiles(app.database)
-        found: list[OrgForecast] = []
-        seen = 0
-        async for page in pages_of_orgs(app.database, page=_PAGE, org_ids=ids):
-            made = await forecast_orgs(
-                app.database, page, user_type=user_type, horizon=horizon, quantiles=quantiles, today=now.date()
-            )
-            seen += len(page)
+        question = ForecastQuestion(chosen, user_type, horizon, app.database.clock.now())
+        async for page in stream_forecasts(app.database, question):
+            without_counts += page.without_counts
             if as_json:
-                for one in made:
-                    terminal.tell(json_text(_object(one, user_type, now, horizon)))
+                for one in page.forecasts:
+                    terminal.tell(json_text(question.fields(one)))
             else:
-                found += made
+                found += page.forecasts
     if not as_json:
-        _show(found, seen, horizon)
+        _show(found, without_counts, horizon)
 
 
-def _object(one: OrgForecast, user_type: str, now: datetime, horizon: int) -> dict[str, object]:
-    record = one.record
-    return {
-        "org": one.org,
-        "user_type": user_type,
-        "made_at": now,
-        "level": record.level,
-        "per_day": round(record.per_day, 4),
-        "method": record.method,
-        "horizon_days": horizon,
-        "points": [
-            {
-                "day": point.day,
-                "mean": point.mean,
-                "low80": point.low80,
-                "high80": point.high80,
-                "low95": point.low95,
-                "high95": point.high95,
-            }
-            for point in one.points
-        ],
-        "seats": record.seats,
-        "exhausted_on": record.exhausted_on,
-        "exhausted_low": record.exhausted_low,
-        "exhausted_high": record.exhausted_high,
-        "backtest": {
-            "windows": record.backtest_windows,
-            "scaled_error": record.backtest_error,
-            "coverage80": record.backtest_coverage80,
-        },
-    }
-
-
-def _show(found: list[OrgForecast], seen: int, horizon: int) -> None:
-    """The soonest to run out first."""
+def _show(found: list[OrgForecast], without_counts: int, horizon: int) -> None:
+    """A row for each org, those whose seats run out soonest first."""
     from poller.cli.output.table import Table
 
     numbers = ("now", "seats", "a day", f"in {horizon} d", "80 %")
@@ -154,8 +109,8 @@ def _show(found: list[OrgForecast], seen: int, horizon: int) -> None:
             )
         )
     terminal.show(table)
-    if unknown := seen - len(found):
-        terminal.tell(f"{unknown:,} without any known count: nothing to forecast")
+    if without_counts:
+        terminal.tell(f"{without_counts:,} without any known count: nothing to forecast")
 
 
 def _soonest(one: OrgForecast) -> tuple[date, str]:

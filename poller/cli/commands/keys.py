@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from poller.app import App
+    from poller.core.fleet import WorkerRecord
     from poller.settings import Settings
-    from poller.store.queue.workers import WorkerRecord
 
 _SEEN: Final = timedelta(minutes=1)
 

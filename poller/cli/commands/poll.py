@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from poller.cli.options.orgs import DataCenters, Names, States, Tags, selection
 from poller.cli.output import terminal
-from poller.cli.selecting import DataCenters, Names, States, Tags, selection
 from poller.core.model import Outcome
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ LARGEST_TABLE: Final = 50
 
 
 def add_to(app: typer.Typer) -> None:
-    """Make the command known."""
+    """Adds the command."""
     app.command("poll")(poll)
 
 
@@ -88,14 +88,14 @@ class PollTally:
 
 async def _poll(settings: Settings, chosen: Selection, *, as_json: bool) -> PollTally:
     from poller.app import open_app, open_fleet
-    from poller.cli.descriptors import with_descriptors
     from poller.cli.output import render
+    from poller.open_files import fit_open_files
     from poller.query.fleet import WORKER_SEEN_WITHIN
     from poller.store.orgs.orgs import count_orgs
     from poller.store.queue.service_settings import save_settings_of_command, settings_of
     from poller.traces import open_spans
 
-    settings = with_descriptors(settings, lambda what: terminal.say(f"poller: warning: {what}"))
+    settings = fit_open_files(settings, lambda what: terminal.say(f"poller: warning: {what}"))
     async with open_app(settings, name="poller poll") as app, open_spans() as spans:
         now = app.database.clock.now()
         await save_settings_of_command(app.database, settings_of(settings), now, now - WORKER_SEEN_WITHIN)

@@ -4,46 +4,34 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from poller.cli.options.orgs import DataCenters, States, Tags, required, selection
 from poller.cli.output import terminal
-from poller.cli.selecting import DataCenters, States, Tags, required, selection
 from poller.core.contract import parse_currency, parse_day, parse_price, parse_seats
 from poller.core.errors import UsageError
+from poller.core.quantities import count
 from poller.query.parameters import seconds_of
 from poller.query.rows import json_text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from datetime import datetime
 
+    from poller.query.seats import SeatUsage
     from poller.query.selection import Selection
     from poller.settings import Settings
-    from poller.store.queries import Record
 
-COLUMNS: Final = (
-    "org",
-    "purchased",
-    "used",
-    "available",
-    "idle",
-    "edition",
-    "renews_on",
-    "price",
-    "currency",
-    "idle_cost",
-    "taken_at",
-)
 _SET: Final = "set"
 _NONE: Final = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How seats are shown."""
+    """How to show seats: as JSON, as sums by tag, or only of contracts that renew soon."""
 
     as_json: bool
     by_tag: bool
@@ -69,7 +57,7 @@ def seats(
     renews_within: Annotated[
         str | None, typer.Option(metavar="D", help="Only orgs that renew within 60d, or 12w.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: an object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and org.")] = False,
     tags: Tags = None,
     states: States = None,
     data_centers: DataCenters = None,
@@ -77,7 +65,7 @@ def seats(
     """Show seats bought, used and idle, and what idle ones cost a month.
 
     Zoho is asked once a day. A contract may say more: [bold]poller seats set ORG --purchased 120 --price 20 --currency
-    EUR --renews-on 2027-01-31[/bold]; none takes a value back.
+    EUR --renews-on 2027-01-31[/bold]; none clears a value.
 
     Example: [bold]poller seats --tag gold --renews-within 60d[/bold]
     """
@@ -104,32 +92,26 @@ async def _set(settings: Settings, chosen: Selection, changes: dict[str, Any]) -
     async with open_app(settings, name="poller seats") as app:
         ids = list(await chosen.find(app.database))
         changed = await set_contract(app.database, ids, Contract(changes))
-    terminal.tell(f"{changed} {'contract' if changed == 1 else 'contracts'} changed")
+    terminal.tell(f"{count(changed, 'contract')} changed")
 
 
 async def _seats(settings: Settings, chosen: Selection, shown: Shown) -> None:
     from poller.app import open_app
-    from poller.store.capacity.seats import seats_by_tag, stream_seats
+    from poller.query.seats import seat_sums_by_tag, stream_seat_usage
 
     async with open_app(settings, name="poller seats") as app:
-        ids = await chosen.ids(app.database)
         if shown.by_tag:
-            _show_tags(await seats_by_tag(app.database, ids), as_json=shown.as_json)
+            _show_tags(await seat_sums_by_tag(app.database, chosen), as_json=shown.as_json)
             return
-        before = None if shown.renews_within is None else _day_in(shown.renews_within, app.database.clock.now())
-        rows = stream_seats(app.database, ids, renews_before=before)
+        usages = stream_seat_usage(app.database, chosen, renews_within=shown.renews_within)
         if not shown.as_json:
-            await _show(rows)
+            await _show(usages)
             return
-        async for row in rows:
-            terminal.write(json_text({name: row[name] for name in COLUMNS} | {"problem": _problem(row)}))
+        async for usage in usages:
+            terminal.write(json_text(usage.fields()))
 
 
-def _problem(row: Record) -> dict[str, str] | None:
-    return None if row["code"] is None else {"code": row["code"], "remedy": row["remedy"]}
-
-
-async def _show(rows: AsyncIterator[Record]) -> None:
+async def _show(usages: AsyncIterator[SeatUsage]) -> None:
     from poller.cli.output.table import Table
 
     numbers = ("purchased", "used", "idle", "idle cost a month")
@@ -137,30 +119,28 @@ async def _show(rows: AsyncIterator[Record]) -> None:
     refused: Counter[tuple[str, str]] = Counter()
 
     async def cells() -> AsyncIterator[Sequence[str]]:
-        async for row in rows:
-            if row["code"] is not None:
-                refused[row["code"], row["remedy"]] += 1
-            texts = (_text(row["edition"]), _text(row["renews_on"]), _taken(row["taken_at"]))
-            counts = (_count(row["purchased"]), _count(row["used"]), _count(row["idle"]))
-            yield (row["org"], *counts, _money(row["idle_cost"], row["currency"]), *texts)
+        async for one in usages:
+            if one.code is not None:
+                refused[one.code, one.remedy or ""] += 1
+            counts = (_count(one.purchased), _count(one.used), _count(one.idle))
+            texts = (_text(one.edition), _text(one.renews_on), _taken(one.taken_at))
+            yield (one.org, *counts, _money(one.idle_cost, one.currency), *texts)
 
     await terminal.show_stream(table, cells())
-    for (code, remedy), number in refused.items():
-        terminal.tell(
-            f"{number} {'org does' if number == 1 else 'orgs do'} not say how many seats there are ({code}): {remedy}"
-        )
+    for (code, remedy), orgs in refused.items():
+        terminal.tell(f"{count(orgs, 'org does', 'orgs do')} not say how many seats there are ({code}): {remedy}")
 
 
-def _show_tags(rows: list[Record], *, as_json: bool) -> None:
+def _show_tags(sums: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     if as_json:
-        for row in rows:
-            terminal.tell(json_text(dict(row)))
+        for row in sums:
+            terminal.tell(json_text(row))
         return
     from poller.cli.output.table import Table
 
     numbers = ("orgs", "purchased", "used", "idle", "idle cost")
     table = Table(("tag", *numbers, "next renewal"), right=numbers, spare=("next renewal",))
-    for row in rows:
+    for row in sums:
         counts = tuple(_count(row[name]) for name in ("orgs", "purchased", "used", "idle"))
         cost = _money(row["idle_cost"], row["currency"])
         table.rows.append((row["tag"] or "without a tag", *counts, cost, _text(row["next_renewal"])))
@@ -184,7 +164,7 @@ def _taken(at: datetime | None) -> str:
 
 
 def _value(name: str, text: str) -> Any:
-    """A value of the contract; None for `none`, which takes it back."""
+    """A value of the contract; None for `none`, which clears it."""
     text = text.strip()
     if text.lower() == _NONE:
         return None
@@ -200,11 +180,3 @@ _READERS: Final[dict[str, Callable[[str], Any]]] = {
     "currency": parse_currency,
     "renews_on": parse_day,
 }
-
-
-def _day_in(within: timedelta, now: datetime) -> date:
-    """The last day of the calendar where it would come later."""
-    try:
-        return (now + within).date()
-    except OverflowError:
-        return date.max

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Make the command known."""
+    """Adds the command."""
     app.command("run")(serve)
 
 
@@ -33,10 +33,10 @@ def serve(
         bool, typer.Option("--web/--no-web", help="Serve pages, API and metrics, or nothing.", show_default=False)
     ] = True,
 ) -> None:
-    """Be the service: poll every org when it is due, until Ctrl-C or SIGTERM.
+    """Run the service: poll every org when it is due, until Ctrl-C or SIGTERM.
 
-    Run as many as you like, on any machines, over one database: they share the work, and the others take over
-    from one that dies. The first signal to stop lets running polls finish, the second stops at once.
+    Run as many as you like, on any machines, on one database: they share the work, and the others take over the work
+    of one that dies. The first signal to stop lets running polls finish, the second stops at once.
 
     Example: [bold]poller run[/bold]
     """
@@ -45,16 +45,16 @@ def serve(
 
 
 async def _run(settings: Settings, *, web: bool) -> int:
-    """How many readings were lost, because the database did not come back before the end."""
+    """How many rows were lost because the database stayed unreachable until the end."""
     from poller.app import Ears, open_app, open_fleet
     from poller.cli.commands.keys import require_keys
-    from poller.cli.descriptors import with_descriptors
     from poller.core.shares import polls_at_once
+    from poller.open_files import fit_open_files
     from poller.traces import open_spans
-    from poller.web import WorkerMetrics
+    from poller.web import ConnectionLimits, WorkerMetrics
     from poller.worker import Worker, WorkerConfig
 
-    settings = with_descriptors(settings, _warn, web=web)
+    settings = fit_open_files(settings, _warn, web_connections=ConnectionLimits().most_connections if web else None)
     access = access_of(settings) if web else None
     metrics = WorkerMetrics()
     ears = Ears(metrics.classified, metrics.waited, metrics.token_replied, metrics.token_issued)
@@ -82,23 +82,17 @@ def _warn(what: str) -> None:
 
 @asynccontextmanager
 async def _serving(app: App, worker: Worker, metrics: WorkerMetrics, access: Access | None) -> AsyncIterator[None]:
-    """Serve what this worker shows, through connections of its own; nothing where `access` is None."""
-    from poller.store.fleet_stats import fleet_stats, org_ages
-    from poller.store.read_only import connect_read_only
+    """Runs the web server of this worker, with its own database connections; nothing where `access` is None."""
+    from poller.query.reader import open_reader
     from poller.web import Api, Health, serve
 
     if access is None:
         yield
         return
     settings = app.settings
-    async with await connect_read_only(app.dsn) as database:
-        health = Health(
-            worker.not_ready_reason,
-            lambda: fleet_stats(database, worker.now()),
-            lambda at_most: org_ages(database, worker.now(), at_most),
-            settings.metrics_orgs,
-        )
-        api = Api(database, worker.now)
+    async with open_reader(app.dsn, worker.now) as reader:
+        health = Health(worker.not_ready_reason, reader.fleet_stats, reader.org_ages, settings.metrics_orgs)
+        api = Api(reader)
         # A second worker of a machine finds the default port taken, and works all the same.
         chosen = bool({"web_host", "web_port"} & settings.model_fields_set)
         place = settings.web_host, settings.web_port
@@ -107,7 +101,7 @@ async def _serving(app: App, worker: Worker, metrics: WorkerMetrics, access: Acc
 
 
 def _watch(metrics: WorkerMetrics, worker: Worker, settings: Settings) -> None:
-    """Add gauges of what this worker is doing just now."""
+    """Adds gauges of what this worker is doing now."""
 
     def away() -> dict[str, float]:
         open_ones = worker.facts()["away"]

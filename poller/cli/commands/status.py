@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from poller.cli import selecting
+from poller.cli.options.orgs import states_of
 from poller.cli.output import terminal
 from poller.query.rows import json_text
 
@@ -24,7 +24,7 @@ _HANG: Final = 6
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command to the command line."""
+    """Adds the command."""
     app.command("status")(status)
 
 
@@ -43,7 +43,7 @@ def status(
 
     Example: [bold]poller status --fail-on failing,parked,late[/bold]
     """
-    states = selecting.states_of(fail_on, "--fail-on") if fail_on is not None else ()
+    states = states_of(fail_on, "--fail-on") if fail_on is not None else ()
     last = terminal.run(_status(terminal.settings(), as_json=as_json, watch=watch))
     if last.fails(states):
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""`poller trend`: what is known of the past, gaps and all."""
+"""`poller trend`: how counts moved over time, with gaps shown as gaps."""
 
 from __future__ import annotations
 
@@ -9,35 +9,34 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from poller.cli.formats import AsJson, Bom, Format, Layout, layout_of
+from poller.cli.options.formats import AsJson, Bom, Format, Layout, layout_of
+from poller.cli.options.orgs import DataCenters, States, Tags, selection
 from poller.cli.output import terminal
-from poller.cli.selecting import DataCenters, States, Tags, selection
 from poller.core.errors import UsageError
 from poller.core.model import USER_TYPES, UserType
 from poller.core.spreadsheet import BYTE_ORDER_MARK
 from poller.query.parameters import Since, seconds_of, type_of, zone_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from poller.app import App
     from poller.query.trend import TrendQuestion
     from poller.settings import Settings
-    from poller.store.database import Database
-    from poller.store.series.trends import TrendPoint
 
     AskedAt = Callable[[datetime], TrendQuestion]
-    """The question, once the time is known: PostgreSQL tells it."""
+    """Makes the question once the time is known, which PostgreSQL tells."""
 
 _NARROW: Final = 24
 _UNBOUND: Final = 400
-"""Characters of a sparkline: the fewest in a terminal, and where there is no terminal to fill."""
+"""Characters of a sparkline: at least in a terminal, and always in a pipe."""
 _TAKEN: Final = 75
-"""By the columns before it, names of 30 characters among them."""
+"""Characters of the columns before the sparkline, with names of 30 characters."""
 
 
 def add_to(app: typer.Typer) -> None:
-    """Make the command known."""
+    """Adds the command."""
     app.command("trend")(trend)
 
 
@@ -93,9 +92,9 @@ async def _trend(settings: Settings, asked_at: AskedAt, layout: Layout, *, bom: 
 
     async with open_app(settings, name="poller trend") as app:
         question = asked_at(app.database.clock.now())
-        await _warn(app.database, question)
+        await _warn(app, question)
         if layout is Layout.TABLE:
-            await draw(app.database, question)
+            await draw(app, question)
             return
         write = {
             Layout.CSV: trend_csv,
@@ -108,19 +107,20 @@ async def _trend(settings: Settings, asked_at: AskedAt, layout: Layout, *, bom: 
             aclosing(write(points, question.zone)) as lines,
         ):
             async for line in lines:
-                # By blocks: there may be millions.
+                # Not flushed line by line: there may be millions.
                 terminal.write(line)
 
 
-async def draw(database: Database, question: TrendQuestion) -> None:
-    """Print the answer as a table with sparklines."""
+async def draw(app: App, question: TrendQuestion) -> None:
+    """Prints the answer as a table with sparklines."""
     from poller.cli.output import render
+    from poller.query.trend import by_series
 
     kinds = question.kinds((UserType.ACTIVE,) if question.org is None else USER_TYPES)
     title = kinds[0].value if question.org is None else render.plain(question.org)
     table = render.overview_table(title)
-    async with await question.points(database, kinds) as points:
-        async for series in _series(points):
+    async with await question.points(app.database, kinds) as points:
+        async for series in by_series(points):
             if question.org is not None and len(kinds) == 1:
                 terminal.show(render.trend_table(series, question.zone))
                 _draw_one(f"{title} {kinds[0].value}", [point.last for point in series])
@@ -134,7 +134,7 @@ async def draw(database: Database, question: TrendQuestion) -> None:
 
 
 def _draw_one(title: str, values: Sequence[int | None]) -> None:
-    """A sparkline after its title, or below it where there is no room beside it."""
+    """A sparkline after its title, or below the title in a narrow terminal."""
     from rich.cells import cell_len
 
     from poller.cli.output import render
@@ -150,18 +150,19 @@ def _draw_one(title: str, values: Sequence[int | None]) -> None:
 async def _plot(settings: Settings, asked_at: AskedAt, path: Path) -> None:
     from poller.app import open_app
     from poller.cli.output import plot
+    from poller.query.trend import by_series
 
     plot.check_path(path)
     async with open_app(settings, name="poller trend") as app:
         question = asked_at(app.database.clock.now())
-        await _warn(app.database, question)
+        await _warn(app, question)
         kinds = question.kinds((UserType.ACTIVE,) if question.org is None else USER_TYPES)
         edges = question.edges()
         async with await question.points(app.database, kinds) as points:
             if question.org is None:
-                series, total = await plot.largest(_series(points))
+                series, total = await plot.largest(by_series(points))
             else:
-                series, total = [one async for one in _series(points)], 1
+                series, total = [one async for one in by_series(points)], 1
     if not series:
         terminal.say("There is no org yet; `poller orgs import FILE` adds orgs.")
         return
@@ -172,13 +173,9 @@ async def _plot(settings: Settings, asked_at: AskedAt, path: Path) -> None:
     terminal.tell(f"Drawn: {path}")
 
 
-async def _warn(database: Database, question: TrendQuestion) -> None:
-    """Say so where a question reaches beyond what is kept: what is no longer known is drawn as what never was."""
-    from poller.store.series.retention import raw_since
-    from poller.store.series.trends import are_days
-
-    edges = question.edges()
-    if edges[0].date() < (kept := await raw_since(database)) and not are_days(edges):
+async def _warn(app: App, question: TrendQuestion) -> None:
+    """Says so where the question reaches back further than snapshots are kept: those steps are shown as gaps."""
+    if (kept := await question.snapshots_kept_since(app.database)) is not None:
         terminal.say(
             f"Snapshots before {kept} are not kept any longer: of what is before, days of UTC are known"
             " (--every 1d, no --tz)."
@@ -188,15 +185,3 @@ async def _warn(database: Database, question: TrendQuestion) -> None:
 def _room(taken: int) -> int:
     width = terminal.width()
     return _UNBOUND if width is None else max(width - taken, _NARROW)
-
-
-async def _series(points: AsyncIterator[TrendPoint]) -> AsyncIterator[list[TrendPoint]]:
-    """The points of one org and type at a time: a fleet's history does not fit in memory."""
-    series: list[TrendPoint] = []
-    async for point in points:
-        if series and (point.org_id, point.user_type) != (series[0].org_id, series[0].user_type):
-            yield series
-            series = []
-        series.append(point)
-    if series:
-        yield series

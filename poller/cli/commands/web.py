@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command to the command line."""
+    """Adds the command."""
     app.command("web")(web)
 
 
 def web() -> None:
     """Serve the pages and the API, and poll nothing, until Ctrl-C or SIGTERM.
 
-    Workers (poller run) serve the same; this is for a process of its own, that people's questions keep busy.
+    Workers (poller run) serve the same. Use this command to answer many questions in a process that polls nothing.
 
     Example: [bold]POLLER_WEB_PORT=8090 poller web[/bold]
     """
@@ -29,7 +29,7 @@ def web() -> None:
 
 
 def access_of(settings: Settings) -> Access:
-    """Who may ask a server with these settings; a `SettingsError` where others could ask it unprotected."""
+    """Who may send requests to a server with these settings; a `SettingsError` if strangers could."""
     from poller.web import access_from
 
     return access_from(settings.web_host, settings.api_key, settings.web_origin, settings.trusted_proxies)
@@ -37,32 +37,13 @@ def access_of(settings: Settings) -> Access:
 
 async def _web(settings: Settings) -> None:
     from poller.app import open_app
-    from poller.store.clock_reader import clock_kept_right
-    from poller.store.fleet_stats import fleet_stats, org_ages
-    from poller.store.read_only import connect_read_only
+    from poller.query.reader import open_reader
     from poller.web import Api, Health, ProcessMetrics, serve
 
     access = access_of(settings)
-    async with (
-        open_app(settings, name="poller web") as app,
-        await connect_read_only(app.dsn) as database,
-        clock_kept_right(database),
-    ):
-        now = database.clock.now
-        health = Health(
-            lambda: None,
-            lambda: fleet_stats(database, now()),
-            lambda at_most: org_ages(database, now(), at_most),
-            settings.metrics_orgs,
-        )
+    async with open_app(settings, name="poller web") as app, open_reader(app.dsn) as reader:
+        health = Health(lambda: None, reader.fleet_stats, reader.org_ages, settings.metrics_orgs)
+        place = settings.web_host, settings.web_port
         with terminal.stop_signals() as stopped:
-            async with serve(
-                settings.web_host,
-                settings.web_port,
-                health,
-                ProcessMetrics(),
-                Api(database),
-                access=access,
-                required=True,
-            ):
+            async with serve(*place, health, ProcessMetrics(), Api(reader), access=access, required=True):
                 await stopped.wait()

@@ -1,4 +1,4 @@
-"""What the command line tells of one org: everything but its secrets, and how often its credits let it be polled."""
+"""What `poller orgs show` prints about one org: everything but its secrets, and how often its credits allow a poll."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from poller.core.slots import format_interval
 
 if TYPE_CHECKING:
     from poller.query.org_details import OrgDetails
-    from poller.store.orgs.poll_state import PollableOrg
 
 
 @dataclass(frozen=True, slots=True)
 class PollingInterval:
-    """How often an org was to be polled, how often it is, and the share of its credits that decides."""
+    """The requested and the effective interval of an org, and the share of its credits that limits it."""
 
     asked_seconds: int
     seconds: int
@@ -28,16 +27,16 @@ class PollingInterval:
 
     @property
     def stretched(self) -> bool:
-        """Whether it is polled more seldom than was asked for."""
+        """Whether the org is polled less often than requested."""
         return self.seconds != self.asked_seconds
 
     @property
     def share_of_credits(self) -> int:
-        """A day, in credits."""
+        """The credits a day that the poller may use."""
         return int(self.credits_a_day * self.share)
 
     def __str__(self) -> str:
-        """One line, with the reason if there is one."""
+        """The interval, with the reason where it is stretched."""
         if not self.stretched:
             return format_interval(self.seconds)
         known = "" if self.edition_known else ", for its edition is not known and the free one's limits are kept"
@@ -48,7 +47,7 @@ class PollingInterval:
 
 
 def pace_of(details: OrgDetails) -> PollingInterval:
-    """From the org's edition and licences, as far as they are known, and the settings of the service."""
+    """The interval from the org's edition and licences, as far as known, and the settings of the service."""
     state = details.state
     return PollingInterval(
         state.interval_seconds,
@@ -110,12 +109,12 @@ def for_people(details: OrgDetails) -> dict[str, str]:
         "API version": record.api_version or service.api_version,
         "tags": ", ".join(record.tags) or "none",
         "added": _when(record.created_at),
-        **_limit_facts(details.pollable),
+        **_limit_facts(details),
     }
 
 
 def _contract(contract: dict[str, Any] | None) -> str:
-    """What the contract says of seats, in words."""
+    """The contract in words."""
     if contract is None:
         return "none is known"
     seats, price, currency, renews_on = (contract[name] for name in ("purchased", "price", "currency", "renews_on"))
@@ -153,9 +152,10 @@ def _state_facts(details: OrgDetails) -> dict[str, str]:
     return facts
 
 
-def _limit_facts(pollable: PollableOrg | None) -> dict[str, str]:
-    """What Zoho's limits have taught."""
+def _limit_facts(details: OrgDetails) -> dict[str, str]:
+    """What the poller has learned about the org's limits; nothing for a removed org."""
     facts: dict[str, str] = {}
+    pollable = details.pollable
     if pollable is None:
         return facts
     if pollable.credits_remaining is not None and pollable.credits_remaining_at is not None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from poller.store.orgs.states import OrgState
+    from poller.core.states import OrgState
 
 ORG_COLUMNS: Final = ("org", "state", "last poll", "counts", "active", "data centre", "edition", "licences", "tags")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime, tzinfo
     from pathlib import Path
 
-    from poller.store.series.trends import TrendPoint
+    from poller.core.series import TrendPoint
 
 SUFFIXES: Final = (".png", ".svg", ".pdf")
 LARGEST: Final = 10

@@ -7,22 +7,20 @@ A gap is drawn as a gap (`·`, an empty field, null), never as a zero and never 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from poller.cli.output.table import Table
 from poller.core.model import USER_TYPES, Outcome, UserType
 from poller.core.names import is_shown
 from poller.core.quantities import count
-from poller.query.rows import csv_lines, json_lines, json_objects
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, tzinfo
 
     from poller.core.model import Snapshot
-    from poller.store.series.gaps import Gap
-    from poller.store.series.trends import TrendPoint
+    from poller.core.series import TrendPoint
 
 T = TypeVar("T")
 
@@ -187,35 +185,6 @@ def overview_row(name: str, points: Sequence[TrendPoint], width: int) -> list[st
         number(len(points) - len(known)),
         sparkline([point.last for point in points], width),
     ]
-
-
-GAP_COLUMNS: Final = ("org_id", "org", "slot", "reason")
-
-
-async def gap_csv(gaps: AsyncIterator[Gap], zone: tzinfo, never: Mapping[str, int]) -> AsyncGenerator[str]:
-    """Slots of which something is not known as CSV, then the orgs that were never polled, without a slot."""
-    async for line in csv_lines(GAP_COLUMNS, _gap_rows(gaps, zone, never)):
-        yield line
-
-
-async def gap_json(gaps: AsyncIterator[Gap], zone: tzinfo, never: Mapping[str, int]) -> AsyncGenerator[str]:
-    """The same as one JSON list, an object a line."""
-    async for line in json_lines(_gap_rows(gaps, zone, never)):
-        yield line
-
-
-async def gap_json_objects(gaps: AsyncIterator[Gap], zone: tzinfo, never: Mapping[str, int]) -> AsyncGenerator[str]:
-    """The same as JSON, one object a line and no list around them."""
-    async for line in json_objects(_gap_rows(gaps, zone, never)):
-        yield line
-
-
-async def _gap_rows(gaps: AsyncIterator[Gap], zone: tzinfo, never: Mapping[str, int]) -> AsyncGenerator[dict[str, Any]]:
-    async for gap in gaps:
-        slot = gap.slot.astimezone(zone).isoformat()
-        yield {"org_id": gap.org_id, "org": gap.org, "slot": slot, "reason": gap.reason}
-    for org, org_id in never.items():
-        yield {"org_id": org_id, "org": org, "slot": None, "reason": "never polled"}
 
 
 def _when(at: datetime, zone: tzinfo) -> str:

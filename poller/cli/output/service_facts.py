@@ -1,9 +1,10 @@
-"""What the service says of itself: workers, queue, unreachable data centres, chores. For `poller status`."""
+"""The service in `poller status`: schedule, queue, workers, unreachable data centres, maintenance tasks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from poller.core.fleet import FRESHNESS_SECONDS
 from poller.core.quantities import age_of, count
 from poller.core.slots import format_interval
 
@@ -11,22 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from poller.core.fleet import FleetStats, PollSums, TaskRecord, WorkerRecord
     from poller.query.fleet import FleetStatus
-    from poller.store.fleet_states import PollSums
-    from poller.store.fleet_stats import FleetStats
-    from poller.store.queue.maintenance import TaskRecord
-    from poller.store.queue.workers import WorkerRecord
 
 _FRESH: Final = (900, 3_600, 86_400)
 
 
 def service_facts(status: FleetStatus) -> Mapping[str, Mapping[str, str]]:
     """Facts by heading, each by name, as text."""
-    from poller.store.fleet_stats import FRESHNESS_SECONDS
-
     return {
         "schedule": dict(_schedule(status.figures)),
-        "newest known counts": dict(_freshness(status.figures, FRESHNESS_SECONDS)),
+        "newest known counts": dict(_freshness(status.figures)),
         "last polls": dict(_last_polls(status.polls)),
         "queue": _queue(status.figures),
         "workers": {worker.name: _worker(worker, status.at) for worker in status.workers}
@@ -41,9 +37,9 @@ def _schedule(figures: FleetStats) -> Iterator[tuple[str, str]]:
         yield "not handed out", f"{figures.unscheduled:,} active orgs had no slot for two intervals or more"
 
 
-def _freshness(figures: FleetStats, bounds: tuple[int, ...]) -> Iterator[tuple[str, str]]:
+def _freshness(figures: FleetStats) -> Iterator[tuple[str, str]]:
     total = 0
-    for bound, orgs in zip(bounds, figures.freshness, strict=False):
+    for bound, orgs in zip(FRESHNESS_SECONDS, figures.freshness, strict=False):
         total += orgs
         if bound in _FRESH:
             yield f"within {format_interval(bound)}", f"{total:,} of {sum(figures.freshness):,} active orgs"
@@ -51,7 +47,7 @@ def _freshness(figures: FleetStats, bounds: tuple[int, ...]) -> Iterator[tuple[s
 
 def _last_polls(polls: PollSums) -> Iterator[tuple[str, str]]:
     for outcome, orgs in sorted(polls.outcomes.items(), key=lambda one: -one[1]):
-        yield outcome, f"{orgs:,} orgs" if orgs != 1 else "1 org"
+        yield outcome, count(orgs, "org")
     if polls.late:
         yield "late", f"{count(polls.late, 'poll')}, by {polls.latest_seconds:,} s at the most"
 

@@ -11,43 +11,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from poller.core.model import COLUMNS
+from poller.core.states import OrgState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from poller.core.model import UserType
     from poller.store.queries import Queries, Record
 
 Sort = Literal["org", "since", "last_polled_at", "counts_at"]
 SORTS: Final[tuple[Sort, ...]] = ("org", "since", "last_polled_at", "counts_at")
-
-
-@dataclass(frozen=True, slots=True)
-class OrgState:
-    """One org in a list. `counts`: the last known ones; `interval_seconds`: the configured interval."""
-
-    org_id: int
-    org: str
-    state: str
-    state_reason: str | None
-    since: datetime | None
-    data_center: str
-    zgid: str | None
-    edition: str | None
-    licences: int | None
-    tags: tuple[str, ...]
-    api_version: str | None
-    poll_interval_seconds: int | None
-    interval_seconds: int
-    effective_interval_seconds: int
-    last_polled_at: datetime | None
-    last_outcome: str | None
-    last_error: str | None
-    counts_at: datetime | None
-    parked_remedy: str | None
-    grant: str | None
-    """`refresh_token`, `grant_code` (not exchanged yet) or `soid`; None without credentials."""
-    counts: Mapping[UserType, int]
 
 
 @dataclass(frozen=True, slots=True)

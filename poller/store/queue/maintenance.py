@@ -5,11 +5,11 @@ A chore is a job like any other: whichever worker is free does it, and another d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from poller.core.clock import TOLERANCE_SECONDS
+from poller.core.fleet import TaskRecord
 from poller.core.slots import slot_of
 from poller.store.queue.jobs import NewJob, enqueue
 
@@ -22,18 +22,6 @@ if TYPE_CHECKING:
 CHORE: Final = "chore"
 """The kind of these jobs; the payload is the chore's name."""
 _CLOCK_TOLERANCE: Final = timedelta(seconds=TOLERANCE_SECONDS)
-
-
-@dataclass(frozen=True, slots=True)
-class TaskRecord:
-    """A chore's last run: `detail` of its last success, `error` of its last failure."""
-
-    name: str
-    begun_at: datetime
-    done_at: datetime | None
-    detail: str | None
-    failed_at: datetime | None
-    error: str | None
 
 
 async def queue_chores(database: Database, intervals: Mapping[str, int], now: datetime) -> int:

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from poller.core.fleet import WorkerRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
     from uuid import UUID
 
     from poller.store.database import Database
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerRecord:
-    """One process: its name for people, since when it works, when it was last seen, and what it says of itself."""
-
-    id: UUID
-    name: str
-    version: str
-    started_at: datetime
-    seen_at: datetime
-    facts: Mapping[str, Any]
 
 
 async def heartbeat_worker(database: Database, worker: WorkerRecord) -> None:

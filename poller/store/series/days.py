@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from poller.core.model import COLUMNS, USER_TYPES, UserType
+from poller.core.model import COLUMNS
 from poller.store.series.partitions import list_partitions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from poller.core.series import DaySelection
     from poller.store.database import Database
     from poller.store.queries import Connection, Record
 
@@ -24,14 +25,6 @@ BLOCK: Final = 10_000
 """Snapshots handed out at a time: a hundred thousand rows of the long form."""
 _LONGEST_SECONDS: Final = 86_400.0
 """One statement may take so long: the fleet's day is as large as the fleet."""
-
-
-@dataclass(frozen=True, slots=True)
-class DaySelection:
-    """What is asked for. `org_ids` None: every org, removed ones too; the types in the model's order."""
-
-    org_ids: tuple[int, ...] | None = None
-    user_types: tuple[UserType, ...] = USER_TYPES
 
 
 @dataclass(frozen=True, slots=True)

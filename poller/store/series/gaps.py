@@ -7,28 +7,18 @@ of stretches in which an org was paused, or not there yet: they are no gaps.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from poller.core.series import Gap, UnknownOrgs
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
 
     from poller.store.database import Database
 
 _PREFETCH: Final = 500
 """Rows fetched at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A slot of which something is not known; `follows`: the org's gap before it is of the slot before it."""
-
-    org_id: int
-    org: str
-    slot: datetime
-    reason: str
-    follows: bool
 
 
 async def stream_gaps(
@@ -49,19 +39,6 @@ async def stream_gaps(
         await connection.execute("SET LOCAL jit = off")
         async for row in connection.cursor(_GAPS, since, until, org_ids, interval_seconds, prefetch=_PREFETCH):
             yield Gap(*row)
-
-
-@dataclass(frozen=True, slots=True)
-class UnknownOrgs:
-    """Orgs that nothing is known of, and those that are known only since a moment after the question's first.
-
-    All are counted, and the first by name are named; `never_orgs` has their ids.
-    """
-
-    never: int
-    never_orgs: Mapping[str, int]
-    later: int
-    first_slots: Mapping[str, datetime]
 
 
 async def unknown_orgs(

@@ -6,13 +6,13 @@ interpolated or carried over a gap; a bucket that nothing is known of is a point
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import count, product
 from typing import TYPE_CHECKING, Final
 
 from poller.core.errors import UsageError
 from poller.core.model import COLUMNS, USER_TYPES, UserType
+from poller.core.series import TrendPoint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -26,26 +26,6 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _A_MONDAY: Final = date(1970, 1, 5).toordinal()
 _PREFETCH: Final = 500
 """Rows fetched at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrendPoint:
-    """One type of one org in one bucket, which begins at `at` (UTC) and ends where the next begins.
-
-    `samples` snapshots knew the count and `missing` did not; with no samples the numbers are None: a gap.
-    """
-
-    org_id: int
-    org: str
-    user_type: UserType
-    at: datetime
-    first: int | None = None
-    last: int | None = None
-    min: int | None = None
-    max: int | None = None
-    avg: float | None = None
-    samples: int = 0
-    missing: int = 0
 
 
 async def org_trend(

@@ -17,17 +17,16 @@ from aiohttp import web
 from poller.core.errors import DatabaseError, UsageError
 from poller.query.parameters import seconds_of, since_of, type_of, zone_of
 from poller.query.trend import TrendQuestion, trend_json
-from poller.store.series.trends import count_orgs_with_series
 from poller.web.api.parameters import parameters
 from poller.web.refusals import Problem, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
     from datetime import datetime
 
     from multidict import MultiMapping
 
-    from poller.store.database import Database
+    from poller.query.reader import Reader
     from poller.web.loop_share import LoopShare
 
 AT_ONCE: Final = 2
@@ -49,10 +48,9 @@ log = structlog.get_logger("poller.web")
 
 @dataclass(slots=True)
 class Api:
-    """Answers from a database, by PostgreSQL's time unless `now` is given."""
+    """Answers requests with what `reader` reads."""
 
-    database: Database
-    now: Callable[[], datetime] | None = None
+    reader: Reader
     at_once: int = AT_ONCE
     most_points: int = MOST_POINTS
     patience_seconds: float = PATIENCE_SECONDS
@@ -74,7 +72,7 @@ class Api:
         return [web.get("/api/v1/trend", trend, allow_head=False)]
 
     async def _trend(self, request: web.Request, share: LoopShare) -> web.StreamResponse:
-        question = _question(request.query, (self.now or self.database.clock.now)())
+        question = _question(request.query, self.reader.now())
         # Thousands of days of a time zone take milliseconds.
         edges = await asyncio.to_thread(question.edges, MOST_STEPS)
         await self._check_size(question, edges)
@@ -94,8 +92,7 @@ class Api:
         return response
 
     async def _check_size(self, question: TrendQuestion, edges: Sequence[datetime]) -> None:
-        orgs = 1 if question.org is not None else await count_orgs_with_series(self.database)
-        points = orgs * len(question.kinds()) * (len(edges) - 1)
+        points = await self.reader.count_points(question, edges)
         if points > self.most_points:
             raise UsageError(
                 f"that is {points:,} points, and an answer has {self.most_points:,} at most",
@@ -114,7 +111,7 @@ class Api:
         end = clock() + self.longest_seconds
         async with (
             asyncio.timeout(None) as limit,
-            await question.points(self.database, question.kinds(), edges) as points,
+            await self.reader.points(question, edges) as points,
             aclosing(trend_json(points, question.zone)) as lines,
             aclosing(share.sliced(lines)) as slices,
             aclosing(_blocks(slices)) as blocks,

@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeHistogramMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from poller.store.fleet_stats import FRESHNESS_SECONDS
+from poller.core.fleet import FRESHNESS_SECONDS
 from poller.web.metrics.counters import cumulative
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from poller.store.fleet_stats import FleetStats
+    from poller.core.fleet import FleetStats
 
 
 class FleetCollector(Collector):

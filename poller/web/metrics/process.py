@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from poller.store.fleet_stats import FleetStats
+    from poller.core.fleet import FleetStats
 
 # The time of creation of every counter doubles what is served, and says nothing that a restart does not.
 disable_created_metrics()  # type: ignore[no-untyped-call]

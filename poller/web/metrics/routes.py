@@ -14,7 +14,7 @@ from poller.web.refusals import Problem, unavailable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-    from poller.store.fleet_stats import FleetStats
+    from poller.core.fleet import FleetStats
     from poller.web.loop_share import LoopShare
     from poller.web.metrics.process import ProcessMetrics
 

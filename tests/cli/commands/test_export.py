@@ -18,11 +18,11 @@ import pytest
 
 from poller.core.errors import DatabaseError, OperationError, UsageError
 from poller.core.model import COLUMNS, USER_TYPES, Outcome, Snapshot, UserType
+from poller.core.series import DaySelection
 from poller.export import Exported, ExportFormat, export
 from poller.export.folder import RECORD
 from poller.store.database import connect
 from poller.store.series import days as days_of_store
-from poller.store.series.days import DaySelection
 from poller.store.series.partitions import drop_partitions
 from poller.store.series.rollups import roll_up
 from poller.store.series.snapshots import write_snapshots

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, strategies as st
 
-from poller.cli.commands.gaps import stretches
 from poller.core.model import USER_TYPES, Outcome, Snapshot, UserType
+from poller.core.series import Gap
 from poller.core.slots import slot_of
+from poller.query.gaps import join_gaps
 from poller.store.database import connect
-from poller.store.series.gaps import Gap
 from poller.store.series.snapshots import write_snapshots
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ async def test_ranges_contain_every_gap_once_and_in_order(gaps: list[Gap]) -> No
         for gap in gaps:
             yield gap
 
-    found: list[Any] = [one async for one in stretches(stream())]
+    found: list[Any] = [one async for one in join_gaps(stream())]
     assert sum(one.slots for one in found) == len(gaps)
     places = [sum(one.slots for one in found[:n]) for n in range(len(found))]
     for at, one in zip(places, found, strict=True):

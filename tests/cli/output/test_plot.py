@@ -15,9 +15,9 @@ import pytest
 from poller.cli.output import plot
 from poller.core.errors import OperationError, UsageError
 from poller.core.model import USER_TYPES, Outcome, Snapshot, UserType
+from poller.core.series import TrendPoint
 from poller.store.database import connect
 from poller.store.series.snapshots import write_snapshots
-from poller.store.series.trends import TrendPoint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 
 from poller.cli.output import render
 from poller.core.model import USER_TYPES, Outcome, Snapshot, UserType
-from poller.store.series.trends import TrendPoint
+from poller.core.series import TrendPoint
 
 if TYPE_CHECKING:
     from poller.cli.output.table import Table

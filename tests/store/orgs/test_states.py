@@ -18,9 +18,9 @@ from poller.store.series.snapshots import write_snapshots
 from tests.store.fleet import added, entry
 
 if TYPE_CHECKING:
+    from poller.core.states import OrgState
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
-    from poller.store.orgs.states import OrgState
 
 NOW = datetime.now(UTC)
 MINUTE = timedelta(minutes=1)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from poller.core.fleet import WorkerRecord
 from poller.store.queue.jobs import JobQueue, NewJob, enqueue
-from poller.store.queue.workers import WorkerRecord, heartbeat_worker
+from poller.store.queue.workers import heartbeat_worker
 
 if TYPE_CHECKING:
     from poller.store.database import Database

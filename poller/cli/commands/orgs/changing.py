@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from poller.cli.commands.orgs.settings import profile_change
+from poller.cli.options.orgs import DataCenters, Names, States, Tags, required, selection
 from poller.cli.output import terminal
-from poller.cli.selecting import DataCenters, Names, States, Tags, required, selection
 from poller.core import quantities
 from poller.core.errors import UsageError
 from poller.core.states import State

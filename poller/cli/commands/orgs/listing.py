@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from poller.cli.options.orgs import DataCenters, Names, States, Tags, selection
 from poller.cli.output import terminal
-from poller.cli.selecting import DataCenters, Names, States, Tags, selection
 from poller.query.rows import json_text
 
 if TYPE_CHECKING:
+    from poller.core.states import OrgState
     from poller.query.selection import Selection
     from poller.settings import Settings
-    from poller.store.orgs.states import OrgState
 
 _FIRST: Final = 100
-"""Orgs of a list that a terminal shows: a person does not read more, and a pipe gets all."""
+"""Orgs that a terminal shows, as many as a person reads; a pipe gets all."""
 
 
 def add_to(orgs: typer.Typer) -> None:
@@ -53,7 +53,7 @@ def show(
 
     Example: [bold]poller orgs show "Acme Ltd"[/bold]
     """
-    from poller.cli.selecting import required
+    from poller.cli.options.orgs import required
 
     chosen = required(selection(names, tags, states, data_centers))
     terminal.run(_show(terminal.settings(), chosen, as_json=as_json))
@@ -62,8 +62,7 @@ def show(
 async def _list(settings: Settings, chosen: Selection, *, as_json: bool) -> None:
     from poller.app import open_app
     from poller.cli.output.org_table import OrgLines, org_table
-    from poller.query.org import filter_of, state_fields, stream_org_states
-    from poller.store.orgs.states import count_states, longest_name, read_page
+    from poller.query.org import filter_of, first_org_states, longest_org_name, state_fields, stream_org_states
 
     async with open_app(settings, name="poller orgs list") as app:
         which = await filter_of(app.database, chosen)
@@ -72,17 +71,16 @@ async def _list(settings: Settings, chosen: Selection, *, as_json: bool) -> None
                 sys.stdout.write(f"{json_text(state_fields(org))}\n")
             return
         if sys.stdout.isatty():
-            page = await read_page(app.database, which, limit=_FIRST)
-            if page.orgs:
-                terminal.show(org_table(page.orgs, app.database.clock.now()))
-            if page.after is not None:
-                total = sum((await count_states(app.database, which)).values())
+            first = await first_org_states(app.database, which, _FIRST)
+            if first.orgs:
+                terminal.show(org_table(first.orgs, app.database.clock.now()))
+            if first.total > len(first.orgs):
                 terminal.say(
-                    f"The first {_FIRST} of {total:,} orgs: select with --tag or --state, or pipe the list on."
+                    f"The first {_FIRST} of {first.total:,} orgs: select with --tag or --state, or pipe the list on."
                 )
-            _say_if_none(page.orgs, chosen)
+            _say_if_none(first.orgs, chosen)
             return
-        lines = OrgLines(await longest_name(app.database))
+        lines = OrgLines(await longest_org_name(app.database))
         now = app.database.clock.now()
         seen: list[OrgState] = []
         async for org in stream_org_states(app.database, which):

@@ -1,4 +1,4 @@
-"""The limit of open files of this process: raised as far as the system allows, and held against what polls need."""
+"""The limit of open files of this process: raised as far as the system allows, and compared with what polls need."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from poller.core.descriptors import affordable, needed
 from poller.core.errors import UsageError
-from poller.web.connections import ConnectionLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,20 +15,23 @@ if TYPE_CHECKING:
     from poller.settings import Settings
 
 ENOUGH: Final = 65_536
-"""The limit is raised to this at most, enough for every concurrency that may be set."""
+"""The limit is raised to this at most; no allowed POLLER_CONCURRENCY needs more."""
 
 
-def with_descriptors(settings: Settings, warn: Callable[[str], None], *, web: bool = False) -> Settings:
-    """Raise the soft limit of open files; where that does not suffice, `warn` and allow fewer requests in flight.
+def fit_open_files(
+    settings: Settings, warn: Callable[[str], None], *, web_connections: Callable[[], int] | None = None
+) -> Settings:
+    """Raises the soft limit of open files; if it is still too low, warns and lowers POLLER_CONCURRENCY.
 
+    `web_connections`: how many a web server of this process may have, which depends on the limit; None: no web server.
     A limit that allows no request at all is a `UsageError`.
     """
     limit = _raise_limit()
-    web_connections = ConnectionLimits().most_connections() if web else 0
-    wanted = needed(settings.concurrency, web_connections=web_connections)
+    for_web = 0 if web_connections is None else web_connections()
+    wanted = needed(settings.concurrency, web_connections=for_web)
     if limit >= wanted:
         return settings
-    concurrency = affordable(limit, settings.concurrency, web_connections=web_connections)
+    concurrency = affordable(limit, settings.concurrency, web_connections=for_web)
     remedy = f"raise the limit of open files (ulimit -n, LimitNOFILE=) to {wanted}"
     if not concurrency:
         raise UsageError(f"this process may open {limit} files, too few to poll at all", remedy)
@@ -41,7 +43,7 @@ def with_descriptors(settings: Settings, warn: Callable[[str], None], *, web: bo
 
 
 def _raise_limit() -> int:
-    """The soft limit afterwards."""
+    """Raises the soft limit towards the hard one; the soft limit afterwards."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     goal = ENOUGH if hard == resource.RLIM_INFINITY else min(ENOUGH, hard)
     if soft == resource.RLIM_INFINITY:

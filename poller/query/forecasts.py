@@ -1,0 +1,78 @@
+"""Forecasts of the orgs a reader asks for, computed now, and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from poller.query.capacity import forecast_orgs
+from poller.store.capacity.forecasts import read_quantiles
+from poller.store.capacity.histories import pages_of_orgs
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import datetime
+
+    from poller.query.capacity import OrgForecast
+    from poller.query.selection import Selection
+    from poller.store.database import Database
+
+_PAGE: Final = 250
+"""Orgs forecast together."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastQuestion:
+    """What to forecast: one user type of these orgs, `horizon` days ahead, from what is known at `made_at`."""
+
+    orgs: Selection
+    user_type: str
+    horizon: int
+    made_at: datetime
+
+    def fields(self, forecast: OrgForecast) -> dict[str, Any]:
+        """One forecast as a JSON object."""
+        record = forecast.record
+        return {
+            "org": forecast.org,
+            "user_type": self.user_type,
+            "made_at": self.made_at,
+            "level": record.level,
+            "per_day": round(record.per_day, 4),
+            "method": record.method,
+            "horizon_days": self.horizon,
+            "points": [asdict(point) for point in forecast.points],
+            "seats": record.seats,
+            "exhausted_on": record.exhausted_on,
+            "exhausted_low": record.exhausted_low,
+            "exhausted_high": record.exhausted_high,
+            "backtest": {
+                "windows": record.backtest_windows,
+                "scaled_error": record.backtest_error,
+                "coverage80": record.backtest_coverage80,
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastPage:
+    """Forecasts of some orgs, and how many orgs have no known count to forecast from."""
+
+    forecasts: list[OrgForecast]
+    without_counts: int
+
+
+async def stream_forecasts(database: Database, question: ForecastQuestion) -> AsyncIterator[ForecastPage]:
+    """The forecasts, a page of orgs at a time; without a selection, those of every org that is polled."""
+    ids = await question.orgs.ids(database)
+    quantiles = await read_quantiles(database)
+    async for orgs in pages_of_orgs(database, page=_PAGE, org_ids=ids):
+        made = await forecast_orgs(
+            database,
+            orgs,
+            user_type=question.user_type,
+            horizon=question.horizon,
+            quantiles=quantiles,
+            today=question.made_at.date(),
+        )
+        yield ForecastPage(made, len(orgs) - len(made))
