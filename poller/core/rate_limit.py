@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 DAY_SECONDS: Final = 86_400
 REQUESTS_PER_POLL: Final = 10
 """Ten user types, one credit each."""
-DEFAULT_CREDIT_SHARE: Final = 0.10
 DEFAULT_IN_FLIGHT_SHARE: Final = 0.5
 
 FIRST_HOLD_SECONDS: Final = 60.0

@@ -27,12 +27,6 @@ def phase_of(org_id: int, interval_seconds: int) -> float:
     return (org_id * _GOLDEN % 2**32) / 2**32 * interval_seconds
 
 
-def next_poll_at(org_id: int, interval_seconds: int, after: datetime) -> datetime:
-    """The first moment after `after` at which this org is due: a slot's start and its phase."""
-    phase = timedelta(seconds=phase_of(org_id, interval_seconds))
-    return slot_of(after - phase, interval_seconds) + timedelta(seconds=interval_seconds) + phase
-
-
 def parse_interval(text: str) -> int:
     """Seconds in `900`, `90s`, `15m`, `1h` or `1d`; a `ValueError` says what is wrong in words for a person."""
     match = re.fullmatch(r"\s*([0-9]{1,9})\s*([smhd]?)\s*", text)

@@ -22,7 +22,6 @@ class OrgInfo:
     """What `/org` says about an org; `edition` is Zoho's `paid_type`. None: the reply did not say."""
 
     zgid: str | None
-    company_name: str | None
     edition: str | None
     licences: int | None
     renews_on: date | None = None
@@ -54,7 +53,6 @@ def read_org_info(reply: Reply | NoReply) -> OrgInfo | None:
     licence = licence if isinstance(licence, dict) else {}
     return OrgInfo(
         zgid=_digits(entry.get("zgid")),
-        company_name=_text(entry.get("company_name")),
         edition=_text(licence.get("paid_type")),
         licences=_number(licence.get("users_license_purchased")),
         renews_on=_day(licence.get("paid_expiry")),

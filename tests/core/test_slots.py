@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given, strategies as st
 
-from poller.core.slots import format_interval, next_poll_at, parse_interval, phase_of, slot_of, slots_between
+from poller.core.slots import format_interval, parse_interval, phase_of, slot_of, slots_between
 
 moments = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1)).map(  # noqa: DTZ001
     lambda naive: naive.replace(tzinfo=UTC)
@@ -51,12 +51,3 @@ def test_ten_thousand_orgs_are_spread_evenly_over_the_interval() -> None:
 def test_any_fleet_is_spread_over_every_quarter_of_the_interval(seed: int) -> None:
     ids = random.Random(seed).sample(range(1, 2**31), 200)
     assert {int(phase_of(org_id, 900) / 225) for org_id in ids} == {0, 1, 2, 3}
-
-
-@given(org_id=st.integers(1, 2**31 - 1), interval=intervals, at=moments)
-def test_an_org_is_due_once_in_every_slot_and_never_twice(org_id: int, interval: int, at: datetime) -> None:
-    due = next_poll_at(org_id, interval, at)
-    after = next_poll_at(org_id, interval, due)
-    assert at < due <= at + timedelta(seconds=interval, microseconds=2)
-    assert abs((after - due).total_seconds() - interval) < 1e-5
-    assert slot_of(after, interval) - slot_of(due, interval) == timedelta(seconds=interval)

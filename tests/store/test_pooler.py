@@ -19,11 +19,12 @@ from poller.store.series.gaps import stream_gaps
 from poller.store.series.partitions import drop_partitions, ensure_partitions
 from poller.store.series.reindex import compact_indexes
 from poller.store.series.rollups import roll_up
-from poller.store.series.snapshots import read_snapshot, write_snapshots
+from poller.store.series.snapshots import write_snapshots
 from poller.store.series.trends import DAY_SECONDS, bucket_edges, org_trend
 from tests import command
 from tests.pgbouncer import needs_pgbouncer, running_pgbouncer
 from tests.store.fleet import entry
+from tests.store.series.read_back import read_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,7 @@ from poller.store.orgs.credentials import read_credentials
 from poller.store.orgs.encryption import KEY_BYTES, Keyring
 from poller.store.orgs.imports import import_orgs
 from poller.store.series.partitions import list_partitions
-from poller.store.series.rollups import roll_up, rollup_state
+from poller.store.series.rollups import roll_up
 from tests.postgres import chosen_binaries, run_on
 from tests.store.everything import DAY, NOW, REMOVED, SLOTS, contents, fill
 from tests.store.fleet import entry
@@ -36,6 +36,7 @@ from tests.store.series.history import (
     shown_latest,
     write_snapshots,
 )
+from tests.store.series.read_back import rollup_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,10 +15,11 @@ from poller.store.orgs.credentials import read_credentials
 from poller.store.orgs.tokens import TokenStore
 from poller.store.series.gaps import stream_gaps
 from poller.store.series.partitions import ensure_partitions, list_partitions
-from poller.store.series.rollups import roll_up, rollup_state
+from poller.store.series.rollups import roll_up
 from poller.store.series.trends import DAY_SECONDS, bucket_edges, org_trend
 from tests.store.everything import DAY, HOUR, NOW, ORGS, REMOVED, SLOTS, contents, fill, insert, make_months
 from tests.store.series.history import daily_of, fleet_of, latest_of, rows_of, shown_daily, shown_fleet, shown_latest
+from tests.store.series.read_back import rollup_state
 
 if TYPE_CHECKING:
     from pathlib import Path

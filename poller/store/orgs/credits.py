@@ -79,16 +79,6 @@ async def spent(database: Queries, org_ids: Sequence[int], now: datetime) -> dic
     return dict.fromkeys(org_ids, 0) | {row["org_id"]: row["credits"] for row in rows}
 
 
-async def spent_by_all(database: Queries, now: datetime) -> dict[int, int]:
-    """Returns the same for every org that spent any credits."""
-    # credits.spent_by_all
-    rows: Sequence[Record] = await database.fetch(
-        "SELECT org_id, sum(credits)::int AS credits FROM credit_spend WHERE bucket > $1 GROUP BY org_id",
-        counted_after(now),
-    )
-    return {row["org_id"]: row["credits"] for row in rows}
-
-
 async def delete_expired_credits(database: Queries, now: datetime) -> int:
     """Deletes the quarter hours that no longer count; returns how many rows."""
     # credits.delete_expired

@@ -14,7 +14,7 @@ from poller.store.orgs.names import ids_by_name
 from poller.store.series.snapshots import delete_history
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from poller.store.database import Database
@@ -37,7 +37,6 @@ class OrgRecord:
     created_at: datetime
     updated_at: datetime
     paused_at: datetime | None
-    removed_at: datetime | None
     parked_at: datetime | None
     parked_code: str | None
     parked_remedy: str | None
@@ -46,21 +45,6 @@ class OrgRecord:
     grant: str | None
     """`refresh_token`, `grant_code` (not exchanged yet) or `soid`; None without credentials."""
     key_id: str | None
-
-
-async def stream_orgs(database: Database, *, page: int = 500) -> AsyncIterator[OrgRecord]:
-    """Yields every org that is not removed, by name; reads a page at a time, without a transaction around the pages."""
-    after = ""
-    while True:
-        # orgs.list: a page by name.
-        rows = await database.fetch(
-            f"{_SELECT} WHERE o.removed_at IS NULL AND o.name > $1 ORDER BY o.name LIMIT $2", after, page
-        )
-        for row in rows:
-            yield _record(row)
-        if len(rows) < page:
-            return
-        after = rows[-1]["name"]
 
 
 async def find_orgs(database: Database, names: Sequence[str], *, removed: bool = False) -> list[OrgRecord]:
@@ -186,7 +170,7 @@ _REMOVE: Final = (
 # orgs.select
 _SELECT: Final = """
 SELECT o.id, o.name, o.data_center, o.zgid, o.edition, o.licences, o.poll_interval_seconds, o.api_version, o.tags,
-       o.created_at, o.updated_at, o.paused_at, o.removed_at, o.parked_at, o.parked_code, o.parked_remedy, o.probe_at,
+       o.created_at, o.updated_at, o.paused_at, o.parked_at, o.parked_code, o.parked_remedy, o.probe_at,
        c.client_id, c.key_id,
        CASE WHEN c.refresh_token IS NOT NULL THEN 'refresh_token'
             WHEN c.grant_code IS NOT NULL THEN 'grant_code'

@@ -11,7 +11,6 @@ neither dirty nor on the list of unsummed ones, where triggers put it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from poller.core.model import COLUMNS
@@ -31,14 +30,6 @@ _TYPES: Final = ", ".join(str(place) for place, _ in enumerate(COLUMNS, 1))
 """By number, for the keys that begin with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class RollupState:
-    """Days before `rolled_until` (UTC) are rolled up, but for `dirty` days of orgs that wait to be again."""
-
-    rolled_until: date
-    dirty: int
-
-
 async def roll_up(database: Database, until: date) -> int:
     """Roll up every day (UTC) before `until`, and what became dirty since, and add it up; how many days of orgs were.
 
@@ -52,12 +43,6 @@ async def roll_up(database: Database, until: date) -> int:
     while await _sum_day(database):
         pass
     return total
-
-
-async def rollup_state(database: Database) -> RollupState:
-    """How far the rollups are."""
-    (row,) = await database.fetch(_STATE)
-    return RollupState(row["rolled_until"], row["dirty"])
 
 
 async def mark_dirty(
@@ -108,11 +93,6 @@ async def _sum_day(database: Database) -> bool:
         await connection.execute(_SUM, day)
         return True
 
-
-# Purpose: how far the rollups are.
-_STATE: Final = """
-SELECT rolled_until, (SELECT count(*) FROM dirty_days WHERE day < rolled_until) AS dirty FROM rollup_state
-"""
 
 # Purpose: the day after the line, if it is to be declared over.
 _NEXT_DAY: Final = "SELECT rolled_until FROM rollup_state WHERE rolled_until < $1::date"

@@ -76,7 +76,7 @@ _IN_TIME: Final = f"{_LATEST} <= extract(epoch FROM now()) + {TOLERANCE_SECONDS}
 """Without a column: PostgreSQL looks at it once per batch, not once per row."""
 
 # In the list, where they move on together; `FROM unnest(…, …)` lays every array down first, a tenth of the time.
-_INSERT: Final = f"""
+INSERT: Final = f"""
 INSERT INTO org_snapshots AS held ({", ".join(_PARAMETERS)})
 SELECT {", ".join(_CONVERSIONS.get(column, column) for column in _PARAMETERS)}
 FROM (SELECT {
@@ -119,7 +119,7 @@ _ROW_SLOT: Final = "greatest(excluded.slot, held.slot)"
 def _written(conflicts: str) -> str:
     """A batch into `org_snapshots`, and into `latest_snapshots` what of it goes there the usual way."""
     return f"""
-WITH written AS ({_INSERT} {conflicts}
+WITH written AS ({INSERT} {conflicts}
     RETURNING held.org_id, held.slot, held.polled_at, held.outcome, {_listed("held.@", joint=", ")}
 ),
 newest AS (
@@ -153,9 +153,6 @@ UNION ALL SELECT 'future', 0, to_timestamp({_LATEST}) WHERE NOT {_IN_TIME}
 # one (2 of 15 ms for 1,000 rows, measured on two cores and PostgreSQL 18), and it is more to get ready.
 WRITE_NEW: Final = _written("")
 WRITE: Final = _written(_OR_MERGE)
-
-# Purpose: what of `WRITE_NEW` fills `org_snapshots`, to measure it by itself.
-INSERT: Final = _INSERT
 
 # Purpose: merge the snapshots of these orgs and slots into `latest_snapshots`, type by type: folded to one row per org
 # first, because a statement can touch a row but once. A poll of the latest slot again may know less than is kept of it,

@@ -15,7 +15,7 @@ import orjson
 import structlog
 
 from poller.core.errors import ClockError
-from poller.core.model import COLUMNS, USER_TYPES, Outcome, Snapshot, UserType
+from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.store.locks import lock_days_exclusive, lock_days_shared
 from poller.store.series.partitions import add_partitions, month_of
 from poller.store.series.rollups import mark_dirty
@@ -82,12 +82,6 @@ async def write_snapshots(
                         "snapshots.late", days=len(closed), org_id=min(closed)[0], day=min(closed)[1].isoformat()
                     )
                 return
-
-
-async def read_snapshot(database: Database, org_id: int, slot: datetime) -> Snapshot | None:
-    """What is known of one org's slot; None where it was never polled."""
-    row = await database.fetchrow(_READ, org_id, slot)
-    return None if row is None else _snapshot_of(row)
 
 
 async def delete_history(connection: Connection, org_id: int) -> None:
@@ -199,29 +193,8 @@ def _storable(code: str) -> str:
     return code[:_LONGEST_CODE].replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
-def _snapshot_of(row: Record) -> Snapshot:
-    counts = {kind: row[column] for kind, column in COLUMNS.items() if row[column] is not None}
-    unknown = {} if row["error"] is None else {kind: row["error"] for kind in USER_TYPES if kind not in counts}
-    return Snapshot(
-        org_id=row["org_id"],
-        slot=row["slot"],
-        polled_at=row["polled_at"],
-        outcome=Outcome(row["outcome"]),
-        error=row["error"],
-        errors=unknown | {UserType(kind): code for kind, code in (row["errors"] or {}).items()},
-        late_seconds=row["late_seconds"],
-        requests=row["requests"],
-        duration_ms=row["duration_ms"],
-        credits_remaining=row["credits_remaining"],
-        counts=counts,
-    )
-
-
 # Those of these orgs that were purged.
 _PURGED: Final = """
 SELECT given.id FROM unnest($1::integer[]) AS given (id)
 WHERE NOT EXISTS (SELECT FROM orgs o WHERE o.id = given.id)
 """
-
-# One org's slot, whole.
-_READ: Final = "SELECT * FROM org_snapshots WHERE org_id = $1 AND slot = $2"

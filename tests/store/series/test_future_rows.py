@@ -14,7 +14,7 @@ from poller.store.database import connect
 from poller.store.series.future_rows import FutureRows, find_future_rows, repair_future_rows
 from poller.store.series.partitions import drop_partitions
 from poller.store.series.retention import raw_since
-from poller.store.series.rollups import roll_up, rollup_state
+from poller.store.series.rollups import roll_up
 from poller.worker.maintenance import chores
 from tests.postgres import let_now_be
 from tests.store.series.history import (
@@ -30,6 +30,7 @@ from tests.store.series.history import (
     snapshots,
     write_snapshots,
 )
+from tests.store.series.read_back import rollup_state
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -14,7 +14,7 @@ from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.store.series import rollups
 from poller.store.series.partitions import drop_partitions
 from poller.store.series.retention import drop_daily_counts, late_days
-from poller.store.series.rollups import RollupState, roll_up, rollup_state
+from poller.store.series.rollups import roll_up
 from tests.store.series.history import (
     MANY,
     daily_of,
@@ -26,6 +26,7 @@ from tests.store.series.history import (
     snapshots,
     write_snapshots,
 )
+from tests.store.series.read_back import RollupState, rollup_state
 
 if TYPE_CHECKING:
     from poller.store.database import Database

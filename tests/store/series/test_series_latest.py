@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings, strategies as st
 
 from poller.core.model import COLUMNS, Outcome, Snapshot
-from poller.store.series.snapshots import read_snapshot
 from tests.store.series.history import (
     MANY,
     forget_everything,
@@ -20,6 +19,7 @@ from tests.store.series.history import (
     snapshots,
     write_snapshots,
 )
+from tests.store.series.read_back import read_snapshot
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -10,9 +10,10 @@ import pytest
 
 from poller.core.model import COLUMNS, USER_TYPES
 from poller.store import database as databases, schema
-from poller.store.series.rollups import roll_up, rollup_state
+from poller.store.series.rollups import roll_up
 from tests.store.everything import make_months
 from tests.store.series.history import daily_of, fleet_of, latest_of, rows_of, shown_daily, shown_fleet, shown_latest
+from tests.store.series.read_back import rollup_state
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from poller.core.errors import DatabaseError
 from poller.core.model import COLUMNS, USER_TYPES, Outcome, Snapshot, UserType
-from poller.store.series.snapshots import delete_history, read_snapshot
+from poller.store.series.snapshots import delete_history
 from tests.store.series.history import write_snapshots
+from tests.store.series.read_back import read_snapshot
 
 if TYPE_CHECKING:
     from poller.store.database import Database
