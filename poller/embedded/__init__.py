@@ -1,10 +1,10 @@
-"""PostgreSQL without installing PostgreSQL: the server of a wheel, on a Unix socket, in the data folder.
+"""The embedded PostgreSQL: the programs of a Python wheel, a cluster in the data folder, a Unix socket.
 
-    server = start(data_dir)        makes the cluster if need be, starts or joins its server; blocking
-    server.dsn()                    where to connect
-    server.close()                  leave; the server ends with the last process that uses it, however that ends
+    server = start(data_dir)        creates the cluster if there is none, starts or joins its server; blocking
+    server.dsn()                    the address to connect to
+    server.close()                  leaves the server; the server stops after the last process that uses it has ended
 
-It opens no TCP port, makes no OS user, loosens no folder, and never runs the wheel's own Python.
+Opens no TCP port, creates no OS user, changes no folder's permissions, and never runs the wheel's own Python.
 """
 
 from poller.embedded.server import Command, EmbeddedServer, is_made, make_data_dir, start

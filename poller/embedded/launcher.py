@@ -1,6 +1,7 @@
-"""Seeing to it that a data folder has a server: one keeper, one server, however many ask at once.
+"""Starts the server of a data folder, and its supervisor, unless they run already.
 
-The caller holds the users' lock (so that no keeper may end the server) and the start lock (so that it is alone here).
+The caller holds the users' lock, so that no supervisor stops the server, and the start lock, so that no other process
+starts one at the same time.
 """
 
 from __future__ import annotations
@@ -24,76 +25,76 @@ if TYPE_CHECKING:
     from poller.embedded.binaries import Binaries
     from poller.embedded.server_socket import ServerSocket
 
-# Recovery of a crashed server replays at most some max_wal_size (1 GB): minutes on a slow disk, never ten.
-PATIENCE_SECONDS: Final = 600.0
+# Recovery after a crash replays about max_wal_size (1 GB) at most, which takes less than ten minutes on a slow disk.
+MAX_WAIT_SECONDS: Final = 600.0
 LOG: Final = "postgresql.log"
-_KEEPERS: Final = 5  # one that ends without a word was killed: another is tried
+_MAX_SUPERVISORS: Final = 5  # a supervisor that ends without a message was killed: start another one
 _LOG_BYTES: Final = 1 << 20
-_LOG_TOLD_BYTES: Final = 64 << 10
+_LOG_READ_BYTES: Final = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
 class Launcher:
-    """What it takes to run the server of one data folder."""
+    """Everything needed to start the server of one data folder."""
 
     data_dir: Path
     binaries: Binaries
-    account: OsUser
+    os_user: OsUser
     options: tuple[str, ...]
 
-    def has_keeper(self) -> bool:
-        """Whether a keeper lives."""
+    def has_supervisor(self) -> bool:
+        """True if a supervisor runs."""
         return not _can_take(self.data_dir, SHARED)
 
-    def serve(self, door: ServerSocket) -> None:
-        """Return once the server answers; give it a keeper if it has none."""
-        end = time.monotonic() + PATIENCE_SECONDS
+    def serve(self, socket: ServerSocket) -> None:
+        """Start a supervisor if there is none, and wait until the server accepts connections."""
+        end = time.monotonic() + MAX_WAIT_SECONDS
         log = self.data_dir / LOG
-        begins: list[int] = []  # of each keeper's part of the log
+        log_starts: list[int] = []  # where the log of each supervisor starts
         while time.monotonic() < end:
-            kept = FileLock(self.data_dir / "postgresql.keeper")
+            lock = FileLock(self.data_dir / "postgresql.keeper")
             try:
-                if kept.try_take(EXCLUSIVE):
-                    said = _read_from(log, begins[-1]) if begins else ""
-                    if supervisor.GAVE_UP in said or len(begins) == _KEEPERS:
-                        raise cluster.failure("PostgreSQL could not be started", said)
-                    begins.append(self._begin(log, kept))
-                elif door.answers():
+                if lock.try_take(EXCLUSIVE):
+                    logged = _read_from(log, log_starts[-1]) if log_starts else ""
+                    if supervisor.GAVE_UP in logged or len(log_starts) == _MAX_SUPERVISORS:
+                        raise cluster.failure("PostgreSQL could not be started", logged)
+                    log_starts.append(self._start_supervisor(log, lock))
+                elif socket.accepts_connections():
                     return
             finally:
-                kept.close()
+                lock.close()
             time.sleep(PAUSE_SECONDS)
-        raise EmbeddedError(f"PostgreSQL has not come up in {PATIENCE_SECONDS:.0f} seconds", f"read {log}")
+        raise EmbeddedError(f"PostgreSQL has not started within {MAX_WAIT_SECONDS:.0f} seconds", f"read {log}")
 
-    def _begin(self, log: Path, kept: FileLock) -> int:
-        """Start a keeper, born holding the lock `kept`; returns where its part of the log begins."""
+    def _start_supervisor(self, log: Path, lock: FileLock) -> int:
+        """Starts a supervisor, which inherits `lock`; returns the offset at which its part of the log starts."""
         if log.exists() and log.stat().st_size > _LOG_BYTES:
             log.replace(log.with_suffix(".log.1"))
         job = {
             "postgres": self.binaries.program("postgres"),
             "folder": str(self.data_dir / "postgresql"),
             "users": str(self.data_dir / "postgresql.users"),
-            "account": self.account.popen,
+            "os_user": self.os_user.popen_arguments,
             "options": self.options,
         }
         out = open_private(log, os.O_WRONLY | os.O_APPEND)
         try:
-            begins = os.fstat(out).st_size
-            # -I -S: neither the environment's variables nor its packages are read, so it is small and quickly there.
-            half = subprocess.Popen(  # noqa: S603 - our own script, no shell
+            log_start = os.fstat(out).st_size
+            # -I -S: without environment variables and installed packages, the process is small and starts quickly.
+            parent = subprocess.Popen(  # noqa: S603 - our own script, no shell
                 [sys.executable, "-I", "-S", supervisor.__file__, json.dumps(job)],
                 cwd="/",
                 env=ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                pass_fds=(kept.fd,),
+                pass_fds=(lock.fd,),
                 start_new_session=True,
             )
-            half.wait()  # it leaves the keeper behind, a child of nobody's here
+            parent.wait()  # it forks the supervisor, which is then no child of this process, and ends
         finally:
             os.close(out)
-        return begins
+        return log_start
 
 
 def _can_take(data_dir: Path, kind: int) -> bool:
@@ -104,7 +105,7 @@ def _can_take(data_dir: Path, kind: int) -> bool:
         lock.close()
 
 
-def _read_from(log: Path, begins: int) -> str:
+def _read_from(log: Path, start: int) -> str:
     with log.open("rb") as file:
-        file.seek(begins)
-        return file.read(_LOG_TOLD_BYTES).decode(errors="replace")
+        file.seek(start)
+        return file.read(_LOG_READ_BYTES).decode(errors="replace")

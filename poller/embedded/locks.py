@@ -1,12 +1,12 @@
-"""Locks the kernel drops when their holder ends, `kill -9` included.
+"""File locks that the kernel releases when their holder ends, even after `kill -9`.
 
-Three files beside the cluster carry one lock each:
+There are three lock files beside the cluster:
 
-    postgresql.users     shared by every process that uses the server; exclusive: its keeper, ending it
-    postgresql.start     held by whoever starts, joins or leaves, so that these happen one after the other
-    postgresql.keeper    held by the keeper for as long as it lives
+    postgresql.users     shared by every process that uses the server; exclusive for the supervisor that stops it
+    postgresql.start     held by a process that starts, joins or leaves the server: one at a time
+    postgresql.keeper    held by the supervisor as long as it runs
 
-They are `flock`s: they belong to the opened file, so a keeper is born holding the one it was handed.
+The locks are `flock`s. They belong to the opened file, so a new supervisor inherits the lock with the descriptor.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ PAUSE_SECONDS: Final = 0.01
 
 
 class FileLock:
-    """One opened lock file; the descriptor is closed in programs this process starts."""
+    """One opened lock file; programs that this process starts do not inherit its descriptor."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.fd = open_private(path, os.O_RDWR)
 
     def try_take(self, kind: int) -> bool:
-        """Take the lock or change its kind, without waiting; on `False` nothing is held any more."""
+        """Take the lock or change its kind, without waiting. After `False` this process holds no lock of the file."""
         try:
             fcntl.flock(self.fd, kind | fcntl.LOCK_NB)
         except OSError as refused:
@@ -46,40 +46,40 @@ class FileLock:
             raise
         return True
 
-    def take(self, kind: int, patience_seconds: float) -> None:
-        """Take the lock, waiting for whoever holds it."""
-        end = time.monotonic() + patience_seconds
+    def take(self, kind: int, max_wait: float) -> None:
+        """Take the lock; waits up to `max_wait` seconds for another holder, then raises `EmbeddedError`."""
+        end = time.monotonic() + max_wait
         while not self.try_take(kind):
             if time.monotonic() > end:
                 raise EmbeddedError(
-                    f"another process has held {self.path} for {patience_seconds:.0f} seconds",
+                    f"another process has held {self.path} for {max_wait:.0f} seconds",
                     "see whether a poller hangs there and end it",
                 )
             time.sleep(PAUSE_SECONDS)
 
     def close(self) -> None:
-        """Let go of the lock, unless its descriptor was handed to another process as well."""
+        """Release the lock, unless another process has inherited its descriptor."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
 
 @contextmanager
-def held(path: Path, kind: int, patience_seconds: float) -> Iterator[FileLock]:
-    """The lock of `path`, held for the length of a `with` block."""
+def locked(path: Path, kind: int, max_wait: float) -> Iterator[FileLock]:
+    """Holds the lock of the file `path` for the duration of a `with` block."""
     lock = FileLock(path)
     try:
-        lock.take(kind, patience_seconds)
+        lock.take(kind, max_wait)
         yield lock
     finally:
         lock.close()
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Open or make a file only its owner can read; made by root it belongs to the owner of its folder.
+    """Opens or creates a file that only its owner can read; root creates it for the owner of the folder.
 
-    So a folder of somebody's stays theirs to use after root has used it once. What was there already keeps its owner:
-    it might be a link to something else.
+    So the owner of a folder can still use it after root has used it once. An existing file keeps its owner, because it
+    might be a link to another user's file.
     """
     flags |= os.O_CLOEXEC | os.O_NOFOLLOW
     try:

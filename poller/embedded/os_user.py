@@ -1,6 +1,7 @@
-"""Who the server runs as: PostgreSQL refuses root, so root lends it an unprivileged user that is already there.
+"""The operating system user that PostgreSQL runs as. PostgreSQL refuses root, so root uses an existing other user.
 
-No OS user is ever made, and no folder above the server's is opened to it: it inherits its folder as a descriptor.
+Creates no OS user and changes no permission of the folders above the cluster: the server inherits its folder as a
+descriptor.
 """
 
 from __future__ import annotations
@@ -18,25 +19,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FALLBACKS: Final = ("postgres", "nobody")
-# Nothing of ours: not the keys in our environment, not the PG* variables of somebody's shell.
+# Nothing of this process's environment: neither its encryption keys nor PG* variables.
 ENVIRONMENT: Final = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 
 @dataclass(frozen=True, slots=True)
 class OsUser:
-    """The user and group the server runs as, where that is not simply ours."""
+    """The user and group that the server runs as."""
 
     uid: int
     gid: int
 
     @property
-    def popen(self) -> dict[str, Any]:
-        """What `subprocess` needs to know of it."""
+    def popen_arguments(self) -> dict[str, Any]:
+        """Arguments of `subprocess.Popen` that start a program as this user; none unless this process is root."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
-def account_for(data_dir: Path, cluster: Path) -> OsUser:
-    """The owner of the cluster, else of the data folder, else the first unprivileged user known for this."""
+def os_user_for(data_dir: Path, cluster: Path) -> OsUser:
+    """The owner of the cluster, else of the data folder, else the user `postgres` or `nobody`."""
     if os.geteuid() != 0:
         return OsUser(os.geteuid(), os.getegid())
     for folder in (cluster, data_dir):
@@ -55,9 +56,9 @@ def account_for(data_dir: Path, cluster: Path) -> OsUser:
 
 
 def run_as(
-    account: OsUser, argv: Sequence[str], *, stdin: str = "", pass_fds: Sequence[int] = ()
+    os_user: OsUser, argv: Sequence[str], *, stdin: str = "", pass_fds: Sequence[int] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run one of PostgreSQL's programs to its end, as that user; its output is captured."""
+    """Run one of PostgreSQL's programs as that user until it ends, and capture its output."""
     return subprocess.run(  # noqa: S603 - our own binaries, no shell
         argv,
         cwd="/",
@@ -69,5 +70,5 @@ def run_as(
         check=False,
         umask=0o077,
         pass_fds=pass_fds,
-        **account.popen,
+        **os_user.popen_arguments,
     )

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from poller.core.errors import EmbeddedError
 from poller.embedded import binaries as programs
-from poller.embedded.os_user import OsUser, account_for, run_as
+from poller.embedded.os_user import OsUser, os_user_for, run_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,20 +70,20 @@ def running(folder: Path) -> Iterator[Server]:
     """A server of these programs, for the length of a `with` block."""
     with tempfile.TemporaryDirectory(prefix="poller-pg-") as name:
         home = Path(name)
-        account = account_for(home, home / "data")
-        found = programs.find(folder, account, None)
-        if account.popen:
-            shutil.chown(home, account.uid, account.gid)
-        _initialise(found, account, home)
+        os_user = os_user_for(home, home / "data")
+        found = programs.find(folder, os_user, None)
+        if os_user.popen_arguments:
+            shutil.chown(home, os_user.uid, os_user.gid)
+        _initialise(found, os_user, home)
         for attempt in range(_TRIES):
             port = _free_port()
-            process = _start(found, account, home, port)
+            process = _start(found, os_user, home, port)
             try:
                 if not _answers(process, port):
                     assert attempt < _TRIES - 1, (home / "log").read_text()
                     continue
-                _boss(found, account, home, port, f"CREATE ROLE poller LOGIN PASSWORD '{PASSWORD}'")
-                _boss(found, account, home, port, "CREATE DATABASE poller OWNER poller")
+                _boss(found, os_user, home, port, f"CREATE ROLE poller LOGIN PASSWORD '{PASSWORD}'")
+                _boss(found, os_user, home, port, "CREATE DATABASE poller OWNER poller")
                 yield Server(int(found.major), port, home)
                 return
             finally:
@@ -92,21 +92,21 @@ def running(folder: Path) -> Iterator[Server]:
                 process.wait(_PATIENCE_SECONDS)
 
 
-def _initialise(found: Binaries, account: OsUser, home: Path) -> None:
+def _initialise(found: Binaries, os_user: OsUser, home: Path) -> None:
     # Files, since a command line can be read by everybody.
     secret, escaped = home / "password", PASSWORD.replace(":", r"\:")
     for file, text in ((secret, PASSWORD), (home / "passfile", f"*:*:*:boss:{escaped}")):
         file.touch(mode=0o600)
         file.write_text(f"{text}\n")
-        if account.popen:
-            shutil.chown(file, account.uid, account.gid)
+        if os_user.popen_arguments:
+            shutil.chown(file, os_user.uid, os_user.gid)
     password = ["--auth=scram-sha-256", f"--pwfile={secret}", "--no-sync", "--no-instructions"]
     argv = [found.program("initdb"), "-D", str(home / "data"), "-U", "boss", "-E", "UTF8", "--locale=C", *password]
-    done = run_as(account, argv)
+    done = run_as(os_user, argv)
     assert done.returncode == 0, done.stderr
 
 
-def _start(found: Binaries, account: OsUser, home: Path, port: int) -> subprocess.Popen[bytes]:
+def _start(found: Binaries, os_user: OsUser, home: Path, port: int) -> subprocess.Popen[bytes]:
     with (home / "log").open("wb") as log:
         options = ["-k", str(home), "-p", str(port), "-h", "127.0.0.1", "-F"]
         return subprocess.Popen(
@@ -114,7 +114,7 @@ def _start(found: Binaries, account: OsUser, home: Path, port: int) -> subproces
             cwd="/",
             stdout=log,
             stderr=log,
-            **account.popen,
+            **os_user.popen_arguments,
         )
 
 
@@ -129,12 +129,12 @@ def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
     return False
 
 
-def _boss(found: Binaries, account: OsUser, home: Path, port: int, statement: str) -> None:
+def _boss(found: Binaries, os_user: OsUser, home: Path, port: int, statement: str) -> None:
     """Run a statement as the superuser, as soon as the server lets anybody in."""
     address = f"postgresql://boss@/postgres?host={quote(str(home), safe='')}&port={port}&passfile={home / 'passfile'}"
     argv = [found.program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-", "-d", address]
     while True:
-        done = run_as(account, argv, stdin=statement)
+        done = run_as(os_user, argv, stdin=statement)
         if "starting up" not in done.stderr:
             break
     assert done.returncode == 0, done.stderr

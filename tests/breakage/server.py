@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from poller.embedded import binaries as programs
-from poller.embedded.os_user import account_for, run_as
+from poller.embedded.os_user import os_user_for, run_as
 from tests.postgres import KILLED, chosen_binaries
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ class Server:
     def __init__(self, home: Path) -> None:
         self.home = home
         home.mkdir(exist_ok=True)
-        self.account = account_for(home, home / "data")
-        self.binaries = programs.find(chosen_binaries(), self.account, None)
+        self.os_user = os_user_for(home, home / "data")
+        self.binaries = programs.find(chosen_binaries(), self.os_user, None)
         self._process: subprocess.Popen[bytes] | None = None
-        if self.account.popen:
-            shutil.chown(home, self.account.uid, self.account.gid)
+        if self.os_user.popen_arguments:
+            shutil.chown(home, self.os_user.uid, self.os_user.gid)
 
     @property
     def dsn(self) -> str:
@@ -67,10 +67,10 @@ class Server:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                **self.account.popen,
+                **self.os_user.popen_arguments,
             )
         end = time.monotonic() + PATIENCE_SECONDS
-        while run_as(self.account, [self.binaries.program("psql"), "-XAtqc", "SELECT 1", self.dsn]).returncode:
+        while run_as(self.os_user, [self.binaries.program("psql"), "-XAtqc", "SELECT 1", self.dsn]).returncode:
             assert time.monotonic() < end, (self.home / "log").read_text()
             assert self._process.poll() is None, (self.home / "log").read_text()
             time.sleep(0.05)
@@ -86,5 +86,5 @@ class Server:
         self._run("pg_ctl", "promote", "-D", str(self.home / "data"))
 
     def _run(self, program: str, *arguments: str) -> None:
-        done = run_as(self.account, [self.binaries.program(program), *arguments])
+        done = run_as(self.os_user, [self.binaries.program(program), *arguments])
         assert done.returncode == 0, done.stderr

@@ -180,8 +180,8 @@ def small_disk(server: Server, megabytes: int) -> Iterator[Path]:
     try:
         place = folder / "space"
         place.mkdir(mode=0o700)
-        if server.account.popen:
-            shutil.chown(place, server.account.uid, server.account.gid)
+        if server.os_user.popen_arguments:
+            shutil.chown(place, server.os_user.uid, server.os_user.gid)
         yield place
     finally:
         server.stop(signal.SIGQUIT)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poller.embedded import start
-from poller.embedded.os_user import account_for
+from poller.embedded.os_user import os_user_for
 from poller.embedded.supervisor import PID_FILE, SOCKET
 from tests.embedded.lab import FAST, has_ended, living, parent_of, server_pid, sql, wait_until
 
@@ -73,7 +73,7 @@ def test_a_killed_server_is_restarted_with_all_committed_data(data_dir: Path, bi
         with start(data_dir, binaries=binaries) as again:
             assert living(data_dir) != pid
             assert sql(again, "SELECT count(*) FROM kept") == "1000"
-        wait_until(server.answers)
+        wait_until(server.accepts_connections)
         assert sql(server, "SELECT count(*) FROM kept") == "1000"
 
 
@@ -103,7 +103,7 @@ def test_a_stale_pid_file_that_names_an_unrelated_process_does_not_prevent_the_s
     with start(data_dir, binaries=binaries, settings=FAST):
         content = (cluster / PID_FILE).read_text().split("\n")
     owner = cluster.stat().st_uid
-    stranger = subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, **account_for(data_dir, cluster).popen)
+    stranger = subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, **os_user_for(data_dir, cluster).popen_arguments)
     content[0] = str(stranger.pid)
     for name in (PID_FILE, f"{SOCKET}.lock"):
         (cluster / name).write_text("\n".join(content))
@@ -136,7 +136,7 @@ def test_a_killed_supervisor_is_replaced_by_the_processes_that_use_the_server(
         pid = living(data_dir)
         os.kill(parent_of(pid), signal.SIGKILL)
         wait_until(lambda: server_pid(data_dir) not in {pid, None})
-        wait_until(server.answers)
+        wait_until(server.accepts_connections)
         assert sql(server, "SELECT 1") == "1"
     assert server_pid(data_dir) is None
 
@@ -149,8 +149,8 @@ def test_a_server_started_by_hand_is_ended_before_the_poller_starts_its_own(
     cluster = data_dir / "postgresql"
     fd = os.open(cluster, os.O_RDONLY)
     argv = [str(programs / "postgres"), "-D", f"/proc/self/fd/{fd}", "-c", "listen_addresses=", "-k", "."]
-    account = account_for(data_dir, cluster).popen
-    by_hand = subprocess.Popen(argv, pass_fds=(fd,), stderr=subprocess.DEVNULL, cwd="/", **account)
+    as_os_user = os_user_for(data_dir, cluster).popen_arguments
+    by_hand = subprocess.Popen(argv, pass_fds=(fd,), stderr=subprocess.DEVNULL, cwd="/", **as_os_user)
     os.close(fd)
     wait_until(lambda: server_pid(data_dir) == by_hand.pid)
     with start(data_dir, binaries=binaries, settings=FAST) as server:
