@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -32,6 +33,10 @@ TESTS: Final = Path(__file__).parent
 settings.register_profile("house", suppress_health_check=[HealthCheck.too_slow], deadline=None)
 settings.load_profile("house")
 
+# A shell makes what it starts in the background ignore Ctrl-C. Processes that the tests start would inherit that, and
+# one that a test interrupts would never end.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONG_FIRST: Final = ("acceptance", "breakage", "chaos", "worker", "embedded", "web", "store", "cli", ".")
 """The folders whose files take longest, most of it waiting. A long file that begins last keeps all the others waiting;

@@ -79,7 +79,7 @@ async def test_commands_show_no_secret_in_their_output_in_a_log_or_in_the_proces
         WITNESS.know_simulator(sim)
         WITNESS.hear("the embedded server's log", "".join(log.read_text() for log in data_dir.rglob("*.log")))
     # The good file fails for one org alone: its grant code meets the token endpoint's HTML.
-    assert [ended.code for ended in ends] == [1, 1, 0, 2, 1, 1, 0, 0, 0], ends
+    assert [ended.code for ended in ends] == [2, 1, 0, 2, 1, 1, 0, 0, 0], ends
     assert any("python" in line and "orgs import" in line for line in seen.heard["the process list"])
     assert any("postgres" in line for line in seen.heard["the process list"])
     assert seen.known_leaks() == []
