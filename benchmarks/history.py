@@ -50,7 +50,7 @@ class History:
 
     def _snapshots(self, day: datetime, hours: int) -> Iterator[Snapshot]:
         halves = [
-            [self._simulator.truths(place, at) for place in range(len(self.org_ids))]
+            [self._simulator.expected_counts(place, at) for place in range(len(self.org_ids))]
             for at in (day, day + timedelta(hours=HOURS // 2))
         ]
         counts = [[{kind: truths[kind] for kind in COLUMNS} for truths in half] for half in halves]

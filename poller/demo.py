@@ -111,7 +111,7 @@ class Demo:
             edition = self.simulator.org(index).edition
             for weeks in range(self._options.days // _WEEK, -1, -1):
                 at = slot_of(now - timedelta(weeks=weeks), HISTORY_INTERVAL_SECONDS)
-                used = self.simulator.truth(index, SEAT_TYPE, at)
+                used = self.simulator.expected_count(index, SEAT_TYPE, at)
                 reading = SeatReading(self.simulator.licences(index, at), used, edition, None, "features")
                 await save_seats(database, org_id, reading, at)
         await forecast_fleet(database, now)
@@ -130,7 +130,7 @@ class Demo:
         """What a poll at `slot` would have found."""
         if crc32(f"{self._options.seed}:{index}:{slot.date()}".encode()) % _OUTAGE_EVERY == 0:
             return Snapshot(org_id, slot, slot, Outcome.UNAVAILABLE, "http_503", requests=30, duration_ms=2_000)
-        truths = self.simulator.truths(index, slot)
+        truths = self.simulator.expected_counts(index, slot)
         counts = {user_type: truths[user_type] for user_type in COLUMNS}
         return Snapshot(org_id, slot, slot, Outcome.OK, requests=len(COLUMNS), duration_ms=120, counts=counts)
 

@@ -77,7 +77,7 @@ class Witness:
         """Every credential of its fleet, and every token it has issued."""
         for org in sim.fleet():
             self.know(org.client_secret, org.refresh_token, org.grant_code)
-        self.know(*sim.world.tokens)
+        self.know(*sim.zoho.tokens)
 
     def leaks(self) -> list[str]:
         """Each place where a secret was heard: who said it, what it is, and the words around it."""

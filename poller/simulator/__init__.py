@@ -1,7 +1,7 @@
-"""A Zoho to try things on: a real server on loopback that keeps Zoho's rules and audits its callers.
+"""A simulated Zoho for tests and demos: an HTTP server on loopback that applies Zoho's rules and audits its clients.
 
-It knows the facts from Zoho's documentation for itself: nothing of the poller is imported here, so that what both
-agree on was understood twice.
+Imports nothing of the poller. Both were written from Zoho's documentation independently, so a misreading in one shows
+as a disagreement.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from poller.simulator.fault_table import FAULTS
 from poller.simulator.faults import Fault, load_faults, parse_faults
 from poller.simulator.fleet import SimulatedOrg, import_lines
 from poller.simulator.options import SimulatorOptions
-from poller.simulator.population import USER_TYPES, truth, truths
+from poller.simulator.population import USER_TYPES, expected_count, expected_counts
 from poller.simulator.server import Simulator
 
 __all__ = [
@@ -20,9 +20,9 @@ __all__ = [
     "SimulatedOrg",
     "Simulator",
     "SimulatorOptions",
+    "expected_count",
+    "expected_counts",
     "import_lines",
     "load_faults",
     "parse_faults",
-    "truth",
-    "truths",
 ]

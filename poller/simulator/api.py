@@ -1,6 +1,6 @@
-"""The API of one data centre: counts, the org, its licences; refusals in Zoho's order, credits and calls in flight.
+"""The API of one data centre: counts, org and licences, with Zoho's refusals, credits and limit of requests in flight.
 
-Answers a call with a value; it refuses to touch a socket.
+Turns a request into a reply, as values; knows no sockets.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from poller.simulator.replies import Reply
 
 if TYPE_CHECKING:
     from poller.simulator.faults import Endpoint, Fault
-    from poller.simulator.state import AccessToken, OrgState, World
+    from poller.simulator.state import AccessToken, OrgState, SimulatedZoho
 
 VERSIONS: Final = ("v2", "v2.1", "v3", "v4", "v5", "v6", "v7", "v8")
 _PLACES: Final = {user_type: place for place, user_type in enumerate(USER_TYPES)}
@@ -31,7 +31,7 @@ _ENDPOINTS: Final[dict[str, tuple[Endpoint, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a request target asks for; `user_type` as given, `AllUsers` where it was left out."""
+    """What a request target asks for; `user_type` as given, by default `AllUsers`."""
 
     endpoint: Endpoint
     scope: str
@@ -41,7 +41,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Call:
-    """One call: the state of the org its token speaks of, and the token itself if it was ever issued."""
+    """One request: the state of the org that its token names, and the token itself if it was ever issued."""
 
     data_center: str
     route: Route
@@ -52,34 +52,34 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The reply to a call, and the fault it is part of."""
+    """The reply to a request, and the fault that caused it."""
 
     reply: Reply
     fault: Fault | None = None
 
 
 def route_of(target: str) -> Route | None:
-    """The route of a raw request target, or None where there is nothing."""
+    """The route of a raw request target; None if there is none."""
     return _PLAIN_ROUTES.get(target) or _parsed_route(target)
 
 
-def answer(world: World, call: Call) -> Answer:
-    """The reply to one call, already counted as in flight."""
-    now = world.now()
-    fault = _strike(world, call, now)
+def answer(zoho: SimulatedZoho, call: Call) -> Answer:
+    """The reply to one request, which already counts as in flight."""
+    now = zoho.now()
+    fault = _matching_fault(zoho, call, now)
     if fault is not None:
-        return Answer(_faulty(world, fault, call), fault)
+        return Answer(_faulty(zoho, fault, call), fault)
     if call.token is None or call.state is None:
         return Answer(replies.INVALID_TOKEN)
     refused = _refusal(call, call.token, call.state, now)
     if refused is not None:
         return Answer(refused)
-    return Answer(_serve(world, call.route, call.token, call.state, now))
+    return Answer(_serve(zoho, call.route, call.token, call.state, now))
 
 
-def _strike(world: World, call: Call, now: float) -> Fault | None:
+def _matching_fault(zoho: SimulatedZoho, call: Call, now: float) -> Fault | None:
     endpoint = call.route.endpoint
-    return world.faults.strike(
+    return zoho.faults.match(
         endpoint,
         org=None if call.state is None else call.state.index,
         data_center=call.data_center,
@@ -89,7 +89,7 @@ def _strike(world: World, call: Call, now: float) -> Fault | None:
 
 
 def _refusal(call: Call, token: AccessToken, state: OrgState, now: float) -> Reply | None:
-    """What is wrong with the call itself; nothing of it costs a credit."""
+    """The refusal of an invalid request, which costs no credit; None if the request is valid."""
     if call.method != "GET":
         return replies.WRONG_METHOD
     if token.expires_at <= now or state.data_center != call.data_center:
@@ -101,49 +101,49 @@ def _refusal(call: Call, token: AccessToken, state: OrgState, now: float) -> Rep
     return None if call.route.user_type in _PLACES else replies.WRONG_TYPE
 
 
-def _serve(world: World, route: Route, token: AccessToken, state: OrgState, now: float) -> Reply:
-    left = world.credits_left(state)
+def _serve(zoho: SimulatedZoho, route: Route, token: AccessToken, state: OrgState, now: float) -> Reply:
+    left = zoho.credits_left(state)
     if state.in_flight > state.in_flight_cap or left <= 0:
-        return _too_many(world, state, now)
-    world.spend(state, 1)
+        return _too_many(zoho, state, now)
+    zoho.spend(state, 1)
     match route.endpoint:
         case "org":
-            reply = Reply(200, _org(world, state, now), token.headers)
+            reply = Reply(200, _org(zoho, state, now), token.headers)
         case "licences":
-            reply = _licences(world, state, token, now)
+            reply = _licences(zoho, state, token, now)
         case _:
-            count = world.counts(state.index, now)[_PLACES[route.user_type]]
+            count = zoho.counts(state.index, now)[_PLACES[route.user_type]]
             reply = Reply(200, b'{"count":%d}' % count, token.headers)
-    if 2 * (left - 1) <= world.credit_limit(state):
+    if 2 * (left - 1) <= zoho.credit_limit(state):
         reply = reply.with_headers(X_API_CREDITS_REMAINING=str(left - 1))
     return reply
 
 
-def _too_many(world: World, state: OrgState, now: float) -> Reply:
-    """Credits or concurrency: not told apart. Every other one comes in the older shape."""
+def _too_many(zoho: SimulatedZoho, state: OrgState, now: float) -> Reply:
+    """The 429 for credits or requests in flight, which Zoho does not distinguish; every other one in the old format."""
     reply = replies.TOO_MANY if state.audit.too_many % 2 == 0 else replies.TOO_MANY_OLDER
-    options = world.options
+    options = zoho.options
     state.audit.refused(now, None if options.retry_after == "off" else options.retry_after_seconds)
     return reply.with_headers(**replies.retry_after(options.retry_after_seconds, options.retry_after, now))
 
 
-def _faulty(world: World, fault: Fault, call: Call) -> Reply:
+def _faulty(zoho: SimulatedZoho, fault: Fault, call: Call) -> Reply:
     state = call.state
     reply = fault.spec.reply or Reply(200)
     if not fault.spec.hides_count:
         place = _PLACES.get(call.route.user_type, 0)
-        number = world.counts(state.index, world.now())[place] if state is not None else 0
+        number = zoho.counts(state.index, zoho.now())[place] if state is not None else 0
         reply = Reply(reply.status, reply.body.replace(b"@COUNT@", b"%d" % number), reply.headers)
     if fault.retry_after is not None:
         spelling = "date" if fault.retry_after_date else "seconds"
-        reply = reply.with_headers(**replies.retry_after(fault.retry_after, spelling, world.now()))
+        reply = reply.with_headers(**replies.retry_after(fault.retry_after, spelling, zoho.now()))
     if reply.status == 429 and state is not None:
-        state.audit.refused(world.now(), fault.retry_after)
+        state.audit.refused(zoho.now(), fault.retry_after)
     return reply
 
 
-def _org(world: World, state: OrgState, now: float) -> bytes:
-    org = world.simulated_org(state.index)
+def _org(zoho: SimulatedZoho, state: OrgState, now: float) -> bytes:
+    org = zoho.simulated_org(state.index)
     paid = org.edition != "free"
     details = {
         "paid": paid,
@@ -151,7 +151,7 @@ def _org(world: World, state: OrgState, now: float) -> bytes:
         "paid_expiry": "2099-12-31T00:00:00+00:00" if paid else None,
         "trial_type": None,
         "trial_expiry": None,
-        "users_license_purchased": world.licences(state.index, now),
+        "users_license_purchased": zoho.licences(state.index, now),
     }
     entry = {
         "zgid": org.zgid,
@@ -164,10 +164,10 @@ def _org(world: World, state: OrgState, now: float) -> bytes:
     return orjson.dumps({"org": [entry]})
 
 
-def _licences(world: World, state: OrgState, token: AccessToken, now: float) -> Reply:
+def _licences(zoho: SimulatedZoho, state: OrgState, token: AccessToken, now: float) -> Reply:
     if state.shape.edition == "free":
         return Reply(204, b"", {"X-ACCESSTOKEN-RESET": token.headers["X-ACCESSTOKEN-RESET"]})
-    bought, used = world.licences(state.index, now), world.counts(state.index, now).active
+    bought, used = zoho.licences(state.index, now), zoho.counts(state.index, now).active
     details = {
         "limits": {"total": bought},
         "used_count": {"total": used},

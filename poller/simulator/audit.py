@@ -1,7 +1,7 @@
-"""What the simulator saw its callers do, and where they broke Zoho's rules or gave a secret away.
+"""The audit: what the simulator's clients did, and where they broke Zoho's rules or disclosed a secret.
 
-`breaches` is empty when all is well; every line of it names who did what. It refuses to enforce: refusing a call is
-the endpoints' business, and a refused call can still be a breach.
+`breaches` has a line for every broken rule and is empty if there was none. The audit enforces nothing: the endpoints
+refuse requests, and a refused request can still be a breach.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from poller.simulator import rules
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# A call already on its way when a 429 leaves cannot know of it.
+# A request that is already under way when a 429 is sent does not count against the client.
 HOLD_GRACE_SECONDS: Final = 0.5
-# Zoho names no time; "cool down for minutes" is one at the very least.
+# Zoho names no number; "cool down for minutes" means at least one minute.
 THROTTLE_COOL_DOWN_SECONDS: Final = 60.0
 _MOST_BREACHES: Final = 1_000
 
 
 @dataclass(slots=True)
 class OrgAudit:
-    """What one org's callers did."""
+    """What the clients of one org did."""
 
     index: int
     name: str
@@ -46,7 +46,7 @@ class OrgAudit:
     _asked_at: list[float] = field(default_factory=list)
 
     def request(self, in_flight: int, now: float) -> None:
-        """A call to the API arrived, and made so many in flight."""
+        """A request to the API arrived; `in_flight` includes it."""
         self.requests += 1
         self.most_in_flight = max(self.most_in_flight, in_flight)
         minute = int(now // 60)
@@ -58,13 +58,13 @@ class OrgAudit:
             self.requests_within_hold += 1
 
     def refused(self, now: float, hold_seconds: float | None) -> None:
-        """A 429 went out; `hold_seconds` is what its Retry-After asked for."""
+        """A 429 was sent; `hold_seconds` is its Retry-After."""
         self.too_many += 1
         if hold_seconds is not None:
             self._held = (now + HOLD_GRACE_SECONDS, max(self._held[1], now + hold_seconds))
 
     def token_asked(self, now: float) -> None:
-        """Somebody asked for an access token, whatever came of it."""
+        """An access token was requested, with any result."""
         self.token_asks += 1
         self._asked_at.append(now)
         self.most_token_asks_in_window = max(self.most_token_asks_in_window, _within_window(self._asked_at, now))
@@ -72,16 +72,16 @@ class OrgAudit:
             self.token_asks_while_throttled += 1
 
     def token_throttled(self, now: float) -> None:
-        """The token endpoint said "too many"."""
+        """The token endpoint refused a request because there were too many."""
         self._throttled = (now + HOLD_GRACE_SECONDS, now + THROTTLE_COOL_DOWN_SECONDS)
 
     def token_issued(self, issued_at: list[float], now: float) -> None:
-        """An access token went out; `issued_at` are the recent ones, this included."""
+        """An access token was issued; `issued_at` are the times of the recent ones, including this one."""
         self.token_issues += 1
         self.most_token_issues_in_window = max(self.most_token_issues_in_window, _within_window(issued_at, now))
 
     def breaches(self) -> Iterable[str]:
-        """Where Zoho's rules were broken, a line each."""
+        """The rules that were broken, one line each."""
         who = f"org {self.index} ({self.name})"
         if self.most_in_flight > self.in_flight_cap:
             yield f"{who}: {self.most_in_flight} calls in flight, {self.in_flight_cap} allowed"
@@ -93,12 +93,12 @@ class OrgAudit:
             yield f"{who}: {self.requests_within_hold} calls before the Retry-After of a 429 had passed"
 
     def as_json(self) -> dict[str, Any]:
-        """The public facts."""
+        """The figures as JSON values."""
         return {name: getattr(self, name) for name in self.__slots__ if not name.startswith("_")}
 
 
 class Audit:
-    """What all callers did that belongs to no single org."""
+    """What the clients of all orgs did together."""
 
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
@@ -106,19 +106,19 @@ class Audit:
         self._breaches: Counter[str] = Counter()
 
     def breach(self, what: str) -> None:
-        """Note that a rule was broken; the text names no secret."""
+        """Record a broken rule; the text must not contain a secret."""
         if what in self._breaches or len(self._breaches) < _MOST_BREACHES:
             self._breaches[what] += 1
 
     def breaches(self, orgs: Iterable[OrgAudit]) -> list[str]:
-        """Everything that was broken, with how often."""
+        """All broken rules, with how often each was broken."""
         found = [what if times == 1 else f"{what} ({times} times)" for what, times in self._breaches.items()]
         for org in orgs:
             found.extend(org.breaches())
         return found
 
     def report(self, orgs: Iterable[OrgAudit]) -> dict[str, Any]:
-        """The audit as JSON: totals, breaches, and a line per org that ever called."""
+        """The audit as JSON values: totals, breaches, and the figures of each org."""
         known = list(orgs)
         return {
             "breaches": self.breaches(known),

@@ -1,7 +1,7 @@
-"""Every reply that can be scripted to go wrong, by name: one literal table.
+"""The faults by name, in one literal table: what each fault sends.
 
-`@COUNT@` in a body becomes the true count (so a reply may be odd and still right), `@STRANGER@` in a header or a token
-reply the address of a server that no token must ever reach. It refuses to decide when a fault strikes: see `faults`.
+`@COUNT@` in a body becomes the true count, so that an unusual reply can still be right. `@FOREIGN_SERVER@` in a header
+or a token reply becomes the address of a server to which no token may be sent. `faults` decides when a fault applies.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from poller.simulator.replies import Reply, refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-Trick = Literal["reply", "bare", "reset", "reset_in_body", "drip", "hang"]
-"""How a reply leaves: whole · without the content type · not at all · half of it · a byte at a time · never."""
+Delivery = Literal["reply", "bare", "reset", "reset_in_body", "drip", "hang"]
+"""How a reply is sent: normally, without a content type, reset before it or within it, one byte at a time, never."""
 
 COUNT: Final = b"@COUNT@"
-STRANGER: Final = "@STRANGER@"
+FOREIGN_SERVER: Final = "@FOREIGN_SERVER@"
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """One way of going wrong: a reply of its own, or (`alter`) the genuine token reply, changed."""
+    """What one fault does: sends a reply of its own, or changes (`alter`) the genuine token reply."""
 
     reply: Reply | None = None
-    trick: Trick = "reply"
+    delivery: Delivery = "reply"
     alter: Callable[[dict[str, Any]], object] | None = None
     hides_count: bool = True
 
@@ -71,8 +71,8 @@ FAULTS: Final[Mapping[str, Spec]] = {
     "wrong_content_type": Spec(_text(200, _TRUE, "text/plain"), hides_count=False),
     "no_content_type": Spec(Reply(200, _TRUE, {}), "bare", hides_count=False),
     # the way here
-    "redirect": Spec(Reply(302, b"", {"Location": f"{STRANGER}/elsewhere"})),
-    "redirect_307": Spec(Reply(307, b"", {"Location": f"{STRANGER}/elsewhere"})),
+    "redirect": Spec(Reply(302, b"", {"Location": f"{FOREIGN_SERVER}/elsewhere"})),
+    "redirect_307": Spec(Reply(307, b"", {"Location": f"{FOREIGN_SERVER}/elsewhere"})),
     "drip": Spec(Reply(200, b" "), "drip"),
     "hang": Spec(Reply(200), "hang"),
     "reset": Spec(Reply(200), "reset"),
@@ -105,7 +105,7 @@ FAULTS: Final[Mapping[str, Spec]] = {
     "token_empty": Spec(Reply(200, b"")),
     "token_list": Spec(replies.of_json(200, [])),
     "token_500": Spec(_text(500, _HTML, "text/html")),
-    "token_redirect": Spec(Reply(307, b"", {"Location": f"{STRANGER}/oauth/v2/token"})),
+    "token_redirect": Spec(Reply(307, b"", {"Location": f"{FOREIGN_SERVER}/oauth/v2/token"})),
     "token_drip": Spec(Reply(200, b" "), "drip"),
     "token_hang": Spec(Reply(200), "hang"),
     "token_reset": Spec(Reply(200), "reset"),
@@ -122,5 +122,5 @@ FAULTS: Final[Mapping[str, Spec]] = {
     "token_string_expires_in": Spec(alter=lambda reply: reply.update(expires_in=str(reply["expires_in"]))),
     "token_no_access_token": Spec(alter=lambda reply: reply.pop("access_token")),
     "token_no_api_domain": Spec(alter=lambda reply: reply.pop("api_domain")),
-    "token_forged_api_domain": Spec(alter=lambda reply: reply.update(api_domain=STRANGER)),
+    "token_forged_api_domain": Spec(alter=lambda reply: reply.update(api_domain=FOREIGN_SERVER)),
 }

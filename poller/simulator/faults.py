@@ -1,9 +1,7 @@
-"""When something goes wrong: scripts of faults, per org, data centre, endpoint and user type.
+"""Scripts of faults: to which requests a fault applies, by org, data centre, endpoint, user type, time and chance.
 
-A fault strikes a number of times, between two moments, with a probability; the first that fits a call is given.
-What each fault does is in `fault_table`. A script is JSON: a list of objects with the fields of `Fault`.
-
-It refuses a script it does not wholly understand, with the reason.
+The first fault that matches a request is used; `fault_table` has what each fault sends. A script is JSON: a list of
+objects with the fields of `Fault`. A script with an unknown field or an invalid value is refused with the reason.
 """
 
 from __future__ import annotations
@@ -28,11 +26,11 @@ Endpoint = Literal["count", "org", "licences", "token"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One line of a script. A field left out fits every call; `endpoint` follows from the name if left out.
+    """One fault of a script. A field that is left out matches every request; `endpoint` then follows from the name.
 
-    `org` is one org by its number, Zoho id or name; `share` a part of the fleet (0.33: every org has that chance of
-    being in it, by the seed). `since` and `until` are seconds on the simulator's clock; a script may give ISO times.
-    `retry_after` seconds go with the reply, as a number or (`retry_after_date`) an HTTP date.
+    `org` is an org's number, zgid or name. `share` is a part of the fleet (0.33: each org is in it with that chance,
+    depending on the seed). `since` and `until` are seconds on the simulator's clock; a script may use ISO times.
+    The reply gets a Retry-After of `retry_after` seconds, as a date if `retry_after_date`.
     """
 
     name: str
@@ -49,7 +47,7 @@ class Fault:
     retry_after_date: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot strike."""
+        """Raise `ValueError` for an invalid field."""
         if self.name not in FAULTS:
             raise ValueError(f"there is no fault {self.name!r}; there are: {', '.join(FAULTS)}")
         if self.endpoint is not None and self.endpoint not in get_args(Endpoint):
@@ -62,18 +60,18 @@ class Fault:
             raise ValueError(f"fault {self.name!r}: share and probability lie between 0 and 1")
 
     @property
-    def struck_endpoint(self) -> Endpoint:
-        """The endpoint it strikes: its own, or what its name says."""
+    def matched_endpoint(self) -> Endpoint:
+        """The endpoint to which the fault applies: `endpoint`, or the one that follows from the name."""
         return self.endpoint or ("token" if self.name.startswith("token_") else "count")
 
     @property
     def spec(self) -> Spec:
-        """What it does."""
+        """What the fault does."""
         return FAULTS[self.name]
 
 
 class FaultScript:
-    """The faults in force, and how often each has struck."""
+    """The active faults, and how often each was used."""
 
     def __init__(self, seed: int, faults: Iterable[Fault] = ()) -> None:
         self._seed = seed
@@ -82,26 +80,26 @@ class FaultScript:
         self.add(faults)
 
     def add(self, faults: Iterable[Fault]) -> None:
-        """Put more faults after those in force."""
+        """Append faults to the active ones."""
         self._faults.extend((fault, [0]) for fault in faults)
 
     def clear(self) -> None:
-        """Let everything be well again."""
+        """Remove all faults."""
         self._faults.clear()
 
     def listed(self) -> list[dict[str, Any]]:
-        """The faults in force with how often each has struck."""
+        """The active faults as JSON values, with how often each was used."""
         return [{**as_json(fault), "given": given[0]} for fault, given in self._faults]
 
-    def strike(
+    def match(
         self, endpoint: Endpoint, *, org: int | None, data_center: str, user_type: str | None, now: float
     ) -> Fault | None:
-        """The fault this call meets, if any."""
+        """The first fault that matches this request, and counts it as used; None if there is none."""
         if not self._faults:
             return None
         for fault, given in self._faults:
             if (
-                fault.struck_endpoint == endpoint
+                fault.matched_endpoint == endpoint
                 and fault.org in {None, org}
                 and fault.data_center in {None, data_center}
                 and fault.user_type in {None, user_type}
@@ -116,7 +114,7 @@ class FaultScript:
         return None
 
     def is_in_share(self, fault: Fault, org: int | None) -> bool:
-        """Whether the org is among those a fault with a `share` strikes: always the same ones for a seed and name."""
+        """True if the org is in the fault's `share` of the fleet: always the same orgs for the same seed and name."""
         return random.Random(f"{self._seed}:{fault.name}:{org}").random() < fault.share
 
 
@@ -125,19 +123,19 @@ _FIELDS: Final = {field.name: field for field in dataclasses.fields(Fault)}
 
 
 def parse_faults(script: Any) -> tuple[Fault, ...]:
-    """A script as JSON values; a `ValueError` says which fault cannot be read, and why."""
+    """Reads a script from JSON values; a `ValueError` says which fault is invalid, and why."""
     if not isinstance(script, list):
         raise ValueError("a script of faults is a list of objects")  # noqa: TRY004 - the reader's one error
     return tuple(_parse_fault(place, entry) for place, entry in enumerate(script, 1))
 
 
 def load_faults(path: Path) -> tuple[Fault, ...]:
-    """The script in a file; `OSError` or `ValueError` if it cannot be read."""
+    """Reads a script from a file; raises `OSError` or `ValueError`."""
     return parse_faults(orjson.loads(path.read_bytes()))
 
 
 def as_json(fault: Fault) -> dict[str, Any]:
-    """The fault as a script writes it: fields left at their defaults are left out."""
+    """The fault as an object of a script, without the fields that have their default value."""
     return {name: getattr(fault, name) for name, field in _FIELDS.items() if getattr(fault, name) != field.default}
 
 
@@ -154,7 +152,7 @@ def _parse_fault(place: int, entry: Any) -> Fault:
                 given[moment] = datetime.fromisoformat(given[moment]).timestamp()
         for name in _NUMBERS & given.keys():
             if not isinstance(given[name], int | float) or isinstance(given[name], bool):
-                raise TypeError(f"{name} {given[name]!r} is not a number")  # noqa: TRY301 - told with its place
+                raise TypeError(f"{name} {given[name]!r} is not a number")  # noqa: TRY301 - the handler adds the fault's number
         return Fault(**given)
     except (TypeError, ValueError) as wrong:
         raise ValueError(f"fault {place}: {wrong}") from wrong

@@ -1,10 +1,8 @@
-"""Who the simulated orgs are: names, credentials, Zoho's ids, all from the seed and a number.
+"""The simulated orgs: names, credentials and Zoho's ids, all computed from the seed and the org's number.
 
-A restarted simulator knows the same fleet, and a fleet of 50,000 costs nothing until asked for: every identifier
-carries its org's number, and is checked by deriving it again. Secrets are long hexadecimal strings, so a test can look
-for them in anything that was printed.
-
-It refuses to hold state: revoked or rotated credentials are the business of `state`.
+So a restarted simulator has the same fleet, and a fleet of 50,000 orgs takes no memory. Every identifier contains the
+number of its org and is checked by computing it again. Secrets are long hexadecimal strings, so that a test can search
+for them in any output. Has no state: `state` knows which credentials were revoked or rotated.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from poller.simulator import population
-from poller.simulator.words import FIRST_WORDS, LAST_WORDS, SECOND_WORDS
+from poller.simulator.company_names import FIRST_WORDS, LAST_WORDS, SECOND_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,7 +41,7 @@ _TOKEN: Final = re.compile(r"1000\.([0-9a-f]{8})([0-9a-f]{24})(?:\.([0-9a-f]{32}
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SimulatedOrg:
-    """One org as its operator knows it. `credential` says which of the three ways in this one uses."""
+    """One org as its operator knows it. `credential` names the kind of grant that this org uses."""
 
     index: int
     name: str
@@ -60,11 +58,11 @@ class SimulatedOrg:
     credential: Credential
 
     def __repr__(self) -> str:
-        """Without its secrets."""
+        """Without secrets."""
         return f"SimulatedOrg(index={self.index}, name={self.name!r}, data_center={self.data_center!r})"
 
     def row(self) -> dict[str, str | int]:
-        """The row of an import file: public facts and the one credential."""
+        """The row of an import file, with only the grant of this org."""
         given: dict[str, str | int] = {column: getattr(self, column) for column in IMPORT_COLUMNS}
         for other in {"refresh_token", "grant_code", "soid"} - {self.credential}:
             del given[other]
@@ -73,7 +71,7 @@ class SimulatedOrg:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Every org there is, derived when asked for. `orgs_per_client` orgs share one client, as at a service provider."""
+    """All orgs, computed on demand. `orgs_per_client` orgs share one client, as at a service provider."""
 
     seed: int
     size: int
@@ -83,7 +81,7 @@ class Fleet:
     soid_share: float = 0.0
 
     def org(self, index: int, *, at_seconds: float, generation: int = 0) -> SimulatedOrg:
-        """The org of that number, with its licences at a moment; each `generation` has another refresh token."""
+        """The org of that number, with its licences at that time; each `generation` has another refresh token."""
         shape = population.shape_of(self.seed, index)
         client = index // self.orgs_per_client
         zgid = self.zgid(index)
@@ -104,13 +102,13 @@ class Fleet:
         )
 
     def data_center(self, index: int) -> str:
-        """Where the org lives: orgs of one client live together."""
+        """The data centre of the org: the same for all orgs of one client."""
         return self.data_centers[(index // self.orgs_per_client) % len(self.data_centers)]
 
     def name(self, index: int) -> str:
-        """A company's name no other org of the fleet has."""
+        """The name of the org, unique in the fleet."""
         lap, place = divmod(index, _NAMES)
-        # an odd step that shares no factor with the number of names visits each once
+        # A step without a common factor with the number of names uses each name once per lap.
         place = (place * 7_919 + int(self._hex("name", 0), 16)) % _NAMES
         place, last = divmod(place, len(LAST_WORDS))
         first, second = divmod(place, len(SECOND_WORDS))
@@ -122,19 +120,19 @@ class Fleet:
         return str(self._zgid_base() + index)
 
     def client_id(self, client: int) -> str:
-        """The public half of a client's credentials."""
+        """The client id, which is not secret."""
         return f"1000.{client:08x}{self._hex('client', client)[:24]}"
 
     def client_secret(self, client: int) -> str:
-        """The secret half."""
+        """The client secret."""
         return self._hex("client-secret", client) + self._hex("client-secret-end", client)[:10]
 
     def refresh_token(self, index: int, generation: int = 0) -> str:
-        """What an org's consent is worth; another `generation` after it was rotated."""
+        """The refresh token of an org; each rotation has the next `generation`."""
         return self._token("refresh", index, generation)
 
     def grant_code(self, index: int, minted: int = 0) -> str:
-        """A code to be exchanged once for the refresh token."""
+        """A grant code, which can be exchanged once for the refresh token."""
         return self._token("grant", index, minted)
 
     def access_token(self, index: int, number: int) -> str:
@@ -142,7 +140,7 @@ class Fleet:
         return self._token("access", index, number)
 
     def index_of_token(self, token: str) -> int | None:
-        """The org any token or code says it is of; that it is genuine is for the caller to see."""
+        """The org that a token or code names; the caller must check that the token is genuine."""
         found = _TOKEN.fullmatch(token)
         if found is None or found[3] is None:
             return None
@@ -150,7 +148,7 @@ class Fleet:
         return index if index < self.size else None
 
     def client_of_id(self, client_id: str) -> int | None:
-        """The client's number, if this is a client of this fleet."""
+        """The client's number; None if the fleet has no such client."""
         found = _TOKEN.fullmatch(client_id)
         if found is None or found[3] is not None:
             return None
@@ -159,7 +157,7 @@ class Fleet:
         return client if known else None
 
     def index_of_zgid(self, zgid: str) -> int | None:
-        """The org with that number at Zoho."""
+        """The org with that zgid; None if the fleet has no such org."""
         if not (zgid.isascii() and zgid.isdigit()):
             return None
         index = int(zgid[:20]) - self._zgid_base()
@@ -182,7 +180,7 @@ class Fleet:
 
 
 def import_lines(orgs: Iterable[SimulatedOrg], file_format: Literal["csv", "jsonl"]) -> Iterator[str]:
-    """The fleet as `poller orgs import` reads it, line by line, each with its line end."""
+    """The lines of an import file for `poller orgs import`, each with its line end."""
     if file_format == "csv":
         yield ",".join(IMPORT_COLUMNS) + "\n"
     for org in orgs:

@@ -1,4 +1,4 @@
-"""What can be asked of a simulator. Plain values; nothing here reads the environment."""
+"""The options of a simulator, as plain values. Reads no environment variables."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatorOptions:
-    """How many orgs, how they behave, and on which clock.
+    """The number of orgs, how Zoho behaves, and the clock.
 
-    `now` gives seconds since 1970 and drives every rule; `speed` makes head-counts (and nothing else) live that many
-    times faster from the start on. Latency is log-normal by its median and 99th percentile; 0 answers at once.
-    With `tls` the servers speak https by that context.
-    `retry_after` says whether a 429 carries Retry-After, and how it spells it.
+    `now` returns seconds since 1970 and drives every rule. `speed` is how many times faster the counts change; nothing
+    else does. The latency is log-normal, given by its median and 99th percentile; with 0, replies are sent at once.
+    With `tls`, the servers use https. `retry_after` is the format of Retry-After in a 429, or `off` for none.
     """
 
     orgs: int = 50
@@ -43,8 +42,8 @@ class SimulatorOptions:
     now: Callable[[], float] = field(default=time.time, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be simulated."""
+        """Raise `ValueError` for options that cannot be simulated."""
         if self.orgs < 1 or not self.data_centers or self.orgs_per_client < 1:
             raise ValueError("a simulator needs at least one org, one data centre and one org per client")
         if self.latency_median_seconds < 0 or 0 < self.latency_p99_seconds < self.latency_median_seconds:
-            raise ValueError("latency: the 99th percentile is at least the median, and neither is negative")
+            raise ValueError("latency: the 99th percentile must be at least the median, and neither may be negative")

@@ -1,10 +1,10 @@
-"""How many users of each kind an org has at any moment: the truth the simulator tells and tests compare with.
+"""The true counts of a simulated org at any time: what the simulator replies, and what tests expect.
 
-Pure and closed-form: a head-count is a handful of never-falling curves over the org's *working time*, which stands
-still at night and at weekends, so people join, leave and are promoted on weekdays. Nothing is stored, no moment
-depends on another having been asked for: any org at any time costs some microseconds.
+A count is computed from a few curves that never fall, over the org's *working time*, which stops at night and at
+weekends: people join, leave and are promoted on weekdays. Nothing is stored, and the counts at one time do not depend
+on other requests: any org at any time takes some microseconds.
 
-It refuses to be history: before its epoch nothing moves, and holidays and daylight saving are not modelled.
+Before the epoch nothing changes. Holidays and daylight saving time are not modelled.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from datetime import datetime
 
-# Zoho's spelling and order ("Users Count" documentation). A copy on purpose: the simulator is an independent witness.
+# Zoho's spelling and order ("Users Count" documentation). A copy on purpose, to check the poller independently.
 USER_TYPES: Final = (
     "AllUsers",
     "ActiveUsers",
@@ -35,14 +35,14 @@ USER_TYPES: Final = (
 _PLACE: Final = {user_type: place for place, user_type in enumerate(USER_TYPES)}
 
 _EPOCH_SECONDS: Final = 1_514_764_800  # Monday 2018-01-01T00:00Z: weeks are counted from it
-_LEAD_IN_DAYS: Final = 260.0  # a working year before the epoch, so that no lag looks back past the start
+_LEAD_IN_DAYS: Final = 260.0  # a working year before the epoch, longer than any lag
 _WORKDAYS_A_YEAR: Final = 260.0
 _DAY: Final = 86_400
-_OPENS, _CLOSES = 9 * 3_600, 18 * 3_600  # people are added and removed within office hours, in the org's own time
+_OPENS, _CLOSES = 9 * 3_600, 18 * 3_600  # users are added and removed in office hours, in the org's time zone
 _SEASON: Final = math.tau / 65.0  # a quarter of working days
 _MONTH: Final = 30.4 * _DAY
 
-# edition → weight, fewest and most users to begin with; free ends at three users (Zoho's price list)
+# edition → weight, fewest and most users at the start; the free edition has at most three users (Zoho's price list)
 _EDITIONS: Final = {
     "free": (6, 1, 3),
     "standard": (22, 4, 40),
@@ -68,7 +68,7 @@ _TIME_ZONES: Final = {
 
 
 class Counts(NamedTuple):
-    """All ten counts of one moment, in the order of `USER_TYPES`."""
+    """All ten counts at one time, in the order of `USER_TYPES`."""
 
     all: int
     active: int
@@ -84,7 +84,7 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What makes one org's curves its own. Rates are users per working day, lags are working days."""
+    """The parameters of one org's curves. Rates are users per working day, lags are working days."""
 
     edition: str
     time_zone: str
@@ -108,28 +108,28 @@ class Shape:
     seat_margin: float
 
 
-def truth(seed: int, org_index: int, user_type: str, at: datetime) -> int:
-    """The count of `user_type` (Zoho's spelling) at an aware moment; `KeyError` for a type Zoho does not know."""
+def expected_count(seed: int, org_index: int, user_type: str, at: datetime) -> int:
+    """The count of `user_type` (Zoho's spelling) at an aware time; raises `KeyError` for an unknown type."""
     return counts_at(shape_of(seed, org_index), at.timestamp())[_PLACE[user_type]]
 
 
-def truths(seed: int, org_index: int, at: datetime) -> dict[str, int]:
-    """All ten counts at an aware moment, by Zoho's spelling."""
+def expected_counts(seed: int, org_index: int, at: datetime) -> dict[str, int]:
+    """All ten counts at an aware time, by user type in Zoho's spelling."""
     return dict(zip(USER_TYPES, counts_at(shape_of(seed, org_index), at.timestamp()), strict=True))
 
 
 def counts_at(shape: Shape, seconds: float) -> Counts:
-    """All ten counts, `seconds` after 1970.
+    """All ten counts at a time in seconds since 1970.
 
-    Four curves never fall: invited ≥ confirmed once, left ≥ deleted. The ten counts are differences of them, which is
-    why they agree at every instant.
+    Four curves never fall: invited ≥ confirmed once, left ≥ deleted. The ten counts are differences of these curves, so
+    they are consistent at every time.
     """
     if shape.edition == "free":
         return _small(shape)
     work = _working_days(seconds + shape.offset_seconds)
     invited = _invited(shape, work)
     invited_earlier = _invited(shape, work - shape.confirm_lag)
-    # of those who were never going to confirm, some leave too; the rest of the leavers had confirmed
+    # Some of the users who left had never confirmed.
     confirmed_once = invited_earlier - int(shape.never_confirmed * invited_earlier)
     left = min(_left(shape, work), confirmed_once - 2)
     left_unconfirmed = int(shape.never_confirmed * 0.5 * left)
@@ -158,7 +158,7 @@ def counts_at(shape: Shape, seconds: float) -> Counts:
 
 
 def licences_at(shape: Shape, seconds: float) -> int:
-    """User licences bought, never fewer than active users: bought for a year ahead, with a margin some regret."""
+    """User licences: bought for a year ahead with a margin, and never fewer than active users."""
     if shape.edition == "free":
         return 3
     year = math.floor((seconds - _EPOCH_SECONDS) / (12 * _MONTH))
@@ -167,7 +167,7 @@ def licences_at(shape: Shape, seconds: float) -> int:
 
 @lru_cache(maxsize=8_192)
 def shape_of(seed: int, org_index: int) -> Shape:
-    """The org's shape, from the seed and its place in the fleet alone."""
+    """The org's parameters, computed from the seed and the org's number."""
     digest = hashlib.blake2b(f"shape:{seed}:{org_index}".encode(), digest_size=16).digest()
     draw = random.Random(int.from_bytes(digest))
     edition = draw.choices(list(_EDITIONS), [weight for weight, _, _ in _EDITIONS.values()])[0]
@@ -178,7 +178,7 @@ def shape_of(seed: int, org_index: int) -> Shape:
     yearly_hires, in_waves = max(growth + churn, 0.02) * size, draw.uniform(0.2, 0.7)
     wave_period = draw.uniform(60.0, 200.0)
     layoff = draw.random() < 0.12
-    days = _LEAD_IN_DAYS + draw.uniform(7.5, 9.5) * _WORKDAYS_A_YEAR  # the middle of the decade this is played in
+    days = _LEAD_IN_DAYS + draw.uniform(7.5, 9.5) * _WORKDAYS_A_YEAR  # within the years that the demo and the tests use
     return Shape(
         edition=edition,
         time_zone=time_zone,
@@ -204,7 +204,7 @@ def shape_of(seed: int, org_index: int) -> Shape:
 
 
 def _working_days(local_seconds: float) -> float:
-    """Working time since the epoch in days: rises within office hours of Monday to Friday, stands still otherwise."""
+    """Working time since the epoch in days: runs in office hours from Monday to Friday only."""
     if local_seconds <= _EPOCH_SECONDS:
         return _LEAD_IN_DAYS
     day, second = divmod(local_seconds - _EPOCH_SECONDS, _DAY)
@@ -216,7 +216,7 @@ def _working_days(local_seconds: float) -> float:
 
 
 def _invited(shape: Shape, work: float) -> int:
-    """Everybody ever invited: a steady stream that swells with the season, and hiring waves."""
+    """The number of users ever invited: a steady rate that varies with the season, and waves of hiring."""
     waves, into = divmod(work, shape.wave_period)
     arrived = waves + min(into / shape.wave_length, 1.0)
     steady = work + shape.season * math.sin(_SEASON * work + shape.season_phase)
@@ -224,14 +224,14 @@ def _invited(shape: Shape, work: float) -> int:
 
 
 def _left(shape: Shape, work: float) -> int:
-    """Everybody ever deactivated: a stream with a season of its own, and in some orgs one bad month."""
+    """The number of users ever deactivated: a rate with its own season, and in some orgs one layoff."""
     steady = work + shape.season * math.sin(_SEASON * work + shape.season_phase + 2.0)
     layoff = shape.layoff_size * min(max((work - shape.layoff_day) / 10.0, 0.0), 1.0)
     return int(max(shape.left_rate * steady + layoff, 0.0))
 
 
 def _small(shape: Shape) -> Counts:
-    """A free org: one to three users, all confirmed, who stay."""
+    """An org with the free edition: one to three confirmed users, who never leave."""
     users = min(int(shape.invited_at_first) - 3, 3)
     return Counts(users, users, 0, users, 0, 0, users, 1, 1, 1)
 

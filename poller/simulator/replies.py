@@ -1,7 +1,7 @@
-"""Replies in Zoho's shapes: every body and header the simulated endpoints give when nothing is scripted to go wrong.
+"""Replies in Zoho's format: the bodies and headers of the simulated endpoints, without faults.
 
-It refuses to decide anything: which reply is due is for `api` and `accounts`.
-Shapes: Zoho's documentation and published OpenAPI; the throttled token reply as met in the field, localised.
+`api` and `accounts` decide which reply to send. Sources: Zoho's documentation and published OpenAPI; the localised
+reply to too many token requests is as observed.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ _JSON_HEADERS: Final[Mapping[str, str]] = {"Content-Type": JSON}
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole HTTP reply."""
+    """An HTTP reply."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=lambda: _JSON_HEADERS)
 
     def with_headers(self, **more: str) -> Reply:
-        """The same with more headers; `Retry_After` is written Retry-After."""
+        """A copy with more headers; `Retry_After` stands for Retry-After."""
         added = {name.replace("_", "-"): value for name, value in more.items()}
         return replace(self, headers={**self.headers, **added})
 
 
 def of_json(status: int, value: Any) -> Reply:
-    """Any JSON value."""
+    """A reply with a JSON value."""
     return Reply(status, orjson.dumps(value))
 
 
 def refusal(status: int, code: str, message: str, details: dict[str, Any] | None = None) -> Reply:
-    """The API's error envelope."""
+    """A reply with the API's JSON object for errors."""
     return of_json(status, {"code": code, "details": details or {}, "message": message, "status": "error"})
 
 
@@ -60,7 +60,7 @@ TOO_MANY_OLDER: Final = of_json(
         "status": "error",
     },
 )
-"""The older shape of the same: an integer code, `error` and `error_info`."""
+"""The older format: an integer code, `error` and `error_info`."""
 
 THROTTLED_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "en": ("Access Denied", "You have made too many requests continuously. Please try again after some time."),
@@ -76,23 +76,23 @@ THROTTLED_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
 
 
 def throttled(language: str, status: int) -> Reply:
-    """The token endpoint's "too many": 400 in the field, 200 in Zoho's own article, in the caller's language."""
+    """The token endpoint's reply to too many requests: observed with 400, documented with 200; localised."""
     error, description = THROTTLED_TEXTS[language]
     return of_json(status, {"error_description": description, "error": error, "status": "failure"})
 
 
 def token_error(code: str) -> Reply:
-    """The token endpoint's refusals come with HTTP 200."""
+    """A refusal of the token endpoint, which has status 200."""
     return of_json(200, {"error": code})
 
 
 def count(number: int) -> Reply:
-    """A plain count, without what belongs to a token."""
+    """A plain count, without the headers about the token."""
     return Reply(200, b'{"count":%d}' % number)
 
 
 def retry_after(seconds: int, spelling: str, now: float) -> dict[str, str]:
-    """The header as an argument of `with_headers`; nothing for the spelling `off`."""
+    """The Retry-After header as an argument of `with_headers`; empty if `spelling` is `off`."""
     if spelling == "off":
         return {}
     value = formatdate(now + seconds, usegmt=True) if spelling == "date" else str(seconds)

@@ -1,6 +1,6 @@
-"""Zoho's limits as Zoho applies them, and scopes: the simulator's own copy of the facts, pure.
+"""Zoho's limits and scopes, as pure functions: the simulator's own copy.
 
-It refuses to import the poller's: an independent witness has read the documentation for itself.
+The poller's copy is not imported on purpose, so that the simulator checks the poller independently.
 Source: Zoho's pages "API limits", "OAuth: token validity" and "Scopes", as gathered in the project's notes.
 """
 
@@ -15,9 +15,9 @@ ISSUE_WINDOW_SECONDS: Final = 600
 ISSUES_PER_WINDOW: Final = 10
 """Access tokens per refresh token, and grant tokens per client, in ten minutes."""
 LIVE_TOKENS: Final = 15
-"""Access tokens alive per refresh token; the next one ends the oldest, without a word."""
+"""Valid access tokens per refresh token; the next token silently ends the oldest one."""
 REFRESH_TOKENS_PER_CLIENT: Final = 20
-"""Refresh tokens per user and client; the next one ends the oldest."""
+"""Refresh tokens per user and client; the next token ends the oldest one."""
 
 USERS_SCOPE: Final = "ZohoCRM.users.READ"
 ORG_SCOPE: Final = "ZohoCRM.org.READ"
@@ -27,7 +27,7 @@ ALL_SCOPES: Final = (USERS_SCOPE, ORG_SCOPE, FEATURES_SCOPE)
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """Credits in a rolling day are `base + per_licence · licences`, at most `cap`; calls in flight per org and app."""
+    """Credits per rolling day are `base + per_licence · licences`, at most `cap`; `in_flight` is per org and app."""
 
     base: int
     per_licence: int
@@ -47,27 +47,27 @@ EDITIONS: Final = {
 }
 
 
-def credits_a_day(edition: str, licences: int) -> int:
+def credits_per_day(edition: str, licences: int) -> int:
     """The credits an org may spend in any 24 hours."""
     rule = EDITIONS[edition]
     return int(min(rule.base + rule.per_licence * licences, rule.cap))
 
 
 def calls_in_flight(edition: str) -> int:
-    """How many calls Zoho serves one org and app at once."""
+    """How many requests of one org and app Zoho serves at the same time."""
     return EDITIONS[edition].in_flight
 
 
 def scope_allows(granted: frozenset[str], needed: str) -> bool:
-    """Whether the granted scopes (as `normal_scopes` gives them) contain `needed`, itself or as `.ALL`."""
+    """True if the granted scopes (from `normal_scopes`) contain `needed`, or the `.ALL` scope that includes it."""
     wanted = needed.lower()
     return wanted in granted or wanted.rpartition(".")[0] + ".all" in granted
 
 
 def normal_scopes(text: str) -> frozenset[str]:
-    """Scopes as asked for: by comma or space, in any letter case (Zoho's pages disagree on `users` and `Users`)."""
+    """Scopes in lower case, from a text with commas or spaces (Zoho's pages write both `users` and `Users`)."""
     return frozenset(text.lower().replace(",", " ").split())
 
 
 GRANTED_SCOPES: Final = normal_scopes(" ".join(ALL_SCOPES))
-"""What a customer of the simulated fleet has consented to."""
+"""The scopes to which every simulated customer has consented."""

@@ -1,7 +1,7 @@
-"""The simulated Zoho on loopback: one port per data centre, and one for a stranger no token must ever reach.
+"""The servers of the simulated Zoho: one port per data centre, and one for a foreign server that must get no token.
 
-Sockets, latency and the order of things; rules are in `api` and `accounts`, odd replies in `tricks`. It listens on
-127.0.0.1 alone and refuses to be anything but a thing to try the poller on: it keeps no log and stores nothing.
+Contains sockets and latency; the rules are in `api` and `accounts`, and `delivery` sends replies that fail. Listens on
+127.0.0.1 only, writes no log and stores nothing.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from aiohttp import web
 
-from poller.simulator import accounts, api, control, replies, tricks
-from poller.simulator.fault_table import STRANGER
+from poller.simulator import accounts, api, control, delivery, replies
+from poller.simulator.fault_table import FOREIGN_SERVER
 from poller.simulator.fleet import import_lines
 from poller.simulator.options import SimulatorOptions
 from poller.simulator.replies import Reply
-from poller.simulator.state import AccessToken, OrgState, World
+from poller.simulator.state import AccessToken, OrgState, SimulatedZoho
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -36,22 +36,22 @@ _P99_IN_SIGMAS: Final = 2.3263478740408408  # of a normal distribution
 
 
 class Simulator:
-    """A Zoho to try things on: `async with Simulator(SimulatorOptions(orgs=50)) as sim: …`."""
+    """A simulated Zoho: `async with Simulator(SimulatorOptions(orgs=50)) as sim: …`."""
 
     def __init__(self, options: SimulatorOptions | None = None) -> None:
         self.options = options or SimulatorOptions()
-        self.world = World(self.options)
+        self.zoho = SimulatedZoho(self.options)
         self.urls: dict[str, str] = {}
-        """Each data centre's address: accounts server and API domain in one."""
-        self.stranger_url = ""
-        """Where forged replies and redirects point: whatever arrives there is a breach."""
+        """The address of each data centre, which is its accounts server and its API domain."""
+        self.foreign_url = ""
+        """The address to which forged replies and redirects point: every request there is a breach."""
         self._stopping = asyncio.Event()
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Listen; `OSError` if the port is taken."""
+        """Start to listen; raises `OSError` if the port is in use."""
         try:
-            self.stranger_url = await self._listen(self._strange, 0)
+            self.foreign_url = await self._listen(self._foreign_server, 0)
             for place, data_center in enumerate(self.options.data_centers):
                 port = self.options.port if place == 0 else 0
                 self.urls[data_center] = await self._listen(partial(self._serve, data_center), port)
@@ -61,7 +61,7 @@ class Simulator:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop listening; replies that never end do."""
+        """Stop listening, and end the replies that would never end."""
         self._stopping.set()
         await self._open.aclose()
 
@@ -71,48 +71,48 @@ class Simulator:
         return self.urls[self.options.data_centers[0]]
 
     def data_centers_setting(self) -> dict[str, Any]:
-        """The value (as JSON) of `POLLER_DATA_CENTERS` that lets a poller in."""
+        """The value of `POLLER_DATA_CENTERS` for a poller of these orgs, before it is turned into JSON."""
         return {name: {"accounts_server": url, "api_domains": [url]} for name, url in self.urls.items()}
 
     def fleet(self) -> Iterator[SimulatedOrg]:
-        """Every org with its credentials as they are now."""
-        return self.world.simulated_orgs()
+        """All orgs with their current credentials."""
+        return self.zoho.simulated_orgs()
 
     def org(self, index: int) -> SimulatedOrg:
-        """One org with its credentials as they are now."""
-        return self.world.simulated_org(index)
+        """One org with its current credentials."""
+        return self.zoho.simulated_org(index)
 
     def import_lines(self, file_format: Literal["csv", "jsonl"] = "jsonl") -> Iterator[str]:
-        """The fleet as an import file, line by line."""
+        """The lines of an import file of the fleet."""
         return import_lines(self.fleet(), file_format)
 
-    def truths(self, index: int, at: datetime | None = None) -> dict[str, int]:
-        """All ten counts at an aware moment of the simulator's clock; now, if left out."""
-        return control.truths(self.world, index, at or datetime.fromtimestamp(self.world.now(), UTC))
+    def expected_counts(self, index: int, at: datetime | None = None) -> dict[str, int]:
+        """All ten counts at an aware time of the simulator's clock; by default now."""
+        return control.expected_counts(self.zoho, index, at or datetime.fromtimestamp(self.zoho.now(), UTC))
 
-    def truth(self, index: int, user_type: str, at: datetime | None = None) -> int:
-        """One count at an aware moment of the simulator's clock; now, if left out."""
-        return self.truths(index, at)[user_type]
+    def expected_count(self, index: int, user_type: str, at: datetime | None = None) -> int:
+        """One count at an aware time of the simulator's clock; by default now."""
+        return self.expected_counts(index, at)[user_type]
 
     def licences(self, index: int, at: datetime) -> int:
-        """The licences the org had bought at an aware moment of the simulator's clock."""
-        return self.world.licences(index, at.timestamp())
+        """The number of licences that the org has at an aware time of the simulator's clock."""
+        return self.zoho.licences(index, at.timestamp())
 
     def audit(self) -> dict[str, Any]:
-        """What was seen so far; `audit()["breaches"]` is empty when all is well."""
-        return control.report(self.world)
+        """The audit as JSON values; `audit()["breaches"]` is empty if no rule was broken."""
+        return control.report(self.zoho)
 
     def add_faults(self, *faults: Fault) -> None:
-        """Let these go wrong from now on."""
-        self.world.add_faults(faults)
+        """Add faults."""
+        self.zoho.add_faults(faults)
 
     def clear_faults(self) -> None:
-        """Let everything be well again."""
-        self.world.faults.clear()
+        """Remove all faults."""
+        self.zoho.faults.clear()
 
     def advance(self, seconds: float) -> None:
-        """Turn the simulator's clock."""
-        self.world.advanced_seconds += seconds
+        """Move the simulator's clock ahead."""
+        self.zoho.advanced_seconds += seconds
 
     async def _listen(self, serve: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], port: int) -> str:
         server = web.Server(serve, handler_cancellation=True, access_log=None)
@@ -133,64 +133,64 @@ class Simulator:
             return await self._token(data_center, request, query)
         if path.startswith(control.PREFIX):
             body = await request.read()
-            return _whole(control.handle(self.world, request.method, path, query, body))
+            return _whole(control.handle(self.zoho, request.method, path, query, body))
         if path == "/" and request.method == "HEAD":
             return self._front_page(request)
-        self.world.audit.requests["unknown"] += 1
-        self.world.audit.breach(f"a call to a path Zoho does not have: {path[:80]}")
+        self.zoho.audit.requests["unknown"] += 1
+        self.zoho.audit.breach(f"a call to a path Zoho does not have: {path[:80]}")
         return _whole(replies.WRONG_URL)
 
     def _front_page(self, request: web.BaseRequest) -> web.Response:
-        """Where browsers are sent on to a sign-in page: whoever looks whether Zoho is there needs no more."""
-        self.world.audit.requests["front page"] += 1
+        """Redirects to a sign-in page, as Zoho does; enough for a client that checks whether Zoho is reachable."""
+        self.zoho.audit.requests["front page"] += 1
         if "Authorization" in request.headers:
-            self.world.audit.breach("a credential was sent to a page that needs none")
-        return web.Response(status=302, headers={"Location": self.stranger_url})
+            self.zoho.audit.breach("a credential was sent to a page that needs none")
+        return web.Response(status=302, headers={"Location": self.foreign_url})
 
     async def _call(self, data_center: str, route: api.Route, request: web.BaseRequest) -> web.StreamResponse:
-        world = self.world
-        world.audit.requests[route.endpoint] += 1
+        zoho = self.zoho
+        zoho.audit.requests[route.endpoint] += 1
         if request.method != "GET":
-            world.audit.breach(f"{request.method} where only GET is served")
+            zoho.audit.breach(f"{request.method} where only GET is served")
         if not _SECRET_PARAMETERS.isdisjoint(route.query):
-            world.audit.breach("a credential in a query string")
+            zoho.audit.breach("a credential in a query string")
         authorization = request.headers.get("Authorization", "")
         if not authorization.startswith(_SCHEME):
-            world.audit.breach("a call without 'Authorization: Zoho-oauthtoken …'")
+            zoho.audit.breach("a call without 'Authorization: Zoho-oauthtoken …'")
             return _whole(replies.NO_AUTHENTICATION)
         token, state = self._caller(data_center, authorization.removeprefix(_SCHEME))
         if state is None:
             call = api.Call(data_center, route, request.method)
-            return await self._answer(request, api.answer(world, call))
+            return await self._answer(request, api.answer(zoho, call))
         state.in_flight += 1
         try:
-            state.audit.request(state.in_flight, world.now())
+            state.audit.request(state.in_flight, zoho.now())
             call = api.Call(data_center, route, request.method, token, state)
-            return await self._answer(request, api.answer(world, call))
+            return await self._answer(request, api.answer(zoho, call))
         finally:
             state.in_flight -= 1
 
     def _caller(self, data_center: str, text: str) -> tuple[AccessToken | None, OrgState | None]:
-        """Whose token this is, alive or not."""
-        token = self.world.tokens.get(text)
-        index = self.world.fleet.index_of_token(text) if token is None else token.index
+        """The token and the state of the org that it names; the token is None if it is not valid any more."""
+        token = self.zoho.tokens.get(text)
+        index = self.zoho.fleet.index_of_token(text) if token is None else token.index
         if index is None:
             return None, None
-        state = self.world.state(index)
+        state = self.zoho.org_state(index)
         if state.data_center != data_center:
-            self.world.audit.breach(f"a token of org {index} ({state.data_center}) was sent to {data_center}")
+            self.zoho.audit.breach(f"a token of org {index} ({state.data_center}) was sent to {data_center}")
         return token, state
 
     async def _token(self, data_center: str, request: web.BaseRequest, query: str) -> web.StreamResponse:
-        world = self.world
-        world.audit.requests["token"] += 1
+        zoho = self.zoho
+        zoho.audit.requests["token"] += 1
         if any(parameter in query for parameter in _SECRET_PARAMETERS):
-            world.audit.breach("a credential in a query string")
+            zoho.audit.breach("a credential in a query string")
         if request.method != "POST":
-            world.audit.breach(f"{request.method} where only POST is served")
+            zoho.audit.breach(f"{request.method} where only POST is served")
             return _whole(replies.WRONG_METHOD)
         form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
-        answer = accounts.answer(world, data_center, form, self.urls[data_center])
+        answer = accounts.answer(zoho, data_center, form, self.urls[data_center])
         return await self._answer(request, answer)
 
     async def _answer(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
@@ -199,23 +199,23 @@ class Simulator:
         fault = answer.fault
         if fault is None:
             return _whole(answer.reply)
-        self.world.audit.faults_given[fault.name] += 1
-        reply = _with_address(answer.reply, self.stranger_url)
-        return await tricks.leave(request, reply, fault.spec.trick, self._stopping)
+        self.zoho.audit.faults_given[fault.name] += 1
+        reply = _with_address(answer.reply, self.foreign_url)
+        return await delivery.send(request, reply, fault.spec.delivery, self._stopping)
 
     def _latency(self) -> float:
         median, p99 = self.options.latency_median_seconds, self.options.latency_p99_seconds
         sigma = math.log(p99 / median) / _P99_IN_SIGMAS if p99 else 0.0
-        return self.world.random.lognormvariate(math.log(median), sigma)
+        return self.zoho.random.lognormvariate(math.log(median), sigma)
 
-    async def _strange(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The stranger answers as a Zoho would, so that a caller led astray goes all the way."""
-        self.world.audit.requests["stranger"] += 1
+    async def _foreign_server(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Replies like Zoho, so that a client that was sent here goes on as far as it would."""
+        self.zoho.audit.requests["stranger"] += 1
         body = await request.read()
         if "Authorization" in request.headers or b"refresh_token" in body or b"client_secret" in body:
-            self.world.audit.breach("a credential was sent to a stranger")
+            self.zoho.audit.breach("a credential was sent to a foreign server")
         else:
-            self.world.audit.breach("a redirect to a stranger was followed")
+            self.zoho.audit.breach("a redirect to a foreign server was followed")
         return _whole(replies.count(11))
 
 
@@ -224,5 +224,5 @@ def _whole(reply: Reply) -> web.Response:
 
 
 def _with_address(reply: Reply, url: str) -> Reply:
-    headers = {name: value.replace(STRANGER, url) for name, value in reply.headers.items()}
-    return Reply(reply.status, reply.body.replace(STRANGER.encode(), url.encode()), headers)
+    headers = {name: value.replace(FOREIGN_SERVER, url) for name, value in reply.headers.items()}
+    return Reply(reply.status, reply.body.replace(FOREIGN_SERVER.encode(), url.encode()), headers)

@@ -1,7 +1,7 @@
-"""What the simulated Zoho remembers: tokens alive, credits spent, calls in flight, consent withdrawn.
+"""The state of the simulated Zoho: valid tokens, spent credits, requests in flight, withdrawn consents.
 
-Nothing is kept of an org that never called. Time comes from the clock of the options alone, so a test turns it by hand.
-It refuses to speak HTTP.
+Keeps nothing for an org that never sent a request. Time comes only from the clock of the options, so that a test can
+set it. Knows nothing of HTTP.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from poller.simulator.faults import Fault
     from poller.simulator.options import SimulatorOptions
 
-_SPAN_SECONDS: Final = 900  # credits are forgotten a quarter of an hour at a time
+_SPAN_SECONDS: Final = 900  # spent credits are summed per quarter of an hour
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AccessToken:
-    """A token somebody holds, and the headers of every reply to it."""
+    """An issued access token, and the headers of the replies to requests with it."""
 
     index: int
     expires_at: float
@@ -38,7 +38,7 @@ class AccessToken:
 
 @dataclass(slots=True, repr=False)
 class OrgState:
-    """One org that has called at least once."""
+    """The state of one org that has sent a request."""
 
     index: int
     data_center: str
@@ -59,8 +59,8 @@ class OrgState:
     credit_limit_span: int = -1
 
 
-class World:
-    """Everything behind the endpoints of all simulated data centres."""
+class SimulatedZoho:
+    """The state behind the endpoints of all simulated data centres."""
 
     def __init__(self, options: SimulatorOptions) -> None:
         self.options = options
@@ -90,8 +90,8 @@ class World:
         """Seconds since 1970 on the simulator's clock."""
         return self.options.now() + self.advanced_seconds
 
-    def state(self, index: int) -> OrgState:
-        """What is remembered of the org, from now on."""
+    def org_state(self, index: int) -> OrgState:
+        """The state of an org, created on first use."""
         state = self.orgs.get(index)
         if state is None:
             shape = population.shape_of(self.options.seed, index)
@@ -102,16 +102,16 @@ class World:
         return state
 
     def simulated_org(self, index: int) -> SimulatedOrg:
-        """The org as its operator knows it now: rotated credentials included."""
+        """The org as its operator knows it now, with rotated credentials."""
         generation = self.orgs[index].generation if index in self.orgs else 0
         return self.fleet.org(index, at_seconds=self.population_seconds(self.now()), generation=generation)
 
     def simulated_orgs(self) -> Iterator[SimulatedOrg]:
-        """The whole fleet, one by one."""
+        """All orgs of the fleet."""
         return map(self.simulated_org, range(self.fleet.size))
 
     def find(self, org: int | str) -> int:
-        """The number of an org given by number, Zoho id or name; a `ValueError` for none."""
+        """The number of an org, from its number, zgid or name; raises `ValueError` if there is none."""
         if isinstance(org, int) or (org.isascii() and org.isdigit() and int(org) < self.fleet.size):
             index = int(org)
             if not 0 <= index < self.fleet.size:
@@ -126,7 +126,7 @@ class World:
         raise ValueError(f"there is no org {org!r}")
 
     def add_faults(self, faults: Iterable[Fault]) -> None:
-        """Let these go wrong from now on; a `ValueError` for an org or data centre that is not there."""
+        """Add faults; raises `ValueError` for an unknown org or data centre."""
         found = []
         for fault in faults:
             if fault.data_center not in {None, *self.options.data_centers}:
@@ -134,29 +134,29 @@ class World:
             found.append(fault if fault.org is None else replace(fault, org=self.find(fault.org)))
         self.faults.add(found)
 
-    # the truth ---------------------------------------------------------------------------------------------------
+    # counts ------------------------------------------------------------------------------------------------------
 
     def population_seconds(self, seconds: float) -> float:
-        """The moment head-counts have come to at a moment of the clock: `speed` times faster from the start on."""
+        """The time of the population at a time of the clock: runs `speed` times faster from the start on."""
         return seconds + max(seconds - self.started_at, 0.0) * (self.options.speed - 1.0)
 
     def counts(self, index: int, seconds: float) -> population.Counts:
-        """The ten counts Zoho would have told at that moment of the clock, past or future."""
+        """The ten counts at a time of the clock, past or future."""
         shape = population.shape_of(self.options.seed, index)
         return population.counts_at(shape, self.population_seconds(seconds))
 
     def licences(self, index: int, seconds: float) -> int:
-        """The licences the org had bought at that moment of the clock."""
+        """The number of licences that the org has at a time of the clock."""
         shape = population.shape_of(self.options.seed, index)
         return population.licences_at(shape, self.population_seconds(seconds))
 
     # tokens ------------------------------------------------------------------------------------------------------
 
     def issue(self, state: OrgState, scopes: frozenset[str]) -> str:
-        """A new access token; the sixteenth alive ends the oldest, without a word."""
+        """Issues an access token; if there are more than fifteen valid ones, silently ends the oldest."""
         now = self.now()
         self._issues += 1
-        number = int(now * 1_000) * 1_000_003 + self._issues  # another after a restart, too
+        number = int(now * 1_000) * 1_000_003 + self._issues  # different after a restart too
         token = self.fleet.access_token(state.index, number)
         expires_at = now + self.options.token_seconds
         zone = timezone(timedelta(seconds=state.shape.offset_seconds))
@@ -171,12 +171,12 @@ class World:
         return token
 
     def end_tokens(self, state: OrgState) -> None:
-        """End every access token of the org at once."""
+        """End every access token of the org."""
         while state.live:
             del self.tokens[state.live.pop(0)]
 
     def grant_code(self, index: int) -> str:
-        """A fresh code for the org, to be exchanged within its minutes."""
+        """Creates a grant code for the org, which can be exchanged within `grant_code_seconds`."""
         self._issues += 1
         code = self.fleet.grant_code(index, int(self.now() * 1_000) * 1_000_003 + self._issues)
         self.minted[code] = self.now()
@@ -185,22 +185,22 @@ class World:
     # credits -----------------------------------------------------------------------------------------------------
 
     def credits_left(self, state: OrgState) -> int:
-        """What remains of the rolling day."""
+        """The credits left of the rolling day."""
         horizon = self.now() - rules.CREDIT_WINDOW_SECONDS
         while state.credit_spans and (state.credit_spans[0][0] + 1) * _SPAN_SECONDS <= horizon:
             state.credits_spent -= state.credit_spans.pop(0)[1]
         return self.credit_limit(state) - state.credits_spent
 
     def credit_limit(self, state: OrgState) -> int:
-        """The credits of any 24 hours, by edition and licences; looked up anew every quarter of an hour."""
+        """The credits of 24 hours, by edition and licences; computed again every quarter of an hour."""
         span = int(self.now() // _SPAN_SECONDS)
         if span != state.credit_limit_span:
             licences = population.licences_at(state.shape, self.population_seconds(self.now()))
-            state.credit_limit_span, state.credit_limit = span, rules.credits_a_day(state.shape.edition, licences)
+            state.credit_limit_span, state.credit_limit = span, rules.credits_per_day(state.shape.edition, licences)
         return state.credit_limit
 
     def spend(self, state: OrgState, amount: int) -> None:
-        """Take credits, for a call or for what the customer's other programs do."""
+        """Spend credits, for a request or for the customer's other programs."""
         span = int(self.now() // _SPAN_SECONDS)
         current = bool(state.credit_spans) and state.credit_spans[-1][0] == span
         before = state.credit_spans.pop()[1] if current else 0

@@ -103,7 +103,7 @@ async def test_identifying_new_credentials_costs_no_extra_request(database: Data
         await forget_stranger(mine)
         await mine.poll()
         before = await asked(mine)
-        token = control.rotate(mine.sim.world, 0)
+        token = control.rotate(mine.sim.zoho, 0)
         await mine.import_again([mine.sim.org(0)], refresh_token=token, zgid="", edition="", licences="")
         for _ in range(3):
             mine.clock.turn(minutes=30)
@@ -135,8 +135,8 @@ async def test_an_org_whose_credentials_lack_the_scope_to_identify_it_is_polled_
     async with one_imported(database, keyring) as mine:
         await forget_stranger(mine)
         await mine.poll()
-        token = control.rotate(mine.sim.world, 0)
-        control.narrow(mine.sim.world, 0, "ZohoCRM.users.READ")
+        token = control.rotate(mine.sim.zoho, 0)
+        control.narrow(mine.sim.zoho, 0, "ZohoCRM.users.READ")
         await mine.import_again([mine.sim.org(0)], refresh_token=token, zgid="", edition="", licences="")
         before = await asked(mine)
         for _ in range(3):

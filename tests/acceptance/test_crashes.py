@@ -65,7 +65,7 @@ async def test_a_fleet_in_a_crash_loop_never_has_more_tokens_issued_than_zoho_al
                 await process.end()
             # Half a minute later nobody waits for the dead any more.
             await run_on(database_url, "UPDATE pgqueuer SET heartbeat = heartbeat - interval '1 minute'")
-            control.end_tokens(sim.world, 0)
+            control.end_tokens(sim.zoho, 0)
         assert asks() == ISSUES
         last = await mine.run("poll", "--json")
         row = json.loads(last.out)

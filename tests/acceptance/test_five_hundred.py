@@ -75,7 +75,7 @@ def assert_no_lie(mine: Line, index: int, row: dict[str, Any], trouble: str | No
         assert set(row["counts"].values()) == {0}
         return
     moments = (row["polled_at"], row["polled_at"] + timedelta(milliseconds=row["duration_ms"]))
-    truths = [mine.sim.truths(index, at) for at in moments]
+    truths = [mine.sim.expected_counts(index, at) for at in moments]
     for kind, count in row["counts"].items():
         assert count in {truth[kind] for truth in truths}, (mine.names[index], kind)
     assert (len(row["counts"]) == 10) == (row["outcome"] == "ok")

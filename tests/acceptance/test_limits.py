@@ -97,7 +97,7 @@ async def test_the_poller_leaves_the_last_credits_of_the_day_to_the_customer(
         index = of_edition("free", mine)
         name = mine.names[index]
         await mine.poll([name])
-        control.spend(mine.sim.world, index, 4_920)
+        control.spend(mine.sim.zoho, index, 4_920)
         mine.clock.turn(minutes=30)
         assert (await mine.poll([name]))[name].snapshot.credits_remaining == 60
         mine.clock.turn(minutes=30)
@@ -151,7 +151,7 @@ async def test_an_org_whose_scopes_hide_its_edition_is_asked_for_it_once_a_day_a
     database: Database, keyring: Keyring
 ) -> None:
     async with line(database, keyring, orgs=1, row=unsaid) as mine:
-        control.narrow(mine.sim.world, 0, "ZohoCRM.users.READ")
+        control.narrow(mine.sim.zoho, 0, "ZohoCRM.users.READ")
         for _ in range(5):
             assert (await mine.poll_one()).snapshot.outcome == "ok"
             mine.clock.turn(hours=6)

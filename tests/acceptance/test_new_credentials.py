@@ -145,7 +145,7 @@ async def test_a_new_grant_code_is_exchanged_and_the_org_polled_in_whatever_stat
     await database.execute("TRUNCATE orgs, token_budgets CASCADE")
     async with line(database, keyring, orgs=1) as mine:
         await leave(mine, prior)
-        code = mine.sim.world.grant_code(0)
+        code = mine.sim.zoho.grant_code(0)
         await mine.import_again([mine.sim.org(0)], refresh_token="", grant_code=code)
         async with mine.zoho() as zoho:
             (exchanged,) = await exchange_waiting(mine.app, zoho, None)

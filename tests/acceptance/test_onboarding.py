@@ -80,7 +80,7 @@ async def test_an_expired_grant_code_is_reported_as_expired_and_sent_to_zoho_onl
     async with Simulator(SimulatorOptions(orgs=2)) as sim:
         mine = machine(sim, database_url)
         good, late = sim.fleet()
-        sim.world.used_codes.add(late.grant_code)
+        sim.zoho.used_codes.add(late.grant_code)
         file = file_of(tmp_path, by("grant_code", good), by("grant_code", late))
         ended = await mine.run("orgs", "import", file)
         assert (ended.code, ended.out) == (1, "2 orgs: 2 added, 0 changed, 0 same.\n")
@@ -93,7 +93,7 @@ async def test_an_expired_grant_code_is_reported_as_expired_and_sent_to_zoho_onl
         assert "make a new one in the API console" in again.out
         assert sim.audit()["token_asks"] == 2
         assert "parked: grant_code_expired" in await shown(mine, late.name)
-        fresh = by("grant_code", late, grant_code=sim.world.grant_code(1))
+        fresh = by("grant_code", late, grant_code=sim.zoho.grant_code(1))
         assert (await mine.run("orgs", "import", file_of(tmp_path, fresh))).code == 0
         assert (await mine.run("poll")).code == 0
 
@@ -102,7 +102,7 @@ async def test_every_command_that_shows_a_parked_org_shows_its_remedy(database_u
     async with Simulator(SimulatorOptions(orgs=2)) as sim:
         mine = machine(sim, database_url)
         lost, well = sim.fleet()
-        control.revoke(sim.world, 0)
+        control.revoke(sim.zoho, 0)
         assert (await mine.run("orgs", "import", file_of(tmp_path, lost.row(), well.row()))).code == 0
         assert (await mine.run("poll")).code == 1
         remedy = "Zoho no longer takes the org's refresh token: the consent was revoked"
@@ -117,7 +117,7 @@ async def test_every_command_that_shows_a_parked_org_shows_its_remedy(database_u
         # The service leaves it alone until its probe; who names it is taken at his word.
         assert (await mine.run("poll", "--json")).code == 1
         assert sim.audit()["orgs"][0]["token_asks"] == 1
-        control.restore(sim.world, 0)
+        control.restore(sim.zoho, 0)
         assert (await mine.run("poll", lost.name)).code == 0
         assert "parked" not in (await mine.run("status")).out
 
@@ -143,9 +143,9 @@ async def test_orgs_check_prints_a_remedy_for_each_fault(database_url: str, tmp_
         rows = [org.row() for org in orgs]
         rows[1]["client_secret"] = "b" * 42
         rows[2]["data_center"] = next(name for name in sim.urls if name != orgs[2].data_center)
-        control.revoke(sim.world, 3)
-        control.narrow(sim.world, 4, "ZohoCRM.users.READ")
-        control.deny_api(sim.world, 5)
+        control.revoke(sim.zoho, 3)
+        control.narrow(sim.zoho, 4, "ZohoCRM.users.READ")
+        control.deny_api(sim.zoho, 5)
         assert (await mine.run("orgs", "import", file_of(tmp_path, *rows))).code == 0
         ended = await mine.run("orgs", "check", "--json")
         assert ended.code == 1
@@ -248,12 +248,12 @@ async def test_orgs_check_of_a_parked_org_without_faults_unparks_it_and_stores_i
         return {**org.row(), "edition": "", "licences": ""}
 
     async with line(database, keyring, orgs=1, row=unsaid) as mine:
-        control.deny_api(mine.sim.world, 0)
+        control.deny_api(mine.sim.zoho, 0)
         await mine.poll()
         assert (await mine.org())["parked_code"] == "NO_PERMISSION"
         assert (await checks(mine))[mine.names[0]].status(Check.API_ACCESS) is CheckStatus.WRONG
         assert (await mine.org())["parked_code"] == "NO_PERMISSION"
-        control.restore(mine.sim.world, 0)
+        control.restore(mine.sim.zoho, 0)
         assert (await checks(mine))[mine.names[0]].ok
         org = await mine.org()
         assert (org["parked_at"], org["edition"]) == (None, mine.sim.org(0).edition)

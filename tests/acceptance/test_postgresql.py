@@ -52,12 +52,12 @@ async def test_a_role_without_special_privileges_can_run_the_poller_on_every_ins
         polled = await command.run("poll", "--json", environ=tcp)
         assert polled.code == 0, polled.err
         told = {line["org"]: line["counts"] for line in map(json.loads, polled.out.splitlines())}
-        assert told == {org.name: sim.truths(org.index) for org in sim.fleet()}
+        assert told == {org.name: sim.expected_counts(org.index) for org in sim.fleet()}
         for org in sim.fleet():
             trend = await command.run("trend", org.name, "--since", "1d", "--format", "csv", environ=unix)
             known = {
                 row["user_type"]: int(row["last"]) for row in csv.DictReader(trend.out.splitlines()) if row["last"]
             }
-            assert known == sim.truths(org.index)
+            assert known == sim.expected_counts(org.index)
         assert (await command.run("status", environ=unix)).code == 0
     assert not (tmp_path / "unused").exists(), "with a database of the operator's nothing is kept elsewhere"

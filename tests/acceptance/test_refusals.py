@@ -74,7 +74,7 @@ async def test_withdrawn_consent_parks_an_org_at_once_even_if_its_last_poll_succ
 ) -> None:
     async with line(database, keyring, orgs=1) as mine:
         assert await outcomes(mine) == {("ok", None)}
-        control.revoke(mine.sim.world, 0)
+        control.revoke(mine.sim.zoho, 0)
         mine.clock.turn(minutes=15)
         assert await outcomes(mine) == {("unauthorized", "invalid_code")}
         assert await parked(mine) == 1

@@ -198,7 +198,7 @@ async def _seen(mine: Line, index: int) -> Seen:
         errors={one["user_type"]: one["error"] for one in counted if one["error"] is not None},
         org=await mine.org(index),
         audit=mine.audit(index),
-        truth=mine.sim.truths(index, row["polled_at"]),
+        truth=mine.sim.expected_counts(index, row["polled_at"]),
         edition=mine.sim.org(index).edition,
     )
 

@@ -40,7 +40,7 @@ async def test_seats_are_read_with_the_first_poll_of_a_day_and_counted_as_credit
         found = await usage(mine)
         for org in sim.fleet():
             row = found[org.name]
-            truth = sim.truths(org.index, row["taken_at"])
+            truth = sim.expected_counts(org.index, row["taken_at"])
             # Zoho has no such report for free editions; /org and the active users stand in for it.
             assert row["source"] == ("org" if org.edition == "free" else "features")
             assert row["used"] == truth["ActiveUsers"]

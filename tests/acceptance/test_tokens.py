@@ -35,7 +35,7 @@ async def test_a_token_that_every_request_of_a_poll_finds_invalid_is_renewed_onc
     async with line(database, keyring, orgs=3) as mine:
         await mine.poll()
         for index in range(3):
-            control.end_tokens(mine.sim.world, index)
+            control.end_tokens(mine.sim.zoho, index)
         mine.clock.turn(minutes=30)
         polled = await mine.poll()
         assert {one.snapshot.outcome.value for one in polled.values()} == {"ok"}
@@ -51,7 +51,7 @@ async def test_a_token_that_zoho_dropped_for_sixteen_newer_ones_is_replaced_with
         await another_program_asks(mine, times=9)
         mine.clock.turn(minutes=11)
         await another_program_asks(mine, times=6)
-        control.clear_audit(mine.sim.world)
+        control.clear_audit(mine.sim.zoho)
         mine.clock.turn(minutes=19)
         assert (await mine.poll_one()).snapshot.outcome == "ok"
         assert mine.audit()["token_asks"] == 1
@@ -63,7 +63,7 @@ async def test_consent_withdrawn_since_the_last_poll_parks_the_org_with_a_remedy
 ) -> None:
     async with line(database, keyring, orgs=2) as mine:
         await mine.poll()
-        control.revoke(mine.sim.world, 0)
+        control.revoke(mine.sim.zoho, 0)
         mine.clock.turn(hours=1)
         await mine.poll()
         row, org, other = await mine.row(0), await mine.org(0), await mine.row(1)
@@ -128,7 +128,7 @@ async def test_each_throttled_token_request_starts_a_cool_down_longer_than_the_o
     settings = {"poll_interval_seconds": 60}
     async with line(database, keyring, orgs=2, settings=settings) as mine, mine.process() as poll:
         await another_program_asks(mine, index, times=10)
-        control.clear_audit(mine.sim.world)
+        control.clear_audit(mine.sim.zoho)
         asked_at: list[int] = []
         for minute in range(32):
             row = (await poll())[mine.names[index]].snapshot
@@ -136,7 +136,7 @@ async def test_each_throttled_token_request_starts_a_cool_down_longer_than_the_o
             asked_at += [minute] * (mine.audit(index)["token_asks"] - len(asked_at))
             mine.clock.turn(minutes=1)
             if minute < 25:  # somebody keeps it throttled
-                mine.sim.world.state(index).throttled_until = mine.clock() + 600
+                mine.sim.zoho.org_state(index).throttled_until = mine.clock() + 600
         assert asked_at == [0, 10, 30]
         assert (await mine.org(index))["parked_at"] is None
         assert mine.breaches == []
@@ -147,7 +147,7 @@ async def test_a_parked_org_has_a_row_for_every_slot_and_is_probed_hourly_at_fir
 ) -> None:
     settings = {"poll_interval_seconds": 3_600}
     async with line(database, keyring, orgs=2, settings=settings) as mine, mine.process() as poll:
-        control.revoke(mine.sim.world, 0)
+        control.revoke(mine.sim.zoho, 0)
         probes: list[int] = []
         for hour in range(5 * 24):
             before = mine.audit(0)["token_asks"]
@@ -159,7 +159,7 @@ async def test_a_parked_org_has_a_row_for_every_slot_and_is_probed_hourly_at_fir
             mine.clock.turn(hours=1)
         assert probes == [0, 1, 3, 7, 15, 31, 55, 79, 103]
         assert len(await mine.rows(0)) == len(await mine.rows(1)) == 5 * 24
-        control.restore(mine.sim.world, 0)
+        control.restore(mine.sim.zoho, 0)
         while (await poll())[mine.names[0]].snapshot.outcome != "ok":
             mine.clock.turn(hours=1)
         assert mine.clock() - Clock().seconds == 127 * 3_600
@@ -189,10 +189,10 @@ async def test_a_probe_that_finds_zoho_unavailable_is_not_repeated_in_every_slot
 
 async def test_new_consent_that_is_imported_unparks_at_once(database: Database, keyring: Keyring) -> None:
     async with line(database, keyring, orgs=1) as mine:
-        control.revoke(mine.sim.world, 0)
+        control.revoke(mine.sim.zoho, 0)
         await mine.poll()
         assert (await mine.org())["parked_at"] is not None
-        control.rotate(mine.sim.world, 0)
+        control.rotate(mine.sim.zoho, 0)
         await mine.import_again(mine.sim.fleet())
         mine.clock.turn(minutes=1)
         assert (await mine.poll_one()).snapshot.outcome == "ok"

@@ -47,7 +47,7 @@ async def test_zohos_own_client_reads_the_ten_counts_that_the_poller_stored(
         told = await read_with_sdk(python, asked)
         print(f"\n{'org':32} {'user type':22} {'truth':>7} {'SDK':>7} {'stored':>7}")  # noqa: T201 - what it is for
         for index, org in enumerate(orgs):
-            truth, stored = mine.sim.truths(index, mine.clock.now()), (await mine.row(index))["counts"]
+            truth, stored = mine.sim.expected_counts(index, mine.clock.now()), (await mine.row(index))["counts"]
             assert told[index]["counts"] == stored == truth
             for kind, count in truth.items():
                 print(f"{org.name:32} {kind:22} {count:7} {told[index]['counts'][kind]:7} {stored[kind]:7}")  # noqa: T201

@@ -120,7 +120,7 @@ class Lab:
         for row in rows:
             if row["outcome"] == "ok":
                 counts = {kind.value: row[column] for kind, column in COLUMNS.items()}
-                assert counts == self.sim.truths(self.names.index(row["name"]), row["polled_at"])
+                assert counts == self.sim.expected_counts(self.names.index(row["name"]), row["polled_at"])
                 assert row["polled_at"] < Due(row["org_id"], row["slot"], self.interval).until
             else:
                 assert row["error"], row

@@ -112,7 +112,7 @@ class World:
                 await self.cable.mend()
             case "lose_data_center":
                 name, home = (("reset", "hang", "unavailable")[event.whom % 3], ("sim-us", "sim-eu")[event.whom % 2])
-                until = self.sim.world.now() + event.seconds
+                until = self.sim.zoho.now() + event.seconds
                 self.sim.add_faults(*(Fault(name=one, data_center=home, until=until) for one in (name, "token_500")))
             case "set_clock":
                 self.clock.write_text(str((event.seconds - 3.0) * 1.5), encoding="ascii")
@@ -222,7 +222,7 @@ async def classified(there: World, over: datetime) -> dict[str, Any]:
     for row in rows:
         counts = {kind.value: row[column] for kind, column in COLUMNS.items()}
         if row["outcome"] == "ok":
-            assert counts == there.sim.truths(there.ids.index(row["org_id"]), row["polled_at"])
+            assert counts == there.sim.expected_counts(there.ids.index(row["org_id"]), row["polled_at"])
         else:
             assert row["error"], row
     audit = there.sim.audit()

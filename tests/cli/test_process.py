@@ -73,7 +73,7 @@ async def test_a_fleet_is_imported_polled_and_shown_without_printing_a_secret(
                 assert line["errors"] == dict.fromkeys(USER_TYPES, "OAUTH_SCOPE_MISMATCH")
             else:
                 assert (line["outcome"], line["errors"], line["requests"]) == ("ok", {}, 10)
-                assert line["counts"] == sim.truths(index)
+                assert line["counts"] == sim.expected_counts(index)
 
         facts = [json.loads(line) for line in polled.err.splitlines()]
         of_orgs = [fact for fact in facts if fact["event"].partition(".")[0] in {"poll", "token", "org"}]
@@ -88,7 +88,7 @@ async def test_a_fleet_is_imported_polled_and_shown_without_printing_a_secret(
 
         trend = await process("trend", orgs[0].name, "--format", "csv", "--since", "1d", environ=environ)
         known = [row for row in csv.DictReader(trend.out.splitlines()) if row["last"]]
-        assert {row["user_type"]: int(row["last"]) for row in known} == sim.truths(0)
+        assert {row["user_type"]: int(row["last"]) for row in known} == sim.expected_counts(0)
         whole = await process("trend", "--format", "json", "--since", "2d", environ=environ)
         steps = json.loads(whole.out)
         assert len(steps) == 6 * 10 * 3

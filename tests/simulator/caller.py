@@ -79,7 +79,7 @@ class Caller:
 
     async def counts(self, index: int, token: str) -> dict[str, int]:
         found = {}
-        for user_type in self.sim.truths(index):
+        for user_type in self.sim.expected_counts(index):
             reply = await self.call(index, token, f"users/actions/count?type={user_type}")
             assert reply.status == 200, reply
             found[user_type] = reply.json["count"]

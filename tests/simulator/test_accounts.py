@@ -128,7 +128,7 @@ async def test_expired_tokens_are_removed_from_memory() -> None:
         for _ in range(30):
             await caller.token(0)
             caller.clock.at += 61
-        assert len(caller.sim.world.tokens) == 1
+        assert len(caller.sim.zoho.tokens) == 1
 
 
 async def test_a_grant_code_is_exchanged_once_and_only_before_it_expires() -> None:
@@ -139,7 +139,7 @@ async def test_a_grant_code_is_exchanged_once_and_only_before_it_expires() -> No
         assert found["refresh_token"] == org.refresh_token
         assert (await caller.call(0, found["access_token"])).status == 200
         assert await _errors(caller, 0, code=org.grant_code, **asked) == (200, "invalid_code")
-        fresh = caller.sim.world.grant_code(0)
+        fresh = caller.sim.zoho.grant_code(0)
         caller.clock.at += TEN_MINUTES
         assert await _errors(caller, 0, code=fresh, **asked) == (200, "invalid_code")
         assert await _errors(caller, 2, code=caller.sim.org(2).grant_code, **asked) == (200, "invalid_code")
@@ -157,7 +157,7 @@ async def test_a_client_can_exchange_ten_grant_codes_in_ten_minutes() -> None:
         assert (reply.status, reply.json["status"]) == (400, "failure")
         assert caller.breaches == ["client 0: more than 10 codes exchanged in ten minutes"]
         caller.clock.at += TEN_MINUTES - 1
-        fresh = caller.sim.world.grant_code(11)
+        fresh = caller.sim.zoho.grant_code(11)
         caller.clock.at += 1
         assert "refresh_token" in (await caller.token_reply(11, code=fresh, **asked)).json
 
@@ -176,7 +176,7 @@ async def test_the_twenty_first_refresh_token_of_a_client_ends_the_oldest() -> N
 
 
 def _fresh(caller: Caller, index: int) -> str:
-    return caller.sim.world.grant_code(index)
+    return caller.sim.zoho.grant_code(index)
 
 
 @pytest.mark.parametrize("scope", ["ZohoCRM.Users.READ", "ZohoCRM.users.ALL", "ZohoCRM.users.READ,ZohoCRM.modules.ALL"])
@@ -198,17 +198,17 @@ async def test_client_credentials_give_a_token_with_the_requested_scopes(scope: 
 async def test_withdrawn_consent_ends_tokens_and_refuses_new_ones_until_consent_is_restored() -> None:
     async with playing() as caller:
         token = await caller.token(0)
-        control.revoke(caller.sim.world, 0)
+        control.revoke(caller.sim.zoho, 0)
         assert (await caller.call(0, token)).json["code"] == "INVALID_TOKEN"
         assert await _errors(caller, 0) == (200, "invalid_code")
-        control.restore(caller.sim.world, 0)
+        control.restore(caller.sim.zoho, 0)
         assert await caller.token(0)
 
 
 async def test_a_rotated_refresh_token_replaces_the_old_one() -> None:
     async with playing() as caller:
         old = caller.sim.org(0).refresh_token
-        new = control.rotate(caller.sim.world, 0)
+        new = control.rotate(caller.sim.zoho, 0)
         assert caller.sim.org(0).refresh_token == new != old
         assert await _errors(caller, 0, refresh_token=old) == (200, "invalid_code")
         assert "access_token" in (await caller.token_reply(0, refresh_token=new)).json

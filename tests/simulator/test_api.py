@@ -38,7 +38,7 @@ async def _side_by_side(caller: Caller, index: int, number: int) -> list[Got]:
 def test_each_edition_has_its_own_credits_and_calls_in_flight(
     edition: str, licences: int, credits_a_day: int, in_flight: int
 ) -> None:
-    assert rules.credits_a_day(edition, licences) == credits_a_day
+    assert rules.credits_per_day(edition, licences) == credits_a_day
     assert rules.calls_in_flight(edition) == in_flight
 
 
@@ -80,8 +80,8 @@ async def test_calls_up_to_the_in_flight_limit_of_the_edition_are_served() -> No
 async def test_a_call_whose_client_disconnects_is_no_longer_in_flight() -> None:
     async with playing(orgs=40, latency_median_seconds=30.0) as caller:
         index = org_of_edition(caller.sim, "free")
-        state = caller.sim.world.state(index)
-        token = caller.sim.world.issue(state, state.scopes)
+        state = caller.sim.zoho.org_state(index)
+        token = caller.sim.zoho.issue(state, state.scopes)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await caller.call(index, token)
@@ -95,10 +95,10 @@ async def test_credits_count_over_a_rolling_day_and_return_after_it() -> None:
     async with playing(orgs=40, token_seconds=10 * DAY) as caller:
         free = org_of_edition(caller.sim, "free")
         token = await caller.token(free)
-        assert control.spend(caller.sim.world, free, 2_000) == 3_000
+        assert control.spend(caller.sim.zoho, free, 2_000) == 3_000
         caller.clock.at += DAY / 2
         assert "X-API-CREDITS-REMAINING" not in (await caller.call(free, token)).headers
-        control.spend(caller.sim.world, free, 2_998)
+        control.spend(caller.sim.zoho, free, 2_998)
         assert (await caller.call(free, token)).headers["X-API-CREDITS-REMAINING"] == "0"
         refused = await caller.call(free, token)
         assert refused.status == 429
@@ -113,7 +113,7 @@ async def test_remaining_credits_are_in_the_reply_once_half_are_spent() -> None:
     async with playing(orgs=40) as caller:
         free = org_of_edition(caller.sim, "free")
         token = await caller.token(free)
-        control.spend(caller.sim.world, free, 2_498)
+        control.spend(caller.sim.zoho, free, 2_498)
         assert "X-API-CREDITS-REMAINING" not in (await caller.call(free, token)).headers
         assert (await caller.call(free, token)).headers["X-API-CREDITS-REMAINING"] == "2500"
 
@@ -123,7 +123,7 @@ async def test_a_429_can_have_a_retry_after_header(spelling: str) -> None:
     async with playing(orgs=40, retry_after=spelling, retry_after_seconds=40) as caller:
         free = org_of_edition(caller.sim, "free")
         token = await caller.token(free)
-        control.spend(caller.sim.world, free, 5_000)
+        control.spend(caller.sim.zoho, free, 5_000)
         header = (await caller.call(free, token)).headers.get("Retry-After")
         match spelling:
             case "off":
@@ -139,7 +139,7 @@ async def test_a_call_before_the_end_of_retry_after_is_recorded_as_a_breach() ->
     async with playing(orgs=40, retry_after="seconds", retry_after_seconds=40) as caller:
         free = org_of_edition(caller.sim, "free")
         token = await caller.token(free)
-        control.spend(caller.sim.world, free, 5_000)
+        control.spend(caller.sim.zoho, free, 5_000)
         await caller.call(free, token)
         await caller.call(free, token)  # on its way when the first was refused
         assert caller.breaches == []
@@ -153,7 +153,7 @@ async def test_a_call_after_the_end_of_retry_after_is_not_a_breach() -> None:
     async with playing(orgs=40, retry_after="date", retry_after_seconds=40) as caller:
         free = org_of_edition(caller.sim, "free")
         token = await caller.token(free)
-        control.spend(caller.sim.world, free, 5_000)
+        control.spend(caller.sim.zoho, free, 5_000)
         await caller.call(free, token)
         caller.clock.at += 40
         await caller.call(free, token)
@@ -162,16 +162,16 @@ async def test_a_call_after_the_end_of_retry_after_is_not_a_breach() -> None:
 
 async def test_scopes_and_api_access_can_be_taken_away() -> None:
     async with playing() as caller:
-        control.narrow(caller.sim.world, 0, "ZohoCRM.org.READ")
+        control.narrow(caller.sim.zoho, 0, "ZohoCRM.org.READ")
         token = await caller.token(0)
         assert (await caller.call(0, token, "org")).status == 200
         mismatch = await caller.call(0, token)
         assert (mismatch.status, mismatch.json["code"]) == (401, "OAUTH_SCOPE_MISMATCH")
-        control.deny_api(caller.sim.world, 0)
+        control.deny_api(caller.sim.zoho, 0)
         denied = await caller.call(0, token, "org")
         assert (denied.status, denied.json["code"]) == (403, "NO_PERMISSION")
         assert denied.json["details"] == {"permissions": ["Crm_Implied_Api_Access"]}
-        control.restore(caller.sim.world, 0)
+        control.restore(caller.sim.zoho, 0)
         assert (await caller.call(0, await caller.token(0))).status == 200
 
 

@@ -15,8 +15,12 @@ async def test_the_control_route_returns_the_true_counts_for_any_time_and_any_id
         for name in ("4", org.zgid, org.name.replace(" ", "%20")):
             for at in ("2026-03-03T10:00:00Z", str(moment.timestamp()), "2026-03-03T10:00:00"):
                 found = await caller.control("GET", f"truth?org={name}&at={at}")
-                assert found == {"org": org.name, "at": moment.isoformat(), "counts": caller.sim.truths(4, moment)}
-        assert (await caller.control("GET", "truth?org=4"))["counts"] == caller.sim.truths(4)
+                assert found == {
+                    "org": org.name,
+                    "at": moment.isoformat(),
+                    "counts": caller.sim.expected_counts(4, moment),
+                }
+        assert (await caller.control("GET", "truth?org=4"))["counts"] == caller.sim.expected_counts(4)
 
 
 async def test_the_control_route_returns_the_fleet_in_both_import_formats() -> None:
@@ -56,7 +60,7 @@ async def test_actions_of_customers_can_be_triggered_over_the_control_route() ->
         name = caller.sim.org(0).name
         token = await caller.token(0)
         left = (await caller.control("POST", "spend", {"org": 0, "credits": 10}))["result"]
-        assert left == caller.sim.world.credit_limit(caller.sim.world.state(0)) - 10
+        assert left == caller.sim.zoho.credit_limit(caller.sim.zoho.org_state(0)) - 10
         await caller.control("POST", "end_tokens", {"org": 0})
         assert (await caller.call(0, token)).status == 401
         await caller.control("POST", "narrow", {"org": name, "scopes": "ZohoCRM.org.READ"})

@@ -117,7 +117,7 @@ async def test_a_fault_can_return_a_body_that_is_not_json(name: str) -> None:
 
 async def test_a_fault_can_return_the_right_count_in_an_unusual_reply() -> None:
     async with playing() as caller:
-        truth = caller.sim.truth(0, "AllUsers")
+        truth = caller.sim.expected_count(0, "AllUsers")
         assert (await _faulty_call(caller, name="count_string")).json == {"count": str(truth)}
         caller.sim.clear_faults()
         plain = await _faulty_call(caller, name="wrong_content_type")
@@ -146,12 +146,12 @@ async def test_a_fault_can_redirect_to_a_foreign_server_and_following_it_is_reco
     async with playing() as caller:
         reply = await _faulty_call(caller, name=name)
         assert reply.status == REDIRECTS[name]
-        assert reply.headers["Location"].startswith(caller.sim.stranger_url)
+        assert reply.headers["Location"].startswith(caller.sim.foreign_url)
         assert caller.breaches == []
         await caller.ask("GET", reply.headers["Location"])
-        assert caller.breaches == ["a redirect to a stranger was followed"]
+        assert caller.breaches == ["a redirect to a foreign server was followed"]
         await caller.ask("GET", reply.headers["Location"], Authorization="Zoho-oauthtoken x")
-        assert caller.breaches[1:] == ["a credential was sent to a stranger"]
+        assert caller.breaches[1:] == ["a credential was sent to a foreign server"]
 
 
 @pytest.mark.parametrize("name", sorted(RESETS))
@@ -169,7 +169,7 @@ async def test_a_fault_can_send_a_reply_that_never_ends_and_leaves_no_task_behin
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
                 await _faulty_call(caller, name=name)
-        state = caller.sim.world.state(0)
+        state = caller.sim.zoho.org_state(0)
         async with asyncio.timeout(5):
             while state.in_flight:  # noqa: ASYNC110 - the simulator has no event for it
                 await asyncio.sleep(0)
@@ -227,10 +227,10 @@ async def test_a_fault_can_remove_fields_from_the_token_reply() -> None:
 async def test_a_fault_can_put_a_foreign_server_into_the_token_reply() -> None:
     async with playing(faults=(Fault(name="token_forged_api_domain"),)) as caller:
         found = (await caller.token_reply(0)).json
-        assert found["api_domain"] == caller.sim.stranger_url
+        assert found["api_domain"] == caller.sim.foreign_url
         led_astray = f"{found['api_domain']}/crm/v7/org"
         await caller.ask("GET", led_astray, Authorization=f"Zoho-oauthtoken {found['access_token']}")
-        assert caller.breaches == ["a credential was sent to a stranger"]
+        assert caller.breaches == ["a credential was sent to a foreign server"]
 
 
 @pytest.mark.parametrize(
@@ -252,9 +252,9 @@ async def test_a_fault_can_replace_the_token_reply(name: str, status: int, body:
 async def test_a_fault_can_make_the_token_endpoint_redirect_reset_or_never_end() -> None:
     async with playing(faults=(Fault(name="token_redirect", times=1),)) as caller:
         reply = await caller.token_reply(0)
-        assert (reply.status, reply.headers["Location"]) == (307, f"{caller.sim.stranger_url}/oauth/v2/token")
+        assert (reply.status, reply.headers["Location"]) == (307, f"{caller.sim.foreign_url}/oauth/v2/token")
         await caller.ask("POST", reply.headers["Location"], data={"refresh_token": "x"})
-        assert caller.breaches == ["a credential was sent to a stranger"]
+        assert caller.breaches == ["a credential was sent to a foreign server"]
         caller.sim.add_faults(Fault(name="token_reset", times=1))
         with pytest.raises(aiohttp.ClientError):
             await caller.token_reply(0)
@@ -334,7 +334,7 @@ def test_a_script_of_faults_is_read_from_its_file(tmp_path: Path) -> None:
     path = tmp_path / "faults.json"
     path.write_text(json.dumps([{"name": "html", "org": 3, "until": "2026-06-01T12:00:00Z"}, {"name": "token_html"}]))
     assert load_faults(path) == (Fault(name="html", org=3, until=NOON), Fault(name="token_html"))
-    assert load_faults(path)[1].struck_endpoint == "token"
+    assert load_faults(path)[1].matched_endpoint == "token"
 
 
 @pytest.mark.parametrize(

@@ -17,18 +17,22 @@ async def test_all_ten_counts_of_a_reply_are_the_true_ones() -> None:
     async with playing() as caller:
         for index in range(caller.sim.options.orgs):
             token = await caller.token(index)
-            assert await caller.counts(index, token) == caller.sim.truths(index, datetime.fromtimestamp(NOON, UTC))
+            assert await caller.counts(index, token) == caller.sim.expected_counts(
+                index, datetime.fromtimestamp(NOON, UTC)
+            )
         assert caller.breaches == []
 
 
 async def test_counts_change_with_the_clock_and_faster_with_a_higher_speed() -> None:
     async with playing(orgs=3, speed=1_000.0) as caller:
         slow = Simulator(SimulatorOptions(orgs=3, seed=7, now=caller.clock))
-        before = caller.sim.truths(2)
-        assert before == slow.truths(2)
+        before = caller.sim.expected_counts(2)
+        assert before == slow.expected_counts(2)
         caller.clock.at += 86_400
-        assert caller.sim.truths(2) == slow.truths(2, datetime.fromtimestamp(NOON, UTC) + timedelta(days=1_000))
-        assert caller.sim.truths(2) != before
+        assert caller.sim.expected_counts(2) == slow.expected_counts(
+            2, datetime.fromtimestamp(NOON, UTC) + timedelta(days=1_000)
+        )
+        assert caller.sim.expected_counts(2) != before
 
 
 @pytest.mark.parametrize("version", ["v2", "v3", "v4", "v5", "v6", "v7", "v8"])
@@ -69,7 +73,7 @@ async def test_org_and_licence_replies_have_the_fields_of_zohos() -> None:
         assert org["license_details"]["users_license_purchased"] == paid.licences
         details = (await caller.call(paid.index, token, "__features/user_licenses")).json["__features"][0]["details"]
         assert details["limits"]["total"] == paid.licences
-        assert details["used_count"]["total"] == caller.sim.truth(paid.index, "ActiveUsers")
+        assert details["used_count"]["total"] == caller.sim.expected_count(paid.index, "ActiveUsers")
         assert details["available_count"]["total"] == paid.licences - details["used_count"]["total"]
 
 

@@ -39,7 +39,7 @@ async def test_zohos_sdk_reads_the_true_counts_of_every_org(python: Path) -> Non
     async with playing(orgs=10) as caller:
         found = await read_with_sdk(python, [_as_asked(caller, index) for index in range(10)])
         for index, read in enumerate(found):
-            org, counts = caller.sim.org(index), caller.sim.truths(index)
+            org, counts = caller.sim.org(index), caller.sim.expected_counts(index)
             assert read["counts"] == counts
             assert read["org"] == {
                 "company_name": org.name,
@@ -62,5 +62,5 @@ async def test_zohos_sdk_reads_the_true_counts_of_every_org(python: Path) -> Non
 async def test_zohos_sdk_can_use_a_grant_code_and_understands_the_simulated_errors(python: Path) -> None:
     async with playing(faults=(Fault(name="no_permission", user_type="AdminUsers"),)) as caller:
         (read,) = await read_with_sdk(python, [_as_asked(caller, 0, by="grant_code")])
-        assert read["counts"] == caller.sim.truths(0) | {"AdminUsers": "NO_PERMISSION"}
+        assert read["counts"] == caller.sim.expected_counts(0) | {"AdminUsers": "NO_PERMISSION"}
         assert caller.breaches == []

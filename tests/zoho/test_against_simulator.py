@@ -173,7 +173,7 @@ async def test_a_throttled_token_endpoint_gets_no_request_within_the_cool_down(i
                     "refresh_token": zoho.sim.org(index).refresh_token,
                 },
             )
-        control.clear_audit(zoho.sim.world)
+        control.clear_audit(zoho.sim.zoho)
         for _ in range(10):
             found = no(await zoho.tokens(index).get(zoho.org(index)))
             assert (found.outcome, found.code) == (Outcome.THROTTLED, "throttled")
@@ -187,10 +187,10 @@ async def test_a_throttled_token_endpoint_gets_no_request_within_the_cool_down(i
 async def test_withdrawn_consent_parks_the_org_until_a_new_one_is_imported() -> None:
     async with lab() as zoho:
         stale = yes(await zoho.tokens().get(zoho.org()))
-        control.revoke(zoho.sim.world, 0)
+        control.revoke(zoho.sim.zoho, 0)
         assert no(await zoho.tokens().renew(zoho.org(), stale)).code == "invalid_code"
         assert zoho.shelf().parked is not None
-        control.rotate(zoho.sim.world, 0)
+        control.rotate(zoho.sim.zoho, 0)
         zoho.shelf().credentials = credentials_of(zoho.sim.org(0))
         yes(await zoho.tokens().renew(zoho.org(), stale))
         assert zoho.breaches == []
@@ -199,7 +199,7 @@ async def test_withdrawn_consent_parks_the_org_until_a_new_one_is_imported() -> 
 async def test_a_token_evicted_by_the_sixteenth_is_replaced_by_a_refresh() -> None:
     async with lab() as zoho:
         stale = yes(await zoho.tokens().get(zoho.org()))
-        control.end_tokens(zoho.sim.world, 0)
+        control.end_tokens(zoho.sim.zoho, 0)
         with zoho.limiter().org(0, limits_of("free")) as limiter:
             assert (await check_org(zoho.org(), limiter, zoho.check_ports())).ok
         assert yes(await zoho.tokens().get(zoho.org())).generation == stale.generation + 1
@@ -276,7 +276,7 @@ async def test_the_check_of_a_working_org_is_ok_and_returns_its_edition_and_lice
             assert found.ok, found.results
             assert found.info is not None
             assert (found.info.zgid, found.info.edition) == (known.zgid, known.edition)
-            assert found.info.licences == zoho.sim.world.licences(index, zoho.clock.now())
+            assert found.info.licences == zoho.sim.zoho.licences(index, zoho.clock.now())
         assert zoho.breaches == []
 
 
@@ -290,7 +290,7 @@ async def test_the_check_of_a_working_org_is_ok_and_returns_its_edition_and_lice
 )
 async def test_the_check_names_a_scope_missing_from_the_consent(scopes: str, subject: Check) -> None:
     async with lab() as zoho:
-        control.narrow(zoho.sim.world, 0, scopes)
+        control.narrow(zoho.sim.zoho, 0, scopes)
         with zoho.limiter().org(0, limits_of("free")) as limiter:
             found = await check_org(zoho.org(), limiter, zoho.check_ports())
         assert [finding.check for finding in found.results if finding.status is CheckStatus.WRONG] == [subject]
@@ -299,7 +299,7 @@ async def test_the_check_names_a_scope_missing_from_the_consent(scopes: str, sub
 
 async def test_the_check_detects_a_profile_without_api_access() -> None:
     async with lab() as zoho:
-        control.deny_api(zoho.sim.world, 0)
+        control.deny_api(zoho.sim.zoho, 0)
         with zoho.limiter().org(0, limits_of("free")) as limiter:
             found = await check_org(zoho.org(), limiter, zoho.check_ports())
         faults = [finding for finding in found.results if finding.status is CheckStatus.WRONG]

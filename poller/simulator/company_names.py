@@ -1,4 +1,4 @@
-"""What companies are called: three lists whose combinations name 104,280 of them."""
+"""Words for company names: three lists that make 104,280 combinations."""
 
 from __future__ import annotations
 

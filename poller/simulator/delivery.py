@@ -1,6 +1,6 @@
-"""How a reply leaves when it must not leave whole: reset, cut in half, a byte at a time, never.
+"""Sends a reply in a way that fails: reset, cut in half, one byte at a time, never.
 
-It refuses to choose: what goes wrong and when is in `fault_table` and `faults`.
+`fault_table` and `faults` decide which way, and when.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from poller.simulator.fault_table import Trick
+    from poller.simulator.fault_table import Delivery
     from poller.simulator.replies import Reply
 
 DRIP_SECONDS: Final = 0.05
-_NO_LINGER: Final = struct.pack("ii", 1, 0)  # closing then sends a reset, not an end
+_NO_LINGER: Final = struct.pack("ii", 1, 0)  # close() then sends RST instead of FIN
 
 
-async def leave(request: web.BaseRequest, reply: Reply, trick: Trick, stopping: asyncio.Event) -> web.StreamResponse:
-    """Send `reply` by the trick; the response returned is for the server's own bookkeeping."""
-    match trick:
+async def send(
+    request: web.BaseRequest, reply: Reply, delivery: Delivery, stopping: asyncio.Event
+) -> web.StreamResponse:
+    """Send `reply` in the given way; the server needs the returned response even if it is not sent."""
+    match delivery:
         case "reply":
             return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
         case "bare":
@@ -42,12 +44,12 @@ async def leave(request: web.BaseRequest, reply: Reply, trick: Trick, stopping: 
 
 
 async def _write(request: web.BaseRequest, reply: Reply, length: int) -> None:
-    """The reply byte by byte as given, past the server, which would add a content type."""
+    """Writes the reply exactly as given, without the server, which would add a content type."""
     if request.transport is not None:
         lines = [f"HTTP/1.1 {reply.status} OK", f"Content-Length: {length}", "Connection: close"]
         lines.extend(f"{name}: {value}" for name, value in reply.headers.items())
         request.transport.write(("\r\n".join(lines) + "\r\n\r\n").encode() + reply.body)
-        await asyncio.sleep(0.01)  # let it go out before the connection does
+        await asyncio.sleep(0.01)  # so that the bytes are sent before the connection closes
 
 
 async def _drip(request: web.BaseRequest, reply: Reply, stopping: asyncio.Event) -> None:
