@@ -18,6 +18,7 @@ from poller.core.errors import EmbeddedError
 from poller.core.reply import NoReply, Reply
 from poller.core.shares import connections_needed
 from poller.store.database import Database, connect
+from poller.zoho.access import Zoho
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from poller.settings import Settings
     from poller.store.orgs.encryption import Keyring
     from poller.traces.spans import Spans
-    from poller.zoho.client import ZohoClient
-    from poller.zoho.limiter import Limiter
-    from poller.zoho.tokens import Tokens
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,17 +65,6 @@ async def open_app(settings: Settings, *, name: str = "poller", create: bool = F
         keyring = _keyring(settings)
         async with await connect(dsn, application_name=name) as database:
             yield App(settings, database, keyring, dsn)
-
-
-@dataclass(frozen=True, slots=True)
-class Zoho:
-    """What speaks to Zoho for the orgs of a database: a client, their shared tokens, their limits."""
-
-    client: ZohoClient
-    tokens: Tokens
-    limiter: Limiter
-    now: Callable[[], datetime]
-    sleep: Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,11 +38,12 @@ from poller.polling.runner import PollRunner
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from poller.app import App, Zoho
+    from poller.app import App
     from poller.core.model import UserType
     from poller.core.reply import NoReply, Reply
     from poller.core.secret import Secret
     from poller.polling.runner import PollResult
+    from poller.zoho.access import Zoho
 
 DATA_CENTERS = ("sim-us", "sim-eu")
 """The simulator's, whose orgs are polled; the responder answers for both."""

@@ -9,10 +9,11 @@ from poller.core.model import USER_TYPES
 from poller.core.rate_limit import daily_credits
 from poller.core.remedies import remedy_for
 from poller.core.states import State
+from poller.store.orgs.orgs import count_orgs
 from poller.store.orgs.states import StateFilter, count_states, longest_name, read_page
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
 
     from poller.core.states import OrgState
@@ -59,6 +60,11 @@ async def first_org_states(database: Database, which: StateFilter, limit: int) -
     page = await read_page(database, which, limit=limit)
     total = len(page.orgs) if page.after is None else sum((await count_states(database, which)).values())
     return FirstOrgs(page.orgs, total)
+
+
+async def count_pollable(database: Database, names: Sequence[str] | None) -> int:
+    """How many orgs a poll or check of `names` is about; None: of every active org."""
+    return await count_orgs(database) if names is None else len(names)
 
 
 async def longest_org_name(database: Database) -> int:

@@ -16,6 +16,7 @@ from poller.app import App, open_fleet, open_zoho
 from poller.core.datacenters import with_operators
 from poller.core.model import COLUMNS
 from poller.core.org_entry import OrgEntry, entry_from
+from poller.onboarding.context import OnboardingContext
 from poller.settings import Settings
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store.orgs.imports import import_orgs
@@ -25,12 +26,12 @@ from tests.witness import WITNESS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
-    from poller.app import Zoho
     from poller.core.model import Org
     from poller.polling.runner import PollResult
     from poller.simulator import SimulatedOrg
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
+    from poller.zoho.access import Zoho
 
     Poll = Callable[..., Awaitable[dict[str, PollResult]]]
 
@@ -94,6 +95,10 @@ class Line:
         """Another process's way to Zoho."""
         async with open_zoho(self.app, now=self.clock.now, sleep=self.clock.sleep) as opened:
             yield opened
+
+    def context(self, zoho: Zoho) -> OnboardingContext:
+        """What checks and exchanges of grant codes work with."""
+        return OnboardingContext(self.app.database, self.app.keyring, self.app.settings, zoho)
 
     async def import_again(self, orgs: Iterable[SimulatedOrg], **changes: Any) -> None:
         rows = [{**org.row(), **changes} for org in orgs]

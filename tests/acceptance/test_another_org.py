@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from poller.cli.commands.check import check_all
 from poller.core.checks import CheckStatus
 from poller.core.errors import UsageError
 from poller.core.org_entry import OrgEntry, entry_from
 from poller.core.profile import ProfileChange
+from poller.onboarding.checks import check_orgs
 from poller.simulator import Fault, control
 from poller.store.orgs.changes import set_profiles
 from poller.store.orgs.imports import import_orgs
@@ -213,7 +213,7 @@ async def test_orgs_check_reports_credentials_of_another_org_parks_the_org_and_k
         await give_credentials_of(mine, 1)
         found: list[OrgCheck] = []
         async with mine.zoho() as zoho:
-            await check_all(mine.app, zoho, mine.names, found.append)
+            await check_orgs(mine.context(zoho), mine.names, found.append)
         (finding,) = [one for one in found[0].results if one.check is Check.CREDENTIALS]
         assert (finding.status, finding.what) == (CheckStatus.WRONG, "another_org")
         assert mine.sim.org(1).zgid in (finding.remedy or "")

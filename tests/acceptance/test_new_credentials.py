@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from poller.cli.grant_codes import exchange_waiting
 from poller.core.org_entry import OrgEntry, entry_from
 from poller.core.secret import Secret
+from poller.onboarding.grant_codes import exchange_waiting_codes
 from poller.simulator import Fault
 from poller.store.orgs.encryption import Column
 from poller.store.orgs.imports import import_orgs
@@ -148,7 +148,7 @@ async def test_a_new_grant_code_is_exchanged_and_the_org_polled_in_whatever_stat
         code = mine.sim.zoho.grant_code(0)
         await mine.import_again([mine.sim.org(0)], refresh_token="", grant_code=code)
         async with mine.zoho() as zoho:
-            (exchanged,) = await exchange_waiting(mine.app, zoho, None)
+            (exchanged,) = await exchange_waiting_codes(mine.context(zoho), None)
         assert exchanged.refusal is None
         assert await outcomes(mine, mine.names) == {mine.names[0]: ("ok", None)}
 

@@ -7,11 +7,11 @@ import signal
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from poller.cli.commands.check import check_all
-from poller.cli.grant_codes import exchange_waiting
 from poller.core.checks import CheckStatus
 from poller.core.datacenters import with_operators
 from poller.core.org_entry import OrgEntry, entry_from
+from poller.onboarding.checks import check_orgs
+from poller.onboarding.grant_codes import exchange_waiting_codes
 from poller.simulator import Simulator, SimulatorOptions, control
 from poller.store.orgs.encryption import Keyring
 from poller.store.orgs.imports import import_orgs
@@ -207,7 +207,7 @@ async def test_at_a_terminal_the_queue_of_grant_codes_is_shown_and_can_be_interr
 async def checks(mine: Line, *names: str) -> dict[str, OrgCheck]:
     found: dict[str, OrgCheck] = {}
     async with mine.zoho() as zoho:
-        await check_all(mine.app, zoho, names or None, lambda one: found.update({one.org.name: one}))
+        await check_orgs(mine.context(zoho), names or None, lambda one: found.update({one.org.name: one}))
     return found
 
 
@@ -218,9 +218,9 @@ async def test_grant_codes_of_one_client_are_paced_across_processes_and_restarts
     async with line(database, keyring, **options) as mine:
         seen: list[CodeProgress] = []
         async with mine.zoho() as zoho:
-            first = await exchange_waiting(mine.app, zoho, mine.names[:6])
+            first = await exchange_waiting_codes(mine.context(zoho), mine.names[:6])
         async with mine.zoho() as zoho:
-            rest = await exchange_waiting(mine.app, zoho, None, seen.append)
+            rest = await exchange_waiting_codes(mine.context(zoho), None, seen.append)
         assert [one.refusal.code if one.refusal else None for one in first] == [None] * 6
         # Ten at once, ten after eleven minutes; the last five were too late, and are told so.
         assert [one.refusal.code if one.refusal else None for one in rest] == [None] * 14 + ["grant_code_expired"] * 5

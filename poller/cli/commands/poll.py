@@ -87,20 +87,18 @@ class PollTally:
 
 
 async def _poll(settings: Settings, chosen: Selection, *, as_json: bool) -> PollTally:
+    from poller.admin.service_settings import record_settings
     from poller.app import open_app, open_fleet
     from poller.cli.output import render
     from poller.open_files import fit_open_files
-    from poller.query.fleet import WORKER_SEEN_WITHIN
-    from poller.store.orgs.orgs import count_orgs
-    from poller.store.queue.service_settings import save_settings_of_command, settings_of
+    from poller.query.org import count_pollable
     from poller.traces import open_spans
 
     settings = fit_open_files(settings, lambda what: terminal.say(f"poller: warning: {what}"))
     async with open_app(settings, name="poller poll") as app, open_spans() as spans:
-        now = app.database.clock.now()
-        await save_settings_of_command(app.database, settings_of(settings), now, now - WORKER_SEEN_WITHIN)
+        await record_settings(app.database, settings)
         names = await chosen.pollable(app.database)
-        total = await count_orgs(app.database) if names is None else len(names)
+        total = await count_pollable(app.database, names)
         with terminal.progress() as progress:
 
             def tell(org: str, snapshot: Snapshot) -> None:

@@ -86,12 +86,11 @@ def seats(
 
 
 async def _set(settings: Settings, chosen: Selection, changes: dict[str, Any]) -> None:
+    from poller.admin.contracts import set_contracts
     from poller.app import open_app
-    from poller.store.capacity.seats import Contract, set_contract
 
     async with open_app(settings, name="poller seats") as app:
-        ids = list(await chosen.find(app.database))
-        changed = await set_contract(app.database, ids, Contract(changes))
+        changed = await set_contracts(app.database, chosen, changes)
     terminal.tell(f"{count(changed, 'contract')} changed")
 
 

@@ -46,8 +46,8 @@ def serve(
 
 async def _run(settings: Settings, *, web: bool) -> int:
     """How many rows were lost because the database stayed unreachable until the end."""
+    from poller.admin.keys import place_of_keys, require_keys
     from poller.app import Ears, open_app, open_fleet
-    from poller.cli.commands.keys import require_keys
     from poller.core.shares import polls_at_once
     from poller.open_files import fit_open_files
     from poller.traces import open_spans
@@ -58,20 +58,17 @@ async def _run(settings: Settings, *, web: bool) -> int:
     access = access_of(settings) if web else None
     metrics = WorkerMetrics()
     ears = Ears(metrics.classified, metrics.waited, metrics.token_replied, metrics.token_issued)
-    async with (
-        open_app(settings, name="poller run", create=True) as app,
-        require_keys(app),
-        open_spans() as spans,
-        open_fleet(app, ears=ears, spans=spans) as fleet,
-    ):
-        pace = WorkerConfig(hands=polls_at_once(settings.concurrency))
-        worker = Worker(settings, app.database, fleet, pace, now=app.database.clock.now, observer=metrics)
-        _watch(metrics, worker, settings)
-        terminal.tune_gc()
-        with terminal.stop_signals() as stopped:
-            async with _serving(app, worker, metrics, access):
-                await worker.run(stopped)
-        return worker.lost
+    async with open_app(settings, name="poller run", create=True) as app:
+        await require_keys(app.database, app.keyring, place_of_keys(settings))
+        async with open_spans() as spans, open_fleet(app, ears=ears, spans=spans) as fleet:
+            pace = WorkerConfig(hands=polls_at_once(settings.concurrency))
+            worker = Worker(settings, app.database, fleet, pace, now=app.database.clock.now, observer=metrics)
+            _watch(metrics, worker, settings)
+            terminal.tune_gc()
+            with terminal.stop_signals() as stopped:
+                async with _serving(app, worker, metrics, access):
+                    await worker.run(stopped)
+            return worker.lost
 
 
 def _warn(what: str) -> None:

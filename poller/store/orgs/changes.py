@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from poller.core.errors import UsageError
 from poller.core.names import normal_name
+from poller.core.org_changes import Restored
 from poller.core.profile import ProfileChange, changed, differences, limits_differ
 from poller.store.locks import Lock, lock
 from poller.store.orgs.another_org import accept_zgids, refuse_taken_zgid
@@ -18,14 +18,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.store.database import Database
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """A removed org that was restored. `grant`: the kind of credential it had, or None."""
-
-    name: str
-    grant: str | None
 
 
 async def set_profiles(database: Database, org_ids: Sequence[int], change: ProfileChange) -> int:

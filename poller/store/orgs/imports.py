@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.errors import CredentialError, UsageError
+from poller.core.org_changes import ImportResult, OrgChange
 from poller.core.profile import Profile, differences, imported, limits_differ
 from poller.store.capacity.contracts import ATTRIBUTES, JOIN, STORED, contract_changes, put_contracts
 from poller.store.locks import Lock, lock
@@ -25,32 +26,13 @@ from poller.store.orgs.profiles import COLUMNS, add_profiles, change_profiles, p
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from poller.core.org_changes import What
     from poller.core.org_entry import OrgEntry
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
     from poller.store.queries import Connection, Record
 
 CHUNK: Final = 500
-What = Literal["added", "changed", "restored"]
-
-
-@dataclass(frozen=True, slots=True)
-class OrgChange:
-    """What an import did, or would do, with one org; `fields` are the changed columns, and `credentials`."""
-
-    org: str
-    what: What
-    fields: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ImportResult:
-    """The number of orgs that an import added, changed, found unchanged, and restored after a removal."""
-
-    added: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    restored: int = 0
 
 
 async def import_orgs(

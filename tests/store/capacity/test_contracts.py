@@ -7,9 +7,10 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from poller.core.org_changes import ImportResult, OrgChange
 from poller.core.org_entry import CONTRACT
 from poller.store.capacity.contracts import read_contract
-from poller.store.orgs.imports import ImportResult, OrgChange, import_orgs
+from poller.store.orgs.imports import import_orgs
 from poller.store.orgs.orgs import find_orgs
 from tests.store.fleet import entry
 

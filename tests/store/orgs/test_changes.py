@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from poller.core.errors import UsageError
+from poller.core.org_changes import ImportResult, Restored
 from poller.core.profile import ProfileChange
 from poller.core.secret import Secret
-from poller.store.orgs.changes import Restored, rename, restore, set_profiles, update_org_info
-from poller.store.orgs.imports import ImportResult, import_orgs
+from poller.store.orgs.changes import rename, restore, set_profiles, update_org_info
+from poller.store.orgs.imports import import_orgs
 from poller.store.orgs.orgs import find_orgs, pause, remove, resume
 from tests.store.fleet import NOON, added, entry
 

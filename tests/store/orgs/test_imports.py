@@ -9,13 +9,14 @@ import pytest
 
 from poller.core.errors import DatabaseError, UsageError
 from poller.core.model import Outcome
+from poller.core.org_changes import ImportResult
 from poller.core.secret import Secret
 from poller.core.token import IssuedToken
 from poller.store.orgs.changes import rename, update_org_info
 from poller.store.orgs.credentials import fingerprint, read_credentials
 from poller.store.orgs.encryption import Keyring
 from poller.store.orgs.identity import twins
-from poller.store.orgs.imports import ImportResult, import_orgs
+from poller.store.orgs.imports import import_orgs
 from poller.store.orgs.orgs import find_orgs, pause, remove
 from poller.store.orgs.parking import park
 from poller.store.orgs.tokens import TokenStore

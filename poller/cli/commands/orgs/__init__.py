@@ -1,11 +1,10 @@
-"""`poller orgs …`: which orgs are polled. Secrets come from a prompt or standard input, never from the arguments."""
+"""`poller orgs …`: adds, lists, checks and changes orgs. No secret is an argument: they are asked for or piped in."""
 
 from __future__ import annotations
 
 import typer
 
-from poller.cli.commands import check
-from poller.cli.commands.orgs import changing, importing, listing
+from poller.cli.commands.orgs import changing, checking, importing, listing
 
 orgs = typer.Typer(
     name="orgs",
@@ -17,7 +16,7 @@ orgs = typer.Typer(
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
-    for family in (importing, listing, check, changing):
+    """Adds the commands."""
+    for family in (importing, listing, checking, changing):
         family.add_to(orgs)
     app.add_typer(orgs)

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
 from poller.cli.commands.orgs.settings import profile_change
 from poller.cli.options.orgs import DataCenters, Names, States, Tags, required, selection
 from poller.cli.output import terminal
-from poller.core import quantities
 from poller.core.errors import UsageError
-from poller.core.states import State
+from poller.core.quantities import count
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
-    from typing import Any
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from poller.core.profile import ProfileChange
+    from poller.app import App
     from poller.query.selection import Selection
     from poller.settings import Settings
-    from poller.store.database import Database
-    from poller.store.orgs.changes import Restored
+
+T = TypeVar("T")
 
 _NAMED: Final = 10
 _CREDENTIALS: Final = {"refresh_token": "a refresh token", "grant_code": "a grant code", "soid": "its soid"}
 
 
 def add_to(orgs: typer.Typer) -> None:
-    """Add the commands to `poller orgs`."""
+    """Adds the commands to `poller orgs`."""
     commands: Mapping[str, Callable[..., None]] = {
         "set": set_orgs,
         "rename": rename,
@@ -90,10 +87,11 @@ def set_orgs(
         zgid=zgid,
     )
     chosen = required(selection(names, tagged, states, data_centers))
-    total, count = terminal.run(_set(terminal.settings(), chosen, change))
-    terminal.tell(
-        f"{quantities.count(count, 'org')} changed{f', {total - count:,} as asked already' if total > count else ''}."
-    )
+    from poller.admin import orgs
+
+    done = terminal.run(_apply(terminal.settings(), lambda app: orgs.set_profiles(app.database, chosen, change)))
+    same = done.selected - done.changed
+    terminal.tell(f"{count(done.changed, 'org')} changed{f', {same:,} as asked already' if same else ''}.")
 
 
 def rename(
@@ -104,14 +102,14 @@ def rename(
 
     Example: [bold]poller orgs rename Acme "Acme Ltd"[/bold]
     """
+    from poller.admin import orgs
     from poller.core.org_entry import name_from
-    from poller.store.orgs.changes import rename as rename_org
 
     try:
         name = name_from(new)
     except ValueError as wrong:
         raise UsageError(f"NEW: {wrong}", "choose another name") from wrong
-    terminal.run(_on_database(terminal.settings(), lambda database: rename_org(database, old, name)))
+    terminal.run(_apply(terminal.settings(), lambda app: orgs.rename(app.database, old, name)))
     terminal.tell(f"{old} is now {name}.")
 
 
@@ -120,13 +118,11 @@ def pause(names: Names = None, *, tags: Tags = None, states: States = None, data
 
     Example: [bold]poller orgs pause "Acme Ltd"[/bold]
     """
-    from poller.store.orgs.orgs import pause as pause_orgs
+    from poller.admin import orgs
 
     chosen = required(selection(names, tags, states, data_centers))
-    count = terminal.run(
-        _change(terminal.settings(), chosen, lambda database, found: pause_orgs(database, found, database.clock.now()))
-    )
-    terminal.tell(f"{quantities.count(count, 'org')} paused.")
+    done = terminal.run(_apply(terminal.settings(), lambda app: orgs.pause(app.database, chosen)))
+    terminal.tell(f"{count(done, 'org')} paused.")
 
 
 def resume(names: Names = None, *, tags: Tags = None, states: States = None, data_centers: DataCenters = None) -> None:
@@ -134,13 +130,11 @@ def resume(names: Names = None, *, tags: Tags = None, states: States = None, dat
 
     Example: [bold]poller orgs resume "Acme Ltd"[/bold]
     """
-    from poller.store.orgs.orgs import resume as resume_orgs
+    from poller.admin import orgs
 
     chosen = required(selection(names, tags, states, data_centers))
-    count = terminal.run(
-        _change(terminal.settings(), chosen, lambda database, found: resume_orgs(database, found, database.clock.now()))
-    )
-    terminal.tell(f"{quantities.count(count, 'org')} resumed.")
+    done = terminal.run(_apply(terminal.settings(), lambda app: orgs.resume(app.database, chosen)))
+    terminal.tell(f"{count(done, 'org')} resumed.")
 
 
 def remove(
@@ -156,19 +150,15 @@ def remove(
 
     Example: [bold]poller orgs remove "Acme Ltd" --purge[/bold]
     """
-    from poller.store.orgs import orgs as store
+    from poller.admin import orgs
 
     settings = terminal.settings()
     chosen = required(selection(names, tags, states, data_centers))
     if not yes:
-        found = terminal.run(_find(settings, chosen, removed=purge))
-        _confirm(list(found.values()), purge=purge)
-
-    async def carry_out(database: Database, found: list[str]) -> int:
-        return await (store.purge(database, found) if purge else store.remove(database, found, database.clock.now()))
-
-    count = terminal.run(_change(settings, chosen, carry_out, removed=purge))
-    terminal.tell(f"{quantities.count(count, 'org')} {'purged' if purge else 'removed'}.")
+        _confirm(terminal.run(_find(settings, chosen, removed=purge)), purge=purge)
+    delete = orgs.purge if purge else orgs.remove
+    done = terminal.run(_apply(settings, lambda app: delete(app.database, chosen)))
+    terminal.tell(f"{count(done, 'org')} {'purged' if purge else 'removed'}.")
 
 
 def restore(names: Names = None, *, tags: Tags = None, data_centers: DataCenters = None) -> None:
@@ -176,8 +166,10 @@ def restore(names: Names = None, *, tags: Tags = None, data_centers: DataCenters
 
     Example: [bold]poller orgs restore "Acme Ltd"[/bold]
     """
+    from poller.admin import orgs
+
     chosen = required(selection(names, tags, None, data_centers))
-    for org in terminal.run(_restore(terminal.settings(), chosen)):
+    for org in terminal.run(_apply(terminal.settings(), lambda app: orgs.restore(app.database, chosen))):
         needed = _CREDENTIALS.get(org.grant or "", "a refresh token, a grant code or its soid")
         terminal.tell_folded(
             f"{org.name} is back, paused until it has credentials: give its client id, client secret and {needed} "
@@ -195,53 +187,16 @@ def _confirm(names: list[str], *, purge: bool) -> None:
         raise typer.Exit(1)
 
 
-async def _set(settings: Settings, chosen: Selection, change: ProfileChange) -> tuple[int, int]:
-    from poller.app import open_app
-    from poller.store.orgs.changes import set_profiles
-
-    async with open_app(settings, name="poller orgs") as app:
-        found = await chosen.find(app.database)
-        return len(found), await set_profiles(app.database, list(found), change)
-
-
-async def _restore(settings: Settings, chosen: Selection) -> list[Restored]:
-    from poller.app import open_app
-    from poller.store.orgs import changes
-
-    async with open_app(settings, name="poller orgs") as app:
-        # By tag or data centre, removed orgs are meant; a name tells which org is.
-        among = chosen if chosen.names else replace(chosen, states=(State.REMOVED,))
-        found = await among.find(app.database, removed=True)
-        restored = await changes.restore(app.database, list(found), app.database.clock.now())
-    if not restored:
-        name = next(iter(found.values()), "")
-        raise UsageError(f"the org {name!r} is not removed", "see removed orgs with `poller orgs list --state removed`")
-    return restored
-
-
-async def _find(settings: Settings, chosen: Selection, *, removed: bool = False) -> dict[int, str]:
+async def _find(settings: Settings, chosen: Selection, *, removed: bool) -> list[str]:
     from poller.app import open_app
 
     async with open_app(settings, name="poller orgs") as app:
-        return await chosen.find(app.database, removed=removed)
+        return list((await chosen.find(app.database, removed=removed)).values())
 
 
-async def _change(
-    settings: Settings,
-    chosen: Selection,
-    change: Callable[[Database, list[str]], Awaitable[int]],
-    *,
-    removed: bool = False,
-) -> int:
+async def _apply(settings: Settings, change: Callable[[App], Awaitable[T]]) -> T:
+    """Opens the database and makes one change; returns its result."""
     from poller.app import open_app
 
     async with open_app(settings, name="poller orgs") as app:
-        found = await chosen.find(app.database, removed=removed)
-        return await change(app.database, list(found.values()))
-
-
-async def _on_database(settings: Settings, change: Callable[[Database], Coroutine[Any, Any, None]]) -> None:
-    from poller.app import open_app
-
-    async with open_app(settings, name="poller orgs") as app:
-        await change(app.database)
+        return await change(app)

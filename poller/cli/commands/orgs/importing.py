@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poller.cli import grant_codes
+from poller.cli.commands.orgs.grant_codes import exchange_codes
 from poller.cli.output import prompts, terminal
 from poller.core.errors import UsageError
 from poller.core.org_entry import GRANTS, entry_from
@@ -17,13 +17,13 @@ from poller.core.quantities import count
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from poller.core.org_changes import ImportResult, OrgChange
     from poller.core.org_entry import OrgEntry
     from poller.settings import Settings
-    from poller.store.orgs.imports import ImportResult, OrgChange
 
 
 def add_to(orgs: typer.Typer) -> None:
-    """Add the commands to `poller orgs`."""
+    """Adds the commands to `poller orgs`."""
     orgs.command("import")(import_file)
     orgs.command("add")(add)
 
@@ -40,8 +40,8 @@ def import_file(
     Columns: name, data_center, client_id, client_secret and one of refresh_token, grant_code, soid; optional: zgid,
     edition, licences, poll_interval, api_version, tags, and what the contract says: seats, price (of a seat and month),
     currency, renews_on. A second import changes only what differs: an empty value clears any of these but zgid, an
-    absent column leaves them as they are. A grant_code is exchanged at once, for it lives for minutes; Zoho takes ten
-    of a client in ten minutes. Exit 1 if one was lost, 2 if a row is wrong.
+    absent column leaves them as they are. A grant_code is exchanged at once, because it expires within minutes; Zoho
+    takes ten of a client in ten minutes. Exit 1 if one was lost, 2 if a row is wrong.
     JSON is a list of objects or one object a line; the self_client.json of Zoho's console needs --name and
     --data-center.
 
@@ -123,7 +123,7 @@ def add(
 
 
 def _tell_change(change: OrgChange) -> None:
-    """Names an org that is there already; those to be added are in the file, and only counted."""
+    """Prints what would change about an org that exists; new orgs are only counted."""
     from poller.cli.output.render import plain
 
     if change.what == "added":
@@ -141,19 +141,16 @@ async def _import(
     new: bool = False,
     each: Callable[[OrgChange], None] | None = None,
 ) -> bool:
-    """Import orgs and exchange their grant codes. With `new`, fails if one is there. False if a code was lost."""
+    """Imports orgs and exchanges their grant codes. With `new`, fails if one is there. False if a code was lost."""
     from poller.app import open_app
-    from poller.store.orgs.imports import import_orgs
-    from poller.store.orgs.orgs import has_credentials
+    from poller.onboarding.importing import import_entries, refuse_existing, warnings_after_import
 
     async with open_app(settings, name="poller orgs", create=not dry_run) as app:
-        if new and await has_credentials(app.database, entries[0].name):
-            remedy = "change it with `poller orgs import` or `poller orgs set`"
-            raise UsageError(f"there is an org {entries[0].name!r} already", remedy)
-        await grant_codes.refuse_too_many(app, entries)
+        if new:
+            await refuse_existing(app.database, entries[0].name)
         with terminal.progress() as progress:
             task = progress.add_task("importing", total=len(entries))
-            result = await import_orgs(
+            result = await import_entries(
                 app.database,
                 app.keyring,
                 entries,
@@ -164,7 +161,8 @@ async def _import(
         tell(result)
         if dry_run:
             return True
-        await grant_codes.warn_of_crowds(app, {entry.client_id for entry in entries})
+        for warning in await warnings_after_import(app.database, entries):
+            terminal.say(f"poller: warning: {warning}")
         with_codes = [entry.name for entry in entries if entry.grant_code is not None]
-        done = await grant_codes.exchange(app, with_codes) if with_codes else []
+        done = await exchange_codes(app, with_codes) if with_codes else []
         return all(one.refusal is None for one in done)
