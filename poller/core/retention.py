@@ -1,33 +1,35 @@
-"""How long the series is kept: calendar months, days or years, or for ever.
+"""How long snapshots or daily counts are kept: days, weeks, calendar months, years, or forever.
 
-What is asked for is a promise: nothing is given up a day earlier. It refuses to know what is kept, and where.
+A retention is a promise: nothing is deleted a day earlier.
 """
 
 from __future__ import annotations
 
 import calendar
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from poller.core.durations import parse_duration
+
 FOREVER: Final = "forever"
 _UNITS: Final = {"d": "days", "mo": "months", "y": "years"}
 _DAYS_IN_MONTH: Final = 30
+_MOST: Final = 99_999
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """So many `days`, `months` or `years` (one of them is not 0)."""
+    """A number of `days`, `months` or `years`; the other two are 0."""
 
     days: int = 0
     months: int = 0
     years: int = 0
 
     def cutoff(self, now: datetime) -> datetime:
-        """What was over by then (UTC) need not be kept any longer.
+        """The time (UTC) up to which data may be deleted.
 
-        A month earlier than one of 31 days may have fewer: it is then its last day, so that nothing is given up early.
+        Where the month of the cutoff has no such day, its last day counts, so that nothing is deleted early.
         """
         at = now.astimezone(UTC)
         months = at.year * 12 + at.month - 1 - self.months - 12 * self.years
@@ -40,7 +42,7 @@ class Retention:
 
     @property
     def roughly_days(self) -> int:
-        """To compare two of them by; nothing is dropped by it."""
+        """An approximation, only to compare two retentions."""
         return self.days + _DAYS_IN_MONTH * (self.months + 12 * self.years)
 
     def __str__(self) -> str:
@@ -48,14 +50,19 @@ class Retention:
 
 
 def parse_retention(text: str) -> Retention | None:
-    """What `13mo`, `400d`, `2y` or `forever` (None) says; a `ValueError` says what is wrong in words for a person."""
-    wanted = text.strip().lower()
-    if wanted == FOREVER:
+    """The retention of `13mo`, `400d`, `60w`, `2y` or `forever` (None); a `ValueError` says what is wrong."""
+    if text.strip().lower() == FOREVER:
         return None
-    match = re.fullmatch(r"([0-9]{1,5})\s*(d|mo|y)", wanted)
-    if match is None or not int(match[1]):
-        raise ValueError(f"{text!r} does not say how long: use 13mo, 400d, 2y or {FOREVER}")
-    return Retention(**{_UNITS[match[2]]: int(match[1])})
+    wrong = ValueError(f"{text!r} does not say how long: use 13mo, 400d, 2y or {FOREVER}")
+    try:
+        number, unit = parse_duration(text)
+    except ValueError:
+        raise wrong from None
+    if unit == "w":
+        number, unit = 7 * number, "d"
+    if unit not in _UNITS or number > _MOST:
+        raise wrong
+    return Retention(**{_UNITS[unit]: number})
 
 
 def format_retention(retention: Retention | None) -> str:

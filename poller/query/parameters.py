@@ -1,4 +1,4 @@
-"""The words of a question: lengths of time, days, time zones and user types. What is none is a `UsageError`."""
+"""Reads the parameters of a question: durations, days, time zones, user types. A wrong one is a `UsageError`."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
+from poller.core.durations import EXAMPLES, parse_seconds
 from poller.core.errors import UsageError
 from poller.core.model import USER_TYPES, UserType
 
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-_UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 _LATEST_NOW: Final = datetime(2200, 1, 1, tzinfo=UTC)
-"""No clock that is right shows a later time while this program is in use."""
+"""Later than the right time of any clock that this program will meet."""
 
 
 def seconds_of(text: str) -> int:
-    """Seconds in `90s`, `15m`, `1h`, `1d`, `12w`, `1y`."""
-    match = re.fullmatch(r"([0-9]{1,6})([smhdwy])", text.strip().lower())
-    if match is None or not int(match[1]):
-        raise UsageError(f"{text!r} is not a duration", "write 15m, 1h, 1d, 12w or 1y")
-    return int(match[1]) * _UNITS[match[2]]
+    """Seconds of a duration such as `15m`, `1d`, `12w` or `1y`."""
+    try:
+        return parse_seconds(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a duration", EXAMPLES) from None
 
 
 def since_of(text: str, now: datetime, zone: tzinfo) -> datetime:
-    """The moment (UTC) so long ago, or the beginning of that day in `zone`."""
+    """The time (UTC) a duration ago, or the start of a day in `zone`."""
     if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
         try:
             begin = datetime.fromisoformat(text).replace(tzinfo=zone).astimezone(UTC)
@@ -45,9 +45,9 @@ def since_of(text: str, now: datetime, zone: tzinfo) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Since:
-    """Where a question about the past begins, in its asker's words: `90d`, or `2026-01-31`.
+    """Where a question about the past begins, as it was written: `90d`, or `2026-01-31`.
 
-    The moment depends on PostgreSQL's time. A text that is wrong at any time is refused at once.
+    `at` needs PostgreSQL's time. A text that is wrong at any time is a `UsageError` at once.
     """
 
     text: str
@@ -57,7 +57,7 @@ class Since:
         since_of(self.text, _LATEST_NOW, self.zone)
 
     def at(self, now: datetime) -> datetime:
-        """The moment (UTC); a `UsageError` where it is not in the past."""
+        """The time (UTC); a `UsageError` where it is not in the past."""
         return since_of(self.text, now, self.zone)
 
 

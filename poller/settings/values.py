@@ -26,7 +26,7 @@ _NEXT_ADDRESS: Final = re.compile(r",\s*(?=[a-z][a-z0-9+.-]*://)", re.IGNORECASE
 
 
 def duration(value: object) -> object:
-    """Seconds of `90s`, `15m`, `1h`."""
+    """Seconds of a duration such as `90s`, `15m` or `1h`; a bare number is seconds."""
     if not isinstance(value, str):
         return value
     try:
@@ -36,7 +36,7 @@ def duration(value: object) -> object:
 
 
 def retention(value: object) -> object:
-    """How long rows are kept; None for ever."""
+    """How long rows are kept; None: forever."""
     if not isinstance(value, str):
         return value
     try:

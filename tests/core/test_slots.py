@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given, strategies as st
 
-from poller.core.slots import format_interval, parse_interval, phase_of, slot_of, slots_between
+from poller.core.durations import format_duration
+from poller.core.slots import parse_interval, phase_of, slot_of, slots_between
 
 moments = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1)).map(  # noqa: DTZ001
     lambda naive: naive.replace(tzinfo=UTC)
@@ -23,7 +24,7 @@ def test_a_moment_lies_inside_the_slot_it_belongs_to(at: datetime, interval: int
 
 @given(seconds=intervals)
 def test_an_interval_is_read_back_as_it_was_printed(seconds: int) -> None:
-    assert parse_interval(format_interval(seconds)) == seconds
+    assert parse_interval(format_duration(seconds)) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "15x", "-5", "1.5h", "0", "2d", "٣m"])

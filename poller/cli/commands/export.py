@@ -12,7 +12,7 @@ from poller.cli.options.formats import Bom  # noqa: TC001 - Typer reads the anno
 from poller.cli.options.orgs import DataCenters, States, Tags, selection
 from poller.cli.output import terminal
 from poller.core.model import USER_TYPES
-from poller.core.quantities import count
+from poller.core.quantities import count, size_of
 from poller.core.series import DaySelection
 from poller.export import ExportFormat
 from poller.query.parameters import Since, type_of
@@ -109,4 +109,4 @@ def _bar(progress: Progress) -> Callable[[int, int], None]:
 def _summary(done: Exported, folder: Path) -> str:
     kept = f", {done.kept:,} as before" if done.kept else ""
     days, rows = count(done.written, "day"), count(done.rows, "row")
-    return f"{days} written{kept}: {rows}, {done.bytes / 1e6:,.1f} MB, in {folder}"
+    return f"{days} written{kept}: {rows}, {size_of(done.bytes)}, in {folder}"

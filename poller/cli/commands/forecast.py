@@ -10,6 +10,7 @@ import typer
 
 from poller.cli.options.orgs import DataCenters, Names, States, Tags, selection
 from poller.cli.output import terminal
+from poller.core.durations import DAY_SECONDS, parse_seconds
 from poller.core.errors import UsageError
 from poller.query.parameters import type_of
 from poller.query.rows import json_text
@@ -31,7 +32,7 @@ def forecast(
     user_type: Annotated[
         str, typer.Option("--type", metavar="T", help="ActiveUsers, AdminUsers, …: one of Zoho's ten.")
     ] = "ActiveUsers",
-    horizon: Annotated[str, typer.Option(help="Days ahead, 1 to 365: 90 or 90d.")] = "90d",
+    horizon: Annotated[str, typer.Option(help="Days ahead, 1 to 365: 90, 90d or 12w.")] = "90d",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and org.")] = False,
     tags: Tags = None,
     states: States = None,
@@ -133,9 +134,13 @@ def _run_out(one: OrgForecast) -> str:
 
 
 def _days(text: str) -> int:
+    """The days of a horizon; a bare number is days."""
     from poller.analysis.forecast import LONGEST_HORIZON
 
-    number = text.strip().lower().removesuffix("d")
-    if not (number.isascii() and number.isdigit() and 1 <= int(number[:6]) <= LONGEST_HORIZON):
+    try:
+        days, rest = divmod(parse_seconds(text, bare_unit="d"), DAY_SECONDS)
+    except ValueError:
+        days, rest = 0, 0
+    if rest or not 1 <= days <= LONGEST_HORIZON:
         raise UsageError(f"invalid horizon {text!r}", f"write 1 to {LONGEST_HORIZON} days, such as 90d")
-    return int(number)
+    return days

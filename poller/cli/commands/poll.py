@@ -11,6 +11,7 @@ import typer
 from poller.cli.options.orgs import DataCenters, Names, States, Tags, selection
 from poller.cli.output import terminal
 from poller.core.model import Outcome
+from poller.core.quantities import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -129,8 +130,8 @@ async def _poll(settings: Settings, chosen: Selection, *, as_json: bool) -> Poll
 
 def _busy(names: Sequence[str]) -> str:
     some = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
-    orgs = "org is" if len(names) == 1 else "orgs are"
-    return f"poller: {len(names)} {orgs} polled by another process, and not by this command: {some}; see poller status"
+    orgs = count(len(names), "org is", "orgs are")
+    return f"poller: {orgs} polled by another process, and not by this command: {some}; see poller status"
 
 
 def _bar(progress: Progress, total: int) -> Callable[[int], None]:

@@ -10,6 +10,7 @@ import typer
 
 from poller.cli.options.orgs import states_of
 from poller.cli.output import terminal
+from poller.core.quantities import count
 from poller.query.rows import json_text
 
 if TYPE_CHECKING:
@@ -106,10 +107,10 @@ def _needs_a_person(found: FleetStatus) -> Iterator[str]:
 
 
 def _stretched(found: FleetStatus) -> dict[str, str]:
-    from poller.core.slots import format_interval
+    from poller.core.durations import format_duration
 
     facts = {
-        one.org: f"{format_interval(one.effective_interval_seconds)} instead of {format_interval(one.interval_seconds)}"
+        one.org: f"{format_duration(one.effective_interval_seconds)} instead of {format_duration(one.interval_seconds)}"
         for one in found.stretched
     }
     if more := found.states.stretched - len(facts):
@@ -121,7 +122,7 @@ def _credits(found: FleetStatus) -> dict[str, str]:
     about = "about " if found.credits.estimated else ""
     facts = {"spent": f"{about}{found.credits.spent:,} of {found.states.credits_share:,} that are the poller's share"}
     if waiting := found.polls.out_of_credits:
-        who = "1 org waits" if waiting == 1 else f"{waiting:,} orgs wait"
+        who = count(waiting, "org waits", "orgs wait")
         facts["used up"] = f"{who} until part of its share is older than a day"
     return facts
 

@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from poller.core.durations import format_duration
 from poller.core.quantities import age_of
 from poller.core.rate_limit import daily_credits, is_known_edition, limits_of
-from poller.core.slots import format_interval
 
 if TYPE_CHECKING:
     from poller.query.org_details import OrgDetails
@@ -38,10 +38,10 @@ class PollingInterval:
     def __str__(self) -> str:
         """The interval, with the reason where it is stretched."""
         if not self.stretched:
-            return format_interval(self.seconds)
+            return format_duration(self.seconds)
         known = "" if self.edition_known else ", for its edition is not known and the free one's limits are kept"
         return (
-            f"{format_interval(self.seconds)}, stretched from {format_interval(self.asked_seconds)}: "
+            f"{format_duration(self.seconds)}, stretched from {format_duration(self.asked_seconds)}: "
             f"{self.share:.0%} of the credits pay no more ({self.credits_a_day:,} a day{known})"
         )
 

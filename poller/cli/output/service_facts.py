@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from poller.core.durations import format_duration
 from poller.core.fleet import FRESHNESS_SECONDS
 from poller.core.quantities import age_of, count
-from poller.core.slots import format_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +42,7 @@ def _freshness(figures: FleetStats) -> Iterator[tuple[str, str]]:
     for bound, orgs in zip(FRESHNESS_SECONDS, figures.freshness, strict=False):
         total += orgs
         if bound in _FRESH:
-            yield f"within {format_interval(bound)}", f"{total:,} of {sum(figures.freshness):,} active orgs"
+            yield f"within {format_duration(bound)}", f"{total:,} of {sum(figures.freshness):,} active orgs"
 
 
 def _last_polls(polls: PollSums) -> Iterator[tuple[str, str]]:

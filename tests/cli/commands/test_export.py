@@ -7,6 +7,7 @@ import csv
 import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
@@ -378,7 +379,7 @@ def test_the_export_command_reports_how_many_days_and_rows_it_wrote(
     counts, some = tmp_path / "counts", tmp_path / "some"
     ended = poller("export", "--format", "parquet", "--out", str(counts))
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.startswith("4 days written: 480 rows, 0.0 MB, in ")
+    assert re.match(r"4 days written: 480 rows, [1-9]\d? kB, in ", ended.out)
     again = poller("export", "--format", "parquet", "--out", str(counts))
     assert again.out.startswith("0 days written, 4 as before: 0 rows, ")
     arguments = ["--since", "2026-10-31", "--org", "acme", "--org", NAMES[1], "--type", "adminusers"]
