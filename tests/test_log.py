@@ -14,6 +14,7 @@ from hypothesis import given, strategies as st
 
 from poller.core.secret import Secret
 from poller.log import HIDDEN, bound, configure, redact, redact_event, redact_text
+from tests.logging_state import logging_restored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,13 +44,8 @@ secret_keys = st.sampled_from(
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level, raises = root.handlers[:], root.level, logging.raiseExceptions
-    yield
-    root.handlers[:], logging.raiseExceptions = handlers, raises
-    root.setLevel(level)
-    logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
+    with logging_restored():
+        yield
 
 
 def refuse() -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Anomaly:
     """One org on one day: what it did (`kind`), the counts before and after, and the range that was expected."""
 
+    # pylint: disable=duplicate-code  # analysis, store and query each name the columns
+
     org: str
     user_type: str
     day: date

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.acceptance.line import line
-from tests.simulator.zoho_sdk import SdkMissingError, read_with_sdk, sdk_python
+from tests.simulator.zoho_sdk import read_with_sdk, sdk_python_or_skip
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,12 +20,7 @@ ORGS = 6
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    try:
-        return sdk_python()
-    except SdkMissingError as missing:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"{missing}; run 'make sdk' where packages can be had")
+    return sdk_python_or_skip()
 
 
 async def test_zohos_own_client_reads_the_ten_counts_that_the_poller_stored(

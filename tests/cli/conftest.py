@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import TYPE_CHECKING
 
 import pytest
-import structlog
 
 from poller.cli import run
 from poller.settings import VARIABLES
 from tests import command
 from tests.command import Ended
+from tests.logging_state import logging_restored
 from tests.witness import WITNESS
 
 if TYPE_CHECKING:
@@ -29,13 +28,8 @@ def bare_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[No
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("POLLER_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
-    root = logging.getLogger()
-    handlers, level, raises = root.handlers[:], root.level, logging.raiseExceptions
-    yield
-    root.handlers[:], logging.raiseExceptions = handlers, raises
-    root.setLevel(level)
-    logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
+    with logging_restored():
+        yield
 
 
 @pytest.fixture

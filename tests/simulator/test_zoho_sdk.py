@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from poller.simulator import Fault
 from tests.simulator.caller import Caller, playing
-from tests.simulator.zoho_sdk import SdkMissingError, read_with_sdk, sdk_python
+from tests.simulator.zoho_sdk import read_with_sdk, sdk_python_or_skip
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,12 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    try:
-        return sdk_python()
-    except SdkMissingError as missing:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"{missing}; run 'make sdk' where packages can be had")
+    return sdk_python_or_skip()
 
 
 def _as_asked(caller: Caller, index: int, *, by: str = "refresh_token") -> dict[str, str]:

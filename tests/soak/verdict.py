@@ -76,8 +76,6 @@ def most_rows(plan: Plan, uncleared_hours: float = 0.0) -> Mapping[str, float]:
         _LOG: 4 * (polls_an_hour + chores_an_hour) * (1.5 + uncleared_hours) + 4 * 2 * plan.orgs,
         # A quarter of an hour for every poll of a day and a quarter, and until the chore comes round.
         "credit_spend": plan.orgs * (26 * _HOUR / plan.interval_seconds + 1),
-        "pgqueuer_schedules": 0,
-        "pgqueuer_statistics": 0,
         "workers": 1,
         "chores": 30,
         "alembic_version": 1,

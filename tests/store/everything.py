@@ -34,6 +34,16 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NO
 """
 
 
+SINGLE_STATEMENTS: Final[tuple[tuple[Any, ...], ...]] = (
+    ("0005", "UPDATE orgs SET facts_at = $1 WHERE id = 2", NOW),
+    ("0007", "INSERT INTO guest_tags VALUES ('north_bi', 'customer:north')"),
+    ("0008", "INSERT INTO late_days VALUES (1, $1, false)", (SLOTS[0] - DAY).date()),
+    ("0013", "INSERT INTO service_settings VALUES (true, 900, 0.1, 0.5, 'v7', $1)", NOW),
+    ("0023", "UPDATE orgs SET parked_outcome = 'unauthorized' WHERE id = 2"),
+)
+"""By the revision that makes the column or the table."""
+
+
 async def fill(connection: Any, revision: str, keyring: Keyring) -> None:
     """Something in every table that this revision knows."""
     await fill_orgs(connection, keyring)
@@ -42,18 +52,13 @@ async def fill(connection: Any, revision: str, keyring: Keyring) -> None:
     if revision >= "0003":
         await fill_days(connection)
     if revision >= "0004":
-        await fill_queue(connection)
-    if revision >= "0005":
-        await connection.execute("UPDATE orgs SET facts_at = $1 WHERE id = 2", NOW)
-    if revision >= "0007":
-        await connection.execute("INSERT INTO guest_tags VALUES ('north_bi', 'customer:north')")
-    if revision >= "0008":
-        await connection.execute("INSERT INTO late_days VALUES (1, $1, false)", (SLOTS[0] - DAY).date())
+        await fill_queue(connection, revision)
     if revision >= "0009":
         await connection.execute("DELETE FROM unsummed_days WHERE day = $1", SLOTS[0].date())
         await connection.execute(rollups._SUM, SLOTS[0].date())
-    if revision >= "0013":
-        await connection.execute("INSERT INTO service_settings VALUES (true, 900, 0.1, 0.5, 'v7', $1)", NOW)
+    for since, statement, *arguments in SINGLE_STATEMENTS:
+        if revision >= since:
+            await connection.execute(statement, *arguments)
     if revision >= "0020":
         await fill_capacity(connection)
 
@@ -153,7 +158,7 @@ async def fill_days(connection: Any) -> None:
     await connection.execute("DELETE FROM daily_counts WHERE org_id = 1 AND day = $1", day)
 
 
-async def fill_queue(connection: Any) -> None:
+async def fill_queue(connection: Any, revision: str) -> None:
     cursor = slot_of(NOW, 3_600) - 5 * HOUR
     await connection.execute(
         "INSERT INTO org_schedules (org_id, slot, interval_seconds, due_at, newest_slot, newest_at)"
@@ -170,10 +175,11 @@ async def fill_queue(connection: Any) -> None:
     await connection.execute(
         "INSERT INTO pgqueuer_log (job_id, status, priority, entrypoint) VALUES (1, 'queued', 1, 'p')"
     )
-    await connection.execute("INSERT INTO pgqueuer_schedules (expression, entrypoint) VALUES ('* * * * *', 'p')")
-    await connection.execute(
-        "INSERT INTO pgqueuer_statistics (count, priority, status, entrypoint) VALUES (1, 1, 'queued', 'p')"
-    )
+    if revision < "0024":
+        await connection.execute("INSERT INTO pgqueuer_schedules (expression, entrypoint) VALUES ('* * * * *', 'p')")
+        await connection.execute(
+            "INSERT INTO pgqueuer_statistics (count, priority, status, entrypoint) VALUES (1, 1, 'queued', 'p')"
+        )
 
 
 async def fill_capacity(connection: Any) -> None:

@@ -59,8 +59,6 @@ PRIVATE = (
     "token_budgets",
     "pgqueuer",
     "pgqueuer_log",
-    "pgqueuer_schedules",
-    "pgqueuer_statistics",
     "workers",
     "chores",
     "shared_relations",

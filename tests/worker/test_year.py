@@ -43,8 +43,6 @@ MOST_ROWS: Final[Mapping[str, int]] = {
     "dirty_days": (STILL + 1) * ORGS,  # days that were over before they were explained
     "workers": 4,
     "chores": len(CHORES),
-    "pgqueuer_schedules": 0,
-    "pgqueuer_statistics": 0,
 }
 """At any time; a table that is not named may have a row for every org there ever was."""
 A_FEW_PAGES: Final = 8 * 8_192

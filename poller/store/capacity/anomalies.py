@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 class AnomalyRecord(NamedTuple):
     """One stored anomaly of an org. Numbers are users; None: there is none."""
 
+    # pylint: disable=duplicate-code  # analysis, store and query each name the columns
+
     org_id: int
     user_type: str
     day: date
