@@ -37,11 +37,14 @@ chaos: install  ## five minutes of random failures with three workers; repeat a 
 soak: install  ## a simulated month of service in half an hour; shorter: make soak SOAK="--days 1"
 	$(BIN)/python -m tests.soak $(SOAK)
 
-check: install  ## check format, lint, types and import contracts
+check: install  ## check format, lint, types, import contracts, unused and duplicate code
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/vulture
+	$(BIN)/pylint poller
+	$(BIN)/pylint --min-similarity-lines=5 tests
 
 format: install  ## format the code and apply the linter's automatic fixes
 	$(BIN)/ruff format .
