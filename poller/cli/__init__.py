@@ -1,8 +1,8 @@
-"""The command line: what may be typed, and how every end of it looks to a person and to a script.
+"""The command line: its commands, its exit codes, and how it reports errors.
 
-Exit codes: 0 done, 1 something failed and is recorded, 2 usage or settings, 130 Ctrl-C, 141 the reader of our output
-went away. An error is one line on standard error with its remedy; a traceback is a bug. Nothing heavy is imported
-before a command needs it.
+Exit codes: 0 done, 1 something failed and is recorded, 2 usage or settings, 130 Ctrl-C, 141 the pipe that reads the
+output was closed. An error is one line on standard error with its remedy; a traceback is a bug. Heavy modules
+are imported only by the commands that need them.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ app = typer.Typer(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Carry out one command line; the exit code. Nothing is raised."""
+    """Runs one command line and returns the exit code. Raises nothing."""
     command = typer.main.get_command(app)
     help_texts.install(command)
     try:
         require_text(arguments)
         _write_anything()
         try:
-            # Answers the shell that asks for completions, and ends there.
+            # Handles a request of the shell for completions, and exits.
             command._main_shell_completion({}, "poller", "_POLLER_COMPLETE")  # noqa: SLF001  # `main` would call it
             with command.make_context("poller", env_file_first(arguments)) as context:
                 command.invoke(context)
@@ -61,15 +61,15 @@ def run(arguments: Sequence[str]) -> int:
             code = 0
         except typer.Exit as end:
             code = end.exit_code
-        # Now, while an error of it can still be told.
+        # Flush now, while a write error can still be reported.
         sys.stdout.flush()
-    except BaseException as error:  # noqa: BLE001 - the last stop: everything becomes a code, and a line at most
+    except BaseException as error:  # noqa: BLE001 - every error becomes an exit code and at most one line
         return _end(_root(error))
     return code
 
 
 def _end(cause: BaseException) -> int:
-    """Say in a line what happened, if there is anything to say; the exit code that goes with it."""
+    """Prints one line about an error, if there is something to say; returns the exit code."""
     match cause:
         case KeyboardInterrupt() | typer.Abort():
             return INTERRUPTED
@@ -90,7 +90,7 @@ def _end(cause: BaseException) -> int:
 
 
 def _parsing(cause: BaseException) -> int:
-    """A missing argument or an unknown option; what is none of these is a bug."""
+    """Reports a missing argument or an unknown option; anything else is a bug."""
     describe = getattr(cause, "format_message", None)
     if describe is None:
         return _bug(cause)
@@ -106,7 +106,7 @@ def _parsing(cause: BaseException) -> int:
 
 
 def _may_be_a_name(cause: BaseException, context: Any) -> bool:
-    """Whether an unknown option may be meant as an argument, such as the name of an org."""
+    """Whether the unknown option may be an argument that begins with a dash, such as the name of an org."""
     if type(cause).__name__ != "NoSuchOption" or context is None:
         return False
     return any(parameter.param_type_name == "argument" for parameter in context.command.params)
@@ -120,14 +120,14 @@ def _bug(cause: BaseException) -> int:
     from poller.log import redact_text
 
     what = " ".join(redact_text(f"{type(cause).__name__}: {cause}").split())
-    _complain(f"unexpected {what}; this is a bug: please report it with what POLLER_LOG_LEVEL=debug tells")
+    _complain(f"unexpected {what}; this is a bug: please report it with the output of POLLER_LOG_LEVEL=debug")
     return _BUG
 
 
 def _write_anything() -> None:
-    """An org may have a name that an old terminal has no letters for: better a `?` than an error.
+    """Lets standard output replace characters that its encoding lacks with `?`, instead of failing.
 
-    What the poller itself draws with has a stand-in of the same width, or all of a sparkline would be question marks.
+    The characters of sparklines and bars are replaced with ASCII characters of the same width.
     """
 
     def stand_in(error: UnicodeError) -> tuple[str, int]:
@@ -142,7 +142,7 @@ def _write_anything() -> None:
 
 
 def _with_output(cause: OSError) -> PollerError | None:
-    """What is wrong with where the output goes, if that is what failed."""
+    """The error to report where writing the output failed; None for any other error."""
     if cause.errno in _FULL:
         return OperationError(cause.strerror or "no room", "make room, and run it again")
     if cause.errno != errno.EBADF:
@@ -155,13 +155,13 @@ def _with_output(cause: OSError) -> PollerError | None:
 
 
 def _refuse_lost_output() -> None:
-    """Where standard output is closed, an answer that nobody gets is a failure; what was to be done is done."""
+    """Raises an error where standard output is closed, so that the result was lost; the command itself is done."""
     if getattr(sys.stdout, "lost", False):
         raise OperationError("standard output is closed, and the answer is lost", "run it again with it open")
 
 
 def _forget_output() -> None:
-    """What is still in the buffer would be complained of at the interpreter's end."""
+    """Discards buffered output, which the interpreter would try to write at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
@@ -173,7 +173,7 @@ def _complain(line: str) -> None:
 
 
 def _root(error: BaseException) -> BaseException:
-    """What a person should hear of: the first of a group, and of those the poller's own before any other."""
+    """The error to report: of a group, the first one of the poller, else the first one."""
     if not isinstance(error, BaseExceptionGroup):
         return error
     leaves = [_root(inner) for inner in error.exceptions]
@@ -189,7 +189,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _poller(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
     env_file: Annotated[
         Path | None,
@@ -206,7 +206,7 @@ def _poller(
 
 
 def _add_commands() -> None:
-    """Every command, in the order of `poller --help`."""
+    """Adds every command, in the order of `poller --help`."""
     for name in (
         "migrate",
         "orgs",

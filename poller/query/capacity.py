@@ -1,7 +1,4 @@
-"""Forecasts and anomalies of orgs: histories from the store, arithmetic from the analysis, results as plain values.
-
-The arithmetic runs in a thread: it holds no event loop.
-"""
+"""Computes forecasts and anomalies of orgs from the histories in the store, in a thread beside the event loop."""
 
 from __future__ import annotations
 
@@ -34,9 +31,9 @@ YEAR: Final = 365
 SEAT_TYPE: Final = "ActiveUsers"
 """The user type that takes seats."""
 JUDGED: Final = timedelta(days=400)
-"""How far back anomalies are searched for again."""
+"""How far back anomalies are searched for each time."""
 _LEAD: Final = timedelta(days=365)
-"""Days of history before those: rules look back a year."""
+"""Additional history before those days: rules look back a year."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +115,7 @@ def _org_forecast(org: OrgToForecast, row: DailyHistory, chunk: Forecasts, place
         per_day=float(chunk.per_day[place]),
         method=chunk.method(place),
         seats=org.seats,
-        # Without a trend no day is named: the middle line is flat.
+        # Without a trend, the forecast is flat and no day is named.
         exhausted_on=on,
         exhausted_low=low,
         exhausted_high=high,

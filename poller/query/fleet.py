@@ -1,4 +1,4 @@
-"""The fleet and its service at a glance: one answer for `poller status`, its JSON and the pages to come."""
+"""The state of the fleet and its service, for `poller status` and its JSON."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ WORKER_SEEN_WITHIN: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class FleetStatus:
-    """How the fleet is at one moment."""
+    """The state of the fleet at one time."""
 
     at: datetime
     states: StateSums
@@ -53,11 +53,11 @@ class FleetStatus:
 
     @property
     def orgs(self) -> int:
-        """How many there are, removed ones left out."""
+        """The number of orgs, without removed ones."""
         return sum(self.states.orgs.values())
 
     def by_state(self) -> dict[str, int]:
-        """How many orgs are in each state that any is in, what needs a person first."""
+        """The number of orgs in each state that has any; states that need a person come first."""
         return {state.value: self.states.orgs[state] for state in State if self.states.orgs.get(state)}
 
     def fails(self, states: Sequence[str]) -> bool:
@@ -66,12 +66,12 @@ class FleetStatus:
 
 
 async def fleet_status(database: Database, now: datetime, *, listed: int | None = LISTED) -> FleetStatus:
-    """Read how the fleet is; queries run side by side.
+    """Reads the state of the fleet; queries run in parallel.
 
-    Of each trouble `listed` orgs are named, None: all of them; of the stretched ones the first.
+    `listed`: how many orgs to name per state and reason, None: all. Of the stretched orgs only the first are named.
     """
     async with asyncio.TaskGroup() as group:
-        # As many as a small server has cores, and as few connections as that takes.
+        # In parallel on as many cores as a small server has, over few connections.
         states = group.create_task(read_states(database, NEED_A_PERSON, listed))
         figures = group.create_task(fleet_stats(database, now))
         polls, spent = await poll_sums(database, now), await credit_sum(database, counted_after(now))
@@ -82,7 +82,7 @@ async def fleet_status(database: Database, now: datetime, *, listed: int | None 
 
 
 def remedy_of(trouble: Trouble) -> str:
-    """What a person does about these orgs."""
+    """What a person should do about these orgs."""
     if trouble.remedy is not None:
         return trouble.remedy
     if trouble.state == State.LATE:

@@ -1,4 +1,4 @@
-"""Orgs with their state and counts: pages of them, and one of them, as fields of JSON."""
+"""Orgs with their state and counts: read page by page, and as fields of JSON."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def longest_org_name(database: Database) -> int:
 
 
 def remedy_of(org: OrgState) -> str | None:
-    """What a person does about an org that fails or is parked; None where there is nothing to do."""
+    """What a person should do about an org that fails or is parked; None: nothing."""
     if org.state == State.PARKED:
         return org.parked_remedy
     return remedy_for(org.state_reason) if org.state == State.FAILING and org.state_reason else None

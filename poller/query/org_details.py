@@ -1,4 +1,4 @@
-"""Everything that is known of one org but its secrets."""
+"""Everything that is known about one org, except its secrets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class OrgDetails:
     """One org: its record, its state, its limits (None for a removed org), the settings of the service, its contract.
 
-    `contract`: what it says of seats, by column; None where there is none.
+    `contract`: its columns about seats; None without a contract.
     """
 
     at: datetime
@@ -39,7 +39,7 @@ class OrgDetails:
 
 
 async def read_details(database: Database, org_id: int) -> OrgDetails | None:
-    """Read them; None where the org was purged meanwhile."""
+    """Reads the details of an org; None if the org was purged just now."""
     now = database.clock.now()
     service = await read_service_settings(database)
     record = await read_org(database, org_id)

@@ -1,4 +1,4 @@
-"""Rows as text, a line at a time: there may be millions of them."""
+"""Writes rows as CSV or JSON, one line at a time, for millions of rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 async def csv_lines(columns: Sequence[str], rows: AsyncIterator[Mapping[str, Any]]) -> AsyncGenerator[str]:
-    """Rows as CSV, a line at a time, the names of the columns first; text is safe to open in a spreadsheet."""
+    """Rows as CSV, one line at a time, column names first; text is safe to open in a spreadsheet."""
     yield ",".join(columns)
     async for row in rows:
         line = io.StringIO()
@@ -26,7 +26,7 @@ async def csv_lines(columns: Sequence[str], rows: AsyncIterator[Mapping[str, Any
 
 
 async def json_lines(rows: AsyncIterator[Mapping[str, Any]]) -> AsyncGenerator[str]:
-    """Rows as one JSON list, an object a line."""
+    """Rows as one JSON list, one object per line."""
     line = "["
     async for row in rows:
         yield line if line == "[" else f"{line},"
@@ -36,13 +36,13 @@ async def json_lines(rows: AsyncIterator[Mapping[str, Any]]) -> AsyncGenerator[s
 
 
 async def json_objects(rows: AsyncIterator[Mapping[str, Any]]) -> AsyncGenerator[str]:
-    """Rows as JSON, one object a line."""
+    """Rows as JSON, one object per line."""
     async for row in rows:
         yield json_text(row)
 
 
 def json_text(fields: Mapping[str, Any]) -> str:
-    """One object on one line: letters as they are, times in ISO 8601; what a terminal would obey is escaped."""
+    """One object on one line: letters unescaped, times in ISO 8601, terminal control characters escaped."""
     text = json.dumps(fields, ensure_ascii=False, default=_plain)
     return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 

@@ -1,4 +1,4 @@
-"""Which orgs a command or a request is about: names, tags, states and data centres, all combined with AND."""
+"""Selects orgs by names, tags, states and data centres, combined with AND."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Every org, unless something is given. An org has to carry all `tags`, and to be in one of `states`."""
+    """Every org, unless something is given. An org must have all `tags`, and be in one of `states`."""
 
     names: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
@@ -25,16 +25,16 @@ class Selection:
 
     @property
     def is_everything(self) -> bool:
-        """Whether nothing is given."""
+        """Whether every org is selected."""
         return not (self.names or self.is_filter)
 
     @property
     def is_filter(self) -> bool:
-        """Whether anything but names is given."""
+        """Whether orgs are selected by anything other than names."""
         return bool(self.tags or self.states or self.data_centers)
 
     def __str__(self) -> str:
-        """As options of the command line."""
+        """The options of the command line that make this selection."""
         given = {"--tag": self.tags, "--state": self.states, "--data-center": self.data_centers}
         return " ".join(f"{option} {value}" for option, values in given.items() for value in values)
 
@@ -65,7 +65,7 @@ class Selection:
     async def pollable(self, database: Database) -> list[str] | None:
         """The names of the orgs to poll or check; None for every active org.
 
-        Orgs that are named may be paused; of those that are only selected the paused ones are left out.
+        Named orgs may be paused; orgs selected by tags, states or data centres are left out while paused.
         """
         if self.is_everything:
             return None

@@ -1,4 +1,4 @@
-"""Reads any series of daily values from a CSV file, and writes their forecasts: `series,day,value` in, a row a day out.
+"""Reads any series of daily values from a CSV file, `series,day,value`, and writes their forecasts or anomalies.
 
 The file is read once, a line at a time, into typed arrays: four million rows take 100 MB.
 """

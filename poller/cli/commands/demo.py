@@ -1,4 +1,4 @@
-"""`poller demo`: all of it, without Zoho."""
+"""`poller demo`: a simulated fleet with history and polls, without Zoho."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LINE_EVERY_SECONDS: Final = 3
 
 
 def add_to(app: typer.Typer) -> None:
-    """Make the command known."""
+    """Adds the command."""
     app.command("demo")(demo)
 
 
@@ -32,11 +32,11 @@ def demo(
     days: Annotated[int, typer.Option(min=1, max=1_000, help="How many days of history there are.")] = 120,
     every: Annotated[int, typer.Option(min=1, max=3_600, help="Seconds from one poll to the next.")] = 5,
     polls: Annotated[int, typer.Option(min=0, help="End after this number of polls; 0: at Ctrl-C.")] = 0,
-    seed: Annotated[int, typer.Option(help="The same seed is the same fleet.")] = 2026,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same fleet.")] = 2026,
 ) -> None:
     """Try it without Zoho: a simulated fleet, months of history, and polls every few seconds, until Ctrl-C.
 
-    It has a database of its own, below POLLER_DATA_DIR, which stays for you to look at.
+    It has its own database, below POLLER_DATA_DIR, which is kept afterwards.
 
     Example: [bold]poller demo --orgs 30 --days 365[/bold]
     """
@@ -48,7 +48,7 @@ def demo(
 
 
 async def _demo(settings: Settings, options: DemoOptions, polls: int) -> bool:
-    """Whether the simulated Zoho has anything to complain of."""
+    """Whether the poller broke a rule of the simulated Zoho."""
     from poller.demo import FOLDER, is_of_another_fleet, open_demo
 
     folder = settings.data_dir / FOLDER
@@ -66,7 +66,7 @@ async def _demo(settings: Settings, options: DemoOptions, polls: int) -> bool:
         terminal.tell(f"\nPolling every {options.every_seconds} s, {end}.")
         await _poll(running, options.every_seconds, polls)
         terminal.tell("")
-        # The largest: something moves there.
+        # The counts of the largest org change most.
         org = max(running.simulator.fleet(), key=lambda one: one.licences).name
         await _draw(running, options, org)
         breaches: list[str] = running.simulator.audit()["breaches"]
@@ -79,7 +79,7 @@ async def _demo(settings: Settings, options: DemoOptions, polls: int) -> bool:
 
 
 async def _back_fill(running: Demo, options: DemoOptions, orgs: int) -> None:
-    """Write the history and what is learned from it, and say how far it is: a bar on a terminal, lines to a pipe."""
+    """Writes the history and its analyses, and shows progress: a bar on a terminal, lines in a pipe."""
     terminal.tell(f"Writing {options.days} days of history of {quantities.count(orgs, 'org')} …")
     told_at = time.monotonic()
     with terminal.progress() as progress:
@@ -98,7 +98,7 @@ async def _back_fill(running: Demo, options: DemoOptions, orgs: int) -> None:
 
 
 async def _poll(running: Demo, every_seconds: int, polls: int) -> None:
-    """A line per poll, slot by slot, until there were enough or somebody says stop; what is under way is finished."""
+    """Polls slot by slot and prints a line for each, until `polls` are done or Ctrl-C; running polls are finished."""
     from poller.cli.commands.poll import PollTally
     from poller.cli.output import render
 
@@ -115,7 +115,7 @@ async def _poll(running: Demo, every_seconds: int, polls: int) -> None:
             if done == polls > 0:
                 return
             try:
-                # To the beginning of the next slot.
+                # Until the next slot begins.
                 async with asyncio.timeout(every_seconds - time.time() % every_seconds):
                     await stopped.wait()
             except TimeoutError:
@@ -132,5 +132,5 @@ async def _draw(running: Demo, options: DemoOptions, org: str | None = None) -> 
 
 
 def _poller() -> str:
-    """How this program was called: from a checkout it is in no PATH."""
+    """How this program was called: in a checkout, it is not in PATH."""
     return sys.argv[0] if sys.argv[0].endswith("poller") else "poller"

@@ -1,4 +1,4 @@
-"""`poller poll`: every org once, now."""
+"""`poller poll`: polls orgs once, now."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MOST_NAMES: Final = 5
 LARGEST_TABLE: Final = 50
-"""Orgs; of more, only those that need a look are listed, as many as this."""
+"""Orgs in a table. In a larger fleet, only orgs with unknown counts are listed, up to this number."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -41,10 +41,10 @@ def poll(
     data_centers: DataCenters = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and org.")] = False,
 ) -> None:
-    """Poll orgs once, now, and keep what they said.
+    """Poll orgs once, now, and store the counts.
 
-    Every org has its row afterwards, whatever happened, unless another process polls it for the next 15 seconds; orgs
-    that are named are asked even if paused or parked. Exit 1 if a count is not known.
+    Every org gets a row, also if its poll fails, unless another process polls it during the next 15 seconds. Orgs that
+    are named are polled even if paused or parked. Exit 1 if a count is not known.
 
     Example: [bold]poller poll "Acme Ltd" --json[/bold]
     """
@@ -55,7 +55,7 @@ def poll(
 
 
 class PollTally:
-    """What came of it so far, in little memory however large the fleet."""
+    """The results of a command, in little memory even for a large fleet."""
 
     def __init__(self, tell: Callable[[str, Snapshot], None], advance: Callable[[int], None]) -> None:
         self.outcomes: Counter[Outcome] = Counter()
@@ -63,9 +63,9 @@ class PollTally:
         self.rows: list[tuple[str, Snapshot]] = []
         self.troubled: list[tuple[str, Snapshot]] = []
         self.stdout_closed: BrokenPipeError | None = None
-        """Whoever read our output has left. The polls go on all the same: their rows are what this is about."""
+        """Set once the pipe that reads the output is closed. The polls go on, because their rows matter most."""
         self.busy: list[str] = []
-        """Orgs that another process polled all the while."""
+        """Orgs that another process was polling."""
         self._tell = tell
         self._advance = advance
 
@@ -74,7 +74,7 @@ class PollTally:
             row = (polled.org.name, polled.snapshot)
             self.outcomes[polled.snapshot.outcome] += 1
             self.requests += polled.snapshot.requests
-            # One more than is shown, to know that there are more.
+            # One more than is shown, to know whether there are more.
             if len(self.rows) <= LARGEST_TABLE:
                 self.rows.append(row)
             if polled.snapshot.outcome is not Outcome.OK and len(self.troubled) < LARGEST_TABLE:

@@ -90,7 +90,7 @@ async def _serving(app: App, worker: Worker, metrics: WorkerMetrics, access: Acc
     async with open_reader(app.dsn, worker.now) as reader:
         health = Health(worker.not_ready_reason, reader.fleet_stats, reader.org_ages, settings.metrics_orgs)
         api = Api(reader)
-        # A second worker of a machine finds the default port taken, and works all the same.
+        # A second worker on a machine finds the default port in use, and polls without a web server.
         chosen = bool({"web_host", "web_port"} & settings.model_fields_set)
         place = settings.web_host, settings.web_port
         async with serve(*place, health, metrics, api, access=access, required=chosen):

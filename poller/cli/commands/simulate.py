@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Make the command known."""
+    """Adds the command."""
     app.command("simulate")(simulate)
 
 
@@ -62,7 +62,7 @@ def _format_of(path: Path | None) -> Literal["csv", "jsonl"]:
         return "csv"
     if path.suffix == ".jsonl":
         return "jsonl"
-    raise UsageError(f"{path.name} is neither .csv nor .jsonl", "name the file by what it is to hold")
+    raise UsageError(f"{path.name} is neither .csv nor .jsonl", "name a file that ends in .csv or .jsonl")
 
 
 async def _serve(simulator: Simulator, write_orgs: Path | None, file_format: Literal["csv", "jsonl"]) -> None:
@@ -70,7 +70,7 @@ async def _serve(simulator: Simulator, write_orgs: Path | None, file_format: Lit
         async with simulator:
             if write_orgs is not None:
                 _write(simulator, write_orgs, file_format)
-            # Before it is said that all is ready: whoever waits for that may stop it at once.
+            # Handle signals before printing that the simulator is ready: a script may stop it right then.
             with terminal.stop_signals() as stopped:
                 _explain(simulator, write_orgs)
                 await stopped.wait()
@@ -83,7 +83,7 @@ async def _serve(simulator: Simulator, write_orgs: Path | None, file_format: Lit
 
 
 def _explain(simulator: Simulator, fleet: Path | None) -> None:
-    """The one line a script needs on standard output; how to use it beside it."""
+    """Prints the one line a script needs on standard output, and how to use it on standard error."""
     setting = json.dumps(simulator.data_centers_setting(), separators=(",", ":"))
     terminal.tell(f"export POLLER_DATA_CENTERS='{setting}'")
     terminal.say(f"{simulator.options.orgs:,} orgs at {', '.join(simulator.urls.values())}, until Ctrl-C. To try them:")
@@ -94,7 +94,7 @@ def _explain(simulator: Simulator, fleet: Path | None) -> None:
 
 
 def _write(simulator: Simulator, path: Path, file_format: Literal["csv", "jsonl"]) -> None:
-    """Secrets of nobody, kept as secrets all the same: readable by the owner alone."""
+    """Writes the fleet to a file that only its owner can read, although its secrets are made up."""
     try:
         path.touch(mode=0o600)
         with path.open("w", encoding="utf-8") as file:

@@ -31,13 +31,13 @@ def add_to(app: typer.Typer) -> None:
 
 def status(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object; with --watch one a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object; with --watch, one per line.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds, until Ctrl-C.")] = False,
     fail_on: Annotated[
         str | None, typer.Option(metavar="STATES", help="Exit 1 if an org is in one of these: failing,parked,late.")
     ] = None,
 ) -> None:
-    """Say how the fleet and its service are: what needs a person, then states, credits, polls, queue, workers.
+    """Show the state of the fleet and its service: what needs a person, then credits, polls, queue, workers.
 
     Orgs that need a person are grouped by state and reason, with what to do: all are counted, and the first of each
     group named; --json names all. Intervals and credits are those of the service, not of this command.

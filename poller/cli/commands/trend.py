@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import aclosing
-from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     AskedAt = Callable[[datetime], TrendQuestion]
     """Makes the question once the time is known, which PostgreSQL tells."""
 
+Picture = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", dir_okay=False, help="Draw it as .png, .svg or .pdf.")
+]
 _NARROW: Final = 24
 _UNBOUND: Final = 400
 """Characters of a sparkline: at least in a terminal, and always in a pipe."""
@@ -55,11 +58,9 @@ def trend(
     states: States = None,
     data_centers: DataCenters = None,
     bom: Bom = False,
-    picture: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", dir_okay=False, help="Draw it as .png, .svg or .pdf.")
-    ] = None,
+    picture: Picture = None,
 ) -> None:
-    """Show how counts moved. A dot in a sparkline is a gap: what we do not know is not drawn.
+    """Show how counts moved. A dot in a sparkline is a gap: counts that are not known are not drawn.
 
     One org: all ten counts; with --type, step by step. Every org: a line each, of ActiveUsers or --type. CSV and JSON
     hold every step of all orgs and types.

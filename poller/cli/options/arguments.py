@@ -1,4 +1,4 @@
-"""The words of a command line before they are parsed."""
+"""Checks and reorders the arguments of a command line before they are parsed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def require_text(arguments: Sequence[str]) -> None:
-    """Refuse what is not text in the terminal's encoding."""
+    """Raises `UsageError` for an argument that is not text in the terminal's encoding."""
     if any("\udc80" <= character <= "\udcff" for argument in arguments for character in argument):
         raise UsageError("an argument is not UTF-8", "type it in the terminal's own encoding")
 
 
 def env_file_first(arguments: Sequence[str]) -> list[str]:
-    """`--env-file FILE` belongs to every command, so it may stand behind any of them."""
+    """Moves `--env-file FILE` to the front: the option may follow any command."""
     first: list[str] = []
     rest = list(arguments)
     end = rest.index("--") if "--" in rest else len(rest)

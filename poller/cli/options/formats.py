@@ -1,4 +1,4 @@
-"""The formats of a listing: a table, CSV, one JSON list (`--format json`), or one JSON object a line (`--json`)."""
+"""The formats of a list: a table, CSV, one JSON list (`--format json`), or one JSON object per line (`--json`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Format(StrEnum):
 
 
 class Layout(Enum):
-    """What is written in the end."""
+    """The format that is written, from `--format` and `--json` together."""
 
     TABLE = auto()
     CSV = auto()
@@ -35,7 +35,7 @@ _LAYOUTS = {Format.TABLE: Layout.TABLE, Format.CSV: Layout.CSV, Format.JSON: Lay
 
 
 def layout_of(wanted: Format, *, as_json: bool, bom: bool) -> Layout:
-    """What `--format`, `--json` and `--bom` ask for together; a `UsageError` where they contradict each other."""
+    """The layout for `--format`, `--json` and `--bom`; a `UsageError` where they contradict each other."""
     if as_json and wanted is not Format.TABLE:
         raise UsageError(f"--json and --format {wanted} ask for two formats", "give one of the two")
     terminal.check_bom(wanted=bom, csv=wanted is Format.CSV)

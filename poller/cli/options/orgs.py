@@ -1,4 +1,4 @@
-"""The options `--tag`, `--state` and `--data-center`, which every command that takes orgs has."""
+"""The options `--tag`, `--state` and `--data-center` of every command that takes orgs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DataCenters = Annotated[
 def selection(
     names: list[str] | None, tags: list[str] | None, states: list[str] | None, data_centers: list[str] | None
 ) -> Selection:
-    """What was selected; a `UsageError` for an unknown state. An option may have several values, with commas."""
+    """The selection in these options; a `UsageError` for an unknown state. Values may be separated by commas."""
     return Selection(
         names=tuple(dict.fromkeys(names or ())),
         tags=_parts(tags),
@@ -38,12 +38,12 @@ def selection(
 
 
 def states_of(text: str, option: str) -> tuple[str, ...]:
-    """The value of `option`: states with commas between them."""
+    """The states in the value of `option`, separated by commas."""
     return tuple(_state(one, option) for one in _parts([text]))
 
 
 def required(chosen: Selection) -> Selection:
-    """The same; a `UsageError` where a command that changes orgs was given none."""
+    """Returns the selection; a `UsageError` where no org is given to a command that changes orgs."""
     if chosen.is_everything:
         raise UsageError("no org is given", "name orgs, or select them with --tag, --state or --data-center")
     return chosen

@@ -1,6 +1,6 @@
-"""The text of every `--help`: usage, sentences that flow with the terminal, and names of options that are never cut.
+"""The text of every `--help`, wrapped to the terminal.
 
-It takes the place of the tables that Typer draws, which cut names in a narrow terminal and show types as `<bool>`.
+It replaces the tables of Typer, which cut names in a narrow terminal and show types as `<bool>`.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 _MARKUP: Final = re.compile(r"\[/?(?:bold|dim|italic)\]")
 _TYPES: Final = {"int": "N", "float": "X", "Path": "PATH"}
 _WIDEST_NAME: Final = 28
-"""Cells of the column of names, at most; a longer one has a line of its own."""
+"""The widest column of names, in cells; a longer name gets its own line."""
 _LEAST_TEXT: Final = 16
 
 
 def install(command: Any) -> None:
-    """Let `command`, and every command below it, answer `--help` with the text of `help_text`."""
+    """Makes `command` and its subcommands use `help_text` for `--help`."""
     command.get_help = partial(help_text, command)
     for inner in getattr(command, "commands", {}).values():
         install(inner)
 
 
 def help_text(command: Any, context: Any) -> str:
-    """The whole help of a command, as wide as the terminal."""
+    """The help of a command, as wide as the terminal."""
     cells = shutil.get_terminal_size().columns
     parameters = [one for one in command.get_params(context) if not getattr(one, "hidden", False)]
     arguments = [one for one in parameters if one.param_type_name == "argument"]
@@ -65,7 +65,7 @@ def _flowing(paragraph: str, cells: int) -> list[str]:
 
 
 def _section(heading: str, rows: Iterable[tuple[str, str]], cells: int) -> list[str]:
-    """Names on the left, what they are on the right; below the name where there is no room beside it."""
+    """Names on the left and descriptions on the right, or below the name in a narrow terminal."""
     listed = list(rows)
     if not listed:
         return []
@@ -99,7 +99,7 @@ def _names(option: Any) -> str:
 
 
 def _values_of(option: Any) -> str:
-    """What stands for the value: its choices, or a word for its type."""
+    """The choices of an option, or a word for the type of its value."""
     wanted = _type_of(option)
     if isinstance(wanted, type) and issubclass(wanted, Enum):
         return "|".join(str(one.value) for one in wanted)
@@ -107,12 +107,12 @@ def _values_of(option: Any) -> str:
 
 
 def _type_of(parameter: Any) -> Any:
-    """The annotated type, where this version of Typer tells it."""
+    """The annotated type, where this version of Typer has it."""
     return getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
 
 
 def _about(parameter: Any, context: Any) -> str:
-    """What a parameter is, with the bounds of its value and the one it has where it is left out."""
+    """The description of a parameter, with bounds and default."""
     least, most = getattr(parameter, "min", None), getattr(parameter, "max", None)
     notes = []
     if least is not None and most is not None:

@@ -19,7 +19,7 @@ ORG_COLUMNS: Final = ("org", "state", "last poll", "counts", "active", "data cen
 
 
 def org_table(orgs: Iterable[OrgState], now: datetime) -> Table:
-    """The fleet, a line each; `counts`: their age."""
+    """A row for each org; `counts`: their age."""
     table = Table(
         ORG_COLUMNS,
         right=("active", "licences"),
@@ -31,7 +31,7 @@ def org_table(orgs: Iterable[OrgState], now: datetime) -> Table:
 
 
 class OrgLines:
-    """The same table line by line, for a pipe: widths are fixed by the longest name, and nothing is cut."""
+    """The table line by line, for a pipe: the longest name sets the width, and nothing is cut."""
 
     _WIDTHS: Final = (0, 30, 9, 6, 9, 11, 18, 8, 0)
 

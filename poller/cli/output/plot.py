@@ -1,6 +1,6 @@
-"""A trend as a picture: lines that break where nothing is known, and a shade over every such stretch.
+"""Draws a trend as a picture: lines break at gaps, and gaps are shaded.
 
-It joins no gap and draws no zero that was not said. Drawing needs matplotlib, an extra; nothing else does.
+No gap is bridged, and no unknown count is drawn as zero. Only drawing needs matplotlib, an extra.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 SUFFIXES: Final = (".png", ".svg", ".pdf")
 LARGEST: Final = 10
-"""Orgs in one picture: more lines than this cannot be told apart."""
+"""Orgs in one picture; more lines could not be distinguished."""
 _DOTS_PER_INCH: Final = 144
 _SHADE: Final = {"color": "#d62728", "alpha": 0.10, "linewidth": 0}
 
 
 def check_path(path: Path) -> None:
-    """Refuse early what could not be drawn at the end."""
+    """Raises an error now if the picture could not be drawn at the end."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{path} is not a picture file", f"name a file that ends in {', '.join(SUFFIXES)}")
     _matplotlib()
 
 
 async def largest(series: AsyncIterator[list[TrendPoint]]) -> tuple[list[list[TrendPoint]], int]:
-    """The orgs whose count is the largest at the end, and of how many; the rest is not kept."""
+    """The series of the orgs with the largest last counts, and how many orgs there are."""
     kept: list[tuple[int, int, list[TrendPoint]]] = []
     total = 0
     async for points in series:
@@ -49,7 +49,7 @@ async def largest(series: AsyncIterator[list[TrendPoint]]) -> tuple[list[list[Tr
 
 
 def draw_org(path: Path, series: Sequence[Sequence[TrendPoint]], edges: Sequence[datetime], zone: tzinfo) -> None:
-    """One org: a panel for each type, each with a scale of its own. CurrentUser, always 1, has none among others."""
+    """Draws one org: a panel for each user type, with its own scale. CurrentUser is left out: it is always 1."""
     shown = [points for points in series if len(series) == 1 or points[0].user_type is not UserType.CURRENT]
     columns = min(len(shown), 3)
     rows = -(-len(shown) // columns)
@@ -68,7 +68,7 @@ def draw_org(path: Path, series: Sequence[Sequence[TrendPoint]], edges: Sequence
 def draw_fleet(
     path: Path, series: Sequence[Sequence[TrendPoint]], total: int, edges: Sequence[datetime], zone: tzinfo
 ) -> None:
-    """Several orgs in one panel, named at the end of their lines."""
+    """Draws several orgs in one panel, with their names at the ends of the lines."""
     figure = _matplotlib().figure.Figure(figsize=(12, 6))
     panel = figure.subplots()
     for place, points in enumerate(series):
@@ -89,14 +89,14 @@ def _last(points: Sequence[TrendPoint]) -> int | None:
 
 
 def _stretches(points: Sequence[TrendPoint]) -> Iterator[list[TrendPoint]]:
-    """What is known without a break."""
+    """Draws each part of a line between two gaps."""
     for known, stretch in groupby(points, key=lambda point: point.last is not None):
         if known:
             yield list(stretch)
 
 
 def _line(panel: Any, points: Sequence[TrendPoint], edges: Sequence[datetime], color: str) -> None:
-    """Each step's last count over the whole of the step, so that a line ends where a gap begins."""
+    """The last count of each step, over the whole step, so that a line ends where a gap begins."""
     end_of = dict(pairwise(edges))
     for stretch in _stretches(points):
         at = [*(point.at for point in stretch), end_of[stretch[-1].at]]
@@ -104,7 +104,7 @@ def _line(panel: Any, points: Sequence[TrendPoint], edges: Sequence[datetime], c
 
 
 def _band(panel: Any, points: Sequence[TrendPoint], edges: Sequence[datetime]) -> None:
-    """Between the least and the most of each step."""
+    """Shades the range between minimum and maximum of each step."""
     end_of = dict(pairwise(edges))
     for stretch in _stretches(points):
         at = [*(point.at for point in stretch), end_of[stretch[-1].at]]
@@ -113,7 +113,7 @@ def _band(panel: Any, points: Sequence[TrendPoint], edges: Sequence[datetime]) -
 
 
 def _shade(panel: Any, points: Sequence[TrendPoint], edges: Sequence[datetime]) -> None:
-    """Every stretch nothing is known of."""
+    """Shades every gap."""
     end_of = dict(pairwise(edges))
     for known, stretch in groupby(points, key=lambda point: point.last is not None):
         if not known:
@@ -138,7 +138,7 @@ def _axes(panel: Any, edges: Sequence[datetime], zone: tzinfo) -> None:
 
 
 def _name_lines(panel: Any, names: Sequence[tuple[str, int | None, str]]) -> None:
-    """Each name at the height its line ends at, moved up where it would cover the one below."""
+    """Puts each name at the end of its line, moved up where it would cover another name."""
     low, high = panel.get_ylim()
     step, floor = (high - low) / 22, low
     for org, last, color in sorted(names, key=lambda name: name[1] or 0):
@@ -152,7 +152,7 @@ def _name_lines(panel: Any, names: Sequence[tuple[str, int | None, str]]) -> Non
 
 
 def _text(text: str) -> str:
-    """Dollars would begin a formula."""
+    """Escapes dollar signs, which begin a formula in matplotlib."""
     return plain(text).replace("$", r"\$")
 
 

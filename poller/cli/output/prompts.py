@@ -1,6 +1,6 @@
-"""The answers of `poller orgs add`: from a person at a terminal, or from a pipe. Never from the arguments.
+"""Reads the secrets of `poller orgs add` from a terminal or a pipe, never from arguments.
 
-No error repeats a value: it may be a secret.
+No error repeats a value, because it may be a secret.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PROMPTS: Final = {"client_secret": "Client secret", "refresh_token": "Refresh t
 
 
 def prompted(given: Mapping[str, str | None], grant: str) -> dict[str, str]:
-    """What is not given yet, asked of the person at the terminal; secrets without echo."""
+    """Asks at the terminal for the fields that are missing; secrets are not echoed."""
     asked: dict[str, str] = {}
     for field, question in (("data_center", "Data centre (us, eu, …)"), ("client_id", "Client id")):
         if not given[field]:
@@ -36,7 +36,7 @@ def prompted(given: Mapping[str, str | None], grant: str) -> dict[str, str]:
 def piped(text: str) -> dict[str, Any]:
     """Fields from lines of KEY=VALUE, or from one JSON object such as `self_client.json` of Zoho's console.
 
-    Blank lines and comments are passed over. Values are repeated in no error.
+    Blank lines and comments are skipped.
     """
     if text.lstrip().startswith("{"):
         return _fields_of_json(text)

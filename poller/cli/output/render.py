@@ -1,7 +1,7 @@
-"""How things look: tables, sparklines, CSV and JSON. Values in, text or a table out; nothing is printed here.
+"""Turns values into tables, sparklines and JSON. Nothing is printed here.
 
-A gap is drawn as a gap (`·`, an empty field, null), never as a zero and never joined over. What came from outside
-(names, codes) is stripped of anything a terminal would obey.
+A gap is shown as a gap (`·` or null), never as zero and never bridged. Names and codes from outside are stripped of
+terminal control characters.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _HEADINGS: Final[Mapping[UserType, str]] = {
     UserType.ADMIN: "admins",
     UserType.ACTIVE_CONFIRMED_ADMIN: "conf. admins",
 }
-"""What a table has room for: CurrentUser is always 1."""
+"""The columns of a table. CurrentUser is left out: it is always 1."""
 _LEAST_TELLING: Final = (
     UserType.ACTIVE_CONFIRMED_ADMIN,
     UserType.ACTIVE_CONFIRMED,
@@ -46,14 +46,14 @@ _LEAST_TELLING: Final = (
     UserType.DELETED,
     UserType.CONFIRMED,
 )
-"""What a narrow terminal goes without, in this order."""
+"""Columns that a narrow terminal leaves out, in this order."""
 
 
 def sparkline(values: Sequence[float | None], width: int) -> str:
-    """One character per value, or per stretch of values where there are more than `width`; None is a gap.
+    """One character per value, or per group of values where there are more than `width`; None is a gap.
 
-    A stretch shows its last value, and is a gap where any of it is: an outage of a day is to be seen in a year, too.
-    Only what is known at the very end is always shown.
+    A group shows its last value, and is a gap if any of its values is, so that a day's outage is visible in a year. The
+    last value is always shown if it is known.
     """
     stretches = [_stretch(part) for part in _parts(values, width)]
     if values and values[-1] is not None:
@@ -66,7 +66,7 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
     def block(value: float | None) -> str:
         if value is None:
             return GAP
-        # A count that never moves is drawn as a line, in the middle.
+        # A count that never changes is drawn as a line in the middle.
         place = 0.5 if span == 0 else (value - low) / span
         return _BLOCKS[min(int(place * len(_BLOCKS)), len(_BLOCKS) - 1)]
 
@@ -74,25 +74,25 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
 
 
 def shorter_sparkline(drawn: str, width: int) -> str:
-    """A sparkline of at most `width` characters, by the rule of `sparkline`: the newest value is always shown."""
+    """Shortens a sparkline to `width` characters; the newest value is always shown."""
     parts = [GAP if GAP in part else part[-1] for part in _parts(drawn, width)]
     return "".join([*parts[:-1], drawn[-1]])
 
 
 def plain(text: str | None) -> str:
-    """Text from outside as a cell: whatever is not printable is shown, not obeyed; None is a gap."""
+    """Text from outside as a cell, with control characters shown as escapes; None is a gap."""
     if text is None:
         return GAP
     return text if text.isprintable() else "".join(c if is_shown(c) else f"\\x{ord(c):02x}" for c in text)
 
 
 def number(value: int | None) -> str:
-    """A count with its thousands apart; None is a gap."""
+    """A count with thousands separators; None is a gap."""
     return GAP if value is None else f"{value:,}"
 
 
 def change(first: int | None, last: int | None) -> str:
-    """By how much a count moved, with its sign."""
+    """The change of a count, with its sign."""
     return GAP if first is None or last is None else f"{last - first:+,}" if last != first else "±0"
 
 
@@ -114,7 +114,7 @@ def poll_json(org: str, snapshot: Snapshot) -> str:
 
 
 def poll_table(rows: Iterable[tuple[str, Snapshot]]) -> Table:
-    """What each org said, or why we do not know."""
+    """The counts of each org, or why they are not known."""
     table = Table(
         ("org", "outcome", *_HEADINGS.values(), "why not"),
         right=_HEADINGS.values(),
@@ -129,20 +129,20 @@ def poll_table(rows: Iterable[tuple[str, Snapshot]]) -> Table:
 
 
 def poll_summary(outcomes: Counter[Outcome], requests: int, seconds: float) -> str:
-    """One line over all of them: the fates in the order of their gravity, the good one first."""
+    """One line about all polls: outcomes by severity, the good one first."""
     fates = ", ".join(f"{outcomes[outcome]:,} {outcome.value}" for outcome in Outcome if outcomes[outcome])
     total = outcomes.total()
     return f"{count(total, 'org')}: {fates} · {count(requests, 'request')} in {seconds:.1f} s"
 
 
 def facts(facts: Mapping[str, str]) -> Iterator[str]:
-    """Facts about one thing, by name, a line each."""
+    """Facts by name, one per line, aligned."""
     longest = max(map(len, facts))
     return (f"{name:<{longest}}  {plain(fact)}" for name, fact in facts.items())
 
 
 def trend_table(points: Sequence[TrendPoint], zone: tzinfo) -> Table:
-    """One type of one org, bucket by bucket."""
+    """One user type of one org, step by step."""
     numbers = ("last", "change", "min", "max", "avg", "samples", "missing")
     table = Table(("from", *numbers), right=numbers)
     before: int | None = None
@@ -164,7 +164,7 @@ def trend_table(points: Sequence[TrendPoint], zone: tzinfo) -> Table:
 
 
 def overview_table(heading: str) -> Table:
-    """For several series, a row of `overview_row` each: where it began, where it ended, and the way between."""
+    """The table of several series, with one `overview_row` each."""
     numbers = ("first", "last", "change", "min", "max", "gaps")
     return Table(
         (heading, *numbers, "trend"), right=numbers, spare=("min", "max", "first"), shorten={"trend": shorter_sparkline}
@@ -172,7 +172,7 @@ def overview_table(heading: str) -> Table:
 
 
 def overview_row(name: str, points: Sequence[TrendPoint], width: int) -> list[str]:
-    """One series."""
+    """One series: its first and last count, the change, the range, gaps and a sparkline."""
     known = [point for point in points if point.last is not None]
     first, last = (known[0].first, known[-1].last) if known else (None, None)
     return [
@@ -194,7 +194,7 @@ def _when(at: datetime, zone: tzinfo) -> str:
 
 
 def _parts(values: Sequence[T], width: int) -> list[Sequence[T]]:
-    """As few values to a part as there is room for, every part but the first of the same size."""
+    """Splits values into at most `width` parts of equal size; only the first may be smaller."""
     size = -(-len(values) // max(width, 1)) or 1
     first = len(values) % size
     return ([values[:first]] if first else []) + [values[at : at + size] for at in range(first, len(values), size)]

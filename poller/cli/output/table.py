@@ -1,7 +1,7 @@
-"""Text tables: columns side by side, as wide as what is in them, and no wider than the terminal.
+"""Text tables with columns as wide as their contents, and no wider than the terminal.
 
-Where a terminal is too narrow whole columns go, the least telling first, and then the longest texts are cut; a number
-is never cut, and nothing at all where the reader is a file or a pipe.
+In a narrow terminal, whole columns are left out, the least important first; then the longest texts are cut. Numbers are
+never cut, and in a file or pipe nothing is.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 _GUTTER: Final = 2
 _NARROWEST: Final = 8
-"""Cells a text is left with."""
+"""Cells that a cut text keeps."""
 _FIRST_ROWS: Final = 1_000
-"""Rows of a stream that decide how wide its columns are."""
+"""Rows of a stream that set the widths of its columns."""
 
 
 @dataclass(slots=True)
 class Table:
-    """Rows under headings. `right`: the headings of numbers; `spare`: those that may go, the first to go first.
+    """Rows under headings. `right`: headings of numbers; `spare`: headings that may be left out, in that order.
 
-    `shorten`: for the texts under a heading, how they are made to fit; others lose their end.
+    `shorten`: by heading, how to shorten its texts; other texts lose their end.
     """
 
     headings: Sequence[str]
@@ -35,15 +35,15 @@ class Table:
     rows: list[Sequence[str]] = field(default_factory=list)
 
     def lines(self, width: int | None = None) -> Iterator[str]:
-        """The table line by line, headings first, at most `width` cells wide."""
+        """The lines of the table, headings first, at most `width` cells wide."""
         widths, shown = self._layout(width)
         for row in (self.headings, *self.rows):
             yield self._line(row, widths, shown)
 
     async def stream(self, rows: AsyncIterator[Sequence[str]], width: int | None = None) -> AsyncIterator[str]:
-        """The same of any number of rows while they are read; the first thousand decide the widths.
+        """The lines of a table of any length, while its rows are read; the first thousand rows set the widths.
 
-        Of what is wider later, a text is cut where there is a `width`; else it is whole and moves the rest of its line.
+        A wider text in a later row is cut where there is a `width`; else it is whole and moves the rest of its line.
         """
         layout: tuple[list[int], list[int]] | None = None
         async for row in rows:
@@ -60,7 +60,7 @@ class Table:
                 yield line
 
     def _layout(self, width: int | None) -> tuple[list[int], list[int]]:
-        """The widths of all columns, and the places of those that are shown."""
+        """The widths of all columns, and the positions of the shown ones."""
         columns = [list(column) for column in zip(self.headings, *self.rows, strict=True)]
         widths = [max(map(_cells, column)) for column in columns]
         shown = list(range(len(columns)))
@@ -71,7 +71,7 @@ class Table:
                 shown.remove(list(self.headings).index(heading))
             whole = list(widths)
             self._squeeze(widths, shown, width, _NARROWEST)
-            # Last of all numbers go, and then nearly all of the texts.
+            # At last, leave out numbers, and cut texts as far as necessary.
             for place in reversed([place for place in shown[1:] if self.headings[place] in self.right]):
                 if _total(widths, shown) > width:
                     shown.remove(place)
@@ -81,7 +81,7 @@ class Table:
         return widths, shown
 
     def _line(self, row: Sequence[str], widths: Sequence[int], shown: Sequence[int], *, whole: bool = False) -> str:
-        """A row; `whole`: a text that is wider than its column is not cut, as a number never is."""
+        """A row; `whole`: also texts that are wider than their column are not cut."""
         cells = []
         for place in shown:
             uncut = whole or self.headings[place] in self.right
@@ -91,7 +91,7 @@ class Table:
         return (" " * _GUTTER).join(cells).rstrip()
 
     def _squeeze(self, widths: list[int], shown: Sequence[int], width: int, narrowest: int) -> None:
-        """Cut the widest text, again and again, until the table fits or no text is left to be cut."""
+        """Repeatedly cuts the widest text until the table fits, or no text can be cut."""
         texts = [place for place in shown if self.headings[place] not in self.right]
         while texts and (excess := _total(widths, shown) - width) > 0:
             widest = max(texts, key=lambda place: widths[place])
@@ -113,7 +113,7 @@ class Table:
 
 
 def _cells(text: str) -> int:
-    """How wide a text is; of plain letters there is nothing to look up."""
+    """The width of a text; ASCII needs no table of widths."""
     return len(text) if text.isascii() and text.isprintable() else cell_len(text)
 
 

@@ -1,7 +1,4 @@
-"""What every command needs of the process it runs in: settings, logging, an event loop, a terminal to write to.
-
-It refuses to know any command.
-"""
+"""What every command needs: settings, logging, the event loop, and writing to the terminal or a pipe."""
 
 from __future__ import annotations
 
@@ -30,13 +27,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 env_file: Final[ContextVar[Path | None]] = ContextVar("env_file", default=None)
-"""The file of settings that `--env-file` names."""
+"""The settings file that `--env-file` names."""
 
 TERMINATED: Final = 143
 _SMALL_INDENT: Final = 4
 _YOUNG_OBJECTS: Final = 5_000
-"""Python's 700 are fewer than the requests in flight are made of: it searched them 77 times in 10,000 requests, for a
-thirtieth of a poll's time, and found nothing."""
+"""Threshold of the youngest generation of the garbage collector. With Python's default of 700, the collector ran 77
+times in 10,000 requests, took a thirtieth of the time of the polls, and freed nothing."""
 
 
 def settings(*, serving: bool = False, database: bool = True) -> Settings:
@@ -47,8 +44,8 @@ def settings(*, serving: bool = False, database: bool = True) -> Settings:
 def settings_and_sources(*, serving: bool = False, database: bool = True) -> tuple[Settings, Sources]:
     """The settings and where they are written; sets up the log, and warns of every variable that is not a setting.
 
-    A command that serves logs by POLLER_LOG_LEVEL, and its first event names the database. One that answers logs
-    errors alone unless POLLER_LOG_LEVEL is set, to a terminal and to a pipe: its answer says the rest.
+    A service logs by POLLER_LOG_LEVEL, and its first event names the database. Other commands log only errors unless
+    POLLER_LOG_LEVEL is set, because their output says the rest.
     """
     from poller import log
     from poller.settings import check, read_sources, unknown, unread_env_file
@@ -69,7 +66,7 @@ def settings_and_sources(*, serving: bool = False, database: bool = True) -> tup
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run `main` to its end on the fastest loop there is; Ctrl-C and SIGTERM cancel it, so that it can clean up."""
+    """Runs `main` on uvloop, if installed. Ctrl-C and SIGTERM cancel `main`, so that it can clean up."""
     terminated = False
 
     async def supervised() -> T:
@@ -92,7 +89,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 
 def tune_gc() -> None:
-    """What is loaded by now stays: let the garbage collector pass it over, or no reply is read for 60 ms at a time."""
+    """Keeps the garbage collector away from objects that exist now; else it stops the loop for 60 ms at a time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
@@ -100,7 +97,7 @@ def tune_gc() -> None:
 
 @contextmanager
 def stop_signals() -> Iterator[asyncio.Event]:
-    """Set at the first Ctrl-C or SIGTERM, for what is meant to be ended that way; the second one cancels at once."""
+    """An event that the first Ctrl-C or SIGTERM sets, for commands that run until then. The second signal cancels."""
     stopped = asyncio.Event()
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
@@ -119,30 +116,30 @@ def stop_signals() -> Iterator[asyncio.Event]:
 
 
 def tell(line: str) -> None:
-    """A line of the result, on standard output; at once, for those who read along.
+    """Writes a line of the result to standard output, and flushes it.
 
-    A terminal gets it without control characters: names may have been written into the database by other programs. A
-    pipe gets it as it is.
+    On a terminal, control characters are shown as escapes: names may come from other programs. A pipe gets the line
+    unchanged.
     """
     write(line)
     sys.stdout.flush()
 
 
 def write(line: str, end: str = "\n") -> None:
-    """A line of many, as `tell` writes it; it may stay in the buffer."""
+    """Writes one of many lines like `tell`, but without a flush."""
     sys.stdout.write((visible(line) if sys.stdout.isatty() else line) + end)
 
 
 def tell_folded(line: str, hang: int) -> None:
-    """The same for a line with sentences in it: folded at blanks where the terminal is narrower, `hang` cells in."""
+    """Writes a line of sentences, wrapped to the terminal; further lines are indented by `hang` cells."""
     for part in wrap(line, hang, width()):
         tell(part)
 
 
 def wrap(line: str, hang: int, cells: int | None) -> list[str]:
-    """A line in parts of at most `cells`, all but the first indented by `hang`; whole where there is no limit.
+    """Wraps a line to `cells` (None: no limit), with all lines but the first indented by `hang`.
 
-    Where `hang` would take half of the line, the parts are indented by a little.
+    If `hang` is more than half of the width, the indent is smaller.
     """
     if cells is None or not line.strip():
         return [line]
@@ -155,7 +152,7 @@ def wrap(line: str, hang: int, cells: int | None) -> list[str]:
 
 
 def _folded_by_cells(line: str, indent: str, cells: int) -> list[str]:
-    """The same for a line with characters that take two cells, or none."""
+    """Wraps a line that has characters two cells wide, or none."""
     from rich.cells import cell_len
 
     lead = line[: len(line) - len(line.lstrip())]
@@ -170,36 +167,36 @@ def _folded_by_cells(line: str, indent: str, cells: int) -> list[str]:
 
 
 def say(line: str) -> None:
-    """A line for the person, beside the result: on standard error."""
+    """Writes a line for a person to standard error, apart from the result."""
     print(visible(line), file=sys.stderr)
 
 
 def check_bom(*, wanted: bool, csv: bool) -> None:
-    """Refuse a byte order mark before anything but CSV."""
+    """Raises `UsageError` for a byte order mark before anything but CSV."""
     if wanted and not csv:
         raise UsageError("--bom is for CSV", "give --format csv too")
 
 
 def show(table: Table) -> None:
-    """A table on standard output, cut to the terminal; to a pipe it goes whole."""
+    """Writes a table to standard output, cut to the width of a terminal; a pipe gets all of it."""
     for line in table.lines(width()):
         tell(line)
 
 
 async def show_stream(table: Table, rows: AsyncIterator[Sequence[str]]) -> None:
-    """The same of a table of any length, while its rows are read."""
+    """Writes a table of any length while its rows are read."""
     async for line in table.stream(rows, width()):
         write(line)
     sys.stdout.flush()
 
 
 def width() -> int | None:
-    """Cells in a line of the terminal; None where standard output is none."""
+    """The width of the terminal in cells; None where standard output is not a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def progress() -> Progress:
-    """A progress bar on standard error; nothing at all where that is no terminal."""
+    """A progress bar on standard error; nothing where that is not a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -210,7 +207,7 @@ def progress() -> Progress:
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
-        # What goes to a pipe must not be drawn above the bar.
+        # Output to a pipe must not go through the bar.
         redirect_stdout=sys.stdout.isatty(),
         disable=not sys.stderr.isatty(),
     )

@@ -22,6 +22,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+AddedTags = Annotated[list[str] | None, typer.Option("--tag", metavar="T", help="Add this tag; more than once.")]
+RemovedTags = Annotated[list[str] | None, typer.Option("--untag", metavar="T", help="Remove this tag; more than once.")]
+Tagged = Annotated[
+    list[str] | None, typer.Option("--tagged", metavar="T", help="Only orgs with this tag; more than once: with all.")
+]
+Zgid = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N", help="The customer has moved to the Zoho org of this number; `learn`: that of the credentials."
+    ),
+]
 _NAMED: Final = 10
 _CREDENTIALS: Final = {"refresh_token": "a refresh token", "grant_code": "a grant code", "soid": "its soid"}
 
@@ -43,10 +54,8 @@ def add_to(orgs: typer.Typer) -> None:
 def set_orgs(
     names: Names = None,
     *,
-    tag: Annotated[list[str] | None, typer.Option("--tag", metavar="T", help="Add this tag; more than once.")] = None,
-    untag: Annotated[
-        list[str] | None, typer.Option("--untag", metavar="T", help="Take this tag away; more than once.")
-    ] = None,
+    tag: AddedTags = None,
+    untag: RemovedTags = None,
     poll_interval: Annotated[
         str | None, typer.Option(metavar="D", help="Such as 5m; `default`: that of the service.")
     ] = None,
@@ -57,16 +66,8 @@ def set_orgs(
     api_version: Annotated[
         str | None, typer.Option(metavar="V", help="Such as v8; `default`: that of the service.")
     ] = None,
-    zgid: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N", help="The customer has moved to the Zoho org of this number; `learn`: that of the credentials."
-        ),
-    ] = None,
-    tagged: Annotated[
-        list[str] | None,
-        typer.Option("--tagged", metavar="T", help="Only orgs with this tag; more than once: with all."),
-    ] = None,
+    zgid: Zgid = None,
+    tagged: Tagged = None,
     states: States = None,
     data_centers: DataCenters = None,
 ) -> None:
@@ -98,7 +99,7 @@ def rename(
     old: Annotated[str, typer.Argument(metavar="OLD", help="Its name now.")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="Its name from now on.")],
 ) -> None:
-    """Give an org another name; its history goes with it. A removed org can be renamed, too.
+    """Give an org another name; its history stays with it. A removed org can be renamed, too.
 
     Example: [bold]poller orgs rename Acme "Acme Ltd"[/bold]
     """
@@ -114,7 +115,7 @@ def rename(
 
 
 def pause(names: Names = None, *, tags: Tags = None, states: States = None, data_centers: DataCenters = None) -> None:
-    """Stop polling orgs until they are resumed. What is known stays.
+    """Stop polling orgs until they are resumed. Their history stays.
 
     Example: [bold]poller orgs pause "Acme Ltd"[/bold]
     """

@@ -15,7 +15,7 @@ from poller.core.org_entry import GRANTS, entry_from
 from poller.core.quantities import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from poller.core.org_changes import ImportResult, OrgChange
     from poller.core.org_entry import OrgEntry
@@ -106,20 +106,24 @@ def add(
         "api_version": api_version,
         "tags": tags,
     }
-    secrets = (
-        prompts.prompted(given, "soid" if soid else grant) if sys.stdin.isatty() else prompts.piped(sys.stdin.read())
-    )
-    # An option left out says nothing; only an empty one clears.
-    written = {field: value for field, value in {**given, **secrets}.items() if value is not None}
-    entry = entry_from(written, settings.data_centers)
-    if isinstance(entry, list):
-        raise UsageError(f"the org cannot be added: {'; '.join(entry)}", "see `poller orgs add --help`")
+    entry = _entry(settings, given, "soid" if soid else grant)
 
     def tell(_: ImportResult) -> None:
         terminal.tell(f"{entry.name} is added; `poller poll` asks it for the first time.")
 
     if not terminal.run(_import(settings, [entry], tell, new=True)):
         raise typer.Exit(1)
+
+
+def _entry(settings: Settings, given: Mapping[str, str | None], grant: str) -> OrgEntry:
+    """The org of these options and of the secrets from the terminal or the pipe."""
+    secrets = prompts.prompted(given, grant) if sys.stdin.isatty() else prompts.piped(sys.stdin.read())
+    # An option that is left out says nothing; an empty one clears the field.
+    written = {field: value for field, value in {**given, **secrets}.items() if value is not None}
+    entry = entry_from(written, settings.data_centers)
+    if isinstance(entry, list):
+        raise UsageError(f"the org cannot be added: {'; '.join(entry)}", "see `poller orgs add --help`")
+    return entry
 
 
 def _tell_change(change: OrgChange) -> None:

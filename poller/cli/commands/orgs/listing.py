@@ -1,4 +1,4 @@
-"""`poller orgs list` and `poller orgs show`: which orgs there are, and how each of them is."""
+"""`poller orgs list` and `poller orgs show`: orgs with their state, last poll and counts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FIRST: Final = 100
 
 
 def add_to(orgs: typer.Typer) -> None:
-    """Add the commands to `poller orgs`."""
+    """Adds the commands to `poller orgs`."""
     orgs.command("list")(list_orgs)
     orgs.command("show")(show)
 

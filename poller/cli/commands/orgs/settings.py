@@ -1,4 +1,4 @@
-"""What `poller orgs set` was asked to change, read from its options."""
+"""Reads the options of `poller orgs set` into a change of org profiles."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def profile_change(
     untag: Sequence[str] | None,
     **given: str | None,
 ) -> ProfileChange:
-    """The change that these options ask for; a `UsageError` for a wrong value, and where there is none."""
+    """The change in these options; a `UsageError` for a wrong value, and where no option is given."""
     values: dict[str, Any] = {"tag": _tags("tag", tag), "untag": _tags("untag", untag)}
     clear: set[str] = set()
     for field, text in given.items():
@@ -40,7 +40,7 @@ def profile_change(
     if not clear and not any(values.values()):
         raise UsageError("nothing to change: no option is given", "see `poller orgs set --help`")
     if both := set(values["tag"]) & set(values["untag"]):
-        raise UsageError(f"--tag and --untag name {min(both)!r}", "give one of them")
+        raise UsageError(f"--tag and --untag name {min(both)!r}", "give only one")
     return ProfileChange(**values, clear=frozenset(clear))
 
 
