@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """How many orgs were selected, and how many of them differ now."""
+    """How many orgs were selected, and how many of those changed."""
 
     selected: int
     changed: int
@@ -57,7 +57,7 @@ async def purge(database: Database, orgs: Selection) -> int:
 
 async def restore(database: Database, orgs: Selection) -> list[Restored]:
     """Brings removed orgs back, paused; a `UsageError` where none of the orgs is removed."""
-    # A tag or data centre selects only removed orgs; a name selects the org whatever its state is.
+    # A tag or data centre selects only removed orgs; a name selects an org in any state.
     among = orgs if orgs.names else replace(orgs, states=(State.REMOVED,))
     found = await among.find(database, removed=True)
     restored = await changes.restore(database, list(found), database.clock.now())

@@ -22,7 +22,7 @@ _MAX_WAIT_SECONDS: Final = 10
 async def check_data_centers(
     settings: Settings, orgs: Mapping[str, int] | None, report: Callable[[CheckResult], None]
 ) -> None:
-    """Checks the data centres that have orgs; all of them where there is no org, or where that is not known (None)."""
+    """Checks the data centres that have orgs; every data centre if there is no org, or if that is not known (None)."""
     listed = settings.data_centers
     for name, number in (orgs or {}).items():
         if name not in listed:

@@ -1,1 +1,1 @@
-"""How orgs come in: files of orgs, and grant codes exchanged for tokens."""
+"""Connects orgs: reads files of orgs, imports them, exchanges their grant codes, and checks them with live calls."""

@@ -1,10 +1,9 @@
-"""Grant codes on their way to refresh tokens, before they expire and no faster than Zoho allows.
+"""Exchanges grant codes for refresh tokens before they expire, no faster than Zoho allows.
 
-A code lives 3 to 10 minutes and serves once; Zoho takes 10 of a client in 10 minutes. So every client has a line of its
-own, the codes in it are exchanged at once as far as its ten go, and whoever watches is told how long the rest wait.
-
-It refuses to exchange a code twice, to hide that one expired while it waited, and to let one client's line hold up
-another's. The pace is kept by a port, so that all processes keep one; without it, it is this process's.
+A code lives 3 to 10 minutes and can be used once; Zoho exchanges 10 codes of a client in 10 minutes. So each client has
+its own queue: its first ten codes are exchanged at once, the others wait, and no client waits for another. A code is
+never exchanged twice, and a code that expired in the queue is reported. The pace comes from a port, which lets all
+processes share one pace; without the port, this process keeps its own.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ EXCHANGES_AT_ONCE: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class WaitingCode:
-    """An org whose grant code is not exchanged yet, and the client it was made for."""
+    """An org whose grant code is not exchanged yet, and the client the code was made for."""
 
     org: Org
     client_id: str
@@ -38,20 +37,20 @@ class WaitingCode:
 
 @dataclass(frozen=True, slots=True)
 class ExchangedCode:
-    """What came of a code: the org's first token, or why there is none."""
+    """The result of an exchange: the org's first token, or why there is none."""
 
     org: Org
     result: AccessToken | NoToken
 
     @property
     def refusal(self) -> NoToken | None:
-        """Why there is no token, where there is none."""
+        """Why there is no token; None where there is one."""
         return self.result if isinstance(self.result, NoToken) else None
 
 
 @dataclass(frozen=True, slots=True)
 class CodeProgress:
-    """How far the codes are. `pause_seconds`: until the next one, where every line waits for its client's window."""
+    """The progress of an exchange. `pause_seconds`: until the next code, while the queue of every client waits."""
 
     waiting: int
     exchanged: int = 0
@@ -60,13 +59,13 @@ class CodeProgress:
 
 
 class CodePacer:
-    """The pace of a process that is alone: `reserve` is a `ReserveExchange`."""
+    """The pace of a single process: `reserve` is a `ReserveExchange`."""
 
     def __init__(self) -> None:
         self._counted: dict[str, deque[float]] = {}
 
     async def reserve(self, client_id: str, now: datetime) -> float:
-        """0.0 and one exchange counted, or the seconds until this client's next."""
+        """Counts one exchange and returns 0.0, or returns the seconds until the client may exchange again."""
         counted = self._counted.setdefault(client_id, deque(maxlen=CODES_PER_WINDOW))
         wait = counted[0] + CODE_WINDOW_SECONDS - now.timestamp() if len(counted) == CODES_PER_WINDOW else 0.0
         if wait <= 0.0:
@@ -83,33 +82,33 @@ async def exchange_codes(
     on_progress: Callable[[CodeProgress], None] | None = None,
     reserve: ReserveExchange | None = None,
 ) -> list[ExchangedCode]:
-    """Exchange all `codes`, each client's in the order given, an org's once; what came of them, in the order it came.
+    """Exchanges `codes`, one per org, in the given order for each client; returns the results as they came.
 
-    `exchange` is `Tokens.exchange`; it keeps what it gets. `on_progress` is called before, after each, and when a wait
-    begins: long waits are the normal case where a client has more than ten codes.
+    `exchange` is `Tokens.exchange`, which stores the token. `on_progress` is called at the start, after each code and
+    when a wait begins. Long waits are normal where a client has more than ten codes.
     """
-    lines: dict[str, list[WaitingCode]] = {}
+    queues: dict[str, list[WaitingCode]] = {}
     for code in {code.org.id: code for code in codes}.values():
-        lines.setdefault(code.client_id, []).append(code)
+        queues.setdefault(code.client_id, []).append(code)
     run = _Run(
         exchange=exchange,
         now=now,
         sleep=sleep,
         on_progress=on_progress,
         reserve=reserve or CodePacer().reserve,
-        progress=CodeProgress(sum(map(len, lines.values()))),
-        lines_at_work=len(lines),
+        progress=CodeProgress(sum(map(len, queues.values()))),
+        active_queues=len(queues),
     )
     run.tell()
     async with asyncio.TaskGroup() as tasks:
-        for client_id, line in lines.items():
-            tasks.create_task(run.exchange_line(client_id, line))
+        for client_id, queue in queues.items():
+            tasks.create_task(run.exchange_queue(client_id, queue))
     return run.done
 
 
 @dataclass(slots=True)
 class _Run:
-    """One call of `exchange_codes`."""
+    """The state of one call of `exchange_codes`."""
 
     exchange: Callable[[Org], Awaitable[AccessToken | NoToken]]
     now: Callable[[], datetime]
@@ -117,26 +116,26 @@ class _Run:
     on_progress: Callable[[CodeProgress], None] | None
     reserve: ReserveExchange
     progress: CodeProgress
-    lines_at_work: int
+    active_queues: int
     done: list[ExchangedCode] = field(default_factory=list)
-    hands: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(EXCHANGES_AT_ONCE))
+    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(EXCHANGES_AT_ONCE))
     pauses_end: dict[str, float] = field(default_factory=dict)
-    """By client, for the lines that wait."""
+    """When the pause of each waiting client ends."""
 
-    async def exchange_line(self, client_id: str, line: list[WaitingCode]) -> None:
-        for code in line:
+    async def exchange_queue(self, client_id: str, queue: list[WaitingCode]) -> None:
+        for code in queue:
             result = await self._exchange(client_id, code.org)
-            self._count(ExchangedCode(code.org, result), last=code is line[-1])
+            self._count(ExchangedCode(code.org, result), last=code is queue[-1])
             if isinstance(result, NoToken) and result.outcome is Outcome.THROTTLED and result.until is not None:
-                # Asking again would prolong it; and whatever is left of the line may well expire, and is told so then.
+                # Another request would prolong the throttling. Codes that expire during the wait are reported.
                 wait = (result.until - self.now()).total_seconds()
-                if wait > 0.0 and code is not line[-1]:
+                if wait > 0.0 and code is not queue[-1]:
                     await self._pause(client_id, wait)
 
     async def _exchange(self, client_id: str, org: Org) -> AccessToken | NoToken:
         while True:
-            async with self.hands:
-                # Counted with a hand free: it is asked for at once.
+            async with self.places:
+                # Reserved only while a place is free, so that the request is sent at once.
                 wait = await self.reserve(client_id, self.now())
                 if wait <= 0.0:
                     return await self.exchange(org)
@@ -153,7 +152,7 @@ class _Run:
     def _count(self, exchanged: ExchangedCode, *, last: bool) -> None:
         self.done.append(exchanged)
         refused = exchanged.refusal is not None
-        self.lines_at_work -= last
+        self.active_queues -= last
         self.progress = replace(
             self.progress,
             waiting=self.progress.waiting - 1,
@@ -165,8 +164,8 @@ class _Run:
     def tell(self) -> None:
         if self.on_progress is None:
             return
-        everybody_waits = 0 < self.lines_at_work == len(self.pauses_end)
-        pause = max(min(self.pauses_end.values()) - self._seconds(), 0.0) if everybody_waits else 0.0
+        all_wait = 0 < self.active_queues == len(self.pauses_end)
+        pause = max(min(self.pauses_end.values()) - self._seconds(), 0.0) if all_wait else 0.0
         self.on_progress(replace(self.progress, pause_seconds=pause))
 
     def _seconds(self) -> float:

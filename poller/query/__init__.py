@@ -1,1 +1,1 @@
-"""Questions about the series as people ask them, on a command line or over HTTP, and their answers as text."""
+"""Answers questions of every reader, the command line as well as the web server, as values, CSV and JSON."""

@@ -51,7 +51,7 @@ async def main(clock: Clock) -> int:
         )
         with terminal.stop_signals() as stopped:
             async with serve("127.0.0.1", 0, health, figures) as url:
-                terminal.tell(str(url))
+                terminal.out(str(url))
                 await worker.run(stopped)
         return worker.lost
 

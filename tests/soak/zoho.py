@@ -49,7 +49,7 @@ def _faults(clock: Clock) -> Iterator[Fault]:
 async def main(clock: Clock, orgs: int) -> None:
     async with Simulator(options(clock, orgs)) as simulator:
         with terminal.stop_signals() as stopped:
-            terminal.tell(json.dumps(simulator.data_centers_setting()))
+            terminal.out(json.dumps(simulator.data_centers_setting()))
             await stopped.wait()
 
 

@@ -69,7 +69,7 @@ async def _anomalies(settings: Settings, chosen: Selection, begin: Since, *, as_
         since = begin.at(app.database.clock.now()).date()
         async for anomaly in recorded_anomalies(app.database, chosen, since):
             if as_json:
-                terminal.tell(json_text(anomaly.fields()))
+                terminal.out(json_text(anomaly.fields()))
             else:
                 found.append(anomaly)
     if not as_json:
@@ -80,7 +80,7 @@ def _show(found: list[Anomaly], since: date) -> None:
     from poller.cli.output.table import Table
 
     if not found:
-        terminal.tell(f"no anomalies since {since.isoformat()}")
+        terminal.out(f"no anomalies since {since.isoformat()}")
         return
     table = Table(("day", "org", "user type", "kind", "severity", "why"), spare=("severity", "user type"))
     for one in found:

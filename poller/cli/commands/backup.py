@@ -29,12 +29,12 @@ def back_up(file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to;
     from poller import backup
 
     manifest = terminal.run(backup.back_up(terminal.settings(), file))
-    terminal.tell(f"{file}: {_contents(manifest)}.")
+    terminal.out(f"{file}: {_contents(manifest)}.")
     if manifest.key_file:
-        terminal.say("The keys of its credentials are in it: keep it where keys are kept.")
+        terminal.err("The keys of its credentials are in it: keep it where keys are kept.")
     elif manifest.keys:
         keys = ", ".join(manifest.keys)
-        terminal.say(
+        terminal.err(
             f"Its credentials need the key {keys} of POLLER_SECRET_KEYS, which is not in it: keep that elsewhere."
         )
 
@@ -49,13 +49,13 @@ def restore(file: Annotated[Path, typer.Argument(metavar="FILE", help="Made by `
     from poller import backup
 
     restored = terminal.run(backup.restore(terminal.settings(), file))
-    terminal.tell(f"Restored from {file}: {_contents(restored.manifest)}, as of {restored.manifest.made_at}.")
+    terminal.out(f"Restored from {file}: {_contents(restored.manifest)}, as of {restored.manifest.made_at}.")
     if restored.aside:
         kept = ", ".join(str(path) for path in restored.aside)
-        terminal.say(f"What was there is kept: {kept}; remove it once you are sure.")
+        terminal.err(f"What was there is kept: {kept}; remove it once you are sure.")
     if restored.missing_keys:
         keys = ", ".join(restored.missing_keys)
-        terminal.say(f"Its credentials need the key {keys}: put it into POLLER_SECRET_KEYS, or import the orgs again.")
+        terminal.err(f"Its credentials need the key {keys}: put it into POLLER_SECRET_KEYS, or import the orgs again.")
 
 
 def _contents(manifest: Manifest) -> str:

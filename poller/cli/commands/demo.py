@@ -53,26 +53,26 @@ async def _demo(settings: Settings, options: DemoOptions, polls: int) -> bool:
 
     folder = settings.data_dir / FOLDER
     if is_of_another_fleet(folder, options):
-        terminal.tell(f"The demo's database in {folder} is of another fleet or of fewer days; it is replaced.")
-    terminal.tell("Starting PostgreSQL and a simulated Zoho …")
+        terminal.out(f"The demo's database in {folder} is of another fleet or of fewer days; it is replaced.")
+    terminal.out("Starting PostgreSQL and a simulated Zoho …")
     async with open_demo(settings, options) as running:
-        terminal.tell(f"A simulated Zoho listens at {', '.join(running.simulator.urls.values())}.")
-        terminal.tell(f"The demo's PostgreSQL lives in {folder}.")
+        terminal.out(f"A simulated Zoho listens at {', '.join(running.simulator.urls.values())}.")
+        terminal.out(f"The demo's PostgreSQL lives in {folder}.")
         count = await running.import_fleet()
         await _back_fill(running, options, count)
-        terminal.tell(f"{count:,} orgs imported, {options.days} days of history in place:\n")
+        terminal.out(f"{count:,} orgs imported, {options.days} days of history in place:\n")
         await _draw(running, options)
         end = quantities.count(polls, "time") if polls else "until Ctrl-C"
-        terminal.tell(f"\nPolling every {options.every_seconds} s, {end}.")
+        terminal.out(f"\nPolling every {options.every_seconds} s, {end}.")
         await _poll(running, options.every_seconds, polls)
-        terminal.tell("")
+        terminal.out("")
         # The counts of the largest org change most.
         org = max(running.simulator.fleet(), key=lambda one: one.licences).name
         await _draw(running, options, org)
         breaches: list[str] = running.simulator.audit()["breaches"]
-        terminal.tell("\nZoho's rules: " + (f"BROKEN: {'; '.join(breaches)}" if breaches else "none was broken."))
-        terminal.tell(f"To look again: POLLER_DATA_DIR='{folder}' {_poller()} trend '{org}' --type ActiveUsers")
-        terminal.tell(
+        terminal.out("\nZoho's rules: " + (f"BROKEN: {'; '.join(breaches)}" if breaches else "none was broken."))
+        terminal.out(f"To look again: POLLER_DATA_DIR='{folder}' {_poller()} trend '{org}' --type ActiveUsers")
+        terminal.out(
             f"Seats and when they run out: POLLER_DATA_DIR='{folder}' {_poller()} forecast (or seats, anomalies)"
         )
         return bool(breaches)
@@ -80,7 +80,7 @@ async def _demo(settings: Settings, options: DemoOptions, polls: int) -> bool:
 
 async def _back_fill(running: Demo, options: DemoOptions, orgs: int) -> None:
     """Writes the history and its analyses, and shows progress: a bar on a terminal, lines in a pipe."""
-    terminal.tell(f"Writing {options.days} days of history of {quantities.count(orgs, 'org')} …")
+    terminal.out(f"Writing {options.days} days of history of {quantities.count(orgs, 'org')} …")
     told_at = time.monotonic()
     with terminal.progress() as progress:
         task = progress.add_task("history", total=None)
@@ -90,10 +90,10 @@ async def _back_fill(running: Demo, options: DemoOptions, orgs: int) -> None:
             progress.update(task, completed=done, total=total)
             if progress.disable and time.monotonic() - told_at >= _LINE_EVERY_SECONDS:
                 told_at = time.monotonic()
-                terminal.tell(f"{done / total:4.0%} of the history is written")
+                terminal.out(f"{done / total:4.0%} of the history is written")
 
         await running.back_fill(show)
-    terminal.tell("Forecasting, and looking for anomalies …")
+    terminal.out("Forecasting, and looking for anomalies …")
     await running.analyse()
 
 
@@ -110,7 +110,7 @@ async def _poll(running: Demo, every_seconds: int, polls: int) -> None:
             await running.poll(tally.committed)
             if tally.outcomes:
                 summary = render.poll_summary(tally.outcomes, tally.requests, time.monotonic() - started)
-                terminal.tell(f"{datetime.now(UTC):%H:%M:%S}  {summary}")
+                terminal.out(f"{datetime.now(UTC):%H:%M:%S}  {summary}")
                 done += 1
             if done == polls > 0:
                 return

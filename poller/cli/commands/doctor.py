@@ -50,13 +50,13 @@ async def _doctor(*, as_json: bool) -> Counter[CheckStatus]:
         statuses[result.status] += 1
         if as_json:
             fields = {"check": result.check, "verdict": result.status, "what": result.what, "remedy": result.remedy}
-            terminal.tell(json_text(fields))
+            terminal.out(json_text(fields))
         else:
-            terminal.tell_folded(_line(result), _INDENT)
+            terminal.out_wrapped(_line(result), _INDENT)
 
     await run_checks(terminal.env_file.get(), database_dsn, report)
     if not as_json:
-        terminal.tell(", ".join(f"{statuses[status]} {status.value}" for status in CheckStatus if statuses[status]))
+        terminal.out(", ".join(f"{statuses[status]} {status.value}" for status in CheckStatus if statuses[status]))
     return statuses
 
 

@@ -68,7 +68,7 @@ def _series(series: Path, days: int, output: str, *, as_json: bool) -> None:
     for part in json_objects(parts) if as_json else parts:
         terminal.write(part, end="")
     if not file.names:
-        terminal.say(f"poller: {series} holds no series")
+        terminal.err(f"poller: {series} holds no series")
 
 
 async def _forecast(settings: Settings, chosen: Selection, user_type: str, horizon: int, *, as_json: bool) -> None:
@@ -83,7 +83,7 @@ async def _forecast(settings: Settings, chosen: Selection, user_type: str, horiz
             without_counts += page.without_counts
             if as_json:
                 for one in page.forecasts:
-                    terminal.tell(json_text(question.fields(one)))
+                    terminal.out(json_text(question.fields(one)))
             else:
                 found += page.forecasts
     if not as_json:
@@ -111,7 +111,7 @@ def _show(found: list[OrgForecast], without_counts: int, horizon: int) -> None:
         )
     terminal.show(table)
     if without_counts:
-        terminal.tell(f"{without_counts:,} without any known count: nothing to forecast")
+        terminal.out(f"{without_counts:,} without any known count: nothing to forecast")
 
 
 def _soonest(one: OrgForecast) -> tuple[date, str]:

@@ -68,7 +68,7 @@ async def _gaps(settings: Settings, chosen: Selection, since: Since, layout: Lay
         open_gaps(app.database, chosen, since, listed=listed) as found,
     ):
         if found.kept_since is not None:
-            terminal.say(f"Snapshots before {found.kept_since} are not kept any longer, and neither are their gaps.")
+            terminal.err(f"Snapshots before {found.kept_since} are not kept any longer, and neither are their gaps.")
         if layout is Layout.TABLE:
             await _show(found, one_org=bool(chosen.names))
             return
@@ -95,13 +95,13 @@ async def _show(found: Gaps, *, one_org: bool) -> None:
     if slots:
         terminal.show(table)
         of_orgs = "" if one_org else f" of {count(len(orgs), 'org')}"
-        terminal.tell_folded(f"{count(slots, 'slot')}{of_orgs} not wholly known since {since}.", 2)
+        terminal.out_wrapped(f"{count(slots, 'slot')}{of_orgs} not wholly known since {since}.", 2)
         if notes:
-            terminal.tell("")
+            terminal.out("")
     elif not notes:
-        terminal.tell(f"Everything is known since {since}.")
+        terminal.out(f"Everything is known since {since}.")
     for line in notes:
-        terminal.tell_folded(line, 2)
+        terminal.out_wrapped(line, 2)
 
 
 def _unknown_orgs(found: Gaps) -> Iterator[str]:

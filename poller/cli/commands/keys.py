@@ -67,7 +67,7 @@ async def _list(settings: Settings, *, as_json: bool) -> None:
     for key in found:
         if as_json:
             total = sum(key.rows.values())
-            terminal.tell(json.dumps({"key": key.key_id, "state": key.state, "rows": key.rows, "total": total}))
+            terminal.out(json.dumps({"key": key.key_id, "state": key.state, "rows": key.rows, "total": total}))
         table.rows.append((key.key_id, key.state, *(f"{key.rows[name]:,}" for name in ENCRYPTED_TABLES)))
     if not as_json:
         terminal.show(table)
@@ -80,7 +80,7 @@ async def _rotate(settings: Settings) -> None:
     async with open_app(settings, name="poller keys") as app:
         first = app.keyring.current_id
         for name in await admin.workers_without(app.database, first):
-            terminal.say(
+            terminal.err(
                 f"poller: warning: the worker {name} does not have the key {first}: it leaves these orgs to others; "
                 f"add {first} to its keys"
             )
@@ -89,9 +89,9 @@ async def _rotate(settings: Settings) -> None:
             task = progress.add_task("re-encrypting", total=total)
             done = await admin.rotate(app.database, app.keyring, lambda done: progress.update(task, completed=done))
     place = admin.place_of_keys(settings)
-    terminal.tell(f"{count(done.rows, 'row')} re-encrypted; the first key of {place} is {first}.")
+    terminal.out(f"{count(done.rows, 'row')} re-encrypted; the first key of {place} is {first}.")
     for key in done.others:
-        terminal.tell(_removable(key, done.workers_behind, first))
+        terminal.out(_removable(key, done.workers_behind, first))
 
 
 def _removable(key: KeyUse, workers_behind: Sequence[str], first: str) -> str:

@@ -38,17 +38,17 @@ async def _migrate(settings: Settings, *, check: bool) -> bool:
     from poller.embedded import is_made
 
     if check and settings.embedded and not is_made(settings.data_dir):
-        terminal.say(f"There is no database in {settings.data_dir} yet; run `poller migrate` to make it.")
+        terminal.err(f"There is no database in {settings.data_dir} yet; run `poller migrate` to make it.")
         return True
     async with database_dsn(settings, create=not check) as dsn:
         status = await (schema.check_schema if check else schema.migrate)(dsn)
         found = "empty" if status.found is None else f"at revision {status.found}"
         if not status.behind:
-            terminal.say(f"The database is up to date, {found}.")
+            terminal.err(f"The database is up to date, {found}.")
         elif check:
-            terminal.say(f"The database is {found}, this poller needs {status.needed}; run `poller migrate`.")
+            terminal.err(f"The database is {found}, this poller needs {status.needed}; run `poller migrate`.")
         else:
-            terminal.say(f"The database was {found}, and is at revision {status.needed} now.")
+            terminal.err(f"The database was {found}, and is at revision {status.needed} now.")
         if not check:
             _say_what_remains(await schema.set_up_reading(dsn))
         return check and status.behind
@@ -58,9 +58,9 @@ def _say_what_remains(statements: ForAdministrator) -> None:
     """Says which statements an administrator must run, because the poller's role may not."""
     if statements.create:
         create = " ".join(statements.create)
-        terminal.say(f"To let others read, have an administrator run `{create}`, then `poller migrate` again.")
+        terminal.err(f"To let others read, have an administrator run `{create}`, then `poller migrate` again.")
     if statements.to_read:
-        terminal.say(f"To let others read, have an administrator run `{'; '.join(statements.to_read)};`.")
+        terminal.err(f"To let others read, have an administrator run `{'; '.join(statements.to_read)};`.")
     if statements.to_limit:
         limit = "; ".join(statements.to_limit)
-        terminal.say(f"To limit what others may take of the server, have an administrator run `{limit};`.")
+        terminal.err(f"To limit what others may take of the server, have an administrator run `{limit};`.")

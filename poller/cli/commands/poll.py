@@ -95,7 +95,7 @@ async def _poll(settings: Settings, chosen: Selection, *, as_json: bool) -> Poll
     from poller.query.org import count_pollable
     from poller.traces import open_spans
 
-    settings = fit_open_files(settings, lambda what: terminal.say(f"poller: warning: {what}"))
+    settings = fit_open_files(settings, lambda what: terminal.err(f"poller: warning: {what}"))
     async with open_app(settings, name="poller poll") as app, open_spans() as spans:
         await record_settings(app.database, settings)
         names = await chosen.pollable(app.database)
@@ -104,7 +104,7 @@ async def _poll(settings: Settings, chosen: Selection, *, as_json: bool) -> Poll
 
             def tell(org: str, snapshot: Snapshot) -> None:
                 if as_json:
-                    terminal.tell(render.poll_json(org, snapshot))
+                    terminal.out(render.poll_json(org, snapshot))
 
             started = time.monotonic()
             tally = PollTally(tell, _bar(progress, total))
@@ -115,16 +115,16 @@ async def _poll(settings: Settings, chosen: Selection, *, as_json: bool) -> Poll
     if tally.stdout_closed is not None:
         raise tally.stdout_closed
     if tally.busy:
-        terminal.say(_busy(tally.busy))
+        terminal.err(_busy(tally.busy))
     if as_json:
         return tally
     if not total:
-        terminal.say("There is no active org yet; `poller orgs import FILE` adds orgs.")
+        terminal.err("There is no active org yet; `poller orgs import FILE` adds orgs.")
         return tally
     rows = tally.rows if len(tally.rows) <= LARGEST_TABLE else tally.troubled
     if rows:
         terminal.show(render.poll_table(sorted(rows, key=lambda row: row[0])))
-    terminal.tell(render.poll_summary(tally.outcomes, tally.requests, seconds))
+    terminal.out(render.poll_summary(tally.outcomes, tally.requests, seconds))
     return tally
 
 

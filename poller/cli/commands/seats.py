@@ -91,7 +91,7 @@ async def _set(settings: Settings, chosen: Selection, changes: dict[str, Any]) -
 
     async with open_app(settings, name="poller seats") as app:
         changed = await set_contracts(app.database, chosen, changes)
-    terminal.tell(f"{count(changed, 'contract')} changed")
+    terminal.out(f"{count(changed, 'contract')} changed")
 
 
 async def _seats(settings: Settings, chosen: Selection, shown: Shown) -> None:
@@ -127,13 +127,13 @@ async def _show(usages: AsyncIterator[SeatUsage]) -> None:
 
     await terminal.show_stream(table, cells())
     for (code, remedy), orgs in refused.items():
-        terminal.tell(f"{count(orgs, 'org does', 'orgs do')} not say how many seats there are ({code}): {remedy}")
+        terminal.out(f"{count(orgs, 'org does', 'orgs do')} not say how many seats there are ({code}): {remedy}")
 
 
 def _show_tags(sums: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     if as_json:
         for row in sums:
-            terminal.tell(json_text(row))
+            terminal.out(json_text(row))
         return
     from poller.cli.output.table import Table
 

@@ -32,7 +32,7 @@ def show_settings(
     table = Table(["setting", "value", "from"])
     for row in (database_row(settings, sources), *rows(settings, sources)):
         if as_json:
-            terminal.tell(json_text({"name": row.name, "value": row.value, "from": row.origin}))
+            terminal.out(json_text({"name": row.name, "value": row.value, "from": row.origin}))
         else:
             table.rows.append([row.name, plain(row.value) or "-", plain(row.origin)])
     if not as_json:

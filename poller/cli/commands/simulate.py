@@ -85,12 +85,12 @@ async def _serve(simulator: Simulator, write_orgs: Path | None, file_format: Lit
 def _explain(simulator: Simulator, fleet: Path | None) -> None:
     """Prints the one line a script needs on standard output, and how to use it on standard error."""
     setting = json.dumps(simulator.data_centers_setting(), separators=(",", ":"))
-    terminal.tell(f"export POLLER_DATA_CENTERS='{setting}'")
-    terminal.say(f"{simulator.options.orgs:,} orgs at {', '.join(simulator.urls.values())}, until Ctrl-C. To try them:")
+    terminal.out(f"export POLLER_DATA_CENTERS='{setting}'")
+    terminal.err(f"{simulator.options.orgs:,} orgs at {', '.join(simulator.urls.values())}, until Ctrl-C. To try them:")
     if fleet is None:
-        terminal.say("  run the line above where the poller runs; --write-orgs FILE writes the fleet to import")
+        terminal.err("  run the line above where the poller runs; --write-orgs FILE writes the fleet to import")
     else:
-        terminal.say(f"  run the line above where the poller runs, then: poller orgs import {fleet} && poller poll")
+        terminal.err(f"  run the line above where the poller runs, then: poller orgs import {fleet} && poller poll")
 
 
 def _write(simulator: Simulator, path: Path, file_format: Literal["csv", "jsonl"]) -> None:

@@ -58,7 +58,7 @@ async def _status(settings: Settings, *, as_json: bool, watch: bool) -> FleetSta
         while True:
             found = await fleet_status(app.database, app.database.clock.now(), listed=None if as_json else LISTED)
             if as_json:
-                terminal.tell(json_text(status_fields(found)))
+                terminal.out(json_text(status_fields(found)))
             else:
                 if watch and sys.stdout.isatty():
                     print(_CLEAR, end="")
@@ -74,9 +74,9 @@ def _show(found: FleetStatus) -> None:
     from poller.cli.output.service_facts import service_facts
 
     for line in render.facts(_counts(found)):
-        terminal.tell(line)
+        terminal.out(line)
     for line in _needs_a_person(found):
-        terminal.tell_folded(line, _HANG)
+        terminal.out_wrapped(line, _HANG)
     _tell("stretched", _stretched(found))
     _tell("credits of the last 24 hours", _credits(found))
     for heading, facts in service_facts(found).items():
@@ -131,6 +131,6 @@ def _tell(heading: str, facts: Mapping[str, str]) -> None:
     from poller.cli.output import render
 
     if facts:
-        terminal.tell(f"\n{heading}:")
+        terminal.out(f"\n{heading}:")
         for line in render.facts(facts):
-            terminal.tell_folded(f"  {line}", _HANG)
+            terminal.out_wrapped(f"  {line}", _HANG)

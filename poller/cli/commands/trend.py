@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from poller.settings import Settings
 
     AskedAt = Callable[[datetime], TrendQuestion]
-    """Makes the question once the time is known, which PostgreSQL tells."""
+    """Makes the question, given PostgreSQL's time."""
 
 Picture = Annotated[
     Path | None, typer.Option("--plot", metavar="FILE", dir_okay=False, help="Draw it as .png, .svg or .pdf.")
@@ -131,7 +131,7 @@ async def draw(app: App, question: TrendQuestion) -> None:
     if table.rows:
         terminal.show(table)
     else:
-        terminal.say("There is no org yet; `poller orgs import FILE` adds orgs.")
+        terminal.err("There is no org yet; `poller orgs import FILE` adds orgs.")
 
 
 def _draw_one(title: str, values: Sequence[int | None]) -> None:
@@ -142,10 +142,10 @@ def _draw_one(title: str, values: Sequence[int | None]) -> None:
 
     width = terminal.width()
     if width is not None and width - cell_len(title) - 2 < _NARROW:
-        terminal.tell_folded(title, 2)
-        terminal.tell(render.sparkline(values, width))
+        terminal.out_wrapped(title, 2)
+        terminal.out(render.sparkline(values, width))
     else:
-        terminal.tell(f"{title}  {render.sparkline(values, _room(cell_len(title) + 2))}")
+        terminal.out(f"{title}  {render.sparkline(values, _room(cell_len(title) + 2))}")
 
 
 async def _plot(settings: Settings, asked_at: AskedAt, path: Path) -> None:
@@ -165,19 +165,19 @@ async def _plot(settings: Settings, asked_at: AskedAt, path: Path) -> None:
             else:
                 series, total = [one async for one in by_series(points)], 1
     if not series:
-        terminal.say("There is no org yet; `poller orgs import FILE` adds orgs.")
+        terminal.err("There is no org yet; `poller orgs import FILE` adds orgs.")
         return
     if question.org is None:
         plot.draw_fleet(path, series, total, edges, question.zone)
     else:
         plot.draw_org(path, series, edges, question.zone)
-    terminal.tell(f"Drawn: {path}")
+    terminal.out(f"Drawn: {path}")
 
 
 async def _warn(app: App, question: TrendQuestion) -> None:
     """Says so where the question reaches back further than snapshots are kept: those steps are shown as gaps."""
     if (kept := await question.snapshots_kept_since(app.database)) is not None:
-        terminal.say(
+        terminal.err(
             f"Snapshots before {kept} are not kept any longer: of what is before, days of UTC are known"
             " (--every 1d, no --tz)."
         )

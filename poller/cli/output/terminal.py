@@ -61,7 +61,7 @@ def settings_and_sources(*, serving: bool = False, database: bool = True) -> tup
 
         structlog.get_logger("poller.cli").info("database.used", database=database_in_use(loaded))
     for warning in (*warnings, *unread_env_file(sources.env_file)):
-        say(f"poller: warning: {warning}")
+        err(f"poller: warning: {warning}")
     return loaded, sources
 
 
@@ -115,7 +115,7 @@ def stop_signals() -> Iterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-def tell(line: str) -> None:
+def out(line: str) -> None:
     """Writes a line of the result to standard output, and flushes it.
 
     On a terminal, control characters are shown as escapes: names may come from other programs. A pipe gets the line
@@ -126,14 +126,14 @@ def tell(line: str) -> None:
 
 
 def write(line: str, end: str = "\n") -> None:
-    """Writes one of many lines like `tell`, but without a flush."""
+    """Writes one of many lines like `out`, but without a flush."""
     sys.stdout.write((visible(line) if sys.stdout.isatty() else line) + end)
 
 
-def tell_folded(line: str, hang: int) -> None:
+def out_wrapped(line: str, hang: int) -> None:
     """Writes a line of sentences, wrapped to the terminal; further lines are indented by `hang` cells."""
     for part in wrap(line, hang, width()):
-        tell(part)
+        out(part)
 
 
 def wrap(line: str, hang: int, cells: int | None) -> list[str]:
@@ -166,7 +166,7 @@ def _folded_by_cells(line: str, indent: str, cells: int) -> list[str]:
     return [*parts, current]
 
 
-def say(line: str) -> None:
+def err(line: str) -> None:
     """Writes a line for a person to standard error, apart from the result."""
     print(visible(line), file=sys.stderr)
 
@@ -180,7 +180,7 @@ def check_bom(*, wanted: bool, csv: bool) -> None:
 def show(table: Table) -> None:
     """Writes a table to standard output, cut to the width of a terminal; a pipe gets all of it."""
     for line in table.lines(width()):
-        tell(line)
+        out(line)
 
 
 async def show_stream(table: Table, rows: AsyncIterator[Sequence[str]]) -> None:

@@ -1,7 +1,7 @@
-"""Files of orgs as people, spreadsheets and programs write them: CSV or JSON, told apart by what they hold.
+"""Reads files of orgs; recognises CSV and JSON by their content.
 
-A file is read as a stream (a JSON list as a whole); a byte order mark is passed over. Nothing that a file may hold
-raises: what is wrong is a `BadRow` with its line and reason, and no reason repeats a secret.
+A file is read as a stream, a JSON list as a whole; a byte order mark is skipped. No content raises an error: a wrong
+row is a `BadRow` with its line and the reason, and no reason repeats a secret.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ STANDARD_INPUT: Final = "-"
 _WORKBOOKS: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods", ".numbers"})
 _READERS: Final = {"csv": csv_rows, "jsonl": json_lines, "json": json_document}
 _MOST_NAMES_OF_BAD_ROWS: Final = 1_000
-"""After this many bad rows only names of good ones are remembered, to find names that are there twice."""
+"""After this many bad rows, only the names of good rows are kept, to find duplicate names."""
 
 
 def read_org_file(
     path: Path, data_centers: Collection[str], defaults: Mapping[str, str] | None = None
 ) -> tuple[list[OrgEntry], BadRows]:
-    """Every org of the file, up to the first row that is wrong, and every row that is; `-` is standard input.
+    """The orgs of the file up to the first bad row, and every bad row; `-` is standard input.
 
     `defaults`: fields for rows that leave them out. A `UsageError` if the file cannot be opened.
     """
@@ -57,7 +57,7 @@ def read_orgs(
     file_format: FileFormat | None = None,
     defaults: Mapping[str, str] | None = None,
 ) -> Iterator[OrgEntry | BadRow]:
-    """The rows of `stream` one by one, each an org or what is wrong with it. Raises only what the stream does."""
+    """The rows of `stream` one by one, each an org or a bad row. Raises only the errors of the stream."""
     lines = Lines(stream)
     try:
         rows = _READERS[file_format or format_of(lines)](lines)

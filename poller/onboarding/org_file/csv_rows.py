@@ -19,7 +19,7 @@ _EXAMPLE: Final = f"{','.join(REQUIRED)},refresh_token"
 
 
 def csv_rows(lines: Lines) -> Iterator[OrgRow | BadRow]:
-    """The rows under the header; what is wrong with the header is a bad row as well."""
+    """The rows below the header; a wrong header is a bad row as well."""
     header, delimiter, bad = _header(lines)
     yield from bad
     if not header:
@@ -43,7 +43,7 @@ def csv_rows(lines: Lines) -> Iterator[OrgRow | BadRow]:
 
 
 def _header(lines: Lines) -> tuple[list[str], str, list[BadRow]]:
-    """The fields of the columns, what stands between them, and what is wrong; no fields: nothing can be read."""
+    """The fields of the columns, the delimiter, and what is wrong; no fields: the file cannot be read."""
     # Excel writes and reads a first line that names the delimiter: sep=;
     told = ""
     for line in lines:

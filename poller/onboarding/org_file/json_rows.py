@@ -1,4 +1,4 @@
-"""Orgs in JSON: an object a line, one list of objects, or objects one after the other, with line breaks anywhere.
+"""Orgs in JSON: one object per line, one list of objects, or objects in sequence with line breaks anywhere.
 
 A row of Zoho's `self_client.json` (the download of the API console) is taken as an org without name and data centre.
 """
@@ -27,14 +27,14 @@ _TOO_MUCH: Final = "it is not JSON that can be read: a number or a nesting is to
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """A JSON object as it was written, with names that are there twice."""
+    """A JSON object as it was written, with duplicate names."""
 
 
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_Pairs)
 
 
 def json_lines(lines: Lines) -> Iterator[OrgRow | BadRow]:
-    """The objects of a file that has one in every line; a line that is wrong spoils no other."""
+    """The objects of a file with one object per line; a wrong line does not affect the others."""
     for line in lines:
         if not line.strip():
             continue
@@ -53,7 +53,7 @@ def json_lines(lines: Lines) -> Iterator[OrgRow | BadRow]:
 
 
 def json_document(lines: Lines) -> Iterator[OrgRow | BadRow]:
-    """The objects of a list, or one after the other; nothing is read beyond what is not JSON."""
+    """The objects of a list or of a sequence; reading stops at the first text that is not JSON."""
     text = lines.rest(_LARGEST_DOCUMENT)
     if text is None:
         yield BadRow(1, f"the list is longer than {_LARGEST_DOCUMENT:,} characters: write one object per line")
@@ -70,7 +70,7 @@ def json_document(lines: Lines) -> Iterator[OrgRow | BadRow]:
 
 
 def _values(text: str) -> Iterator[tuple[int, Any]]:
-    """Every value of the document and where it begins; of a list, each of its own."""
+    """Every value of the document and where it begins; the items of a list one by one."""
     place = _next(text, 0)
     while place < len(text):
         if text[place] == "[":

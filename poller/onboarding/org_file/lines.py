@@ -1,4 +1,4 @@
-"""The lines of a file as text, with their numbers, and what kind of file they look like."""
+"""Reads the lines of a file as text, counts them, and recognises the format of the file."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 FileFormat = Literal["csv", "jsonl", "json"]
 LONGEST_LINE: Final = 1_000_000
 _WORKBOOKS: Final = ("PK\x03\x04", "\udcd0\udccf\x11")
-"""How .xlsx and .ods, and .xls, begin."""
+"""The first bytes of .xlsx and .ods files, and of .xls files."""
 
 
 class Lines:
-    """The lines of a stream; bytes that are not UTF-8 become lone surrogates, which the check of a field finds."""
+    """The lines of a stream. Bytes that are not UTF-8 become lone surrogates, which the checks of fields find."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
@@ -36,7 +36,7 @@ class Lines:
         return line
 
     def beginning(self) -> list[str]:
-        """The first two lines that are not blank; all are still to be read."""
+        """The first two lines that are not blank, without consuming them."""
         read: list[str] = []
         found: list[str] = []
         while len(found) < 2 and (line := self._text.readline(LONGEST_LINE)):
@@ -47,18 +47,18 @@ class Lines:
         return found
 
     def rest(self, most: int) -> str | None:
-        """All that is still to be read as one text; None if it is longer than `most` characters."""
+        """The rest of the stream as one text; None if it is longer than `most` characters."""
         text = "".join(reversed(self._unread)) + self._text.read(most + 1)
         self._unread.clear()
         return None if len(text) > most else text
 
     def close(self) -> None:
-        """Leave the stream to the caller, who opened it."""
+        """Leaves the stream open for the caller, who opened it."""
         self._text.detach()
 
 
 def format_of(lines: Lines) -> FileFormat:
-    """What the first lines look like: JSON where they begin with a bracket, and CSV where they do not."""
+    """The format of a file by its first lines: JSON if they begin with a bracket, else CSV."""
     first, second = [*lines.beginning(), "", ""][:2]
     if not first.startswith(("{", "[")):
         return "csv"
@@ -71,7 +71,7 @@ def format_of(lines: Lines) -> FileFormat:
 
 
 def unreadable(line: str) -> str | None:
-    """Why nothing can be read of a file whose first line is this: it is no text, or in another encoding."""
+    """Why a file with this first line cannot be read: it is not text, or not UTF-8."""
     if line.startswith(("\udcff\udcfe", "\udcfe\udcff")):
         return "the file is UTF-16: save it as UTF-8 (in Excel: 'CSV UTF-8')"
     if line.startswith(_WORKBOOKS):

@@ -1,6 +1,6 @@
-"""Rows of an org file: as written, as judged, and the list of all that is wrong, however many rows are.
+"""Rows of an org file as written, bad rows, and a short list of what is wrong with them.
 
-No reason quotes more than a few characters of a file that holds secrets, and the list stays small.
+The file contains secrets, so no reason quotes more than a few characters. The list stays short for any number of rows.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _MOST_REASONS: Final = 50
-"""Different reasons that are kept; rows with one of these are counted under it, all others together."""
+"""The most different reasons that are listed; rows with further reasons are counted together."""
 _MOST_LINES: Final = 5
-"""Line numbers that are kept of each reason."""
+"""Line numbers listed for each reason."""
 _MOST_UNKNOWN_FIELDS: Final = 5
 
 
@@ -36,13 +36,13 @@ class OrgRow:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that cannot be used: the line it begins in, counted from 1, and why."""
+    """A row that cannot be used: the line it begins on, counted from 1, and the reason."""
 
     line: int
     reason: str
 
     def __str__(self) -> str:
-        """As a person reads it."""
+        """The line number and the reason."""
         return f"line {self.line}: {self.reason}"
 
 
@@ -54,14 +54,14 @@ class _SameReason:
 
 @dataclass(slots=True)
 class BadRows:
-    """Every bad row, counted, with rows of one reason together. Takes the same room for ten rows as for a million."""
+    """Counts bad rows by reason, in the same memory for ten rows and for a million."""
 
     rows: int = 0
     _by_reason: dict[str, _SameReason] = field(default_factory=dict)
     _others: int = 0
 
     def add(self, row: BadRow) -> None:
-        """Count `row` under its reason."""
+        """Counts `row` under its reason."""
         self.rows += 1
         same = self._by_reason.get(row.reason)
         if same is None:
@@ -77,7 +77,7 @@ class BadRows:
         return self.rows
 
     def messages(self) -> Iterator[str]:
-        """A line for each reason, in the order of the file, and one for all that there was no room for."""
+        """One line for each reason, in the order of the file, and one for all further reasons."""
         for reason, same in self._by_reason.items():
             yield f"{_lines(same)}: {reason}"
         if self._others:
@@ -93,7 +93,7 @@ def _lines(same: _SameReason) -> str:
 
 
 def unknown_fields(names: Sequence[str]) -> list[str]:
-    """Reasons for the names that are no fields: the first few, and how many there are beyond."""
+    """Reasons for unknown field names: the first few, and the number of the others."""
     unknown = [(place, name) for place, name in enumerate(names, start=1) if name not in FIELDS]
     reasons = [unknown_field(name, place) for place, name in unknown[:_MOST_UNKNOWN_FIELDS]]
     if (more := len(unknown) - len(reasons)) > 0:

@@ -92,7 +92,7 @@ def set_orgs(
 
     done = terminal.run(_apply(terminal.settings(), lambda app: orgs.set_profiles(app.database, chosen, change)))
     same = done.selected - done.changed
-    terminal.tell(f"{count(done.changed, 'org')} changed{f', {same:,} as asked already' if same else ''}.")
+    terminal.out(f"{count(done.changed, 'org')} changed{f', {same:,} as asked already' if same else ''}.")
 
 
 def rename(
@@ -111,7 +111,7 @@ def rename(
     except ValueError as wrong:
         raise UsageError(f"NEW: {wrong}", "choose another name") from wrong
     terminal.run(_apply(terminal.settings(), lambda app: orgs.rename(app.database, old, name)))
-    terminal.tell(f"{old} is now {name}.")
+    terminal.out(f"{old} is now {name}.")
 
 
 def pause(names: Names = None, *, tags: Tags = None, states: States = None, data_centers: DataCenters = None) -> None:
@@ -123,7 +123,7 @@ def pause(names: Names = None, *, tags: Tags = None, states: States = None, data
 
     chosen = required(selection(names, tags, states, data_centers))
     done = terminal.run(_apply(terminal.settings(), lambda app: orgs.pause(app.database, chosen)))
-    terminal.tell(f"{count(done, 'org')} paused.")
+    terminal.out(f"{count(done, 'org')} paused.")
 
 
 def resume(names: Names = None, *, tags: Tags = None, states: States = None, data_centers: DataCenters = None) -> None:
@@ -135,7 +135,7 @@ def resume(names: Names = None, *, tags: Tags = None, states: States = None, dat
 
     chosen = required(selection(names, tags, states, data_centers))
     done = terminal.run(_apply(terminal.settings(), lambda app: orgs.resume(app.database, chosen)))
-    terminal.tell(f"{count(done, 'org')} resumed.")
+    terminal.out(f"{count(done, 'org')} resumed.")
 
 
 def remove(
@@ -159,7 +159,7 @@ def remove(
         _confirm(terminal.run(_find(settings, chosen, removed=purge)), purge=purge)
     delete = orgs.purge if purge else orgs.remove
     done = terminal.run(_apply(settings, lambda app: delete(app.database, chosen)))
-    terminal.tell(f"{count(done, 'org')} {'purged' if purge else 'removed'}.")
+    terminal.out(f"{count(done, 'org')} {'purged' if purge else 'removed'}.")
 
 
 def restore(names: Names = None, *, tags: Tags = None, data_centers: DataCenters = None) -> None:
@@ -172,7 +172,7 @@ def restore(names: Names = None, *, tags: Tags = None, data_centers: DataCenters
     chosen = required(selection(names, tags, None, data_centers))
     for org in terminal.run(_apply(terminal.settings(), lambda app: orgs.restore(app.database, chosen))):
         needed = _CREDENTIALS.get(org.grant or "", "a refresh token, a grant code or its soid")
-        terminal.tell_folded(
+        terminal.out_wrapped(
             f"{org.name} is back, paused until it has credentials: give its client id, client secret and {needed} "
             f"with `poller orgs add '{org.name}'` or `poller orgs import FILE`.",
             2,

@@ -64,17 +64,17 @@ async def _check(settings: Settings, chosen: Selection, *, as_json: bool) -> Cou
             def show(found: OrgCheck) -> None:
                 totals[found.ok] += 1
                 if as_json:
-                    terminal.tell(as_line(found))
+                    terminal.out(as_line(found))
                 else:
                     for line in for_people(found):
-                        terminal.tell_folded(line, 6)
+                        terminal.out_wrapped(line, 6)
                 progress.advance(task)
 
             async with open_zoho(app) as zoho:
                 context = OnboardingContext(app.database, app.keyring, settings, zoho)
                 await check_orgs(context, names, show, refused)
     if not as_json:
-        terminal.tell(f"{count(totals.total(), 'org')}: {totals[True]:,} OK, {totals[False]:,} failed")
+        terminal.out(f"{count(totals.total(), 'org')}: {totals[True]:,} OK, {totals[False]:,} failed")
     return totals
 
 

@@ -23,7 +23,7 @@ async def exchange_codes(app: App, names: Sequence[str] | None) -> list[Exchange
     if not await has_waiting_codes(app.database, names):
         return []
     for warning in await late_code_warnings(app.database, names):
-        terminal.say(f"poller: warning: {warning}")
+        terminal.err(f"poller: warning: {warning}")
     async with open_zoho(app) as zoho:
         context = OnboardingContext(app.database, app.keyring, app.settings, zoho)
         with terminal.progress() as progress:
@@ -33,12 +33,12 @@ async def exchange_codes(app: App, names: Sequence[str] | None) -> list[Exchange
                 done = now.exchanged + now.refused
                 progress.update(task, total=done + now.waiting, completed=done, description=describe(now))
                 if now.pause_seconds and progress.disable:
-                    terminal.say(f"poller: {describe(now)}")
+                    terminal.err(f"poller: {describe(now)}")
 
             exchanged = await exchange_waiting_codes(context, names, show)
     for one in exchanged:
         if one.refusal is not None:
-            terminal.say(f"poller: {one.org.name}: {one.refusal.code}: {one.refusal.remedy}")
+            terminal.err(f"poller: {one.org.name}: {one.refusal.code}: {one.refusal.remedy}")
     return exchanged
 
 

@@ -55,16 +55,16 @@ def import_file(
     if bad:
         source = "standard input" if str(file) == "-" else str(file)
         for message in bad.messages():
-            terminal.say(f"{source}: {message}")
+            terminal.err(f"{source}: {message}")
         rows = count(len(bad), "row is", "rows are")
-        terminal.say(f"poller: {rows} wrong, so nothing is imported; fix {source} and import it again")
+        terminal.err(f"poller: {rows} wrong, so nothing is imported; fix {source} and import it again")
         raise typer.Exit(2)
     verb = "would be " if dry_run else ""
 
     def tell(result: ImportResult) -> None:
         counts = f"{result.added:,} {verb}added, {result.changed:,} changed, {result.unchanged:,} same"
         restored = f", {result.restored:,} restored with their history" if result.restored else ""
-        terminal.tell(f"{count(len(entries), 'org')}: {counts}{restored}.")
+        terminal.out(f"{count(len(entries), 'org')}: {counts}{restored}.")
 
     if not terminal.run(_import(settings, entries, tell, dry_run=dry_run, each=_tell_change if dry_run else None)):
         raise typer.Exit(1)
@@ -109,7 +109,7 @@ def add(
     entry = _entry(settings, given, "soid" if soid else grant)
 
     def tell(_: ImportResult) -> None:
-        terminal.tell(f"{entry.name} is added; `poller poll` asks it for the first time.")
+        terminal.out(f"{entry.name} is added; `poller poll` asks it for the first time.")
 
     if not terminal.run(_import(settings, [entry], tell, new=True)):
         raise typer.Exit(1)
@@ -133,7 +133,7 @@ def _tell_change(change: OrgChange) -> None:
     if change.what == "added":
         return
     fields = f": {', '.join(change.fields)}" if change.fields else ""
-    terminal.tell(f"{plain(change.org)} would be {change.what}{fields}")
+    terminal.out(f"{plain(change.org)} would be {change.what}{fields}")
 
 
 async def _import(
@@ -166,7 +166,7 @@ async def _import(
         if dry_run:
             return True
         for warning in await warnings_after_import(app.database, entries):
-            terminal.say(f"poller: warning: {warning}")
+            terminal.err(f"poller: warning: {warning}")
         with_codes = [entry.name for entry in entries if entry.grant_code is not None]
         done = await exchange_codes(app, with_codes) if with_codes else []
         return all(one.refusal is None for one in done)

@@ -75,7 +75,7 @@ async def _list(settings: Settings, chosen: Selection, *, as_json: bool) -> None
             if first.orgs:
                 terminal.show(org_table(first.orgs, app.database.clock.now()))
             if first.total > len(first.orgs):
-                terminal.say(
+                terminal.err(
                     f"The first {_FIRST} of {first.total:,} orgs: select with --tag or --state, or pipe the list on."
                 )
             _say_if_none(first.orgs, chosen)
@@ -95,9 +95,9 @@ def _say_if_none(orgs: list[OrgState], chosen: Selection) -> None:
     if orgs:
         return
     if chosen.is_everything:
-        terminal.say("There is no org yet; `poller orgs import FILE` adds orgs.")
+        terminal.err("There is no org yet; `poller orgs import FILE` adds orgs.")
     else:
-        terminal.say(f"No org matches {chosen}." if chosen.is_filter else "None of these orgs is there.")
+        terminal.err(f"No org matches {chosen}." if chosen.is_filter else "None of these orgs is there.")
 
 
 async def _show(settings: Settings, chosen: Selection, *, as_json: bool) -> None:
@@ -112,10 +112,10 @@ async def _show(settings: Settings, chosen: Selection, *, as_json: bool) -> None
             if details is None:
                 continue
             if as_json:
-                terminal.tell(json_text(org_facts.as_fields(details)))
+                terminal.out(json_text(org_facts.as_fields(details)))
                 continue
             if place:
-                terminal.tell("")
+                terminal.out("")
             facts = org_facts.for_people(details)
             for line in render.facts(facts):
-                terminal.tell_folded(line, max(map(len, facts)) + 2)
+                terminal.out_wrapped(line, max(map(len, facts)) + 2)
