@@ -85,7 +85,7 @@ def check_chores(
     }
     if late:
         listed = ", ".join(f"{name} for {age_of(age)}" for name, age in sorted(late.items(), key=lambda one: -one[1]))
-        remedy = "see its log for what keeps it from them" if workers else f"{_START}: none is at work"
+        remedy = "check its log for the reason" if workers else f"{_START}: none is at work"
         return CheckResult("chores", CheckStatus.WRONG, f"not done: {listed}", remedy)
     if never:
         return CheckResult(
@@ -202,15 +202,15 @@ def check_zoho_clock(answers: Sequence[ProbeResult]) -> CheckResult:
 
 
 _NETWORK: Final[Mapping[Failure, str]] = {
-    Failure.DNS: "fix name resolution on this machine, or set POLLER_PROXY if only a proxy leads out",
-    Failure.REFUSED: "let this machine out to it, through its firewall too, or set POLLER_PROXY",
-    Failure.RESET: "look for a firewall or a proxy that breaks connections off",
+    Failure.DNS: "fix name resolution on this machine, or set POLLER_PROXY if this machine needs a proxy",
+    Failure.REFUSED: "allow connections from this machine to it, also in the firewall, or set POLLER_PROXY",
+    Failure.RESET: "look for a firewall or a proxy that resets connections",
     Failure.TIMEOUT: "look for a firewall that drops packets, or set POLLER_PROXY",
-    Failure.TLS: "see the clock, the CA certificates of this machine, and whether a proxy opens its connections",
-    Failure.TOO_LARGE: "what answers is not Zoho: look for a proxy or a sign-in page",
-    Failure.LOCAL_RESOURCES: "raise the limit of open files (ulimit -n), or end what uses up ports or memory here",
+    Failure.TLS: "check the clock and the CA certificates of this machine, and whether a proxy intercepts TLS",
+    Failure.TOO_LARGE: "the reply is not from Zoho: look for a proxy or a sign-in page",
+    Failure.LOCAL_RESOURCES: "raise the limit of open files (ulimit -n), or stop what uses up ports or memory",
     Failure.NO_ROUTE: "give this machine a network route to it",
-    Failure.PROTOCOL: "what answers is not Zoho: look for a proxy or a sign-in page",
+    Failure.PROTOCOL: "the reply is not from Zoho: look for a proxy or a sign-in page",
     Failure.PROXY_DNS: "correct the host in POLLER_PROXY: it has no address",
     Failure.PROXY_UNREACHABLE: "correct host and port in POLLER_PROXY, or start the proxy: nothing listens there",
     Failure.PROXY_LOGIN: "correct user and password in POLLER_PROXY: the proxy refuses them",

@@ -44,7 +44,7 @@ async def check_schedule(_settings: Settings, database: Database) -> CheckResult
     if unscheduled := await count_unscheduled(database, now):
         what = f"{count(unscheduled, 'active org')} without a slot for two intervals or more"
         working = await list_workers(database, now - WORKER_SEEN_WITHIN)
-        remedy = "see the log of `poller run` and the clocks" if working else "start `poller run`: none is at work"
+        remedy = "check the log of `poller run` and the clocks" if working else "start `poller run`: none is at work"
         return CheckResult("schedule", CheckStatus.WRONG, what, remedy)
     return CheckResult("schedule", CheckStatus.OK, "slots are handed out for every active org")
 

@@ -381,7 +381,7 @@ def test_overdue_maintenance_tasks_are_named(poller: Poller, fleet: str) -> None
     on(fleet, "UPDATE chores SET done_at = now() - interval '3 days' WHERE name IN ('retention', 'partitions')")
     on(fleet, "UPDATE chores SET done_at = now() - interval '2 hours' WHERE name IN ('rollups', 'packing')")
     told = diagnose(poller, 1, "chores", "wrong")
-    assert told.startswith("not done: partitions for 3d, retention for 3d, rollups for 2h; see its log")
+    assert told.startswith("not done: partitions for 3d, retention for 3d, rollups for 2h; check its log")
 
 
 def test_without_a_running_worker_the_remedy_is_to_start_the_service(poller: Poller, fleet: str) -> None:
@@ -455,7 +455,7 @@ def test_an_unreachable_data_centre_that_orgs_use_is_a_failed_check(
         ),
     )
     assert diagnose(poller, 1, "data centre other", "wrong").startswith(
-        f"{closed} cannot be reached: refused; let this"
+        f"{closed} cannot be reached: refused; allow connections from this machine"
     )
 
 

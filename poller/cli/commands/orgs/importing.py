@@ -42,7 +42,7 @@ def import_file(
     currency, renews_on. A second import changes only what differs: an empty value clears any of these but zgid, an
     absent column leaves them as they are. A grant_code is exchanged at once, because it expires within minutes; Zoho
     takes ten of a client in ten minutes. Exit 1 if one was lost, 2 if a row is wrong.
-    JSON is a list of objects or one object a line; the self_client.json of Zoho's console needs --name and
+    JSON is a list of objects, or one object per line; the self_client.json of Zoho's console needs --name and
     --data-center.
 
     Example: [bold]poller orgs import orgs.csv --dry-run[/bold]
