@@ -62,8 +62,8 @@ def trend(
 ) -> None:
     """Show how counts moved. A dot in a sparkline is a gap: counts that are not known are not drawn.
 
-    One org: all ten counts; with --type, step by step. Every org: one line each, for ActiveUsers or --type. CSV and JSON
-    hold every step of all orgs and types.
+    One org: all ten counts; with --type, step by step. Every org: one line each, for ActiveUsers or --type. CSV and
+    JSON hold every step of all orgs and types.
 
     Example: [bold]poller trend "Acme Ltd" --type AdminUsers --since 30d --tz Europe/Berlin --plot admins.png[/bold]
     """
