@@ -1,4 +1,4 @@
-"""The door: `poller` and `python -m poller`."""
+"""The entry point of `poller` and `python -m poller`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; whatever happens, a person gets at most a line, and a script the right exit code."""
-    # Within the function: a Ctrl-C while modules are being loaded is as quiet as any other.
+    """Runs the command line and exits with its code. An error is one line on standard error, never a traceback."""
+    # Import inside the function, so that Ctrl-C is handled while modules are being loaded.
     try:
         _open_standard_streams()
         from poller.cli import run  # noqa: PLC0415
@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def _open_standard_streams() -> None:
-    """Where a parent closed one of the three, the next file opened would take its place, and get what is printed."""
+    """Opens closed standard streams: otherwise the next opened file would get their descriptor, and the output."""
     for number, mode in ((0, "r"), (1, "w"), (2, "w")):
         try:
             os.fstat(number)
@@ -33,7 +33,7 @@ def _open_standard_streams() -> None:
 
 
 class _Nowhere(io.TextIOWrapper):
-    """A stream in the place of one that is closed; it remembers whether anything was lost."""
+    """Replaces a closed standard stream; `lost` is True if something was written to it."""
 
     lost = False
 

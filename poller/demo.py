@@ -1,7 +1,7 @@
-"""The demo: a simulated Zoho, a database of its own, months of history, and polls every few seconds.
+"""The demo: a simulated Zoho, its own database, months of history, and polls every few seconds.
 
-Everything real but Zoho: the history goes in by the store's own writing path, the polls over HTTP under the limits. It
-touches no database but its own, whatever the settings say, and refuses to start twice over the same folder.
+Only Zoho is simulated: the history is written by the store, and polls use HTTP and the limits. The demo uses only its
+own database, even if the settings name another, and refuses to start twice in the same folder.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ if TYPE_CHECKING:
     from poller.settings import Settings
 
 FOLDER: Final = "demo"
-"""In `DATA_DIR`: the demo's database and key, kept from one demo to the next."""
+"""The folder in `DATA_DIR` with the demo's database and key; the next demo uses it again."""
 MADE_OF: Final = "demo.json"
-"""In the demo's folder: which fleet its database is of."""
+"""The file in the demo's folder that says for which fleet its database was made."""
 HISTORY_INTERVAL_SECONDS: Final = 3_600
 _BATCH: Final = 1_000
 _WEEK: Final = 7
 _OUTAGE_EVERY: Final = 97
-"""Of an org's days of history about one in so many is an outage: without gaps nobody would see what they look like."""
+"""About one of 97 days of an org's history is an outage, so that the demo shows what gaps look like."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """How large a fleet, how long its history, how often it is polled."""
+    """The size of the fleet, the length of its history in days, and the interval of its polls in seconds."""
 
     orgs: int = 12
     seed: int = 2026
@@ -61,12 +61,12 @@ class DemoOptions:
 
     @property
     def history(self) -> dict[str, int]:
-        """What the demo's database is made of; another fleet needs another one."""
+        """The options that determine the demo's database; if they change, the demo needs a new one."""
         return {"orgs": self.orgs, "seed": self.seed, "days": self.days}
 
 
 class Demo:
-    """A demo under way: what `open_demo` hands out."""
+    """A running demo; `open_demo` returns it."""
 
     def __init__(self, app: App, simulator: Simulator, fleet: PollRunner, options: DemoOptions) -> None:
         self.app = app
@@ -77,15 +77,15 @@ class Demo:
         self._ids: list[int] = []
 
     async def import_fleet(self) -> int:
-        """Bring the simulated orgs in, as `poller orgs import` would; how many there are."""
+        """Imports the simulated orgs, like `poller orgs import`; returns how many there are."""
         entries = [entry_from(org.row(), self.app.settings.data_centers) for org in self.simulator.fleet()]
-        good = [entry for entry in entries if isinstance(entry, OrgEntry)]
-        await import_orgs(self.app.database, self.app.keyring, good)
-        self._ids = [org.id for org in await find_orgs(self.app.database, [entry.name for entry in good])]
-        return len(good)
+        valid = [entry for entry in entries if isinstance(entry, OrgEntry)]
+        await import_orgs(self.app.database, self.app.keyring, valid)
+        self._ids = [org.id for org in await find_orgs(self.app.database, [entry.name for entry in valid])]
+        return len(valid)
 
     async def back_fill(self, progress: Callable[[int, int], None]) -> int:
-        """Write the history that is not there yet, hour by hour; `progress(done, total)` in snapshots; how many."""
+        """Writes the missing history, hour by hour; returns how many snapshots. `progress(done, total)` counts them."""
         until = slot_of(self.app.database.clock.now(), HISTORY_INTERVAL_SECONDS)
         # demo.history: how far an earlier demo got.
         newest = await self.app.database.fetchval("SELECT max(slot) FROM org_snapshots WHERE slot < $1", until)
@@ -96,7 +96,7 @@ class Demo:
         total, done = len(slots) * len(self._ids), 0
         batch: list[Snapshot] = []
         for slot in slots:
-            batch.extend(self._remembered(index, org_id, slot) for index, org_id in enumerate(self._ids))
+            batch.extend(self._past_snapshot(index, org_id, slot) for index, org_id in enumerate(self._ids))
             if len(batch) >= _BATCH or slot == slots[-1]:
                 await write_snapshots(self.app.database, batch, new=True)
                 done += len(batch)
@@ -105,7 +105,7 @@ class Demo:
         return done
 
     async def analyse(self) -> None:
-        """Keep the seats of the history, a reading a week, and the forecasts and anomalies a service would make."""
+        """Writes the seats of the history, one reading a week, and the forecasts and anomalies."""
         database, now = self.app.database, self.app.database.clock.now()
         for index, org_id in enumerate(self._ids):
             edition = self.simulator.org(index).edition
@@ -118,7 +118,7 @@ class Demo:
         await search_anomalies(database, now)
 
     async def poll(self, committed: Committed) -> None:
-        """Poll every org whose slot has not been polled yet."""
+        """Polls every org whose current slot has not been polled yet."""
 
         def remember(batch: Sequence[PollResult]) -> None:
             self._polled.update({one.org.id: one.snapshot.slot for one in batch})
@@ -126,18 +126,18 @@ class Demo:
 
         await self._fleet.poll_all(None, remember, wanted=lambda org_id, slot: self._polled.get(org_id) != slot)
 
-    def _remembered(self, index: int, org_id: int, slot: datetime) -> Snapshot:
-        """What a poll at `slot` would have found."""
+    def _past_snapshot(self, index: int, org_id: int, slot: datetime) -> Snapshot:
+        """The snapshot that a poll at `slot` would have written."""
         if crc32(f"{self._options.seed}:{index}:{slot.date()}".encode()) % _OUTAGE_EVERY == 0:
             return Snapshot(org_id, slot, slot, Outcome.UNAVAILABLE, "http_503", requests=30, duration_ms=2_000)
-        truths = self.simulator.expected_counts(index, slot)
-        counts = {user_type: truths[user_type] for user_type in COLUMNS}
+        expected = self.simulator.expected_counts(index, slot)
+        counts = {user_type: expected[user_type] for user_type in COLUMNS}
         return Snapshot(org_id, slot, slot, Outcome.OK, requests=len(COLUMNS), duration_ms=120, counts=counts)
 
 
 @asynccontextmanager
 async def open_demo(settings: Settings, options: DemoOptions) -> AsyncIterator[Demo]:
-    """The simulator listening, the demo's database open, nothing imported yet."""
+    """Starts the simulator and opens the demo's database; imports nothing yet."""
     folder = settings.data_dir / FOLDER
     with _only_one(folder):
         forget_another_fleet(folder, options)
@@ -150,7 +150,7 @@ async def open_demo(settings: Settings, options: DemoOptions) -> AsyncIterator[D
                     "data_dir": folder,
                     "data_centers": with_operators(simulator.data_centers_setting()),
                     "poll_interval_seconds": options.every_seconds,
-                    # Nobody else uses these orgs' credits, and a demo polls more often than a service would.
+                    # No other program uses these orgs' credits, and the demo polls more often than a service.
                     "credit_share": 1.0,
                 }
             )
@@ -159,7 +159,7 @@ async def open_demo(settings: Settings, options: DemoOptions) -> AsyncIterator[D
 
 
 def is_of_another_fleet(folder: Path, options: DemoOptions) -> bool:
-    """Whether the demo's database is of other orgs than `options` ask for, or of fewer days."""
+    """True if the demo's database has another fleet than `options`, or fewer days."""
     if not embedded.is_made(folder):
         return False
     try:
@@ -170,7 +170,7 @@ def is_of_another_fleet(folder: Path, options: DemoOptions) -> bool:
 
 
 def forget_another_fleet(folder: Path, options: DemoOptions) -> None:
-    """Remove the demo's database where it is of another fleet, and note what the next one is made of."""
+    """Removes the demo's database if it has another fleet, and records the options of the next one."""
     made_of = folder / MADE_OF
     if is_of_another_fleet(folder, options):
         with unused(folder):

@@ -1,8 +1,8 @@
-"""The log: dotted facts (`poll.finished`) with the org and slot they belong to, on standard error.
+"""The log on standard error: events with dotted names (`poll.finished`), with the org and slot they belong to.
 
-One pipe for everything: structlog's events and the standard library's loggers (aiohttp, asyncpg, alembic) are
-redacted alike. It keeps no list of known secrets; a secret is recognised by the key it stands under and by its shape.
-It refuses to raise: an event that cannot be written is lost, the poll it tells of is not.
+Events of structlog and of the standard library's loggers (aiohttp, asyncpg, alembic) are redacted in the same way.
+There is no list of known secrets: a secret is recognised by its key and by its format. Writing an event never raises:
+an event that cannot be written is lost.
 """
 
 from __future__ import annotations
@@ -57,34 +57,34 @@ def configure(*, log_format: str | None, level: str, stream: TextIO | None = Non
     handler = _LinesHandler(lines)
     handler.setFormatter(formatter)
     number = logging.getLevelNamesMapping()[level.upper()]
-    # Libraries tell of themselves at `info`, and those are not facts of ours; at `debug` everything is wanted.
+    # Events of libraries at `info` are not about the poller; with `debug`, they are wanted too.
     logging.basicConfig(
         handlers=[handler], level=number if number == logging.DEBUG else max(number, logging.WARNING), force=True
     )
-    # Otherwise a badly formatted event of a library is printed with its arguments, past this pipe.
+    # Otherwise logging prints a badly formatted event of a library with its arguments, without redaction.
     logging.raiseExceptions = False
     logging.captureWarnings(capture=True)
 
 
 def redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """The processor: the event with every secret hidden and every value made plain JSON, the usual keys first."""
+    """A structlog processor: hides every secret, turns every value into plain JSON, and puts the usual keys first."""
     try:
         plain = {
             str(key): _redact_trace(value) if key in _TRACES else _redact_under(str(key), value, _DEEPEST)
             for key, value in event.items()
         }
-    except Exception as broken:  # noqa: BLE001  # a value whose own methods raise costs its event, nothing more
+    except Exception as broken:  # noqa: BLE001  # a value's own methods may raise anything
         plain = {"event": "log.unwritable", "level": "error", "error": type(broken).__name__}
     return {key: plain[key] for key in _FIRST if key in plain} | plain
 
 
-def redact(value: Any, depth: int = _DEEPEST) -> Any:  # noqa: PLR0911  # a table, one row a return
-    """`value` as plain JSON values, every secret in it hidden, every string on one line."""
+def redact(value: Any, depth: int = _DEEPEST) -> Any:  # noqa: PLR0911  # one case per type
+    """`value` as plain JSON values, with every secret hidden and every string on one line."""
     match value:
         case None | bool():
             return value
         case int() | float():
-            # JSON has no infinity, and Python prints no integer of thousands of digits.
+            # JSON has no infinity, and Python refuses to print integers with thousands of digits.
             return value if abs(value) < _LARGEST_NUMBER else "no number JSON has"
         case str():
             return _one_line(redact_text(value))
@@ -108,9 +108,9 @@ def redact(value: Any, depth: int = _DEEPEST) -> Any:  # noqa: PLR0911  # a tabl
 
 
 def redact_text(text: str) -> str:
-    """`text` with everything hidden that looks like a secret; what is too long to be read is cut."""
+    """`text` with everything hidden that looks like a secret; a very long text is cut."""
     if len(text) > _LONGEST_TEXT:
-        # At the end of a word: half a secret would not be recognised.
+        # Cut between words: half a secret would not be recognised.
         kept = re.sub(r"\S{0,2000}$", "", text[:_LONGEST_TEXT])
         text = f"{kept}… ({len(text) - len(kept)} more)"
     if _SUSPICIOUS.search(text):
@@ -124,7 +124,7 @@ _TRACES: Final = frozenset({"exception", "stack"})
 _SECRET_KEY: Final = re.compile(
     r"token|secret|passw|pwd|authori[sz]ation|refresh|credential|cookie|grant|private|api.?key", re.IGNORECASE
 )
-# Every repetition is bounded: a hostile reply must not keep the log busy.
+# Every repetition has a limit, so that a hostile reply cannot make these expressions slow.
 _NAME: Final = r"[\w.-]{0,40}(?:token|secret|passw|pwd|grant_code|api_?key)[\w.-]{0,40}"
 _SHAPES: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), instead)
@@ -146,13 +146,13 @@ _SHAPES: Final = tuple(
         (r"(?<![0-9a-z+/_-])[0-9a-z+/_-]{43}=", HIDDEN),
     )
 )
-# One pass that spares most texts the eight: each shape needs one of these.
+# A quick test that spares most texts the eight searches: every format above contains one of these.
 _SUSPICIOUS: Final = re.compile(
     r"1000\.|oauthtoken|bearer|basic|authorization|://|token|secret|passw|pwd|grant_code|api_?key"
     r"|[0-9a-f]{40}|[0-9a-z+/_-]{43}=",
     re.IGNORECASE,
 )
-# An error's code is a fact; an OAuth `code` is a secret, and has digits and dots in it.
+# The code of an error is shown. An OAuth `code` is a secret, and contains digits and dots.
 _ERROR_CODE: Final = re.compile(r"[A-Za-z_]{1,64}|[0-9]{3}")
 
 
@@ -169,14 +169,14 @@ def _redact_trace(value: Any) -> str:
 
 
 def _one_line(text: str) -> str:
-    # A line of the log is one event: no other line can be forged in it, and no terminal be told what to do.
+    # One event is one line: a text must not forge another line or send control characters to a terminal.
     return text if text.isprintable() else text.translate(CONTROLS)
 
 
 def _text_of(value: object) -> str:
     try:
         return str(value)
-    except Exception as unprintable:  # noqa: BLE001  # whatever a stranger's __str__ raises, the event goes on
+    except Exception as unprintable:  # noqa: BLE001  # a library's __str__ may raise anything
         return f"<{type(value).__name__}, unprintable: {type(unprintable).__name__}>"
 
 
@@ -194,12 +194,12 @@ def _console() -> Processor:
 
 
 def _shows_colours(stream: TextIO) -> bool:
-    """Never a file or a pipe, nor where `NO_COLOR` is set (https://no-color.org) or the terminal is `dumb`."""
+    """False for a file or a pipe, if `NO_COLOR` is set (https://no-color.org), or if the terminal is `dumb`."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 class _Lines:
-    """Writes lines to a stream; standard error is looked up anew each time, so that a progress bar may stand in it."""
+    """Writes lines to a stream. Looks up `sys.stderr` for each line, because a progress bar may replace it."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
@@ -217,7 +217,7 @@ class _Lines:
 
 
 class _LinesHandler(logging.Handler):
-    """The standard library's events, to the same lines."""
+    """Writes the events of the standard library's loggers to the same stream."""
 
     def __init__(self, lines: _Lines) -> None:
         super().__init__()
@@ -226,6 +226,6 @@ class _LinesHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
-        except Exception:  # noqa: BLE001  # a library's badly made event is not the poller's trouble
+        except Exception:  # noqa: BLE001  # a library's invalid event may raise anything
             return
         self._lines.msg(line)

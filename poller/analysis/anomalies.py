@@ -41,7 +41,8 @@ _YEAR: Final = 365
 _FREEZE_TIMES: Final = 2
 _FREEZE_DAYS: Final = 3
 _FREEZE_CHANCE: Final = 0.02
-"""Of a false freeze in a year, if moves came at random: twice the longest standstill comes by itself where few move."""
+"""The chance of a false freeze in a year, if changes were random: a series that rarely changes can stand still for
+twice its longest standstill by chance."""
 _FREEZE_HISTORY: Final = 90
 _FREEZE_MOVING_SHARE: Final = 0.05
 _QUIET_DAYS: Final = 3
@@ -77,9 +78,9 @@ def in_org(counts: Mapping[str, Vector]) -> list[Anomaly]:
     active = in_series(counts[ACTIVE], ACTIVE)
     taken = {one.day for one in active if one.kind in {"step", "zero"}}
     everybody = [one for one in in_series(counts[ALL], ALL) if one.kind in {"step", "zero"} and one.day not in taken]
-    # Where Zoho counts nobody at all, its other zeros say nothing: the return from there is no rise.
-    nobody = counts[ALL] == 0
-    admins, gone, here = (np.where(nobody, np.nan, counts[user_type]) for user_type in (ADMINS, DEACTIVE, ACTIVE))
+    # If Zoho counts no users at all, its other zeros mean nothing, and the return from them is no rise.
+    no_users = counts[ALL] == 0
+    admins, gone, here = (np.where(no_users, np.nan, counts[user_type]) for user_type in (ADMINS, DEACTIVE, ACTIVE))
     found = [*active, *everybody, *_admin_rises(admins), *_surges(gone, here)]
     found += [*_disagreements(counts), *_wrong_current_users(counts[CURRENT])]
     return sorted(found, key=lambda one: (one.day, one.kind, one.user_type))
@@ -159,7 +160,7 @@ def _freezes(held: Vector, values: Vector, user_type: str) -> Iterator[Anomaly]:
         longest = max(int(np.diff(past).max()), past[0] - max(day - _YEAR, start))
         due = math.ceil(math.log(len(past) / _FREEZE_CHANCE) * seen / len(past))
         raised = day + max(_FREEZE_TIMES * longest + _FREEZE_DAYS, due)
-        # Unknown days are no standstill: at least half of them must have been read.
+        # Unknown days are no standstill: the counts of at least half of the days must be known.
         if raised < until and np.isnan(values[day:raised]).mean() <= _HALF:
             level = float(held[day])
             why = f"has not moved for {raised - day} days; the longest standstill of the year before was {longest}"
@@ -230,6 +231,6 @@ def _wrong_current_users(current: Vector) -> Iterator[Anomaly]:
     for day in known.tolist():
         wrong = current[day] != 1
         if wrong and not wrong_before:
-            why = f"CurrentUser is {current[day]:.0f}: the token may belong to nobody any more"
+            why = f"CurrentUser is {current[day]:.0f}: the user of the token may no longer exist"
             yield Anomaly("current_user", CURRENT, day, 1.0, float(current[day]), 1.0, 1.0, "critical", why)
         wrong_before = wrong

@@ -81,7 +81,7 @@ class _State(NamedTuple):
     whole: np.ndarray[tuple[int], np.dtype[np.bool_]]
 
     def spread(self, days: Vector) -> _Spread:
-        """The spread on so many days ahead."""
+        """The spread `days` days ahead."""
         return _Spread(days, self.scale.at(days), self.scale.changes, self.whole)
 
 
@@ -156,7 +156,7 @@ def _mean(state: _State, days: Vector) -> Matrix:
 
 
 def _cut(values: Matrix, days: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Matrix]:
-    """The rows with enough history before an origin so many days ago, and that history."""
+    """The rows with enough history before an origin `days` days ago, and that history."""
     before = values[:, :-days]
     enough = (~np.isnan(before)).sum(axis=1) >= _LEAST_DAYS if before.shape[1] else np.zeros(len(values), dtype=bool)
     return np.flatnonzero(enough), before

@@ -53,9 +53,9 @@ def hold(values: Matrix) -> Matrix:
 
 
 def remove_spikes(held: Matrix) -> Matrix:
-    """Replaces single days, and pairs of days, that jump away and return, by what was there before.
+    """Replaces single days, and pairs of days, that jump and return, by the value before them.
 
-    A spike on the last day cannot be told from a step, and stays.
+    A spike on the last day stays, because it may be a step.
     """
     clean = held
     for span in _SPIKE_SPANS:

@@ -1,8 +1,9 @@
-"""How wide a forecast's interval must be: quantiles of errors that were really made, not of a formula.
+"""Computes the width of a forecast's interval from the errors of past forecasts, not from a formula.
 
-Each past error is divided by the standard deviation expected of its series, and errors are pooled by horizon and by
-the number of changes expected within the horizon: a series that seldom moves and one that moves daily err differently.
-The fleet's own errors count against a shipped table as far as the fleet is large; a fleet of one lives off the table.
+Each past error is divided by the standard deviation expected of its series. Errors are pooled by horizon and by the
+number of changes expected within the horizon, because series that change rarely and series that change daily have
+different errors. The larger the fleet, the more its own errors count against the shipped table; for a single org the
+table decides.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 CHANGE_EDGES: Final = np.array([0.1, 0.3, 0.6, 1, 2, 4, 8, 16, 32, 64, 128])
 """Between the pools: changes expected within the horizon."""
 PROBABILITIES: Final = (0.81, 0.96)
-"""A little above 80 and 95 %: whole users cannot hold a share exactly, and must hold at least it."""
+"""A little above 80 and 95 %: intervals of whole users cannot cover an exact share, and must cover at least this."""
 TABLE_WEIGHT: Final = 150
 """The shipped table counts like the errors of this many series."""
 _HORIZONS: Final = np.array(HORIZONS, dtype=float)
@@ -50,7 +51,7 @@ class ErrorPool:
         for probability, table in zip(PROBABILITIES, _TABLES, strict=True):
             own = table.copy()
             for key, parts in self._errors.items():
-                # Origins of one series overlap: four of them are worth about one series.
+                # Windows of one series overlap: four of these count like one series.
                 weight = self._series[key] / 4
                 found = float(np.quantile(np.concatenate(parts), probability, method="higher"))
                 own[key] = (weight * found + TABLE_WEIGHT * table[key]) / (weight + TABLE_WEIGHT)
@@ -59,7 +60,7 @@ class ErrorPool:
 
 
 def pool_of(expected_changes: Vector) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """The pool that so many expected changes belong to."""
+    """The pool of each number of expected changes."""
     return np.searchsorted(CHANGE_EDGES, expected_changes)
 
 

@@ -65,5 +65,5 @@ def dense(days: Sequence[int], values: Sequence[float], first: int | None = None
 
 
 def unknown(days: int) -> Vector:
-    """So many unknown days."""
+    """A history of `days` unknown days."""
     return np.full(days, np.nan)

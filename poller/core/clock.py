@@ -1,8 +1,7 @@
-"""How far apart two clocks are, from readings whose round trip took time.
+"""Computes the offset between two clocks from readings over a connection.
 
-A reading proves that the other clock's offset lies between two bounds: it was read after the question left and before
-the answer came. Several readings together prove more than each alone. All values are seconds; nothing here reads a
-clock.
+The other clock was read after the request was sent and before the reply came, so each reading gives a lower and an
+upper bound of the offset. Several readings together give closer bounds. All values are seconds; reads no clock itself.
 """
 
 from __future__ import annotations
@@ -11,15 +10,15 @@ from dataclasses import dataclass
 from typing import Final
 
 TOLERANCE_SECONDS: Final = 5.0
-"""A machine whose clock differs from PostgreSQL's by more than this takes no part, and no row is later than that by
-more. NTP keeps machines within milliseconds of each other."""
+"""A worker whose clock differs from PostgreSQL's by more than this does not poll, and no row is further in the future.
+NTP keeps machines within milliseconds of each other."""
 DRIFT: Final = 0.001
-"""Seconds per second that a steady clock may run too fast or too slow: ten times what quartz does."""
+"""Seconds per second that a clock may run too fast or too slow: ten times the error of quartz."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """How far the other clock is ahead of ours: `seconds`, certainly between `low` and `high`, as known at `at`."""
+    """How many `seconds` the other clock is ahead, surely between `low` and `high`, according to a reading at `at`."""
 
     seconds: float
     low: float
@@ -28,14 +27,14 @@ class Offset:
 
     @property
     def doubt_seconds(self) -> float:
-        """How wrong `seconds` may be."""
+        """The largest possible error of `seconds`."""
         return max(self.seconds - self.low, self.high - self.seconds)
 
 
 def after_reading(known: Offset | None, sent_at: float, theirs: float, received_at: float) -> Offset:
-    """The offset once the other clock showed `theirs` between our `sent_at` and `received_at`.
+    """The offset after a reading: the other clock showed `theirs` between `sent_at` and `received_at` of this clock.
 
-    The estimate moves only as far as the new reading requires, so that a slow answer does not make time jump.
+    The estimate changes only as far as the new bounds require, so that a slow reply does not make time jump.
     """
     low, high = theirs - received_at, theirs - sent_at
     if known is None:
@@ -48,7 +47,7 @@ def after_reading(known: Offset | None, sent_at: float, theirs: float, received_
 
 
 def certain_difference(ahead_seconds: float, doubt_seconds: float) -> float:
-    """The part of a difference between clocks that exceeds the tolerance for certain: 0.0, or the whole difference."""
+    """The difference between clocks if it surely exceeds the tolerance, else 0.0."""
     return ahead_seconds if abs(ahead_seconds) - doubt_seconds > TOLERANCE_SECONDS else 0.0
 
 

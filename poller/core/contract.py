@@ -1,6 +1,6 @@
-"""What a contract says of an org's seats, read from text: seats, price of a seat and month, currency, day of renewal.
+"""Reads an org's contract from text: number of seats, price per seat and month, currency and day of renewal.
 
-Every reader raises a `ValueError` that says what its text is not.
+Every function raises a `ValueError` whose message continues a sentence about the text: "is not a price …".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def parse_seats(text: str) -> int:
 
 
 def parse_price(text: str) -> Decimal:
-    """The price of a seat and month."""
+    """A price per seat and month."""
     try:
         price = Decimal(text)
     except InvalidOperation:
@@ -33,14 +33,14 @@ def parse_price(text: str) -> Decimal:
 
 
 def parse_currency(text: str) -> str:
-    """A currency by its three letters."""
+    """A currency of three letters, in upper case."""
     if not re.fullmatch(r"[A-Za-z]{3}", text):
         raise ValueError("is not a currency of three letters such as EUR")
     return text.upper()
 
 
 def parse_day(text: str) -> date:
-    """A day as ISO 8601 writes it."""
+    """A day in ISO 8601 format."""
     if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
         raise ValueError("is not a day such as 2027-01-31")
     try:

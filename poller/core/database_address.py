@@ -1,6 +1,6 @@
-"""What an address of a PostgreSQL says without its password: which hosts, which port, which database.
+"""Reads hosts, ports and database name from the address of a PostgreSQL, for messages without the password.
 
-Refuses to raise: an address that cannot be read is described as one. A password is in no result.
+Never raises: the parts of an invalid address are `?`. No result contains a password.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DEFAULT_HOST = "its default host"
 
 
 class DatabaseAddress(NamedTuple):
-    """Hosts and ports as they are tried, comma-separated, and the database's name; empty where nothing says it."""
+    """Hosts and ports in the order in which they are tried, separated by commas, and the name of the database."""
 
     host: str
     port: str
@@ -73,7 +73,7 @@ def login_breaks(dsn: str) -> bool:
 
 
 def without_password(url: str) -> str:
-    """An address, of whatever kind, with `…` in the place of its password and of every parameter that may be one."""
+    """A URL of any kind, with `…` instead of its password and of every parameter that may be a secret."""
     try:
         parts = urlsplit(url)
     except ValueError:

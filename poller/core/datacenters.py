@@ -1,7 +1,7 @@
-"""Zoho's data centres: where an org's tokens come from, and which API domains a token may be sent to.
+"""Zoho's data centres: which server issues an org's tokens, and to which API domains a token may be sent.
 
-An access token is a bearer token: whoever receives it can use it. So the `api_domain` of a token reply is believed
-only when it is https on one of Zoho's own domains, or listed by the operator. Plain http goes to loopback alone.
+An access token is a bearer token: any server that receives it can use it. So the `api_domain` of a token reply is
+accepted only if it is https on one of Zoho's own domains, or listed by the operator. Plain http is only for loopback.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DataCenter:
-    """Where the orgs of one data centre get tokens, and the API domains listed for it (the first is the default)."""
+    """The accounts server of one data centre, which issues tokens, and its API domains; the first is the default."""
 
     name: str
     accounts_server: str
@@ -26,7 +26,7 @@ class DataCenter:
 
     @property
     def api_domain(self) -> str:
-        """Where the API is asked when a token reply names no domain."""
+        """The API domain to use if a token reply names none."""
         return self.api_domains[0]
 
 
@@ -34,7 +34,7 @@ def _zoho(name: str, accounts: str, api: str) -> DataCenter:
     return DataCenter(name, f"https://accounts.{accounts}", (f"https://www.{api}",))
 
 
-# Zoho, "Multi DC" documentation; `ae` is a deduction from the others.
+# Source: Zoho's "Multi DC" documentation. `ae` is not documented and follows the pattern of the others.
 ZOHO_DATA_CENTERS: Final[Mapping[str, DataCenter]] = {
     dc.name: dc
     for dc in (
@@ -51,7 +51,7 @@ ZOHO_DATA_CENTERS: Final[Mapping[str, DataCenter]] = {
     )
 }
 
-# Registrable domains only Zoho can have a name under: those of the table, and the older api.zoho.* spelling.
+# Registrable domains of Zoho, under which no one else can have a host: those of the table, for api.zoho.* too.
 _ZOHO_DOMAINS: Final = frozenset(
     domain
     for dc in ZOHO_DATA_CENTERS.values()
@@ -64,10 +64,10 @@ _HOST_LABELS: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z
 
 
 def is_believable_api_domain(url: str, data_center: DataCenter) -> bool:
-    """Whether a token of this data centre may be sent to `url`, as named by a token reply or a stored token.
+    """True if a token of this data centre may be sent to `url`, which a token reply or a stored token names.
 
-    True for what the operator listed, letter by letter, and for https origins under a Zoho domain: no user-info, no
-    port, no path, no non-ASCII or punycode host.
+    True for the exact domains that the operator listed, and for https origins under a Zoho domain without user-info,
+    port, path, non-ASCII or punycode host.
     """
     origin = url.removesuffix("/")
     if origin in data_center.api_domains:
@@ -79,7 +79,7 @@ def is_believable_api_domain(url: str, data_center: DataCenter) -> bool:
 
 
 def check_origin(url: str) -> str:
-    """The operator's `url` as an origin without its last slash; a `ValueError` says what is wrong with it."""
+    """The operator's `url` as an origin without a slash at the end; a `ValueError` says why it is invalid."""
     origin = url.removesuffix("/")
     try:
         parts = urlsplit(origin)
@@ -100,12 +100,11 @@ def check_origin(url: str) -> str:
 
 
 def with_operators(listed: Mapping[str, Mapping[str, str | Sequence[str]]]) -> dict[str, DataCenter]:
-    """Zoho's table with the operator's data centres added to it.
+    """Zoho's data centres and the operator's.
 
-    Refuses to change one of Zoho's own: its orgs' credentials would be sent elsewhere.
-
-    `{"lab": {"accounts_server": "http://127.0.0.1:9000", "api_domains": ["http://127.0.0.1:9001"]}}`; a `ValueError`
-    names the entry that cannot be used.
+    `{"lab": {"accounts_server": "http://127.0.0.1:9000", "api_domains": ["http://127.0.0.1:9001"]}}` adds `lab`.
+    Refuses to change one of Zoho's own, because credentials of its orgs would be sent elsewhere. A `ValueError` names
+    the invalid entry.
     """
     table = dict(ZOHO_DATA_CENTERS)
     for name, entry in listed.items():

@@ -1,13 +1,13 @@
-"""The errors a person may meet.
+"""The errors that a person may see.
 
-Expected things (a throttled org, a malformed reply) are values, never exceptions. What is left is one small tree:
+Expected results (a throttled org, a malformed reply) are values, never exceptions. The exceptions are:
 
-    PollerError                 one line for standard error, with the remedy in it
-    ├── UsageError              exit 2: what was typed or configured cannot work
+    PollerError                 one line on standard error, with the remedy
+    ├── UsageError              exit 2: the command or a setting is invalid
     │   └── SettingsError       a setting is missing or wrong
-    └── OperationError          exit 1: it could have worked, and did not
-        ├── DatabaseError       PostgreSQL is away, refuses, or holds another schema
-        │   └── LockedError     PostgreSQL is well, but another session holds a lock for too long
+    └── OperationError          exit 1: a valid command failed
+        ├── DatabaseError       PostgreSQL is unreachable, refuses, or has another schema
+        │   └── LockedError     PostgreSQL works, but another session holds a lock for too long
         ├── ClockError          a row would lie in the future of PostgreSQL's clock
         ├── CredentialError     a stored secret cannot be decrypted with this process's keys
         │   └── MissingKeyError the key it is encrypted with is not among them
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 
 class PollerError(Exception):
-    """Something went wrong that a person can mend: `what` happened and the `remedy`, both plain sentences."""
+    """An error that a person can fix: `what` happened and the `remedy`, as clauses of one line."""
 
     exit_code = 1
 
@@ -33,7 +33,7 @@ class PollerError(Exception):
 
 
 class UsageError(PollerError):
-    """What was typed cannot be done."""
+    """A command, an argument or an option is invalid."""
 
     exit_code = 2
 
@@ -43,13 +43,13 @@ class SettingsError(UsageError):
 
 
 class OperationError(PollerError):
-    """It could have worked, and did not."""
+    """A valid command failed."""
 
 
 class DatabaseError(OperationError):
-    """PostgreSQL is away, refuses us, or holds another schema than this version needs.
+    """PostgreSQL is unreachable, refuses the connection, or has another schema than this version needs.
 
-    `passing`: it may be over by itself, so that a service waits and tries again.
+    `passing`: the error may pass, so a service waits and tries again.
     """
 
     def __init__(self, what: str, remedy: str, *, passing: bool = False) -> None:
@@ -58,7 +58,7 @@ class DatabaseError(OperationError):
 
 
 class LockedError(DatabaseError):
-    """Another session's transaction holds a lock that is needed here. PostgreSQL itself is well."""
+    """Another session's transaction holds a lock that is needed. PostgreSQL itself works."""
 
 
 class ClockError(OperationError):

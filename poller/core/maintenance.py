@@ -1,4 +1,4 @@
-"""How often each maintenance task is done, by its name; `poller.worker.maintenance` says what it does."""
+"""The interval of each maintenance task in seconds; `poller.worker.maintenance` defines the tasks."""
 
 from __future__ import annotations
 

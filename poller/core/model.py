@@ -1,4 +1,4 @@
-"""The nouns of the poller: user types, outcomes, orgs, snapshots.
+"""The basic types of the poller: user types, outcomes, orgs and snapshots.
 
 Source of the ten types and their spelling: Zoho's "Users Count" documentation.
 """
@@ -46,42 +46,42 @@ COLUMNS: Final[Mapping[UserType, str]] = {
     UserType.ACTIVE_CONFIRMED_ADMIN: "active_confirmed_admins",
     UserType.CURRENT: "current_users",
 }
-"""In the order of the columns, which is the order everything is listed in."""
+"""In the order of the columns, which is also the order of all lists."""
 
 USER_TYPES: Final = tuple(COLUMNS)
 
 API_VERSION: Final = r"v[0-9]{1,3}(\.[0-9]{1,3})?"
-"""What a version of Zoho's API looks like, as a regular expression: it becomes a segment of every request's path."""
+"""The format of a version of Zoho's API, as a regular expression: a version is a part of every request's path."""
 
 
 class Outcome(StrEnum):
-    """What came of a poll, or of one request of it."""
+    """The result of a poll, or of one of its requests."""
 
     OK = "ok"
     PARTIAL = "partial"
     """Some of the ten counts are known, some are not (polls only)."""
     THROTTLED = "throttled"
-    """Zoho, or our own share of the org's credits, said: later."""
+    """Zoho's limits, or the poller's share of the org's credits, do not allow the request now."""
     UNAUTHORIZED = "unauthorized"
-    """No valid token could be had."""
+    """There is no valid token."""
     FORBIDDEN = "forbidden"
-    """The token is good; what it may do is not enough."""
+    """The token is valid, but does not allow the request."""
     REJECTED = "rejected"
-    """Zoho calls our request wrong."""
+    """Zoho considers the request invalid."""
     UNAVAILABLE = "unavailable"
-    """No answer, or Zoho's own failure."""
+    """There was no reply, or Zoho failed."""
     MALFORMED = "malformed"
-    """An answer that says nothing we may believe."""
+    """The reply has no valid count and no known error."""
     MISSED = "missed"
-    """Not asked: no poller ran, or the request could not leave this machine."""
+    """Not requested: no poller ran, or the request could not leave this machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Org:
-    """An org as every part of the poller sees it: nothing secret in it.
+    """An org, without secrets.
 
-    `interval_seconds` is the interval asked for (the org's own or the default); the one in force may be longer,
-    see `core.quota.affordable_interval`.
+    `interval_seconds` is the configured interval (the org's own or the default). The effective interval may be longer:
+    see `core.rate_limit.affordable_interval`.
     """
 
     id: int
@@ -96,11 +96,10 @@ class Org:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One poll of one org in one slot: what Zoho said, or why we do not know.
+    """The result of one poll of one org in one slot: the counts, or why they are unknown.
 
-    `slot` and `polled_at` are aware UTC; `counts` has an entry only for what Zoho said; `errors` one for each type it
-    did not, the code of the refusal in Zoho's spelling or ours. `error` is the poll's own: the code that explains
-    `outcome` when it is not `ok`.
+    `slot` and `polled_at` are aware UTC. `counts` has the known counts; `errors` has, for each unknown one, Zoho's code
+    or the poller's own. `error` is the code of the whole poll, which explains an `outcome` other than `ok`.
     """
 
     org_id: int

@@ -1,7 +1,7 @@
-"""An org as an operator writes it down: a row of an import file, or the answers of `poller orgs add`.
+"""An org as an operator enters it: a row of an import file, or the answers of `poller orgs add`.
 
-`entry_from` judges what was written, field by field, and says everything that is wrong at once. It refuses to know
-files and how orgs are stored, and never repeats in a reason what could be a secret in the wrong column.
+`entry_from` checks every field and returns all errors at once. Knows neither files nor the database, and never quotes a
+value that could be a secret in the wrong column.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ REQUIRED: Final = ("name", "data_center", "client_id", "client_secret")
 GRANTS: Final = ("refresh_token", "grant_code", "soid")
 """An org has exactly one of these."""
 CONTRACT: Final = ("seats", "price", "currency", "renews_on")
-"""What a contract says of the org's seats; `seats` is how many were bought."""
+"""The fields of a contract; `seats` is the number of seats bought."""
 CLEARABLE: Final = ("edition", "licences", "poll_interval", "api_version", "tags", *CONTRACT)
-"""An empty value clears these; in any other field it counts as a field left out."""
+"""An empty value clears these fields; any other empty field counts as absent."""
 OPTIONAL: Final = ("zgid", *CLEARABLE)
 FIELDS: Final = (*REQUIRED, *GRANTS, *OPTIONAL)
 
@@ -38,9 +38,9 @@ _ATTRIBUTES: Final = {"poll_interval": "poll_interval_seconds"}
 
 @dataclass(frozen=True, slots=True)
 class OrgEntry:
-    """One org to add or change, by name. Exactly one of `refresh_token`, `grant_code` and `soid` is there.
+    """One org to add or change, by name. Exactly one of `refresh_token`, `grant_code` and `soid` is set.
 
-    None in an optional field: not said, so what is known stays; `cleared` names those that are to become unknown.
+    None in an optional field: not given, so the stored value stays. `cleared` names the fields to clear.
     """
 
     # pylint: disable=duplicate-code  # an operator's file names the columns of a profile and of credentials
@@ -66,11 +66,10 @@ class OrgEntry:
 
 
 def entry_from(written: Mapping[str, object], data_centers: Collection[str]) -> OrgEntry | list[str]:
-    """The org that `written` describes, or all that is wrong with it, in words for a person.
+    """The org that `written` describes, or all errors, as messages for a person.
 
-    Values are text as in a CSV file, or what JSON has (numbers, a list for `tags`). None, empty text
-    and an empty list clear a field of `CLEARABLE`; elsewhere they are the same as a field left out. Unknown fields are
-    the reader's to report.
+    Values are text as in a CSV file, or JSON values (numbers, a list for `tags`). None, empty text and an empty list
+    clear a field of `CLEARABLE`; any other empty field counts as absent. The caller reports unknown fields.
     """
     values: dict[str, Any] = {}
     reasons: list[str] = []
@@ -98,28 +97,29 @@ def entry_from(written: Mapping[str, object], data_centers: Collection[str]) -> 
 
 
 def _cleared(written: Mapping[str, object], values: Mapping[str, Any]) -> frozenset[str]:
-    """The attributes of the fields that are there and empty."""
+    """The attributes of the fields that are present and empty."""
     attributes = {field: _ATTRIBUTES.get(field, field) for field in CLEARABLE if field in written}
     return frozenset(attribute for attribute in attributes.values() if values.get(attribute) in (None, ()))
 
 
 def value_from(field: str, text: str) -> Any:
-    """One field's value from its text; a `ValueError` with the reason if it is wrong."""
+    """The value of one field from its text; raises `ValueError` with the reason if it is invalid."""
     if not text.strip():
         raise ValueError(f"{field} is empty")
     return READERS[field](field, text)
 
 
 def name_from(text: str) -> str:
-    """A name in its normal spelling; a `ValueError` with the reason if no org may have it."""
+    """A name in its normal spelling; raises `ValueError` with the reason if no org may have it."""
     name: str = value_from("name", text)
     return name
 
 
 def unknown_field(name: str, place: int | None = None) -> str:
-    """The reason for refusing a field of that name, the `place`th of its row, with the field it may mean.
+    """The error for an unknown field, the `place`th of its row, with the known field that it may mean.
 
-    The name may be a value where a name should be, and the value a secret: what is quoted is nearly a field's name.
+    If a file has no header, the name may be a value, and that may be a secret. So a name is quoted only if it is short
+    or similar to a known one.
     """
     normal = normal_field(name)
     close = _meant_by(normal)
@@ -131,7 +131,7 @@ def unknown_field(name: str, place: int | None = None) -> str:
 
 @functools.lru_cache(maxsize=256)
 def _meant_by(name: str) -> str | None:
-    """The field that `name` looks like."""
+    """The field whose name is most similar to `name`."""
     if len(name) > _LONGEST_FIELD_NAME:
         return None
     return next(iter(difflib.get_close_matches(name, FIELDS, n=1)), None)
@@ -142,7 +142,7 @@ def _is_nearly(name: str, field: str) -> bool:
 
 
 def normal_field(name: str) -> str:
-    """A field's name as `FIELDS` spells it: `Data Center` is `data_center`."""
+    """A field's name in the spelling of `FIELDS`: `Data Center` becomes `data_center`."""
     return re.sub(r"[\s-]+", "_", name.strip().lower())
 
 

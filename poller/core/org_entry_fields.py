@@ -1,7 +1,7 @@
-"""What each field of an org may hold: how its text is read, and the reason where it cannot be used.
+"""Readers for each field of an org: how its text is read, and why it may be invalid.
 
-Every reader is `reader(field, value)` and raises a `ValueError` with the reason. No reason quotes more than a few
-characters of a value, since where columns are shifted any value may be a piece of a secret.
+Every reader is called as `reader(field, value)` and raises a `ValueError` with the reason. No reason quotes more than a
+few characters of a value: if columns are shifted, any value may be part of a secret.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SECRETS: Final = frozenset({"client_secret", "refresh_token", "grant_code"})
 LONGEST_QUOTED: Final = 5
-"""Characters of a value that a reason repeats."""
+"""The largest number of characters of a value that a reason quotes."""
 
 _LONGEST: Final = {"name": 200, "edition": 50, "tags": 1_000}
 _LONGEST_CREDENTIAL: Final = 1_000
@@ -32,7 +32,7 @@ _LONGEST_COMPARED: Final = 30
 _MOST_NAMED: Final = 20
 _VISIBLE_ASCII: Final = re.compile(r"[!-~]+")
 _CREDENTIAL: Final = re.compile(r"1000\.[0-9A-Za-z]{20,}|[0-9a-f]{30,}")
-"""How Zoho's client ids, tokens, grant codes and client secrets look."""
+"""The format of Zoho's client ids, tokens, grant codes and client secrets."""
 _MOST_LICENCES: Final = 10_000_000
 
 Reader = Callable[[str, object], Any]
@@ -58,7 +58,7 @@ def _name(field: str, value: object) -> str:
     name = normal_name(_text(field, value))
     if field == "name" and not name:
         raise ValueError("name has no visible character")
-    # Composing may make a text longer.
+    # NFC may make a text longer.
     if len(name) > _LONGEST[field]:
         raise ValueError(f"{field} is longer than {_LONGEST[field]} characters")
     if _CREDENTIAL.search(name):
@@ -90,7 +90,7 @@ def _like(pattern: str, example: str) -> Reader:
 
 
 def _edition(field: str, value: object) -> str:
-    """A `paid_type` of Zoho's: one misspelled would have the limits of the free edition without a word."""
+    """A `paid_type` of Zoho. A misspelled one would silently get the limits of the free edition, so it is an error."""
     text = _name(field, value).lower()
     if is_known_edition(text):
         return text
@@ -110,7 +110,7 @@ def _licences(field: str, value: object) -> int:
 
 def _by(parse: Callable[[str], Any]) -> Reader:
     def read(field: str, value: object) -> Any:
-        # JSON has fractions as numbers; their shortest spelling is what was written.
+        # A fraction may be a JSON number; its shortest representation is what the file contains.
         text = _text(field, repr(value) if isinstance(value, float) else value)
         try:
             return parse(text)
@@ -148,7 +148,7 @@ def _some_of(names: tuple[str, ...]) -> str:
 
 
 def _shown(text: str) -> str:
-    """A value in a reason, unless it is so long that it may be a piece of a secret in the wrong column."""
+    """A value for a reason, unless it is too long: then it may be part of a secret in the wrong column."""
     return repr(text) if len(text) <= LONGEST_QUOTED else f"(of {len(text)} characters)"
 
 

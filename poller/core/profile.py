@@ -1,8 +1,8 @@
-"""The plain columns of an org, and what an import or `poller orgs set` makes of them. No secret is among them.
+"""The columns of an org that are not secret, and how an import or `poller orgs set` changes them.
 
-Edition and licences have three sources: the operator's file, `poller orgs set`, and Zoho's answer. Zoho's answer
-replaces what the file said; what the file said is remembered, so that importing the same file again changes nothing;
-and what was set holds until it is unset.
+Edition and licences have three sources: the operator's file, `poller orgs set`, and Zoho's reply. Zoho's reply replaces
+the value of the file. The value of the file is also kept (`stated_…`), so that importing the same file again changes
+nothing. A value of `poller orgs set` stays until it is unset.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LIMITS: Final = ("edition", "licences")
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The plain columns of one org; the names are those of the table `orgs`."""
+    """The columns of one org that are not secret, with the names of the table `orgs`."""
 
     data_center: str
     zgid: str | None = None
@@ -40,7 +40,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class ProfileChange:
-    """What `poller orgs set` was asked to do. `clear` names columns: those that Zoho can tell are then asked for."""
+    """The options of `poller orgs set`. `clear` names columns; edition and licences are then read from Zoho again."""
 
     tag: tuple[str, ...] = ()
     untag: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ class ProfileChange:
 
 
 def imported(profile: Profile, entry: OrgEntry) -> Profile:
-    """The profile after an import: a value replaces, an empty value clears, an absent column leaves it."""
+    """The profile after an import: a value replaces the old one, an empty value clears it, no column keeps it."""
     new: dict[str, Any] = {"data_center": entry.data_center}
     for column in ("zgid", "poll_interval_seconds", "api_version"):
         if getattr(entry, column) is not None or column in entry.cleared:
@@ -86,13 +86,13 @@ def changed(profile: Profile, change: ProfileChange) -> Profile:
 
 
 def differences(before: Profile, after: Profile) -> tuple[str, ...]:
-    """The fields an operator writes that differ, as a file of orgs names them, in their order."""
+    """The operator's fields that differ, with the names that import files use, in their order."""
     different = (name for name in _SHOWN if getattr(before, name) != getattr(after, name))
     return tuple("poll_interval" if name == "poll_interval_seconds" else name for name in different)
 
 
 def limits_differ(before: Profile, after: Profile) -> bool:
-    """Whether Zoho is to be asked for edition and licences again."""
+    """True if edition and licences must be read from Zoho again."""
     columns: Collection[str] = (*_LIMITS, *(f"{limit}_source" for limit in _LIMITS))
     return any(getattr(before, name) != getattr(after, name) for name in columns)
 
@@ -102,7 +102,7 @@ def _limit(limit: str, value: object, stated: object, source: str) -> dict[str, 
 
 
 def _unset(profile: Profile, limit: str) -> dict[str, Any]:
-    """Zoho's own answer stays; what the operator said goes."""
+    """Clears a value of the operator; a value from Zoho stays."""
     return {} if getattr(profile, f"{limit}_source") == ZOHO else {limit: None, f"{limit}_source": None}
 
 

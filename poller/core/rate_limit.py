@@ -114,7 +114,7 @@ def credits_to_spend(
     """Credits the poller may spend now: its share of the day minus what it spent in the last 24 hours.
 
     `remaining` is what Zoho last reported for all apps together (X-API-CREDITS-REMAINING). While that is recent, the
-    poller takes at most its share of it, so that the last credits stay with the customer.
+    poller takes at most its share of those, so that the last credits stay with the customer.
     """
     left = _share_of(daily_credits, credit_share) - spent
     if remaining is not None and remaining_age_seconds < CREDITS_READING_SECONDS:

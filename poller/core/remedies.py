@@ -1,6 +1,6 @@
-"""What a person does about each code, and where: one sentence per code, for `orgs check`, `status` and the log.
+"""The remedy of each error code: one sentence that says what a person does, and where.
 
-Refuses to: decide anything; `reply` and `token_reply` do. A code without a sentence here gets the general one.
+Shown by `orgs check`, `status` and the log. A code without a sentence here gets the general one.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ REMEDIES: Final[Mapping[str, str]] = {
         "copy client_secret again from the API console (your client, Client Secret); with multi-DC on, "
         "each data centre may have a secret of its own"
     ),
-    # Of a refresh token: a grant code that is refused has a code of its own, `grant_code_expired`.
+    # For a refresh token; a refused grant code has the code `grant_code_expired`.
     "invalid_code": (
         "Zoho no longer takes the org's refresh token: the consent was revoked, the token was copied wrongly, or newer "
         f"ones of the same login pushed it out (Zoho keeps 20); import the right refresh_token, or {_NEW_GRANT}"
@@ -81,7 +81,7 @@ REMEDIES: Final[Mapping[str, str]] = {
         "too many tokens were asked for with this refresh token (10 in 10 minutes): the poller waits automatically; "
         "see whether another program uses the same refresh token"
     ),
-    # ours
+    # the poller's own codes
     "key_missing": (
         "the org's credentials are encrypted with a key that is not in POLLER_SECRET_KEYS: poller keys list names it; "
         "add it behind the first, or import the org again"
@@ -90,7 +90,7 @@ REMEDIES: Final[Mapping[str, str]] = {
         "the org's credentials do not decrypt with the key of that id: compare POLLER_SECRET_KEYS with the other "
         "workers', or import the org again"
     ),
-    # no reply, or one that nobody can read
+    # no reply, or an unreadable one
     "data_center_away": _NETWORK,
     "dns": _NETWORK,
     "proxy_dns": _PROXY,

@@ -26,7 +26,7 @@ _DIGITS: Final = re.compile(r"[0-9]{1,18}")
 
 
 class BodyKind(StrEnum):
-    """What a body contains, whatever the status. Each value is also the code of a reply with 200 but no count."""
+    """What a body contains. Each value is also the code of a reply with status 200 and no count."""
 
     COUNT = "count"
     ENVELOPE = "no_code"

@@ -1,7 +1,7 @@
-"""A string nobody sees by accident: a key, a client secret, an OAuth token.
+"""A secret string, such as a key, a client secret or an OAuth token, that cannot be disclosed by accident.
 
-It refuses to be printed, formatted, logged, pickled or turned into JSON; only `reveal()` gives the value, so that
-every place a secret leaves by can be found by searching for that word.
+Refuses to be printed, formatted, logged, pickled or turned into JSON. Only `reveal()` returns the value, so a search
+for that word finds every place where a secret is used.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _HIDDEN: Final = "Secret(…)"
 
 
 class Secret:
-    """Holds one secret string; equal secrets compare equal (in constant time) and hash alike."""
+    """Contains one secret string. Equal secrets compare equal, in constant time, and have the same hash."""
 
     __slots__ = ("_value",)
 
@@ -21,7 +21,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The secret itself: for a request's header or body, or the encryption of a column, and nothing else."""
+        """The secret itself. Only for a request's header or body, or to encrypt a column."""
         return self._value
 
     def __repr__(self) -> str:

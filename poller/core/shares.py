@@ -1,8 +1,8 @@
-"""How a bounded number of places (hands, permits) is shared out among data centres, so that one cannot take them all.
+"""Shares a limited number of places (polls, permits) among the data centres, so that one cannot take them all.
 
-Half of all places are reserved, for each data centre in proportion to its orgs and at least one; the other half goes
-to the data centre that asks first. So a data centre whose requests all hang holds the common half and its own reserve,
-never the reserve of another, and a fleet in one data centre has every place.
+Half of the places are reserved: for each data centre in proportion to its orgs, and at least one. The other half is
+common: the first data centre that needs a place gets it. So a data centre whose requests all hang takes the common half
+and its own reserve, but never another's reserve. A fleet in one data centre can use every place.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class Shares:
-    """`total` places. A data centre that nobody has named to `share_out` has no reserve and takes common places."""
+    """`total` places. A data centre without a reserve (see `share_out`) takes common places."""
 
     __slots__ = ("common", "parts", "total")
 
     def __init__(self, total: int) -> None:
         self.total = total
         self.common = total
-        """Free places that belong to no reserve; below 0 while reserves grow that others still occupy."""
+        """Free places outside the reserves; below 0 while others still use the places of a reserve that has grown."""
         self.parts: dict[str, Part] = {}
 
     @property
@@ -37,7 +37,7 @@ class Shares:
         return part
 
     def share_out(self, demand: Mapping[str, float]) -> None:
-        """Set the reserves; `demand`: how many polls each data centre needs, in any unit. Taken places stay taken."""
+        """Set the reserves in proportion to `demand`, the polls of each data centre in any unit. Taken places stay."""
         found = reserves(self.total, demand)
         for name in found:
             self.part(name)
@@ -47,7 +47,7 @@ class Shares:
 
 
 class Part:
-    """The places of one data centre: `reserve` of them are its own."""
+    """The places of one data centre; `reserve` places are reserved for it."""
 
     __slots__ = ("_shares", "reserve", "used")
 
@@ -58,7 +58,7 @@ class Part:
 
     @property
     def room(self) -> int:
-        """How many places this data centre could take now."""
+        """The number of places that this data centre could take now."""
         return max(self.reserve - self.used, 0) + max(self._shares.common, 0)
 
     @property
@@ -67,7 +67,7 @@ class Part:
         return self.used < self.reserve or self._shares.common > 0
 
     def take(self) -> None:
-        """Take a place: its own first. Only where `is_free`."""
+        """Take a place, from the reserve first. Allowed only if `is_free`."""
         if self.used >= self.reserve:
             self._shares.common -= 1
         self.used += 1
@@ -80,19 +80,19 @@ class Part:
 
 
 def polls_at_once(concurrency: int) -> int:
-    """How many orgs are polled side by side: one of the smallest edition has two requests in flight."""
+    """How many orgs are polled in parallel: an org of the smallest edition has two requests in flight."""
     return -(-concurrency // 2)
 
 
 def connections_needed(concurrency: int) -> int:
-    """Connections to Zoho that may be open at once: for every request in flight, and a token request of every poll."""
+    """Connections to Zoho that may be open at once: one per request in flight, and one per poll for token requests."""
     return concurrency + polls_at_once(concurrency)
 
 
 def reserves(total: int, demand: Mapping[str, float]) -> dict[str, int]:
-    """The places reserved for each data centre: half of `total` by demand, at least one each where there are enough.
+    """The places reserved for each data centre: half of `total` in proportion to demand, at least one each.
 
-    None are where there is one data centre, or where the least of every data centre would be more than half of `total`.
+    No places are reserved if there is only one data centre, or more data centres than half of `total`.
     """
     names = [name for name, wanted in demand.items() if wanted > 0.0]
     half = total // 2

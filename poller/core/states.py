@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class State(StrEnum):
-    """How an org is; the order is that in which `poller status` lists them, what needs a person first."""
+    """The state of an org, in the order in which `poller status` lists them: first those that need a person."""
 
     FAILING = "failing"
-    """Its newest poll failed, or knew only a part."""
+    """The last poll failed, or returned only some of the counts."""
     PARKED = "parked"
-    """A person must repair it: credentials, consent or rights."""
+    """A person must repair the org: credentials, consent or rights."""
     LATE = "late"
-    """It was not polled for two intervals."""
+    """The org was not polled for two intervals."""
     HELD = "held"
-    """Zoho's limits, or the poller's share of them, put its polls off."""
+    """Zoho's limits, or the poller's share, delay the org's polls."""
     NEVER_POLLED = "never_polled"
     PAUSED = "paused"
     OK = "ok"

@@ -1,7 +1,8 @@
-"""The long form in files, one per day: written whole or not at all, and not again unless something of the day changed.
+"""Exports counts to files, one file per day, with one row per org, slot and user type.
 
-A folder holds one export. One that was interrupted goes on where it ended, and one that is run daily writes what is new
-or was corrected. Days whose snapshots were dropped since stay as they were written.
+A folder contains one export. A file is written completely or not at all, and written again only if its day has changed.
+So an interrupted export continues where it ended, and a daily one writes the new and the corrected days. The files of
+days whose snapshots were dropped stay.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ __all__ = ["ExportFormat", "Exported", "export"]
 
 
 class ExportFormat(StrEnum):
-    """What a file of an export is."""
+    """The format of the files."""
 
     PARQUET = "parquet"
     CSV = "csv"
@@ -36,7 +37,7 @@ class ExportFormat(StrEnum):
 
 @dataclass(slots=True)
 class Exported:
-    """What came of an export: days written, days that were there already, rows and bytes written."""
+    """The result of an export: days written, days that were up to date, rows and bytes written."""
 
     written: int = 0
     kept: int = 0
@@ -55,9 +56,9 @@ async def export(
     byte_order_mark: bool = False,
     progress: Callable[[int, int], None],
 ) -> Exported:
-    """Bring the files of `folder` up to date with the days from `since` (None: the oldest) to `until`.
+    """Brings the files of `folder` up to date, for the days from `since` (None: the oldest) to `until`.
 
-    `progress(done, all)` counts days. `byte_order_mark`: begin each file with one, which only CSV may.
+    `progress(done, all)` is called with numbers of days. `byte_order_mark`: each file begins with one (only CSV).
     """
     done = Exported()
     with alone_in(folder):
@@ -87,11 +88,11 @@ async def export(
 async def _write(
     path: Path, output: ExportFormat, reader: DayReader, selection: DaySelection, *, byte_order_mark: bool
 ) -> int:
-    """One day's file; how many bytes."""
+    """Writes the file of one day; returns its size in bytes."""
     if output is ExportFormat.CSV:
-        from poller.export.csv_file import write  # noqa: PLC0415 - only what is needed, see the other
+        from poller.export.csv_file import write  # noqa: PLC0415 - only the module that is needed
     else:
-        from poller.export.parquet_file import write  # noqa: PLC0415 - an extra, and heavy
+        from poller.export.parquet_file import write  # noqa: PLC0415 - a large, optional dependency
     with replaced(path) as file:
         file.write(BYTE_ORDER_MARK.encode() if byte_order_mark else b"")
         await write(file, reader.blocks(), selection.user_types)

@@ -1,6 +1,6 @@
-"""Snapshots as CSV of the long form: one row per org, slot and user type, as in the view `user_counts`.
+"""Writes snapshots as CSV: one row per org, slot and user type, as in the view `user_counts`.
 
-Times are ISO 8601 with their offset (UTC); what is not known is an empty field. Text is safe to open in a spreadsheet.
+Times are ISO 8601 with offset (UTC); an unknown value is an empty field. The text is safe to open in a spreadsheet.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 async def write(file: Any, blocks: AsyncIterator[list[Any]], user_types: Sequence[str]) -> None:
-    """Write the headings and every block of `DayReader.blocks`; whoever opened the file closes it."""
+    """Writes the headings and every block of `DayReader.blocks`; the caller closes the file."""
     file.write(f"{','.join(COLUMNS)}\n".encode())
     kinds = [str(kind) for kind in user_types]
     async for block in blocks:

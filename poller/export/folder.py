@@ -1,6 +1,6 @@
-"""The folder of an export: what it holds, one writer at a time, and files that are whole or not there.
+"""The folder of an export: a record of its files, a lock for one writer at a time, and atomic writes.
 
-It refuses to know what is in the files.
+Knows nothing about the content of the files.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from poller.store.series.days import Fingerprint
 
 RECORD: Final = "_export.json"
-"""Readers of folders of Parquet files pass over names that begin with an underscore."""
+"""Programs that read a folder of Parquet files ignore names that begin with an underscore."""
 
 
 class FileRecord:
-    """What a folder holds: whose counts in which format, and the content of each day."""
+    """What a folder contains: which orgs and user types, in which format, and the fingerprint of each day."""
 
     def __init__(self, folder: Path, about: dict[str, Any], days: dict[str, list[int]]) -> None:
         self._days = days
@@ -38,7 +38,7 @@ class FileRecord:
 
     @classmethod
     def read(cls, folder: Path, output: str, selection: DaySelection, *, byte_order_mark: bool = False) -> FileRecord:
-        """The record of a folder, or the beginning of one; of another export none."""
+        """Reads the record of a folder, or starts one; raises `UsageError` if the folder has another export."""
         orgs = None if selection.org_ids is None else sorted(selection.org_ids)
         about: dict[str, Any] = {"format": str(output), "org_ids": orgs, "user_types": list(selection.user_types)}
         about |= {"byte_order_mark": True} if byte_order_mark else {}
@@ -54,19 +54,19 @@ class FileRecord:
         return cls(folder, about, days)
 
     def path(self, day: date) -> Path:
-        """Where a day's file is."""
+        """The path of a day's file."""
         return self._folder / f"user_counts_{day.isoformat()}.{self._about['format']}"
 
     def has(self, day: date) -> bool:
-        """Whether there is a file of this day."""
+        """True if there is a file of this day."""
         return day.isoformat() in self._days and self.path(day).exists()
 
     def holds(self, day: date, content: Fingerprint) -> bool:
-        """Whether the file of this day was written from just this."""
+        """True if the file of this day has this content."""
         return self.has(day) and self._days[day.isoformat()] == [content.snapshots, content.digest]
 
     def add(self, day: date, content: Fingerprint) -> None:
-        """The file of this day is whole, and was written from this."""
+        """Records that the file of this day was written with this content."""
         self._days[day.isoformat()] = [content.snapshots, content.digest]
         with replaced(self._folder / RECORD) as file:
             file.write(json.dumps({**self._about, "days": self._days}, indent=1).encode())
@@ -74,7 +74,7 @@ class FileRecord:
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Any]:
-    """A file that takes its name, and the place of its forerunner, when it is whole and on disk."""
+    """A file under a temporary name, which replaces `path` once it is complete and on disk."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         with _writing(path):
@@ -91,7 +91,7 @@ def replaced(path: Path) -> Iterator[Any]:
 
 
 class _File(io.BufferedWriter):
-    """A file whose troubles cannot be taken for those of the database that is read meanwhile."""
+    """A file whose errors are `OperationError`, so that they differ from errors of the database that is being read."""
 
     def __init__(self, raw: io.FileIO, path: Path) -> None:
         super().__init__(raw)
@@ -118,7 +118,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """The folder, made if need be, and nobody else's meanwhile."""
+    """Creates the folder if necessary and locks it, so that no other export writes to it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

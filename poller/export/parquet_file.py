@@ -1,6 +1,6 @@
-"""Snapshots as a Parquet file of the long form: one row per org, slot and user type, as in the view `user_counts`.
+"""Writes snapshots as a Parquet file: one row per org, slot and user type, as in the view `user_counts`.
 
-Written block by block, so that memory does not grow with the day. Times are instants (UTC), an unknown count is null.
+Writes block by block, so that memory does not grow with the day. Times are timestamps in UTC; unknown counts are null.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SCHEMA: Final = pa.schema(
 
 
 async def write(file: Any, blocks: AsyncIterator[list[Any]], user_types: Sequence[str]) -> None:
-    """Write every block of `DayReader.blocks` as a row group; whoever opened the file closes it."""
+    """Writes every block of `DayReader.blocks` as a row group; the caller closes the file."""
     with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
         async for block in blocks:
             writer.write_batch(_long(block, user_types), row_group_size=len(block) * len(user_types))

@@ -1,4 +1,4 @@
-"""How the snapshots of `DayReader.blocks` become rows of the long form, whatever the file."""
+"""Turns the snapshots of `DayReader.blocks` into rows with one count each, for every file format."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _BEFORE_COUNTS: Final = 7
 
 
 def counts_of(row: Sequence[Any]) -> Sequence[int | None]:
-    """The count of each type, in the order they were asked for."""
+    """The count of each user type, in the order of the selection."""
     return row[_BEFORE_COUNTS:]
 
 
 def errors_of(row: Sequence[Any], user_types: Sequence[str]) -> list[str | None]:
-    """Why each count is not known: the type's own code, or where there is none and no count either, the poll's."""
+    """The error of each user type: its own code, or the poll's code if it has neither a code nor a count."""
     *_, error, errors = row[:_BEFORE_COUNTS]
     own = errors or {}
     counts = counts_of(row)
@@ -27,5 +27,5 @@ def errors_of(row: Sequence[Any], user_types: Sequence[str]) -> list[str | None]
 
 
 def has_errors(row: Sequence[Any]) -> bool:
-    """Whether `errors_of` would tell any."""
+    """True if the row has an error of any user type."""
     return any(row[_BEFORE_COUNTS - 2 : _BEFORE_COUNTS])

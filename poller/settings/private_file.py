@@ -1,8 +1,8 @@
-"""Reads a file that may decide where credentials go: only one that no other user can have written.
+"""Reads a file that may decide where credentials go: only a file that no other user can have written.
 
-Refuses a file of another user (root excepted) and one that its group or others may write: somebody else may have
-written it, so the remedy is to read it first. The owner and the
-mode are those of the opened file, so that no one can exchange it in between.
+Refuses a file of another user (except root) and a file that its group or others may write. Another user may have
+written such a file, so the remedy is to read it first. Checks the owner and mode of the opened file, so that another
+user cannot replace the file between check and read.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def read_private(path: Path, what: str) -> str:
         )
     if stat.S_ISREG(status.st_mode) and status.st_mode & _WRITABLE:
         raise SettingsError(
-            f"{what} {path} can be written by others", f"read it; if all of it is yours, chmod go-w '{path}'"
+            f"{what} {path} can be written by others", f"read it; if everything in it is yours, chmod go-w '{path}'"
         )
     if len(text) > LARGEST_BYTES:
         raise SettingsError(f"{what} {path} is larger than {LARGEST_BYTES:,} bytes", "name another file")

@@ -97,7 +97,7 @@ def test_a_settings_file_that_other_users_can_write_ends_every_command(
     file.chmod(0o666)
     ended = poller("orgs", "list", "--env-file", str(file))
     assert (ended.code, ended.out) == (2, "")
-    remedy = f"read it; if all of it is yours, chmod go-w '{file}'"
+    remedy = f"read it; if everything in it is yours, chmod go-w '{file}'"
     assert ended.error == f"poller: the file of settings {file} can be written by others; {remedy}"
     assert poller("orgs", "list").code == 0, "a file that was named for one command is forgotten with it"
 

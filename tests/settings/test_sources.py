@@ -48,11 +48,13 @@ def test_a_settings_file_that_other_users_can_write_is_refused(tmp_path: Path, m
     file = tmp_path / "poller.env"
     file.write_text("POLLER_WEB_PORT=1\n")
     file.chmod(mode)
-    with pytest.raises(SettingsError, match=r"can be written by others; read it; if all of it is yours, chmod go-w '"):
+    with pytest.raises(
+        SettingsError, match=r"can be written by others; read it; if everything in it is yours, chmod go-w '"
+    ):
         read_sources(file, environ={})
     with pytest.raises(
         SettingsError,
-        match=r"POLLER_API_KEY_FILE: .* can be written by others; read it; if all of it is yours, chmod go-w '",
+        match=r"POLLER_API_KEY_FILE: .* can be written by others; read it; if everything in it is yours, chmod go-w '",
     ):
         read_sources(environ={"POLLER_API_KEY_FILE": str(file)})
 
