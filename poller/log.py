@@ -35,7 +35,7 @@ bound = structlog.contextvars.bound_contextvars
 def configure(*, log_format: str | None, level: str, stream: TextIO | None = None) -> None:
     """Write events at or above `level` to `stream` (standard error), as `console` or `json`; None: by the terminal."""
     console = (stream or sys.stderr).isatty() if log_format is None else log_format == "console"
-    lines = _Lines(stream)
+    lines = _LineWriter(stream)
     facts: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -54,7 +54,7 @@ def configure(*, log_format: str | None, level: str, stream: TextIO | None = Non
         foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), *facts],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ends],
     )
-    handler = _LinesHandler(lines)
+    handler = _LineHandler(lines)
     handler.setFormatter(formatter)
     number = logging.getLevelNamesMapping()[level.upper()]
     # Events of libraries at `info` are not about the poller; with `debug`, they are wanted too.
@@ -198,7 +198,7 @@ def _shows_colours(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-class _Lines:
+class _LineWriter:
     """Writes lines to a stream. Looks up `sys.stderr` for each line, because a progress bar may replace it."""
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -216,10 +216,10 @@ class _Lines:
     fatal = failure = err = error = critical = exception = msg
 
 
-class _LinesHandler(logging.Handler):
+class _LineHandler(logging.Handler):
     """Writes the events of the standard library's loggers to the same stream."""
 
-    def __init__(self, lines: _Lines) -> None:
+    def __init__(self, lines: _LineWriter) -> None:
         super().__init__()
         self._lines = lines
 

@@ -14,7 +14,7 @@ from poller.analysis.anomalies import in_org
 
 if TYPE_CHECKING:
     from benchmarks.capacity.planted_orgs import Org
-    from poller.analysis.anomalies import Anomaly
+    from poller.analysis.anomalies import DetectedAnomaly
 
 ORGS: Final = 1_000
 _AIM: Final = 0.9
@@ -48,7 +48,7 @@ async def main(orgs: int | None) -> None:
     show("Anomalies: planted events", figures, [note])
 
 
-def _found(org: Org, alarms: list[Anomaly]) -> list[str]:
+def _found(org: Org, alarms: list[DetectedAnomaly]) -> list[str]:
     """The kinds of the events that were found; an alarm finds one event, and a second of the same event is false."""
     left = list(alarms)
     found = []

@@ -49,7 +49,7 @@ _QUIET_DAYS: Final = 3
 _DISAGREE_DAYS: Final = 2
 
 
-class Anomaly(NamedTuple):
+class DetectedAnomaly(NamedTuple):
     """One day worth a look. `day`: its index in the history. Numbers are users, None where there is none."""
 
     kind: str
@@ -63,14 +63,14 @@ class Anomaly(NamedTuple):
     why: str
 
 
-def in_series(values: Vector, user_type: str = "") -> list[Anomaly]:
+def in_series(values: Vector, user_type: str = "") -> list[DetectedAnomaly]:
     """Steps, falls to zero, freezes and silences of one series: a value a day, NaN for unknown, oldest first."""
     held = hold(values[None, :])[0] if len(values) else values
     found = [*_steps(held, values, user_type), *_zeros(held, user_type), *_freezes(held, values, user_type)]
     return sorted([*found, *_silences(values, user_type)], key=lambda one: one.day)
 
 
-def in_org(counts: Mapping[str, Vector]) -> list[Anomaly]:
+def in_org(counts: Mapping[str, Vector]) -> list[DetectedAnomaly]:
     """Anomalies of one org: its daily counts by user type, all of one length.
 
     A step is raised for `ActiveUsers`, and for `AllUsers` only on days when the former shows none.
@@ -96,7 +96,7 @@ def _usual_move(held: Vector, day: int) -> float | None:
     return float(np.sqrt(np.mean(kept * kept)))
 
 
-def _steps(held: Vector, values: Vector, user_type: str) -> Iterator[Anomaly]:
+def _steps(held: Vector, values: Vector, user_type: str) -> Iterator[DetectedAnomaly]:
     """Moves of a day that are large for the level and far beyond the series' own moves.
 
     What goes on in the same direction within a week, or returns, is the same event and not raised again. After unknown
@@ -108,7 +108,7 @@ def _steps(held: Vector, values: Vector, user_type: str) -> Iterator[Anomaly]:
     least = np.maximum(_STEP_USERS, _STEP_SHARE * before)
     with np.errstate(invalid="ignore"):
         candidates = np.flatnonzero((np.abs(moves) >= least) & (before >= _LEAST_LEVEL)) + 1
-    last: Anomaly | None = None
+    last: DetectedAnomaly | None = None
     for day in candidates.tolist():
         was, now = float(held[day - 1]), float(held[day])
         usual = _usual_move(held, day)
@@ -119,7 +119,7 @@ def _steps(held: Vector, values: Vector, user_type: str) -> Iterator[Anomaly]:
         room = max(_STEP_TIMES * usual, float(least[day - 1]))
         severe = "critical" if now <= _HALF * was else "warning"
         why = f"moved by {now - was:+.0f} in a day; usual moves are {usual:.1f}, at most {room:.0f} was expected"
-        last = Anomaly("step", user_type, day, was, now, max(was - room, 0.0), was + room, severe, why)
+        last = DetectedAnomaly("step", user_type, day, was, now, max(was - room, 0.0), was + room, severe, why)
         yield last
 
 
@@ -129,14 +129,14 @@ def _days_passed(values: Vector) -> Vector:
     return np.concatenate([[1], np.arange(1, len(values)) - np.maximum.accumulate(at)[:-1]])
 
 
-def _is_same_event(step: Anomaly, was: float, now: float) -> bool:
+def _is_same_event(step: DetectedAnomaly, was: float, now: float) -> bool:
     if step.before is None or step.after is None:
         return False
     size = step.after - step.before
     return (now - was) * size > 0 or abs(now - step.before) <= _RETURN_SHARE * abs(size)
 
 
-def _zeros(held: Vector, user_type: str) -> Iterator[Anomaly]:
+def _zeros(held: Vector, user_type: str) -> Iterator[DetectedAnomaly]:
     for day in (np.flatnonzero((held[1:] == 0) & (held[:-1] > 0)) + 1).tolist():
         was = float(held[day - 1])
         usual = _usual_move(held, day) or 0.0
@@ -144,10 +144,10 @@ def _zeros(held: Vector, user_type: str) -> Iterator[Anomaly]:
         # A lone user more or less is the life of a small org.
         if was >= _LEAST_LEVEL or low > 1:
             why = f"fell from {was:.0f} to zero in a day"
-            yield Anomaly("zero", user_type, day, was, 0.0, low, was + _STEP_TIMES * usual, "critical", why)
+            yield DetectedAnomaly("zero", user_type, day, was, 0.0, low, was + _STEP_TIMES * usual, "critical", why)
 
 
-def _freezes(held: Vector, values: Vector, user_type: str) -> Iterator[Anomaly]:
+def _freezes(held: Vector, values: Vector, user_type: str) -> Iterator[DetectedAnomaly]:
     """Standstills of more than twice the longest of the past year and three days; raised on the day that is passed."""
     start = int(np.argmax(~np.isnan(held))) if len(held) else 0
     changes = (np.flatnonzero(np.nan_to_num(np.diff(held)) != 0) + 1).tolist()
@@ -164,10 +164,10 @@ def _freezes(held: Vector, values: Vector, user_type: str) -> Iterator[Anomaly]:
         if raised < until and np.isnan(values[day:raised]).mean() <= _HALF:
             level = float(held[day])
             why = f"has not moved for {raised - day} days; the longest standstill of the year before was {longest}"
-            yield Anomaly("freeze", user_type, raised, level, level, None, None, "warning", why)
+            yield DetectedAnomaly("freeze", user_type, raised, level, level, None, None, "warning", why)
 
 
-def _silences(values: Vector, user_type: str) -> Iterator[Anomaly]:
+def _silences(values: Vector, user_type: str) -> Iterator[DetectedAnomaly]:
     """Stretches of unknown days longer than twice any before, and than three days; raised on the day that is passed."""
     known = np.flatnonzero(~np.isnan(values)).tolist()
     longest = 0
@@ -177,19 +177,19 @@ def _silences(values: Vector, user_type: str) -> Iterator[Anomaly]:
         limit = max(_QUIET_DAYS, 2 * longest + 1)
         if unknown >= limit:
             why = f"no count is known for {limit} days; the longest gap before was {longest}"
-            yield Anomaly("quiet", user_type, day + limit, float(values[day]), None, None, None, "warning", why)
+            yield DetectedAnomaly("quiet", user_type, day + limit, float(values[day]), None, None, None, "warning", why)
         longest = max(longest, unknown)
 
 
-def _admin_rises(admins: Vector) -> Iterator[Anomaly]:
+def _admin_rises(admins: Vector) -> Iterator[DetectedAnomaly]:
     held = hold(admins[None, :])[0]
     for day in (np.flatnonzero(np.nan_to_num(np.diff(held)) > 0) + 1).tolist():
         was, now = float(held[day - 1]), float(held[day])
         why = f"{now - was:.0f} more administrators than the day before"
-        yield Anomaly("admins_up", ADMINS, day, was, now, 0.0, was, "warning", why)
+        yield DetectedAnomaly("admins_up", ADMINS, day, was, now, 0.0, was, "warning", why)
 
 
-def _surges(deactive: Vector, active: Vector) -> Iterator[Anomaly]:
+def _surges(deactive: Vector, active: Vector) -> Iterator[DetectedAnomaly]:
     """Days on which far more users were deactivated than ever, measured against the active users there were."""
     held, level = hold(deactive[None, :])[0], hold(active[None, :])[0]
     moves, passed = np.diff(held), _days_passed(deactive)
@@ -201,10 +201,10 @@ def _surges(deactive: Vector, active: Vector) -> Iterator[Anomaly]:
         if usual is not None and now - was > _STEP_TIMES * (usual := usual * passed[day] ** 0.5):
             room = max(_STEP_TIMES * usual, float(_STEP_USERS))
             why = f"{now - was:.0f} users deactivated in a day, of {level[day - 1]:.0f} active ones"
-            yield Anomaly("deactivated_surge", DEACTIVE, day, was, now, 0.0, was + room, "critical", why)
+            yield DetectedAnomaly("deactivated_surge", DEACTIVE, day, was, now, 0.0, was + room, "critical", why)
 
 
-def _disagreements(counts: Mapping[str, Vector]) -> Iterator[Anomaly]:
+def _disagreements(counts: Mapping[str, Vector]) -> Iterator[DetectedAnomaly]:
     """Sums that have not added up for two known days: one day may be a user added between two requests.
 
     The user type is the first of the parts. Two sums that begin to disagree on one day are one anomaly: their whole is
@@ -221,10 +221,10 @@ def _disagreements(counts: Mapping[str, Vector]) -> Iterator[Anomaly]:
                 raised.add(day)
                 sums = (float(total[day]), float(added[day]))
                 why = f"{whole} is {sums[0]:.0f}, {' + '.join(parts)} is {sums[1]:.0f}"
-                yield Anomaly("sums_disagree", parts[0], day, None, sums[1], sums[0], sums[0], "warning", why)
+                yield DetectedAnomaly("sums_disagree", parts[0], day, None, sums[1], sums[0], sums[0], "warning", why)
 
 
-def _wrong_current_users(current: Vector) -> Iterator[Anomaly]:
+def _wrong_current_users(current: Vector) -> Iterator[DetectedAnomaly]:
     """CurrentUser is the user the token belongs to: always one. Raised once for each stretch."""
     known = np.flatnonzero(~np.isnan(current))
     wrong_before = False
@@ -232,5 +232,5 @@ def _wrong_current_users(current: Vector) -> Iterator[Anomaly]:
         wrong = current[day] != 1
         if wrong and not wrong_before:
             why = f"CurrentUser is {current[day]:.0f}: the user of the token may no longer exist"
-            yield Anomaly("current_user", CURRENT, day, 1.0, float(current[day]), 1.0, 1.0, "critical", why)
+            yield DetectedAnomaly("current_user", CURRENT, day, 1.0, float(current[day]), 1.0, 1.0, "critical", why)
         wrong_before = wrong

@@ -72,7 +72,7 @@ class _Spread(NamedTuple):
     whole: np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
-class _State(NamedTuple):
+class _SeriesState(NamedTuple):
     """What is known of some series at one origin."""
 
     level: Level
@@ -140,16 +140,16 @@ def _matrix(histories: Sequence[Vector], rows: np.ndarray[tuple[int], np.dtype[n
     return values
 
 
-def _read(values: Matrix) -> _State:
+def _read(values: Matrix) -> _SeriesState:
     held = hold(values)
     clean = remove_spikes(held)
     level = find_level(clean)
     trend = daily_trend(moves_of(level.clean)) if values.shape[1] > 1 else np.zeros(len(values))
     whole = ~((held % 1 != 0) & ~np.isnan(held)).any(axis=1)
-    return _State(level, trend, measure(level.clean, clean, trend), whole)
+    return _SeriesState(level, trend, measure(level.clean, clean, trend), whole)
 
 
-def _mean(state: _State, days: Vector) -> Matrix:
+def _mean(state: _SeriesState, days: Vector) -> Matrix:
     effects = state.level.effects[:, (days.astype(int) - 1) % WEEK]
     mean = state.level.level[:, None] + state.trend[:, None] * days + effects
     return np.asarray(np.maximum(np.where(state.whole[:, None], np.rint(mean), mean), 0.0))
@@ -178,7 +178,7 @@ def _forecast_past(values: Matrix, pool: ErrorPool | None = None) -> list[_Windo
     return windows
 
 
-def _collect(values: Matrix, cut: int, state: _State, pool: ErrorPool) -> None:
+def _collect(values: Matrix, cut: int, state: _SeriesState, pool: ErrorPool) -> None:
     reached = [place for place, day in enumerate(HORIZONS) if day <= cut]
     days = np.array([HORIZONS[place] for place in reached], dtype=float)
     errors = values[:, [values.shape[1] - cut - 1 + int(day) for day in days]] - _mean(state, days)

@@ -1,9 +1,9 @@
-"""Whether an org is parked, unparked or left as it is after a poll: decided from this poll and the one before.
+"""Decides after a poll whether an org is parked or unparked, from this poll and the one before.
 
-An org is parked where only a person can repair it. One that answered lately is not parked for a single refusal: Zoho's
-servers sometimes refuse good tokens for a while, and the next slot tells. Several orgs of one data centre refused at
-once is the data centre's trouble: none of them is parked. What the token endpoint refuses (a revoked consent, a wrong
-client) is certain, and parks at once, and so do credentials of another Zoho org; that is not decided here.
+An org is parked if only a person can repair it. One refusal does not park an org that was polled successfully before,
+because Zoho's servers sometimes refuse valid tokens for a while: the next slot decides. If several orgs of one data
+centre are refused at the same time, the data centre is at fault and no org is parked. A refusal of the token endpoint
+(revoked consent, wrong client) and credentials of another Zoho org park an org at once; other modules decide that.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
 REFUSALS: Final = frozenset({Outcome.UNAUTHORIZED, Outcome.FORBIDDEN})
 WIDESPREAD_ORGS: Final = 3
-"""So many orgs of one data centre refused, and at least half of those that were asked: it is not the orgs."""
+"""If this many orgs of one data centre, and at least half of those polled, are refused, the orgs are not at fault."""
 
 
 class HealthChange(StrEnum):
-    """What is to be done about an org's parking."""
+    """How the parking of an org changes."""
 
     NOTHING = "nothing"
     UNPARK = "unpark"
     PARK = "park"
     PROBE_LATER = "probe_later"
-    """It is parked, and this probe told nothing new."""
+    """The org is parked, and this probe did not show whether it works again."""
     SUSPECT = "suspect"
-    """Refused for the first time: the next slot decides."""
+    """The first refusal: the next slot decides."""
     DATA_CENTER = "data_center"
-    """Refused, as are other orgs of its data centre: not the org's fault."""
+    """Refused like other orgs of its data centre: not the org's fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,29 +56,28 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """Of one data centre: orgs, not parked, whose newest poll was refused, and those whose newest poll was answered."""
+    """Orgs of one data centre that are not parked: how many were `refused` in their last poll, and how many not."""
 
     refused: int = 0
     answered: int = 0
 
     @property
     def widespread(self) -> bool:
-        """Whether it is the data centre rather than its orgs."""
+        """True if the data centre is at fault, not its orgs."""
         return self.refused >= WIDESPREAD_ORGS and self.refused >= self.answered
 
 
 def is_refusal(snapshot: Snapshot) -> bool:
-    """Whether the API refused the whole poll; where no request left, the token endpoint's answer has been judged."""
+    """True if the API refused the whole poll. False if no request was sent: then the token endpoint has decided."""
     if snapshot.error == ANOTHER_ORG:
         return False
     return snapshot.outcome in REFUSALS and snapshot.requests > 0 and snapshot.error is not None
 
 
 def outcome_of_parked_code(code: str) -> Outcome:
-    """The outcome of an org that was parked without one, by a worker of an earlier release.
+    """The outcome of an org that a worker of an earlier release parked without recording one.
 
-    The API's codes are in capitals: the token was good and what it may do was not enough. The others are the token
-    endpoint's.
+    A code in capitals is the API's: the token was valid but not sufficient. Other codes are the token endpoint's.
     """
     if code in BY_CODE:
         return BY_CODE[code].outcome
@@ -90,8 +89,8 @@ def judge_health(
 ) -> HealthChange:
     """What to do after a poll.
 
-    `before`: what came of the org's last poll in an earlier slot that was answered or refused; None where there was
-    none lately. `around`: of its data centre; None where that was not looked up. `probed`: it was asked though parked.
+    `before`: the outcome of the org's last poll in an earlier slot that succeeded or was refused; None without a recent
+    one. `around`: the refusals in its data centre; None if not looked up. `probed`: the org was polled while parked.
     """
     if snapshot.counts:
         return HealthChange.UNPARK if parked else HealthChange.NOTHING

@@ -1,11 +1,11 @@
-"""Which slots of an org are due, and which were let go by: its slots handed out one after the other, each once.
+"""Computes an org's due and missed slots. Each slot is returned exactly once, in order.
 
-A slot is due a phase after its start and may be polled until the next one is due, a whole interval: only then is it
-missed. So every slot has the same time, whatever the org's phase, and two are never polled to catch up.
+A slot is due its phase after its start, and may be polled for one interval, until the next slot is due; then it counts
+as missed. So every slot is open equally long, whatever the org's phase, and a missed slot is never polled later.
 
-How far an org's slots were handed out is a `Cursor`, kept by the caller. A change of the interval lets what was handed
-out stand and goes on with the first slot of the new interval that is later in every respect: nothing that was due is
-lost, no slot is handed out twice, and none is polled to make up for the change.
+A `Cursor`, which the caller stores, says which slots of an org were returned. After a change of the interval, the slots
+already returned stay, and the next one is the first slot of the new interval that is later in every respect. No due
+slot is lost, none is returned twice, and none is polled in addition because of the change.
 """
 
 from __future__ import annotations

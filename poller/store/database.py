@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
-    from poller.store.queries import Connection, Pool, Record
+    from poller.store.queries import Connection, Pool, Row
 
 # A pool that cannot replace a lost connection logs a traceback every few seconds. The callers get an error anyway.
 logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
@@ -87,12 +87,12 @@ class Database:
         async with self.connection() as connection, connection.transaction():
             yield connection
 
-    async def fetch(self, query: str, *arguments: Any) -> list[Record]:
+    async def fetch(self, query: str, *arguments: Any) -> list[Row]:
         """Returns every row."""
         async with self._readable_errors():
             return await self._pool.fetch(query, *arguments)
 
-    async def fetchrow(self, query: str, *arguments: Any) -> Record | None:
+    async def fetchrow(self, query: str, *arguments: Any) -> Row | None:
         """Returns the first row, or None."""
         async with self._readable_errors():
             return await self._pool.fetchrow(query, *arguments)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
 
 
-class Record(Protocol):
+class Row(Protocol):
     """One row of a result: values by column name or by position, iterated in the order of the columns."""
 
     @overload
@@ -28,25 +28,25 @@ class Record(Protocol):
 class Queries(Protocol):
     """Runs single statements: a `Database`, or a connection inside the caller's transaction."""
 
-    async def fetch(self, query: str, *arguments: Any) -> list[Record]:
+    async def fetch(self, query: str, *arguments: Any) -> list[Row]:
         """Returns every row."""
 
     async def execute(self, query: str, *arguments: Any) -> str:
         """Runs the statement and returns PostgreSQL's command tag, `UPDATE 1`."""
 
 
-class Cursor(Protocol):
+class RowCursor(Protocol):
     """A cursor that was opened with `await`."""
 
-    async def fetch(self, rows: int, *, timeout: float | None = None) -> list[Record]:  # noqa: ASYNC109 - asyncpg's name
+    async def fetch(self, rows: int, *, timeout: float | None = None) -> list[Row]:  # noqa: ASYNC109 - asyncpg's name
         """Returns the next rows, at most that many."""
 
 
 class CursorFactory(Protocol):
     """A cursor that is not opened yet: iterate over its rows, or open it with `await`."""
 
-    def __aiter__(self) -> AsyncIterator[Record]: ...
-    def __await__(self) -> Generator[Any, None, Cursor]: ...
+    def __aiter__(self) -> AsyncIterator[Row]: ...
+    def __await__(self) -> Generator[Any, None, RowCursor]: ...
 
 
 class Transaction(Protocol):
@@ -64,7 +64,7 @@ class Transaction(Protocol):
 class Connection(Protocol):
     """One connection to PostgreSQL; `timeout` is in seconds, None: that of the pool."""
 
-    async def fetch(self, query: str, *arguments: Any, timeout: float | None = None) -> list[Record]:  # noqa: ASYNC109
+    async def fetch(self, query: str, *arguments: Any, timeout: float | None = None) -> list[Row]:  # noqa: ASYNC109
         """Returns every row."""
 
     async def fetchrow(
@@ -72,7 +72,7 @@ class Connection(Protocol):
         query: str,
         *arguments: Any,
         timeout: float | None = None,  # noqa: ASYNC109
-    ) -> Record | None:
+    ) -> Row | None:
         """Returns the first row, or None."""
 
     async def fetchval(self, query: str, *arguments: Any, timeout: float | None = None) -> Any:  # noqa: ASYNC109
@@ -116,10 +116,10 @@ class Acquired(Protocol):
 class Pool(Protocol):
     """A pool of connections. Its single statements run on any of them."""
 
-    async def fetch(self, query: str, *arguments: Any) -> list[Record]:
+    async def fetch(self, query: str, *arguments: Any) -> list[Row]:
         """Returns every row."""
 
-    async def fetchrow(self, query: str, *arguments: Any) -> Record | None:
+    async def fetchrow(self, query: str, *arguments: Any) -> Row | None:
         """Returns the first row, or None."""
 
     async def fetchval(self, query: str, *arguments: Any) -> Any:

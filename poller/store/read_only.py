@@ -13,7 +13,7 @@ from poller.store.database import Database, connect
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from poller.store.queries import Connection, Record
+    from poller.store.queries import Connection, Row
 
 CONNECTIONS: Final = 3
 STATEMENT_SECONDS: Final = 5.0
@@ -38,12 +38,12 @@ class ReadOnlyDatabase(Database):
             await connection.execute(_LIMIT)
             yield connection
 
-    async def fetch(self, query: str, *arguments: Any) -> list[Record]:
+    async def fetch(self, query: str, *arguments: Any) -> list[Row]:
         """Returns every row."""
         async with self.connection() as connection:
             return await connection.fetch(query, *arguments)
 
-    async def fetchrow(self, query: str, *arguments: Any) -> Record | None:
+    async def fetchrow(self, query: str, *arguments: Any) -> Row | None:
         """Returns the first row, or None."""
         async with self.connection() as connection:
             return await connection.fetchrow(query, *arguments)

@@ -53,7 +53,7 @@ class ConnectionLimits:
         return max(min(MOST_CONNECTIONS, descriptors // _SHARE_OF_DESCRIPTORS), 1)
 
 
-class Connection(web.RequestHandler):
+class ClientConnection(web.RequestHandler):
     """One connection: aiohttp's protocol, registered with its `Listener`; it logs no traceback."""
 
     __slots__ = ("_listener", "_log", "seen_unsent", "stalled_since")
@@ -118,7 +118,7 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._listening: list[socket.socket] = []
         self._starting: set[asyncio.Task[None]] = set()
-        self._open: dict[Connection, asyncio.WriteTransport] = {}
+        self._open: dict[ClientConnection, asyncio.WriteTransport] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -153,12 +153,12 @@ class Listener:
         if self._starting:
             await asyncio.wait(self._starting)
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: ClientConnection) -> None:
         """A connection is there."""
         if connection.transport is not None:
             self._open[connection] = connection.transport
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: ClientConnection) -> None:
         """It is gone."""
         self._open.pop(connection, None)
 
@@ -196,7 +196,7 @@ class Listener:
 
     async def _start(self, accepted: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(lambda: Connection(self, self._server, self._log), accepted)
+            await self._loop.connect_accepted_socket(lambda: ClientConnection(self, self._server, self._log), accepted)
         except OSError:
             accepted.close()
 

@@ -67,7 +67,7 @@ async def check_org(org: Org, limiter: OrgLimiter, ports: CheckPorts, *, refusal
     Exchanges no grant code: exchanges are paced for all orgs of a client together.
     """
     token = refusal or await ports.tokens.get(org)
-    check = _Run(org, limiter, ports)
+    check = _CheckRun(org, limiter, ports)
     if isinstance(token, NoToken):
         check.note_no_token(token)
         return OrgCheck(org, check.results())
@@ -83,7 +83,7 @@ async def check_org(org: Org, limiter: OrgLimiter, ports: CheckPorts, *, refusal
     return OrgCheck(org, check.results(), info)
 
 
-class _Run:
+class _CheckRun:
     """One run of all checks of an org: collects their results."""
 
     def __init__(self, org: Org, limiter: OrgLimiter, ports: CheckPorts) -> None:

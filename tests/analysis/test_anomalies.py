@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from poller.analysis.anomalies import Anomaly, in_org, in_series
+from poller.analysis.anomalies import DetectedAnomaly, in_org, in_series
 from poller.core.model import USER_TYPES
 
 
@@ -25,7 +25,7 @@ def org(days: int = 200) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64
     return counts | {"CurrentUser": np.ones(days), "AdminUsers": np.full(days, 3.0)}
 
 
-def kinds(found: list[Anomaly]) -> list[tuple[str, int]]:
+def kinds(found: list[DetectedAnomaly]) -> list[tuple[str, int]]:
     return [(one.kind, one.day) for one in found]
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from poller.store.database import Database
-    from poller.store.queries import Record
+    from poller.store.queries import Row
 
 
 class AnomalyRecord(NamedTuple):
@@ -40,7 +40,7 @@ async def replace_anomalies(
     return new
 
 
-async def stream_anomalies(database: Database, org_ids: Sequence[int] | None, since: date) -> AsyncIterator[Record]:
+async def stream_anomalies(database: Database, org_ids: Sequence[int] | None, since: date) -> AsyncIterator[Row]:
     """Yields rows of the view `anomalies` since that day, the newest first; `org_ids` None: every org."""
     async with database.connection() as connection, connection.transaction(readonly=True):
         async for row in connection.cursor(_READ, since, None if org_ids is None else list(org_ids)):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from poller.core.org_entry import OrgEntry
     from poller.store.database import Database
-    from poller.store.queries import Connection, Record
+    from poller.store.queries import Connection, Row
 
 ATTRIBUTES: Final = {"purchased": "seats"}
 """Attributes of an entry by column, where the two have different names."""
@@ -20,7 +20,7 @@ STORED: Final = ", ".join(f"s.{column} AS contract_{column}" for column in CONTR
 """The columns of `JOIN` that `contract_changes` reads."""
 
 
-def contract_changes(row: Record | None, entry: OrgEntry) -> dict[str, Any]:
+def contract_changes(row: Row | None, entry: OrgEntry) -> dict[str, Any]:
     """Returns the columns of a contract that an entry changes. Empty values clear; absent ones change nothing."""
     changes: dict[str, Any] = {}
     for column in CONTRACT_COLUMNS:

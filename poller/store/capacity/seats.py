@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from poller.store.database import Database
-    from poller.store.queries import Record
+    from poller.store.queries import Row
 
 
 _PREFETCH: Final = 500
@@ -58,7 +58,7 @@ async def set_contract(database: Database, org_ids: Sequence[int], contract: Con
 
 async def stream_seats(
     database: Database, org_ids: Sequence[int] | None, *, renews_before: date | None = None
-) -> AsyncIterator[Record]:
+) -> AsyncIterator[Row]:
     """Yields the seats of these orgs (None: all not removed) by name; `renews_before`: those that renew by then."""
     async with database.connection() as connection, connection.transaction(readonly=True):
         arguments = (None if org_ids is None else list(org_ids), renews_before)
@@ -66,7 +66,7 @@ async def stream_seats(
             yield row
 
 
-async def seats_by_tag(database: Database, org_ids: Sequence[int] | None) -> list[Record]:
+async def seats_by_tag(database: Database, org_ids: Sequence[int] | None) -> list[Row]:
     """Returns sums by tag and currency; an org with two tags counts in both, an org without tags under NULL."""
     return await database.fetch(_BY_TAG, None if org_ids is None else list(org_ids))
 

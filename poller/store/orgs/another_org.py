@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from poller.core.model import Org
     from poller.store.database import Database
-    from poller.store.queries import Connection, Record
+    from poller.store.queries import Connection, Row
 
 HAS_HISTORY: Final = (
     f"EXISTS (SELECT FROM latest_snapshots l WHERE l.org_id = o.id AND num_nonnulls({', '.join(COLUMNS.values())}) > 0)"
@@ -28,7 +28,7 @@ HAS_HISTORY: Final = (
 """SQL: whether any count of the org `o` was ever known."""
 
 
-def refuse_other_zgids(found: Iterable[tuple[Record, str | None]]) -> None:
+def refuse_other_zgids(found: Iterable[tuple[Row, str | None]]) -> None:
     """Raises a `UsageError` for an org with a history if an import gives it another zgid than the known one."""
     for row, said in found:
         if row["has_history"] and None not in (said, row["zgid"]) and said != row["zgid"]:

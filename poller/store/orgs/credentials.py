@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from poller.core.secret import Secret
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
-    from poller.store.queries import Connection, Record
+    from poller.store.queries import Connection, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ def _encrypted(keyring: Keyring, grants: Sequence[Grant]) -> tuple[list[bytes | 
     )
 
 
-def decrypt_credentials(keyring: Keyring, row: Record) -> Credentials:
+def decrypt_credentials(keyring: Keyring, row: Row) -> Credentials:
     """Decrypts the credentials of a row of `org_credentials`."""
 
     def decrypted(column: Column, ciphertext: bytes | None) -> Secret | None:

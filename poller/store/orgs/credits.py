@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from poller.store.queries import Queries, Record
+    from poller.store.queries import Queries, Row
 
 QUARTER_SECONDS: Final = 900
 DAY_SECONDS: Final = 86_400
@@ -67,7 +67,7 @@ async def correct(database: Queries, credits_by_org: Mapping[int, int], now: dat
 async def spent(database: Queries, org_ids: Sequence[int], now: datetime) -> dict[int, int]:
     """Returns the credits that each of these orgs spent in the 24 hours before `now`; 0 for an org without any."""
     # credits.spent
-    rows: Sequence[Record] = await database.fetch(
+    rows: Sequence[Row] = await database.fetch(
         """
         SELECT org_id, sum(credits)::int AS credits FROM credit_spend
         WHERE org_id = ANY($1::int[]) AND bucket > $2

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from poller.core.org_entry import OrgEntry
-    from poller.store.queries import Connection, Queries, Record
+    from poller.store.queries import Connection, Queries, Row
 
 
 def zgid_of(entry: OrgEntry) -> str | None:
@@ -24,7 +24,7 @@ def zgid_of(entry: OrgEntry) -> str | None:
     return entry.zgid or (entry.soid.rpartition(".")[2] if entry.soid else None)
 
 
-def is_same_org(row: Record, entry: OrgEntry) -> bool:
+def is_same_org(row: Row, entry: OrgEntry) -> bool:
     """Returns whether `entry` is the removed org of `row`: by the grant it had, or by its zgid."""
     if row["removed_fingerprint"] == fingerprint(entry):
         return True
@@ -63,7 +63,7 @@ class IdentityCheck:
                     raise _refusal(marks[mark], row["name"], mark)
 
 
-def refuse_removed_names(rows: Sequence[Record]) -> None:
+def refuse_removed_names(rows: Sequence[Row]) -> None:
     """Raises a `UsageError` for names of removed orgs that may not be the same Zoho orgs."""
     if not rows:
         return

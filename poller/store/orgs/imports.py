@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from poller.core.org_entry import OrgEntry
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
-    from poller.store.queries import Connection, Record
+    from poller.store.queries import Connection, Row
 
 CHUNK: Final = 500
 
@@ -70,7 +70,7 @@ async def import_orgs(
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class _ImportPlan:
     to_add: Sequence[OrgEntry]
     profiles: dict[int, Profile]
     """New profiles by org id, for orgs whose profile changes."""
@@ -103,7 +103,7 @@ async def _stored(connection: Connection, entries: Sequence[OrgEntry]) -> dict[s
     return {row["name"]: row for row in rows}
 
 
-def _plan(entries: Sequence[OrgEntry], stored: dict[str, Any], keyring: Keyring) -> _Plan:
+def _plan(entries: Sequence[OrgEntry], stored: dict[str, Any], keyring: Keyring) -> _ImportPlan:
     known = [(stored[entry.name], entry) for entry in entries if entry.name in stored]
     refuse_removed_names([row for row, entry in known if row["removed_at"] and not is_same_org(row, entry)])
     refuse_other_zgids((row, zgid_of(entry)) for row, entry in known)
@@ -126,7 +126,7 @@ def _plan(entries: Sequence[OrgEntry], stored: dict[str, Any], keyring: Keyring)
     to_add = [entry for entry in entries if entry.name not in stored]
     new_grants = frozenset(entry.name for row, entry in known if row["grant_fingerprint"] != fingerprint(entry))
     renumbered = {row["id"]: entry.name for row, entry in known if zgid_of(entry) not in {None, row["zgid"]}}
-    return _Plan(
+    return _ImportPlan(
         to_add=to_add,
         profiles=profiles,
         contracts=contracts,
@@ -141,7 +141,7 @@ def _plan(entries: Sequence[OrgEntry], stored: dict[str, Any], keyring: Keyring)
     )
 
 
-def _credentials_differ(row: Record, entry: OrgEntry, keyring: Keyring) -> bool:
+def _credentials_differ(row: Row, entry: OrgEntry, keyring: Keyring) -> bool:
     if row["grant_fingerprint"] != fingerprint(entry) or row["client_id"] != entry.client_id:
         return True
     try:
@@ -151,7 +151,7 @@ def _credentials_differ(row: Record, entry: OrgEntry, keyring: Keyring) -> bool:
         return True
 
 
-def _grant(row: Record, entry: OrgEntry, keyring: Keyring) -> Grant:
+def _grant(row: Row, entry: OrgEntry, keyring: Keyring) -> Grant:
     """Returns the grant of an entry; keeps the refresh token if the entry's grant code was exchanged for it before."""
     grant = Grant.of_entry(row["id"], entry)
     if entry.grant_code and row["refresh_token"] and row["grant_fingerprint"] == grant.fingerprint:
@@ -161,7 +161,7 @@ def _grant(row: Record, entry: OrgEntry, keyring: Keyring) -> Grant:
     return grant
 
 
-async def _apply(connection: Connection, keyring: Keyring, plan: _Plan) -> None:
+async def _apply(connection: Connection, keyring: Keyring, plan: _ImportPlan) -> None:
     by_name = {entry.name: entry for entry in plan.to_add}
     new = {
         name: imported(Profile(entry.data_center), replace(entry, zgid=zgid_of(entry)))

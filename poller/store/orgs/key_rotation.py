@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
-    from poller.store.queries import Connection, Record
+    from poller.store.queries import Connection, Row
 
 PAGE: Final = 500
 TABLES: Final = ("org_credentials", "access_tokens")
@@ -96,7 +96,7 @@ async def _decrypts_any(database: Database, keyring: Keyring, org_ids: list[int]
     return not rows or any(_decrypts(keyring, Column.CLIENT, row, "client_secret") for row in rows)
 
 
-def _decrypts(keyring: Keyring, column: Column, row: Record, name: str) -> bool:
+def _decrypts(keyring: Keyring, column: Column, row: Row, name: str) -> bool:
     try:
         keyring.decrypt(row["org_id"], column, row["key_id"], row[name])
     except CredentialError:
@@ -109,7 +109,7 @@ async def rotate(database: Database, keyring: Keyring, *, progress: Callable[[in
 
     Raises `CredentialError` for the first row of credentials that does not decrypt, once all others are done.
     """
-    run = _Rotation(database, keyring, progress)
+    run = _RotationRun(database, keyring, progress)
     await run.all_pages("org_credentials", _rotate_credentials)
     await run.all_pages("access_tokens", _rotate_tokens, passes=_TOKEN_PASSES)
     if run.unopened:
@@ -120,7 +120,7 @@ async def rotate(database: Database, keyring: Keyring, *, progress: Callable[[in
 
 
 @dataclass(slots=True)
-class _Rotation:
+class _RotationRun:
     """One run of `rotate`."""
 
     database: Database
@@ -133,7 +133,7 @@ class _Rotation:
     async def all_pages(
         self,
         table: str,
-        rotate_page: Callable[[Connection, _Rotation, int], Awaitable[list[int]]],
+        rotate_page: Callable[[Connection, _RotationRun, int], Awaitable[list[int]]],
         *,
         passes: float = math.inf,
     ) -> None:
@@ -164,7 +164,7 @@ class _Rotation:
         )
 
 
-async def _rotate_credentials(connection: Connection, run: _Rotation, after: int) -> list[int]:
+async def _rotate_credentials(connection: Connection, run: _RotationRun, after: int) -> list[int]:
     # key_rotation.credentials: a page of rows with another key, locked until they are written.
     rows = await connection.fetch(
         """
@@ -187,7 +187,7 @@ async def _rotate_credentials(connection: Connection, run: _Rotation, after: int
     return [row["org_id"] for row in rows]
 
 
-async def _rotate_tokens(connection: Connection, run: _Rotation, after: int) -> list[int]:
+async def _rotate_tokens(connection: Connection, run: _RotationRun, after: int) -> list[int]:
     # key_rotation.tokens: a page of rows with another key, locked until they are written.
     rows = await connection.fetch(
         """
@@ -215,7 +215,7 @@ async def _rotate_tokens(connection: Connection, run: _Rotation, after: int) -> 
     return ids
 
 
-def _reencrypted(keyring: Keyring, row: Record) -> bytes | None:
+def _reencrypted(keyring: Keyring, row: Row) -> bytes | None:
     try:
         token = keyring.decrypt(row["org_id"], Column.ACCESS, row["key_id"], row["token"])
     except CredentialError:

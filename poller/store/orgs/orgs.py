@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.store.database import Database
-    from poller.store.queries import Connection, Record
+    from poller.store.queries import Connection, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ FROM orgs o LEFT JOIN org_credentials c ON c.org_id = o.id
 """
 
 
-def _record(row: Record) -> OrgRecord:
+def _record(row: Row) -> OrgRecord:
     return OrgRecord(**{**row, "tags": tuple(row["tags"])})
 
 

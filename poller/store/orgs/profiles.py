@@ -12,14 +12,14 @@ from poller.core.profile import Profile
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from poller.store.queries import Connection, Record
+    from poller.store.queries import Connection, Row
 
 COLUMNS: Final = tuple(Profile.__dataclass_fields__)
 """The names of the columns of `orgs` that a profile holds."""
 _TYPES: Final = {"licences": "int", "stated_licences": "int", "poll_interval_seconds": "int"}
 
 
-def profile_of(row: Record) -> Profile:
+def profile_of(row: Row) -> Profile:
     """Returns the profile in a row that has every column of `COLUMNS`."""
     return Profile(**{column: row[column] for column in COLUMNS if column != "tags"}, tags=tuple(row["tags"]))
 

@@ -16,7 +16,7 @@ from poller.core.states import OrgState
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from poller.store.queries import Queries, Record
+    from poller.store.queries import Queries, Row
 
 Sort = Literal["org", "since", "last_polled_at", "counts_at"]
 SORTS: Final[tuple[Sort, ...]] = ("org", "since", "last_polled_at", "counts_at")
@@ -81,7 +81,7 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def _state(row: Record) -> OrgState:
+def _state(row: Row) -> OrgState:
     known = {name: row[name] for name in OrgState.__dataclass_fields__ if name not in {"counts", "tags"}}
     counts = {user_type: row[column] for user_type, column in COLUMNS.items() if row[column] is not None}
     return OrgState(**known, tags=tuple(row["tags"]), counts=counts)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from poller.core.token import ParkReason
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
-    from poller.store.queries import Record
+    from poller.store.queries import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class TokenStore:
         await credentials.save_refresh_token(self.database, self.keyring, org_id, grant_code, refresh_token)
 
 
-def decrypt_token(keyring: Keyring, row: Record) -> StoredToken:
+def decrypt_token(keyring: Keyring, row: Row) -> StoredToken:
     """Returns the token in a row of `access_tokens`; without its secret if no key decrypts it."""
     try:
         secret = keyring.decrypt(row["org_id"], Column.ACCESS, row["key_id"], row["token"])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from poller.core.series import DaySelection
     from poller.store.database import Database
-    from poller.store.queries import Connection, Record
+    from poller.store.queries import Connection, Row
 
 BLOCK: Final = 10_000
 """Snapshots handed out at a time: a hundred thousand rows of the long form."""
@@ -49,7 +49,7 @@ class DayReader:
         (row,) = await self._connection.fetch(_CONTENT, *self._where, timeout=_LONGEST_SECONDS)
         return Fingerprint(row["snapshots"], row["digest"] or 0)
 
-    async def blocks(self) -> AsyncIterator[list[Record]]:
+    async def blocks(self) -> AsyncIterator[list[Row]]:
         """Snapshots by org and slot, at most `BLOCK` at a time: `org_id, org, slot, polled_at, outcome, error, errors`,
         then the count of each type asked for.
         """  # noqa: D205 - the columns in a row

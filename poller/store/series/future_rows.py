@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from poller.store.database import Database
-    from poller.store.queries import Queries, Record
+    from poller.store.queries import Queries, Row
 
 _ORGS_AT_ONCE: Final = 20
 """Orgs whose rows are deleted in one transaction: two years of quarters of an hour are 1.4 million rows."""
@@ -197,5 +197,5 @@ async def _whole_since(database: Database, months: Sequence[datetime], bound: da
     return whole.date()
 
 
-def _columns(rows: Sequence[Record]) -> tuple[list[Any], list[Any]]:
+def _columns(rows: Sequence[Row]) -> tuple[list[Any], list[Any]]:
     return [row[0] for row in rows], [row[1] for row in rows]

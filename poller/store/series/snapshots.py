@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from poller.store.database import Database
-    from poller.store.queries import Connection, Record
+    from poller.store.queries import Connection, Row
 
 _ATTEMPTS: Final = 5
 """At one batch: a month may be missing, dropped again by retention meanwhile, a row there already, and two batches may
@@ -132,7 +132,7 @@ async def _purged(connection: Connection, rounds: list[list[Snapshot]]) -> set[i
     return {row["id"] for row in await connection.fetch(_PURGED, ids)}
 
 
-async def _write_rest(connection: Connection, rest: Sequence[Record]) -> list[tuple[int, date]]:
+async def _write_rest(connection: Connection, rest: Sequence[Row]) -> list[tuple[int, date]]:
     """What the usual statement leaves over: counts to merge one by one, and days to roll up again."""
     if rest[0]["rest"] == "future":
         raise ClockError(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from poller.store.database import Database
-    from poller.store.queries import Record
+    from poller.store.queries import Row
 
 
 async def read_snapshot(database: Database, org_id: int, slot: datetime) -> Snapshot | None:
@@ -36,7 +36,7 @@ async def rollup_state(database: Database) -> RollupState:
     return RollupState(row["rolled_until"], row["dirty"])
 
 
-def _snapshot_of(row: Record) -> Snapshot:
+def _snapshot_of(row: Row) -> Snapshot:
     counts = {kind: row[column] for kind, column in COLUMNS.items() if row[column] is not None}
     unknown = {} if row["error"] is None else {kind: row["error"] for kind in USER_TYPES if kind not in counts}
     return Snapshot(
