@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 POLLER: Final = (sys.executable, "-m", "poller")
 PATIENCE_SECONDS: Final = 120.0
+KEYS: Final = "k1:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LWFiY2Q="
+"""The encryption key of the tests, as a value of `POLLER_SECRET_KEYS`."""
 
 
 @dataclass(frozen=True)

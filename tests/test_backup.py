@@ -12,8 +12,8 @@ import pytest
 
 from poller.simulator import Simulator, SimulatorOptions
 from tests import command
-from tests.cli.conftest import KEYS
-from tests.command import Ended, start
+from tests.command import KEYS, Ended, start
+from tests.simulated_fleet import import_by_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,8 +54,7 @@ class Machine:
 
 async def polled(machine: Machine, sim: Simulator) -> None:
     machine.environ["POLLER_DATA_CENTERS"] = json.dumps(sim.data_centers_setting())
-    (machine.folder / "fleet.csv").write_text("".join(sim.import_lines("csv")))
-    await machine.poller("orgs", "import", "fleet.csv")
+    await import_by_command(sim, machine.folder, machine.poller)
     await machine.poller("poll")
 
 

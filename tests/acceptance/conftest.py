@@ -10,9 +10,8 @@ import pytest
 
 from poller.app import App, open_fleet
 from poller.core.datacenters import with_operators
-from poller.core.org_entry import OrgEntry, entry_from
 from poller.settings import Settings
-from poller.store.orgs.imports import import_orgs
+from tests.simulated_fleet import import_fleet
 from tests.witness import WITNESS
 
 if TYPE_CHECKING:
@@ -48,10 +47,7 @@ def customer(database: Database, keyring: Keyring) -> Callable[..., Any]:
     @asynccontextmanager
     async def look_after(sim: Simulator, **changes: Any) -> AsyncIterator[Customer]:
         settings = Settings(data_centers=with_operators(sim.data_centers_setting()), **changes)
-        entries = [entry_from(org.row(), settings.data_centers) for org in sim.fleet()]
-        good = [entry for entry in entries if isinstance(entry, OrgEntry)]
-        assert good == entries
-        await import_orgs(database, keyring, good)
+        await import_fleet(database, keyring, sim, settings.data_centers)
         yield Customer(App(settings, database, keyring), sim)
         WITNESS.know_simulator(sim)
 

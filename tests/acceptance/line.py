@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from poller.app import App, open_fleet, open_zoho
 from poller.core.datacenters import with_operators
 from poller.core.model import COLUMNS
-from poller.core.org_entry import OrgEntry, entry_from
 from poller.onboarding.context import OnboardingContext
 from poller.settings import Settings
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store.orgs.imports import import_orgs
 from poller.store.orgs.poll_state import pages_of_active
+from tests.simulated_fleet import entries_of
 from tests.witness import WITNESS
 
 if TYPE_CHECKING:
@@ -102,11 +102,9 @@ class Line:
 
     async def import_again(self, orgs: Iterable[SimulatedOrg], **changes: Any) -> None:
         rows = [{**org.row(), **changes} for org in orgs]
-        entries = [entry_from(row, self.app.settings.data_centers) for row in rows]
-        good = [entry for entry in entries if isinstance(entry, OrgEntry)]
-        assert good == entries
-        await import_orgs(self.app.database, self.app.keyring, good)
-        self.names = [entry.name for entry in good]
+        entries = entries_of(rows, self.app.settings.data_centers)
+        await import_orgs(self.app.database, self.app.keyring, entries)
+        self.names = [entry.name for entry in entries]
 
     async def row(self, index: int = 0) -> dict[str, Any]:
         """The newest snapshot of an org, as it is stored; `counts` by Zoho's spelling."""
@@ -178,10 +176,7 @@ async def line(
         made = Settings(data_centers=data_centers, **(settings or {}))
         opened = Line(App(made, database, keyring), sim, clock)
         rows = [(row or (lambda org: org.row()))(org) for org in sim.fleet()]
-        entries = [entry_from(one, made.data_centers) for one in rows]
-        good = [entry for entry in entries if isinstance(entry, OrgEntry)]
-        assert good == entries
-        await import_orgs(database, keyring, good)
+        await import_orgs(database, keyring, entries_of(rows, made.data_centers))
         opened.names = [org.name for org in sim.fleet()]
         yield opened
         WITNESS.know_simulator(sim)

@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests import command
+from tests.command import KEYS
 from tests.witness import WITNESS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from poller.simulator import Simulator
-
-KEYS = "k1:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LWFiY2Q="
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import pytest
 
 from poller.core.checks import CheckStatus
 from poller.core.errors import UsageError
-from poller.core.org_entry import OrgEntry, entry_from
 from poller.core.profile import ProfileChange
 from poller.onboarding.checks import check_orgs
 from poller.simulator import Fault, control
@@ -16,8 +15,10 @@ from poller.store.orgs.changes import set_profiles
 from poller.store.orgs.imports import import_orgs
 from poller.zoho.org_check import Check
 from tests.acceptance.line import Line, line
+from tests.simulated_fleet import entries_of
 
 if TYPE_CHECKING:
+    from poller.core.org_entry import OrgEntry
     from poller.simulator import SimulatedOrg
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
@@ -30,8 +31,7 @@ def plain(org: SimulatedOrg) -> dict[str, Any]:
 
 
 def written(mine: Line, row: dict[str, Any]) -> OrgEntry:
-    entry = entry_from(row, mine.app.settings.data_centers)
-    assert isinstance(entry, OrgEntry)
+    (entry,) = entries_of([row], mine.app.settings.data_centers)
     return entry
 
 

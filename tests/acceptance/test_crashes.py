@@ -8,8 +8,9 @@ import random
 from typing import TYPE_CHECKING
 
 from poller.simulator import Simulator, SimulatorOptions, control
-from tests.acceptance.processes import Machine, machine
+from tests.acceptance.processes import machine
 from tests.postgres import run_on
+from tests.simulated_fleet import import_by_command
 from tests.worker.waiting import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
@@ -19,16 +20,10 @@ ISSUES = 10
 """Access tokens of one refresh token in ten minutes."""
 
 
-async def bring_in(mine: Machine, sim: Simulator, folder: Path) -> None:
-    file = folder / "fleet.jsonl"
-    file.write_text("".join(sim.import_lines("jsonl")))
-    assert (await mine.run("orgs", "import", str(file))).code == 0
-
-
 async def test_ten_processes_that_start_together_request_one_token_in_total(database_url: str, tmp_path: Path) -> None:
     async with Simulator(SimulatorOptions(orgs=3)) as sim:
         mine = machine(sim, database_url)
-        await bring_in(mine, sim, tmp_path)
+        await import_by_command(sim, tmp_path, mine.run)
         async with asyncio.TaskGroup() as processes:
             polls = [processes.create_task(mine.run("poll", "--json")) for _ in range(10)]
         for poll in polls:
@@ -46,7 +41,7 @@ async def test_a_fleet_in_a_crash_loop_never_has_more_tokens_issued_than_zoho_al
     chance = random.Random(7)
     async with Simulator(SimulatorOptions(orgs=1)) as sim:
         mine = machine(sim, database_url, POLLER_REQUEST_TIMEOUT="1s")
-        await bring_in(mine, sim, tmp_path)
+        await import_by_command(sim, tmp_path, mine.run)
 
         def asks() -> int:
             return sum(org["token_asks"] for org in sim.audit()["orgs"])

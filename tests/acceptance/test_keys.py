@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from poller.simulator import Simulator, SimulatorOptions
-from tests.acceptance.processes import KEYS, Machine, machine
+from tests.acceptance.processes import Machine, machine
+from tests.command import KEYS
+from tests.simulated_fleet import import_by_command
 from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
@@ -40,9 +42,7 @@ async def stop(worker: command.Running) -> None:
 
 
 async def imported(mine: Machine, sim: Simulator, folder: Path, database: Database) -> None:
-    file = folder / "orgs.jsonl"
-    file.write_text("".join(json.dumps(org.row()) + "\n" for org in sim.fleet()))
-    assert (await mine.run("orgs", "import", str(file))).code == 0
+    await import_by_command(sim, folder, mine.run)
     await database.execute("UPDATE orgs SET edition = 'ultimate', licences = 100000")
 
 

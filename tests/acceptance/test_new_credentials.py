@@ -10,7 +10,6 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from poller.core.org_entry import OrgEntry, entry_from
 from poller.core.secret import Secret
 from poller.onboarding.grant_codes import exchange_waiting_codes
 from poller.simulator import Fault
@@ -20,6 +19,7 @@ from poller.store.orgs.orgs import remove
 from poller.store.orgs.tokens import TokenStore
 from poller.zoho.tokens import TokenPorts, Tokens
 from tests.acceptance.line import Line, line
+from tests.simulated_fleet import entries_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -125,8 +125,7 @@ async def test_the_first_poll_with_new_credentials_gets_every_count_in_whatever_
     await database.execute("TRUNCATE orgs, token_budgets CASCADE")
     of_one: dict[str, Any] = {"data_centers": ("sim-eu", "sim-us"), "orgs_per_client": len(WRONG)}
     async with line(database, keyring, orgs=len(WRONG), **of_one) as mine:
-        rows = [entry_from(org.row(), mine.app.settings.data_centers) for org in mine.sim.fleet()]
-        right = [one for one in rows if isinstance(one, OrgEntry)]
+        right = entries_of((org.row() for org in mine.sim.fleet()), mine.app.settings.data_centers)
         wrong = [replace(one, **change) for one, change in zip(right, WRONG.values(), strict=True)]
         await import_orgs(database, keyring, wrong)
         await leave(mine, prior)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from poller.core.checks import CheckStatus
 from poller.core.datacenters import with_operators
-from poller.core.org_entry import OrgEntry, entry_from
 from poller.onboarding.checks import check_orgs
 from poller.onboarding.grant_codes import exchange_waiting_codes
 from poller.simulator import Simulator, SimulatorOptions, control
 from poller.store.orgs.encryption import Keyring
-from poller.store.orgs.imports import import_orgs
 from poller.zoho.org_check import Check, OrgCheck
 from tests.acceptance.line import Line, line
-from tests.acceptance.processes import KEYS, Machine, at_terminal, machine
+from tests.acceptance.processes import Machine, at_terminal, machine
+from tests.command import KEYS
+from tests.simulated_fleet import import_fleet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,8 +186,7 @@ async def test_at_a_terminal_the_queue_of_grant_codes_is_shown_and_can_be_interr
     async with Simulator(options) as sim:
         mine = machine(sim, database_url)
         data_centers = with_operators(sim.data_centers_setting())
-        entries = [entry_from(org.row(), data_centers) for org in sim.fleet()]
-        await import_orgs(database, Keyring.from_setting(KEYS), [one for one in entries if isinstance(one, OrgEntry)])
+        await import_fleet(database, Keyring.from_setting(KEYS), sim, data_centers)
         async with at_terminal(mine, "orgs", "check") as (screen, checking):
             await screen.shows("so 1 will expire before its turn")
             await screen.shows("1 grant code waits for 1")

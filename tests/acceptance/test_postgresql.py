@@ -9,13 +9,13 @@ import pytest
 from poller.simulator import Simulator, SimulatorOptions
 from tests import command
 from tests.acceptance import servers
+from tests.command import KEYS
+from tests.simulated_fleet import import_by_command
 from tests.witness import WITNESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-KEYS = "k1:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LWFiY2Q="
 
 
 @pytest.fixture(params=servers.MAJORS, ids=lambda major: f"postgresql-{major}")
@@ -39,15 +39,13 @@ async def test_a_role_without_special_privileges_can_run_the_poller_on_every_ins
             "POLLER_DATA_DIR": str(tmp_path / "unused"),
         }
         tcp, unix = shared | {"POLLER_DATABASE_URL": server.tcp}, shared | {"POLLER_DATABASE_URL": server.unix}
-        fleet = tmp_path / "fleet.csv"
-        fleet.write_text("".join(sim.import_lines("csv")))
 
         refused = await command.run("poll", environ=tcp)
         assert (refused.code, refused.error.endswith("run `poller migrate`")) == (1, True)
         migrated = await command.run("migrate", environ=tcp)
         assert migrated.code == 0, migrated.err
         assert (await command.run("migrate", "--check", environ=unix)).code == 0
-        imported = await command.run("orgs", "import", str(fleet), environ=unix)
+        imported = await import_by_command(sim, tmp_path, command.run, environ=unix)
         assert imported.out == "4 orgs: 4 added, 0 changed, 0 same.\n", imported.err
         polled = await command.run("poll", "--json", environ=tcp)
         assert polled.code == 0, polled.err

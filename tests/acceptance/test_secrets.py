@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from poller.simulator import Fault, Simulator, SimulatorOptions
 from tests import command
+from tests.simulated_fleet import fleet_file
 from tests.witness import WITNESS, Witness
 
 if TYPE_CHECKING:
@@ -52,9 +53,8 @@ async def test_commands_show_no_secret_in_their_output_in_a_log_or_in_the_proces
             "POLLER_DATA_CENTERS": json.dumps(sim.data_centers_setting()),
             "POLLER_LOG_LEVEL": "debug",
         }
-        good, bad = tmp_path / "good.csv", tmp_path / "bad.jsonl"
-        good.write_text("".join(sim.import_lines("csv")))
-        bad.write_text("".join(sim.import_lines("jsonl")).replace("sim-us", "nowhere"))
+        good, bad = fleet_file(sim, tmp_path), fleet_file(sim, tmp_path, "jsonl")
+        bad.write_text(bad.read_text().replace("sim-us", "nowhere"))
         sim.add_faults(
             Fault(name="oauth_scope_mismatch", org=1),
             Fault(name="truncated", org=2),

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from poller.core.datacenters import with_operators
 from poller.core.model import COLUMNS
-from poller.core.org_entry import OrgEntry, entry_from
 from poller.core.schedule import Due
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store.database import Database, connect
 from poller.store.orgs.encryption import KEY_BYTES, Keyring
-from poller.store.orgs.imports import import_orgs
+from tests.simulated_fleet import import_fleet
 from tests.witness import WITNESS
 from tests.worker.waiting import eventually
 
@@ -145,8 +144,7 @@ async def lab(
     """A fleet in the database at `dsn`; workers reach it by `worker_dsn`, where that is another way."""
     async with Simulator(SimulatorOptions(orgs=orgs, **options)) as sim, await connect(dsn) as database:
         centers = sim.data_centers_setting()
-        rows = [entry_from(org.row(), with_operators(centers)) for org in sim.fleet()]
-        await import_orgs(database, Keyring({"k1": KEY}), [row for row in rows if isinstance(row, OrgEntry)])
+        names = await import_fleet(database, Keyring({"k1": KEY}), sim, with_operators(centers))
         # No interval is stretched.
         await database.execute("UPDATE orgs SET edition = 'ultimate', licences = 100000")
         environ = os.environ | {
@@ -160,7 +158,7 @@ async def lab(
             "POLLER_WEB_PORT": "0",
             **(settings or {}),
         }
-        there = Lab(database, sim, folder, environ, interval, [org.name for org in sim.fleet()])
+        there = Lab(database, sim, folder, environ, interval, names)
         try:
             yield there
         finally:

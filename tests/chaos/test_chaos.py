@@ -20,16 +20,15 @@ from typing import TYPE_CHECKING, Any
 from poller.core.datacenters import with_operators
 from poller.core.errors import DatabaseError
 from poller.core.model import COLUMNS
-from poller.core.org_entry import OrgEntry, entry_from
 from poller.embedded import start
 from poller.simulator import Fault, Simulator, SimulatorOptions
 from poller.store import schema
 from poller.store.database import Database, connect
 from poller.store.orgs.encryption import KEY_BYTES, Keyring
-from poller.store.orgs.imports import import_orgs
 from tests.chaos.crew import Crew
 from tests.chaos.storm import WORKERS, Event, storm
 from tests.postgres import KILLED, chosen_binaries
+from tests.simulated_fleet import import_fleet
 from tests.witness import WITNESS
 from tests.worker.cable import Cable
 from tests.worker.waiting import eventually
@@ -168,8 +167,7 @@ async def world(folder: Path, *, orgs: int = ORGS, faults: Sequence[Fault] = FAU
         ):
             sim.add_faults(*faults)
             centers = sim.data_centers_setting()
-            rows = [entry_from(org.row(), with_operators(centers)) for org in sim.fleet()]
-            await import_orgs(database, Keyring({"k1": KEY}), [row for row in rows if isinstance(row, OrgEntry)])
+            await import_fleet(database, Keyring({"k1": KEY}), sim, with_operators(centers))
             # No interval is stretched.
             await database.execute("UPDATE orgs SET edition = 'ultimate', licences = 100000")
             clock = folder / "clock"

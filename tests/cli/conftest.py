@@ -10,15 +10,13 @@ import pytest
 from poller.cli import run
 from poller.settings import VARIABLES
 from tests import command
-from tests.command import Ended
+from tests.command import KEYS, Ended
 from tests.logging_state import logging_restored
 from tests.witness import WITNESS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
-
-KEYS = "k1:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LWFiY2Q="
 
 
 @pytest.fixture(autouse=True)

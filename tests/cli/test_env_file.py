@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from poller.simulator import Simulator, SimulatorOptions
+from tests.simulated_fleet import import_by_command
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -62,8 +63,7 @@ async def test_a_settings_file_in_the_current_folder_is_read_only_if_it_is_named
 ) -> None:
     async with Simulator(SimulatorOptions(orgs=1, grant_share=0.0)) as sim:
         centers = json.dumps(sim.data_centers_setting())
-        (tmp_path / "fleet.csv").write_text("".join(sim.import_lines("csv")))
-        assert (await process("orgs", "import", "fleet.csv", environ={"POLLER_DATA_CENTERS": centers})).code == 0
+        await import_by_command(sim, tmp_path, process, environ={"POLLER_DATA_CENTERS": centers})
         (tmp_path / ".env").write_text(f"POLLER_DATA_CENTERS={centers}\n")
         unread = await process("poll", environ={"POLLER_LOG_LEVEL": "error"})
         assert unread.code == 1

@@ -14,6 +14,7 @@ import trustme
 
 from poller.simulator import Fault, Simulator, SimulatorOptions
 from tests.connect_proxy import connect_proxy
+from tests.simulated_fleet import fleet_file
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -68,10 +69,9 @@ async def test_orgs_are_polled_through_the_proxy_and_its_password_is_in_no_outpu
     async with Simulator(SimulatorOptions(orgs=3, grant_share=0.0)) as sim:
         homes = [name for name, url in sim.urls.items() if url == sim.base_url]
         sim.add_faults(Fault(name="token_no_api_domain"))
-        rows = "".join(sim.import_lines("csv"))
+        file = fleet_file(sim, tmp_path)
         for home in sim.urls:
-            rows = rows.replace(f",{home},", ",behind,")
-        (tmp_path / "fleet.csv").write_text(rows)
+            file.write_text(file.read_text().replace(f",{home},", ",behind,"))
         async with behind_tls(sim, authority) as port, connect_proxy(port, f"poller:{PASSWORD}") as proxy:
             environ = {
                 "POLLER_DATA_CENTERS": json.dumps({"behind": zoho}),

@@ -17,8 +17,8 @@ import pytest
 
 from poller.core.model import USER_TYPES
 from poller.simulator import Fault, Simulator, SimulatorOptions
-from tests.cli.conftest import KEYS
-from tests.command import start
+from tests.command import KEYS, start
+from tests.simulated_fleet import import_by_command
 from tests.witness import WITNESS
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ async def test_poller_poll_logs_nothing_unless_a_log_level_is_set(
 ) -> None:
     async with Simulator(SimulatorOptions(orgs=6, grant_share=0.0, soid_share=0.0)) as sim:
         environ = {"POLLER_DATA_CENTERS": json.dumps(sim.data_centers_setting())}
-        (tmp_path / "fleet.csv").write_text("".join(sim.import_lines("csv")))
-        assert (await process("orgs", "import", "fleet.csv", environ=environ)).err == ""
+        assert (await import_by_command(sim, tmp_path, process, environ=environ)).err == ""
         sim.add_faults(Fault(name="oauth_scope_mismatch", org=1))
         for arguments in (["poll", "--json"], ["poll"]):
             polled = await process(*arguments, environ=environ)
@@ -57,9 +56,8 @@ async def test_a_fleet_is_imported_polled_and_shown_without_printing_a_secret(
     async with Simulator(SimulatorOptions(orgs=6, grant_share=0.0, soid_share=0.3)) as sim:
         environ = environ_of(sim)
         orgs = list(sim.fleet())
-        (tmp_path / "fleet.csv").write_text("".join(sim.import_lines("csv")))
         sim.add_faults(Fault(name="oauth_scope_mismatch", org=1))
-        imported = await process("orgs", "import", "fleet.csv", environ=environ)
+        imported = await import_by_command(sim, tmp_path, process, environ=environ)
         assert imported.out == "6 orgs: 6 added, 0 changed, 0 same.\n"
 
         polled = await process("poll", "--json", environ=environ)
@@ -134,8 +132,7 @@ async def test_a_poll_that_gets_a_stop_signal_ends_without_output(
     slow = SimulatorOptions(orgs=3, latency_median_seconds=60, latency_p99_seconds=60)
     async with Simulator(slow) as sim, asyncio.timeout(60):
         environ = {**environ_of(sim), "POLLER_LOG_LEVEL": "error", "POLLER_REQUEST_TIMEOUT": "120s"}
-        (tmp_path / "fleet.jsonl").write_text("".join(sim.import_lines()))
-        assert (await process("orgs", "import", "fleet.jsonl", environ=environ)).code == 0
+        await import_by_command(sim, tmp_path, process, environ=environ)
         polling = await start("poll", environ=environ)
         try:
             while not sim.audit()["requests"].get("token"):  # noqa: ASYNC110  # another process is waited for

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from poller.settings import NAMES
-from tests.cli.conftest import KEYS
-from tests.command import start
+from tests.command import KEYS, start
 from tests.witness import WITNESS
 
 if TYPE_CHECKING:

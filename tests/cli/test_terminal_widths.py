@@ -24,8 +24,7 @@ from poller.core.slots import slot_of
 from poller.store.database import connect
 from poller.store.series.snapshots import write_snapshots
 from tests.cli import one_after_the_other
-from tests.cli.conftest import KEYS
-from tests.command import POLLER
+from tests.command import KEYS, POLLER
 from tests.postgres import cloned
 
 if TYPE_CHECKING:

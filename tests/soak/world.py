@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from poller.core.datacenters import with_operators
-from poller.core.org_entry import OrgEntry, entry_from
 from poller.embedded import start
 from poller.simulator import Simulator
 from poller.store import schema
 from poller.store.database import connect
 from poller.store.orgs.encryption import KEY_BYTES, Keyring
-from poller.store.orgs.imports import import_orgs
 from tests.postgres import FAST, chosen_binaries, let_now_be
+from tests.simulated_fleet import import_fleet
 from tests.soak import zoho
 from tests.soak.clock import DAY_SECONDS, Clock
 
@@ -90,10 +89,8 @@ async def world(plan: Plan, begins_at: datetime, folder: Path) -> AsyncIterator[
 
 
 async def _import(database: Database, clock: Clock, orgs: int, data_centers: Mapping[str, Any]) -> None:
-    known = with_operators(data_centers)
-    fleet = Simulator(zoho.options(clock, orgs)).fleet()
-    rows = [entry_from(org.row(), known) for org in fleet]
-    await import_orgs(database, Keyring({"soak": KEY}), [row for row in rows if isinstance(row, OrgEntry)])
+    sim = Simulator(zoho.options(clock, orgs))
+    await import_fleet(database, Keyring({"soak": KEY}), sim, with_operators(data_centers))
 
 
 def _environment(plan: Plan, dsn: str, data_centers: Mapping[str, Any]) -> dict[str, str]:

@@ -12,11 +12,10 @@ from opentelemetry.trace import SpanKind, StatusCode
 from poller.app import App, open_fleet
 from poller.core.datacenters import with_operators
 from poller.core.model import USER_TYPES
-from poller.core.org_entry import OrgEntry, entry_from
 from poller.settings import Settings
 from poller.simulator import Fault, Simulator, SimulatorOptions
-from poller.store.orgs.imports import import_orgs
 from poller.traces.spans import Spans, provider_to
+from tests.simulated_fleet import import_fleet
 from tests.witness import WITNESS, Witness
 
 if TYPE_CHECKING:
@@ -61,8 +60,7 @@ def stretch(span: ReadableSpan) -> tuple[int, int]:
 @asynccontextmanager
 async def fleet_of(sim: Simulator, database: Database, keyring: Keyring) -> AsyncIterator[App]:
     settings = Settings(data_centers=with_operators(sim.data_centers_setting()))
-    entries = [entry_from(org.row(), settings.data_centers) for org in sim.fleet()]
-    await import_orgs(database, keyring, [one for one in entries if isinstance(one, OrgEntry)])
+    await import_fleet(database, keyring, sim, settings.data_centers)
     yield App(settings, database, keyring)
     WITNESS.know_simulator(sim)
 

@@ -15,6 +15,7 @@ from poller.core.model import USER_TYPES
 from poller.simulator import Simulator, SimulatorOptions
 from poller.traces import LAST_SECONDS, open_spans
 from tests.acceptance.processes import Machine, machine
+from tests.simulated_fleet import import_by_command
 from tests.traces.collector import collecting
 from tests.witness import Witness
 
@@ -27,8 +28,7 @@ HERE = {ENDPOINT: "http://127.0.0.1:1", "POLLER_LOG_LEVEL": "info"}
 
 async def with_a_fleet(sim: Simulator, database_url: str, folder: Path, **variables: str) -> Machine:
     mine = machine(sim, database_url, **variables)
-    (folder / "fleet.csv").write_text("".join(sim.import_lines("csv")))
-    assert (await mine.run("orgs", "import", str(folder / "fleet.csv"))).code == 0
+    await import_by_command(sim, folder, mine.run)
     return mine
 
 

@@ -24,6 +24,8 @@ from poller.store.series.snapshots import write_snapshots
 from poller.web import Access, Api, Health, ProcessMetrics, serve
 from tests import command
 from tests.acceptance.processes import machine, serving
+from tests.command import KEYS
+from tests.simulated_fleet import import_by_command
 from tests.store.fleet import added, entry
 from tests.web.scrape import served_at
 from tests.witness import WITNESS
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
     from poller.store.orgs.encryption import Keyring
 
 KEY = "0123456789abcdef" * 2 + "-api-key"
-KEYS = "k1:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LWFiY2Q="
 RIGHT = {"Authorization": f"Bearer {KEY}"}
 HOUR = timedelta(hours=1)
 # Half a day after the end of summer time in Berlin.
@@ -280,8 +281,7 @@ async def test_the_service_answers_requests_with_its_key_and_never_logs_the_key(
 ) -> None:
     async with Simulator(SimulatorOptions(orgs=1, grant_share=0.0, soid_share=0.0)) as sim:
         mine = machine(sim, database_url, POLLER_WEB_PORT="0", POLLER_API_KEY=KEY, POLLER_LOG_LEVEL="debug")
-        (tmp_path / "fleet.csv").write_text("".join(sim.import_lines("csv")))
-        assert (await mine.run("orgs", "import", str(tmp_path / "fleet.csv"))).code == 0
+        await import_by_command(sim, tmp_path, mine.run)
         assert (await mine.run("poll")).code == 0
         async with serving(mine) as service:
             url = f"{await served_at(service)}/api/v1/trend"

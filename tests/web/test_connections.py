@@ -18,6 +18,7 @@ from poller.store import database as databases
 from poller.web import ConnectionLimits, Health, ProcessMetrics, serve
 from poller.web.connections import MOST_CONNECTIONS
 from tests.acceptance.processes import machine, serving
+from tests.simulated_fleet import import_by_command
 from tests.web.scrape import served_at
 from tests.web.test_access import get
 from tests.web.test_web import Process
@@ -190,8 +191,7 @@ async def test_1600_idle_web_connections_take_no_file_descriptor_from_polls(data
     try:
         async with Simulator(SimulatorOptions(orgs=6, grant_share=0.0, soid_share=0.0)) as sim:
             mine = machine(sim, database_url, POLLER_POLL_INTERVAL="2", POLLER_WEB_PORT="0")
-            (tmp_path / "fleet.csv").write_text("".join(sim.import_lines("csv")))
-            assert (await mine.run("orgs", "import", str(tmp_path / "fleet.csv"))).code == 0
+            await import_by_command(sim, tmp_path, mine.run)
             async with (
                 await databases.connect(database_url) as database,
                 serving(mine) as service,

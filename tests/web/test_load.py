@@ -24,6 +24,7 @@ from poller.store.read_only import CONNECTIONS, connect_read_only
 from poller.web import Access, Api, Health, ProcessMetrics, serve
 from poller.web.loop_share import LoopShare
 from tests.acceptance.processes import machine, serving as serving_process
+from tests.simulated_fleet import import_by_command
 from tests.store.fleet import added, entry
 from tests.web.scrape import served_at
 from tests.web.test_api import KEY, RIGHT, ask, refusal
@@ -235,8 +236,7 @@ async def test_a_worker_polls_on_time_while_two_clients_read_the_longest_answers
 ) -> None:
     async with Simulator(SimulatorOptions(orgs=11, grant_share=0.0, soid_share=0.0)) as sim:
         mine = machine(sim, database_url, POLLER_POLL_INTERVAL="2", POLLER_WEB_PORT="0", POLLER_API_KEY=KEY)
-        (tmp_path / "fleet.csv").write_text("".join(sim.import_lines("csv")))
-        assert (await mine.run("orgs", "import", str(tmp_path / "fleet.csv"))).code == 0
+        await import_by_command(sim, tmp_path, mine.run)
         async with await databases.connect(database_url) as database, serving_process(mine) as service:
             # Credits for a poll every other second.
             await database.execute("UPDATE orgs SET edition = 'ultimate', licences = 100000")

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store import database as databases
 from tests.acceptance.processes import machine, serving
+from tests.simulated_fleet import import_by_command
 from tests.web.scrape import served_at, values
 from tests.worker.waiting import eventually
 
@@ -49,8 +50,7 @@ def shown(text: str) -> Told:
 async def test_the_metrics_of_a_service_are_exactly_those_of_the_reference(database_url: str, tmp_path: Path) -> None:
     async with Simulator(SimulatorOptions(orgs=3, grant_share=0.0, soid_share=0.0)) as sim:
         mine = machine(sim, database_url, POLLER_POLL_INTERVAL="2", POLLER_WEB_PORT="0", POLLER_METRICS_ORGS="3")
-        (tmp_path / "fleet.csv").write_text("".join(sim.import_lines("csv")))
-        assert (await mine.run("orgs", "import", str(tmp_path / "fleet.csv"))).code == 0
+        await import_by_command(sim, tmp_path, mine.run)
         async with await databases.connect(database_url) as database:
             # Credits for a poll every other second.
             await database.execute("UPDATE orgs SET edition = 'ultimate', licences = 100000")

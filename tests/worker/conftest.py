@@ -11,11 +11,10 @@ import pytest
 
 from poller.app import App, open_fleet
 from poller.core.datacenters import with_operators
-from poller.core.org_entry import OrgEntry, entry_from
 from poller.settings import Settings
 from poller.simulator import Simulator, SimulatorOptions
-from poller.store.orgs.imports import import_orgs
 from poller.worker import Worker, WorkerConfig
+from tests.simulated_fleet import import_fleet
 from tests.witness import WITNESS
 from tests.worker.waiting import PATIENCE_SECONDS, eventually
 
@@ -84,13 +83,10 @@ def service(database: Database, keyring: Keyring) -> Callable[..., AbstractAsync
                 poll_interval_seconds=interval,
                 **({"credit_share": 1.0, "in_flight_share": 0.2} | changes),
             )
-            entries = [entry_from(org.row(), settings.data_centers) for org in sim.fleet()]
-            good = [entry for entry in entries if isinstance(entry, OrgEntry)]
-            assert good == entries
-            await import_orgs(database, keyring, good)
+            names = await import_fleet(database, keyring, sim, settings.data_centers)
             # The day of a test is short: no interval is stretched. A fifth of these limits is within the smallest.
             await database.execute("UPDATE orgs SET edition = 'ultimate', licences = 100000")
-            yield Service(App(settings, database, keyring), sim, [entry.name for entry in good])
+            yield Service(App(settings, database, keyring), sim, names)
             WITNESS.know_simulator(sim)
 
     return open_service

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from poller.app import open_fleet
-from poller.core.org_entry import OrgEntry, entry_from
 from poller.store.orgs.imports import import_orgs
 from poller.store.orgs.orgs import purge, remove
+from tests.simulated_fleet import entries_of
 from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ ORDER BY 1
 async def come_and_go(service: Service, names: Sequence[str], chance: random.Random) -> None:
     """Remove or purge some of these orgs, then import them again, over and over."""
     settings, database = service.app.settings, service.app.database
-    rows = [entry_from(org.row(), settings.data_centers) for org in service.sim.fleet()]
-    entries = {one.name: one for one in rows if isinstance(one, OrgEntry)}
+    rows = (org.row() for org in service.sim.fleet())
+    entries = {entry.name: entry for entry in entries_of(rows, settings.data_centers)}
     for _ in range(ROUNDS):
         some = chance.sample(sorted(names), k=len(names) // 2)
         if chance.random() < 0.5:

@@ -22,9 +22,8 @@ from poller.simulator import Fault, Simulator, SimulatorOptions, control
 from poller.zoho.limiter import Limiter
 from poller.zoho.org_check import Check, check_org
 from poller.zoho.org_requests import CheckPorts
-from poller.zoho.tokens import NoToken, Tokens
 from tests.zoho.modes import open_client
-from tests.zoho.token_shelf import Shelf, tokens
+from tests.zoho.token_shelf import Shelf, refusal_of, token_of, tokens
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from poller.core.datacenters import DataCenter
     from poller.simulator import SimulatedOrg
     from poller.zoho.client import ZohoClient
+    from poller.zoho.tokens import Tokens
 
 
 pytestmark = pytest.mark.usefixtures("every_mode")
@@ -113,22 +113,12 @@ async def lab(**options: Any) -> AsyncIterator[Lab]:
         yield Lab(sim, client, clock, with_operators(sim.data_centers_setting()))
 
 
-def yes(found: AccessToken | NoToken) -> AccessToken:
-    assert isinstance(found, AccessToken), found
-    return found
-
-
-def no(found: AccessToken | NoToken) -> NoToken:
-    assert isinstance(found, NoToken)
-    return found
-
-
 async def test_twenty_workers_request_one_valid_token_in_total() -> None:
     async with lab() as zoho:
         async with asyncio.TaskGroup() as workers:
             found = [workers.create_task(zoho.tokens().get(zoho.org())) for _ in range(20)]
-        token = yes(found[0].result())
-        assert {yes(task.result()).generation for task in found} == {1}
+        token = token_of(found[0].result())
+        assert {token_of(task.result()).generation for task in found} == {1}
         reply = await zoho.client.count(token.api_domain, "v8", USER_TYPES[0], token.secret)
         assert isinstance(reply, Reply)
         assert reply.status == 200
@@ -139,7 +129,7 @@ async def test_twenty_workers_request_one_valid_token_in_total() -> None:
 async def test_a_day_of_polls_uses_one_token_an_hour() -> None:
     async with lab() as zoho:
         for _ in range(96):
-            yes(await zoho.tokens().get(zoho.org()))
+            token_of(await zoho.tokens().get(zoho.org()))
             await zoho.clock.sleep(900)
         assert 24 <= zoho.sim.audit()["token_issues"] <= 32
         assert zoho.breaches == []
@@ -147,7 +137,7 @@ async def test_a_day_of_polls_uses_one_token_an_hour() -> None:
 
 async def test_workers_in_a_crash_loop_do_not_use_up_the_ten_tokens_in_ten_minutes() -> None:
     async with lab() as zoho:
-        stale = yes(await zoho.tokens().get(zoho.org()))
+        stale = token_of(await zoho.tokens().get(zoho.org()))
         for _ in range(200):
             found = await zoho.tokens().renew(zoho.org(), stale)
             if isinstance(found, AccessToken):
@@ -175,51 +165,51 @@ async def test_a_throttled_token_endpoint_gets_no_request_within_the_cool_down(i
             )
         control.clear_audit(zoho.sim.zoho)
         for _ in range(10):
-            found = no(await zoho.tokens(index).get(zoho.org(index)))
+            found = refusal_of(await zoho.tokens(index).get(zoho.org(index)))
             assert (found.outcome, found.code) == (Outcome.THROTTLED, "throttled")
             await zoho.clock.sleep(30)
         assert zoho.sim.audit()["token_asks"] == 1
         assert zoho.breaches == []
         await zoho.clock.sleep(600)
-        yes(await zoho.tokens(index).get(zoho.org(index)))
+        token_of(await zoho.tokens(index).get(zoho.org(index)))
 
 
 async def test_withdrawn_consent_parks_the_org_until_a_new_one_is_imported() -> None:
     async with lab() as zoho:
-        stale = yes(await zoho.tokens().get(zoho.org()))
+        stale = token_of(await zoho.tokens().get(zoho.org()))
         control.revoke(zoho.sim.zoho, 0)
-        assert no(await zoho.tokens().renew(zoho.org(), stale)).code == "invalid_code"
+        assert refusal_of(await zoho.tokens().renew(zoho.org(), stale)).code == "invalid_code"
         assert zoho.shelf().parked is not None
         control.rotate(zoho.sim.zoho, 0)
         zoho.shelf().credentials = credentials_of(zoho.sim.org(0))
-        yes(await zoho.tokens().renew(zoho.org(), stale))
+        token_of(await zoho.tokens().renew(zoho.org(), stale))
         assert zoho.breaches == []
 
 
 async def test_a_token_evicted_by_the_sixteenth_is_replaced_by_a_refresh() -> None:
     async with lab() as zoho:
-        stale = yes(await zoho.tokens().get(zoho.org()))
+        stale = token_of(await zoho.tokens().get(zoho.org()))
         control.end_tokens(zoho.sim.zoho, 0)
         with zoho.limiter().org(0, limits_of("free")) as limiter:
             assert (await check_org(zoho.org(), limiter, zoho.check_ports())).ok
-        assert yes(await zoho.tokens().get(zoho.org())).generation == stale.generation + 1
+        assert token_of(await zoho.tokens().get(zoho.org())).generation == stale.generation + 1
         assert zoho.breaches == []
 
 
 async def test_the_wrong_data_center_is_refused_before_any_token_is_sent_anywhere() -> None:
     async with lab() as zoho:
         elsewhere = zoho.org(data_center=next(name for name in zoho.sim.urls if name != zoho.org().data_center))
-        assert no(await zoho.tokens().get(elsewhere)).code == "invalid_client"
+        assert refusal_of(await zoho.tokens().get(elsewhere)).code == "invalid_client"
         assert zoho.breaches == []
 
 
 async def test_a_token_from_a_forged_reply_is_never_sent() -> None:
     async with lab() as zoho:
         zoho.sim.add_faults(Fault(name="token_forged_api_domain"))
-        assert no(await zoho.tokens().get(zoho.org())).code == "forged_api_domain"
+        assert refusal_of(await zoho.tokens().get(zoho.org())).code == "forged_api_domain"
         zoho.sim.clear_faults()
         zoho.sim.add_faults(Fault(name="token_redirect"))
-        assert no(await zoho.tokens(1).get(zoho.org(1))).outcome is not Outcome.OK
+        assert refusal_of(await zoho.tokens(1).get(zoho.org(1))).outcome is not Outcome.OK
         assert zoho.sim.audit()["requests"].get("stranger", 0) == 0
         assert zoho.breaches == []
 
@@ -228,12 +218,12 @@ async def test_a_token_from_a_forged_reply_is_never_sent() -> None:
 async def test_a_failing_token_endpoint_parks_no_org_and_has_no_effect_after_it_recovers(name: str) -> None:
     async with lab() as zoho:
         zoho.sim.add_faults(Fault(name=name))
-        found = no(await zoho.tokens().get(zoho.org()))
+        found = refusal_of(await zoho.tokens().get(zoho.org()))
         assert found.outcome in {Outcome.UNAVAILABLE, Outcome.THROTTLED}
         assert zoho.shelf().parked is None
         zoho.sim.clear_faults()
         await zoho.clock.sleep(601)
-        yes(await zoho.tokens().get(zoho.org()))
+        token_of(await zoho.tokens().get(zoho.org()))
         assert zoho.breaches == []
 
 
@@ -312,7 +302,7 @@ async def test_at_most_half_of_the_calls_an_edition_allows_are_in_flight() -> No
         limiter = zoho.limiter()
 
         async def poll(index: int) -> None:
-            token = yes(await zoho.tokens(index).get(zoho.org(index)))
+            token = token_of(await zoho.tokens(index).get(zoho.org(index)))
             with limiter.org(index, limits_of(zoho.org(index).edition)) as org_limiter:
 
                 async def ask(user_type: Any) -> None:
@@ -335,7 +325,7 @@ async def test_at_most_half_of_the_calls_an_edition_allows_are_in_flight() -> No
 
 async def test_no_request_is_sent_within_the_hold_of_a_429() -> None:
     async with lab(retry_after="seconds", retry_after_seconds=45) as zoho:
-        token = yes(await zoho.tokens().get(zoho.org()))
+        token = token_of(await zoho.tokens().get(zoho.org()))
         zoho.sim.add_faults(Fault(name="too_many_requests", endpoint="count", times=1, retry_after=45))
         with zoho.limiter().org(0, limits_of("free")) as limiter:
             statuses = []

@@ -15,6 +15,7 @@ from poller.core.secret import Secret
 from poller.core.token import (
     ISSUE_WINDOW_SECONDS,
     ISSUES_PER_WINDOW,
+    AccessToken,
     Credentials,
     Denial,
     IssuedToken,
@@ -22,7 +23,7 @@ from poller.core.token import (
     LeaseDenied,
     StoredToken,
 )
-from poller.zoho.tokens import TokenPorts, Tokens
+from poller.zoho.tokens import NoToken, TokenPorts, Tokens
 from tests.zoho.turned_clock import now as seconds_now
 
 if TYPE_CHECKING:
@@ -54,6 +55,18 @@ THROTTLED = Reply(
     400,
     b'{"error":"Access Denied","error_description":"Sie haben zu viele Anfragen gestellt","status":"failure"}',
 )
+
+
+def token_of(found: AccessToken | NoToken) -> AccessToken:
+    """The token; fails if there is none."""
+    assert isinstance(found, AccessToken), found
+    return found
+
+
+def refusal_of(found: AccessToken | NoToken) -> NoToken:
+    """The reason why there is no token; fails if there is one."""
+    assert isinstance(found, NoToken)
+    return found
 
 
 @dataclass

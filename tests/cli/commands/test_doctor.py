@@ -31,10 +31,10 @@ from poller.store.series.partitions import drop_partitions, month_after, month_o
 from poller.store.series.rollups import roll_up
 from poller.store.series.snapshots import write_snapshots
 from poller.worker.maintenance import chores
-from tests.cli.conftest import KEYS
-from tests.command import start
+from tests.command import KEYS, start
 from tests.connect_proxy import connect_proxy
 from tests.postgres import run_on
+from tests.simulated_fleet import import_by_command
 from tests.witness import WITNESS
 from tests.worker.waiting import eventually
 
@@ -183,8 +183,7 @@ def diagnose(poller: Poller, code: int, check: str, verdict: str) -> str:
 async def test_every_check_is_ok_for_a_fleet_that_works(process: Process, on_database: str, tmp_path: Path) -> None:
     async with Simulator(SimulatorOptions(orgs=3, grant_share=0.0)) as sim:
         environ = {"POLLER_DATA_CENTERS": json.dumps(sim.data_centers_setting()), "POLLER_WEB_PORT": "0"}
-        (tmp_path / "orgs.jsonl").write_text("\n".join(json.dumps(org.row()) for org in sim.fleet()))
-        assert (await process("orgs", "import", "orgs.jsonl", environ=environ)).code == 0
+        await import_by_command(sim, tmp_path, process, environ=environ)
         running = await start("run", environ=environ)
         try:
             connection = await asyncpg.connect(on_database)

@@ -12,7 +12,9 @@ import pytest
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store import database as databases
 from tests import command
-from tests.acceptance.processes import KEYS, machine
+from tests.acceptance.processes import machine
+from tests.command import KEYS
+from tests.simulated_fleet import import_by_command
 from tests.web.scrape import served_at
 from tests.web.test_access import get
 from tests.web.test_api import KEY, RIGHT
@@ -30,8 +32,7 @@ def environ(database_url: str, **settings: str) -> dict[str, str]:
 async def test_poller_web_serves_api_and_metrics_and_does_not_poll(database_url: str, tmp_path: Path) -> None:
     async with Simulator(SimulatorOptions(orgs=2, grant_share=0.0, soid_share=0.0)) as sim:
         mine = machine(sim, database_url, POLLER_WEB_PORT="0", POLLER_API_KEY=KEY, POLLER_POLL_INTERVAL="1")
-        (tmp_path / "fleet.csv").write_text("".join(sim.import_lines("csv")))
-        assert (await mine.run("orgs", "import", str(tmp_path / "fleet.csv"))).code == 0
+        await import_by_command(sim, tmp_path, mine.run)
         assert (await mine.run("poll")).code == 0
         async with await databases.connect(database_url) as database:
             rows = await database.fetchval("SELECT count(*) FROM org_snapshots")
