@@ -1,4 +1,4 @@
-"""A table of figures, each beside its aim, in Markdown as the documents show it. A missed aim is shown as missed."""
+"""Prints a table of figures and their aims in Markdown, as the documents show it. A missed aim is marked as missed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """`shape` is a format of `value`, unit and all. Of the two aims a figure has one, or none."""
+    """A measured figure. `shape` formats `value` with its unit. A figure has one of the two aims, or none."""
 
     name: str
     value: float
@@ -30,13 +30,13 @@ class Figure:
     def verdict(self) -> str:
         if self.at_least is None and self.at_most is None:
             return ""
-        # By the number itself, not by what is left of it in print.
+        # Compare the number itself, not the rounded one that is printed.
         met = self.value >= (self.at_least or 0.0) if self.at_most is None else self.value <= self.at_most
         return "met" if met else "**missed**"
 
 
 def show(title: str, figures: Iterable[Figure], notes: Sequence[str] = ()) -> None:
-    """Print them, at once: the next question takes a while."""
+    """Print the table at once, because the next measurement takes a while."""
     print(f"\n### {title}\n\n| | figure | aim | |\n|---|--:|--:|---|")
     for one in figures:
         print(f"| {one.name} | {one.shape.format(one.value)} | {one.aim} | {one.verdict} |")
@@ -44,5 +44,5 @@ def show(title: str, figures: Iterable[Figure], notes: Sequence[str] = ()) -> No
 
 
 def of_pairs(figures: Iterable[float], others: Iterable[float]) -> float:
-    """The median of the ratios, round by round: what disturbs the machine for longer than a round disturbs both."""
+    """The median of the ratios of each round: other work on the machine usually disturbs both values of a round."""
     return median(one / other for one, other in zip(figures, others, strict=True))

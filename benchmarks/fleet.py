@@ -108,7 +108,7 @@ async def _take(arguments: tuple[str, ...], environ: Mapping[str, str], *, stop:
 
 @asynccontextmanager
 async def _fleet(size: int) -> AsyncIterator[Mapping[str, str]]:
-    """The environment of commands over a database with so many orgs, as a service of a day has left it."""
+    """The environment of commands for a database with `size` orgs, as it is after a day of the service."""
     with tempfile.TemporaryDirectory(prefix="poller-bench-") as folder:
         server = await asyncio.to_thread(embedded.start, Path(folder))
         try:

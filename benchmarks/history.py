@@ -1,6 +1,6 @@
-"""A fleet's history as pollers would have left it: every org once an hour, in the order it was polled, with outages.
+"""Makes a fleet's history as polls would have written it: every org once an hour, in the order of polls, with outages.
 
-The counts are the simulator's; half a day of an org shares one look at them.
+The counts are the simulator's, computed once for each half day of an org.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 BATCH: Final = 1_000
 HOURS: Final = 24
 _OUTAGE_EVERY: Final = 97
-"""One day of an org in so many is an outage."""
+"""One day of an org out of this many is an outage."""
 
 
 class History:
-    """So many orgs over so many whole days, the last of which ends at `until` (a midnight of UTC)."""
+    """The history of `org_ids` for `days` whole days, up to `until` (a midnight in UTC)."""
 
     def __init__(self, org_ids: Sequence[int], days: int, until: datetime) -> None:
         self.org_ids = org_ids
@@ -31,14 +31,14 @@ class History:
         self._simulator = Simulator(SimulatorOptions(orgs=len(org_ids)))
 
     def days(self) -> Iterator[datetime]:
-        """Every day's first instant."""
+        """The start of each day."""
         day = self.since
         while day < self.until:
             yield day
             day += timedelta(days=1)
 
     def batches(self, day: datetime, hours: int = HOURS) -> Iterator[list[Snapshot]]:
-        """What was polled in the first hours of a day, a thousand at a time."""
+        """The snapshots of the first hours of a day, in batches of a thousand."""
         batch: list[Snapshot] = []
         for snapshot in self._snapshots(day, hours):
             batch.append(snapshot)
@@ -50,7 +50,7 @@ class History:
 
     def _snapshots(self, day: datetime, hours: int) -> Iterator[Snapshot]:
         halves = [
-            [self._simulator.expected_counts(place, at) for place in range(len(self.org_ids))]
+            [self._simulator.expected_counts(index, at) for index in range(len(self.org_ids))]
             for at in (day, day + timedelta(hours=HOURS // 2))
         ]
         counts = [[{kind: truths[kind] for kind in COLUMNS} for truths in half] for half in halves]

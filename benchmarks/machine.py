@@ -1,6 +1,6 @@
-"""The machine a benchmark runs on: its cores, who may use which, and the processor time that somebody used.
+"""The machine of a benchmark: assigns its cores to processes and reads the processor time that a process has used.
 
-Linux alone tells all of it (`/proc`, `sched_setaffinity`); elsewhere the benchmarks do not run.
+Needs Linux (`/proc`, `sched_setaffinity`); the benchmarks do not run on other systems.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @contextmanager
 def pinned(*cores: int) -> Iterator[None]:
-    """This thread on these cores, and whatever it starts meanwhile for ever."""
+    """Restricts this thread to these cores for the `with` block; processes started inside stay restricted."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -33,12 +33,12 @@ def pinned(*cores: int) -> Iterator[None]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """The processor time of a process and of every child it has or had."""
+    """The processor time of a process and of all its children, including those that have ended."""
     spent: dict[int, tuple[int, float]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             name, _, rest = stat.read_text(encoding="ascii", errors="replace").rpartition(") ")
-        except OSError:  # it ended meanwhile
+        except OSError:  # the process has just ended
             continue
         fields = rest.split()
         spent[int(name.partition(" ")[0])] = int(fields[1]), sum(map(int, fields[11:15])) / _TICKS

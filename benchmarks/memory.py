@@ -1,4 +1,4 @@
-"""What a poll of a large fleet costs in memory, above the footprint of the imports alone."""
+"""Measures the memory that a poll of a large fleet needs in addition to the imported modules."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MOST_MB = 40.0
 
 
 async def main(orgs: int | None = None) -> None:
-    """Print the peak of a process that polls so many orgs, and of one that imports the same modules and stops."""
+    """Print the peak memory of a process that polls `orgs` orgs, and of one that only imports the same modules."""
     orgs = orgs or 50_000
     async with simulated_zoho(orgs) as data_centers, poller_over(data_centers, orgs) as app:
         bare = await _measured(app, data_centers, "imports")
@@ -86,7 +86,7 @@ async def _child() -> None:
 
 
 def _peak_mb() -> float:
-    """The kernel's high-water mark of this program; `getrusage` would count what it was forked from."""
+    """The peak memory of this program in MiB, from the kernel; `getrusage` would include the parent process."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     (kilobytes,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
     return int(kilobytes) / 1_024

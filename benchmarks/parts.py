@@ -1,4 +1,4 @@
-"""What the benchmarks share: a simulator in a process of its own, a database, and a poller over both."""
+"""Parts that the benchmarks share: a simulator in its own process, a database, and a poller that uses both."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MANY_LICENCES = 10_000
 
 @asynccontextmanager
 async def simulated_zoho(orgs: int) -> AsyncIterator[dict[str, Any]]:
-    """A simulator that answers at once, on a core of its own; its `POLLER_DATA_CENTERS`."""
+    """Starts a simulator without latency on its own core; returns the value of `POLLER_DATA_CENTERS`."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "poller", "simulate", "--orgs", str(orgs), "--latency", "0"),
         stdout=asyncio.subprocess.PIPE,
@@ -55,10 +55,10 @@ async def simulated_zoho(orgs: int) -> AsyncIterator[dict[str, Any]]:
 async def poller_over(
     data_centers: dict[str, Any], orgs: int, *, edition: str | None = None, **changes: Any
 ) -> AsyncIterator[App]:
-    """A poller with an embedded database and a fleet of so many simulated orgs imported.
+    """Opens a poller with an embedded database and imports `orgs` simulated orgs.
 
-    Their editions and licences are the simulator's mixture, unless all are to be of one `edition`, with credits for any
-    interval.
+    Editions and licences are the simulator's mixture, or, with `edition`, the same for all orgs, with enough credits
+    for any interval.
     """
     with tempfile.TemporaryDirectory(prefix="poller-bench-") as folder:
         server = await asyncio.to_thread(_start_beside_the_server, Path(folder))
@@ -80,6 +80,6 @@ async def poller_over(
 
 
 def _start_beside_the_server(folder: Path) -> EmbeddedServer:
-    """PostgreSQL stays on the core it was started on: it must not share the client's."""
+    """Starts PostgreSQL on the server's core, because it must not use the client's core."""
     with pinned(SERVER_CPU):
         return embedded.start(folder)

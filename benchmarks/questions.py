@@ -121,7 +121,7 @@ QUESTIONS: Final = (
         aim=1.5,
     ),
     Question("all latest, a count to a row", "SELECT org_id, org, user_type, count FROM latest_user_counts", aim=1.5),
-    Question("- every column of it", "SELECT * FROM latest_user_counts"),
+    Question("- every column", "SELECT * FROM latest_user_counts"),
     Question(
         "- as many rows of integers", "SELECT n, n, n FROM generate_series(1, 10 * (SELECT count(*) FROM orgs)) AS n"
     ),

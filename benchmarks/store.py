@@ -105,9 +105,9 @@ async def _fleet(database: Database, orgs: int, days: int) -> History:
 
 
 async def _load(database: Database, history: History, measured: Measured) -> None:
-    """Every day as pollers and their chores leave it, and today so far.
+    """Writes every day as polls and maintenance tasks leave it, and the hours of today.
 
-    The last finished days go in in three ways, in turn: neither the size of the table nor the hour tells them apart.
+    The last finished days are written in three ways in turn, so that all three have equal tables and hours.
     """
     days = list(history.days())
     ways = dict(zip(days[-3 * ROUNDS :], ("COPY", "INSERT", "write") * ROUNDS, strict=True))
@@ -143,7 +143,7 @@ async def _put(database: Database, batches: list[list[Snapshot]], way: str, meas
 
 
 def _record(snapshot: Snapshot) -> tuple[Any, ...]:
-    """The very row that `write_snapshots` makes of it."""
+    """The row that `write_snapshots` makes of a snapshot."""
     return (
         snapshot.slot,
         snapshot.polled_at,

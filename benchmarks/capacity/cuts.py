@@ -39,7 +39,7 @@ class Cut(NamedTuple):
 
 
 def made_cuts(each: int, seed: int = 3) -> list[Cut]:
-    """So many series of each kind."""
+    """Makes `each` series of each kind."""
     rng = np.random.default_rng(seed)
     return [_cut(group, make(rng, HISTORY + FUTURE)) for group, make in _KINDS.items() for _ in range(each)]
 

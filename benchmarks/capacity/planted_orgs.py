@@ -24,7 +24,7 @@ _APART: Final = 150
 _OUTAGE: Final = 0.01
 """The share of days without any count."""
 _LARGEST: Final = 0.07
-"""Of the level: so many join or leave on a day without an event, at the most."""
+"""The largest share of the level that joins or leaves on a day without an event."""
 _REST: Final = (5, 6)
 """Days of the week on which few people join or leave."""
 
@@ -128,7 +128,7 @@ def _step(rng: np.random.Generator, parts: Counts, day: int) -> list[Event]:
     active = parts["active"]
     size = max(6.0, round(float(active[day - 1]) * rng.uniform(0.2, 0.6)))
     if rng.random() < 0.5 and active[day:].min() - size >= 3:
-        size = -size  # they were deleted: nobody is deactivated
+        size = -size  # the users were deleted, so none is deactivated
     active[day:] += size
     return [Event("step", day, day + 3)]
 

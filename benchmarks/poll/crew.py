@@ -1,7 +1,7 @@
-"""Workers of the service in processes of their own, each on its core, with a slot of every org waiting in the queue.
+"""Runs workers of the service in processes, each on its own core, with a job for every org in the queue.
 
-`python -m benchmarks.poll.crew` is one of them: its work comes in as a line of JSON, it says that it is ready, waits
-for another line, and from then on prints how many rows it has committed, batch by batch, and at the end what it used.
+`python -m benchmarks.poll.crew` is one worker. It reads its options as a line of JSON, prints that it is ready, waits
+for a second line, and then prints the number of rows of each batch it commits, and at the end the time it used.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Shift:
 
 
 async def queue_a_slot_of_each(opened: Lab) -> None:
-    """Turn the clock on, and queue a slot of every org that is due at this very moment, whatever its phase."""
+    """Move the clock ahead, and queue a slot of every org that is due now, independent of the org's phase."""
     seconds = opened.app.settings.poll_interval_seconds
     opened.clock.ahead += timedelta(seconds=2 * seconds)
     now = opened.clock.now().replace(microsecond=0)
@@ -64,7 +64,7 @@ async def queue_a_slot_of_each(opened: Lab) -> None:
 
 
 async def work_off(opened: Lab, orgs: int, cores: Sequence[int]) -> Shift:
-    """Let a worker on each of these cores poll what is queued, until all of it is done."""
+    """Run a worker on each of these cores until the queue is empty."""
     await queue_a_slot_of_each(opened)
     settings = opened.app.settings
     work = {

@@ -1,7 +1,7 @@
-"""What the questions about polling share: a responder, a poller over it, a bare loop beside it, and runs of both.
+"""Parts that the benchmarks of polling share: a responder, a poller that uses it, and a bare aiohttp loop to compare.
 
-The client has one core; the responder and PostgreSQL have the other. What PostgreSQL takes is the poller's time all
-the same: it waits for its pages of orgs and for its commits, and the responder waits for the core.
+The client has one core; the responder and PostgreSQL share the other. PostgreSQL's time still counts for the poller,
+which waits for its queries and commits while the responder waits for the core.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ DATA_CENTERS = ("sim-us", "sim-eu")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One round: requests answered, seconds until all was done, processor time of this process meanwhile."""
+    """One round: the requests with a reply, and the seconds and processor time of this process for all of them."""
 
     requests: int
     seconds: float
@@ -155,7 +155,7 @@ class Lab:
         return Run(requests, time.perf_counter() - started, cpu, polls, latencies or ())
 
     async def bare(self, requests: int, *, times: bool = False) -> Run:
-        """As many coroutines as requests in flight: they ask and decode, one after the other, and do nothing else.
+        """Runs as many coroutines as requests in flight; each only sends requests and decodes replies, one by one.
 
         Tuned as the poller's client is: one session, no cookies, addresses built beforehand, the same timeout.
         """
@@ -185,7 +185,7 @@ class Lab:
         return Run(requests, time.perf_counter() - started, cpu, latencies=latencies)
 
     def postgresql_cpu_seconds(self) -> float:
-        """What PostgreSQL used so far, all of its processes together."""
+        """The processor time that all processes of PostgreSQL have used until now."""
         pid_file = next(self.app.settings.data_dir.glob("**/postmaster.pid"))
         return cpu_seconds(int(pid_file.read_text(encoding="ascii").split()[0]))
 
@@ -251,7 +251,7 @@ class Certificates:
 
 @asynccontextmanager
 async def certificates(others: bytes = b"") -> AsyncIterator[Certificates]:
-    """Verified by whatever in this process and its children trusts the system: OpenSSL asks `SSL_CERT_FILE`.
+    """Certificates that this process and its children trust as the system's, through OpenSSL's `SSL_CERT_FILE`.
 
     `others` are the authorities beside ours.
     """

@@ -1,4 +1,4 @@
-"""The limiter alone: what one request costs of time, and what an org costs of memory."""
+"""Measures the limiter alone: the time per request, and the memory per org."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ async def measure(rounds: int, orgs: int | None) -> None:
     """Print the table."""
     with pinned(CLIENT_CPU):
         deciding = median(_decide() for _ in range(rounds))
-        free = [await _enter_and_leave(1) for _ in range(rounds)]
-        crowded = [await _enter_and_leave(64) for _ in range(rounds)]
+        free = [await _acquire_and_release(1) for _ in range(rounds)]
+        crowded = [await _acquire_and_release(64) for _ in range(rounds)]
     show(
         "The limiter",
         [
@@ -50,7 +50,7 @@ async def measure(rounds: int, orgs: int | None) -> None:
 
 
 def _decide() -> float:
-    """Microseconds a reservation takes, the look at the clock included."""
+    """Microseconds per reservation, including the call of the clock."""
     now, quota = steady_clock(), INITIAL
     started = time.process_time()
     for _ in range(OPERATIONS):
@@ -58,41 +58,41 @@ def _decide() -> float:
     return 1e6 * (time.process_time() - started) / OPERATIONS
 
 
-async def _enter_and_leave(side_by_side: int) -> float:
-    """Microseconds from `enter` to `leave`; with many side by side there is one permit, and all wait for it in turn."""
+async def _acquire_and_release(side_by_side: int) -> float:
+    """Microseconds per `acquire` and `release`; with several orgs, all of them wait for the only permit in turn."""
     limiter = Limiter(1)
     each = OPERATIONS // side_by_side
 
-    async def ask(line: OrgLimiter) -> None:
+    async def ask(org: OrgLimiter) -> None:
         for _ in range(each):
-            await line.acquire()
+            await org.acquire()
             if side_by_side > 1:
                 await asyncio.sleep(0)
-            line.release()
+            org.release()
 
-    lines = [limiter.org(number, _LIMITS) for number in range(side_by_side)]
+    orgs = [limiter.org(number, _LIMITS) for number in range(side_by_side)]
     started = time.process_time()
     async with asyncio.TaskGroup() as tasks:
-        for line in lines:
-            tasks.create_task(ask(line.__enter__()))
+        for org in orgs:
+            tasks.create_task(ask(org.__enter__()))
     spent = time.process_time() - started
-    for line in lines:
-        line.__exit__(None, None, None)
+    for org in orgs:
+        org.__exit__(None, None, None)
     return 1e6 * spent / (each * side_by_side)
 
 
 def _bytes(orgs: int, rate: float, teach: Callable[[OrgLimiter], None]) -> float:
-    """What the limiter keeps of an org after its poll, the dictionary that holds it included.
+    """The memory that the limiter needs per org after its poll, including the dictionary.
 
-    Of an org at rest nothing is kept: one that was only asked is not, as long as its slow `rate` is not made up for.
+    An idle org needs none. With a slow `rate`, an org is not idle until the spacing of its requests has passed.
     """
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
     limiter = Limiter(64)
     for number in range(1_000_000, 1_000_000 + orgs):
-        with limiter.org(number, Limits(in_flight=10, rate=rate)) as line:
-            line.quota, _ = reserve(line.quota, limiter.now(), line.limits)
-            teach(line)
+        with limiter.org(number, Limits(in_flight=10, rate=rate)) as org:
+            org.quota, _ = reserve(org.quota, limiter.now(), org.limits)
+            teach(org)
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert limiter is not None

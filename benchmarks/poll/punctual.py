@@ -1,7 +1,7 @@
-"""How late `poller run` asks: from the moment a slot is due to the moment its poll begins, as its row says.
+"""Measures how late `poller run` polls: the time from when a slot is due to the start of its poll, from its row.
 
-The command itself, with a queue, a database and a server 100 ms away; every org has a slot a minute, which is fifteen
-times as often as usual.
+Runs the command itself, with a queue, a database and a server with a latency of 100 ms. Every org has an interval of a
+minute, a fifteenth of the default.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ async def measure(rounds: int, orgs: int | None) -> None:
             Figure("the latest", late[-1], "{:.3f}"),
             Figure("p99 of each org's first poll, which obtains its token", _share(first, 0.99), "{:.3f}"),
         ],
-        [f"{1_000 * LATENCY_SECONDS:.0f} ms a request; an org's first poll, a minute of them, counts apart."],
+        [f"{1_000 * LATENCY_SECONDS:.0f} ms per request; the first minute, with each org's first poll, is separate."],
     )
 
 
 async def _serve(app: App, responder: Responder, seconds: float) -> None:
-    """Run the service for so long, as an operator does."""
+    """Run the service for `seconds`, as an operator does."""
     environment = {
         "PATH": os.environ.get("PATH", ""),
         "POLLER_DATABASE_URL": f"postgresql://poller@/poller?host={app.settings.data_dir / 'postgresql'}",
@@ -88,7 +88,7 @@ async def _serve(app: App, responder: Responder, seconds: float) -> None:
 
 
 async def _lateness(app: App) -> tuple[list[float], list[float]]:
-    """Seconds from due to begun, in their order; those of each org's first poll apart."""
+    """Sorted seconds from when a slot is due to the start of its poll; those of each org's first poll separately."""
     rows = await app.database.fetch("SELECT org_id, slot, polled_at, outcome FROM org_snapshots ORDER BY org_id, slot")
     late: list[float] = []
     first: list[float] = []

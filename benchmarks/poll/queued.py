@@ -1,7 +1,7 @@
-"""What the queue costs a poll: the service's worker beside `poller poll`, over the same orgs on the same server.
+"""Measures the cost of the queue: the service's worker and `poller poll`, with the same orgs and the same server.
 
-The one claims slots, looks up what is known of them and whose orgs are being polled elsewhere, and finishes the jobs;
-the other goes through the orgs page by page. The rest is the same.
+The worker claims jobs, reads the state of their orgs, and finishes the jobs. `poller poll` reads the orgs page by page.
+Everything else is equal.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Runs in the environment of Zoho's own SDK, never in ours: so many counts, by so many threads, and how long it took.
+"""Requests counts with Zoho's own SDK, in the SDK's own environment, and measures the time.
 
-`{"base", "requests", "threads"}` comes in as JSON; `{"seconds", "cpu_seconds"}` goes out. The token is obtained first.
+Reads `{"base", "requests", "threads"}` as JSON, obtains a token, and prints `{"seconds", "cpu_seconds"}`.
 """
 
 from __future__ import annotations

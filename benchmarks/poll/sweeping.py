@@ -1,7 +1,7 @@
-"""How close a sweep of the fleet comes to what its limits in flight allow, with latency and nothing else in the way.
+"""Measures how close a poll of the whole fleet comes to the fastest that its limits in flight allow, with latency only.
 
-The bound: every request takes the latency, and no more are in flight than the process may have: N requests take
-N x latency / concurrency. Nobody can be faster without breaking a limit.
+The bound: every request takes the latency, and at most `concurrency` are in flight, so N requests take at least
+N x latency / concurrency.
 """
 
 from __future__ import annotations
