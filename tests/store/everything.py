@@ -149,8 +149,8 @@ async def fill_days(connection: Any) -> None:
     # By the statements alone: the locks around them are of a later revision.
     while (day := await connection.fetchval(rollups._NEXT_DAY, SLOTS[20].date())) is not None:
         await connection.execute(rollups._MARK_DAY, day)
-        await connection.execute(rollups._LINE, day)
-    while keys := await connection.fetch(rollups._TAKE, rollups.BATCH):
+        await connection.execute(rollups._ADVANCE_WATERMARK, day)
+    while keys := await connection.fetch(rollups._TAKE_DIRTY, rollups.BATCH):
         await connection.execute(rollups._ROLL_UP, *zip(*keys, strict=True))
     await insert(connection, 1, SLOTS[4] + HOUR, 1)
     day = (SLOTS[4] + HOUR).date()

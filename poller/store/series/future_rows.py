@@ -1,8 +1,8 @@
-"""Finds and repairs what lies in the future of PostgreSQL's clock, left by a release that went by its worker's clock.
+"""Finds and repairs rows that are later than PostgreSQL's clock, left by a release that used its worker's clock.
 
-Such a worker wrote rows of slots that had not begun, moved the watermark of the rollups past today, and let retention
-declare days given up whose snapshots are still there. All of it is wrong: what a row of the future says was true at
-another time than it claims. Each step is a transaction of its own; where the repair ends early, the next run goes on.
+A worker with a wrong clock wrote rows of slots that had not started, moved the watermark of the rollups past today, and
+let retention mark days as final whose snapshots still exist. Such rows claim a wrong time, so they are deleted. Each
+step is a transaction of its own; if a repair stops early, the next run continues.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from poller.core.quantities import count
 from poller.store.locks import lock_days_exclusive, lock_days_shared
 from poller.store.series.future_rows_sql import (
     CLEAR,
-    DELETE,
+    DELETE_LATEST,
+    DELETE_POLLS,
+    DELETE_ROWS,
     FIND,
-    FORGET_LATEST,
-    FORGET_POLLS,
     INCOMPLETE,
     LATEST_KEYS,
     LATEST_POLLS,
@@ -42,23 +42,22 @@ if TYPE_CHECKING:
     from poller.store.queries import Queries, Row
 
 _ORGS_AT_ONCE: Final = 20
-"""Orgs whose rows are deleted in one transaction: two years of quarters of an hour are 1.4 million rows."""
+"""Orgs whose rows are deleted in one transaction: two years of slots of 15 minutes are 1.4 million rows."""
 _LATEST_AT_ONCE: Final = 20
-"""Orgs whose latest counts are looked up again in one transaction, which writers wait for."""
+"""Orgs whose latest counts are looked up in one transaction, which writers wait for."""
 _MARGIN: Final = timedelta(minutes=1)
-"""What is later than now by less than this is left alone: a transaction may wait for a lock meanwhile, and what others
-write is not of its future. It will not be in the future for long."""
+"""Rows that are later than now by less than this stay: they will soon be in the past. A transaction may wait for a lock
+before it deletes, and must not delete what others write in that time."""
 
 log = structlog.get_logger("poller.store")
 
 
 @dataclass(frozen=True, slots=True)
 class FutureRows:
-    """What lies later than PostgreSQL's clock; None and 0: nothing does.
+    """What was found later than PostgreSQL's clock; 0 and None: nothing.
 
-    `missed` rows say that a slot was not polled, `polled` ones what Zoho answered or why there is no answer. `latest`:
-    orgs whose newest poll or counts are of a slot in the future. `rolled_until`, `raw_since`: the watermarks of the
-    rollups and of retention, where they are too late.
+    `missed`: rows of slots that were not polled; `polled`: all other rows. `latest`: orgs whose newest poll or counts
+    are of a slot in the future. `rolled_until`, `raw_since`: the watermarks of rollups and retention, if too late.
     """
 
     missed: int = 0
@@ -68,11 +67,11 @@ class FutureRows:
     raw_since: date | None = None
 
     def __bool__(self) -> bool:
-        """Whether there is anything to repair."""
+        """Returns whether there is anything to repair."""
         return self != FutureRows()
 
     def describe(self) -> str:
-        """In words, for people."""
+        """Describes the findings in words, for a message."""
         rows = self.missed + self.polled
         parts = [
             f"{count(rows, 'row')} of slots that have not begun ({self.polled:,} polled)" if rows else "",
@@ -84,7 +83,7 @@ class FutureRows:
 
 
 async def find_future_rows(database: Queries, now: datetime) -> FutureRows:
-    """What lies in the future of both `now` and PostgreSQL's clock; reads only."""
+    """Finds what is later than both `now` and PostgreSQL's clock; it only reads."""
     bound = await _bound(database, now)
     (found,) = await database.fetch(FIND, bound)
     today = bound.date()
@@ -98,7 +97,7 @@ async def find_future_rows(database: Queries, now: datetime) -> FutureRows:
 
 
 async def repair_future_rows(database: Database, now: datetime) -> FutureRows:
-    """Deletes rows of the future, and puts the watermarks and latest counts right; what was found, as logged once."""
+    """Deletes rows of the future, corrects watermarks and latest counts, and logs and returns what it found."""
     found = await find_future_rows(database, now)
     if not found:
         return found
@@ -123,14 +122,14 @@ async def repair_future_rows(database: Database, now: datetime) -> FutureRows:
 
 
 async def _bound(database: Queries, now: datetime) -> datetime:
-    """The time after which everything is in the future. Nothing is called so by one clock alone."""
+    """Returns the time after which everything is in the future, by `now` and by PostgreSQL's clock."""
     (row,) = await database.fetch("SELECT now() AS now")
-    there: datetime = row["now"]
-    return max(now, there).astimezone(UTC) + _MARGIN
+    database_now: datetime = row["now"]
+    return max(now, database_now).astimezone(UTC) + _MARGIN
 
 
 async def _lower_watermark(database: Database, now: datetime) -> None:
-    """Declares today open again: counts made of days that are not over are deleted, and made once they are."""
+    """Moves the watermark back to today, and deletes daily counts of days that are not over."""
     async with database.transaction() as connection:
         await lock_days_exclusive(connection)
         today = (await _bound(connection, now)).date()
@@ -143,37 +142,36 @@ async def _delete_rows(database: Database, org_ids: Sequence[int], now: datetime
     async with database.transaction() as connection:
         await lock_days_shared(connection)
         bound = await _bound(connection, now)
-        await connection.execute(DELETE, org_ids, bound)
-        # Days after tomorrow were marked when a row of theirs was written.
+        await connection.execute(DELETE_ROWS, org_ids, bound)
+        # Writing a row of a day after tomorrow marks the day dirty.
         await connection.execute(UNMARK, org_ids, bound.date())
 
 
 async def _look_up_latest(database: Database, now: datetime) -> int:
-    """Looks up the latest counts and polls of some orgs in the rows that are left; how many orgs."""
+    """Looks up the latest counts and polls of some orgs in the remaining rows; returns how many orgs."""
     async with database.transaction() as connection:
         await lock_days_exclusive(connection)
         bound = await _bound(connection, now)
         org_ids = [row["org_id"] for row in await connection.fetch(ORGS_OF_LATEST, bound, _LATEST_AT_ONCE)]
-        await connection.execute(FORGET_LATEST, org_ids, bound)
+        await connection.execute(DELETE_LATEST, org_ids, bound)
         await connection.execute(MERGE_LATEST, *_columns(await connection.fetch(LATEST_KEYS, org_ids, bound)))
-        first_slots = await connection.fetch(FORGET_POLLS, org_ids, bound)
+        first_slots = await connection.fetch(DELETE_POLLS, org_ids, bound)
         await connection.execute(LATEST_POLLS, *_columns(first_slots), bound)
         return len(org_ids)
 
 
 async def _lower_raw_since(database: Database, now: datetime) -> None:
-    """Opens the days again whose snapshots are all there: what came late for them is counted from now on.
+    """Moves `raw_since` back over days whose snapshots are complete, and rolls up again those with late snapshots.
 
-    A day of which more was counted than there are snapshots has lost some to retention. It stays closed, and so do all
-    days before it.
+    A day with fewer snapshots than were counted has lost some to retention. That day and all days before it stay final.
     """
     bound = await _bound(database, now)
     months = await _months_until(database, bound)
-    raw_since = await _whole_since(database, months, bound)
+    raw_since = await _complete_since(database, months, bound)
     async with database.transaction() as connection:
         await lock_days_exclusive(connection)
         if await _months_until(connection, bound) != months:
-            # Retention dropped a month meanwhile, or a writer made one: the next run looks again.
+            # Retention has dropped a month, or a writer has created one: the next run tries again.
             return
         await connection.execute(OPEN, raw_since)
         late = await connection.fetch(TAKE_LATE, raw_since)
@@ -184,17 +182,17 @@ async def _months_until(database: Queries, bound: datetime) -> list[datetime]:
     return [one.since for one in await list_partitions(database) if one.since <= bound]
 
 
-async def _whole_since(database: Database, months: Sequence[datetime], bound: datetime) -> date:
-    """The first day from which on no snapshot was dropped."""
-    whole = month_of(bound)
+async def _complete_since(database: Database, months: Sequence[datetime], bound: datetime) -> date:
+    """Returns the first day from which on no snapshot was dropped."""
+    complete = month_of(bound)
     for since in reversed(months):
-        if since != whole and month_after(since) != whole:
+        if since != complete and month_after(since) != complete:
             break  # the month between was dropped
         incomplete: date | None = await database.fetchval(INCOMPLETE, since.date(), month_after(since).date())
         if incomplete is not None:
             return incomplete + timedelta(days=1)
-        whole = since
-    return whole.date()
+        complete = since
+    return complete.date()
 
 
 def _columns(rows: Sequence[Row]) -> tuple[list[Any], list[Any]]:

@@ -1,4 +1,4 @@
-"""The statements of `future_rows`: what lies in the future, and how it is deleted and looked up again."""
+"""The SQL statements of `future_rows`."""
 
 # ruff: noqa: S608 - every name put into a statement stands in this file
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from poller.core.model import COLUMNS
+from poller.store.series.templates import per_count
 
 # future_rows.find
 FIND: Final = """
@@ -23,11 +23,11 @@ CROSS JOIN (
 ) AS l
 """
 
-# future_rows.lower: one row where the watermark was too late.
+# future_rows.lower: returns one row if the watermark was too late.
 LOWER: Final = "UPDATE rollup_state SET rolled_until = $1::date WHERE rolled_until > $1::date RETURNING true"
 
-_TYPES: Final = ", ".join(str(place) for place, _ in enumerate(COLUMNS, 1))
-# In this order: deleting from the first two puts days on the list of unsummed ones.
+_TYPES: Final = per_count("<number>", ", ")
+# future_rows.clear: in this order, because deleting from the first two tables adds rows to unsummed_days.
 CLEAR: Final = (
     "DELETE FROM dirty_days WHERE day >= $1::date",
     f"DELETE FROM daily_counts WHERE type = ANY (ARRAY[{_TYPES}]) AND day >= $1::date",
@@ -40,7 +40,8 @@ CLEAR: Final = (
 ORGS_OF_ROWS: Final = "SELECT DISTINCT org_id FROM org_snapshots WHERE slot > $1::timestamptz ORDER BY 1"
 
 # future_rows.delete: by the key.
-DELETE: Final = "DELETE FROM org_snapshots WHERE org_id = ANY($1::integer[]) AND slot > $2::timestamptz"
+DELETE_ROWS: Final = "DELETE FROM org_snapshots WHERE org_id = ANY($1::integer[]) AND slot > $2::timestamptz"
+# future_rows.unmark
 UNMARK: Final = "DELETE FROM dirty_days WHERE org_id = ANY($1::integer[]) AND day > $2::date"
 
 # future_rows.orgs_of_latest
@@ -50,9 +51,10 @@ UNION SELECT org_id FROM latest_snapshots WHERE slot > $1
 ORDER BY 1 LIMIT $2
 """
 
-# future_rows.latest: of the rows since the newest one that knows all ten counts, or of all where there is none. No
-# index is searched in the future, here and below: millions of rows may have been deleted there a moment ago.
-FORGET_LATEST: Final = "DELETE FROM latest_snapshots WHERE org_id = ANY($1::integer[]) AND slot > $2::timestamptz"
+# future_rows.delete_latest
+DELETE_LATEST: Final = "DELETE FROM latest_snapshots WHERE org_id = ANY($1::integer[]) AND slot > $2::timestamptz"
+# future_rows.latest_keys: the rows since the newest one with all ten counts, or all rows if there is none. Every
+# search, here and below, ends at $2: beyond it an index may be full of rows that were just deleted.
 LATEST_KEYS: Final = """
 SELECT s.org_id, s.slot
 FROM unnest($1::integer[]) AS key (org_id)
@@ -64,12 +66,12 @@ JOIN org_snapshots s ON s.org_id = key.org_id AND s.outcome IN ('ok', 'partial')
     AND s.slot >= coalesce(newest.slot, '-infinity') AND s.slot <= $2
 """
 
-# future_rows.polls: `first_slot` outlives the rows it was found in, unless it is of the future itself. Of the run of
-# polls that the newest one is part of, only the last month is searched.
-FORGET_POLLS: Final = """
+# future_rows.delete_polls: `first_slot` stays although its row may be dropped, unless it is in the future.
+DELETE_POLLS: Final = """
 DELETE FROM latest_polls WHERE org_id = ANY($1::integer[]) AND slot > $2::timestamptz
 RETURNING org_id, CASE WHEN first_slot <= $2 THEN first_slot END AS first_slot
 """
+# future_rows.latest_polls: searches only the last month for the start of the current run of good polls, or of others.
 LATEST_POLLS: Final = """
 INSERT INTO latest_polls (org_id, first_slot, slot, since, polled_at, late_seconds, outcome, error)
 SELECT key.org_id, coalesce(key.first_slot, oldest.slot), newest.slot, coalesce(run.slot, newest.slot),
@@ -99,7 +101,7 @@ LEFT JOIN LATERAL (
 ) AS run ON true
 """
 
-# future_rows.incomplete: the newest day of a month of which an org has fewer snapshots than were counted.
+# future_rows.incomplete: the newest day of a month on which an org has fewer snapshots than were counted.
 INCOMPLETE: Final = """
 SELECT max(c.day)
 FROM daily_counts c
@@ -112,6 +114,7 @@ LEFT JOIN (
 WHERE c.type = 1 AND c.day >= $1 AND c.day < $2 AND coalesce(s.snapshots, 0) < c.samples + c.missing
 """
 
-# future_rows.open: the days that are whole, and those of them whose late rows no day counted.
+# future_rows.open: moves `raw_since` back.
 OPEN: Final = "UPDATE rollup_state SET raw_since = $1::date WHERE raw_since > $1::date"
+# future_rows.take_late: days with late snapshots that are not counted.
 TAKE_LATE: Final = "DELETE FROM late_days WHERE day >= $1::date RETURNING org_id, day"

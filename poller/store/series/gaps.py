@@ -1,7 +1,7 @@
-"""What is not known, and why: slot by slot, streamed.
+"""Streams gaps: slots with unknown counts, and the reason.
 
-The slots are those of the view `poll_gaps`; here is only added which of them follow on one another. Nothing is guessed
-of stretches in which an org was paused, or not there yet: they are no gaps.
+The gaps are those of the view `poll_gaps`; this module adds which gap follows directly on the one before. Times when an
+org was paused or not yet added are not gaps.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ async def stream_gaps(
     interval_seconds: int,
     org_ids: Sequence[int] | None = None,
 ) -> AsyncIterator[Gap]:
-    """The gaps of `[since, until)` by the orgs' names, then by slot.
+    """Yields the gaps in `[since, until)` by org name, then by slot.
 
-    `org_ids` None: every org that was not removed. `interval_seconds` is for orgs that have none of their own. A
-    connection is held until the end; to stop before it, use `contextlib.aclosing`.
+    `org_ids` None: every org that is not removed. `interval_seconds` applies to orgs without their own interval. Keeps
+    a connection until the last row; to stop earlier, use `contextlib.aclosing`.
     """
     async with database.connection() as connection, connection.transaction(readonly=True):
-        # A plan so wide is taken for one worth compiling, which takes longer than the answer.
+        # The planner would compile this wide plan, which takes longer than running it.
         await connection.execute("SET LOCAL jit = off")
         async for row in connection.cursor(_GAPS, since, until, org_ids, interval_seconds, prefetch=_PREFETCH):
             yield Gap(*row)
@@ -44,9 +44,9 @@ async def stream_gaps(
 async def unknown_orgs(
     database: Database, since: datetime, *, org_ids: Sequence[int] | None, listed: int | None
 ) -> UnknownOrgs:
-    """Find them among these orgs, or among all that were not removed; the slots of their unknown past are no gaps.
+    """Finds such orgs among `org_ids`, None: among all not removed; slots before their first poll are not gaps.
 
-    `listed` None: all are named.
+    Lists the first `listed` orgs by name; None: all.
     """
     never, later = await asyncio.gather(
         database.fetch(_NEVER, org_ids, listed), database.fetch(_LATER, org_ids, listed, since)
@@ -67,7 +67,7 @@ WHERE p.polled_at IS NULL AND CASE WHEN $1::integer[] IS NULL THEN o.removed_at 
 ORDER BY o.name LIMIT $2
 """
 
-# gaps.later: orgs whose first slot is later than the question's first moment.
+# gaps.later: orgs whose first slot is later than $3.
 _LATER: Final = """
 SELECT o.name, p.first_slot, count(*) OVER () AS total
 FROM orgs o JOIN latest_polls p ON p.org_id = o.id
@@ -76,8 +76,8 @@ WHERE p.polled_at IS NOT NULL AND p.first_slot > $3
 ORDER BY o.name LIMIT $2
 """
 
-# Purpose: stream_gaps. A gap follows on the one before it if nothing is known in between and they are not farther apart
-# than the org's interval, or as far as their neighbours are: the interval may have been another then.
+# gaps.stream: a gap follows on the one before if there is no snapshot between them, and their distance is at most the
+# org's interval or equals the distance of a neighbouring pair: the interval may have been different then.
 _GAPS: Final = """
 WITH gaps AS (
     SELECT g.org_id, g.org, g.slot, g.reason, lag(g.slot) OVER by_org AS before,

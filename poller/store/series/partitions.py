@@ -1,7 +1,7 @@
-"""The months of `org_snapshots`: made ahead, made on demand by the writer, dropped whole when their time is over.
+"""The monthly partitions of `org_snapshots`: created ahead or by the writer, dropped whole by retention.
 
-A month is made beside the table and then attached, so that nobody who reads or writes other months waits for it. There
-is never a default partition, and no row is ever deleted one by one.
+A month is created as a separate table and then attached, so that readers and writers of other months do not wait. There
+is never a default partition. Retention never deletes single rows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from poller.core.errors import LockedError
 from poller.store.blockers import locked_by_others
 from poller.store.locks import Lock, lock, lock_days_exclusive
-from poller.store.series.retention import give_up_snapshots
+from poller.store.series.retention import finalize_days
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 MONTHS_AHEAD: Final = 3
 MOST_AT_ONCE: Final = 24
-"""Months made by one call of `ensure_partitions`; a longer stretch takes several."""
+"""Months created by one call of `ensure_partitions`; a longer range takes several calls."""
 
 _NAME: Final = re.compile(r"org_snapshots_(\d{4})_(\d{2})")
 _DETACH_SECONDS: Final = 10.0
-"""How long readers are waited for before a month is dropped. Nothing else waits meanwhile."""
+"""How long dropping a month waits for readers. Nobody else waits in that time."""
 _LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '2s'"
-"""For statements that others may hold up while `Lock.MONTHS` is held, which writers of a new month need."""
+"""For statements that other sessions may block while this one has `Lock.MONTHS`, which writers of a new month need."""
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One month of snapshots: `since` (UTC) to the same day of the next month; `bytes` with its indexes."""
+    """One month of snapshots, from `since` (UTC) to the start of the next month; `bytes` includes the indexes."""
 
     name: str
     since: datetime
@@ -43,24 +43,24 @@ class Partition:
 
 
 def month_of(at: datetime) -> datetime:
-    """The first instant (UTC) of the month `at` falls into."""
+    """Returns the start (UTC) of the month that contains `at`."""
     return at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def month_after(month: datetime) -> datetime:
-    """The first instant of the month after that of `month`, itself a first instant."""
+    """Returns the start of the next month; `month` is the start of a month."""
     return month_of(month + timedelta(days=31))
 
 
 def partition_name(month: datetime) -> str:
-    """`org_snapshots_2026_11` for November 2026."""
+    """Returns the name of a partition: `org_snapshots_2026_11` for November 2026."""
     return f"org_snapshots_{month.year:04}_{month.month:02}"
 
 
 async def ensure_partitions(database: Database, since: datetime, until: datetime) -> list[str]:
-    """Make what is missing of the months from `since` to `until`, both included; the names of those made.
+    """Creates the missing months from `since` to `until`, both included; returns their names.
 
-    Makes `MOST_AT_ONCE` at the most: call again while a call makes that many.
+    Creates at most `MOST_AT_ONCE`: call it again while it returns that many.
     """
     months, month = [], month_of(since)
     while month <= until:
@@ -73,9 +73,9 @@ async def ensure_partitions(database: Database, since: datetime, until: datetime
 
 
 async def add_partitions(connection: Connection, months: Iterable[datetime]) -> list[str]:
-    """Make the partitions of `months` (first instants) that are not there; the names of those made.
+    """Creates the missing partitions of `months` (starts of months); returns their names.
 
-    Each in a transaction of its own. Two processes may do this at once.
+    Each in a transaction of its own. Several processes may do this at the same time.
     """
     made = []
     for month in months:
@@ -88,7 +88,7 @@ async def add_partitions(connection: Connection, months: Iterable[datetime]) -> 
 
 
 async def list_partitions(database: Queries) -> list[Partition]:
-    """The months there are, oldest first."""
+    """Returns the attached months, the oldest first."""
     rows = await database.fetch(_ATTACHED)
     return sorted(
         (
@@ -101,18 +101,17 @@ async def list_partitions(database: Queries) -> list[Partition]:
 
 
 async def drop_partitions(database: Database, before: datetime, most: int | None = None) -> list[str]:
-    """Drop the months that end at or before `before`, oldest first, up to one not rolled up yet; the names of those.
+    """Drops the months that end at or before `before`, at most `most`, the oldest first; returns their names.
 
-    `most`: no more months than that.
-
-    Readers are waited for, for ten seconds: then `LockedError` names one, and the next call goes on. A month left half
-    dropped by that or by a crash is dropped by the next call. Any number of processes may do this at once.
+    Stops at a month that is not rolled up yet. Waits for readers of a month for ten seconds, then raises a
+    `LockedError` that names one; the next call continues. A month that this or a crash has left half dropped is dropped
+    by the next call. Several processes may do this at the same time.
     """
     dropped: list[str] = []
     for name in sorted(row["name"] for row in await database.fetch(_MONTHS)):
         month = _month_named(name)
-        # None past one that has to wait: what is older than a month given up counts as given up itself.
-        if len(dropped) == most or month_after(month) > before or not await _give_up(database, month):
+        # In order: making a month final makes all older days final too.
+        if len(dropped) == most or month_after(month) > before or not await _finalize(database, month):
             break
         try:
             await _detach(database, name)
@@ -123,14 +122,14 @@ async def drop_partitions(database: Database, before: datetime, most: int | None
     return dropped
 
 
-# The months attached, with what each takes on disk.
+# partitions.attached: with the size on disk.
 _ATTACHED: Final = """
 SELECT c.relname AS name, pg_total_relation_size(c.oid) AS bytes
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'org_snapshots'::regclass AND NOT i.inhdetachpending
 """
 
-# The tables that look like months beside `org_snapshots`, attached or left over from a drop that did not finish.
+# partitions.months: attached months, and detached tables that an unfinished drop has left.
 _MONTHS: Final = r"""
 SELECT c.relname AS name
 FROM pg_class c
@@ -138,7 +137,7 @@ WHERE c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'org_snaps
   AND c.relkind = 'r' AND c.relname ~ '^org_snapshots_\d{4}_\d{2}$'
 """
 
-# Whether a month is attached: true, false for half detached, no row where it is not.
+# partitions.state: true if the month is attached, false if it is half detached, no row if it is detached.
 _STATE: Final = """
 SELECT NOT inhdetachpending
 FROM pg_inherits WHERE inhparent = 'org_snapshots'::regclass AND inhrelid = to_regclass($1)
@@ -146,7 +145,7 @@ FROM pg_inherits WHERE inhparent = 'org_snapshots'::regclass AND inhrelid = to_r
 
 
 async def _attach(connection: Connection, month: datetime) -> bool:
-    """Make the month and attach it, or attach again the table a drop left over: its rows were not to be lost."""
+    """Creates and attaches a month; attaches again a table that an unfinished drop has left, because it has rows."""
     name = partition_name(month)
     state = await connection.fetchval(_STATE, name)
     if state:
@@ -161,15 +160,15 @@ async def _attach(connection: Connection, month: datetime) -> bool:
     return True
 
 
-async def _give_up(database: Database, month: datetime) -> bool:
+async def _finalize(database: Database, month: datetime) -> bool:
     async with database.transaction() as connection:
         await lock(connection, Lock.MONTHS)
         await lock_days_exclusive(connection)
-        return await give_up_snapshots(connection, month.date(), month_after(month).date())
+        return await finalize_days(connection, month.date(), month_after(month).date())
 
 
 async def _detach(database: Database, name: str) -> None:
-    """Detach an attached month without blocking anyone: that takes two transactions of its own, and so no lock."""
+    """Detaches a month without blocking others; PostgreSQL runs this outside a transaction, so it takes no lock."""
     import asyncpg  # noqa: PLC0415 - help texts are shown without it
 
     async with database.connection() as connection:
@@ -182,11 +181,11 @@ async def _detach(database: Database, name: str) -> None:
         except TimeoutError:
             raise LockedError(f"{name} cannot be detached while others read it", "try again later") from None
         except asyncpg.ObjectNotInPrerequisiteStateError:
-            return  # another process is detaching it; what it leaves half done is finished when it is dropped
+            return  # another process is detaching it; `_drop` finishes what that leaves half done
 
 
 async def _drop(database: Database, name: str) -> bool:
-    """Drop a month that is detached, or half detached; False where a writer has attached it again meanwhile."""
+    """Drops a month that is detached or half detached; returns False if a writer has attached it again."""
     async with database.transaction() as connection:
         await lock(connection, Lock.MONTHS)
         await connection.execute(_LOCK_TIMEOUT)

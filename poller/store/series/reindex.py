@@ -1,9 +1,10 @@
-"""The keys of months, written anew without the room that splitting pages has left in them.
+"""Rebuilds the primary-key indexes of monthly partitions that have become bloated.
 
-Rows come slot by slot and the key sorts them by org, so its pages split in their middles and end up two thirds full:
-more than four bytes a reading instead of less than three. A finished month is packed tight; a month that still grows
-keeps a tenth of room and is packed when it is a third larger than it need be, of hourly polls every day or two. Nothing
-here keeps anyone from reading or writing, and nothing is remembered: what is sparse shows by its size.
+Rows arrive slot by slot, but the key sorts them by org: index pages split in the middle and end up two thirds full. The
+index then takes more than four bytes per count instead of less than three. A finished month is rebuilt with full pages.
+A month that still grows keeps a tenth of each page free, and is rebuilt when its index is a third larger than necessary
+(with hourly polls: every day or two). A rebuild blocks neither readers nor writers. No state is kept: the size of an
+index shows whether it is bloated.
 """
 
 from __future__ import annotations
@@ -23,25 +24,25 @@ if TYPE_CHECKING:
     from poller.store.queries import Connection
 
 _TIMEOUT_SECONDS: Final = 6 * 3_600.0
-"""For one month: of 50,000 orgs and quarters of an hour it is a sort of 150 million keys."""
+"""For one month: with 50,000 orgs every 15 minutes, a rebuild sorts 150 million keys."""
 
 _DROP_SECONDS: Final = 10.0
-_LOOK_SECONDS: Final = 10.0
-_MOST_LOOKS: Final = 3
-"""A rebuild that waits for the same reader for so many looks is ended and left to the next run."""
+_CHECK_SECONDS: Final = 10.0
+_MOST_CHECKS: Final = 3
+"""A rebuild that waits for the same reader in that many checks is cancelled; the next run tries again."""
 
 
 async def compact_indexes(database: Database, before: datetime) -> list[str]:
-    """Pack the months that are sparse, those that end at or before `before` tight; the names of those packed.
+    """Rebuilds the bloated indexes of months, the oldest first; returns the names of the months.
 
-    Oldest first. A month that another process packs is left to it. A transaction that stays open for half a minute
-    while a month is packed ends this with a `LockedError` that names its session.
+    Months that end at or before `before` get full pages. Skips a month that another process is rebuilding. Raises a
+    `LockedError` that names the session if another transaction blocks a rebuild for half a minute.
     """
     months = [(month.name, month_after(month.since) <= before) for month in await list_partitions(database)]
-    return [name for name, finished in months if await _pack(database, name, finished=finished)]
+    return [name for name, finished in months if await _compact(database, name, finished=finished)]
 
 
-async def _pack(database: Database, partition: str, *, finished: bool) -> bool:
+async def _compact(database: Database, partition: str, *, finished: bool) -> bool:
     async with database.connection() as connection:
         if await connection.fetchval(_BEING_BUILT, partition):
             return False
@@ -52,7 +53,7 @@ async def _pack(database: Database, partition: str, *, finished: bool) -> bool:
             key = await connection.fetchrow(_KEY, partition)
         if key is None:
             return False  # retention dropped the month
-        fullness, most = (100, _FINISHED) if finished else (90, _GROWING)
+        fullness, most = (100, _MOST_FINISHED) if finished else (90, _MOST_GROWING)
         if key["pages"] <= most * key["needed"] + _SPARE_PAGES:
             return False
         await connection.execute(f"ALTER INDEX {key['name']} SET (fillfactor = {fullness})")
@@ -71,14 +72,14 @@ async def _drop_left_over(connection: Connection, partition: str) -> None:
 
 
 async def _unless_blocked(database: Database, partition: str, rebuild: Awaitable[object]) -> None:
-    """Wait for a rebuild to end; cancel it where one session holds it up for several looks in a row."""
+    """Waits for a rebuild to end; cancels it if one session blocks it in several checks in a row."""
     rebuilding = asyncio.ensure_future(rebuild)
-    blocker, looks = None, 0
+    blocker, checks = None, 0
     try:
-        while not (await asyncio.wait({rebuilding}, timeout=_LOOK_SECONDS))[0]:
+        while not (await asyncio.wait({rebuilding}, timeout=_CHECK_SECONDS))[0]:
             before, blocker = blocker, await database.fetchval(_WAITED_FOR, partition)
-            looks = looks + 1 if blocker is not None and blocker == before else 0
-            if looks >= _MOST_LOOKS:
+            checks = checks + 1 if blocker is not None and blocker == before else 0
+            if checks >= _MOST_CHECKS:
                 raise await locked_by(database, f"the index of {partition} cannot be rebuilt", blocker)
         await rebuilding
     finally:
@@ -86,21 +87,21 @@ async def _unless_blocked(database: Database, partition: str, rebuild: Awaitable
         await asyncio.wait({rebuilding})
 
 
-# Purpose: whether an index of this month is being built, by a session of the same role.
+# reindex.being_built: whether a session of this role is building an index of the month.
 _BEING_BUILT: Final = "SELECT EXISTS (SELECT FROM pg_stat_progress_create_index WHERE relid = to_regclass($1))"
 
-# Purpose: the process whose transaction the rebuild of a month's index waits for; NULL or no row where for none.
+# reindex.waited_for: the process whose transaction a rebuild waits for; NULL or no row if it waits for none.
 _WAITED_FOR: Final = """
 SELECT nullif(current_locker_pid, 0)::int FROM pg_stat_progress_create_index WHERE relid = to_regclass($1)
 """
 
-_FINISHED: Final = 1.1
-_GROWING: Final = 4 / 3
+_MOST_FINISHED: Final = 1.1
+_MOST_GROWING: Final = 4 / 3
 _SPARE_PAGES: Final = 8
-"""How many pages a key may have, by what it needs: the rest is room that packing gives back."""
+"""An index is bloated if its pages exceed this multiple of the pages it needs, plus the spare pages."""
 
-# Purpose: a month's key, its pages and how many its rows need: 28 bytes an entry of org and slot (tuple header 8, org
-# 4, padding 4, slot 8, line pointer 4), 291 to a page of 8 kB.
+# reindex.key: the primary key of a month, its pages, and the pages it needs: an entry of org and slot takes 28 bytes
+# (tuple header 8, org 4, padding 4, slot 8, line pointer 4), so 291 fit a page of 8 kB.
 _KEY: Final = """
 SELECT t.oid::regclass::text AS partition, i.indexrelid::regclass::text AS name, t.reltuples AS rows,
        pg_relation_size(i.indexrelid) / 8192 AS pages, t.reltuples / 291 AS needed
@@ -108,7 +109,7 @@ FROM pg_class t JOIN pg_index i ON i.indrelid = t.oid AND i.indisprimary
 WHERE t.oid = to_regclass($1)
 """
 
-# Purpose: what a packing that was broken off has left.
+# reindex.left_over: invalid indexes that a cancelled rebuild has left.
 _LEFT_OVER: Final = r"""
 SELECT i.indexrelid::regclass::text AS name
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid

@@ -1,8 +1,8 @@
-"""What of the series is given up: days whose counts are all there is from now on, and counts that are kept no longer.
+"""Applies retention: makes old days final before their snapshots are dropped, and deletes old daily counts.
 
-A day that was given up is closed: its counts stay what they are, whatever still comes. What does come is written down
-all the same, until its month is dropped again, and `late_days` tells how much of it no day counts. Where nothing was
-kept of a day of an org (a back-fill of long ago), its counts are made of what comes.
+The daily counts of a final day no longer change. A snapshot of a final day that arrives late is still written, until
+its month is dropped again; `late_days` shows which of them are not in the daily counts. If an org has no daily counts
+of a final day, such as before a back-fill, they are computed from the late snapshots.
 """
 
 from __future__ import annotations
@@ -20,76 +20,77 @@ if TYPE_CHECKING:
 _FIRST_TYPE: Final = 1
 
 
-async def give_up_snapshots(connection: Connection, since: date, until: date) -> bool:
-    """Let daily counts be all there is of the days `[since, until)`; False where some are not rolled up yet.
+async def finalize_days(connection: Connection, since: date, until: date) -> bool:
+    """Makes the days in `[since, until)` final; returns False if some are not rolled up yet.
 
-    The caller locks the days; afterwards it may drop their snapshots.
+    The caller has the exclusive lock on the days, and may drop their snapshots afterwards.
     """
-    given_up: bool | None = await connection.fetchval(_GIVE_UP, since, until)
-    if given_up is None:
+    is_final: bool | None = await connection.fetchval(_FINALIZE, since, until)
+    if is_final is None:
         return False
-    await connection.execute(_CLOSE, since, until)
+    await connection.execute(_DELETE_LATE, since, until)
     return True
 
 
 async def newest_known(database: Database, until: datetime) -> datetime | None:
-    """The newest slot up to `until` with a known count; retention counts back from it. None where nothing is known."""
+    """Returns the newest slot up to `until` with a known count, or None; retention counts back from it."""
     newest: datetime | None = await database.fetchval(_NEWEST_KNOWN, until)
     return newest
 
 
 async def raw_since(database: Database) -> date:
-    """Snapshots of days before this one may have been dropped, all of them or some."""
+    """Returns the first day whose snapshots are all kept; snapshots of earlier days may have been dropped."""
+    # retention.raw_since
     (row,) = await database.fetch("SELECT raw_since FROM rollup_state")
     found: date = row["raw_since"]
     return found
 
 
 async def late_days(database: Database, before: date = date.max) -> int:
-    """How many days of orgs, of those before `before`, have snapshots that came too late to be counted in them."""
+    """Returns how many days of orgs before `before` have late snapshots that are not in the daily counts."""
     uncounted: int = await database.fetchval(_UNCOUNTED, before)
     return uncounted
 
 
 async def drop_daily_counts(database: Database, before: date, most: int | None = None) -> int:
-    """Forget the counts of days before `before` whose snapshots have been dropped, `most` days; how many days.
+    """Deletes the daily counts of final days before `before`, at most `most` days; returns how many days.
 
-    A day and type at a time, each in a transaction that writers wait for; broken off, it is gone on with.
+    One day and type at a time, each in a transaction that writers wait for. If it stops early, the next call continues.
     """
     dropped, day = 0, date.min
     while dropped != most and (day := await database.fetchval(_OLDEST_DAY, day, before)) is not None:
-        # By the first type a day is found: it goes last.
-        for kind in range(len(COLUMNS), _FIRST_TYPE - 1, -1):
+        # `_OLDEST_DAY` finds a day by its first type, which is therefore deleted last.
+        for type_number in range(len(COLUMNS), _FIRST_TYPE - 1, -1):
             async with database.transaction() as connection:
                 await lock_days_exclusive(connection)
-                await connection.execute(_DROP_DAY, kind, day)
+                await connection.execute(_DROP_DAY, type_number, day)
         dropped += 1
     return dropped
 
 
-# Purpose: from now on no day before this one is rolled up again.
-_GIVE_UP: Final = """
+# retention.finalize: no day before $2 is rolled up again.
+_FINALIZE: Final = """
 UPDATE rollup_state SET raw_since = greatest(raw_since, $2::date)
 WHERE rolled_until >= $2::date AND NOT EXISTS (SELECT FROM dirty_days WHERE day >= $1::date AND day < $2::date)
 RETURNING true
 """
 
-# Purpose: what came late for these days is dropped with their other snapshots, so their counts are closed.
-_CLOSE: Final = "DELETE FROM late_days WHERE day >= $1::date AND day < $2::date"
+# retention.delete_late: late snapshots of these days are dropped with the others, so their daily counts are final.
+_DELETE_LATE: Final = "DELETE FROM late_days WHERE day >= $1::date AND day < $2::date"
 
-# Purpose: days of orgs that have snapshots no day counts.
+# retention.uncounted: days of orgs with snapshots that are not in the daily counts.
 _UNCOUNTED: Final = "SELECT count(*) FROM late_days WHERE day < $1::date AND NOT counted"
 
-# Purpose: rows that say why nothing is known may be dated by a clock that was wrong; counts were given by Zoho.
+# retention.newest_known: rows without counts do not matter here, because a wrong clock may have dated them.
 _NEWEST_KNOWN: Final = "SELECT max(slot) FROM latest_snapshots WHERE slot <= least($1, now())"
 
-# Purpose: the oldest day after $1 there are counts of, if it is to be forgotten.
+# retention.oldest_day: the oldest final day after $1 and before $2 with daily counts.
 _OLDEST_DAY: Final = f"""
 SELECT min(day) FROM daily_counts
 WHERE type = {_FIRST_TYPE} AND day > $1::date AND day < least($2::date, (SELECT raw_since FROM rollup_state))
 """  # noqa: S608 - it stands above
 
-# Purpose: a day of one type, but for orgs that still have snapshots of it.
+# retention.drop_day: one type of a day, except for orgs with late snapshots of it.
 _DROP_DAY: Final = """
 DELETE FROM daily_counts c WHERE type = $1 AND day = $2
     AND NOT EXISTS (SELECT FROM late_days l WHERE l.org_id = c.org_id AND l.day = c.day)

@@ -1,10 +1,12 @@
-"""Days made of snapshots: rolled up once they are over, and again when something of them changes.
+"""Rolls snapshots up into daily counts: once when a day is over, and again after a snapshot of the day changes.
 
-Whoever writes a snapshot holds the days while it does; whoever moves the line between rolled-up days and open ones, or
-takes a day off the list of dirty ones, waits for the writers and keeps them out for some milliseconds. So a day behind
-the line is either dirty, or its counts are those of all its committed snapshots: `daily_user_counts` is right without
-a rollup, and fast with one. The same goes for the sums of a day over all orgs: they are of use as long as the day is
-neither dirty nor on the list of unsummed ones, where triggers put it.
+Writers of snapshots take the shared lock on the days; a rollup takes the exclusive lock, for some milliseconds, to move
+the watermark or to take days off the list of dirty days. So every day before the watermark is either dirty, or its
+daily counts include all committed snapshots. The view `daily_user_counts` is therefore always right, and fast for days
+that are rolled up.
+
+The sums of a day over all orgs (`fleet_days`) are valid while the day is neither dirty nor in `unsummed_days`, where
+triggers add it after a change.
 """
 
 # ruff: noqa: S608 - every name put into a statement stands in this file or in the model
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from poller.core.model import COLUMNS
 from poller.store.locks import lock_days_exclusive, lock_days_shared
+from poller.store.series.templates import per_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,16 +27,16 @@ if TYPE_CHECKING:
     from poller.store.queries import Connection
 
 BATCH: Final = 500
-"""Days of an org rolled up in one transaction, which writers wait for."""
+"""Pairs of org and day that are rolled up in one transaction, which writers wait for."""
 
-_TYPES: Final = ", ".join(str(place) for place, _ in enumerate(COLUMNS, 1))
-"""By number, for the keys that begin with it."""
+_TYPES: Final = per_count("<number>", ", ")
+"""The numbers of all user types, for indexes that begin with the type."""
 
 
 async def roll_up(database: Database, until: date) -> int:
-    """Roll up every day (UTC) before `until`, and what became dirty since, and add it up; how many days of orgs were.
+    """Rolls up every day (UTC) before `until` and all dirty days, and sums them; returns how many pairs of org and day.
 
-    Any number of processes may do this at once, and at any moment it may end: what is done is done.
+    Several processes may do this at the same time. It may stop at any moment: finished batches are committed.
     """
     while await _advance_watermark(database, until):
         pass
@@ -48,30 +51,30 @@ async def roll_up(database: Database, until: date) -> int:
 async def mark_dirty(
     connection: Connection, org_ids: Sequence[int], slots: Sequence[datetime]
 ) -> list[tuple[int, date]]:
-    """Put the days of these orgs and slots on the list; the caller holds the days.
+    """Marks the days of these orgs and slots dirty; the caller has a lock on the days.
 
-    Returns the days (`org_id`, day) that stay as they are: what they were made of has been dropped.
+    Returns the pairs of org and day that are final, whose daily counts do not change.
     """
     return [tuple(row) for row in await connection.fetch(_MARK, org_ids, slots)]
 
 
 async def _advance_watermark(database: Database, until: date) -> bool:
-    """Declare one more day over: all its snapshots' orgs go on the list, and later writers mark the day themselves."""
+    """Moves the watermark by one day, and marks that day dirty for every org that has a snapshot of it."""
     async with database.transaction() as connection:
         await lock_days_exclusive(connection)
         day = await connection.fetchval(_NEXT_DAY, until)
         if day is None:
             return False
         await connection.execute(_MARK_DAY, day)
-        await connection.execute(_LINE, day)
+        await connection.execute(_ADVANCE_WATERMARK, day)
         return True
 
 
 async def _roll_up_dirty(database: Database, most: int = BATCH) -> int:
-    """Roll up at most so many dirty days, the oldest first; how many."""
+    """Rolls up at most `most` dirty days, the oldest first; returns how many."""
     async with database.transaction() as connection:
         await lock_days_exclusive(connection)
-        keys = await connection.fetch(_TAKE, most)
+        keys = await connection.fetch(_TAKE_DIRTY, most)
         if keys:
             org_ids, days = zip(*keys, strict=True)
             await connection.execute(_ROLL_UP, org_ids, days)
@@ -79,42 +82,42 @@ async def _roll_up_dirty(database: Database, most: int = BATCH) -> int:
 
 
 async def _sum_day(database: Database) -> bool:
-    """Add up one day over all orgs; False where none is left.
+    """Sums one day over all orgs; returns False if there is no day to sum.
 
-    It shares the days with writers. A day that one of them makes dirty is not read from its sums, and comes back on
-    the list when it is rolled up.
+    It takes the shared lock on the days. If a writer makes the day dirty, its sums are not used, and the day is added
+    to `unsummed_days` again when it is rolled up.
     """
     async with database.transaction() as connection:
         await lock_days_shared(connection)
         day = await connection.fetchval(_UNSUMMED)
         if day is None:
             return False
-        await connection.execute(_FORGET_SUMS, day)
+        await connection.execute(_DELETE_SUMS, day)
         await connection.execute(_SUM, day)
         return True
 
 
-# Purpose: the day after the line, if it is to be declared over.
+# rollups.next_day: the first day that is not rolled up, if it is before $1.
 _NEXT_DAY: Final = "SELECT rolled_until FROM rollup_state WHERE rolled_until < $1::date"
 
-# Purpose: every org that has a snapshot on a day. Writers wait for it, so it looks up one row per org (13 µs each on
-# two cores and PostgreSQL 15) and does not read the day.
+# rollups.mark_day: every org that has a snapshot of a day. Writers wait for it, so it looks up one row per org (13 µs
+# each on two cores and PostgreSQL 15) instead of reading the whole day.
 _MARK_DAY: Final = """
 INSERT INTO dirty_days (org_id, day)
 SELECT o.id, $1::date FROM orgs o CROSS JOIN LATERAL (
     SELECT FROM org_snapshots s WHERE s.org_id = o.id
         AND s.slot >= $1::date::timestamp AT TIME ZONE 'UTC' AND s.slot < ($1::date + 1)::timestamp AT TIME ZONE 'UTC'
     LIMIT 1
-) AS any_of_it
+) AS any_snapshot
 ON CONFLICT DO NOTHING
 """
 
-# Purpose: the line behind a day.
-_LINE: Final = "UPDATE rollup_state SET rolled_until = $1::date + 1"
+# rollups.advance_watermark
+_ADVANCE_WATERMARK: Final = "UPDATE rollup_state SET rolled_until = $1::date + 1"
 
-# Purpose: days of orgs on the list, and off go their counts, so that readers find these days in one place only. A day
-# whose snapshots have been dropped keeps what was made of them, and is returned; where nothing was made of it, it is
-# made of what comes from now on.
+# rollups.mark_dirty: marks the days and deletes their daily counts, because the view reads a dirty day from its
+# snapshots. A final day keeps its daily counts and is returned; one without daily counts is rolled up from the late
+# snapshots.
 _MARK: Final = f"""
 WITH keys AS (
     SELECT DISTINCT key.org_id, (key.slot AT TIME ZONE 'UTC')::date AS day
@@ -140,14 +143,14 @@ marked AS (
     RETURNING org_id, day
 ),
 moved AS (
-    DELETE FROM daily_counts c USING marked, generate_series(1, {len(COLUMNS)}) AS kind
-    WHERE c.org_id = marked.org_id AND c.type = kind AND c.day = marked.day
+    DELETE FROM daily_counts c USING marked, generate_series(1, {len(COLUMNS)}) AS number
+    WHERE c.org_id = marked.org_id AND c.type = number AND c.day = marked.day
 )
 SELECT org_id, day FROM late WHERE NOT counted ORDER BY 1, 2
 """
 
-# Purpose: take the oldest days behind the line off the list.
-_TAKE: Final = """
+# rollups.take_dirty: the oldest dirty days before the watermark.
+_TAKE_DIRTY: Final = """
 DELETE FROM dirty_days
 WHERE (org_id, day) IN (
     SELECT org_id, day FROM dirty_days, rollup_state WHERE day < rolled_until ORDER BY day, org_id LIMIT $1
@@ -155,8 +158,8 @@ WHERE (org_id, day) IN (
 RETURNING org_id, day
 """
 
-# Purpose: the counts of these days of orgs from their snapshots. Aggregated wide and told apart by type afterwards:
-# a tenth of the rows to group.
+# rollups.roll_up: computes daily counts from snapshots. It aggregates the ten columns side by side and splits them by
+# type afterwards: that groups a tenth of the rows.
 _ROLL_UP: Final = f"""
 INSERT INTO daily_counts (type, day, org_id, first, last, min, max, sum, samples, missing)
 SELECT t.type, d.day, d.org_id, t.known[1], t.known[cardinality(t.known)], t.min, t.max, t.sum,
@@ -164,11 +167,8 @@ SELECT t.type, d.day, d.org_id, t.known[1], t.known[cardinality(t.known)], t.min
 FROM (
     SELECT key.org_id, key.day, count(*)::integer AS snapshots,
            {
-    ", ".join(
-        f'''array_agg(s.{column} ORDER BY s.slot) FILTER (WHERE s.{column} IS NOT NULL) AS {column},
-           min(s.{column}) AS {column}_min, max(s.{column}) AS {column}_max, sum(s.{column}) AS {column}_sum'''
-        for column in COLUMNS.values()
-    )
+    per_count('''array_agg(s.<column> ORDER BY s.slot) FILTER (WHERE s.<column> IS NOT NULL) AS <column>,
+           min(s.<column>) AS <column>_min, max(s.<column>) AS <column>_max, sum(s.<column>) AS <column>_sum''')
 }
     FROM unnest($1::integer[], $2::date[]) AS key (org_id, day)
     JOIN org_snapshots s ON s.org_id = key.org_id AND s.slot >= key.day::timestamp AT TIME ZONE 'UTC'
@@ -176,25 +176,21 @@ FROM (
     GROUP BY key.org_id, key.day
 ) AS d
 CROSS JOIN LATERAL (VALUES
-    {
-    ", ".join(
-        f"({place}, d.{column}, d.{column}_min, d.{column}_max, d.{column}_sum)"
-        for place, column in enumerate(COLUMNS.values(), 1)
-    )
-}
+    {per_count("(<number>, d.<column>, d.<column>_min, d.<column>_max, d.<column>_sum)")}
 ) AS t (type, known, min, max, sum)
 ORDER BY t.type, d.day, d.org_id
 """
 
-# Purpose: take a day off the list of those that are not added up.
+# rollups.take_unsummed: the oldest day that is not summed.
 _UNSUMMED: Final = """
 DELETE FROM unsummed_days
 WHERE day = (SELECT day FROM unsummed_days ORDER BY day LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING day
 """
 
-# Purpose: a day's sums, anew.
-_FORGET_SUMS: Final = f"DELETE FROM fleet_days WHERE type = ANY (ARRAY[{_TYPES}]) AND day = $1"
+# rollups.delete_sums
+_DELETE_SUMS: Final = f"DELETE FROM fleet_days WHERE type = ANY (ARRAY[{_TYPES}]) AND day = $1"
+# rollups.sum_day
 _SUM: Final = f"""
 INSERT INTO fleet_days (type, day, total, orgs, unknown)
 SELECT type, day, sum(last), count(last), count(*) - count(last)

@@ -1,8 +1,7 @@
-"""Snapshots into PostgreSQL and back: a batch in one transaction, and what is latest kept up in the same.
+"""Writes and reads snapshots: a batch in one transaction, which also updates the latest counts.
 
-Known beats unknown, never the reverse: a second poll of a slot may add what the first did not learn, and a failure
-replaces nothing but an older failure. Nothing here decides what a poll came to, and no row is ever lost for want of a
-partition.
+A known count replaces an unknown one, never the reverse: a second poll of a slot may add counts that the first did not
+get, and a failure replaces only an older failure. If a monthly partition is missing, the writer creates it.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     from poller.store.queries import Connection, Row
 
 _ATTEMPTS: Final = 5
-"""At one batch: a month may be missing, dropped again by retention meanwhile, a row there already, and two batches may
-have deadlocked."""
+"""Attempts at one batch. It may fail because a month is missing (retention may even drop it again), because a slot
+already has a row, or because of a deadlock with another batch."""
 _LARGEST_INTEGER: Final = 2_147_483_647
 _LONGEST_CODE: Final = 200
 
@@ -45,23 +44,22 @@ async def write_snapshots(
     skip_purged: bool = False,
     allow_future: bool = False,
 ) -> None:
-    """Commit all of them, or raise `DatabaseError` and none; writing the same ones again changes nothing.
+    """Commits all snapshots, or none and raises `DatabaseError`; writing the same ones again changes nothing.
 
-    A batch with a time later than PostgreSQL's clock is refused by a `ClockError`, unless the caller makes up a history
-    (`allow_future`).
+    Raises a `ClockError` for a batch with a time later than PostgreSQL's clock, unless `allow_future` (for a generated
+    history). Several snapshots of one org and slot are written in their order. Snapshots of final days are written and
+    logged, but not added to the daily counts.
 
-    Fastest at about a thousand at a time, and where they are `new`: slots that nothing is known of, as far as the
-    caller can tell. One that is known after all costs a second attempt, and a line in PostgreSQL's log. Several of one
-    org and slot are written one after the other, in their order. Those of days that retention has closed are written
-    too, and logged: no day counts them. With `skip_purged`, those of orgs that were purged meanwhile are not written: a
-    purge forgets an org's whole history.
+    It is fastest with about a thousand snapshots. `new`: the caller expects that none of the slots has a row, which is
+    faster; if one has, that costs a second attempt and an error in PostgreSQL's log. `skip_purged`: leaves out
+    snapshots of orgs that were purged, because a purge deletes the whole history of an org.
     """
     rounds = _rounds(snapshots)
     statement = WRITE_NEW if new and len(rounds) == 1 else WRITE
     async with database.connection() as connection:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                closed = await _write_rounds(
+                final_days = await _write_rounds(
                     connection, rounds, statement, skip_purged=skip_purged, allow_future=allow_future
                 )
             except asyncpg.UniqueViolationError:
@@ -69,7 +67,7 @@ async def write_snapshots(
                     raise
                 statement = WRITE
             except asyncpg.CheckViolationError as refusal:
-                # The same error for a month that has no partition and for a broken constraint, but for the name.
+                # PostgreSQL raises this for a missing partition too, but then without the name of a constraint.
                 if refusal.constraint_name is not None or attempt == _ATTEMPTS:
                     raise
                 await add_partitions(connection, sorted({month_of(one.slot) for one in snapshots}))
@@ -77,24 +75,28 @@ async def write_snapshots(
                 if attempt == _ATTEMPTS:
                     raise
             else:
-                if closed:
+                if final_days:
                     log.warning(
-                        "snapshots.late", days=len(closed), org_id=min(closed)[0], day=min(closed)[1].isoformat()
+                        "snapshots.late",
+                        days=len(final_days),
+                        org_id=min(final_days)[0],
+                        day=min(final_days)[1].isoformat(),
                     )
                 return
 
 
 async def delete_history(connection: Connection, org_id: int) -> None:
-    """Forget every snapshot of an org and all that was made of them, within the caller's transaction."""
+    """Deletes every snapshot of an org and everything computed from them, within the caller's transaction."""
     await lock_days_exclusive(connection)
     for table in ("org_snapshots", "latest_snapshots", "latest_polls", "daily_counts", "dirty_days", "late_days"):
+        # snapshots.delete_history
         await connection.execute(f"DELETE FROM {table} WHERE org_id = $1", org_id)  # noqa: S608 - named above
 
 
 def _rounds(snapshots: Sequence[Snapshot]) -> list[list[Snapshot]]:
-    """Each with at most one snapshot of an org and slot: all that one statement can take.
+    """Splits snapshots into rounds with at most one per org and slot, since a statement can change a row only once.
 
-    Sorted, so that two batches that meet the same rows lock them in the same order.
+    Sorts each round, so that two batches lock the same rows in the same order.
     """
     rounds: list[dict[tuple[int, datetime], Snapshot]] = []
     depths: dict[tuple[int, datetime], int] = {}
@@ -110,21 +112,21 @@ def _rounds(snapshots: Sequence[Snapshot]) -> list[list[Snapshot]]:
 async def _write_rounds(
     connection: Connection, rounds: list[list[Snapshot]], statement: str, *, skip_purged: bool, allow_future: bool
 ) -> set[tuple[int, date]]:
-    """The days of orgs that are closed, and do not count what was written."""
-    closed: set[tuple[int, date]] = set()
+    """Writes the rounds; returns the pairs of org and final day whose daily counts do not include the snapshots."""
+    final_days: set[tuple[int, date]] = set()
     async with connection.transaction():
         await lock_days_shared(connection)
-        # A purge holds the days alone: it is over by now, or it comes after this transaction and sees these rows.
+        # A purge takes the exclusive lock on the days: it has ended, or it starts after this transaction.
         purged = await _purged(connection, rounds) if skip_purged else set()
         for in_round in rounds:
             snapshots = [one for one in in_round if one.org_id not in purged] if purged else in_round
             if not snapshots:
                 continue
             latest = -math.inf if allow_future else _latest(snapshots)
-            rest = await connection.fetch(statement, *arguments_of(snapshots), latest)
-            if rest:
-                closed.update(await _write_rest(connection, rest))
-    return closed
+            leftover = await connection.fetch(statement, *arguments_of(snapshots), latest)
+            if leftover:
+                final_days.update(await _write_leftover(connection, leftover))
+    return final_days
 
 
 async def _purged(connection: Connection, rounds: list[list[Snapshot]]) -> set[int]:
@@ -132,24 +134,27 @@ async def _purged(connection: Connection, rounds: list[list[Snapshot]]) -> set[i
     return {row["id"] for row in await connection.fetch(_PURGED, ids)}
 
 
-async def _write_rest(connection: Connection, rest: Sequence[Row]) -> list[tuple[int, date]]:
-    """What the usual statement leaves over: counts to merge one by one, and days to roll up again."""
-    if rest[0]["rest"] == "future":
+async def _write_leftover(connection: Connection, leftover: Sequence[Row]) -> list[tuple[int, date]]:
+    """Does what the main statement has returned: merges latest counts, and marks days dirty."""
+    if leftover[0]["leftover"] == "future":
         raise ClockError(
-            f"a snapshot of {rest[0]['slot']:%Y-%m-%d %H:%M:%S} UTC lies in the future of PostgreSQL's clock",
+            f"a snapshot of {leftover[0]['slot']:%Y-%m-%d %H:%M:%S} UTC lies in the future of PostgreSQL's clock",
             "set the clocks of this machine and of PostgreSQL's by NTP",
         )
-    keys = {kind: {(row["org_id"], row["slot"]) for row in rest if row["rest"] == kind} for kind in ("latest", "day")}
+    keys = {
+        task: {(row["org_id"], row["slot"]) for row in leftover if row["leftover"] == task}
+        for task in ("latest", "day")
+    }
     if keys["latest"]:
         await connection.execute(MERGE_LATEST, *zip(*sorted(keys["latest"]), strict=True))
     return await mark_dirty(connection, *zip(*sorted(keys["day"]), strict=True)) if keys["day"] else []
 
 
 def arguments_of(snapshots: Sequence[Snapshot]) -> list[Sequence[Any]]:
-    """One list per column. A list that would say nothing is left empty: `unnest` fills it up with NULL.
+    """Returns one list per column. A list of only None becomes empty, because `unnest` fills it with NULL.
 
-    Times travel as seconds: a float holds this century to a quarter of a microsecond, and asyncpg encodes it four
-    times as fast as a datetime.
+    Times are sent as seconds since 1970: a float holds them to a quarter of a microsecond, and asyncpg encodes a float
+    four times as fast as a datetime.
     """
     return [
         [one.slot.timestamp() for one in snapshots],
@@ -167,12 +172,12 @@ def arguments_of(snapshots: Sequence[Snapshot]) -> list[Sequence[Any]]:
 
 
 def _latest(snapshots: Sequence[Snapshot]) -> float:
-    """In seconds since 1970, of all their times."""
+    """Returns the latest time in a batch, in seconds since 1970."""
     return max(one.slot if one.polled_at is None else max(one.slot, one.polled_at) for one in snapshots).timestamp()
 
 
 def _counts_of(snapshot: Snapshot) -> tuple[int | None, ...]:
-    """In the order of the columns. Looking up ten types costs five times as much as seeing that all are in order."""
+    """Returns the counts in the order of the columns; if they already are, that takes a fifth of the time."""
     counts = snapshot.counts
     return tuple(counts.values()) if tuple(counts) == USER_TYPES else tuple(map(counts.get, USER_TYPES))
 
@@ -182,18 +187,18 @@ def _sparse(values: list[Any]) -> list[Any]:
 
 
 def _errors_text(snapshot: Snapshot) -> str | None:
-    """As JSON; None where every type has the poll's own error anyway, as in most polls that fail."""
+    """Returns the errors as JSON; None if every type has the poll's own error, as in most failed polls."""
     if not snapshot.errors or (not snapshot.counts and set(snapshot.errors.values()) == {snapshot.error}):
         return None
-    return orjson.dumps({kind.value: _storable(code) for kind, code in snapshot.errors.items()}).decode()
+    return orjson.dumps({user_type.value: _storable(code) for user_type, code in snapshot.errors.items()}).decode()
 
 
 def _storable(code: str) -> str:
-    """What PostgreSQL can hold of a code that came from outside: no NUL, nothing UTF-8 cannot say, no novel."""
+    """Returns a code that PostgreSQL can store: without NUL or invalid Unicode, and not too long."""
     return code[:_LONGEST_CODE].replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
-# Those of these orgs that were purged.
+# snapshots.purged: which of these orgs no longer exist.
 _PURGED: Final = """
 SELECT given.id FROM unnest($1::integer[]) AS given (id)
 WHERE NOT EXISTS (SELECT FROM orgs o WHERE o.id = given.id)

@@ -1,7 +1,7 @@
-"""Questions about stretches of time: how a count moved, bucket by bucket, with the gaps left visible.
+"""Reads trends: how a count changed over time, bucket by bucket, with visible gaps.
 
-Everything is streamed: an answer over many orgs and years takes no more memory than one over a day. Nothing is
-interpolated or carried over a gap; a bucket that nothing is known of is a point without numbers.
+Rows are streamed: a trend of many orgs over years takes no more memory than one of a day. Gaps are never interpolated;
+a bucket without a known count is a point without numbers.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from itertools import count, product
 from typing import TYPE_CHECKING, Final
 
 from poller.core.errors import UsageError
-from poller.core.model import COLUMNS, USER_TYPES, UserType
+from poller.core.model import USER_TYPES, UserType
 from poller.core.series import TrendPoint
+from poller.store.series.templates import per_count
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -35,22 +36,22 @@ async def org_trend(
     org_ids: Sequence[int] | None = None,
     user_types: Sequence[UserType] = USER_TYPES,
 ) -> AsyncIterator[TrendPoint]:
-    """One point for every org (by name), type (in the order given) and bucket between two of `edges`.
+    """Yields a point for every org (by name), user type (in the order given) and bucket between two `edges`.
 
-    `org_ids` None: every org that was not removed. Where all edges are midnights of UTC, the answer is made of days,
-    which are kept longer than snapshots; the numbers are the same. A connection is held until the end; to stop before
-    it, use `contextlib.aclosing`.
+    `org_ids` None: every org that is not removed. If all edges are midnights of UTC, it reads daily counts, which are
+    kept longer than snapshots; the numbers are the same. Keeps a connection until the last row; to stop earlier, use
+    `contextlib.aclosing`.
     """
     if len(edges) < 2 or not user_types:
         return
     gaps: Iterator[TrendPoint] = iter(())
     org_id: int | None = None
     query = _FROM_DAYS if are_days(edges) else _FROM_SNAPSHOTS
-    kinds = [kind.value for kind in user_types]
+    names = [user_type.value for user_type in user_types]
     async with database.connection() as connection, connection.transaction(readonly=True):
-        # It takes the many orgs for a reason to compile: three seconds before the first row, measured on PostgreSQL 15.
+        # With many orgs the planner would compile the query: three seconds before the first row on PostgreSQL 15.
         await connection.execute("SET LOCAL jit = off")
-        async for row in connection.cursor(query, list(edges), org_ids, kinds, prefetch=_PREFETCH):
+        async for row in connection.cursor(query, list(edges), org_ids, names, prefetch=_PREFETCH):
             if row["org_id"] != org_id:
                 for gap in gaps:
                     yield gap
@@ -66,12 +67,12 @@ async def org_trend(
 
 
 def are_days(edges: Sequence[datetime]) -> bool:
-    """Whether all of `edges` are midnights of UTC."""
+    """Returns whether all `edges` are midnights of UTC."""
     return all((edge - _EPOCH) % timedelta(days=1) == timedelta() for edge in edges)
 
 
 async def count_orgs_with_series(database: Database) -> int:
-    """How many orgs `org_trend` tells of where none is named: those that were not removed."""
+    """Returns the number of orgs that `org_trend` reads by default: those that are not removed."""
     # trends.count_orgs
     count: int = await database.fetchval("SELECT count(*) FROM orgs WHERE removed_at IS NULL")
     return count
@@ -80,11 +81,11 @@ async def count_orgs_with_series(database: Database) -> int:
 def bucket_edges(
     since: datetime, until: datetime, every_seconds: int, zone: tzinfo = UTC, *, most: int = MOST_BUCKETS
 ) -> list[datetime]:
-    """Where the buckets of `every_seconds` begin that hold `[since, until)`, and where the last of them ends (UTC).
+    """Returns the starts of the buckets of `every_seconds` that cover `[since, until)`, and the end of the last (UTC).
 
-    Whole days are days of the calendar in `zone`, so one of 23 or 25 hours is one bucket, and seven of them begin on a
-    Monday. Shorter ones are pinned to absolute time, as slots are. A `UsageError` where there are more than `most`, or
-    where one of them would end after the year 9999 or begin before the year 1.
+    Buckets of whole days follow the calendar in `zone`: a day of 23 or 25 hours is one bucket, and a week begins on a
+    Monday. Shorter buckets start at multiples of their length in absolute time, like slots. Raises a `UsageError` if
+    there are more than `most` buckets, or if one would end after the year 9999 or begin before the year 1.
     """
     if (until - since).total_seconds() / every_seconds > most:
         raise UsageError(f"that is more than {most:,} buckets", "ask for a shorter stretch or longer buckets")
@@ -100,7 +101,7 @@ def _edges(since: datetime, until: datetime, every_seconds: int, zone: tzinfo) -
     days, rest = divmod(every_seconds, DAY_SECONDS)
     edges: list[datetime] = []
     for edge in _seconds_from(since, every_seconds) if rest else _days_from(since, days, zone):
-        # A zone that crosses the date line skips a day: a bucket of no length is none.
+        # A zone that moves across the date line skips a day; its bucket would be empty.
         if not edges or edge > edges[-1]:
             edges.append(edge)
         if edge >= until:
@@ -122,11 +123,11 @@ def _days_from(since: datetime, days: int, zone: tzinfo) -> Iterator[datetime]:
 
 
 def _all_gaps(org_id: int, org: str, user_types: Sequence[UserType], edges: Sequence[datetime]) -> Iterator[TrendPoint]:
-    return (TrendPoint(org_id, org, kind, at) for kind, at in product(user_types, edges[:-1]))
+    return (TrendPoint(org_id, org, user_type, at) for user_type, at in product(user_types, edges[:-1]))
 
 
-# One row per org, type and bucket that something is known to have been tried in, and one row of NULLs for an org
-# without any. Org by org, so that the server, too, works on one org's stretch at a time.
+# trends.org_by_org: one row per org, type and bucket with at least one snapshot, and one row of NULLs for an org
+# without any. LATERAL, so that the server works on one org at a time.
 _ORG_BY_ORG: Final = """
 SELECT o.id AS org_id, o.name AS org, ($3::text[])[b.place] AS user_type, ($1::timestamptz[])[b.bucket] AS at,
        b.first, b.last, b.min, b.max, b.avg, coalesce(b.samples, 0), coalesce(b.missing, 0)
@@ -136,7 +137,7 @@ WHERE CASE WHEN $2::integer[] IS NULL THEN o.removed_at IS NULL ELSE o.id = ANY 
 ORDER BY o.name, o.id, b.place, b.bucket
 """
 
-# Purpose: org_trend over buckets of any length.
+# trends.from_snapshots: buckets of any length.
 _FROM_SNAPSHOTS: Final = _ORG_BY_ORG.format(
     f"""
     SELECT array_position($3::text[], t.user_type) AS place, width_bucket(s.slot, $1::timestamptz[]) AS bucket,
@@ -145,7 +146,7 @@ _FROM_SNAPSHOTS: Final = _ORG_BY_ORG.format(
            min(t.count), max(t.count), avg(t.count)::float8 AS avg,
            count(t.count) AS samples, count(*) - count(t.count) AS missing
     FROM org_snapshots s
-    CROSS JOIN LATERAL (VALUES {", ".join(f"('{kind.value}', s.{column})" for kind, column in COLUMNS.items())})
+    CROSS JOIN LATERAL (VALUES {per_count("('<user_type>', s.<column>)", ", ")})
          AS t (user_type, count)
     WHERE s.org_id = o.id AND s.slot >= ($1::timestamptz[])[1]
       AND s.slot < ($1::timestamptz[])[cardinality($1::timestamptz[])] AND t.user_type = ANY ($3::text[])
@@ -153,7 +154,7 @@ _FROM_SNAPSHOTS: Final = _ORG_BY_ORG.format(
     """  # noqa: S608 - names from the model
 )
 
-# Purpose: org_trend over buckets of whole days (UTC).
+# trends.from_days: buckets of whole days (UTC).
 _FROM_DAYS: Final = _ORG_BY_ORG.format(
     """
     SELECT array_position($3::text[], d.user_type) AS place,
