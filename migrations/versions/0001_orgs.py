@@ -1,7 +1,7 @@
-"""Orgs and what is needed to ask for them: credentials, shared tokens, and what each org's limits have left.
+"""Creates orgs, and what is needed to poll them: credentials, shared tokens, credits and rate limits.
 
-Secrets are ciphertexts (see `poller/store/orgs/encryption.py`) with the id of their key beside them. What a poller
-learns about an org's limits is kept here rather than in a process, so that a restart or a second worker starts from it.
+Secrets are stored as ciphertexts (see `poller/store/orgs/encryption.py`) with the id of their key. Rate limits are
+stored in the database, so that a restart or a second worker continues with them.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ CREATE TABLE orgs (
 )
 """
 
-# A removed org keeps its row, for its history; its name is free again.
+# A removed org keeps its row, for its history; another org may take its name.
 ORG_NAMES: Final = "CREATE UNIQUE INDEX orgs_name_key ON orgs (name) WHERE removed_at IS NULL"
 
-# The fingerprint tells two grants apart without telling what they are: an unchanged import is recognised by it, and
-# Zoho's limit on issued tokens counts per grant, not per org.
+# The fingerprint is a hash that identifies a grant. An import uses it to see whether a grant has changed. Zoho's limit
+# on issued tokens applies per grant, not per org.
 CREDENTIALS: Final = """
 CREATE TABLE org_credentials (
     org_id            integer PRIMARY KEY REFERENCES orgs ON DELETE CASCADE,
@@ -56,8 +56,8 @@ CREATE TABLE org_credentials (
 )
 """
 
-# One row per org: its access token, shared by every worker; who refreshes it until when; how long the token endpoint
-# is to be left alone. Rewritten every hour per org, hence room in each page for updates in place.
+# One row per org: its access token, which all workers share; the lease of the worker that renews it; the time before
+# which no token may be requested. Each row changes every hour, so the fillfactor leaves room for updates in place.
 TOKENS: Final = """
 CREATE TABLE access_tokens (
     org_id       integer PRIMARY KEY REFERENCES orgs ON DELETE CASCADE,
@@ -75,7 +75,7 @@ CREATE TABLE access_tokens (
 ) WITH (fillfactor = 70)
 """
 
-# The last ten issues of each grant, those of crashed workers included; at most ten in ten minutes ("OAuth limits").
+# When the last ten tokens of each grant were issued, also by workers that crashed. Zoho allows ten in ten minutes.
 BUDGETS: Final = """
 CREATE TABLE token_budgets (
     grant_fingerprint bytea PRIMARY KEY CHECK (octet_length(grant_fingerprint) = 32),
@@ -83,7 +83,7 @@ CREATE TABLE token_budgets (
 ) WITH (fillfactor = 70)
 """
 
-# Credits spent per org and quarter of an hour: a rolling day of them is what the poller's share is measured by.
+# Credits spent per org and quarter of an hour. The sum of the last 24 hours must stay within the poller's share.
 CREDITS: Final = """
 CREATE TABLE credit_spend (
     org_id  integer NOT NULL REFERENCES orgs ON DELETE CASCADE,
@@ -93,8 +93,8 @@ CREATE TABLE credit_spend (
 ) WITH (fillfactor = 80)
 """
 
-# What a 429 taught: no request before `hold_until`, and the rate to go on with; and Zoho's latest word on what is left
-# of the org's credits to everybody.
+# After a 429: no request before `hold_until`, and the reduced request rate. Also the org's remaining credits, for all
+# of its API clients, as Zoho said last.
 LIMITS: Final = """
 CREATE TABLE org_limits (
     org_id               integer PRIMARY KEY REFERENCES orgs ON DELETE CASCADE,

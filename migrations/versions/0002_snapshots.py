@@ -1,8 +1,9 @@
-"""Snapshots: the one fact table, one row per org and slot whatever happened, and what is asked of it most.
+"""Creates snapshots: one row per org and slot, successful or not, and the views and the table for frequent queries.
 
-A row holds what Zoho said or why we do not know. `latest_snapshots` follows it in the same statement, so that "now" is
-never a search. No foreign key: a poll that ends after its org is purged must not take its batch down with it. No
-default partition: it would have to be searched for every new month; the writer makes a month that is missing.
+A row has the counts from Zoho, or the reason why they are unknown. The statement that writes it also updates
+`latest_snapshots`, so that the latest counts need no search. There is no foreign key to `orgs`: if an org is purged
+during a poll, the insert of the whole batch would fail. There is no default partition, because every new month would
+have to search it; the writer creates a missing month.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
-# Eight-byte columns, then four, then two, then what is mostly NULL: 71 bytes of data and no padding between them.
+# Columns of eight bytes first, then four, then two, then those that are mostly NULL: 71 bytes of data without padding.
 SNAPSHOTS: Final = """
 CREATE TABLE org_snapshots (
     slot                    timestamptz NOT NULL,
@@ -45,14 +46,14 @@ CREATE TABLE org_snapshots (
 ) PARTITION BY RANGE (slot)
 """
 
-# Rows arrive in the order of their slots, so a few kilobytes find "the last two hours of everybody".
+# Rows arrive in the order of their slots, so a BRIN index of a few kilobytes finds the last two hours of all orgs.
 BY_SLOT: Final = "CREATE INDEX org_snapshots_slot_idx ON org_snapshots USING brin (slot) WITH (autosummarize = on)"
 
-# Failures are few; this is what a look at the fleet's gaps reads instead of everything.
+# Failures are few; a query for gaps of the whole fleet reads this index only.
 GAPS_BY_SLOT: Final = "CREATE INDEX org_snapshots_gaps_idx ON org_snapshots (slot) WHERE outcome <> 'ok'"
 
-# The last known count of every type, and of which slot it is where that is not the row's own. Rewritten with every
-# poll, hence room in each page for updates in place.
+# The last known count of every type, and its slot if that differs from the row's slot. Each row changes with every
+# poll, so the fillfactor leaves room for updates in place.
 LATEST: Final = """
 CREATE TABLE latest_snapshots (
     org_id                            integer PRIMARY KEY,
@@ -91,8 +92,8 @@ CREATE TABLE latest_snapshots (
 ) WITH (fillfactor = 50)
 """
 
-# Outer joins: a name is looked up only where it is asked for, and a snapshot is never hidden for want of one.
-# security_invoker: what a reader may see is decided by the reader's own rights, not by the owner's.
+# Outer joins: the planner skips the look-up of the name if a query does not select it, and a snapshot without a name is
+# still shown. security_invoker: the rights of the reader apply, not those of the owner of the view.
 USER_COUNTS: Final = """
 CREATE VIEW user_counts WITH (security_invoker = true) AS
 SELECT s.org_id, o.name AS org, t.user_type, s.slot, s.polled_at, t.count, s.outcome,
@@ -136,7 +137,7 @@ CROSS JOIN LATERAL (VALUES
 WHERE t.count IS NOT NULL AND o.removed_at IS NULL
 """
 
-# A partial poll is a gap only while some count is unknown: later polls of its slot may have filled it.
+# A partial poll is a gap only while some count is unknown: later polls of the slot may have added the others.
 POLL_GAPS: Final = """
 CREATE VIEW poll_gaps WITH (security_invoker = true) AS
 SELECT s.org_id, o.name AS org, s.slot,
@@ -162,7 +163,8 @@ LEFT JOIN LATERAL (
 WHERE s.outcome <> 'ok' AND (s.outcome <> 'partial' OR unknown.types IS NOT NULL)
 """
 
-# Roles belong to the whole server: another database of it may have made this one already, or be making it now.
+# Roles belong to the whole server, so the migration of another database may have created the role, or may be creating
+# it.
 READER: Final = """
 DO $$
 BEGIN

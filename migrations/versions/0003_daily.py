@@ -1,8 +1,8 @@
-"""Daily counts: years of days beside the months of slots, and never behind them for whoever reads.
+"""Creates daily counts, which are kept for years, and a view of them that is always up to date.
 
-`daily_counts` holds the days before `rollup_state.rolled_until`, but for those in `dirty_days`, which have changed
-since and whose rows are gone. The view takes what is missing from the snapshots themselves. So a row written late,
-corrected or back-filled shows at once; rolling up only makes reading faster.
+`daily_counts` holds the days before the watermark `rollup_state.rolled_until`, except those in `dirty_days`: their
+snapshots have changed, and their daily counts are deleted. The view computes missing days from the snapshots. So a
+snapshot that is late, corrected or back-filled shows at once; a rollup only makes reading faster.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from alembic import op
 revision = "0003"
 down_revision = "0002"
 
-# In the order fleet questions read it: one type, a stretch of days, every org. The type is a number (the place of its
-# column), which makes the key a third smaller and the fleet's sums three times as fast as its name does. `last` fits
-# where the key would be padded, and spares the usual question the table, as long as vacuum follows what is rolled up.
+# The key has the order in which fleet queries read: one type, a range of days, every org. The type is the number of its
+# column: compared with its name, that makes the key a third smaller and fleet sums three times as fast. `last` takes
+# the place of padding in the key, so that the usual query reads only the index, if vacuum keeps up with the rollups.
 COUNTS: Final = """
 CREATE TABLE daily_counts (
     type    smallint NOT NULL,
@@ -42,8 +42,8 @@ CREATE TABLE dirty_days (
 )
 """
 
-# One row. `rolled_until` only ever moves on. Snapshots of days before `raw_since` may have been dropped: their daily
-# counts are all there is.
+# One row. The watermark `rolled_until` only moves forward. Days before `raw_since` are final: their snapshots may have
+# been dropped, and their daily counts no longer change.
 STATE: Final = """
 CREATE TABLE rollup_state (
     alone        boolean PRIMARY KEY DEFAULT true CHECK (alone),
@@ -53,8 +53,8 @@ CREATE TABLE rollup_state (
 """
 NOW_ON: Final = "INSERT INTO rollup_state (rolled_until) VALUES ((now() AT TIME ZONE 'UTC')::date)"
 
-# What was written before there were daily counts, and what lies beyond tomorrow; nobody of an earlier version may
-# write meanwhile.
+# Marks all days with earlier snapshots dirty, and days after tomorrow. The lock keeps workers of the previous version
+# from writing at the same time.
 STAND_STILL: Final = "LOCK TABLE org_snapshots IN SHARE MODE"
 ALL_SO_FAR: Final = """
 INSERT INTO dirty_days
@@ -62,8 +62,8 @@ SELECT DISTINCT org_id, (slot AT TIME ZONE 'UTC')::date FROM org_snapshots, roll
 WHERE slot < rolled_until::timestamp AT TIME ZONE 'UTC' OR slot >= (rolled_until + 2)::timestamp AT TIME ZONE 'UTC'
 """
 
-# These are functions for the planner's sake, which cannot guess that they are a handful of rows: inlined, they made it
-# read the whole history, or compile the query for seconds.
+# These are functions so that the planner expects few rows: as subqueries they made it read the whole history, or
+# compile the query for seconds.
 OPEN_DAYS: Final = """
 CREATE FUNCTION open_days() RETURNS SETOF date
 LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 2 COST 10 AS $$
@@ -74,9 +74,9 @@ BEGIN
 END $$
 """
 
-# IMMUTABLE, which it is not: so the planner asks it beforehand, and thinks of no month that ended long ago (on two
-# cores with seventeen months, planning took half the time and the answer a third). The line only ever moves on, so a
-# plan that remembers where it was reads too many months and misses none.
+# Declared IMMUTABLE although it is not, so that the planner evaluates it first and skips old months (on two cores with
+# seventeen months, planning took half the time and running a third). The watermark only moves forward, so a cached plan
+# with an old watermark reads too many months, but misses none. Revision 0022 handles a watermark that is lowered.
 OPEN_SINCE: Final = """
 CREATE FUNCTION open_since() RETURNS timestamptz
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
@@ -115,7 +115,7 @@ BEGIN
 END $$
 """
 
-# Open days are read in one go for the whole fleet, dirty ones org by org.
+# Days from the watermark on are read for the whole fleet at once, dirty days org by org.
 VIEW: Final = """
 CREATE VIEW daily_user_counts WITH (security_invoker = true) AS
 SELECT d.org_id, o.name AS org, k.user_type, d.day, d.first, d.last, d.min, d.max,

@@ -1,7 +1,7 @@
-"""The queue: PgQueuer's tables, how far each org's slots were handed out, who works, and when each chore was last done.
+"""Creates PgQueuer's queue, the cursor of each org, the workers and the maintenance tasks (`chores`).
 
-PgQueuer's statements are those of `pgq sql install --durability balanced` and `pgq sql autovac` of its version 1.6.0,
-one by one: its log may be lost in a crash of PostgreSQL, its jobs may not.
+The statements for PgQueuer are those of `pgq sql install --durability balanced` and `pgq sql autovac` in version 1.6.0.
+A crash of PostgreSQL may lose the queue's log, but not its jobs.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ CREATE TRIGGER tg_pgqueuer_changed
 AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pgqueuer
 EXECUTE FUNCTION fn_pgqueuer_changed()
 """,
-    # A queue is emptied as fast as it is filled: it is vacuumed by the thousand jobs, not by the fifth of a table.
+    # The queue is emptied as fast as it is filled, so it is vacuumed after 1,000 jobs, not after a fifth of the table.
     """
 ALTER TABLE pgqueuer SET (
     autovacuum_vacuum_scale_factor   = 0.01,
@@ -173,8 +173,9 @@ ALTER TABLE pgqueuer SET (
 """,
 )
 
-# The next slot of each org to hand out (queue it, or explain it as missed), the interval it belongs to and when it is
-# due, and how far the handing out ever got. Rewritten for every slot, hence room in each page for updates in place.
+# The cursor of each org: the next slot to add to the queue or to record as missed, its interval, when it is due, and
+# the newest slot that was ever added. Each row changes with every slot, so the fillfactor leaves room for updates in
+# place.
 SCHEDULES: Final = """
 CREATE TABLE org_schedules (
     org_id           integer PRIMARY KEY REFERENCES orgs ON DELETE CASCADE,
@@ -186,7 +187,7 @@ CREATE TABLE org_schedules (
 ) WITH (fillfactor = 50)
 """
 
-# Who works: one row per process, renewed while it lives; `facts` is what `poller status` shows of it.
+# One row per worker process, which its heartbeats update; `facts` is what `poller status` shows.
 WORKERS: Final = """
 CREATE TABLE workers (
     id         uuid PRIMARY KEY,
@@ -198,7 +199,7 @@ CREATE TABLE workers (
 ) WITH (fillfactor = 50)
 """
 
-# Chores are jobs too; here is when each was last begun and done, and what came of it.
+# Maintenance tasks are jobs too. This table has the last start, the last end and the result of each.
 CHORES: Final = """
 CREATE TABLE chores (
     name        text PRIMARY KEY,

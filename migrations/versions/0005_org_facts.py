@@ -1,4 +1,4 @@
-"""When an org last told its edition and licences: asked again daily, for its limits follow from them."""
+"""Adds when Zoho last said the edition and licences of an org; the poller asks again daily: limits need them."""
 
 from __future__ import annotations
 

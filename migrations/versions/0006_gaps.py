@@ -1,7 +1,7 @@
-"""Gaps also where nobody has written a row yet: the slots that passed since the last that was handed out.
+"""Shows gaps of slots without a row too: slots that passed while no worker was running.
 
-While pollers run, every slot gets its row, `missed` ones too. When none has run for a while there is nobody to write
-them; the cursors tell which slots those are. Paused and removed orgs have none from then on.
+While workers run, every slot gets a row, missed slots too. While none runs, no rows are written; the view `poll_gaps`
+then finds the slots from the cursors. Paused and removed orgs have no gaps after that time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from alembic import op
 revision = "0006"
 down_revision = "0005"
 
-# A function for the planner's sake, which takes a series for a thousand rows. A slot is over once the next is due.
+# A function, because the planner expects a thousand rows of generate_series. A slot ends when the next one is due.
 PASSED_SLOTS: Final = """
 CREATE FUNCTION passed_slots(cursor_slot timestamptz, due_at timestamptz, interval_seconds integer, until timestamptz)
 RETURNS SETOF timestamptz

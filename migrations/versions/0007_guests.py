@@ -1,7 +1,8 @@
-"""Readers: who may see which relations, and guests, who see only the orgs that carry a tag of theirs.
+"""Creates the roles for readers, and for guests, who see only the orgs with one of their tags.
 
-What is shared stands in one table, and one function grants it: where this role may not make roles, an administrator
-makes them and `poller migrate` grants the rest. A later revision that adds a relation adds a row and calls it again.
+The table `shared_relations` lists what they may read, and a function grants it. If the poller's role may not create
+roles, an administrator does, and `poller migrate` grants the rights. A later revision that adds a relation adds a row
+to the table and calls the function again.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from alembic import op
 revision = "0007"
 down_revision = "0006"
 
-# A login's name, or that of a role it is a member of.
+# `login`: the name of a login, or of a role that the login is a member of.
 GUEST_TAGS: Final = """
 CREATE TABLE guest_tags (
     login name NOT NULL,
@@ -22,11 +23,11 @@ CREATE TABLE guest_tags (
 )
 """
 
-# For the policy of `orgs`, which every query of a guest goes through.
+# For the policy of `orgs`, which applies to every query of a guest.
 ORGS_BY_TAG: Final = "CREATE INDEX orgs_tags_idx ON orgs USING gin (tags)"
 
-# `columns` NULL: all of them. `guests_see`: the rows a guest sees of a table; NULL where no row is about an org, and
-# for views, which are their reader's own queries on the tables (security_invoker).
+# `columns` NULL: all columns. `guests_see`: the condition for rows that a guest may see; NULL for tables that are not
+# about orgs, and for views, which read their tables with the rights of the reader (security_invoker).
 SHARED: Final = """
 CREATE TABLE shared_relations (
     name       name PRIMARY KEY,
@@ -35,7 +36,7 @@ CREATE TABLE shared_relations (
 )
 """
 
-# Arrays, not joins: worked out once a query, and then an index finds the rows.
+# Arrays instead of joins: they are computed once per query, and an index then finds the rows.
 OF_ITS_ORGS: Final = "org_id = ANY (ARRAY(SELECT id FROM orgs))"
 ALL_SO_FAR: Final = f"""
 INSERT INTO shared_relations (name, columns, guests_see) VALUES
@@ -54,8 +55,8 @@ INSERT INTO shared_relations (name, columns, guests_see) VALUES
     ('poll_gaps', NULL, NULL)
 """  # noqa: S608 - it stands above
 
-# Returns the roles that are not there and that this role may not make. The one policy is for everybody else, since
-# without any a table with row-level security is empty to all but its owner; the other takes from guests.
+# Returns the roles that do not exist and that this role may not create. The policy `everybody` is necessary because a
+# table with row-level security and no policy is empty for all but its owner; the policy `guests` restricts guests.
 ADMIT: Final = """
 CREATE FUNCTION admit_readers() RETURNS SETOF name LANGUAGE plpgsql AS $$
 DECLARE

@@ -1,8 +1,9 @@
-"""Late days: of which a snapshot came after the snapshots of that day had been dropped by retention.
+"""Creates late days: final days for which a snapshot arrived after retention had dropped the snapshots of the day.
 
-Where nothing was kept of such a day of an org (a back-fill of long ago), its counts are made of what came, and again
-when more comes. Where its counts were kept, they stay as they are, since what they were made of is gone: what came is
-in `org_snapshots` until its month is dropped again, and here it stands that no day counts it.
+If an org has no daily counts of such a day (as before a back-fill), they are computed from the late snapshots, and
+again when more arrive. If it has daily counts, they stay the same, because their snapshots are gone: the late snapshots
+are in `org_snapshots` until the month is dropped again, and this table records that the daily counts do not include
+them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from alembic import op
 revision = "0008"
 down_revision = "0007"
 
-# `counted`: the day's counts are made of what came.
+# `counted`: the daily counts are computed from the late snapshots.
 LATE_DAYS: Final = """
 CREATE TABLE late_days (
     org_id  integer NOT NULL,

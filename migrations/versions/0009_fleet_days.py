@@ -1,8 +1,8 @@
-"""Fleet days: the sums of a day over all orgs, kept, and never behind; and what is latest, ten counts to a row.
+"""Creates daily sums over all orgs, with a view that is always up to date; and the latest counts, ten in a row.
 
-`fleet_days` holds the sums of the days whose counts have not changed since they were summed. A change puts a day on the
-list `unsummed_days`, by trigger, whoever makes it: a worker of the version before knows nothing of sums. The view adds
-up what is not summed yet, and for guests everything: a sum over others' orgs is not theirs to see.
+`fleet_days` holds the sums of days whose daily counts have not changed since. A trigger adds a changed day to
+`unsummed_days`; a trigger, because workers of the previous version know nothing of sums. The view sums the other days
+itself. For guests it sums every day, because `fleet_days` includes orgs that they may not see.
 """
 
 # ruff: noqa: S608 - every name put into a statement stands in this file
@@ -31,7 +31,7 @@ TYPES: Final = {
 
 
 def of_each(template: str, joint: str = ",\n    ") -> str:
-    """The template once for every type: `#` its number, `!` its name, `@` its column."""
+    """Returns the template once per user type: `#` becomes its number, `!` its name, `@` its column."""
     return joint.join(
         template.replace("#", str(number)).replace("!", name).replace("@", column)
         for number, (name, column) in enumerate(TYPES.items(), 1)
@@ -57,7 +57,7 @@ BEGIN
     RETURN NULL;
 END $$
 """
-# Counts are added where a dirty day is taken off its list, and nowhere else.
+# Daily counts are inserted only when a day is taken off the list of dirty days.
 WHEN_CLEAN: Final = """
 CREATE TRIGGER unsum_days AFTER DELETE ON dirty_days
 REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION unsum_days()
@@ -67,7 +67,7 @@ CREATE TRIGGER unsum_days AFTER DELETE ON daily_counts
 REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION unsum_days()
 """
 
-# From day to day by the key, rather than through every org's row.
+# Jumps from day to day with the index, instead of reading the row of every org.
 ALL_SO_FAR: Final = """
 INSERT INTO unsummed_days
 WITH RECURSIVE counted (day) AS (
@@ -79,7 +79,7 @@ WITH RECURSIVE counted (day) AS (
 SELECT day FROM counted WHERE day IS NOT NULL
 """
 
-# Functions for the planner's sake, as in revision 3. Who may see no sum has every day added up.
+# Functions for the planner, as in revision 0003. A role that may not see any row of `fleet_days` gets every day summed.
 DAYS_TO_SUM: Final = """
 CREATE FUNCTION days_to_sum() RETURNS SETOF date
 LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 3 COST 100 AS $$
@@ -92,7 +92,7 @@ BEGIN
 END $$
 """
 
-# One type of a row of `latest_snapshots`; inlined. No row where it was never known.
+# One user type of a row of `latest_snapshots`; PostgreSQL inlines it. No row if the count was never known.
 LATEST_OF_TYPE: Final = f"""
 CREATE FUNCTION latest_of_type(latest latest_snapshots, of_type integer) RETURNS TABLE (count integer, slot timestamptz)
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
@@ -105,8 +105,8 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
 $$
 """
 
-# Today's last counts are the latest ones, as long as none is later; and an org of which a type is not known today has
-# no other snapshots today than those that failed.
+# The last counts of today are the latest counts, unless one is later than today. An org without a known count of a type
+# today has only failed snapshots today.
 FLEET_OF_DAY: Final = f"""
 CREATE FUNCTION fleet_of_day(of_day date, of_type integer)
 RETURNS TABLE (total bigint, orgs integer, unknown integer)
@@ -143,7 +143,7 @@ BEGIN
 END $$
 """
 
-# An array, worked out once: a plan that was made while nothing was dirty would look through all of it for every day.
+# An array, computed once: a plan made while no day was dirty would search the whole list for every day.
 VIEW: Final = f"""
 CREATE VIEW fleet_daily_user_counts WITH (security_invoker = true) AS
 SELECT k.user_type, d.day, d.total, d.orgs, d.unknown
@@ -161,7 +161,7 @@ CROSS JOIN LATERAL (
 ) AS d
 """
 
-# `earlier`: the types of which `slot` is not the last known count's; their own is in `latest_user_counts`.
+# `earlier`: the user types whose last known count is older than `slot`; `latest_user_counts` has its slot.
 LATEST: Final = f"""
 CREATE VIEW latest_org_snapshots WITH (security_invoker = true) AS
 SELECT l.org_id, o.name AS org, l.slot, l.polled_at, {of_each("l.@", ", ")},

@@ -1,8 +1,7 @@
-"""Locks that only the poller's role can take: a row for each, in a table that readers and guests may not see.
+"""Creates locks that only the poller's role can take: the rows of a table that readers and guests may not see.
 
-`poller migrate` makes the table before the first revision, since migrations lock a row of it too. Workers of the
-previous release lock by advisory locks; `private_locks` tells them apart, so that new ones take both while an old one
-lives.
+`poller migrate` creates the table before the first revision, because migrations lock a row too. Workers of the previous
+release use advisory locks. `private_locks` marks the new workers, which take both kinds while an old worker lives.
 """
 
 from __future__ import annotations

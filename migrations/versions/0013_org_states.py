@@ -1,8 +1,8 @@
-"""The state of each org, by one definition, for the command line, the web and SQL; and changes that can be undone.
+"""Creates the state of each org, with one definition for command line, web and SQL; and what restoring orgs needs.
 
-`latest_polls` keeps what the newest poll of an org came to, by a trigger, so that workers of the previous release keep
-it too. `org_states` shows the state that follows from it. `service_settings` holds the settings of the running service:
-what a poll interval is must not depend on the environment of the person who asks.
+`latest_polls` has the outcome of each org's newest poll. A trigger writes it, so that workers of the previous release
+do too. `org_states` derives the state. `service_settings` has the settings of the running service, so that the poll
+interval does not depend on the environment of the person who runs a command.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from alembic import op
 revision = "0013"
 down_revision = "0010"
 
-# `stated_…` is what the operator's file said last, `…_source` where the value in force comes from: `import`, `set` (by
-# `poller orgs set`, which Zoho's answer does not replace) or `zoho`. `resumed_at`: a poll older than that is not late.
-# `paused_reason` is `no_credentials` for an org that was restored; `removed_…` tells which credentials it had.
+# `stated_…`: the value in the last imported file. `…_source`: where the value in force comes from: `import`, `zoho`, or
+# `set` (by `poller orgs set`; Zoho's answer does not replace it). `resumed_at`: an org is late only by its polls since.
+# `paused_reason`: `no_credentials` for a restored org. `removed_…`: the kind and fingerprint of the deleted
+# credentials.
 ORG_COLUMNS: Final = """
 ALTER TABLE orgs
     ADD COLUMN stated_edition text,
@@ -36,7 +37,8 @@ UPDATE orgs SET
 WHERE num_nonnulls(edition, licences) > 0
 """
 
-# Names that look the same are the same name; one that another org has already is left to `poller doctor`.
+# Names that look the same become the same name. If another org has that name, nothing changes; `poller doctor` shows
+# both.
 COMPOSED_NAMES: Final = """
 DO $$
 BEGIN
@@ -49,7 +51,7 @@ BEGIN
 END $$
 """
 
-# To find another org with the same grant or of the same number at Zoho, and a removed org by its name.
+# To find another org with the same grant or zgid, and a removed org by its name.
 BY_GRANT: Final = "CREATE INDEX org_credentials_grant_idx ON org_credentials (grant_fingerprint)"
 BY_ZGID: Final = "CREATE INDEX orgs_zgid_idx ON orgs (zgid) WHERE removed_at IS NULL AND zgid IS NOT NULL"
 REMOVED_BY_NAME: Final = "CREATE INDEX orgs_removed_name_idx ON orgs (name) WHERE removed_at IS NOT NULL"
@@ -65,8 +67,8 @@ CREATE TABLE service_settings (
 )
 """
 
-# `polled_at` is of the newest poll that took place. `since`: the first slot of the present run of good polls, or of
-# polls that were not good. Rewritten with every poll, hence room in each page for updates in place.
+# `polled_at`: of the newest slot that was really polled. `since`: the first slot of the current run of `ok` polls, or
+# of other polls. Each row changes with every poll, so the fillfactor leaves room for updates in place.
 LATEST_POLLS: Final = """
 CREATE TABLE latest_polls (
     org_id       integer PRIMARY KEY,
@@ -80,8 +82,8 @@ CREATE TABLE latest_polls (
 ) WITH (fillfactor = 50)
 """
 
-# With its owner's rights, since a role may write snapshots and nothing else.
-# One pass over the rows of a statement; only where an org has good and other polls among them is it searched again.
+# SECURITY DEFINER: it runs with the owner's rights, because a role may be allowed to write only snapshots.
+# One pass over the rows of a statement; a second search only for an org that has both `ok` and other polls among them.
 NOTE_LATEST_POLLS: Final = """
 CREATE FUNCTION note_latest_polls() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
@@ -115,7 +117,7 @@ BEGIN
     RETURN NULL;
 END $$
 """
-# Else a guest could have it write by a trigger of its own.
+# Otherwise a guest could make it write, with a trigger on a table of its own.
 NOT_FOR_ALL: Final = "REVOKE ALL ON FUNCTION note_latest_polls() FROM PUBLIC"
 WHEN_INSERTED: Final = """
 CREATE TRIGGER note_new_polls AFTER INSERT ON org_snapshots
@@ -126,7 +128,7 @@ CREATE TRIGGER note_changed_polls AFTER UPDATE ON org_snapshots
 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION note_latest_polls()
 """
 
-# Of the run before it only the last month is searched.
+# Searches only the last month for the start of the current run.
 ALL_SO_FAR: Final = """
 INSERT INTO latest_polls (org_id, first_slot, slot, since, polled_at, late_seconds, outcome, error)
 SELECT o.id, oldest.slot, newest.slot, coalesce(run.slot, newest.slot), polled.polled_at, newest.late_seconds,
@@ -150,7 +152,7 @@ LEFT JOIN LATERAL (
 ON CONFLICT DO NOTHING
 """
 
-# What `poller.core.rate_limit` computes, by the same table; a test compares the two over all editions.
+# The same computation as in `poller.core.rate_limit`; a test compares the two for all editions.
 DAILY_CREDITS: Final = """
 CREATE FUNCTION org_daily_credits(edition text, licences integer) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -166,7 +168,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$
 """
 
-# `polls` a day are paid for. Where the interval asked for needs more, the next round one: a divisor of the day.
+# `polls`: polls a day that the credits pay for. If `asked` needs more, the next longer interval that divides a day.
 ROUND_INTERVALS: Final = [n for n in range(1, 86_401) if 86_400 % n == 0 and (n < 60 or n % 60 == 0)]
 AFFORDABLE_INTERVAL: Final = f"""
 CREATE FUNCTION affordable_interval(asked integer, polls bigint) RETURNS integer
@@ -180,8 +182,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$
 """
 
-# An org is late when its newest poll is older than two intervals and a minute. A poll that failed explains more than
-# its age, so `failing` comes first; a poll that was only put off by a limit does not.
+# An org is late when its newest poll is older than two intervals and a minute. `failing` comes before `late`, because
+# the error says more than the age; `held` after a throttled poll comes after `late`.
 ORG_STATES: Final = """
 CREATE VIEW org_states WITH (security_invoker = true) AS
 SELECT o.id AS org_id, o.name AS org, o.tags, o.data_center, o.edition, o.licences, s.state,

@@ -1,6 +1,6 @@
-r"""Comments on every relation and column that readers see, and one on each of the others that says what it is for.
+r"""Adds a comment to every relation and column that readers see, and to every other table.
 
-psql's `\d+`, DBeaver, Metabase and their like show them. A later revision that adds a relation comments it itself.
+psql's `\d+`, DBeaver, Metabase and similar tools show them. A later revision that adds a relation adds its comments.
 """
 
 from __future__ import annotations

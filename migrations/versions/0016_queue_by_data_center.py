@@ -1,4 +1,4 @@
-"""The queue by data centre: polls of one that does not answer are passed over without reading them one by one."""
+"""Adds an index of the queue by data centre, to skip the jobs of a data centre that does not answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from alembic import op
 revision = "0016"
 down_revision = "0015"
 
-# Jobs of the previous release name no data centre: they are found under the empty name.
+# Jobs of the previous release have no data centre; the index has them under the empty name.
 BY_DATA_CENTER: Final = """
 CREATE INDEX pgqueuer_data_center_idx ON pgqueuer (entrypoint, coalesce(headers ->> 'data_center', ''), execute_after)
 WHERE status = 'queued'

@@ -1,6 +1,7 @@
-"""Seats, forecasts and anomalies: what planners decide with, kept over time beside the counts they come from.
+"""Creates seats, contracts, forecasts and anomalies.
 
-Nothing here is read by polls. Maintenance tasks keep forecasts and anomalies; both can be dropped and come back.
+Polls do not read these tables. Maintenance tasks compute forecasts and anomalies; if they are deleted, the next run
+computes them again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from alembic import op
 revision = "0020"
 down_revision = "0016"
 
-# One row per reading, daily. `used` NULL: Zoho did not say. `source`: `features` (user_licenses), `org`, or `contract`.
+# One row per daily reading. `used` NULL: not known. `source`: `features` (user_licenses), `org`, or `contract`.
 SEAT_READINGS: Final = """
 CREATE TABLE seat_readings (
     org_id    integer NOT NULL REFERENCES orgs ON DELETE CASCADE,
@@ -26,7 +27,7 @@ CREATE TABLE seat_readings (
 )
 """
 
-# What the operator's contract says; it wins over what Zoho says.
+# What the operator's contract says; it takes precedence over Zoho's answer.
 SEAT_CONTRACTS: Final = """
 CREATE TABLE seat_contracts (
     org_id     integer PRIMARY KEY REFERENCES orgs ON DELETE CASCADE,
@@ -38,7 +39,7 @@ CREATE TABLE seat_contracts (
 )
 """
 
-# Why seats could not be read last time; no row: they could.
+# Why seats could not be read last time; no row if they could.
 SEAT_REFUSALS: Final = """
 CREATE TABLE seat_refusals (
     org_id integer PRIMARY KEY REFERENCES orgs ON DELETE CASCADE,
@@ -68,7 +69,7 @@ CREATE TABLE forecast_results (
 )
 """
 
-# One row: the quantiles of the fleet's own errors, a list per horizon, so that a forecast asked for is the one kept.
+# One row: quantiles of the fleet's forecast errors, a list per horizon; forecasts on demand use the same ones.
 QUANTILES: Final = """
 CREATE TABLE forecast_quantiles (
     alone    boolean PRIMARY KEY DEFAULT true CHECK (alone),
@@ -179,7 +180,7 @@ TABLES: Final = {
     "found_anomalies": "Anomalies; the view anomalies shows them",
 }
 
-# Readers may read the tables under the views: their columns are commented alike.
+# Readers may read the tables under the views, so the columns of both have the same comments.
 UNDER: Final = {"seat_readings": "seat_usage", "forecast_results": "seat_forecasts", "found_anomalies": "anomalies"}
 MORE: Final = {
     "forecast_results": {
@@ -189,7 +190,7 @@ MORE: Final = {
     }
 }
 
-# Guests see the rows of their own orgs; the quantiles are about no org.
+# Guests see the rows of their own orgs; the quantiles are not shared.
 OF_ITS_ORGS: Final = "org_id = ANY (ARRAY(SELECT id FROM orgs))"
 SHARED: Final = f"""
 INSERT INTO shared_relations (name, columns, guests_see) VALUES

@@ -1,9 +1,8 @@
-"""Plans are forgotten when the watermark of the rollups is lowered, whoever lowers it.
+"""Discards cached plans when the watermark of the rollups is lowered.
 
-`open_since()` is declared IMMUTABLE for the planner's sake (revision 3), so a plan that was made before keeps the old
-watermark. That is harmless while the watermark rises: such a plan reads too much. After it was lowered, to repair what
-a wrong clock left or by hand, such a plan would read too little. All these plans read `dirty_days`; a change to that
-table's own settings makes every session plan again.
+`open_since()` is declared IMMUTABLE for the planner (revision 0003), so a cached plan keeps an old watermark. While the
+watermark rises, such a plan only reads too much. After the watermark was lowered, by a repair or by hand, it would read
+too little. All these plans read `dirty_days`; changing a setting of that table makes every session plan again.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from alembic import op
 revision = "0022"
 down_revision = "0021"
 
-# With its owner's rights: only the owner of a table may alter it, and a worker need not be the owner. The lock it takes
-# conflicts with no read or write of rows.
+# SECURITY DEFINER: only the owner of a table may alter it, and a worker may not be the owner. The lock it takes does
+# not conflict with reading or writing rows.
 FORGET_PLANS: Final = """
 CREATE FUNCTION forget_plans() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
@@ -25,7 +24,7 @@ BEGIN
     RETURN NULL;
 END $$
 """
-# Else a guest could have it called by a trigger of its own.
+# Otherwise a guest could call it, with a trigger on a table of its own.
 NOT_FOR_ALL: Final = "REVOKE ALL ON FUNCTION forget_plans() FROM PUBLIC"
 WHEN_LOWERED: Final = """
 CREATE TRIGGER forget_plans AFTER UPDATE ON rollup_state

@@ -136,6 +136,10 @@ def limits_of(paid_type: str | None, in_flight_share: float = DEFAULT_IN_FLIGHT_
     return Limits(in_flight, in_flight * _REQUESTS_PER_SECOND_IN_FLIGHT)
 
 
+PAST: Final = 0.0
+"""A time before all others: nothing is due or held. Not None, because every request compares these times."""
+
+
 class RateLimitState(NamedTuple):
     """What the poller has learned from an org's replies; the initial state allows everything within the limits.
 
@@ -143,8 +147,8 @@ class RateLimitState(NamedTuple):
     row. `rate_factor`: applies to the limits' rate and burst, in (0, 1]. The last three are kept across restarts.
     """
 
-    due_at: float = 0.0
-    hold_until: float = 0.0
+    due_at: float = PAST
+    hold_until: float = PAST
     holds: int = 0
     rate_factor: float = 1.0
 
@@ -219,7 +223,7 @@ def compact(quota: RateLimitState) -> RateLimitState:
     An org's rate can only have a few values, so all orgs share the objects of these numbers.
     """
     due_at, hold_until, holds, factor = quota
-    return RateLimitState(0.0 if due_at <= hold_until else due_at, hold_until, holds, _FACTORS.get(factor, factor))
+    return RateLimitState(PAST if due_at <= hold_until else due_at, hold_until, holds, _FACTORS.get(factor, factor))
 
 
 def is_idle(quota: RateLimitState, now: float) -> bool:

@@ -46,7 +46,9 @@ async def lock_holders(queries: Queries, *relations: str) -> list[Blocker]:
 
 async def other_holders(queries: Queries) -> list[Blocker]:
     """Returns the sessions of other roles that hold a lock on a shared relation, the oldest first."""
+    # blockers.shared_relations
     relations = [row[0] for row in await queries.fetch("SELECT quote_ident(name) FROM shared_relations")]
+    # blockers.own_role
     own = await queries.fetch("SELECT current_user::text")
     return [blocker for blocker in await lock_holders(queries, *relations) if blocker.role != own[0][0]]
 

@@ -59,4 +59,5 @@ UNPREPARED: Final = {"connection_class": PooledConnection, "statement_cache_size
 
 async def is_pooled(connection: PooledConnection) -> bool:
     """Returns whether there is a pooler: it gives its clients process numbers that are not PostgreSQL's."""
+    # pooler.pid
     return bool(connection.get_server_pid() != await connection.fetchval("SELECT pg_backend_pid()"))

@@ -82,17 +82,17 @@ async def one_org_per_key(database: Database) -> list[int]:
     return [row[0] for row in await database.fetch(_ONE_PER_KEY)]
 
 
-# health.server
+# server_health.server
 _SERVER: Final = """
 SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
        pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean AS read_only,
        pg_database_size(current_database()) AS bytes
 """
 
-# health.clock
+# server_health.clock
 _CLOCK: Final = "SELECT clock_timestamp()"
 
-# health.months
+# server_health.months
 _MONTHS: Final = """
 SELECT (SELECT nullif(partdefid, 0)::regclass::text FROM pg_partitioned_table
         WHERE partrelid = 'org_snapshots'::regclass) AS default_partition,
@@ -100,7 +100,7 @@ SELECT (SELECT nullif(partdefid, 0)::regclass::text FROM pg_partitioned_table
         WHERE inhparent = 'org_snapshots'::regclass AND inhdetachpending) AS half_dropped
 """
 
-# health.readers: the roles that cannot read.
+# server_health.readers: the roles that cannot read.
 _READERS: Final = """
 SELECT r.name, p.oid IS NOT NULL AS there
 FROM (VALUES ('poller_reader'), ('poller_guest')) AS r (name) LEFT JOIN pg_roles p ON p.rolname = r.name
@@ -108,15 +108,15 @@ WHERE p.oid IS NULL OR NOT has_table_privilege(p.oid, 'user_counts', 'SELECT')
 ORDER BY r.name DESC
 """
 
-# health.data_centers
+# server_health.data_centers
 _DATA_CENTERS: Final = """
 SELECT data_center, count(*)::int FROM orgs WHERE removed_at IS NULL AND paused_at IS NULL GROUP BY 1 ORDER BY 1
 """
 
-# health.under_keys
+# server_health.under_keys
 _UNDER_KEYS: Final = """
 SELECT o.name FROM org_credentials c JOIN orgs o ON o.id = c.org_id WHERE c.key_id = ANY ($1::text[]) ORDER BY o.name
 """
 
-# health.one_per_key
+# server_health.one_per_key
 _ONE_PER_KEY: Final = "SELECT min(org_id) FROM org_credentials GROUP BY key_id"

@@ -40,6 +40,7 @@ async def grant_readers(database: Database) -> list[str]:
     """Creates the roles and grants them their rights; returns the roles that an administrator must create first."""
     if await database.fetchval(_GRANTED):
         return []
+    # roles.grant: creates roles and grants rights; returns the roles it may not create.
     return [row[0] for row in await database.fetch("SELECT admit_readers()")]
 
 

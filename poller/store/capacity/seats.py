@@ -87,8 +87,8 @@ ON CONFLICT (org_id) DO UPDATE SET code = excluded.code, remedy = excluded.remed
 RETURNING since = $4
 """
 
-# Seats from the contract, else from Zoho's last answer. Zoho's number of used seats counts for two days; after that the
-# last count of active users is more accurate.
+# seats.facts: seats from the contract, else from Zoho's last answer. Zoho's number of used seats counts for two days;
+# after that the last count of active users is more accurate.
 _FACTS: Final = """
 SELECT o.id AS org_id, o.name AS org, o.tags, s.purchased, s.used, s.purchased - s.used AS available,
        greatest(s.purchased - s.used, 0) AS idle, coalesce(r.edition, o.edition) AS edition,

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from poller.core.rate_limit import PAST
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -60,5 +62,5 @@ async def save_limits(database: Queries, updates: Sequence[RateLimitUpdate]) -> 
 
 
 def _moment(seconds: float) -> datetime | None:
-    """The quota's seconds of 1970 as the database keeps them; 0.0 was never."""
-    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+    """Converts seconds since 1970 to a timestamp; `PAST` is NULL in the database."""
+    return None if seconds == PAST else datetime.fromtimestamp(seconds, UTC)

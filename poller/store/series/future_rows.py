@@ -123,6 +123,7 @@ async def repair_future_rows(database: Database, now: datetime) -> FutureRows:
 
 async def _bound(database: Queries, now: datetime) -> datetime:
     """Returns the time after which everything is in the future, by `now` and by PostgreSQL's clock."""
+    # future_rows.now
     (row,) = await database.fetch("SELECT now() AS now")
     database_now: datetime = row["now"]
     return max(now, database_now).astimezone(UTC) + _MARGIN

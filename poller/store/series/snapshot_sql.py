@@ -70,8 +70,8 @@ _LATEST: Final = f"${len(_PARAMETERS) + 1}::float8"
 _IN_TIME: Final = f"{_LATEST} <= extract(epoch FROM now()) + {TOLERANCE_SECONDS}"
 """It has no column, so PostgreSQL evaluates it once per batch, not once per row."""
 
-# The arrays are unnested in the SELECT list, row by row; `FROM unnest(…, …)` would store every array first, which costs
-# a tenth of the time.
+# snapshot_sql.insert: the arrays are unnested in the SELECT list, row by row; `FROM unnest(…, …)` would store every
+# array first, which costs a tenth of the time.
 INSERT: Final = f"""
 INSERT INTO org_snapshots AS existing ({", ".join(_PARAMETERS)})
 SELECT {", ".join(_CONVERSIONS.get(column, column) for column in _PARAMETERS)}
