@@ -107,6 +107,7 @@ class JobQueue:
 
     async def ping(self) -> None:
         """Whether the queue can be had at all."""
+        # queue.ping
         await self._database.fetchval("SELECT 1 FROM pgqueuer LIMIT 1")
 
     async def heartbeat_jobs(self, job_ids: Sequence[int], reserved: ReservedConnection | None = None) -> None:

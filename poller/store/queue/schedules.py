@@ -22,6 +22,7 @@ from poller.store.queue.jobs import NewJob, enqueue
 
 if TYPE_CHECKING:
     from poller.store.database import Database
+    from poller.store.queries import Connection
 
 POLL: Final = "poll"
 EXPLAIN: Final = "explain"
@@ -95,7 +96,7 @@ def read_missed(payload: bytes) -> Missed:
     return Missed(fields["org"], _moment(fields["first"]), _moment(fields["last"]), fields["interval"])
 
 
-async def _require_in_time(connection: Any, now: datetime) -> None:
+async def _require_in_time(connection: Connection, now: datetime) -> None:
     # schedules.now: as PgQueuer's statements see it.
     there: datetime = await connection.fetchval("SELECT now()")
     if now > there + timedelta(seconds=TOLERANCE_SECONDS):
@@ -106,7 +107,9 @@ async def _require_in_time(connection: Any, now: datetime) -> None:
         )
 
 
-async def _let_go_of_paused(connection: Any, advance: HandOut, now: datetime, interval_seconds: int) -> list[NewJob]:
+async def _let_go_of_paused(
+    connection: Connection, advance: HandOut, now: datetime, interval_seconds: int
+) -> list[NewJob]:
     """Orgs that were paused or removed have no slots: explain those they had until then, and forget their cursors."""
     jobs: list[NewJob] = []
     for row in await connection.fetch(_PAUSED):
@@ -115,7 +118,7 @@ async def _let_go_of_paused(connection: Any, advance: HandOut, now: datetime, in
     return jobs
 
 
-async def _save(connection: Any, cursors: Sequence[tuple[int, Cursor]]) -> None:
+async def _save(connection: Connection, cursors: Sequence[tuple[int, Cursor]]) -> None:
     if cursors:
         await connection.execute(
             _SAVE,
