@@ -61,8 +61,6 @@ async def fill(connection: Any, revision: str, keyring: Keyring) -> None:
             await connection.execute(statement, *arguments)
     if revision >= "0020":
         await fill_capacity(connection)
-    if revision >= "0023":
-        await connection.execute("UPDATE orgs SET parked_outcome = 'unauthorized' WHERE id = 2")
 
 
 async def fill_orgs(connection: Any, keyring: Keyring) -> None:

@@ -9,8 +9,8 @@ from typing import Final
 
 from alembic import op
 
-revision = "0024"
-down_revision = "0023"
+revision = "0025"
+down_revision = "0024"
 
 INTERNAL: Final = "Internal, not for queries: "
 COMMENTS: Final = {
