@@ -266,10 +266,12 @@ def test_a_python_warning_becomes_a_log_event() -> None:
     assert json_lines(stream)[0]["logger"] == "py.warnings"
 
 
-def test_a_closed_stream_loses_only_the_event() -> None:
+def test_a_closed_stream_loses_only_the_event(capsys: pytest.CaptureFixture[str]) -> None:
     stream, log = in_json()
     stream.close()
     log.info("poll.finished")
+    logging.getLogger("asyncpg").error("of a library")
+    assert capsys.readouterr().err == "", "logging reports no error of its own"
 
 
 def test_without_a_terminal_the_format_is_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,6 +55,7 @@ def test_help_text_is_wrapped_at_the_width_of_the_terminal(
     lines = poller("orgs", "import", "--help").out.splitlines()
     begin = next(place for place, line in enumerate(lines) if "Columns: " in line)
     end = next(place for place in range(begin, len(lines)) if not lines[place].strip())
+    assert end - begin > 1
     for line, following in pairwise(lines[begin:end]):
         assert len(line.rstrip()) + len(following.split()[0]) >= int(columns) - 2, f"{line!r} ends too early"
 

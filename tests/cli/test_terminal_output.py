@@ -51,6 +51,8 @@ async def test_control_characters_in_a_name_written_by_another_program_are_escap
             if arguments[0] in {"orgs", "trend"}:
                 await screen.shows("Acme")
             await process.wait()
+        if arguments != ("status",) and arguments[0] != "gaps":
+            assert "Acme" in screen.text
         assert not _OBEYED.search(screen.text)
         assert "Traceback" not in screen.text
 

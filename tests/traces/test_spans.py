@@ -109,6 +109,7 @@ async def test_all_polls_of_a_batch_have_a_commit_span_with_the_same_times_and_r
     async with Simulator(SimulatorOptions(orgs=3)) as sim, fleet_of(sim, database, keyring) as app:
         traces = await traced_poll(app)
     commits = [traces.named(poll, "commit") for poll in traces.polls.values()]
+    assert len(commits) == 3
     begins: dict[int, int] = {}
     for commit in commits:
         begins[stretch(commit)[0]] = begins.get(stretch(commit)[0], 0) + 1

@@ -137,7 +137,7 @@ async def test_a_header_that_arrives_byte_by_byte_is_not_waited_for() -> None:
         writer.close()
 
 
-async def test_a_request_whose_body_does_not_arrive_delays_no_other_request() -> None:
+async def test_a_request_whose_body_does_not_arrive_is_refused_after_a_while() -> None:
     async with served(ConnectionLimits()) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
         host = url.removeprefix("http://")

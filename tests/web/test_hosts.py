@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import ipaddress
+from contextlib import suppress
 from ipaddress import ip_network
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import assume, given, strategies as st
 from pydantic import SecretStr
 
 from poller.core.errors import SettingsError
 from poller.web.access import access_from
-from poller.web.hosts import Origin, client_address, is_allowed, is_loopback, parse_host
+from poller.web.hosts import Origin, client_address, is_allowed, parse_host
 from tests.web.test_api import KEY
 
 ORIGIN = Origin.parse("https://Poller.Example.org")
@@ -61,11 +63,20 @@ def test_any_text_as_a_host_header_is_decided_without_an_error(text: str) -> Non
         assert isinstance(is_allowed(*parsed, ("127.0.0.1", 8080), ORIGIN), bool)
 
 
-@given(st.from_regex(r"[a-z0-9-]{1,20}(\.[a-z0-9-]{1,20}){1,3}", fullmatch=True))
+ANY_NAME = st.from_regex(r"[a-z0-9-]{1,20}(\.[a-z0-9-]{1,20}){1,3}", fullmatch=True)
+OURS = st.sampled_from(["localhost", "127.0.0.1", "0.0.0.0", ORIGIN.host])
+LOOK_ALIKES = st.builds("{}.{}".format, OURS, ANY_NAME) | st.builds("{}{}".format, ANY_NAME, OURS)
+
+
+@given(ANY_NAME | LOOK_ALIKES)
 def test_no_host_name_that_a_third_party_can_own_is_allowed(name: str) -> None:
     parsed = parse_host(f"{name}:8080")
-    if parsed is not None and not is_loopback(parsed[0]) and parsed[0] != "0.0.0.0":
-        assert not is_allowed(*parsed, ("127.0.0.1", 8080), ORIGIN)
+    assert parsed is not None
+    with suppress(ValueError):  # an address is not a name that anybody could own
+        ipaddress.ip_address(parsed[0])
+        assume(False)
+    assert not is_allowed(*parsed, ("127.0.0.1", 8080), ORIGIN)
+    assert not is_allowed(parsed[0], ORIGIN.port, ("127.0.0.1", 8080), ORIGIN)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "::1"])

@@ -148,6 +148,7 @@ async def test_csv_files_hold_the_rows_of_the_view(fleet: Database, tmp_path: Pa
 
 async def test_a_file_is_in_the_order_of_org_slot_and_type(fleet: Database, tmp_path: Path) -> None:
     await run(fleet, tmp_path)
+    assert len(files(tmp_path)) == len(DAYS)
     for path in files(tmp_path):
         rows = [(row["org_id"], row["slot"], row["user_type"]) for row in pq.read_table(path).to_pylist()]
         types = [kind.value for kind in USER_TYPES]

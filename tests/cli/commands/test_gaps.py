@@ -251,8 +251,10 @@ async def test_ranges_contain_every_gap_once_and_in_order(gaps: list[Gap]) -> No
 
 
 @pytest.mark.parametrize("arguments", [["--since", "yesterday"], ["--tz", "Mars/Base"], ["--format", "xml"]])
-def test_invalid_options_of_gaps_and_trend_exit_with_code_2(poller: Poller, arguments: list[str]) -> None:
-    assert poller("gaps", *arguments).code == 2
+def test_an_invalid_option_is_named_and_exits_with_code_2(poller: Poller, arguments: list[str]) -> None:
+    ended = poller("gaps", *arguments)
+    assert ended.code == 2
+    assert f"'{arguments[1]}'" in ended.error
 
 
 def test_a_request_for_days_older_than_the_retention_is_answered_with_a_note(poller: Poller, on_database: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.figure
 import matplotlib.image
 import pytest
+from matplotlib.cbook import is_math_text
 
 from poller.cli.output import plot
 from poller.core.errors import OperationError, UsageError
@@ -107,9 +108,16 @@ async def test_the_plot_of_a_large_fleet_shows_its_largest_orgs(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["a $formula$ & <b>", "\x1b[31mred\n", "株式会社", "_^{}\\"])
-def test_an_org_name_with_markup_is_drawn_as_plain_text(tmp_path: Path, name: str) -> None:
+def test_an_org_name_with_markup_is_drawn_as_plain_text(tmp_path: Path, name: str, figures: list[Any]) -> None:
     plot.draw_org(tmp_path / "org.svg", [series(1, 2, org=name)], EDGES[:3], UTC)
     plot.draw_fleet(tmp_path / "fleet.pdf", [series(1, 2, org=name)], 1, EDGES[:3], UTC)
+    title = figures[0].get_suptitle()
+    (label,) = [text.get_text() for text in figures[1].axes[0].texts]
+    for drawn in (title, label):
+        assert not is_math_text(drawn)
+        assert "\x1b" not in drawn
+        assert "\n" not in drawn
+    assert label.strip() == f"{title} 2"
 
 
 def test_the_plot_of_a_fleet_without_known_counts_says_so(tmp_path: Path, figures: list[Any]) -> None:
