@@ -183,14 +183,18 @@ def test_no_token_shows_in_a_repr() -> None:
     assert TOKEN not in f"{granted} {granted!r}"
 
 
+# A token is granted only with 200 and without an error: random replies would hardly ever be one.
+VALUES = st.none() | st.integers() | st.floats() | st.text() | st.just(TOKEN) | st.sampled_from(sorted(PERMANENT))
+NEARLY_GRANTED = st.fixed_dictionaries(
+    {"access_token": st.just(TOKEN) | st.text(min_size=1)}, optional={"expires_in": VALUES, "api_domain": VALUES}
+)
+FIELDS = st.sampled_from(["access_token", "refresh_token", "error", "expires_in", "api_domain", "scope"])
+
+
 @given(
-    # A token is granted with 200 alone: a random status would hardly ever be one.
     status=st.just(200) | st.integers(100, 599),
     body=st.binary(max_size=100)
-    | st.dictionaries(
-        st.sampled_from(["access_token", "refresh_token", "error", "expires_in", "api_domain", "scope"]),
-        st.none() | st.integers() | st.floats() | st.text() | st.just(TOKEN) | st.sampled_from(sorted(PERMANENT)),
-    ).map(lambda document: json.dumps(document).encode()),
+    | (NEARLY_GRANTED | st.dictionaries(FIELDS, VALUES)).map(lambda document: json.dumps(document).encode()),
 )
 def test_no_bytes_whatsoever_raise_or_grant_a_token_zoho_did_not_give(status: int, body: bytes) -> None:
     found = classify_token_reply(Reply(status, body), NOW)
