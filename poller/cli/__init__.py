@@ -222,6 +222,7 @@ def _add_commands() -> None:
         "seats",
         "forecast",
         "anomalies",
+        "plan",
         "export",
         "demo",
         "simulate",

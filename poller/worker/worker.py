@@ -133,6 +133,7 @@ class Worker:
             "under_way": polls.under_way,
             "held": polls.readings,
             "polls": self.polls,
+            "cpu_seconds": round(time.process_time(), 2),
             "away": polls.circuits.facts(),
             "clock_wrong_seconds": round(self.clock_watch.wrong_seconds, 1),
             "keys": list(self.fleet.key_ids),

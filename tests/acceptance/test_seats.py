@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from poller.core.model import Outcome
+from poller.core.rate_limit import limits_of
 from poller.simulator import Fault, Simulator, SimulatorOptions
 from poller.store.capacity.seats import Contract, SeatReading, save_seats, seats_by_tag, set_contract, stream_seats
 
@@ -61,6 +63,33 @@ async def test_seats_are_read_again_a_day_later_and_both_readings_are_kept(custo
         await make_stale(mine)
         await mine.poll()
         assert await mine.app.database.fetchval("SELECT count(*) FROM seat_readings") == 6
+
+
+async def test_seats_are_read_at_most_once_a_day_by_any_number_of_pollers(customer: LookAfter) -> None:
+    async with Simulator(SimulatorOptions(orgs=12, latency_median_seconds=0.005)) as sim, customer(sim) as mine:
+        for hours, readings in ((23, 0), (25, 1), (1, 1), (12, 1), (23, 1), (25, 2)):
+            await mine.app.database.execute("UPDATE orgs SET facts_at = now() - make_interval(hours => $1)", hours)
+            await asyncio.gather(mine.poll(), mine.poll())
+            # The second of two pollers may find the org polled; neither reads its seats again.
+            requests = sim.audit()["requests"]
+            assert (requests.get("licences", 0), requests.get("org", 0)) == (12 * readings, 12 * readings)
+        assert await mine.app.database.fetchval("SELECT count(*) FROM seat_readings") == 24
+        assert sim.audit()["breaches"] == []
+
+
+async def test_reading_seats_stays_within_the_requests_in_flight_of_each_org(customer: LookAfter) -> None:
+    options = SimulatorOptions(orgs=24, latency_median_seconds=0.01, latency_p99_seconds=0.2)
+    async with Simulator(options) as sim, customer(sim) as mine:
+        await make_stale(mine)
+        await asyncio.gather(mine.poll(), mine.poll())
+        found = sim.audit()
+        assert found["requests"]["licences"] >= 24
+        editions = {org.name: org.edition for org in sim.fleet()}
+        assert {edition for edition in editions.values()} > {"free"}
+        for org in found["orgs"]:
+            # Half of what Zoho allows: the rest is for the other programs of the customer.
+            assert 1 < org["most_in_flight"] <= limits_of(editions[org["name"]]).in_flight <= org["in_flight_cap"] / 2
+        assert found["breaches"] == []
 
 
 async def test_a_missing_licence_scope_is_reported_with_its_remedy_and_does_not_fail_the_poll(

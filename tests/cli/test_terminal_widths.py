@@ -40,6 +40,8 @@ COMMANDS = (
     "trend 'Acme International Holdings of Somewhere Ltd' --type ActiveUsers",
     "gaps",
     "doctor",
+    "plan",
+    "plan --what-if interval=1m,orgs=+2000000 --what-if orgs=+300,edition=zohooneenterprise",
 )
 WIDTHS = (40, 80, 200)
 ONE_AFTER_THE_OTHER = Path(one_after_the_other.__file__)

@@ -44,11 +44,16 @@ async def save_settings_of_command(
 
 async def read_service_settings(database: Database) -> ServiceSettings:
     """The settings in force."""
+    return await recorded_settings(database) or ServiceSettings()
+
+
+async def recorded_settings(database: Database) -> ServiceSettings | None:
+    """The settings of the service that ran last; None if none ran yet."""
     # service_settings.read
     row = await database.fetchrow(
         "SELECT poll_interval_seconds, credit_share, in_flight_share, api_version FROM service_settings"
     )
-    return ServiceSettings() if row is None else ServiceSettings(*row)
+    return None if row is None else ServiceSettings(*row)
 
 
 def _arguments(settings: ServiceSettings, now: datetime) -> tuple[object, ...]:
