@@ -7,6 +7,7 @@ before its counts: where the zgid is another one, they are another Zoho org's, a
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,9 +16,10 @@ from poller.core.admission import HELD
 from poller.core.another_org import ANOTHER_ORG, is_another_org
 from poller.core.model import USER_TYPES, Outcome, UserType
 from poller.core.poll_result import CountRefusal
+from poller.polling.plan import FACTS_SECONDS
 from poller.store.capacity.seats import SeatReading, save_refusal, save_seats
 from poller.store.orgs.another_org import park_as_another_org
-from poller.store.orgs.changes import update_org_info
+from poller.store.orgs.changes import is_org_info_newer, update_org_info
 from poller.zoho.org_info import OrgInfo
 from poller.zoho.seats import SeatCount, SeatRefusal
 
@@ -60,6 +62,8 @@ class OrgInfoRefresh:
     async def refresh(self, snapshot: Snapshot) -> Snapshot:
         """After the counts: keeps edition, licences and seats. Without its counts where they are another org's."""
         info = self._info
+        if info is None and await self._was_read_meanwhile():
+            return snapshot
         if info is None or (isinstance(info, CountRefusal) and info.outcome is Outcome.UNAUTHORIZED):
             info = await self._ask()
         if info is None:
@@ -69,6 +73,11 @@ class OrgInfoRefresh:
             return replace(snapshot, outcome=refusal.outcome, error=refusal.code, errors=errors, counts={})
         await self._keep(info if isinstance(info, OrgInfo) else None, snapshot)
         return snapshot
+
+    async def _was_read_meanwhile(self) -> bool:
+        """Whether another process has read org info since this poll was planned: once a day is enough for both."""
+        since = self._world.now() - timedelta(seconds=FACTS_SECONDS)
+        return await is_org_info_newer(self._database, self._org.id, since)
 
     async def _ask(self) -> OrgInfo | CountRefusal | None:
         self._info, requests = await self._world.fetch_org_info(self._org, self._limiter)

@@ -50,15 +50,15 @@ async def _plan(settings: Settings, changes: Sequence[Changes], *, as_json: bool
     async with open_app(settings, name="poller plan") as app:
         found = await capacity_plan(app.database, settings, changes, app.database.clock.now())
     if as_json:
-        terminal.tell(json_text(plan_fields(found)))
+        terminal.out(json_text(plan_fields(found)))
         return
     terminal.show(plan_text.groups_table(found.plan))
     if found.changed is not None:
-        terminal.tell("")
+        terminal.out("")
         terminal.show(plan_text.comparison(found.now, found.changed))
-    terminal.tell("")
+    terminal.out("")
     for line in plan_text.sentences(found):
-        terminal.tell_folded(line, plan_text.HANG)
-    terminal.tell("")
+        terminal.out_wrapped(line, plan_text.HANG)
+    terminal.out("")
     for line in plan_text.figures(found.figures):
-        terminal.tell_folded(line, plan_text.HANG)
+        terminal.out_wrapped(line, plan_text.HANG)

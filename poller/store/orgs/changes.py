@@ -62,6 +62,13 @@ async def restore(database: Database, org_ids: Sequence[int], now: datetime) -> 
     return [Restored(row["name"], row["removed_grant"]) for row in rows]
 
 
+async def is_org_info_newer(database: Database, org_id: int, since: datetime) -> bool:
+    """Returns whether org info was read after `since`; False for an org that is gone."""
+    # changes.is_org_info_newer
+    newer: bool | None = await database.fetchval("SELECT facts_at > $2 FROM orgs WHERE id = $1", org_id, since)
+    return bool(newer)
+
+
 async def update_org_info(
     database: Database, org_id: int, now: datetime, *, zgid: str | None, edition: str | None, licences: int | None
 ) -> bool:
