@@ -99,6 +99,7 @@ class PlannedRow:
             "orgs": self.orgs,
             "interval_seconds": self.interval_seconds,
             "effective_interval_seconds": self.effective_seconds,
+            "polls_per_org_and_day": round(sum(plan.orgs * plan.polls_per_org for plan in plans) / self.orgs, 1),
             "credits_per_org_and_day": round(self.credits_a_day / self.orgs, 1),
             "credits_a_day": round(self.credits_a_day),
             "allowance_share": round(self.allowance_share, 6),

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from poller.analysis.capacity import MAX_PROCESSOR_SHARE, Costs
 from poller.cli.output.table import Table
+from poller.core.durations import format_duration
 from poller.core.quantities import count, size_of
 from poller.core.retention import format_retention
 from poller.core.shares import polls_at_once
-from poller.core.slots import format_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,8 +45,8 @@ def groups_table(plan: Plan) -> Table:
             (
                 row.edition or "unknown",
                 f"{row.orgs:,}",
-                format_interval(row.interval_seconds),
-                format_interval(row.effective_seconds),
+                format_duration(row.interval_seconds),
+                format_duration(row.effective_seconds),
                 f"{row.credits_a_day / row.orgs:,.0f}",
                 _percent(row.allowance_share),
                 _rate(sum(one.plan.requests_per_second for one in row.parts)),
@@ -82,7 +82,7 @@ def sentences(found: CapacityPlan) -> Iterator[str]:
         f" requests included; {_rate(whole.polls_under_way)} polls are under way at once."
     )
     yield _workers(found)
-    yield _disk(plan)
+    yield _disk(found)
 
 
 def figures(found: Figures) -> Iterator[str]:
@@ -99,7 +99,7 @@ def figures(found: Figures) -> Iterator[str]:
 def _totals(plan: Plan) -> Iterator[tuple[str, str]]:
     whole = plan.whole
     yield "orgs", f"{whole.orgs:,}"
-    yield "interval", format_interval(plan.scenario.interval_seconds)
+    yield "interval", format_duration(plan.scenario.interval_seconds)
     yield "credit share", _percent(plan.scenario.credit_share)
     yield "stretched orgs", f"{whole.stretched_orgs:,}"
     yield "credits a day", f"{whole.credits_a_day:,.0f}"
@@ -133,8 +133,8 @@ def _stretched(row: PlannedRow) -> str:
     names = f": {', '.join(parts)}" if parts else ""
     orgs = count(row.orgs, "org is", "orgs are")
     return (
-        f"{orgs} stretched ({row.edition or 'unknown edition'}): polled every {format_interval(row.effective_seconds)}"
-        f" instead of {format_interval(row.interval_seconds)}{names}."
+        f"{orgs} stretched ({row.edition or 'unknown edition'}): polled every {format_duration(row.effective_seconds)}"
+        f" instead of {format_duration(row.interval_seconds)}{names}."
     )
 
 
@@ -156,15 +156,18 @@ def _workers(found: CapacityPlan) -> str:
     return line
 
 
-def _disk(plan: Plan) -> str:
-    whole, kept = plan.whole, plan.scenario.snapshot_retention
-    first = f"The database takes {size_of(round(whole.bytes_after_a_year))} after a year"
-    later = f"grows by {size_of(round(whole.later_bytes_a_year))} a year"
+def _disk(found: CapacityPlan) -> str:
+    whole, kept = found.plan.whole, found.plan.scenario.snapshot_retention
+    first = (
+        f"A year of polls takes {size_of(round(whole.bytes_after_a_year))} of disk for {whole.rows_a_year:,.0f} rows;"
+        f" the database has {size_of(found.figures.database_bytes)} now."
+    )
+    later = f"the database grows by {size_of(round(whole.later_bytes_a_year))} a year"
     if whole.snapshot_bytes_at_most is None:
-        return f"{first}, and {later}: snapshots are kept for ever."
+        return f"{first} Snapshots are kept for ever: {later}."
     return (
-        f"{first}. Snapshots, kept for {format_retention(kept)}, take at most"
-        f" {size_of(round(whole.snapshot_bytes_at_most))}; after that the database {later}."
+        f"{first} Snapshots, kept for {format_retention(kept)}, take at most"
+        f" {size_of(round(whole.snapshot_bytes_at_most))}; after that {later}."
     )
 
 

@@ -102,6 +102,7 @@ def test_the_plan_for_people_names_stretched_orgs_credits_workers_and_disk(polle
     assert "4 more (--json names all), 127 without a name yet." in ended.out
     assert "222 orgs cost 131,484 credits a day, 592 an org." in ended.out
     assert "1 worker is enough (0 running)" in ended.out
+    assert "of disk for" in ended.out
     assert "Snapshots, kept for 13mo, take at most" in ended.out
     assert "default: the benchmark in docs/benchmarks.md" in ended.out
     (orgs,) = (line.split() for line in ended.out.splitlines() if line.startswith("orgs "))
@@ -137,7 +138,7 @@ def test_an_empty_installation_can_be_planned_for_a_fleet_to_come(poller: Poller
     [
         ("speed=2", "--what-if 'speed=2' is not a change; write interval=5m, orgs=+200, share=0.2, edition=enterprise"),
         ("", "--what-if '' is not a change; write interval=5m"),
-        ("interval=soon", "--what-if interval: 'soon' is not a duration: use seconds, or 90s, 15m, 1h; correct it"),
+        ("interval=soon", "--what-if interval: 'soon' is not a duration: write 15m, 1h, 1d, 12w or 1y; correct it"),
         ("edition=gold", "--what-if edition: 'gold' is not an edition: use free, standard"),
         ("orgs=-23", "--what-if orgs=-23: there are 22 such orgs; take away fewer"),
     ],
