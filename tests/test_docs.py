@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from poller.cli import app
+from poller.cli import command_line
 from poller.core.retention import format_retention
 from poller.settings import NAMES, VARIABLES, Settings
 
@@ -58,7 +58,7 @@ def test_every_package_is_on_the_architecture_page() -> None:
 
 @pytest.mark.parametrize("document", [ROOT / "README.md", OPERATIONS], ids=lambda path: path.name)
 def test_every_command_shown_in_a_document_exists(document: Path) -> None:
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(command_line())
     text = document.read_text(encoding="utf-8")
     shown = re.findall(r"(?m)^ {4}(?:\$ )?(?:\.venv/bin/)?poller ([a-z]+)(?: ([a-z]+))?", text)
     assert shown

@@ -33,21 +33,56 @@ _BUG: Final = 1
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _STAND_INS: Final = dict(zip("·▁▂▃▄▅▆▇█…±━╺╸", ".12345678~ ---", strict=True))
 
-app = typer.Typer(
-    name="poller",
-    help="""Every user count of every Zoho CRM org you look after, as a time series in PostgreSQL.
+_HELP: Final = """Every user count of every Zoho CRM org you look after, as a time series in PostgreSQL.
 
-    Example: [bold]poller demo[/bold] shows it all without Zoho; [bold]poller orgs import orgs.csv && poller poll[/bold]
-    is the real thing.""",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-)
+Example: [bold]poller demo[/bold] shows it all without Zoho; [bold]poller orgs import orgs.csv && poller poll[/bold]
+is the real thing."""
+
+COMMANDS: Final = {
+    "migrate": "migrate",
+    "orgs": "orgs",
+    "keys": "keys",
+    "poll": "poll",
+    "run": "service",
+    "web": "web",
+    "status": "status",
+    "doctor": "doctor",
+    "settings": "settings",
+    "trend": "trend",
+    "gaps": "gaps",
+    "seats": "seats",
+    "forecast": "forecast",
+    "anomalies": "anomalies",
+    "plan": "plan",
+    "export": "export",
+    "demo": "demo",
+    "simulate": "simulate",
+    "backup": "backup",
+    "restore": "backup",
+    "psql": "psql",
+}
+"""The module in `poller.cli.commands` of each command, in the order of `poller --help`."""
+
+
+def command_line(command: str | None = None) -> typer.Typer:
+    """The command line with this command only, so that no other module is imported; with every command by default."""
+    app = typer.Typer(
+        name="poller",
+        help=_HELP,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_poller)
+    for name in dict.fromkeys(COMMANDS.values()) if command is None else [COMMANDS[command]]:
+        module: Any = import_module(f"poller.cli.commands.{name}")
+        module.add_to(app)
+    return app
 
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns the exit code. Raises nothing."""
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(command_line(_command_in(arguments)))
     help_texts.install(command)
     try:
         require_text(arguments)
@@ -66,6 +101,16 @@ def run(arguments: Sequence[str]) -> int:
     except BaseException as error:  # noqa: BLE001 - every error becomes an exit code and at most one line
         return _end(_root(error))
     return code
+
+
+def _command_in(arguments: Sequence[str]) -> str | None:
+    """The command that these arguments begin with; None where help, a completion or an error needs every command."""
+    if "_POLLER_COMPLETE" in os.environ:
+        return None
+    rest = env_file_first(arguments)
+    while rest and rest[0].startswith("--env-file"):
+        rest = rest[1:] if "=" in rest[0] else rest[2:]
+    return rest[0] if rest and rest[0] in COMMANDS else None
 
 
 def _end(cause: BaseException) -> int:
@@ -186,7 +231,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _poller(
     _version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -203,34 +247,3 @@ def _poller(
     from poller.cli.output import terminal
 
     terminal.env_file.set(env_file)
-
-
-def _add_commands() -> None:
-    """Adds every command, in the order of `poller --help`."""
-    for name in (
-        "migrate",
-        "orgs",
-        "keys",
-        "poll",
-        "service",
-        "web",
-        "status",
-        "doctor",
-        "settings",
-        "trend",
-        "gaps",
-        "seats",
-        "forecast",
-        "anomalies",
-        "plan",
-        "export",
-        "demo",
-        "simulate",
-        "backup",
-        "psql",
-    ):
-        module: Any = import_module(f"poller.cli.commands.{name}")
-        module.add_to(app)
-
-
-_add_commands()

@@ -3,13 +3,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
 
 from poller import __version__
-from poller.cli import _end, _root, app
+from poller.cli import COMMANDS, _end, _root, command_line
 from poller.core.errors import DatabaseError, SettingsError, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def commands() -> Iterator[list[str]]:
         for name, inner in getattr(command, "commands", {}).items():
             yield from walk(inner, [*path, name])
 
-    return walk(typer.main.get_command(app), [])
+    return walk(typer.main.get_command(command_line()), [])
 
 
 @pytest.mark.parametrize("path", list(commands()), ids=lambda path: " ".join(path) or "poller")
@@ -102,6 +102,28 @@ print([name for name in ("poller.worker", "aiohttp", "pgqueuer", "numpy") if nam
 """
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert printed.splitlines()[-1] == "[]"
+
+
+def test_a_command_imports_no_other_command() -> None:
+    script = """
+import sys
+from poller.cli import run
+assert run(["--env-file=/dev/null", "plan", "--help"]) == 0
+print(sorted(name for name in sys.modules if name.startswith("poller.cli.commands.")))
+"""
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines()[-1] == "['poller.cli.commands.plan']"
+
+
+def names_in(app: typer.Typer) -> set[str]:
+    group: Any = typer.main.get_command(app)
+    return set(group.commands)
+
+
+def test_every_command_is_found_by_its_own_name() -> None:
+    assert names_in(command_line()) == set(COMMANDS)
+    for name in COMMANDS:
+        assert name in names_in(command_line(name))
 
 
 def test_the_option_version_prints_the_version(poller: Poller) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from poller.cli import app
+from poller.cli import command_line
 from poller.simulator.control import _HANDLERS
 from poller.simulator.fault_table import FAULTS
 from poller.simulator.faults import Fault
@@ -26,7 +26,7 @@ def named(first_column: str) -> list[str]:
 
 
 def test_every_option_is_documented() -> None:
-    command = typer.main.get_command(app).commands["simulate"]  # type: ignore[attr-defined]
+    command = typer.main.get_command(command_line()).commands["simulate"]  # type: ignore[attr-defined]
     options = {option for parameter in command.params for option in parameter.opts} - {"--help", "-h"}
     assert {name.split()[0] for name in named("option")} == options
 

@@ -14,9 +14,10 @@ orgs = typer.Typer(
     no_args_is_help=True,
 )
 
+for _family in (importing, listing, checking, changing):
+    _family.add_to(orgs)
+
 
 def add_to(app: typer.Typer) -> None:
     """Adds the commands."""
-    for family in (importing, listing, checking, changing):
-        family.add_to(orgs)
     app.add_typer(orgs)
