@@ -72,24 +72,24 @@ ROWS: dict[str, tuple[dict[str, object], Decision, Decision | None]] = {
 }
 
 
-def test_every_rule_of_the_table_has_its_line_here_in_the_same_order() -> None:
+def test_every_rule_of_the_admission_table_is_tested_here_in_the_same_order() -> None:
     assert [rule.condition for rule in TABLE] == list(ROWS)
 
 
 @pytest.mark.parametrize("condition", ROWS)
-def test_a_condition_alone_leads_to_its_decision(condition: str) -> None:
+def test_each_condition_alone_leads_to_its_decision(condition: str) -> None:
     known, decision, _ = ROWS[condition]
     assert decide(replace(WELL, **known)) == decision  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("condition", [name for name, (_, _, by_hand) in ROWS.items() if by_hand is not None])
-def test_without_a_queue_what_the_service_would_put_back_is_recorded_or_polled(condition: str) -> None:
+def test_without_a_queue_a_slot_that_the_service_would_requeue_is_recorded_or_polled(condition: str) -> None:
     known, _, by_hand = ROWS[condition]
     assert decide(replace(WELL, **known, due=None)) == by_hand  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("first", range(len(ROWS)))
-def test_of_several_conditions_the_first_decides(first: int) -> None:
+def test_the_first_of_several_conditions_decides(first: int) -> None:
     lines = list(ROWS.values())[first:]
     known: dict[str, object] = {}
     for more, _, _ in reversed(lines):
@@ -107,7 +107,7 @@ def test_of_several_conditions_the_first_decides(first: int) -> None:
     [({"hold_until": TOO_FAR}, HELD), ({"cool_until": TOO_FAR}, Poll()), ({"retry_data_center_at": TOO_FAR}, AWAY)],
     ids=["hold", "cool-down", "data centre"],
 )
-def test_what_would_outlast_the_slot_is_not_waited_for(known: dict[str, object], decision: Decision) -> None:
+def test_a_hold_longer_than_the_slot_is_not_waited_for(known: dict[str, object], decision: Decision) -> None:
     assert decide(replace(WELL, **known)) == decision  # type: ignore[arg-type]
     in_time: dict[str, object] = dict.fromkeys(known, DUE.until - MARGIN - SECOND)
     assert isinstance(decide(replace(WELL, **in_time)), Requeue)  # type: ignore[arg-type]
@@ -126,7 +126,7 @@ def test_a_slot_is_polled_from_the_moment_it_is_due_until_the_next_one_is() -> N
     assert isinstance(decide(replace(WELL, now=DUE.until)), Record)
 
 
-def test_a_poll_by_hand_that_learnt_nothing_does_not_take_the_slots_turn() -> None:
+def test_a_poll_by_hand_without_counts_does_not_replace_the_poll_of_the_service() -> None:
     assert decide(replace(WELL, polled_at=DUE.at - SECOND)) == Poll()
 
 
@@ -140,6 +140,6 @@ def test_a_poll_by_hand_that_learnt_nothing_does_not_take_the_slots_turn() -> No
         ("invalid_client", Outcome.UNAUTHORIZED),
     ],
 )
-def test_a_parked_org_keeps_the_outcome_of_what_it_was_parked_for(code: str, outcome: Outcome) -> None:
+def test_a_parked_org_keeps_the_outcome_that_it_was_parked_with(code: str, outcome: Outcome) -> None:
     """However its code is spelled: the outcome is stored, and not derived from the code."""
     assert decide(replace(WELL, parked=replace(PARKED, code=code, outcome=outcome))) == Record(outcome, code)

@@ -28,7 +28,7 @@ def opened() -> CircuitBreaker:
     return circuit
 
 
-def test_one_orgs_trouble_never_opens_it() -> None:
+def test_failures_of_one_org_do_not_open_the_circuit() -> None:
     circuit = CLOSED
     for _ in range(100):
         circuit = failed(circuit, 1, "timeout", NOW)
@@ -36,19 +36,19 @@ def test_one_orgs_trouble_never_opens_it() -> None:
     assert circuit.opened_at is None
 
 
-def test_several_orgs_in_a_row_open_it_and_say_why_and_since_when() -> None:
+def test_failures_of_several_orgs_in_a_row_open_the_circuit_with_reason_and_time() -> None:
     circuit = opened()
     assert not allows(circuit, NOW)
     assert (circuit.opened_at, circuit.error) == (NOW, "timeout")
 
 
-def test_one_that_is_heard_in_between_keeps_it_closed() -> None:
+def test_a_success_between_failures_keeps_the_circuit_closed() -> None:
     circuit = failed(failed(CLOSED, 1, "reset", NOW), 2, "reset", NOW)
     circuit = failed(heard(circuit), 3, "reset", NOW)
     assert allows(circuit, NOW)
 
 
-def test_an_open_one_lets_a_single_probe_through_at_a_time() -> None:
+def test_an_open_circuit_allows_one_probe_at_a_time() -> None:
     circuit = opened()
     later = NOW + SECOND
     assert allows(circuit, later)
@@ -60,27 +60,27 @@ def test_an_open_one_lets_a_single_probe_through_at_a_time() -> None:
     assert allows(heard(circuit), later)
 
 
-def test_a_probe_that_is_never_heard_of_again_is_given_up() -> None:
+def test_a_probe_without_a_result_is_abandoned_after_a_while() -> None:
     assert allows(on_probe(opened(), NOW), NOW + LONGEST_PROBE)
 
 
-def test_a_probe_that_asked_nothing_makes_room_for_another() -> None:
+def test_a_probe_that_sent_no_request_allows_another_probe() -> None:
     assert allows(on_probe_abandoned(on_probe(opened(), NOW), NOW), NOW)
     assert on_probe_abandoned(CLOSED, NOW) == CLOSED
 
 
-def test_a_closed_one_is_not_held_up_by_polls_under_way() -> None:
+def test_a_closed_circuit_is_not_limited_by_running_polls() -> None:
     assert allows(on_probe(CLOSED, NOW), NOW)
 
 
-def test_it_remembers_no_more_orgs_than_it_needs() -> None:
+def test_the_circuit_remembers_only_as_many_orgs_as_it_needs() -> None:
     circuit = CLOSED
     for org_id in range(10_000):
         circuit = failed(circuit, org_id, "timeout", NOW)
     assert len(circuit.failed) == 3
 
 
-def test_the_longer_a_slot_has_waited_the_later_it_is_looked_at_again() -> None:
+def test_a_slot_that_has_waited_longer_is_retried_later() -> None:
     due = Due(1, NOW, 900)
     waits = [wait_until(due, due.at + minutes * 6 * SECOND) - (due.at + minutes * 6 * SECOND) for minutes in range(20)]
     assert waits == sorted(waits)

@@ -17,7 +17,7 @@ def entry(**written: object) -> OrgEntry | list[str]:
     return entry_from({**GOOD, **written}, ["us"])
 
 
-def test_what_a_contract_says_is_read_alike_from_text_and_from_json() -> None:
+def test_a_contract_is_read_the_same_from_text_and_from_json() -> None:
     row = next(csv.DictReader(io.StringIO("seats,price,currency,renews_on\n120,19.9,eur,2027-01-31\n")))
     document = json.loads('{"seats": 120, "price": 19.9, "currency": "EUR", "renews_on": "2027-01-31"}')
     for written in (row, document):
@@ -40,5 +40,5 @@ def test_what_a_contract_says_is_read_alike_from_text_and_from_json() -> None:
         ("renews_on", "soon", "renews_on 'soon' is not a day such as 2027-01-31"),
     ],
 )
-def test_what_is_no_contract_is_named_with_its_column(column: str, text: str, reason: str) -> None:
+def test_an_invalid_contract_value_is_named_with_its_column(column: str, text: str, reason: str) -> None:
     assert entry(**{column: text}) == [reason]

@@ -8,7 +8,7 @@ US = ZOHO_DATA_CENTERS["us"]
 
 
 @pytest.mark.parametrize("data_center", ZOHO_DATA_CENTERS.values(), ids=str)
-def test_every_data_centres_own_domain_is_believed(data_center: DataCenter) -> None:
+def test_the_own_domain_of_every_data_centre_is_accepted(data_center: DataCenter) -> None:
     assert is_believable_api_domain(data_center.api_domain, data_center)
 
 
@@ -21,7 +21,7 @@ def test_every_data_centres_own_domain_is_believed(data_center: DataCenter) -> N
         "https://zohoapis.in",
     ],
 )
-def test_other_names_under_a_zoho_domain_are_believed(url: str) -> None:
+def test_other_host_names_under_a_zoho_domain_are_accepted(url: str) -> None:
     assert is_believable_api_domain(url, US)
 
 
@@ -46,11 +46,11 @@ def test_other_names_under_a_zoho_domain_are_believed(url: str) -> None:
         "http://127.0.0.1:9001",
     ],
 )
-def test_a_look_alike_never_gets_a_token(url: str) -> None:
+def test_a_look_alike_domain_is_not_accepted(url: str) -> None:
     assert not is_believable_api_domain(url, US)
 
 
-def test_what_the_operator_listed_is_believed_for_that_data_centre_alone() -> None:
+def test_an_api_domain_listed_by_the_operator_is_accepted_only_for_its_data_centre() -> None:
     table = with_operators(
         {"lab": {"accounts_server": "http://127.0.0.1:9000", "api_domains": ["http://127.0.0.1:9001"]}}
     )
@@ -71,13 +71,13 @@ def test_what_the_operator_listed_is_believed_for_that_data_centre_alone() -> No
         ("https://[lab", "not an address"),
     ],
 )
-def test_an_address_that_would_leak_is_refused_with_its_reason(url: str, why: str) -> None:
+def test_a_data_centre_address_that_could_leak_credentials_is_refused_with_the_reason(url: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         with_operators({"lab": {"accounts_server": url, "api_domains": ["https://lab.example"]}})
 
 
 @pytest.mark.parametrize("data_center", ZOHO_DATA_CENTERS.values(), ids=str)
-def test_none_of_zohos_data_centres_can_be_sent_elsewhere(data_center: DataCenter) -> None:
+def test_the_addresses_of_zohos_data_centres_cannot_be_overridden(data_center: DataCenter) -> None:
     own = {"accounts_server": data_center.accounts_server, "api_domains": list(data_center.api_domains)}
     assert with_operators({data_center.name: own}) == ZOHO_DATA_CENTERS
     for changed in ({"accounts_server": "http://127.0.0.1:9"}, {"api_domains": ["http://127.0.0.1:9"]}):

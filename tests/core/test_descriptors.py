@@ -6,7 +6,7 @@ from poller.core.descriptors import affordable, needed
 
 
 @given(st.integers(0, 20_000), st.integers(1, 10_000), st.integers(0, 128))
-def test_what_a_limit_affords_needs_no_more_than_the_limit(limit: int, concurrency: int, web: int) -> None:
+def test_the_concurrency_for_a_descriptor_limit_stays_within_this_limit(limit: int, concurrency: int, web: int) -> None:
     found = affordable(limit, concurrency, web_connections=web)
     assert 0 <= found <= concurrency
     if found:

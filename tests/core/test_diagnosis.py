@@ -28,14 +28,14 @@ def runs(**minutes_ago: int) -> dict[str, TaskRun]:
 
 
 @given(st.floats(-1e6, 1e6), st.floats(0, 1e3))
-def test_no_clock_is_called_wrong_that_may_be_right(ahead: float, doubt: float) -> None:
+def test_a_clock_that_may_be_right_is_not_reported_as_wrong(ahead: float, doubt: float) -> None:
     finding = check_clock("clock", "it", ahead, doubt)
     assert finding.status is not CheckStatus.WRONG or abs(ahead) - doubt > 30
     assert finding.status is not CheckStatus.OK or abs(ahead) - doubt <= 2
     assert (finding.remedy == "") == (finding.status is CheckStatus.OK)
 
 
-def test_one_odd_clock_among_the_data_centres_does_not_speak_for_all() -> None:
+def test_one_wrong_clock_of_a_data_centre_does_not_outweigh_the_others() -> None:
     answers = [ProbeResult(f"https://{n}", 200, None, ahead, 0.5) for n, ahead in enumerate((0.1, 0.2, 900.0))]
     assert check_zoho_clock(answers).status is CheckStatus.OK
     assert check_zoho_clock([ProbeResult("https://a", None, Failure.DNS)]).status is CheckStatus.UNKNOWN
@@ -54,30 +54,32 @@ def test_one_odd_clock_among_the_data_centres_does_not_speak_for_all() -> None:
         ({"rollups": TaskRun(NOW, "no right"), **runs(retention=5)}, CheckStatus.WRONG),
     ],
 )
-def test_chores_are_late_once_a_restart_no_longer_explains_it(done: dict[str, TaskRun], verdict: CheckStatus) -> None:
+def test_maintenance_tasks_are_late_only_if_a_restart_cannot_explain_the_delay(
+    done: dict[str, TaskRun], verdict: CheckStatus
+) -> None:
     assert check_chores(done, HOURLY, NOW, workers=1).status is verdict
 
 
-def test_a_chore_of_another_release_is_nobodys_business() -> None:
+def test_a_maintenance_task_of_another_release_is_ignored() -> None:
     done = {**runs(rollups=5, retention=5), "of another release": TaskRun(None, "it failed")}
     assert check_chores(done, HOURLY, NOW, workers=1).status is CheckStatus.OK
 
 
-def test_a_month_that_is_missing_is_wrong_only_where_somebody_was_to_make_it() -> None:
+def test_a_missing_month_is_a_fault_only_if_a_worker_should_have_created_it() -> None:
     november, december = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
     assert check_months([november], [november, december], served=True).status is CheckStatus.OK
     assert check_months([november, december], [november], served=True).status is CheckStatus.WRONG
     assert check_months([november, december], [], served=False).status is CheckStatus.WARNING
 
 
-def test_a_disk_is_too_full_by_its_size_or_by_what_is_left() -> None:
+def test_a_disk_is_too_full_by_its_used_share_or_by_its_free_space() -> None:
     assert check_disk("/d", 50 * 10**9, 100 * 10**9, 10**6).status is CheckStatus.OK
     assert check_disk("/d", 4 * 10**9, 100 * 10**9, 10**6).status is CheckStatus.WARNING
     assert check_disk("/d", 10**8, 10**9, 10**6).status is CheckStatus.WRONG
 
 
 @pytest.mark.parametrize("failure", list(Failure))
-def test_every_way_of_not_reaching_a_server_has_a_remedy(failure: Failure) -> None:
+def test_every_kind_of_connection_failure_has_a_remedy(failure: Failure) -> None:
     away, there = ProbeResult("https://a", None, failure), ProbeResult("https://b", 302, None)
     finding = check_data_center("eu", [there, away], 3)
     assert finding.status is CheckStatus.WRONG

@@ -41,14 +41,14 @@ REFUSED = polled(Outcome.UNAUTHORIZED, "INVALID_TOKEN")
         (polled(Outcome.UNAVAILABLE, "http_502"), False, None, None, HealthChange.NOTHING),
     ],
 )
-def test_what_is_done_about_an_org_after_a_poll(
+def test_the_result_of_a_poll_decides_whether_its_org_is_parked_unparked_or_unchanged(
     snapshot: Snapshot, parked: bool, before: Outcome | None, around: Refusals | None, change: HealthChange
 ) -> None:
     assert judge_health(snapshot, parked=parked, probed=True, before=before, around=around) is change
 
 
 @given(refused=st.integers(0, 300), answered=st.integers(0, 300))
-def test_a_few_refusals_among_many_answers_are_not_the_data_centres(refused: int, answered: int) -> None:
+def test_a_few_refusals_among_many_replies_are_not_attributed_to_the_data_centre(refused: int, answered: int) -> None:
     assert Refusals(refused, answered).widespread == (refused >= 3 and refused >= answered)
 
 

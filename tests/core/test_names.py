@@ -26,7 +26,7 @@ from poller.core.names import normal_name, refused_character
         ("🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f Ltd",) * 2,
     ],
 )
-def test_spellings_that_look_the_same_become_one_name(typed: str, normal: str) -> None:
+def test_different_spellings_of_the_same_name_are_normalised_to_one(typed: str, normal: str) -> None:
     assert normal_name(typed) == normal
     assert refused_character(typed) is None
 
@@ -45,11 +45,11 @@ def test_spellings_that_look_the_same_become_one_name(typed: str, normal: str) -
         ("\x1b[31mAcme", "U+001B at character 1"),
     ],
 )
-def test_a_character_nobody_sees_is_named_with_its_place(typed: str, refused: str) -> None:
+def test_an_invisible_character_is_named_with_its_position(typed: str, refused: str) -> None:
     assert refused_character(typed) == refused
 
 
-def test_an_emoji_newer_than_python_is_shown() -> None:
+def test_an_emoji_unknown_to_python_is_accepted() -> None:
     assert refused_character("\U0001faff Ltd") is None
 
 
@@ -57,7 +57,7 @@ texts = st.text(st.sampled_from("aé e\u0301\u00a0\u200c\u200d\u3000😀കن \t
 
 
 @given(text=texts)
-def test_a_normal_name_is_its_own_normal_name(text: str) -> None:
+def test_normalising_a_name_twice_changes_nothing_more(text: str) -> None:
     normal = normal_name(text)
     assert normal_name(normal) == normal
     assert normal_name(unicodedata.normalize("NFD", text)) == normal

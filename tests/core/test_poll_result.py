@@ -14,12 +14,12 @@ answers = st.dictionaries(
 )
 
 
-def test_ten_known_counts_are_ok_and_say_no_error() -> None:
+def test_ten_known_counts_are_ok_without_an_error() -> None:
     settled = combine(dict.fromkeys(USER_TYPES, 1))
     assert (settled.outcome, settled.error, settled.errors) == (Outcome.OK, None, {})
 
 
-def test_some_known_counts_are_partial_and_say_why_the_others_are_not() -> None:
+def test_some_known_counts_are_partial_with_the_errors_of_the_others() -> None:
     settled = combine(dict.fromkeys(USER_TYPES, 7) | {UserType.ADMIN: DOWN, UserType.CURRENT: 1})
     assert settled.outcome is Outcome.PARTIAL
     assert settled.error == "timeout"
@@ -27,12 +27,12 @@ def test_some_known_counts_are_partial_and_say_why_the_others_are_not() -> None:
     assert UserType.ADMIN not in settled.counts
 
 
-def test_what_a_person_must_mend_outweighs_what_mends_itself() -> None:
+def test_an_error_that_a_person_must_fix_outweighs_a_transient_one() -> None:
     settled = combine(dict.fromkeys(USER_TYPES, DOWN) | {UserType.ADMIN: FORBIDDEN, UserType.ALL: THROTTLED})
     assert (settled.outcome, settled.error) == (Outcome.FORBIDDEN, "NO_PERMISSION")
 
 
-def test_a_current_user_that_is_not_one_is_kept_and_flagged() -> None:
+def test_a_current_user_count_other_than_1_is_kept_and_flagged() -> None:
     settled = combine(dict.fromkeys(USER_TYPES, 3))
     assert settled.outcome is Outcome.OK
     assert settled.counts[UserType.CURRENT] == 3
@@ -40,7 +40,7 @@ def test_a_current_user_that_is_not_one_is_kept_and_flagged() -> None:
 
 
 @given(answers)
-def test_every_type_is_either_known_or_explained_and_never_invented(given: dict[UserType, int | CountRefusal]) -> None:
+def test_every_user_type_has_a_received_count_or_an_error(given: dict[UserType, int | CountRefusal]) -> None:
     settled = combine(given)
     assert set(settled.counts) | set(settled.errors) == set(USER_TYPES) or settled.outcome is Outcome.OK
     assert all(given[user_type] == count for user_type, count in settled.counts.items())

@@ -7,7 +7,7 @@ import pytest
 from poller.core.quantities import age_of, count, size_of
 
 
-def test_one_thing_is_singular_and_all_other_numbers_are_plural_with_their_thousands_apart() -> None:
+def test_one_is_singular_and_other_numbers_are_plural_with_separated_thousands() -> None:
     assert [count(number, "org") for number in (0, 1, 2, 1_200)] == ["0 orgs", "1 org", "2 orgs", "1,200 orgs"]
     assert [count(number, "row is", "rows are") for number in (1, 2)] == ["1 row is", "2 rows are"]
 
@@ -16,7 +16,7 @@ def test_one_thing_is_singular_and_all_other_numbers_are_plural_with_their_thous
     ("seconds", "text"),
     [(-5, "0s"), (0, "0s"), (119, "119s"), (120, "2m"), (7_199, "119m"), (7_200, "2h"), (172_800, "2d")],
 )
-def test_an_age_is_told_in_its_largest_unit_of_which_there_are_two(seconds: int, text: str) -> None:
+def test_an_age_is_shown_in_the_largest_unit_with_at_least_two(seconds: int, text: str) -> None:
     assert age_of(timedelta(seconds=seconds)) == text
 
 

@@ -33,7 +33,7 @@ def verdict(status: int, body: bytes, **headers: str) -> Classification:
     return classify(Reply(status, body, {name.replace("_", "-"): text for name, text in headers.items()}), NOW)
 
 
-def test_a_count_is_what_zoho_said() -> None:
+def test_a_count_is_the_number_in_the_reply() -> None:
     assert verdict(200, b'{"count": 11}') == Classification(Outcome.OK, 11)
 
 
@@ -105,13 +105,13 @@ def test_a_count_is_read_as_a_number_or_as_digits(body: bytes, count: int) -> No
         (b" \r\n", "empty"),
     ],
 )
-def test_what_is_no_count_is_never_one(body: bytes, code: str) -> None:
+def test_an_invalid_count_is_never_accepted(body: bytes, code: str) -> None:
     retry = Retry.BACK_OFF if code in {"not_json", "empty"} else Retry.NO
     assert verdict(200, body) == Classification(Outcome.MALFORMED, None, code, retry)
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "text/plain;charset=UTF-8", "", None])
-def test_the_label_on_a_body_decides_nothing(content_type: str | None) -> None:
+def test_the_content_type_of_a_body_is_ignored(content_type: str | None) -> None:
     headers = {} if content_type is None else {"content-type": content_type}
     assert classify(Reply(200, b'{"count":11}', headers), NOW).count == 11
 
@@ -125,13 +125,13 @@ def test_the_label_on_a_body_decides_nothing(content_type: str | None) -> None:
         b'{"count":11,"error":"Access Denied"}',
     ],
 )
-def test_an_error_with_a_count_beside_it_is_an_error(body: bytes) -> None:
+def test_a_reply_with_an_error_and_a_count_is_an_error(body: bytes) -> None:
     assert verdict(200, body).outcome is not Outcome.OK
     assert verdict(200, body).count is None
 
 
 @pytest.mark.parametrize("status", [100, 201, 202, 203, 206, 226, 304, 400, 401, 403, 404, 418, 429, 500, 503, 999])
-def test_a_count_with_any_status_but_200_is_not_believed(status: int) -> None:
+def test_a_count_with_a_status_other_than_200_is_not_accepted(status: int) -> None:
     found = verdict(status, b'{"count":11}')
     assert found.count is None
     assert found.outcome is not Outcome.OK
@@ -168,26 +168,28 @@ def test_every_documented_error_has_its_outcome(status: int, code: str, outcome:
 
 
 @pytest.mark.parametrize(("status", "code", "outcome", "retry"), CODES)
-def test_an_error_that_comes_with_200_is_the_same_error(status: int, code: str, outcome: Outcome, retry: Retry) -> None:
+def test_an_error_code_with_status_200_is_classified_as_usual(
+    status: int, code: str, outcome: Outcome, retry: Retry
+) -> None:
     assert verdict(200, envelope(code)) == verdict(status, envelope(code))
 
 
-def test_the_documented_errors_are_all_there_are() -> None:
+def test_every_error_code_of_the_table_is_documented() -> None:
     assert {code for _, code, _, _ in CODES} == set(BY_CODE)
 
 
-def test_a_profile_without_api_access_is_named_by_its_code_whatever_the_details() -> None:
+def test_a_profile_without_api_access_is_classified_by_its_code_and_not_by_the_details() -> None:
     body = envelope("NO_PERMISSION", details={"permissions": ["Crm_Implied_Api_Access"]})
     assert verdict(403, body) == Classification(Outcome.FORBIDDEN, None, "NO_PERMISSION", Retry.NO)
 
 
 @pytest.mark.parametrize("status", [429, 200])
-def test_the_older_shape_of_too_many_requests_is_the_same(status: int) -> None:
+def test_the_older_format_of_too_many_requests_is_classified_the_same(status: int) -> None:
     body = b'{"code":429,"error":"Too many requests","error_info":"\xe4\xbd\xa0\xe5\xa5\xbd"}'
     assert verdict(status, body) == Classification(Outcome.THROTTLED, None, "TOO_MANY_REQUESTS", Retry.LATER)
 
 
-def test_the_message_decides_nothing() -> None:
+def test_the_message_of_an_error_is_ignored() -> None:
     body = b'{"code":"INVALID_DATA","message":"TOO_MANY_REQUESTS, invalid oauth token","status":"error","details":{}}'
     assert verdict(400, body).outcome is Outcome.REJECTED
 
@@ -220,7 +222,7 @@ BY_STATUS_ALONE: list[tuple[int, bytes, Outcome, str, Retry]] = [
 
 
 @pytest.mark.parametrize(("status", "body", "outcome", "code", "retry"), BY_STATUS_ALONE)
-def test_where_no_code_decides_the_status_does(
+def test_without_a_known_code_the_status_decides(
     status: int, body: bytes, outcome: Outcome, code: str, retry: Retry
 ) -> None:
     assert verdict(status, body) == Classification(outcome, None, code, retry)
@@ -238,13 +240,13 @@ def test_where_no_code_decides_the_status_does(
         (503, Outcome.UNAVAILABLE),
     ],
 )
-def test_an_unknown_code_is_kept_and_judged_by_its_status(status: int, outcome: Outcome) -> None:
+def test_an_unknown_code_is_kept_and_classified_by_its_status(status: int, outcome: Outcome) -> None:
     found = verdict(status, envelope("BRAND_NEW_CODE"))
     assert (found.outcome, found.code) == (outcome, "BRAND_NEW_CODE")
 
 
 @pytest.mark.parametrize("code", ["", "two words", "A" * 65, "X\n", "é", 500, True, None, ["INVALID_TOKEN"], {}])
-def test_what_is_no_plain_code_goes_no_further(code: object) -> None:
+def test_a_malformed_error_code_is_not_kept(code: object) -> None:
     assert verdict(400, envelope(code)) == Classification(Outcome.REJECTED, None, "http_400", Retry.NO)
     assert verdict(200, envelope(code)) == Classification(Outcome.MALFORMED, None, "no_code", Retry.NO)
 
@@ -261,11 +263,11 @@ def test_what_is_no_plain_code_goes_no_further(code: object) -> None:
         (Failure.PROTOCOL, Outcome.MALFORMED, Retry.BACK_OFF),
     ],
 )
-def test_every_failure_is_told_apart(failure: Failure, outcome: Outcome, retry: Retry) -> None:
+def test_every_network_failure_has_its_own_code(failure: Failure, outcome: Outcome, retry: Retry) -> None:
     assert classify(NoReply(failure), NOW) == Classification(outcome, None, failure.value, retry)
 
 
-def test_there_is_a_ruling_for_every_failure() -> None:
+def test_there_is_a_rule_for_every_network_failure() -> None:
     assert all(classify(NoReply(failure), NOW).code == failure for failure in Failure)
 
 
@@ -298,7 +300,7 @@ def test_retry_after_is_seconds_or_a_date_or_nothing(text: str, wait: float | No
     assert verdict(503, b"", retry_after=text).wait_seconds == wait
 
 
-def test_a_wait_is_not_asked_of_those_who_need_not_come_back() -> None:
+def test_only_replies_to_be_retried_have_a_wait() -> None:
     assert verdict(400, envelope("INVALID_DATA"), retry_after="60").wait_seconds is None
 
 
@@ -330,20 +332,20 @@ def test_the_credits_left_are_read_from_any_reply(text: str, credits_remaining: 
         ("", None),
     ],
 )
-def test_the_tokens_end_is_read_where_it_can_be_true(text: str, ends_at: datetime | None) -> None:
+def test_the_expiry_of_the_token_is_read_only_if_plausible(text: str, ends_at: datetime | None) -> None:
     found = verdict(200, b'{"count":1}', x_accesstoken_reset=text).token_ends_at
     assert found == ends_at
     assert found is None or found.tzinfo is UTC
 
 
-def test_a_current_user_who_is_several_is_kept_and_flagged() -> None:
+def test_a_current_user_count_above_1_is_kept_and_flagged() -> None:
     assert implausible(UserType.CURRENT, 1) is None
     assert implausible(UserType.CURRENT, 2) == "current_user_not_one"
     assert implausible(UserType.CURRENT, 0) == "current_user_not_one"
     assert implausible(UserType.ALL, 2) is None
 
 
-def test_neither_body_nor_headers_show_in_a_repr() -> None:
+def test_the_repr_of_a_reply_shows_neither_body_nor_headers() -> None:
     reply = Reply(200, b'{"access_token":"1000.secret"}', {"set-cookie": "secret"})
     assert "secret" not in f"{reply} {reply!r}"
 
@@ -401,7 +403,7 @@ def said(body: bytes) -> set[int]:
 )
 @example(status=200, body=b'{"count":011}', headers={})
 @example(status=200, body=b'{"count":1, "count":2}', headers={})
-def test_no_bytes_whatsoever_raise_or_yield_a_number_zoho_did_not_say(
+def test_no_reply_of_any_bytes_raises_or_yields_a_count_that_is_not_in_it(
     status: int, body: bytes, headers: dict[str, str]
 ) -> None:
     found = classify(Reply(status, body, headers), NOW)
@@ -417,11 +419,11 @@ def test_no_bytes_whatsoever_raise_or_yield_a_number_zoho_did_not_say(
 
 
 @given(count=st.integers(0, LARGEST_COUNT), quoted=st.booleans(), space=st.text(" \t\r\n", max_size=3))
-def test_every_count_zoho_can_say_is_read(count: int, quoted: bool, space: str) -> None:
+def test_every_valid_count_is_read(count: int, quoted: bool, space: str) -> None:
     number = f'"{count}"' if quoted else str(count)
     assert verdict(200, f'{space}{{"count":{space}{number}}}'.encode()).count == count
 
 
 @given(body=bodies)
-def test_the_short_way_and_the_long_way_read_the_same(body: bytes) -> None:
+def test_the_fast_and_the_general_body_parser_agree(body: bytes) -> None:
     assert read_body(body) == read_any_body(body)

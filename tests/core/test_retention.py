@@ -20,7 +20,7 @@ MOMENTS = st.datetimes(datetime(1971, 1, 1), datetime(2900, 1, 1), timezones=st.
         ("FOREVER", None),
     ],
 )
-def test_what_is_written_is_what_is_meant(text: str, meant: Retention | None) -> None:
+def test_a_retention_is_parsed_and_formatted_back(text: str, meant: Retention | None) -> None:
     assert parse_retention(text) == meant
     assert parse_retention(format_retention(meant)) == meant
 
@@ -28,7 +28,7 @@ def test_what_is_written_is_what_is_meant(text: str, meant: Retention | None) ->
 @pytest.mark.parametrize(
     "text", ["", "13", "0d", "-1mo", "13m", "1.5y", "for ever", "never", "13mo 2d", "123456d", "٣mo"]
 )
-def test_what_could_mean_something_else_is_refused_with_what_to_write(text: str) -> None:
+def test_an_ambiguous_retention_is_refused_with_valid_examples(text: str) -> None:
     with pytest.raises(ValueError, match="use 13mo, 400d, 2y or forever"):
         parse_retention(text)
 
@@ -45,12 +45,12 @@ def test_what_could_mean_something_else_is_refused_with_what_to_write(text: str)
         (Retention(years=9_999), datetime(2026, 4, 1, tzinfo=UTC), datetime.min.replace(tzinfo=UTC)),
     ],
 )  # fmt: skip
-def test_the_cutoff_is_a_date_of_the_calendar(retention: Retention, now: datetime, cutoff: datetime) -> None:
+def test_the_cutoff_of_a_retention_is_a_calendar_date(retention: Retention, now: datetime, cutoff: datetime) -> None:
     assert retention.cutoff(now) == cutoff
 
 
 @given(MOMENTS, st.integers(1, 600))
-def test_a_month_is_kept_until_it_has_been_over_for_all_the_months_asked_for(end: datetime, months: int) -> None:
+def test_a_month_is_kept_until_the_whole_retention_has_passed_since_its_end(end: datetime, months: int) -> None:
     """The first moment at which it may go is the same day and hour of the month so many months after its end."""
     end = end.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     due = end.year * 12 + end.month - 1 + months
@@ -61,8 +61,6 @@ def test_a_month_is_kept_until_it_has_been_over_for_all_the_months_asked_for(end
 
 
 @given(MOMENTS, MOMENTS, st.integers(0, 40_000), st.integers(0, 1_200))
-def test_as_time_goes_on_nothing_is_given_up_that_comes_back(
-    one: datetime, other: datetime, days: int, months: int
-) -> None:
+def test_the_cutoff_never_goes_back_as_time_passes(one: datetime, other: datetime, days: int, months: int) -> None:
     for retention in (Retention(days=days + 1), Retention(months=months + 1)):
         assert retention.cutoff(min(one, other)) <= retention.cutoff(max(one, other))

@@ -47,7 +47,7 @@ def test_after_a_long_stop_one_slot_is_polled_late_and_the_others_are_missed() -
     assert handout.missed[0].last + timedelta(seconds=60) == handout.due[0].slot
 
 
-def test_a_clock_that_is_set_back_hands_nothing_out_again() -> None:
+def test_a_clock_set_back_returns_no_slot_again() -> None:
     cursor = advance(1, 60, Cursor(NOON, 60), NOON + HOUR).cursor
     assert advance(1, 60, cursor, NOON).due == ()
     assert advance(1, 60, cursor, NOON).cursor == cursor
@@ -66,7 +66,7 @@ def test_daylight_saving_changes_nothing() -> None:
 
 
 @given(org_ids, intervals, st.lists(st.integers(0, 40_000), min_size=1, max_size=30), st.integers(0, 60))
-def test_whenever_it_is_looked_at_every_slot_is_handed_out_once_and_in_order(
+def test_every_slot_is_returned_once_and_in_order_for_any_times_of_calls(
     org_id: int, interval: int, waits: list[int], ahead: int
 ) -> None:
     cursor: Cursor | None = None
@@ -88,7 +88,7 @@ def test_whenever_it_is_looked_at_every_slot_is_handed_out_once_and_in_order(
 
 
 @given(org_ids, st.lists(st.tuples(intervals, st.integers(0, 4_000)), min_size=1, max_size=20), st.integers(0, 60))
-def test_a_changed_interval_loses_and_doubles_nothing(
+def test_a_changed_interval_loses_and_repeats_no_slot(
     org_id: int, steps: list[tuple[int, int]], ahead_seconds: int
 ) -> None:
     ahead = timedelta(seconds=ahead_seconds)
@@ -110,7 +110,7 @@ def test_a_changed_interval_loses_and_doubles_nothing(
         assert following.at <= newest + 2 * timedelta(seconds=interval)
 
 
-def test_going_back_and_forth_between_intervals_hands_no_slot_out_twice() -> None:
+def test_repeated_changes_of_the_interval_return_no_slot_twice() -> None:
     ahead = timedelta(seconds=60)
     cursor: Cursor | None = None
     slots: list[datetime] = []

@@ -13,7 +13,7 @@ from poller.core.token import Credentials
 VALUE = "1000.8cb99d-very-secret"
 
 
-def test_a_secret_shows_itself_in_no_spelling_of_text() -> None:
+def test_a_secret_is_hidden_in_every_text_form() -> None:
     secret = Secret(VALUE)
     inside = Credentials("1000.CLIENT", secret, refresh_token=secret)
     for text in (

@@ -16,24 +16,24 @@ def taken(shares: Shares, name: str, most: int = 1_000) -> int:
     return count
 
 
-def test_a_fleet_in_one_data_centre_has_every_place() -> None:
+def test_a_fleet_in_one_data_centre_can_use_every_place() -> None:
     shares = Shares(32)
     shares.share_out({"us": 5.0})
     assert taken(shares, "us") == 32
 
 
-def test_a_data_centre_that_takes_all_it_can_leaves_the_others_their_reserves() -> None:
+def test_a_data_centre_at_its_maximum_leaves_the_reserves_of_others_free() -> None:
     shares = Shares(32)
     shares.share_out({"us": 1.0, "eu": 1.0})
     assert taken(shares, "us") == 24
     assert taken(shares, "eu") == 8
 
 
-def test_reserves_follow_the_demand_and_are_at_least_one() -> None:
+def test_reserves_are_proportional_to_demand_and_at_least_one() -> None:
     assert reserves(32, {"us": 98.0, "eu": 1.0, "in": 1.0}) == {"us": 13, "eu": 1, "in": 1}
 
 
-def test_a_small_data_centre_may_use_the_common_places_too() -> None:
+def test_a_small_data_centre_can_use_common_places() -> None:
     shares = Shares(32)
     shares.share_out({"us": 99.0, "eu": 1.0})
     assert taken(shares, "eu") == 18
@@ -46,7 +46,7 @@ def test_more_data_centres_than_half_the_places_share_all_places_without_reserve
     assert (taken(shares, "us"), taken(shares, "eu")) == (1, 0)
 
 
-def test_a_place_that_is_given_back_goes_to_the_common_ones_first() -> None:
+def test_a_released_place_becomes_a_common_one_first() -> None:
     shares = Shares(32)
     shares.share_out({"us": 1.0, "eu": 1.0})
     taken(shares, "us")
@@ -55,7 +55,7 @@ def test_a_place_that_is_given_back_goes_to_the_common_ones_first() -> None:
     assert taken(shares, "eu") == 1
 
 
-def test_places_taken_before_the_shares_changed_stay_taken_and_nobody_gets_more_than_there_are() -> None:
+def test_places_in_use_stay_in_use_when_shares_change_and_the_total_is_never_exceeded() -> None:
     shares = Shares(8)
     assert taken(shares, "us") == 8
     shares.share_out({"us": 1.0, "eu": 1.0})
@@ -71,7 +71,7 @@ def test_places_taken_before_the_shares_changed_stay_taken_and_nobody_gets_more_
     st.lists(st.tuples(st.sampled_from(NAMES), st.booleans()), max_size=200),
     st.dictionaries(st.sampled_from(NAMES), st.floats(0.0, 1e6)),
 )
-def test_whatever_is_taken_and_given_back_the_reserves_of_the_others_stay_free(
+def test_any_sequence_of_takes_and_releases_leaves_the_reserves_of_others_free(
     total: int, steps: list[tuple[str, bool]], demand: dict[str, float]
 ) -> None:
     shares = Shares(total)

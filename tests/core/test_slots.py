@@ -16,7 +16,7 @@ intervals = st.integers(min_value=1, max_value=86_400)
 
 
 @given(at=moments, interval=intervals)
-def test_a_moment_lies_inside_the_slot_it_belongs_to(at: datetime, interval: int) -> None:
+def test_a_time_is_within_its_slot(at: datetime, interval: int) -> None:
     slot = slot_of(at, interval)
     assert slot <= at < slot + timedelta(seconds=interval)
     assert slot.timestamp() % interval == 0
@@ -28,13 +28,13 @@ def test_an_interval_is_read_back_as_it_was_printed(seconds: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "15x", "-5", "1.5h", "0", "2d", "٣m"])
-def test_what_is_no_interval_is_refused_in_words_for_a_person(text: str) -> None:
+def test_an_invalid_interval_is_refused_with_a_readable_message(text: str) -> None:
     with pytest.raises(ValueError, match=r"not a duration|outside 1s to 1d"):
         parse_interval(text)
 
 
 @given(start=moments, interval=st.integers(60, 3_600), count=st.integers(0, 50))
-def test_the_slots_of_a_stretch_are_each_listed_once(start: datetime, interval: int, count: int) -> None:
+def test_each_slot_of_a_period_is_listed_once(start: datetime, interval: int, count: int) -> None:
     found = slots_between(start, start + timedelta(seconds=interval * count), interval)
     assert len(found) == count
     assert found == sorted({slot_of(slot, interval) for slot in found})

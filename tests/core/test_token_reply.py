@@ -33,7 +33,7 @@ def verdict(document: object, status: int = 200, **headers: str) -> TokenResult:
     )
 
 
-def test_a_token_is_granted_with_its_domain_and_life() -> None:
+def test_a_granted_token_has_its_api_domain_and_lifetime() -> None:
     assert verdict(
         {
             "access_token": TOKEN,
@@ -45,7 +45,7 @@ def test_a_token_is_granted_with_its_domain_and_life() -> None:
     ) == Granted(SECRET, "https://www.zohoapis.eu", 3_600, "ZohoCRM.users.READ")
 
 
-def test_a_grant_code_brings_a_refresh_token_too() -> None:
+def test_the_reply_to_a_grant_code_has_a_refresh_token() -> None:
     assert verdict({"access_token": TOKEN, "refresh_token": "1000.r"}) == Granted(
         SECRET, None, 3_600, refresh_token=Secret("1000.r")
     )
@@ -71,19 +71,19 @@ def test_a_grant_code_brings_a_refresh_token_too() -> None:
         ({"expires_in": 1e400}, 3_600),
     ],
 )
-def test_a_life_that_is_missing_or_nonsense_is_an_hour(life: dict[str, object], seconds: int) -> None:
+def test_a_missing_or_invalid_lifetime_is_an_hour(life: dict[str, object], seconds: int) -> None:
     granted = verdict({"access_token": TOKEN, **life})
     assert isinstance(granted, Granted)
     assert granted.expires_in_seconds == seconds
 
 
 @pytest.mark.parametrize("domain", [None, 5, "", "x" * 2_000, "https://a\nb", ["https://www.zohoapis.com"]])
-def test_a_domain_nobody_could_ask_is_no_domain(domain: object) -> None:
+def test_an_invalid_api_domain_is_ignored(domain: object) -> None:
     assert verdict({"access_token": TOKEN, "api_domain": domain}) == Granted(SECRET, None, 3_600)
 
 
 @pytest.mark.parametrize("token", ["", None, 5, True, "a b", "a\r\nX-Evil: 1", "é", "x" * 3_000, ["a"], {}])
-def test_a_token_that_could_not_stand_in_a_header_is_none(token: object) -> None:
+def test_a_token_that_is_not_valid_in_a_header_is_refused(token: object) -> None:
     assert verdict({"access_token": token}) == Unavailable("bad_token")
     if token is not None:
         assert verdict({"access_token": TOKEN, "refresh_token": token}) == Unavailable("bad_token")
@@ -91,7 +91,7 @@ def test_a_token_that_could_not_stand_in_a_header_is_none(token: object) -> None
 
 @pytest.mark.parametrize("status", [200, 400, 401, 500])
 @pytest.mark.parametrize("code", sorted(PERMANENT))
-def test_a_permanent_error_is_refused_with_its_remedy_whatever_the_status(code: str, status: int) -> None:
+def test_a_permanent_error_is_refused_with_its_remedy_for_any_status(code: str, status: int) -> None:
     refused = verdict({"error": code}, status)
     assert refused == Refused(code)
     assert isinstance(refused, Refused)
@@ -99,7 +99,7 @@ def test_a_permanent_error_is_refused_with_its_remedy_whatever_the_status(code: 
 
 
 @pytest.mark.parametrize("code", ["invalid_client", "invalid_client_secret", "invalid_code", "missing_org_info"])
-def test_the_documented_permanent_errors_are_among_them(code: str) -> None:
+def test_the_documented_permanent_errors_are_known(code: str) -> None:
     assert code in PERMANENT
 
 
@@ -114,7 +114,7 @@ def test_the_documented_permanent_errors_are_among_them(code: str) -> None:
         ("", ""),
     ],
 )
-def test_throttled_is_throttled_in_any_language(error: str, description: str, status: int) -> None:
+def test_a_throttled_reply_is_recognised_in_any_language(error: str, description: str, status: int) -> None:
     document = {"error": error, "error_description": description, "status": "failure"}
     assert verdict(document, status) == Throttled(COOL_DOWN_SECONDS)
 
@@ -122,24 +122,24 @@ def test_throttled_is_throttled_in_any_language(error: str, description: str, st
 @pytest.mark.parametrize(
     "document", [{}, {"status": "failure"}, {"error": None}, {"error": 5}, {"error": "general_error"}]
 )
-def test_no_token_and_no_permanent_code_cools_down(document: object) -> None:
+def test_a_reply_without_a_token_or_a_permanent_code_starts_a_cool_down(document: object) -> None:
     assert verdict(document) == Throttled(COOL_DOWN_SECONDS)
 
 
-def test_a_token_beside_an_error_is_no_token() -> None:
+def test_a_token_in_a_reply_with_an_error_is_not_accepted() -> None:
     assert verdict({"access_token": TOKEN, "error": "Access Denied"}) == Throttled(COOL_DOWN_SECONDS)
     assert verdict({"access_token": TOKEN, "error": "invalid_code"}) == Refused("invalid_code")
 
 
 @pytest.mark.parametrize("status", [201, 302, 400, 500])
-def test_a_token_with_any_status_but_200_is_not_taken(status: int) -> None:
+def test_a_token_with_a_status_other_than_200_is_not_accepted(status: int) -> None:
     assert not isinstance(verdict({"access_token": TOKEN}, status), Granted)
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"), [("5", COOL_DOWN_SECONDS), ("1200", 1_200.0), ("soon", COOL_DOWN_SECONDS)]
 )
-def test_a_cool_down_is_as_long_as_asked_and_never_shorter_than_the_window(text: str, seconds: float) -> None:
+def test_a_cool_down_lasts_as_long_as_retry_after_and_at_least_the_window(text: str, seconds: float) -> None:
     assert verdict({"error": "Access Denied"}, 400, retry_after=text) == Throttled(seconds)
 
 
@@ -157,26 +157,26 @@ def test_a_cool_down_is_as_long_as_asked_and_never_shorter_than_the_window(text:
         (500, b'{"error":"whatever"}', "http_500"),
     ],
 )
-def test_what_the_token_endpoint_itself_cannot_have_said_is_trouble_that_passes(
+def test_a_reply_that_is_not_from_the_token_endpoint_itself_is_a_transient_failure(
     status: int, body: bytes, code: str
 ) -> None:
     assert verdict(body, status) == Unavailable(code)
 
 
-def test_an_edge_that_says_too_many_requests_cools_down_too() -> None:
+def test_a_429_of_the_edge_starts_a_cool_down() -> None:
     assert verdict(b"<html>", 429) == Throttled(COOL_DOWN_SECONDS)
 
 
-def test_an_edge_that_says_when_to_come_back_is_heard() -> None:
+def test_the_retry_after_of_the_edge_is_respected() -> None:
     assert verdict(b"<html>", 503, retry_after="30") == Unavailable("http_503", 30.0)
 
 
 @pytest.mark.parametrize("failure", Failure)
-def test_no_reply_is_trouble_that_passes(failure: Failure) -> None:
+def test_a_missing_token_reply_is_a_transient_failure(failure: Failure) -> None:
     assert classify_token_reply(NoReply(failure), NOW) == Unavailable(failure.value)
 
 
-def test_no_token_shows_in_a_repr() -> None:
+def test_the_repr_of_a_granted_token_does_not_show_it() -> None:
     granted = verdict({"access_token": TOKEN, "refresh_token": TOKEN})
     assert isinstance(granted, Granted)
     assert granted.access_token == granted.refresh_token == SECRET
@@ -196,7 +196,7 @@ FIELDS = st.sampled_from(["access_token", "refresh_token", "error", "expires_in"
     body=st.binary(max_size=100)
     | (NEARLY_GRANTED | st.dictionaries(FIELDS, VALUES)).map(lambda document: json.dumps(document).encode()),
 )
-def test_no_bytes_whatsoever_raise_or_grant_a_token_zoho_did_not_give(status: int, body: bytes) -> None:
+def test_no_reply_of_any_bytes_raises_or_grants_a_token_that_is_not_in_it(status: int, body: bytes) -> None:
     found = classify_token_reply(Reply(status, body), NOW)
     if isinstance(found, Granted):
         assert status == 200
@@ -206,7 +206,7 @@ def test_no_bytes_whatsoever_raise_or_grant_a_token_zoho_did_not_give(status: in
 
 
 @given(life=st.integers(1, 86_400), jitter=st.floats(0, 1, exclude_max=True))
-def test_a_refresh_is_due_in_the_second_half_of_a_life_and_before_its_last_quarter_or_five_minutes(
+def test_a_refresh_is_due_in_the_second_half_of_a_lifetime_and_before_its_last_quarter_or_five_minutes(
     life: int, jitter: float
 ) -> None:
     due = refresh_at(NOW, NOW + timedelta(seconds=life), jitter)
@@ -214,17 +214,17 @@ def test_a_refresh_is_due_in_the_second_half_of_a_life_and_before_its_last_quart
     assert due <= NOW + timedelta(seconds=life) - min(timedelta(minutes=5), timedelta(seconds=life / 4))
 
 
-def test_an_hours_token_is_refreshed_five_to_ten_minutes_early() -> None:
+def test_a_token_of_an_hour_is_refreshed_five_to_ten_minutes_before_its_end() -> None:
     end = NOW + timedelta(hours=1)
     assert refresh_at(NOW, end, 0.0) == end - timedelta(minutes=5)
     assert refresh_at(NOW, end, 0.5) == end - timedelta(minutes=7.5)
 
 
-def test_a_token_that_was_dead_on_arrival_is_due_at_once() -> None:
+def test_a_token_that_arrives_expired_is_due_for_refresh_at_once() -> None:
     assert refresh_at(NOW, NOW - timedelta(seconds=5), 0.9) <= NOW
 
 
-def test_every_code_a_person_can_mend_has_a_remedy_of_its_own() -> None:
+def test_every_code_that_a_person_can_fix_has_its_own_remedy() -> None:
     general = remedies.remedy_for("BRAND_NEW_CODE")
     codes = [*BY_CODE, *PERMANENT, *BY_FAILURE, "throttled", "redirect", "not_json", "current_user_not_one", "http_502"]
     assert [code for code in codes if remedies.remedy_for(code) == general] == []

@@ -11,7 +11,7 @@ def test_control_characters_are_written_out_and_everything_else_stays() -> None:
 
 
 @given(st.text())
-def test_no_text_makes_a_terminal_do_anything(text: str) -> None:
+def test_no_text_contains_control_characters_after_escaping(text: str) -> None:
     shown = visible(text)
     assert not [letter for letter in shown if letter not in "\n\t" and (letter < " " or "\x7f" <= letter < "\xa0")]
     assert visible(shown) == shown

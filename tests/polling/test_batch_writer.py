@@ -19,7 +19,7 @@ def snapshot(org_id: int) -> Snapshot:
     return Snapshot(org_id=org_id, slot=NOON, polled_at=NOON, outcome=Outcome.OK)
 
 
-async def test_leaving_the_sink_writes_what_is_left_in_the_order_it_was_put() -> None:
+async def test_closing_the_writer_writes_the_remaining_snapshots_in_order() -> None:
     written: list[int] = []
 
     async def write(batch: Sequence[Snapshot]) -> None:
@@ -32,7 +32,7 @@ async def test_leaving_the_sink_writes_what_is_left_in_the_order_it_was_put() ->
     assert written == list(range(25))
 
 
-async def test_a_snapshot_is_announced_only_after_its_batch_is_committed() -> None:
+async def test_a_snapshot_is_reported_only_after_its_batch_is_committed() -> None:
     events: list[str] = []
 
     async def write(batch: Sequence[Snapshot]) -> None:
@@ -47,7 +47,7 @@ async def test_a_snapshot_is_announced_only_after_its_batch_is_committed() -> No
     assert events == ["begin 2", "commit 2", "told 2"]
 
 
-async def test_a_lone_snapshot_does_not_wait_for_company_beyond_the_age() -> None:
+async def test_a_single_snapshot_is_written_after_the_maximum_age() -> None:
     told = asyncio.Event()
 
     async def write(batch: Sequence[Snapshot]) -> None:
@@ -58,7 +58,7 @@ async def test_a_lone_snapshot_does_not_wait_for_company_beyond_the_age() -> Non
         await asyncio.wait_for(told.wait(), timeout=5)
 
 
-async def test_a_slow_store_makes_the_putter_wait_instead_of_filling_the_memory() -> None:
+async def test_a_slow_store_makes_polls_wait_instead_of_filling_memory() -> None:
     may_write = asyncio.Event()
     put = 0
 
@@ -82,7 +82,7 @@ async def test_a_slow_store_makes_the_putter_wait_instead_of_filling_the_memory(
     assert put == 1_000
 
 
-async def test_an_error_of_the_store_reaches_the_one_who_polls_and_nobody_waits_for_ever() -> None:
+async def test_an_error_of_the_store_is_raised_to_the_polls_and_leaves_none_waiting() -> None:
     async def write(batch: Sequence[Snapshot]) -> None:
         raise OSError("gone")
 
@@ -93,7 +93,7 @@ async def test_an_error_of_the_store_reaches_the_one_who_polls_and_nobody_waits_
                 await asyncio.sleep(0)
 
 
-async def test_what_is_put_is_in_the_sink_until_it_is_committed() -> None:
+async def test_a_snapshot_stays_in_the_writer_until_it_is_committed() -> None:
     writing, may_commit = asyncio.Event(), asyncio.Event()
     seconds = [100.0]
     seen: list[tuple[int, float]] = []

@@ -17,7 +17,7 @@ async def numbers(count: int, taken: list[int]) -> AsyncIterator[int]:
         yield number
 
 
-async def test_every_org_is_polled_once_and_no_more_than_so_many_at_a_time() -> None:
+async def test_every_org_is_polled_once_within_the_limit_of_concurrent_polls() -> None:
     taken: list[int] = []
     polled: list[int] = []
     under_way = most = most_ahead = 0
@@ -38,7 +38,7 @@ async def test_every_org_is_polled_once_and_no_more_than_so_many_at_a_time() -> 
     assert most_ahead <= 7
 
 
-async def test_a_slow_org_does_not_keep_the_others_from_being_polled() -> None:
+async def test_a_slow_org_does_not_delay_polls_of_others() -> None:
     others_done = asyncio.Event()
     polled: list[int] = []
 
@@ -55,7 +55,7 @@ async def test_a_slow_org_does_not_keep_the_others_from_being_polled() -> None:
     assert polled[-1] == 0
 
 
-async def test_an_error_of_ours_ends_the_sweep_as_it_was_raised() -> None:
+async def test_an_internal_error_ends_the_loop_and_is_raised_unchanged() -> None:
     async def poll(number: int) -> None:
         await asyncio.sleep(0)
         if number == 3:
@@ -65,14 +65,14 @@ async def test_an_error_of_ours_ends_the_sweep_as_it_was_raised() -> None:
         await for_each(numbers(100, []), poll, at_once=5)
 
 
-async def test_a_sweep_over_nothing_is_over() -> None:
+async def test_a_loop_over_no_orgs_ends_at_once() -> None:
     async def poll(number: int) -> None:
         raise AssertionError(number)
 
     await for_each(numbers(0, []), poll, at_once=3)
 
 
-async def test_a_data_centre_that_hangs_never_holds_the_places_reserved_for_another() -> None:
+async def test_a_hanging_data_centre_does_not_take_places_reserved_for_another() -> None:
     polled: list[int] = []
     all_of_the_other = asyncio.Event()
     hanging = most_hanging = 0
@@ -103,7 +103,7 @@ async def test_a_data_centre_that_hangs_never_holds_the_places_reserved_for_anot
     assert most_hanging == 6
 
 
-async def test_the_places_of_a_data_centre_without_orgs_left_go_to_the_others() -> None:
+async def test_places_of_a_finished_data_centre_go_to_the_others() -> None:
     under_way = most = 0
 
     async def poll(_org: int) -> None:

@@ -106,7 +106,7 @@ def token(value: str = "first") -> AccessToken:
     return AccessToken(Secret(value), "https://www.zohoapis.com", NOON, NOON + timedelta(hours=1), 1)
 
 
-async def test_ten_requests_go_out_side_by_side_and_their_counts_are_one_snapshot() -> None:
+async def test_ten_concurrent_requests_give_the_counts_of_one_snapshot() -> None:
     zoho = Zoho(lambda _, user_type, __: count(1 if user_type is UserType.CURRENT else 11), token())
     snapshot = await zoho.poll()
     assert snapshot.outcome is Outcome.OK
@@ -121,7 +121,7 @@ async def test_a_free_org_never_has_more_than_its_share_of_five_in_flight() -> N
     assert zoho.most_in_flight == 2
 
 
-async def test_an_invalid_token_is_renewed_once_however_many_requests_meet_it() -> None:
+async def test_an_invalid_token_is_renewed_once_for_all_requests_of_a_poll() -> None:
     def answer(_: Zoho, __: UserType, sent: str) -> Reply:
         return count(1) if sent == "second" else refusal(401, "INVALID_TOKEN")
 
@@ -139,14 +139,14 @@ async def test_a_second_invalid_token_in_one_poll_is_not_renewed_again() -> None
     assert snapshot.counts == {}
 
 
-async def test_without_a_token_nothing_is_asked_and_the_row_says_why() -> None:
+async def test_without_a_token_no_request_is_sent_and_the_row_has_the_reason() -> None:
     zoho = Zoho(lambda *_: count(1), NoToken(Outcome.UNAUTHORIZED, "invalid_code", "connect it again"))
     snapshot = await zoho.poll()
     assert (snapshot.outcome, snapshot.error, snapshot.requests) == (Outcome.UNAUTHORIZED, "invalid_code", 0)
     assert set(snapshot.errors) == set(USER_TYPES)
 
 
-async def test_a_passing_fault_is_asked_again_after_a_growing_wait_and_then_known() -> None:
+async def test_a_transient_failure_is_retried_with_growing_waits_until_it_succeeds() -> None:
     def answer(zoho: Zoho, user_type: UserType, _: str) -> Reply | NoReply:
         if user_type is UserType.ADMIN and zoho.seconds < 1:
             return NoReply(Failure.RESET)
@@ -157,7 +157,7 @@ async def test_a_passing_fault_is_asked_again_after_a_growing_wait_and_then_know
     assert (snapshot.outcome, snapshot.requests, zoho.seconds) == (Outcome.OK, 12, 2.0)
 
 
-async def test_a_fault_that_stays_leaves_the_other_nine_counts_known() -> None:
+async def test_a_permanent_failure_of_one_count_leaves_the_other_nine_known() -> None:
     def answer(_: Zoho, user_type: UserType, __: str) -> Reply | NoReply:
         return NoReply(Failure.TIMEOUT) if user_type is UserType.ADMIN else count(1)
 
@@ -167,7 +167,7 @@ async def test_a_fault_that_stays_leaves_the_other_nine_counts_known() -> None:
     assert len(snapshot.counts) == 9
 
 
-async def test_after_a_429_nothing_more_leaves_and_nothing_is_asked_twice() -> None:
+async def test_after_a_429_no_further_request_is_sent_and_none_is_repeated() -> None:
     zoho = Zoho(lambda *_: refusal(429, "TOO_MANY_REQUESTS"), token(), edition="free")
     snapshot = await zoho.poll()
     assert snapshot.outcome is Outcome.THROTTLED
@@ -176,7 +176,7 @@ async def test_after_a_429_nothing_more_leaves_and_nothing_is_asked_twice() -> N
     assert Counter(snapshot.errors.values()) == {"TOO_MANY_REQUESTS": 2, "held": 8}
 
 
-async def test_a_poll_that_meets_one_hold_after_another_waits_no_longer_for_all_than_for_one() -> None:
+async def test_several_holds_in_one_poll_share_one_maximum_wait() -> None:
     zoho = Zoho(lambda *_: refusal(429, "TOO_MANY_REQUESTS", **{"retry-after": "15"}), token(), edition="free")
     snapshot = await zoho.poll()
     # Of the 20 s that a poll waits, the first hold took 15: the second would end at 30.
@@ -185,7 +185,7 @@ async def test_a_poll_that_meets_one_hold_after_another_waits_no_longer_for_all_
     assert set(snapshot.errors.values()) == {"TOO_MANY_REQUESTS", "held"}
 
 
-async def test_the_end_of_a_token_that_was_renewed_is_not_taken_for_that_of_the_new_one() -> None:
+async def test_the_expiry_of_a_replaced_token_is_not_used_for_the_new_one() -> None:
     def answer(_: Zoho, user_type: UserType, sent: str) -> Reply:
         if sent == "second":
             return count(1)
@@ -197,14 +197,14 @@ async def test_the_end_of_a_token_that_was_renewed_is_not_taken_for_that_of_the_
     assert zoho.ends_told == []
 
 
-async def test_where_nothing_answers_no_more_is_asked_in_a_pass_than_may_be_in_flight() -> None:
+async def test_without_any_reply_a_pass_sends_no_more_requests_than_can_be_in_flight() -> None:
     zoho = Zoho(lambda *_: NoReply(Failure.TIMEOUT), token(), edition="free")
     snapshot = await zoho.poll()
     assert (snapshot.outcome, snapshot.error, snapshot.requests) == (Outcome.UNAVAILABLE, "timeout", 6)
     assert set(snapshot.errors) == set(USER_TYPES)
 
 
-async def test_one_request_without_an_answer_keeps_none_from_being_asked_once_something_answered() -> None:
+async def test_after_a_first_reply_one_unanswered_request_does_not_stop_the_others() -> None:
     def answer(_: Zoho, user_type: UserType, __: str) -> Reply | NoReply:
         return NoReply(Failure.TIMEOUT) if user_type is UserType.ADMIN else count(1)
 
@@ -212,7 +212,7 @@ async def test_one_request_without_an_answer_keeps_none_from_being_asked_once_so
     assert (len(snapshot.counts), snapshot.requests) == (9, 12)
 
 
-async def test_a_fault_that_asks_for_patience_gets_it() -> None:
+async def test_a_retry_after_within_the_maximum_wait_is_waited_for() -> None:
     def answer(zoho: Zoho, *_: object) -> Reply:
         return count(1) if zoho.seconds >= 7 else refusal(503, "INTERNAL_ERROR", **{"retry-after": "7"})
 
@@ -221,13 +221,13 @@ async def test_a_fault_that_asks_for_patience_gets_it() -> None:
     assert zoho.seconds == 7.0
 
 
-async def test_a_fault_that_asks_for_more_patience_than_a_poll_has_is_left_for_the_next() -> None:
+async def test_a_retry_after_beyond_the_maximum_wait_is_left_to_the_next_poll() -> None:
     zoho = Zoho(lambda *_: refusal(503, "INTERNAL_ERROR", **{"retry-after": "60"}), token())
     snapshot = await zoho.poll()
     assert (snapshot.outcome, snapshot.requests, zoho.seconds) == (Outcome.UNAVAILABLE, 10, 0.0)
 
 
-async def test_the_least_of_the_credits_that_zoho_says_remain_is_kept_be_it_none() -> None:
+async def test_the_lowest_number_of_remaining_credits_is_kept_even_if_it_is_0() -> None:
     def answer(zoho: Zoho, *_: object) -> Reply:
         left = {"x-api-credits-remaining": str(max(3 - len(zoho.asked), 0))}
         return Reply(200, b'{"count": 1}', left)
@@ -235,7 +235,7 @@ async def test_the_least_of_the_credits_that_zoho_says_remain_is_kept_be_it_none
     assert (await Zoho(answer, token(), edition="free").poll()).credits_remaining == 0
 
 
-async def test_what_was_known_before_a_429_stays_known() -> None:
+async def test_counts_received_before_a_429_are_kept() -> None:
     def answer(zoho: Zoho, *_: object) -> Reply:
         return count(4) if len(zoho.asked) <= 4 else refusal(429, "TOO_MANY_REQUESTS")
 
@@ -244,14 +244,14 @@ async def test_what_was_known_before_a_429_stays_known() -> None:
     assert set(snapshot.counts.values()) == {4}
 
 
-async def test_a_permanent_refusal_is_asked_once_only() -> None:
+async def test_a_permanent_refusal_is_not_retried() -> None:
     zoho = Zoho(lambda *_: refusal(401, "OAUTH_SCOPE_MISMATCH"), token())
     snapshot = await zoho.poll()
     assert (snapshot.outcome, snapshot.error) == (Outcome.FORBIDDEN, "OAUTH_SCOPE_MISMATCH")
     assert (zoho.renewals, snapshot.requests) == (0, 10)
 
 
-async def test_a_token_that_zoho_says_ends_is_told_of_once_a_poll_by_the_earliest_word() -> None:
+async def test_the_earliest_expiry_of_a_token_is_reported_once_per_poll() -> None:
     def answer(_: Zoho, user_type: UserType, __: str) -> Reply:
         minute = 10 if user_type is UserType.ADMIN else 30
         return Reply(200, b'{"count": 1}', {"x-accesstoken-reset": f"2026-11-23T12:{minute}:00+00:00"})
@@ -272,7 +272,7 @@ replies = st.one_of(
 
 
 @given(st.data())
-async def test_whatever_zoho_answers_every_type_is_known_or_explained_within_few_requests(data: st.DataObject) -> None:
+async def test_for_any_replies_every_user_type_has_a_count_or_an_error_after_few_requests(data: st.DataObject) -> None:
     said: dict[UserType, set[int]] = {}
 
     def answer(_: Zoho, user_type: UserType, __: str) -> Reply | NoReply:

@@ -60,7 +60,7 @@ async def refusal(dsn: str) -> str:
 
 @needs_tls
 @pytest.mark.parametrize("query", ["", "?sslmode=require", "?sslmode=verify-full&sslrootcert={ca}"])
-async def test_a_right_address_with_tls_works(tls: Served, query: str) -> None:
+async def test_a_correct_address_with_tls_works(tls: Served, query: str) -> None:
     async with await connect(tls.dsn(query.format(ca=tls.ca)), schema_check=False) as database:
         assert await database.fetchval("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
 
@@ -94,7 +94,7 @@ async def test_a_right_address_with_tls_works(tls: Served, query: str) -> None:
         ("?sslmode=require&connect_timeout=5", "the parameter connect_timeout", "take connect_timeout out"),
     ],
 )
-async def test_what_is_wrong_with_the_parameters_of_an_address_is_said_with_the_place_it_led_to(
+async def test_a_wrong_parameter_of_an_address_is_reported_with_the_server_that_was_tried(
     tls: Served, query: str, says: str, remedy: str
 ) -> None:
     line = await refusal(tls.dsn(query.format(other=tls.other_ca)))
@@ -111,7 +111,7 @@ async def test_a_certificate_of_another_host_says_which_host_to_write(tls: Serve
 
 
 @needs_tls
-async def test_a_wrong_file_of_an_authority_is_named(tls: Served, tmp_path: Path) -> None:
+async def test_a_wrong_file_of_a_certificate_authority_is_named(tls: Served, tmp_path: Path) -> None:
     wrong = tmp_path / "notes.txt"
     wrong.write_text("no certificate")
     line = await refusal(tls.dsn(f"?sslmode=verify-full&sslrootcert={wrong}"))
@@ -119,7 +119,7 @@ async def test_a_wrong_file_of_an_authority_is_named(tls: Served, tmp_path: Path
 
 
 @needs_tls
-async def test_a_server_without_tls_says_so_where_tls_is_asked_for(plain: Served) -> None:
+async def test_a_server_without_tls_is_reported_if_tls_is_required(plain: Served) -> None:
     line = await refusal(plain.dsn("?sslmode=require"))
     assert f"localhost:{plain.port}, database books does not offer TLS, which sslmode=require asks for" in line
     async with await connect(plain.dsn(), schema_check=False):
@@ -127,14 +127,14 @@ async def test_a_server_without_tls_says_so_where_tls_is_asked_for(plain: Served
 
 
 @needs_tls
-async def test_a_wrong_password_and_a_wrong_database_name_the_place(tls: Served) -> None:
+async def test_errors_for_a_wrong_password_or_database_name_the_server(tls: Served) -> None:
     line = await refusal(tls.dsn(password="pa55"))
     assert f"localhost:{tls.port}, database books: password authentication failed" in line
     assert "percent-encode special characters" in line
     assert f"localhost:{tls.port}, database wrong: " in await refusal(tls.dsn(database="wrong"))
 
 
-async def test_a_role_that_does_not_exist_is_corrected_in_the_address_and_not_in_pg_hba(
+async def test_the_remedy_for_an_unknown_role_is_to_correct_the_address_and_not_pg_hba(
     blank_database_url: str,
 ) -> None:
     line = await refusal(blank_database_url.replace("://poller@", "://nobody@"))
@@ -159,19 +159,19 @@ async def test_a_port_where_another_program_answers_is_not_reported_as_a_postgre
     assert "sslmode" not in line
 
 
-async def test_a_database_that_was_never_migrated_is_named(blank_database_url: str) -> None:
+async def test_a_database_that_was_never_migrated_is_reported_by_name(blank_database_url: str) -> None:
     with pytest.raises(PollerError, match=r"the database is empty, .* \(.*, database test_\w+\); run `poller migrate`"):
         await connect(blank_database_url)
 
 
 @pytest.mark.parametrize("character", "@/#?[]")
-async def test_a_password_that_has_to_be_encoded_is_said_to_and_never_shown(character: str) -> None:
+async def test_a_password_that_needs_percent_encoding_is_reported_and_never_shown(character: str) -> None:
     line = await refusal(f"postgresql://clerk:pa55{character}w@localhost:5432/books")
     assert "percent-encode special characters" in line
 
 
 @pytest.mark.parametrize("address", ["h:99999", "h:0", "h:54x2", "one:1,two:x", "[::1]:x"])
-def test_a_port_that_cannot_be_one_is_refused(address: str) -> None:
+def test_an_invalid_port_is_refused(address: str) -> None:
     with pytest.raises(SettingsError, match="has a port that is not a number from 1 to 65535"):
         check_address(f"postgresql://u:p@{address}/d")
 
@@ -192,7 +192,7 @@ def test_an_address_is_named_by_hosts_ports_and_database(dsn: str, place: str) -
     assert target(dsn) == place
 
 
-async def test_a_schema_where_nothing_may_be_created_says_which_grant_lets_it(
+async def test_a_schema_without_the_right_to_create_is_reported_with_the_missing_grant(
     blank_database_url: str, server_dsn: str
 ) -> None:
     role = f"role_{uuid.uuid4().hex[:8]}"
@@ -211,7 +211,7 @@ async def test_a_schema_where_nothing_may_be_created_says_which_grant_lets_it(
         await run_on(server_dsn, f"DROP ROLE {role}")
 
 
-async def test_a_database_that_is_not_utf8_is_refused_before_anything_is_made_in_it(server_dsn: str) -> None:
+async def test_a_database_that_is_not_utf8_is_refused_before_anything_is_created_in_it(server_dsn: str) -> None:
     name = f"latin_{uuid.uuid4().hex[:8]}"
     await run_on(server_dsn, f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
     dsn = address(server_dsn, name)
@@ -235,5 +235,5 @@ async def test_a_database_that_another_program_migrates_is_refused(blank_databas
             await use(blank_database_url)
 
 
-def test_the_password_of_the_tests_has_to_be_encoded() -> None:
+def test_the_password_used_by_these_tests_needs_percent_encoding() -> None:
     assert "/" in PASSWORD

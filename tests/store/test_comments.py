@@ -16,7 +16,7 @@ RELATIONS = """
 """
 
 
-async def test_every_relation_and_every_column_a_reader_may_read_has_a_comment(database: Database) -> None:
+async def test_every_relation_and_column_that_a_reader_can_read_has_a_comment(database: Database) -> None:
     relations = await database.fetch(RELATIONS)
     bare = await database.fetch(f"""
         SELECT r.name || '.' || a.attname
@@ -30,7 +30,7 @@ async def test_every_relation_and_every_column_a_reader_may_read_has_a_comment(d
     assert sum(row["is_read"] for row in relations) >= 16
 
 
-async def test_what_no_reader_reads_is_marked_as_internal(database: Database) -> None:
+async def test_relations_that_readers_cannot_read_are_marked_as_internal(database: Database) -> None:
     relations = await database.fetch(RELATIONS)
     marked = {row["name"] for row in relations if row["comment"].startswith("Internal, not for queries: ")}
     assert marked == {row["name"] for row in relations if not row["is_read"]}

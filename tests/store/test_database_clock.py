@@ -42,7 +42,7 @@ class Machine:
         return await self.clock.read(clock_timestamp)
 
 
-async def test_time_goes_on_with_the_monotonic_clock_however_the_wall_clock_jumps() -> None:
+async def test_the_database_time_follows_the_monotonic_clock_and_ignores_jumps_of_the_wall_clock() -> None:
     machine = Machine()
     await machine.reads(NOON)
     machine.passes(3.0)
@@ -53,7 +53,7 @@ async def test_time_goes_on_with_the_monotonic_clock_however_the_wall_clock_jump
     assert machine.clock.machine_wrong_seconds == 0.0
 
 
-async def test_a_machine_that_was_suspended_finds_the_time_again_with_the_next_reading() -> None:
+async def test_after_a_suspend_the_next_reading_corrects_the_database_time() -> None:
     machine = Machine()
     await machine.reads(NOON)
     machine.wall += 3_600.0  # the monotonic clock stands still meanwhile
@@ -63,7 +63,7 @@ async def test_a_machine_that_was_suspended_finds_the_time_again_with_the_next_r
     assert machine.clock.now() == NOON + timedelta(hours=1)
 
 
-async def test_a_database_that_was_just_opened_knows_postgresqls_time(database: Database) -> None:
+async def test_a_newly_opened_database_knows_the_time_of_postgresql(database: Database) -> None:
     before = await database.fetchval("SELECT clock_timestamp()")
     known = database.clock.now()
     after = await database.fetchval("SELECT clock_timestamp()")
@@ -73,9 +73,7 @@ async def test_a_database_that_was_just_opened_knows_postgresqls_time(database: 
 
 
 @pytest.mark.parametrize("new", [True, False])
-async def test_a_batch_with_a_row_in_the_future_of_postgresqls_clock_is_refused_whole(
-    database: Database, *, new: bool
-) -> None:
+async def test_a_batch_with_a_row_in_the_future_is_refused_completely(database: Database, *, new: bool) -> None:
     now = await database.fetchval("SELECT now()")
     past = Snapshot(1, now - MINUTE, now, Outcome.THROTTLED, "held")
     for future in (
@@ -88,7 +86,7 @@ async def test_a_batch_with_a_row_in_the_future_of_postgresqls_clock_is_refused_
     await write_snapshots(database, [past], new=new)
 
 
-async def test_slots_are_not_handed_out_by_a_clock_that_is_ahead(database: Database, keyring: Keyring) -> None:
+async def test_no_slots_are_enqueued_by_a_clock_that_is_fast(database: Database, keyring: Keyring) -> None:
     await added(database, keyring, entry("one"))
     now = await database.fetchval("SELECT now()")
     with pytest.raises(ClockError, match="when PostgreSQL's clock said"):
@@ -103,7 +101,7 @@ async def test_slots_are_not_handed_out_by_a_clock_that_is_ahead(database: Datab
     assert await database.fetchval("SELECT count(*) FROM org_schedules") == 0
 
 
-async def test_cursors_that_a_wrong_clock_moved_ahead_come_back_and_no_slot_between_is_left_out(
+async def test_cursors_advanced_by_a_wrong_clock_are_reset_and_no_slot_between_is_lost(
     database: Database, keyring: Keyring
 ) -> None:
     (org_id,) = await added(database, keyring, entry("one"))

@@ -27,7 +27,7 @@ GOODBYE = "cannot switch to state 12; another operation (2) is in progress"
         ("INSERT INTO orgs (name, data_center) VALUES ('', 's3cret')", (), "violates check constraint"),
     ],
 )
-async def test_what_postgres_complains_of_is_one_sentence_that_quotes_no_value(
+async def test_an_error_of_postgresql_is_one_sentence_without_any_value(
     database: Database, query: str, arguments: tuple[object, ...], said: str
 ) -> None:
     with pytest.raises(DatabaseError, match=said) as caught:
@@ -36,16 +36,14 @@ async def test_what_postgres_complains_of_is_one_sentence_that_quotes_no_value(
     assert "s3cret" not in str(caught.value)
 
 
-async def test_a_database_that_does_not_exist_is_told_apart_from_a_server_that_is_away(
-    server_dsn: str, tmp_path: Path
-) -> None:
+async def test_a_missing_database_is_distinguished_from_an_unreachable_server(server_dsn: str, tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match='"no_such" does not exist; create the database'):
         await connect(address(server_dsn, "no_such"))
     with pytest.raises(DatabaseError, match="start PostgreSQL, or correct POLLER_DATABASE_URL"):
         await connect(f"postgresql://poller@/poller?host={tmp_path}")
 
 
-async def test_a_port_nobody_listens_on_is_a_server_that_is_away() -> None:
+async def test_a_port_without_a_listener_is_an_unreachable_server() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         with pytest.raises(DatabaseError, match="start PostgreSQL"):
@@ -61,21 +59,21 @@ async def test_a_port_nobody_listens_on_is_a_server_that_is_away() -> None:
         "postgresql://u@h/d?sslmode=pa55word",
     ],
 )
-async def test_an_address_that_cannot_be_used_is_never_quoted(dsn: str) -> None:
+async def test_an_unusable_address_is_never_quoted(dsn: str) -> None:
     with pytest.raises((DatabaseError, SettingsError)) as caught:
         await connect(dsn)
     assert "pa55word" not in f"{caught.value} {caught.value.__cause__}"
     assert "POLLER_DATABASE_URL" in str(caught.value)
 
 
-async def test_a_connection_lost_in_the_middle_is_a_database_error_and_the_pool_recovers(database: Database) -> None:
+async def test_a_connection_lost_during_a_query_is_a_database_error_and_the_pool_recovers(database: Database) -> None:
     with pytest.raises(DatabaseError, match="start PostgreSQL"):
         async with database.connection() as connection:
             await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     assert await database.fetchval("SELECT 1") == 1
 
 
-async def test_a_query_that_takes_too_long_is_given_up(database_url: str) -> None:
+async def test_a_query_that_takes_too_long_is_cancelled(database_url: str) -> None:
     async with await connect(database_url, command_timeout=0.05) as database:
         with pytest.raises(DatabaseError, match="no answer in time"):
             await database.execute("SELECT pg_sleep(10)")
@@ -103,7 +101,7 @@ async def test_a_query_that_takes_too_long_is_given_up(database_url: str) -> Non
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-def test_every_trouble_has_a_remedy_of_its_own(error: Exception, said: str) -> None:
+def test_every_kind_of_database_error_has_its_own_remedy(error: Exception, said: str) -> None:
     with pytest.raises(DatabaseError, match=said), readable_errors():
         raise error
 
@@ -135,7 +133,7 @@ def test_every_trouble_has_a_remedy_of_its_own(error: Exception, said: str) -> N
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-def test_what_may_pass_is_told_apart_from_what_somebody_must_mend(error: Exception, passing: bool) -> None:
+def test_transient_errors_are_distinguished_from_those_that_a_person_must_fix(error: Exception, passing: bool) -> None:
     with pytest.raises(DatabaseError) as caught, readable_errors():
         raise error
     assert caught.value.passing is passing
@@ -148,7 +146,7 @@ def test_what_may_pass_is_told_apart_from_what_somebody_must_mend(error: Excepti
         ("default_transaction_read_only = on", "CREATE TABLE t ()"),
     ],
 )
-async def test_a_session_that_was_begun_under_a_bad_setting_does_not_outlive_its_error(
+async def test_a_session_started_under_a_wrong_setting_is_closed_after_its_error(
     database_url: str, setting: str, refused: str
 ) -> None:
     async with await connect(database_url, max_size=2) as mended:
@@ -162,13 +160,13 @@ async def test_a_session_that_was_begun_under_a_bad_setting_does_not_outlive_its
             await database.execute(refused)
 
 
-async def test_errors_of_the_callers_own_pass_through_unchanged(database: Database) -> None:
+async def test_errors_of_the_caller_are_raised_unchanged(database: Database) -> None:
     with pytest.raises(ValueError, match="mine"):
         async with database.transaction():
             raise ValueError("mine")
 
 
-async def test_json_comes_out_as_it_went_in_and_times_are_utc(database: Database) -> None:
+async def test_json_is_read_back_unchanged_and_times_are_utc(database: Database) -> None:
     value = {"ActiveUsers": "INTERNAL_ERROR", "ü": [1, 2.5, None]}
     assert await database.fetchval("SELECT $1::jsonb", value) == value
     assert await database.fetchval("SHOW timezone") == "UTC"

@@ -37,7 +37,7 @@ async def spending(database: Database) -> int:
     return total
 
 
-async def test_the_credits_of_a_fleet_that_is_not_large_are_summed_exactly(database: Database, spending: int) -> None:
+async def test_the_credits_of_a_small_fleet_are_summed_exactly(database: Database, spending: int) -> None:
     spent = await credit_sum(database, NOW - timedelta(days=1))
     assert (spent.spent, spent.estimated) == (spending, False)
 
@@ -48,16 +48,16 @@ async def test_the_credits_of_a_large_fleet_are_estimated_from_a_sample(database
     assert spent.spent == pytest.approx(spending, rel=0.3)
 
 
-async def test_a_sample_of_every_row_is_the_exact_sum(database: Database, spending: int) -> None:
+async def test_a_sample_of_all_rows_gives_the_exact_sum(database: Database, spending: int) -> None:
     spent = await credit_sum(database, NOW - timedelta(days=1), exact_rows=39_000, sampled_rows=100_000)
     assert (spent.spent, spent.estimated) == (spending, True)
 
 
-async def test_credits_are_none_where_nothing_was_spent(database: Database) -> None:
+async def test_credits_are_0_if_nothing_was_spent(database: Database) -> None:
     assert (await credit_sum(database, NOW)).spent == 0
 
 
-async def test_of_each_trouble_every_org_is_counted_and_the_first_by_name_are_named(database: Database) -> None:
+async def test_for_each_problem_all_orgs_are_counted_and_the_first_by_name_are_listed(database: Database) -> None:
     await database.execute(
         "INSERT INTO orgs (name, data_center, parked_at, parked_code, parked_remedy)"
         " SELECT 'org ' || n, 'us', now(), CASE WHEN n > 5 THEN 'invalid_code' ELSE 'access_denied' END, 'do it'"

@@ -71,7 +71,7 @@ async def everything(database: Database, keyring: Keyring) -> None:
     assert len(await drop_partitions(database, NOW - timedelta(days=300))) == 1
 
 
-async def test_a_guest_that_takes_every_advisory_lock_holds_up_nothing(
+async def test_a_guest_that_takes_every_advisory_lock_blocks_nothing(
     database: Database, guest: asyncpg.Connection, keyring: Keyring
 ) -> None:
     for name in (b"days", b"slots", b"months", b"packing", b"poller"):
@@ -90,13 +90,13 @@ async def test_a_guest_that_takes_every_advisory_lock_holds_up_nothing(
         "SELECT * FROM poller_locks",
     ],
 )
-async def test_a_guest_cannot_touch_the_pollers_locks(guest: asyncpg.Connection, statement: str) -> None:
+async def test_a_guest_cannot_take_the_locks_of_the_poller(guest: asyncpg.Connection, statement: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with guest.transaction():
             await guest.execute(statement)
 
 
-async def test_a_guest_that_reads_everything_in_an_open_transaction_holds_up_no_write_or_rollup(
+async def test_a_guest_that_reads_everything_in_an_open_transaction_blocks_no_write_or_rollup(
     database: Database, guest: asyncpg.Connection, keyring: Keyring
 ) -> None:
     async with guest.transaction(isolation="repeatable_read"):
@@ -110,7 +110,7 @@ async def test_a_guest_that_reads_everything_in_an_open_transaction_holds_up_no_
             await roll_up(database, NOW.date())
 
 
-async def test_writers_share_the_days_and_a_rollup_waits_for_them_all(database: Database) -> None:
+async def test_writers_share_the_lock_on_days_and_a_rollup_waits_for_all_of_these(database: Database) -> None:
     async with database.transaction() as one, database.transaction() as two:
         await lock_days_shared(one)
         async with asyncio.timeout(5):
@@ -121,7 +121,7 @@ async def test_writers_share_the_days_and_a_rollup_waits_for_them_all(database: 
                 await rollup.execute("LOCK TABLE poller_locks IN SHARE ROW EXCLUSIVE MODE")
 
 
-async def test_a_writer_waits_for_a_rollup_and_no_row_lock_is_in_the_way_of_either(database: Database) -> None:
+async def test_a_writer_waits_for_a_rollup_and_no_row_lock_blocks_either(database: Database) -> None:
     async with database.transaction() as rows, database.transaction() as rollup:
         await lock(rows, Lock.MONTHS)
         async with asyncio.timeout(5):
@@ -132,14 +132,14 @@ async def test_a_writer_waits_for_a_rollup_and_no_row_lock_is_in_the_way_of_eith
                     await lock_days_shared(writer)
 
 
-async def test_each_row_is_one_lock(database: Database) -> None:
+async def test_each_row_of_the_lock_table_is_a_separate_lock(database: Database) -> None:
     async with database.transaction() as one, database.transaction() as two:
         assert await try_lock(one, Lock.SLOTS)
         assert not await try_lock(two, Lock.SLOTS)
         assert await try_lock(two, Lock.MONTHS)
 
 
-async def test_a_lock_ends_with_its_transaction_and_leaves_no_setting_behind(database: Database) -> None:
+async def test_a_lock_ends_with_its_transaction_and_leaves_no_changed_setting(database: Database) -> None:
     async with database.connection() as connection:
         before = await connection.fetchval("SHOW lock_timeout")
         async with connection.transaction():
@@ -151,7 +151,7 @@ async def test_a_lock_ends_with_its_transaction_and_leaves_no_setting_behind(dat
 
 
 @pytest.mark.parametrize(("old", "waits"), [(True, True), (False, False)])
-async def test_beside_a_worker_of_the_previous_release_its_advisory_lock_counts_too(
+async def test_the_advisory_lock_of_a_worker_of_the_previous_release_is_respected(
     database: Database, database_url: str, *, old: bool, waits: bool
 ) -> None:
     if old:
@@ -169,7 +169,7 @@ async def test_beside_a_worker_of_the_previous_release_its_advisory_lock_counts_
     await writer_of_old.close()
 
 
-async def test_a_lock_that_another_holds_for_long_is_given_up_without_blaming_postgresql(
+async def test_waiting_for_a_lock_ends_after_a_limit_and_does_not_blame_postgresql(
     database: Database, database_url: str
 ) -> None:
     async with await connect(database_url) as other, other.transaction() as holder:

@@ -67,20 +67,18 @@ async def use(database: Database, keyring: Keyring) -> None:
     assert len(await drop_partitions(database, NOW - 300 * DAY)) == 1
 
 
-async def test_a_pooler_is_noticed_and_its_absence_too(pooled_url: str, database: Database) -> None:
+async def test_a_connection_pooler_and_its_absence_are_detected(pooled_url: str, database: Database) -> None:
     assert not database.pooled
     async with await connect(pooled_url) as pooled:
         assert pooled.pooled
 
 
-async def test_everything_that_is_done_to_a_database_can_be_done_through_a_pooler(
-    pooled_url: str, keyring: Keyring
-) -> None:
+async def test_every_database_operation_works_through_a_pooler(pooled_url: str, keyring: Keyring) -> None:
     async with await connect(pooled_url) as database:
         await use(database, keyring)
 
 
-async def test_many_clients_whose_sessions_are_shuffled_read_and_write_at_once(
+async def test_many_clients_with_shuffled_sessions_can_read_and_write_concurrently(
     pooled_url: str, keyring: Keyring
 ) -> None:
     async with await connect(pooled_url) as database:
@@ -113,7 +111,7 @@ async def test_many_clients_whose_sessions_are_shuffled_read_and_write_at_once(
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_five_migrations_at_once_through_a_pooler_all_succeed_and_leave_nothing_locked(
+async def test_five_concurrent_migrations_through_a_pooler_all_succeed_and_leave_no_lock(
     blank_database_url: str, mode: str
 ) -> None:
     with running_pgbouncer(blank_database_url, pool_mode=mode) as dsn:
@@ -131,7 +129,7 @@ async def test_five_migrations_at_once_through_a_pooler_all_succeed_and_leave_no
         assert not (await schema.check(dsn)).behind
 
 
-async def test_commands_one_after_the_other_through_the_same_sessions_do_not_meet_each_others_statements(
+async def test_consecutive_commands_in_the_same_sessions_do_not_see_prepared_statements_of_each_other(
     database: Database, database_url: str, keyring: Keyring
 ) -> None:
     await import_orgs(database, keyring, [entry("one")])
@@ -143,7 +141,7 @@ async def test_commands_one_after_the_other_through_the_same_sessions_do_not_mee
             assert "PostgreSQL" not in ended.err
 
 
-async def test_a_lock_dies_with_the_client_that_held_it(database_url: str) -> None:
+async def test_a_lock_ends_with_the_client_that_held_it(database_url: str) -> None:
     with running_pgbouncer(database_url, pool_mode="transaction") as dsn:
         database = await connect(dsn)
         async with database.connection() as connection:
@@ -154,7 +152,7 @@ async def test_a_lock_dies_with_the_client_that_held_it(database_url: str) -> No
             assert await ensure_partitions(another, NOW, NOW)
 
 
-async def test_a_setting_in_the_address_that_the_pooler_refuses_is_named_with_what_to_do(database_url: str) -> None:
+async def test_a_setting_in_the_address_that_the_pooler_refuses_is_named_with_its_remedy(database_url: str) -> None:
     with running_pgbouncer(database_url) as dsn, pytest.raises(DatabaseError, match="search_path") as caught:
         await connect(f"{dsn}&search_path=public")
     assert "ignore_startup_parameters" in str(caught.value)

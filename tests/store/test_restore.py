@@ -122,7 +122,7 @@ def lost() -> tuple[bytes, dict[str, Any]]:
     return dumped.stdout, before
 
 
-def test_a_restored_database_answers_as_the_lost_one_did(lost: tuple[bytes, dict[str, Any]]) -> None:
+def test_a_restored_database_gives_the_same_answers_as_the_lost_one(lost: tuple[bytes, dict[str, Any]]) -> None:
     dump, before = lost
     with restored(dump) as fresh:
         after = asyncio.run(answers(fresh.dsn()))
@@ -132,7 +132,7 @@ def test_a_restored_database_answers_as_the_lost_one_did(lost: tuple[bytes, dict
         assert after[name] == rows, name
 
 
-def test_a_restored_database_is_up_to_date_and_takes_new_orgs_snapshots_months_and_rollups(
+def test_a_restored_database_is_up_to_date_and_accepts_new_orgs_snapshots_months_and_rollups(
     lost: tuple[bytes, dict[str, Any]],
 ) -> None:
     async def go_on(dsn: str) -> None:
@@ -163,7 +163,7 @@ def test_a_restored_database_is_up_to_date_and_takes_new_orgs_snapshots_months_a
         asyncio.run(go_on(fresh.dsn()))
 
 
-def test_credentials_are_read_with_the_key_that_was_kept_elsewhere_and_with_no_other(
+def test_restored_credentials_can_be_decrypted_only_with_their_separately_kept_key(
     lost: tuple[bytes, dict[str, Any]],
 ) -> None:
     dump, _ = lost
@@ -182,7 +182,7 @@ def test_credentials_are_read_with_the_key_that_was_kept_elsewhere_and_with_no_o
         asyncio.run(read(fresh.dsn()))
 
 
-def test_guests_are_held_to_their_tags_on_the_new_server_too(lost: tuple[bytes, dict[str, Any]]) -> None:
+def test_guests_are_restricted_to_their_tags_on_the_new_server(lost: tuple[bytes, dict[str, Any]]) -> None:
     async def ask(dsn: str) -> None:
         await run_on(dsn, "CREATE ROLE north_bi LOGIN")
         await run_on(dsn, "GRANT poller_guest TO north_bi")
@@ -200,7 +200,7 @@ def test_guests_are_held_to_their_tags_on_the_new_server_too(lost: tuple[bytes, 
         asyncio.run(ask(fresh.dsn()))
 
 
-def test_the_document_says_what_the_drill_does() -> None:
+def test_the_document_describes_the_steps_of_this_restore_test() -> None:
     text = OPERATIONS.read_text()
     for words in (*ROLES, "pg_dump", "-Fc", "pg_restore", "--exit-on-error"):
         assert words in text

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from poller.store.database import Database
 
 
-def test_the_file_names_tell_the_same_head_as_alembic() -> None:
+def test_the_file_names_of_migrations_give_the_same_head_as_alembic() -> None:
     config = Config()
     config.set_main_option("script_location", str(schema.migrations_folder()))
     assert ScriptDirectory.from_config(config).get_heads() == [schema.head_revision()]
 
 
-async def test_a_blank_database_is_behind_and_a_migrated_one_is_not(blank_database_url: str) -> None:
+async def test_a_blank_database_has_pending_migrations_and_a_migrated_one_does_not(blank_database_url: str) -> None:
     assert await schema.check(blank_database_url) == SchemaState(None, schema.head_revision())
     before = await schema.upgrade(blank_database_url)
     assert before.behind
@@ -35,38 +35,40 @@ async def test_a_blank_database_is_behind_and_a_migrated_one_is_not(blank_databa
     assert await schema.upgrade(blank_database_url) == after
 
 
-async def test_first_runs_at_the_same_time_all_succeed(blank_database_url: str) -> None:
+async def test_concurrent_first_migrations_in_one_process_all_succeed(blank_database_url: str) -> None:
     async with asyncio.TaskGroup() as group:
         for _ in range(4):
             group.create_task(schema.upgrade(blank_database_url))
     assert not (await schema.check(blank_database_url)).behind
 
 
-def test_first_runs_of_several_processes_all_succeed(blank_database_url: str) -> None:
+def test_concurrent_first_migrations_in_several_processes_all_succeed(blank_database_url: str) -> None:
     code = "import asyncio, sys; from poller.store import schema; asyncio.run(schema.upgrade(sys.argv[1]))"
     runs = [subprocess.Popen([sys.executable, "-c", code, blank_database_url]) for _ in range(3)]
     assert [run.wait() for run in runs] == [0, 0, 0]
     assert not asyncio.run(schema.check(blank_database_url)).behind
 
 
-async def test_connecting_to_a_database_that_is_behind_names_the_command_to_run(blank_database_url: str) -> None:
+async def test_connecting_to_a_database_with_pending_migrations_names_the_command_to_run(
+    blank_database_url: str,
+) -> None:
     with pytest.raises(DatabaseError, match=r"the database is empty, .*; run `poller migrate`"):
         await databases.connect(blank_database_url)
 
 
-async def test_each_revision_can_be_reached_alone(blank_database_url: str) -> None:
+async def test_a_database_can_be_migrated_to_a_given_revision(blank_database_url: str) -> None:
     await schema.upgrade(blank_database_url, "0001")
     assert (await schema.check(blank_database_url)).current == "0001"
 
 
-async def test_a_database_ahead_of_the_code_is_left_alone(database: Database, database_url: str) -> None:
+async def test_a_database_newer_than_the_code_is_left_unchanged(database: Database, database_url: str) -> None:
     await database.execute("UPDATE alembic_version SET version_num = '9999'")
     assert (await schema.upgrade(database_url)).current == "9999"
     async with await databases.connect(database_url):
         pass
 
 
-async def test_the_database_of_another_program_is_left_alone(database: Database, database_url: str) -> None:
+async def test_the_database_of_another_program_is_left_unchanged(database: Database, database_url: str) -> None:
     await database.execute("UPDATE alembic_version SET version_num = 'ae1027a6acf'")
     with pytest.raises(DatabaseError, match="another program lives there; give the poller a database of its own"):
         await schema.upgrade(database_url)
@@ -77,7 +79,7 @@ SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' OR relation = to_regcl
 """
 
 
-async def test_a_migration_that_fails_says_why_in_one_line_and_leaves_the_lock(blank_database_url: str) -> None:
+async def test_a_failed_migration_is_reported_in_one_line_and_releases_its_lock(blank_database_url: str) -> None:
     connection = await asyncpg.connect(blank_database_url)
     await connection.execute("CREATE TABLE orgs (id integer)")
     with pytest.raises(DatabaseError, match='"orgs" already exists') as caught:
@@ -90,7 +92,7 @@ async def test_a_migration_that_fails_says_why_in_one_line_and_leaves_the_lock(b
     await schema.upgrade(blank_database_url)
 
 
-def test_telling_whether_the_schema_is_behind_imports_no_alembic() -> None:
+def test_checking_for_pending_migrations_does_not_import_alembic() -> None:
     code = (
         "import sys; from poller.store import database, schema; schema.head_revision();"
         "print(sorted({'alembic', 'sqlalchemy'} & set(sys.modules)))"
@@ -99,7 +101,7 @@ def test_telling_whether_the_schema_is_behind_imports_no_alembic() -> None:
     assert said.stdout.strip() == "[]"
 
 
-async def test_a_reader_that_keeps_a_migration_from_its_locks_is_named_and_others_go_on_reading(
+async def test_a_reader_that_blocks_a_migration_is_named_and_others_can_still_read(
     blank_database_url: str,
 ) -> None:
     await schema.upgrade(blank_database_url, "0004")

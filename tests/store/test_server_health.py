@@ -14,7 +14,7 @@ class RolledBackError(Exception):
     pass
 
 
-async def test_roles_that_are_not_there_are_told_from_those_that_may_not_read(database: Database) -> None:
+async def test_missing_roles_are_distinguished_from_roles_without_read_access(database: Database) -> None:
     assert await missing_readers(database) == ([], [])
     with pytest.raises(RolledBackError):
         async with database.transaction() as connection:
@@ -25,7 +25,7 @@ async def test_roles_that_are_not_there_are_told_from_those_that_may_not_read(da
             raise RolledBackError
 
 
-async def test_a_database_that_takes_no_writes_is_told(database: Database) -> None:
+async def test_a_read_only_database_is_reported(database: Database) -> None:
     facts = await read_server(database)
     assert not facts.read_only
     assert facts.version_number >= 150_000

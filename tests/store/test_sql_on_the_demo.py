@@ -33,7 +33,7 @@ def since() -> date:
     return date.fromordinal(datetime.now(UTC).date().toordinal() - OPTIONS.days)
 
 
-async def test_every_question_can_be_asked_of_the_demos_fleet(tmp_path: Path) -> None:
+async def test_every_documented_query_works_on_the_fleet_of_the_demo(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "data")
     async with open_demo(settings, OPTIONS) as demo:
         await demo.import_fleet()

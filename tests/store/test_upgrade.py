@@ -84,7 +84,7 @@ async def test_no_row_of_any_table_is_lost_or_changed_by_an_upgrade(filled: tupl
         assert len(kept) == len(rows) or table in {"shared_relations", "dirty_days", "poller_locks"}, table
 
 
-async def test_every_relation_shows_after_an_upgrade_what_the_rows_make_it(filled: tuple[str, Any]) -> None:
+async def test_after_an_upgrade_every_relation_agrees_with_the_rows(filled: tuple[str, Any]) -> None:
     dsn, before = filled
     await schema.upgrade(dsn)
     async with await databases.connect(dsn) as database:
@@ -129,7 +129,7 @@ async def check_relations(database: Database, rows: list[Any], before: Any) -> N
     }
 
 
-async def test_an_upgraded_poller_goes_on_with_its_credentials_tokens_and_slots(
+async def test_an_upgraded_poller_continues_with_its_credentials_tokens_and_slots(
     filled: tuple[str, Any], keyring: Keyring
 ) -> None:
     dsn, _ = filled
@@ -156,7 +156,7 @@ async def test_a_parked_org_has_an_outcome_after_an_upgrade(filled: tuple[str, A
     assert {row["id"]: row["parked_outcome"] for row in rows} == {1: None, 2: "unauthorized", 3: None, 4: None}
 
 
-async def test_an_upgrade_goes_on_beside_a_poller_of_the_first_version_that_writes(blank_database_url: str) -> None:
+async def test_an_upgrade_works_while_a_poller_of_the_first_version_writes(blank_database_url: str) -> None:
     await schema.upgrade(blank_database_url, "0002")
     writer = await asyncpg.connect(blank_database_url)
     try:
@@ -179,7 +179,7 @@ async def test_an_upgrade_goes_on_beside_a_poller_of_the_first_version_that_writ
         assert await shown_daily(database) == daily_of(rows)
 
 
-async def test_workers_of_the_previous_release_go_on_with_the_queue_while_its_unused_parts_are_dropped(
+async def test_workers_of_the_previous_release_keep_using_the_queue_while_its_unused_parts_are_dropped(
     blank_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await schema.upgrade(blank_database_url, "0023")

@@ -33,7 +33,7 @@ def quiet_org(days: int = 200) -> dict[str, list[int | None]]:
     return counts
 
 
-async def test_the_day_seats_run_out_is_kept_with_its_range_and_past_error(database: Database) -> None:
+async def test_the_run_out_day_of_seats_is_stored_with_its_range_and_backtest_error(database: Database) -> None:
     await org_with(database, "Growing", {"ActiveUsers": GROWING}, licences=GROWING[-1] + 20)
     await org_with(database, "Flat", {"ActiveUsers": [50] * 200}, licences=500)
     assert await forecast_fleet(database, NOW) == "2 orgs forecast"
@@ -49,7 +49,7 @@ async def test_the_day_seats_run_out_is_kept_with_its_range_and_past_error(datab
     assert flat["seats"] == 500
 
 
-async def test_a_contract_says_more_of_seats_than_zoho_and_zoho_more_than_the_licences(database: Database) -> None:
+async def test_seats_come_from_the_contract_before_zoho_and_from_zoho_before_the_licences(database: Database) -> None:
     org_id = await org_with(database, "Acme", {"ActiveUsers": [50] * 60}, licences=100)
     for statement, seats in (
         ("SELECT 1", 100),
@@ -61,7 +61,7 @@ async def test_a_contract_says_more_of_seats_than_zoho_and_zoho_more_than_the_li
         assert await database.fetchval("SELECT seats FROM seat_forecasts") == seats
 
 
-async def test_a_forecast_made_twice_is_the_same_and_one_of_a_paused_org_goes(database: Database) -> None:
+async def test_a_repeated_forecast_is_the_same_and_that_of_a_paused_org_is_deleted(database: Database) -> None:
     org_id = await org_with(database, "Growing", {"ActiveUsers": GROWING}, licences=400)
     await forecast_fleet(database, NOW)
     first = dict(await database.fetchrow("SELECT * FROM forecast_results") or {})
@@ -73,7 +73,7 @@ async def test_a_forecast_made_twice_is_the_same_and_one_of_a_paused_org_goes(da
     assert [row["org"] for row in await database.fetch("SELECT org FROM seat_forecasts")] == ["Other"]
 
 
-async def test_an_org_without_any_count_has_no_forecast_and_stops_nobody(database: Database) -> None:
+async def test_an_org_without_any_count_has_no_forecast_and_does_not_affect_others(database: Database) -> None:
     await org_with(database, "Unknown", {"ActiveUsers": [None] * 30})
     await org_with(database, "Never polled", {})
     await org_with(database, "Known", {"ActiveUsers": [7]})
@@ -84,7 +84,7 @@ async def test_without_orgs_there_is_nothing_to_forecast(database: Database) -> 
     assert await forecast_fleet(database, NOW) == "no orgs"
 
 
-async def test_anomalies_are_found_once_stay_as_they_are_and_go_when_late_rows_explain_them(database: Database) -> None:
+async def test_anomalies_are_found_once_are_kept_and_are_removed_if_late_rows_explain_them(database: Database) -> None:
     usual = quiet_org()
     odd = {user_type: [*counts] for user_type, counts in usual.items()}
     odd["AdminUsers"][150:] = [12] * 50
@@ -100,7 +100,7 @@ async def test_anomalies_are_found_once_stay_as_they_are_and_go_when_late_rows_e
     assert await database.fetch("SELECT * FROM anomalies") == []
 
 
-async def test_an_org_nothing_is_known_of_for_days_is_quiet(database: Database) -> None:
+async def test_an_org_without_known_counts_for_days_is_quiet(database: Database) -> None:
     await org_with(database, "Silent", quiet_org(), last=TODAY - timedelta(days=6))
     await search_anomalies(database, NOW)
     rows = await database.fetch("SELECT kind, day FROM anomalies")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     OpenService = Callable[..., Any]
 
 
-def test_a_slot_that_comes_back_too_late_from_waiting_for_a_data_centre_is_that_ones_fault_and_no_other() -> None:
+def test_a_slot_missed_while_waiting_for_a_data_centre_is_recorded_with_this_reason() -> None:
     closed_at = datetime(2026, 11, 26, 12, tzinfo=UTC)
     circuits = CircuitBreakers(closed_at={"eu": closed_at})
     assert circuits.was_away("eu", closed_at - timedelta(seconds=1))
@@ -24,7 +24,7 @@ def test_a_slot_that_comes_back_too_late_from_waiting_for_a_data_centre_is_that_
     assert not circuits.was_away("us", closed_at - timedelta(seconds=1))
 
 
-def test_a_circuit_opens_when_the_first_pass_of_three_orgs_is_unanswered_and_not_only_when_their_polls_end() -> None:
+def test_a_circuit_opens_after_the_first_pass_of_three_orgs_is_unanswered_and_not_only_at_the_end_of_polls() -> None:
     now, circuits = datetime(2026, 11, 26, 12, tzinfo=UTC), CircuitBreakers()
     for org_id in (1, 2):
         circuits.unanswered("eu", org_id, "timeout", now)
@@ -33,7 +33,7 @@ def test_a_circuit_opens_when_the_first_pass_of_three_orgs_is_unanswered_and_not
     assert circuits.facts() == {"eu": {"since": now.isoformat(), "error": "timeout"}}
 
 
-def test_requests_that_could_not_leave_this_machine_open_no_circuit() -> None:
+def test_requests_that_fail_on_this_machine_open_no_circuit() -> None:
     now, circuits = datetime(2026, 11, 26, 12, tzinfo=UTC), CircuitBreakers()
     for org_id in range(10):
         circuits.unanswered("eu", org_id, "local_resources", now)
@@ -41,7 +41,7 @@ def test_requests_that_could_not_leave_this_machine_open_no_circuit() -> None:
     assert circuits.facts() == {}
 
 
-async def test_a_dead_data_centre_keeps_nobody_else_waiting_and_is_on_time_when_it_is_back(
+async def test_an_unreachable_data_centre_delays_no_other_and_is_polled_on_time_when_it_is_reachable_again(
     service: OpenService,
 ) -> None:
     async with service(orgs=16, interval=5, request_timeout_seconds=1, concurrency=16) as mine:

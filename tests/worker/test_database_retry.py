@@ -44,7 +44,7 @@ def outage(pauses: list[float], jitter: float = 0.0) -> DatabaseRetry:
     return DatabaseRetry(sleep=sleep, jitter=lambda: jitter, clock=lambda: 100.0 + sum(pauses))
 
 
-async def test_what_passes_is_waited_for_with_growing_pauses() -> None:
+async def test_a_transient_database_error_is_retried_with_growing_pauses() -> None:
     pauses: list[float] = []
     assert await outage(pauses).run_with_retry(Database(*[AWAY] * 10).ask) == "answer"
     assert pauses[0] == FIRST_PAUSE_SECONDS
@@ -58,7 +58,7 @@ async def test_jitter_shortens_each_pause_by_up_to_half() -> None:
     assert pauses == [FIRST_PAUSE_SECONDS / 2]
 
 
-async def test_what_cannot_pass_is_raised_at_once() -> None:
+async def test_a_permanent_database_error_is_raised_at_once() -> None:
     pauses: list[float] = []
     database = Database(BEHIND)
     with pytest.raises(DatabaseError, match="poller migrate"):
@@ -66,7 +66,7 @@ async def test_what_cannot_pass_is_raised_at_once() -> None:
     assert (database.calls, pauses) == (1, [])
 
 
-async def test_who_may_give_up_does_so_at_the_next_failure() -> None:
+async def test_a_caller_that_may_stop_ends_its_retries_at_the_next_failure() -> None:
     pauses: list[float] = []
     database = Database(AWAY, AWAY, AWAY)
     with pytest.raises(DatabaseError):
@@ -74,7 +74,7 @@ async def test_who_may_give_up_does_so_at_the_next_failure() -> None:
     assert database.calls == 3
 
 
-async def test_once_nobody_waits_any_more_the_next_failure_is_the_last() -> None:
+async def test_after_retries_are_abandoned_the_next_failure_is_raised() -> None:
     pauses: list[float] = []
     out, database = outage(pauses), Database(*[AWAY] * 9)
     out.abandoned = True
@@ -83,7 +83,7 @@ async def test_once_nobody_waits_any_more_the_next_failure_is_the_last() -> None
     assert (database.calls, pauses) == (1, [])
 
 
-async def test_the_log_says_it_once_however_often_and_by_whomever_it_is_tried() -> None:
+async def test_a_database_outage_is_logged_once_for_any_number_of_retries_and_callers() -> None:
     pauses: list[float] = []
     out = outage(pauses)
     with structlog.testing.capture_logs() as logs:
@@ -94,7 +94,7 @@ async def test_the_log_says_it_once_however_often_and_by_whomever_it_is_tried() 
     assert not out.is_on
 
 
-async def test_a_lock_that_another_session_holds_is_waited_for_and_the_database_is_not_called_away() -> None:
+async def test_a_lock_of_another_session_is_waited_for_and_not_reported_as_an_outage() -> None:
     pauses: list[float] = []
     out = outage(pauses)
     database = Database(*[LockedError("held by process 1", "end it", passing=True)] * 5)
@@ -104,7 +104,7 @@ async def test_a_lock_that_another_session_holds_is_waited_for_and_the_database_
     assert len(pauses) == 5
 
 
-async def test_readings_taken_while_the_database_is_away_are_written_when_it_is_back(
+async def test_snapshots_taken_during_a_database_outage_are_written_after_it(
     service: OpenService, database_url: str
 ) -> None:
     async with (
@@ -137,7 +137,7 @@ async def test_readings_taken_while_the_database_is_away_are_written_when_it_is_
     assert mine.sim.audit()["breaches"] == []
 
 
-async def test_a_worker_told_to_stop_while_the_database_is_away_ends_when_its_grace_does(
+async def test_a_worker_stopped_during_a_database_outage_ends_after_its_grace_period(
     service: OpenService, database_url: str
 ) -> None:
     async with (
@@ -155,7 +155,7 @@ async def test_a_worker_told_to_stop_while_the_database_is_away_ends_when_its_gr
         assert worker.lost == 0
 
 
-async def test_a_schema_that_is_taken_away_ends_the_worker_with_one_error(service: OpenService) -> None:
+async def test_a_dropped_schema_ends_the_worker_with_one_error(service: OpenService) -> None:
     async with service(orgs=2, interval=2) as mine:
         with pytest.raises(ExceptionGroup) as caught:
             async with mine.worker():

@@ -85,7 +85,7 @@ FROM (SELECT count(*) AS rows, min(slot) AS first, max(slot) AS last FROM org_sn
 """
 
 
-async def test_what_was_read_outlasts_a_lock_that_outlasts_the_command_timeout(
+async def test_snapshots_are_kept_during_a_lock_longer_than_the_command_timeout(
     service: OpenService, database_url: str
 ) -> None:
     async with (
@@ -114,7 +114,7 @@ async def test_what_was_read_outlasts_a_lock_that_outlasts_the_command_timeout(
         assert worker.lost == 0
 
 
-async def test_readings_held_are_bounded_counted_and_written_in_their_order(
+async def test_snapshots_held_in_memory_are_limited_counted_and_written_in_order(
     service: OpenService, database_url: str
 ) -> None:
     pace = replace(QUICK, hands=3, batch_rows=2)
@@ -143,7 +143,7 @@ async def test_readings_held_are_bounded_counted_and_written_in_their_order(
         assert worker.lost == 0
 
 
-async def test_a_server_that_answers_and_takes_nothing_is_said_to_be_away_once_and_not_asked_by_the_millisecond(
+async def test_a_server_that_accepts_no_writes_is_logged_once_and_retried_with_pauses(
     service: OpenService, database_url: str
 ) -> None:
     base = database_url.rpartition("/")[2].partition("?")[0]
@@ -168,9 +168,7 @@ async def test_a_server_that_answers_and_takes_nothing_is_said_to_be_away_once_a
         assert [entry["event"] for entry in logs].count("database.away") <= 2
 
 
-async def test_connections_that_are_killed_again_and_again_cost_no_reading(
-    service: OpenService, database_url: str
-) -> None:
+async def test_repeatedly_killed_connections_lose_no_snapshot(service: OpenService, database_url: str) -> None:
     name = f"victim {uuid.uuid4().hex[:8]}"
     async with (
         service(orgs=8, interval=3) as mine,
@@ -193,7 +191,7 @@ async def test_connections_that_are_killed_again_and_again_cost_no_reading(
     assert worker.lost == 0
 
 
-async def test_a_statement_timeout_is_waited_for(service: OpenService, database_url: str) -> None:
+async def test_a_statement_timeout_is_retried(service: OpenService, database_url: str) -> None:
     base = database_url.rpartition("/")[2].partition("?")[0]
     name = f"hurried {uuid.uuid4().hex[:8]}"
     async with (
@@ -222,7 +220,7 @@ async def test_a_statement_timeout_is_waited_for(service: OpenService, database_
         assert any("statement timeout" in entry.get("why", "") for entry in logs)
 
 
-async def test_a_worker_told_to_stop_ends_with_its_grace_though_the_database_says_nothing_at_all(
+async def test_a_stopped_worker_ends_after_its_grace_period_even_if_the_database_does_not_answer(
     service: OpenService, database_url: str
 ) -> None:
     pace = replace(QUICK, shutdown_grace_seconds=2.0, final_flush_seconds=0.5)
@@ -243,9 +241,7 @@ async def test_a_worker_told_to_stop_ends_with_its_grace_though_the_database_say
         cable.unclog()
 
 
-async def test_a_right_that_was_taken_away_ends_the_worker_with_one_error(
-    service: OpenService, database_url: str
-) -> None:
+async def test_a_revoked_privilege_ends_the_worker_with_one_error(service: OpenService, database_url: str) -> None:
     role = f"worker_{uuid.uuid4().hex[:8]}"
     await run_on(database_url, f"CREATE ROLE {role} LOGIN")
     try:

@@ -44,7 +44,9 @@ class Freezing:
             self.polls.cancel_all()
 
 
-async def test_what_was_claimed_before_a_freeze_is_not_begun_after_it_and_is_anybodys(service: OpenService) -> None:
+async def test_jobs_claimed_before_a_freeze_are_not_started_after_it_and_can_be_claimed_by_others(
+    service: OpenService,
+) -> None:
     async with service(orgs=ORGS, interval=3_600) as mine, open_fleet(mine.app) as fleet:
         database, freezing = mine.app.database, Freezing(fleet)
         now = await database.fetchval("SELECT now()")
@@ -82,7 +84,7 @@ class Noting(Silent):
         self.reasons += [reason] * slots
 
 
-async def test_a_held_slot_waits_in_the_queue_until_the_hold_ends_and_is_polled_then(service: OpenService) -> None:
+async def test_a_held_slot_waits_in_the_queue_until_its_hold_ends_and_is_then_polled(service: OpenService) -> None:
     async with service(orgs=1, interval=3_600) as mine:
         database, observer = mine.app.database, Noting()
         await enqueue_due_slots(

@@ -88,7 +88,9 @@ async def test_an_access_token_encrypted_with_a_key_a_worker_lacks_is_renewed(se
         assert [one.snapshot.outcome.value for one in polled] == ["ok"] * 3
 
 
-async def test_a_poll_by_hand_with_the_wrong_key_blames_no_org_and_a_later_poll_fills_the_slot(service: Open) -> None:
+async def test_a_poll_by_hand_with_the_wrong_key_is_not_recorded_for_the_org_and_a_later_poll_fills_the_slot(
+    service: Open,
+) -> None:
     async with service(orgs=3, interval=86_400) as mine:
         for keyring, error in ((Keyring({"k2": NEW}), "key_missing"), (WRONG, "unreadable_credentials")):
             polled = await poll_by_hand(mine, keyring)

@@ -54,7 +54,7 @@ async def months(database: Database) -> list[int]:
     return [month.since.month for month in await list_partitions(database)]
 
 
-async def test_a_month_goes_once_it_has_been_over_for_as_long_as_asked_and_not_before(database: Database) -> None:
+async def test_a_month_is_dropped_exactly_when_its_retention_has_passed(database: Database) -> None:
     await history(database)
     thirteen_months_after_october = datetime(2025, 12, 1, tzinfo=UTC)
     assert await retain(database, thirteen_months_after_october - SECOND) == "1 month dropped"
@@ -66,13 +66,13 @@ async def test_a_month_goes_once_it_has_been_over_for_as_long_as_asked_and_not_b
     assert await database.fetchval("SELECT count(*) FROM latest_user_counts") == 10
 
 
-async def test_what_is_kept_for_ever_is_kept(database: Database) -> None:
+async def test_with_the_retention_forever_no_month_is_dropped(database: Database) -> None:
     await history(database)
     assert await retain(database, datetime(2999, 1, 1, tzinfo=UTC), None) == "everything is kept"
     assert await months(database) == [9, 10, 11]
 
 
-async def test_days_go_where_they_are_to(database: Database) -> None:
+async def test_daily_counts_older_than_their_retention_are_deleted(database: Database) -> None:
     await history(database)
     now = datetime(2025, 12, 31, tzinfo=UTC)
     assert await retain(database, now, THIRTEEN) == "1 month dropped, 1 left for later"
@@ -81,7 +81,7 @@ async def test_days_go_where_they_are_to(database: Database) -> None:
     assert [row[0].month for row in rows] == [10, 11]
 
 
-async def test_a_month_that_is_not_rolled_up_is_told_of(database: Database) -> None:
+async def test_a_month_kept_because_it_is_not_rolled_up_is_logged(database: Database) -> None:
     await history(database)
     await write_snapshots(database, [snapshot(OCTOBER)])
     now = datetime(2025, 12, 1, tzinfo=UTC)
@@ -91,7 +91,7 @@ async def test_a_month_that_is_not_rolled_up_is_told_of(database: Database) -> N
     assert await retain(database, now) == "1 month dropped"
 
 
-async def test_late_snapshots_that_go_with_their_month_are_told_of(database: Database) -> None:
+async def test_late_snapshots_dropped_with_their_month_are_logged(database: Database) -> None:
     await history(database)
     now = datetime(2025, 11, 2, tzinfo=UTC)
     await retain(database, now)
@@ -99,7 +99,7 @@ async def test_late_snapshots_that_go_with_their_month_are_told_of(database: Dat
     assert await retain(database, now) == "1 month dropped, with 1 day of orgs that had come too late to be counted"
 
 
-async def test_retention_counts_back_from_the_newest_known_counts_and_never_from_a_clock(database: Database) -> None:
+async def test_retention_is_measured_from_the_newest_known_counts_and_not_from_the_clock(database: Database) -> None:
     await history(database)
     years_later = datetime(2027, 6, 1, tzinfo=UTC)
     do = chores(snapshots=THIRTEEN, days=Retention(days=30))["retention"].do
@@ -107,7 +107,7 @@ async def test_retention_counts_back_from_the_newest_known_counts_and_never_from
     assert await months(database) == [9, 10, 11]
 
 
-async def test_a_row_dated_in_the_future_moves_no_retention(database: Database) -> None:
+async def test_a_row_dated_in_the_future_does_not_affect_retention(database: Database) -> None:
     await history(database)
     await database.execute("UPDATE latest_snapshots SET slot = now() + interval '2 years'")
     do = chores(snapshots=THIRTEEN, days=None)["retention"].do
@@ -115,7 +115,7 @@ async def test_a_row_dated_in_the_future_moves_no_retention(database: Database) 
     assert await months(database) == [9, 10, 11]
 
 
-async def test_after_a_year_without_a_poller_retention_gives_up_a_month_a_run(database: Database) -> None:
+async def test_after_a_year_without_a_poller_retention_drops_one_month_per_run(database: Database) -> None:
     await database.execute("INSERT INTO orgs (name, data_center) VALUES ('acme', 'us')")
     await database.execute("UPDATE rollup_state SET rolled_until = '2023-01-01'")
     starts = [datetime(2023, month, 1, tzinfo=UTC) for month in range(1, 13)]
@@ -128,7 +128,7 @@ async def test_after_a_year_without_a_poller_retention_gives_up_a_month_a_run(da
     assert await months(database) == []
 
 
-async def test_slots_that_nobody_polled_are_written_down_as_far_back_as_snapshots_are_kept(
+async def test_unpolled_slots_are_recorded_as_missed_as_far_back_as_snapshots_are_kept(
     service: OpenService,
 ) -> None:
     async with service(orgs=1, interval=3_600, snapshot_retention=Retention(days=2)) as mine:
@@ -147,7 +147,7 @@ async def test_slots_that_nobody_polled_are_written_down_as_far_back_as_snapshot
         assert timedelta(hours=47) < datetime.now(UTC) - min(missed) <= timedelta(days=2, minutes=1)
 
 
-async def test_a_readers_open_transaction_puts_retention_off_and_is_blamed_instead_of_the_database(
+async def test_an_open_transaction_of_a_reader_delays_retention_and_is_named_as_the_cause(
     service: OpenService,
 ) -> None:
     async with service(orgs=1, interval=3_600, snapshot_retention=THIRTEEN) as mine:

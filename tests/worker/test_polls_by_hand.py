@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     OpenService = Callable[..., Any]
 
 
-async def test_commands_and_workers_that_poll_the_same_orgs_at_once_never_break_an_orgs_limit(
+async def test_commands_and_workers_that_poll_the_same_orgs_never_exceed_the_limit_of_an_org(
     service: OpenService,
 ) -> None:
     polled: list[PollResult] = []
@@ -42,7 +42,7 @@ async def test_commands_and_workers_that_poll_the_same_orgs_at_once_never_break_
     assert {row["outcome"] for row in await mine.rows()} == {"ok"}
 
 
-async def test_an_org_that_another_process_polls_all_the_while_is_left_to_it_and_named(service: OpenService) -> None:
+async def test_an_org_polled_by_another_process_is_skipped_and_named(service: OpenService) -> None:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -66,7 +66,9 @@ async def test_an_org_that_another_process_polls_all_the_while_is_left_to_it_and
         assert await database.fetchval("SELECT count(*) FROM pgqueuer WHERE dedupe_key LIKE '%by-hand'") == 0
 
 
-async def test_of_two_commands_one_has_an_org_until_it_lets_go_or_falls_silent(service: OpenService) -> None:
+async def test_one_of_two_commands_holds_an_org_until_it_releases_it_or_its_heartbeat_stops(
+    service: OpenService,
+) -> None:
     async with service(orgs=1, interval=3_600) as mine:
         database, one, other = mine.app.database, uuid.uuid4(), uuid.uuid4()
         org_id = await database.fetchval("SELECT id FROM orgs")

@@ -24,7 +24,7 @@ def worker(database: Database, silence: timedelta = timedelta(seconds=30)) -> Jo
     return JobQueue(database, uuid.uuid4(), silence=silence)
 
 
-async def test_of_a_key_there_is_one_job_at_a_time_and_another_once_it_is_done(database: Database) -> None:
+async def test_only_one_job_per_key_exists_until_it_is_done(database: Database) -> None:
     assert await enqueue(database, [job("1:a"), job("1:b"), job("1:a")]) == 2
     assert await enqueue(database, [job("1:a"), job("1:c")]) == 1
     mine = worker(database)
@@ -42,7 +42,7 @@ async def being_done(database: Database) -> set[int]:
     return {row["id"] for row in rows}
 
 
-async def test_no_two_workers_have_the_same_job(database: Database) -> None:
+async def test_no_job_is_claimed_by_two_workers(database: Database) -> None:
     await enqueue(database, [job(str(number)) for number in range(20)])
     one, other = worker(database), worker(database)
     first, second = await one.claim(KINDS, 12), await other.claim(KINDS, 12)
@@ -52,7 +52,7 @@ async def test_no_two_workers_have_the_same_job(database: Database) -> None:
     assert await being_done(database) == {job.id for job in first + second}
 
 
-async def test_a_job_waits_for_its_time_and_a_worker_knows_how_long(database: Database) -> None:
+async def test_a_job_is_not_claimed_before_it_is_due_and_the_worker_knows_the_wait(database: Database) -> None:
     await enqueue(database, [job("later", delay=timedelta(hours=1)), job("soon", delay=timedelta(minutes=1))])
     mine = worker(database)
     assert await mine.claim(KINDS, 10) == []
@@ -63,7 +63,7 @@ async def test_a_job_waits_for_its_time_and_a_worker_knows_how_long(database: Da
     assert (await depth(database)).waiting == 2
 
 
-async def test_a_silent_workers_jobs_go_to_another_and_a_living_ones_do_not(database: Database) -> None:
+async def test_jobs_of_a_dead_worker_go_to_another_and_those_of_a_live_one_do_not(database: Database) -> None:
     await enqueue(database, [job("dead"), job("living")])
     silence = timedelta(seconds=30)
     gone, other = worker(database, silence), worker(database, silence)
@@ -79,7 +79,7 @@ async def test_a_silent_workers_jobs_go_to_another_and_a_living_ones_do_not(data
     assert await being_done(database) == {dead.id, living.id}
 
 
-async def test_what_is_put_back_is_anybodys_after_its_delay(database: Database) -> None:
+async def test_a_returned_job_can_be_claimed_by_any_worker_after_its_delay(database: Database) -> None:
     await enqueue(database, [job("now"), job("later")])
     mine, other = worker(database), worker(database)
     now, later = await mine.claim(KINDS, 2)
@@ -91,7 +91,7 @@ async def test_what_is_put_back_is_anybodys_after_its_delay(database: Database) 
     assert turn.next_seconds == pytest.approx(300, abs=5)
 
 
-async def test_a_worker_that_was_thought_dead_puts_back_nothing_of_anothers(database: Database) -> None:
+async def test_a_worker_that_lost_its_jobs_cannot_return_jobs_now_claimed_by_another(database: Database) -> None:
     await enqueue(database, [job("one")])
     gone, other = worker(database), worker(database)
     (held,) = await gone.claim(KINDS, 1)
@@ -101,7 +101,7 @@ async def test_a_worker_that_was_thought_dead_puts_back_nothing_of_anothers(data
     assert await gone.claim(KINDS, 1) == []
 
 
-async def test_jobs_are_enqueued_with_the_transaction_or_not_at_all(database: Database) -> None:
+async def test_jobs_are_enqueued_only_if_the_transaction_commits(database: Database) -> None:
     with pytest.raises(LookupError):
         async with database.transaction() as connection:
             await enqueue(connection, [job("never")])
@@ -109,7 +109,7 @@ async def test_jobs_are_enqueued_with_the_transaction_or_not_at_all(database: Da
     assert await depth(database) == (0, 0, 0, 0.0)
 
 
-async def test_a_worker_that_leaves_lets_go_of_all_that_is_its_own_and_of_nothing_else(database: Database) -> None:
+async def test_a_worker_that_stops_releases_all_of_its_own_jobs_and_no_others(database: Database) -> None:
     leaving, staying = worker(database), worker(database)
     await enqueue(database, [job(key) for key in "abc"])
     own = {one.payload for one in await leaving.claim(KINDS, 2)}
@@ -121,12 +121,12 @@ async def test_a_worker_that_leaves_lets_go_of_all_that_is_its_own_and_of_nothin
     assert kept.payload not in own
 
 
-async def test_the_more_urgent_goes_first(database: Database) -> None:
+async def test_jobs_with_higher_priority_are_claimed_first(database: Database) -> None:
     await enqueue(database, [job("a"), job("b", priority=1)])
     assert [one.payload for one in await worker(database).claim(KINDS, 1)] == [b"b"]
 
 
-async def test_the_depth_tells_waiting_overdue_and_under_way_apart(database: Database) -> None:
+async def test_the_queue_depth_distinguishes_waiting_overdue_and_running_jobs(database: Database) -> None:
     await enqueue(database, [job("1"), job("2"), job("3", delay=timedelta(hours=1))])
     await worker(database).claim(KINDS, 1)
     await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '10 s' WHERE dedupe_key = '2'")
@@ -135,7 +135,7 @@ async def test_the_depth_tells_waiting_overdue_and_under_way_apart(database: Dat
     assert seconds == pytest.approx(10, abs=5)
 
 
-async def test_the_log_of_jobs_is_forgotten_and_the_queue_ends_empty(database: Database) -> None:
+async def test_the_log_of_jobs_is_cleared_and_the_queue_ends_empty(database: Database) -> None:
     mine = worker(database)
     for _ in range(10):
         await enqueue(database, [job(str(number)) for number in range(100)])
@@ -146,7 +146,7 @@ async def test_the_log_of_jobs_is_forgotten_and_the_queue_ends_empty(database: D
     assert await database.fetchval("SELECT count(*) FROM pgqueuer_log") == 0
 
 
-def test_variables_that_pgqueuer_would_read_change_nothing() -> None:
+def test_environment_variables_of_pgqueuer_have_no_effect() -> None:
     import os
     import subprocess
     import sys

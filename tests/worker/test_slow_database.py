@@ -18,7 +18,7 @@ ORGS, INTERVAL = 8, 20
 DELAY_SECONDS = QUICK.heartbeat_timeout_seconds * 8 / 30
 
 
-async def test_behind_a_very_slow_database_no_slot_is_asked_twice(service: OpenService, database_url: str) -> None:
+async def test_with_a_very_slow_database_no_slot_is_polled_twice(service: OpenService, database_url: str) -> None:
     async with service(orgs=ORGS, interval=INTERVAL) as mine:
         async with AsyncExitStack() as stack:
             cables = [await stack.enter_async_context(Cable(database_url)) for _ in range(3)]

@@ -17,26 +17,26 @@ from tests.acceptance.processes import machine, serving
 UNIT = Path(__file__).parents[2] / "deploy" / "poller.service"
 
 
-def test_whoever_listens_is_told(tmp_path: Path) -> None:
+def test_systemd_is_notified_through_its_socket(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "s"))
         assert notify(READY, {"NOTIFY_SOCKET": str(tmp_path / "s")})
         assert listening.recv(100) == b"READY=1"
 
 
-def test_an_abstract_socket_is_told_too() -> None:
+def test_systemd_is_notified_through_an_abstract_socket() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(f"\0poller-test-{os.getpid()}")
         assert notify(READY, {"NOTIFY_SOCKET": f"@poller-test-{os.getpid()}"})
         assert listening.recv(100) == b"READY=1"
 
 
-def test_where_nobody_listens_nothing_happens(tmp_path: Path) -> None:
+def test_without_a_systemd_socket_no_notification_is_sent(tmp_path: Path) -> None:
     assert not notify(READY, {})
     assert not notify(READY, {"NOTIFY_SOCKET": str(tmp_path / "gone")})
 
 
-def test_the_watchdogs_wish_is_read_in_seconds_and_only_if_it_is_ours() -> None:
+def test_the_watchdog_interval_is_read_in_seconds_and_only_if_meant_for_this_process() -> None:
     assert watchdog_seconds({"WATCHDOG_USEC": "30000000"}) == 30.0
     assert watchdog_seconds({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}) == 30.0
     assert watchdog_seconds({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}) is None
@@ -44,7 +44,9 @@ def test_the_watchdogs_wish_is_read_in_seconds_and_only_if_it_is_ours() -> None:
     assert watchdog_seconds({}) is None
 
 
-async def test_a_service_says_that_it_polls_that_it_lives_and_that_it_stops(database_url: str, tmp_path: Path) -> None:
+async def test_a_service_notifies_systemd_that_it_is_ready_alive_and_stopping(
+    database_url: str, tmp_path: Path
+) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "s"))
         listening.setblocking(False)
@@ -60,7 +62,7 @@ async def test_a_service_says_that_it_polls_that_it_lives_and_that_it_stops(data
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-def test_systemd_has_no_fault_to_find_with_the_unit(tmp_path: Path) -> None:
+def test_systemd_analyze_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
     text = UNIT.read_text(encoding="utf-8")
     here = tmp_path / "poller.service"
     here.write_text(text.replace("/opt/poller/.venv/bin/poller", str(Path(sys.executable).with_name("poller"))))

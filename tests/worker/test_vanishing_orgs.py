@@ -43,7 +43,7 @@ async def come_and_go(service: Service, names: Sequence[str], chance: random.Ran
         await asyncio.sleep(chance.random() * 0.1)  # so that they vanish at any point of a poll
 
 
-async def test_a_worker_and_a_sweep_go_on_while_orgs_are_removed_purged_and_imported_again(
+async def test_a_worker_and_a_command_keep_polling_while_orgs_are_removed_purged_and_imported_again(
     service: Callable[..., AbstractAsyncContextManager[Service]],
 ) -> None:
     polled: list[PollResult] = []

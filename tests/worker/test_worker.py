@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     OpenService = Callable[..., Any]
 
 
-async def test_every_org_is_polled_in_every_slot_once_and_on_time(service: OpenService) -> None:
+async def test_every_org_is_polled_once_in_every_slot_and_on_time(service: OpenService) -> None:
     async with service(orgs=8, interval=2) as mine:
         async with mine.worker():
             await mine.until("SELECT count(*) >= 8 * 4 FROM org_snapshots WHERE outcome = 'ok'")
@@ -37,7 +37,7 @@ async def test_every_org_is_polled_in_every_slot_once_and_on_time(service: OpenS
         assert mine.sim.audit()["breaches"] == []
 
 
-async def test_workers_share_the_orgs_and_double_nothing(service: OpenService) -> None:
+async def test_workers_share_the_orgs_and_poll_no_slot_twice(service: OpenService) -> None:
     async with service(orgs=12, interval=1) as mine:
         async with mine.worker(), mine.worker(), mine.worker():
             await mine.until("SELECT count(*) >= 12 * 6 FROM org_snapshots WHERE outcome = 'ok'")
@@ -55,7 +55,7 @@ async def test_workers_share_the_orgs_and_double_nothing(service: OpenService) -
 
 
 @needs_pgbouncer
-async def test_workers_poll_through_a_pooler_that_gives_every_transaction_another_session(
+async def test_workers_poll_through_a_pooler_with_a_different_session_for_every_transaction(
     service: OpenService, database_url: str
 ) -> None:
     with running_pgbouncer(database_url, pool_mode="transaction", default_pool_size=4) as dsn:
@@ -73,7 +73,7 @@ async def test_workers_poll_through_a_pooler_that_gives_every_transaction_anothe
     assert mine.sim.audit()["breaches"] == []
 
 
-async def test_a_guest_that_takes_advisory_locks_and_keeps_a_transaction_open_stops_no_worker(
+async def test_a_guest_with_advisory_locks_and_an_open_transaction_blocks_no_worker(
     service: OpenService, database_url: str
 ) -> None:
     login = f"guest_{uuid.uuid4().hex}"
@@ -99,7 +99,7 @@ async def test_a_guest_that_takes_advisory_locks_and_keeps_a_transaction_open_st
         assert not [entry for entry in logs if entry["event"] in {"database.away", "database.locked"}]
 
 
-async def test_a_worker_told_to_stop_finishes_what_it_has_begun(service: OpenService) -> None:
+async def test_a_worker_that_gets_a_stop_signal_finishes_its_running_polls(service: OpenService) -> None:
     async with service(orgs=6, interval=1, options={"latency_median_seconds": 0.4}) as mine:
         async with mine.worker():
             await mine.until("SELECT count(*) FROM pgqueuer WHERE status = 'picked' AND entrypoint = 'poll'")
@@ -109,7 +109,7 @@ async def test_a_worker_told_to_stop_finishes_what_it_has_begun(service: OpenSer
         assert {row["outcome"] for row in rows} == {"ok"}
 
 
-async def test_a_paused_org_is_polled_no_more_and_its_slots_are_no_gaps(service: OpenService) -> None:
+async def test_a_paused_org_is_no_longer_polled_and_its_slots_are_not_gaps(service: OpenService) -> None:
     async with service(orgs=2, interval=1) as mine:
         async with mine.worker():
             await mine.until("SELECT count(DISTINCT org_id) = 2 FROM org_snapshots")
@@ -123,7 +123,7 @@ async def test_a_paused_org_is_polled_no_more_and_its_slots_are_no_gaps(service:
         assert {row["outcome"] for row in rows} == {"ok"}
 
 
-async def test_slots_for_which_no_poller_ran_are_written_down_as_missed(service: OpenService) -> None:
+async def test_slots_without_a_running_poller_are_recorded_as_missed(service: OpenService) -> None:
     async with service(orgs=2, interval=1) as mine:
         async with mine.worker():
             await mine.until("SELECT count(DISTINCT org_id) = 2 FROM org_snapshots")
@@ -146,7 +146,7 @@ async def test_slots_for_which_no_poller_ran_are_written_down_as_missed(service:
         assert {row["error"] for row in rows if row["outcome"] == "missed"} == {"not_running"}
 
 
-async def test_a_job_whose_worker_died_is_polled_by_another_and_not_twice(service: OpenService) -> None:
+async def test_a_job_of_a_dead_worker_is_polled_once_by_another(service: OpenService) -> None:
     async with service(orgs=4, interval=60) as mine:
         database = mine.app.database
         async with mine.worker():
@@ -163,7 +163,7 @@ async def test_a_job_whose_worker_died_is_polled_by_another_and_not_twice(servic
         assert {row["requests"] for row in await mine.rows()} == {10}
 
 
-async def test_chores_are_done_and_say_so(service: OpenService) -> None:
+async def test_maintenance_tasks_run_and_record_their_result(service: OpenService) -> None:
     async with service(orgs=1, interval=60) as mine:
         async with mine.worker():
             names = list(chores(snapshots=None, days=None))

@@ -61,7 +61,7 @@ async def year(database_url: str, keyring: Keyring) -> AsyncIterator[Year]:
         yield one
 
 
-async def test_through_a_year_the_bookkeeping_stays_small_and_every_slot_gets_one_row(year: Year) -> None:
+async def test_in_a_year_the_bookkeeping_tables_stay_small_and_every_slot_gets_one_row(year: Year) -> None:
     sizes: dict[str, list[tuple[int, int]]] = defaultdict(list)
     async with year.side_jobs():
         for step in range(STEPS):

@@ -122,7 +122,7 @@ def test_each_fault_of_an_org_is_named_with_its_remedy(api: Api, subject: Check,
     assert not found.ok
 
 
-def test_a_missing_scope_for_the_org_hides_nothing_but_its_info() -> None:
+def test_a_missing_org_scope_leaves_only_the_org_info_unknown() -> None:
     found = check(Api(org_reply=NO_SCOPE))
     assert found.info is None
     assert standings(found)[Check.USERS] is standings(found)[Check.FEATURES] is OK
@@ -274,7 +274,7 @@ def fetched(api: Api, *answers: Reply, hold: float = 0.0) -> tuple[OrgInfo | Cou
     return run_turned(main())
 
 
-def test_org_info_is_read_by_one_request_of_its_own() -> None:
+def test_org_info_is_read_with_a_single_request() -> None:
     api = Api()
     info, requests = fetched(api, granted())
     assert isinstance(info, OrgInfo)

@@ -154,7 +154,7 @@ async def test_a_reader_sees_every_org_in_every_relation(fleet: Database, login:
 
 
 @pytest.mark.parametrize("role", ["poller_reader", "poller_guest"])
-async def test_who_reads_sees_no_credential_token_key_or_queue_and_writes_nothing(
+async def test_a_reader_sees_no_credential_token_key_or_queue_and_cannot_write(
     fleet: Database, login: str, role: str
 ) -> None:
     await admit(fleet, login, "customer:a", role=role)
@@ -186,7 +186,7 @@ async def test_who_reads_sees_no_credential_token_key_or_queue_and_writes_nothin
         ([], set()),
     ],
 )
-async def test_a_guest_sees_the_orgs_that_carry_its_tags_and_no_other_in_any_relation(
+async def test_a_guest_sees_only_orgs_with_its_tags_in_every_relation(
     fleet: Database, login: str, tags: list[str], orgs: set[str]
 ) -> None:
     await admit(fleet, login, *tags)
@@ -200,7 +200,7 @@ async def test_a_guest_sees_the_orgs_that_carry_its_tags_and_no_other_in_any_rel
     assert {tuple(row) for row in bound} == {(login, tag) for tag in tags}
 
 
-async def test_a_guest_sees_of_its_orgs_what_a_reader_sees_of_them(fleet: Database, login: str) -> None:
+async def test_a_guest_sees_its_orgs_exactly_as_a_reader_does(fleet: Database, login: str) -> None:
     await admit(fleet, login, "customer:a")
     of_its_orgs = "WHERE org IN ('alpha', 'beta')"
     columns = {
@@ -218,7 +218,7 @@ async def test_a_guest_sees_of_its_orgs_what_a_reader_sees_of_them(fleet: Databa
             assert mine == all_of_them != [], relation
 
 
-async def test_a_guests_sums_are_those_of_its_orgs(fleet: Database, login: str) -> None:
+async def test_the_sums_shown_to_a_guest_are_those_of_its_orgs(fleet: Database, login: str) -> None:
     await admit(fleet, login, "customer:a")
     everything = fleet_of(await shown_daily(fleet))
     assert await shown_fleet(fleet) == everything
@@ -231,7 +231,7 @@ async def test_a_guests_sums_are_those_of_its_orgs(fleet: Database, login: str) 
     assert all(mine[key] != everything[key] for key in mine)
 
 
-async def test_a_guest_gets_nothing_out_of_functions(fleet: Database, login: str) -> None:
+async def test_functions_show_a_guest_nothing_of_other_orgs(fleet: Database, login: str) -> None:
     await admit(fleet, login, "customer:b")
     ids = await all_ids(fleet)
     async with logged_in(fleet, login) as connection:
@@ -245,7 +245,7 @@ async def test_a_guest_gets_nothing_out_of_functions(fleet: Database, login: str
     assert others == [], "a function that runs with its owner's rights sees every org"
 
 
-async def test_a_function_a_guest_writes_is_not_shown_the_rows_of_others(fleet: Database, login: str) -> None:
+async def test_a_function_written_by_a_guest_does_not_receive_rows_of_other_orgs(fleet: Database, login: str) -> None:
     await admit(fleet, login, "customer:b")
     told: list[str] = []
     async with logged_in(fleet, login) as connection:
@@ -264,7 +264,7 @@ async def test_a_function_a_guest_writes_is_not_shown_the_rows_of_others(fleet: 
     assert all(30 <= int(line) < 40 for line in told if line.isdecimal())
 
 
-async def test_the_planners_statistics_tell_a_guest_nothing(fleet: Database, login: str) -> None:
+async def test_the_statistics_of_the_planner_show_a_guest_nothing(fleet: Database, login: str) -> None:
     await admit(fleet, login, "customer:b")
     await fleet.execute("ANALYZE")
     about = "SELECT count(*) FROM pg_stats WHERE schemaname = 'public' AND tablename LIKE ANY ('{org%,latest%,daily%}')"
@@ -273,7 +273,7 @@ async def test_the_planners_statistics_tell_a_guest_nothing(fleet: Database, log
         assert await connection.fetchval(about) == 0
 
 
-async def test_a_tag_given_or_taken_counts_at_once(fleet: Database, login: str) -> None:
+async def test_adding_or_removing_a_tag_takes_effect_at_once(fleet: Database, login: str) -> None:
     await admit(fleet, login, "customer:b")
     await fleet.execute("UPDATE orgs SET tags = tags || '{customer:b}' WHERE name = 'delta'")
     async with logged_in(fleet, login) as connection:
@@ -283,7 +283,7 @@ async def test_a_tag_given_or_taken_counts_at_once(fleet: Database, login: str) 
         assert await orgs_in(connection, "user_counts") == set()
 
 
-async def test_tags_may_be_bound_to_a_role_that_several_logins_share(
+async def test_tags_can_be_granted_to_a_role_shared_by_several_logins(
     fleet: Database, login: str, server_dsn: str
 ) -> None:
     group = f"group_{login}"
@@ -305,7 +305,7 @@ async def test_a_guest_that_is_a_reader_too_stays_a_guest(fleet: Database, login
         assert await orgs_in(connection, "user_counts") == {"gamma"}
 
 
-async def test_what_guests_may_read_is_what_readers_may_and_every_table_of_it_keeps_its_rows_apart(
+async def test_guests_can_read_the_relations_of_readers_and_each_of_these_tables_has_row_security(
     fleet: Database,
 ) -> None:
     relations = await fleet.fetch(
@@ -328,14 +328,14 @@ async def test_what_guests_may_read_is_what_readers_may_and_every_table_of_it_ke
     assert unguarded == {"rollup_state", "unsummed_days", "service_settings"}
 
 
-async def test_whoever_is_no_guest_is_not_held_by_tags(fleet: Database, login: str) -> None:
+async def test_roles_that_are_not_guests_are_not_restricted_by_tags(fleet: Database, login: str) -> None:
     await fleet.execute(f"GRANT SELECT, INSERT, UPDATE ON org_snapshots TO {login}")
     async with logged_in(fleet, login) as connection:
         assert await connection.fetchval("SELECT count(DISTINCT org_id) FROM org_snapshots") == len(TENS)
         assert await connection.execute("UPDATE org_snapshots SET requests = 1 WHERE org_id = 1") == "UPDATE 12"
 
 
-async def test_a_guests_question_about_one_org_reads_no_other(fleet: Database, login: str) -> None:
+async def test_a_query_of_a_guest_about_one_org_reads_no_other_org(fleet: Database, login: str) -> None:
     await admit(fleet, login, "customer:b")
     async with logged_in(fleet, login) as connection:
         await connection.execute("SET LOCAL enable_seqscan = off")
@@ -345,7 +345,7 @@ async def test_a_guests_question_about_one_org_reads_no_other(fleet: Database, l
     assert "Bitmap Index Scan on orgs_tags_idx" in text
 
 
-async def test_where_the_poller_may_not_make_roles_an_administrator_makes_them_and_it_grants_the_rest(
+async def test_if_the_poller_cannot_create_roles_it_grants_rights_to_roles_made_by_an_administrator(
     keyring: Keyring,
 ) -> None:
     with running_postgres() as boss:
@@ -388,7 +388,7 @@ HARDENED = [
 
 
 @pytest.mark.parametrize("owns_database", [True, False])
-async def test_in_a_hardened_database_readers_can_read_or_migrate_says_which_statements_let_them(
+async def test_in_a_hardened_database_migrate_prints_the_statements_that_readers_still_need(
     keyring: Keyring, *, owns_database: bool
 ) -> None:
     with running_postgres() as boss:
@@ -439,7 +439,7 @@ async def test_the_doctor_says_which_grant_a_reader_lacks(database: Database, da
     assert f"have an administrator run `{missing};`" in told.out
 
 
-async def test_a_limit_that_an_operator_has_set_stays(database: Database, login: str) -> None:
+async def test_a_connection_limit_set_by_the_operator_is_kept(database: Database, login: str) -> None:
     await admit(database, login, role="poller_reader")
     name = await database.fetchval("SELECT quote_ident(current_database())")
     await database.execute(f"ALTER DATABASE {name} SET statement_timeout = '7s'")
@@ -489,7 +489,7 @@ async def test_the_doctor_names_the_session_of_a_reader_that_keeps_a_transaction
 
 
 @pytest.mark.parametrize(("seconds", "named"), [(5, False), (15, True)])
-async def test_the_doctor_names_a_session_that_holds_a_lock_of_the_poller_for_too_long_whatever_its_role(
+async def test_the_doctor_names_a_session_of_any_role_that_holds_a_lock_of_the_poller_for_too_long(
     database: Database, database_url: str, seconds: int, *, named: bool
 ) -> None:
     holder = await asyncpg.connect(database_url)

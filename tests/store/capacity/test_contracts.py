@@ -32,7 +32,7 @@ async def contract(database: Database, name: str = "acme") -> dict[str, object] 
     return await read_contract(database, org.id)
 
 
-async def test_a_contract_comes_in_with_a_new_org_and_a_second_import_of_it_changes_nothing(
+async def test_a_contract_is_imported_with_a_new_org_and_importing_it_again_changes_nothing(
     database: Database, keyring: Keyring
 ) -> None:
     assert await import_orgs(database, keyring, [said(), entry("other")]) == ImportResult(added=2)
@@ -41,7 +41,7 @@ async def test_a_contract_comes_in_with_a_new_org_and_a_second_import_of_it_chan
     assert await import_orgs(database, keyring, [said()]) == ImportResult(unchanged=1)
 
 
-async def test_absent_columns_leave_a_contract_and_empty_ones_clear_it(database: Database, keyring: Keyring) -> None:
+async def test_absent_columns_keep_a_contract_and_empty_ones_clear_it(database: Database, keyring: Keyring) -> None:
     await import_orgs(database, keyring, [said()])
     assert await import_orgs(database, keyring, [entry("acme")]) == ImportResult(unchanged=1)
     assert await contract(database) == KEPT
@@ -52,7 +52,7 @@ async def test_absent_columns_leave_a_contract_and_empty_ones_clear_it(database:
     assert await contract(database) is None
 
 
-async def test_a_dry_run_names_what_would_change_of_a_contract_and_changes_nothing(
+async def test_a_dry_run_lists_the_changes_of_a_contract_without_making_them(
     database: Database, keyring: Keyring
 ) -> None:
     await import_orgs(database, keyring, [said(), said("birch")])

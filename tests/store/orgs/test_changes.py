@@ -35,7 +35,7 @@ async def test_settings_are_changed_and_unset_without_a_secret(database: Databas
     assert (set(org.tags), org.poll_interval_seconds, org.api_version) == ({"x", "y"}, None, None)
 
 
-async def test_an_edition_that_was_set_holds_against_zoho_and_the_file_until_it_is_learned_again(
+async def test_an_edition_that_was_set_overrides_zoho_and_the_import_file_until_it_is_reset(
     database: Database, keyring: Keyring
 ) -> None:
     said = replace(entry("a"), edition="free")
@@ -51,7 +51,7 @@ async def test_an_edition_that_was_set_holds_against_zoho_and_the_file_until_it_
     assert await set_profiles(database, [org_id], ProfileChange(clear=frozenset({"edition"}))) == 0
 
 
-async def test_a_name_is_changed_to_its_normal_spelling_and_back_and_never_to_a_taken_one(
+async def test_an_org_is_renamed_to_a_normalised_name_and_back_but_never_to_a_taken_name(
     database: Database, keyring: Keyring
 ) -> None:
     (org_id, _) = await added(database, keyring, entry("a"), entry("b"))
@@ -65,9 +65,7 @@ async def test_a_name_is_changed_to_its_normal_spelling_and_back_and_never_to_a_
         await rename(database, "a", "b")
 
 
-async def test_a_removed_org_is_found_where_history_is_asked_for_and_nowhere_else(
-    database: Database, keyring: Keyring
-) -> None:
+async def test_a_removed_org_is_found_only_by_requests_for_history(database: Database, keyring: Keyring) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
     await remove(database, ["a"], NOON)
     assert [org.id for org in await find_orgs(database, ["a"], removed=True)] == [org_id]
@@ -90,7 +88,9 @@ async def test_a_restored_org_is_paused_until_it_has_credentials(database: Datab
     assert (org.paused_at, org.grant) == (None, "refresh_token")
 
 
-async def test_an_org_that_a_person_had_paused_is_paused_after_its_return(database: Database, keyring: Keyring) -> None:
+async def test_an_org_paused_by_a_person_is_still_paused_after_its_restore(
+    database: Database, keyring: Keyring
+) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
     await pause(database, ["a"], NOON)
     await remove(database, ["a"], LATER)

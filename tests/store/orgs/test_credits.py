@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from poller.store.orgs.encryption import Keyring
 
 
-async def test_what_several_workers_spend_adds_up(database: Database, keyring: Keyring) -> None:
+async def test_credits_spent_by_several_workers_are_added_up(database: Database, keyring: Keyring) -> None:
     one, other, idle = await added(database, keyring, entry("a"), entry("b"), entry("c"))
     async with asyncio.TaskGroup() as group:
         for _ in range(8):
@@ -25,7 +25,7 @@ async def test_what_several_workers_spend_adds_up(database: Database, keyring: K
     assert await spent(database, [one, other, idle], NOON) == {one: 88, other: 24, idle: 0}
 
 
-async def test_what_a_reserved_poll_took_is_corrected_either_way_and_never_below_nothing(
+async def test_reserved_credits_are_corrected_up_or_down_but_never_below_0(
     database: Database, keyring: Keyring
 ) -> None:
     one, other, more, idle = await added(database, keyring, *map(entry, "abcd"))
@@ -36,7 +36,7 @@ async def test_what_a_reserved_poll_took_is_corrected_either_way_and_never_below
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_no_credit_is_forgotten_within_a_day_and_none_counts_a_quarter_longer(
+async def test_credits_count_for_a_full_day_and_at_most_a_quarter_of_an_hour_longer(
     database: Database, keyring: Keyring, seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -58,7 +58,7 @@ async def test_no_credit_is_forgotten_within_a_day_and_none_counts_a_quarter_lon
     assert await database.fetchval("SELECT count(*) FROM credit_spend") == 0
 
 
-async def test_spending_for_an_org_purged_meanwhile_is_passed_over(database: Database, keyring: Keyring) -> None:
+async def test_credits_of_an_org_purged_during_the_poll_are_ignored(database: Database, keyring: Keyring) -> None:
     gone, kept = await added(database, keyring, entry("a"), entry("b"))
     await purge(database, ["a"])
     await spend(database, {gone: 10, kept: 10}, NOON)

@@ -26,7 +26,7 @@ def encoded(key: bytes) -> str:
 
 
 @given(org_id=st.integers(1, 2**31 - 1), text=st.text())
-def test_what_was_encrypted_for_a_place_is_read_back_there(org_id: int, text: str) -> None:
+def test_a_secret_is_decrypted_for_the_org_and_column_it_was_encrypted_for(org_id: int, text: str) -> None:
     ring = Keyring({"k1": OLD})
     assert ring.decrypt(org_id, COLUMN, "k1", ring.encrypt(org_id, COLUMN, Secret(text))).reveal() == text
 
@@ -44,7 +44,7 @@ def test_a_ciphertext_moved_to_another_org_or_column_does_not_decrypt(org_id: in
 
 
 @given(st.data())
-def test_a_ciphertext_with_any_bit_turned_or_cut_short_does_not_decrypt(data: st.DataObject) -> None:
+def test_a_changed_or_truncated_ciphertext_does_not_decrypt(data: st.DataObject) -> None:
     ring = Keyring({"k1": OLD})
     whole = bytearray(ring.encrypt(7, COLUMN, Secret("s3cret-value")))
     place = data.draw(st.integers(0, len(whole) * 8 - 1))
@@ -55,7 +55,7 @@ def test_a_ciphertext_with_any_bit_turned_or_cut_short_does_not_decrypt(data: st
             ring.decrypt(7, COLUMN, "k1", damaged)
 
 
-def test_the_same_secret_never_looks_the_same_twice() -> None:
+def test_encrypting_a_secret_twice_gives_different_ciphertexts() -> None:
     ring = Keyring({"k1": OLD})
     assert len({ring.encrypt(7, COLUMN, Secret("same")) for _ in range(100)}) == 100
 
@@ -70,13 +70,13 @@ def test_the_first_key_encrypts_and_all_decrypt() -> None:
     assert Keyring({"new": NEW}).decrypt(7, COLUMN, "new", after).reveal() == "kept"
 
 
-def test_a_key_that_is_not_at_hand_is_named() -> None:
+def test_a_missing_key_is_named() -> None:
     sealed = Keyring({"old": OLD}).encrypt(7, COLUMN, Secret("kept"))
     with pytest.raises(CredentialError, match="the key 'old', which this process lacks"):
         Keyring({"new": NEW}).decrypt(7, COLUMN, "old", sealed)
 
 
-def test_a_key_of_the_url_safe_alphabet_is_the_same_key() -> None:
+def test_a_key_in_url_safe_base64_is_the_same_key() -> None:
     key = b"\xfb\xff" * 16
     sealed = Keyring.from_setting(f"k1:{encoded(key)}").encrypt(7, COLUMN, Secret("kept"))
     again = Keyring.from_setting(f"k1:{base64.urlsafe_b64encode(key).decode()}")
@@ -96,7 +96,7 @@ def test_a_key_of_the_url_safe_alphabet_is_the_same_key() -> None:
         (f"k1:{encoded(OLD)},k1:{encoded(NEW)}", "key 2 has the id of an earlier one"),
     ],
 )
-def test_a_wrong_key_is_told_by_its_place_and_never_shown(setting: str, complaint: str) -> None:
+def test_an_invalid_key_is_named_by_its_position_and_never_shown(setting: str, complaint: str) -> None:
     with pytest.raises(SettingsError, match=complaint) as caught:
         Keyring.from_setting(setting)
     said = "".join(traceback.format_exception(caught.value))
@@ -104,11 +104,11 @@ def test_a_wrong_key_is_told_by_its_place_and_never_shown(setting: str, complain
     assert "openssl rand" in said or "id of its own" in said
 
 
-def test_the_representation_shows_ids_only() -> None:
+def test_the_repr_of_a_keyring_shows_only_key_ids() -> None:
     assert repr(Keyring({"new": NEW, "old": OLD})) == "Keyring(new, old)"
 
 
-def test_a_key_file_is_made_on_first_use_for_its_owner_only_and_kept(tmp_path: Path) -> None:
+def test_a_key_file_is_created_on_first_use_readable_only_by_its_owner_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "secret.key"
     first = Keyring.from_key_file(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -119,7 +119,7 @@ def test_a_key_file_is_made_on_first_use_for_its_owner_only_and_kept(tmp_path: P
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_first_uses_at_the_same_time_agree_on_one_key(tmp_path: Path) -> None:
+def test_concurrent_first_uses_create_one_key(tmp_path: Path) -> None:
     path = tmp_path / "secret.key"
     with ThreadPoolExecutor(16) as threads:
         rings = list(threads.map(lambda _: Keyring.from_key_file(path), range(64)))
@@ -129,7 +129,7 @@ def test_first_uses_at_the_same_time_agree_on_one_key(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_key_file_open_to_others_is_refused(tmp_path: Path) -> None:
+def test_a_key_file_accessible_to_other_users_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "secret.key"
     Keyring.from_key_file(path)
     path.chmod(0o640)
@@ -146,7 +146,7 @@ def test_a_damaged_key_file_is_never_replaced_by_a_new_key(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
-def test_a_key_file_of_another_user_is_refused_but_in_that_users_own_folder(tmp_path: Path) -> None:
+def test_a_key_file_of_another_user_is_refused_except_in_the_folder_of_this_user(tmp_path: Path) -> None:
     path = tmp_path / "secret.key"
     Keyring.from_key_file(path)
     os.chown(path, 65534, -1)

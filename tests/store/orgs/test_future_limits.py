@@ -67,7 +67,7 @@ async def everything(database: Database, org_id: int) -> tuple[Any, ...]:
     return tuple(row)
 
 
-async def test_limits_of_a_clock_two_years_ahead_are_cleared_and_those_of_a_right_clock_stay(
+async def test_limits_dated_by_a_clock_two_years_ahead_are_cleared_and_correct_ones_are_kept(
     database: Database, keyring: Keyring
 ) -> None:
     now = await database.fetchval("SELECT now()")
@@ -86,14 +86,14 @@ async def test_limits_of_a_clock_two_years_ahead_are_cleared_and_those_of_a_righ
 
 
 @pytest.mark.parametrize("seconds", [-730 * 86_400.0, 0.0])
-async def test_a_clock_that_is_behind_clears_no_limit(database: Database, keyring: Keyring, seconds: float) -> None:
+async def test_a_clock_that_is_slow_clears_no_limit(database: Database, keyring: Keyring, seconds: float) -> None:
     now = await database.fetchval("SELECT now()")
     (org_id,) = await added(database, keyring, entry("a"))
     await limit_everything(database, org_id, now)
     assert await clear_future_limits(database, now + timedelta(seconds=seconds)) == {}
 
 
-async def test_the_hourly_task_of_credits_clears_them(database: Database, keyring: Keyring) -> None:
+async def test_the_hourly_credits_task_clears_limits_in_the_future(database: Database, keyring: Keyring) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
     far = NOON.replace(year=2999)
     await limit_everything(database, org_id, far)

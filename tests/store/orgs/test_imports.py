@@ -31,7 +31,7 @@ EVERY_TABLE = (
 )
 
 
-async def test_an_org_is_stored_as_it_was_written_down(database: Database, keyring: Keyring) -> None:
+async def test_an_imported_org_is_stored_as_in_the_file(database: Database, keyring: Keyring) -> None:
     written = replace(
         entry('Acme, "Inc" ü'),
         zgid="123",
@@ -64,7 +64,7 @@ async def test_no_secret_is_readable_in_the_database(database: Database, keyring
             assert spelling not in everything
 
 
-async def test_a_second_import_of_the_same_changes_nothing(database: Database, keyring: Keyring) -> None:
+async def test_importing_the_same_orgs_again_changes_nothing(database: Database, keyring: Keyring) -> None:
     fleet = [entry(f"org {number}") for number in range(1_200)]
     assert await import_orgs(database, keyring, fleet) == ImportResult(added=1_200)
     before = await database.fetch(EVERY_TABLE)
@@ -97,7 +97,7 @@ async def test_a_change_is_counted_once_and_stored(
     assert await import_orgs(database, keyring, [entry("a"), changed]) == ImportResult(unchanged=2)
 
 
-async def test_what_an_entry_does_not_say_stays_as_it_is(database: Database, keyring: Keyring) -> None:
+async def test_fields_that_an_entry_leaves_out_are_kept(database: Database, keyring: Keyring) -> None:
     said = replace(entry("a"), edition="free", licences=3, poll_interval_seconds=60, tags=("x",))
     await import_orgs(database, keyring, [said])
     await import_orgs(database, keyring, [replace(entry("a"), data_center="us")])
@@ -124,14 +124,14 @@ async def test_an_org_given_twice_is_refused(database: Database, keyring: Keyrin
         await import_orgs(database, keyring, [entry("a"), entry("b"), entry("a")])
 
 
-async def test_two_imports_of_the_same_at_once_add_each_org_once(database: Database, keyring: Keyring) -> None:
+async def test_two_concurrent_imports_of_the_same_orgs_add_each_org_once(database: Database, keyring: Keyring) -> None:
     fleet = [entry(f"org {number}") for number in range(50)]
     async with asyncio.TaskGroup() as group:
         runs = [group.create_task(import_orgs(database, keyring, fleet)) for _ in range(4)]
     assert sorted(run.result().added for run in runs) == [0, 0, 0, 50]
 
 
-async def test_progress_is_told_up_to_the_last_entry(database: Database, keyring: Keyring) -> None:
+async def test_import_progress_is_reported_up_to_the_last_entry(database: Database, keyring: Keyring) -> None:
     heard: list[int] = []
     await import_orgs(database, keyring, [entry(f"org {number}") for number in range(1_100)], progress=heard.append)
     assert heard == [500, 1_000, 1_100]
@@ -142,7 +142,7 @@ async def test_progress_is_told_up_to_the_last_entry(database: Database, keyring
     [{"data_center": "us"}, {"client_secret": Secret("new")}, {"refresh_token": Secret("new")}],
     ids=", ".join,
 )
-async def test_new_credentials_or_another_data_center_are_a_new_start(
+async def test_new_credentials_or_another_data_centre_reset_the_state_of_the_org(
     database: Database, keyring: Keyring, change: dict[str, object]
 ) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
@@ -182,7 +182,7 @@ def with_code(name: str) -> OrgEntry:
     return replace(entry(name), refresh_token=None, grant_code=Secret(f"1000.code-of-{name}"))
 
 
-async def test_importing_a_spent_grant_code_again_keeps_what_it_was_exchanged_for(
+async def test_importing_an_exchanged_grant_code_again_keeps_its_refresh_token(
     database: Database, keyring: Keyring
 ) -> None:
     (org_id,) = await added(database, keyring, with_code("a"))
@@ -196,9 +196,7 @@ async def test_importing_a_spent_grant_code_again_keeps_what_it_was_exchanged_fo
     assert stored.client_secret == Secret("new")
 
 
-async def test_credentials_whose_key_is_lost_are_mended_by_importing_them_again(
-    database: Database, keyring: Keyring
-) -> None:
+async def test_importing_credentials_again_fixes_those_whose_key_is_lost(database: Database, keyring: Keyring) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
     other = Keyring({"k2": bytes(32)})
     assert await import_orgs(database, other, [entry("a")]) == ImportResult(changed=1)
@@ -207,7 +205,7 @@ async def test_credentials_whose_key_is_lost_are_mended_by_importing_them_again(
     assert stored.client_secret == entry("a").client_secret
 
 
-async def test_importing_a_removed_org_with_the_grant_it_had_continues_its_history(
+async def test_importing_a_removed_org_with_its_old_grant_continues_its_history(
     database: Database, keyring: Keyring
 ) -> None:
     (before,) = await added(database, keyring, replace(entry("a"), tags=("x",)))
@@ -219,7 +217,7 @@ async def test_importing_a_removed_org_with_the_grant_it_had_continues_its_histo
     assert await import_orgs(database, keyring, [entry("a")]) == ImportResult(unchanged=1)
 
 
-async def test_importing_a_removed_org_with_the_zgid_it_had_continues_its_history(
+async def test_importing_a_removed_org_with_its_old_zgid_continues_its_history(
     database: Database, keyring: Keyring
 ) -> None:
     (before,) = await added(database, keyring, replace(entry("a"), zgid="600012345"))
@@ -229,7 +227,7 @@ async def test_importing_a_removed_org_with_the_zgid_it_had_continues_its_histor
     assert [org.id for org in await find_orgs(database, ["a"])] == [before]
 
 
-async def test_the_name_of_a_removed_org_is_refused_to_what_may_be_another_org(
+async def test_the_name_of_a_removed_org_is_refused_for_a_possibly_different_org(
     database: Database, keyring: Keyring
 ) -> None:
     (before,) = await added(database, keyring, entry("a"))
@@ -263,7 +261,7 @@ async def test_one_grant_under_two_names_of_a_file_is_refused(
     ],
     ids=["grant", "zgid", "soid"],
 )
-async def test_an_org_that_is_there_under_another_name_is_refused_until_the_other_is_renamed(
+async def test_an_org_that_exists_under_another_name_is_refused_until_it_is_renamed(
     database: Database, keyring: Keyring, twin: OrgEntry
 ) -> None:
     await import_orgs(database, keyring, [replace(entry("a"), zgid="600012345")])
@@ -280,7 +278,7 @@ async def test_the_same_zgid_in_another_data_centre_is_another_org(database: Dat
     assert await import_orgs(database, keyring, [replace(entry("b"), zgid="1", data_center="us")]) == ImportResult(1)
 
 
-async def test_orgs_that_were_twins_before_can_still_be_imported_and_are_listed(
+async def test_existing_duplicate_orgs_can_still_be_imported_and_are_listed(
     database: Database, keyring: Keyring
 ) -> None:
     pair = [entry("a"), replace(entry("b"), zgid="1")]
@@ -290,7 +288,7 @@ async def test_orgs_that_were_twins_before_can_still_be_imported_and_are_listed(
     assert await import_orgs(database, keyring, pair) == ImportResult(unchanged=2)
 
 
-async def test_what_an_entry_clears_is_unknown_afterwards_and_a_second_import_changes_nothing(
+async def test_a_field_cleared_by_an_import_is_unknown_and_importing_again_changes_nothing(
     database: Database, keyring: Keyring
 ) -> None:
     said = replace(entry("a"), edition="free", licences=3, poll_interval_seconds=60, api_version="v8", tags=("x",))
@@ -303,7 +301,7 @@ async def test_what_an_entry_clears_is_unknown_afterwards_and_a_second_import_ch
     assert await import_orgs(database, keyring, [empty]) == ImportResult(unchanged=1)
 
 
-async def test_importing_the_same_file_again_keeps_what_zoho_said_and_a_changed_file_replaces_it(
+async def test_importing_an_unchanged_file_keeps_values_from_zoho_and_a_changed_file_replaces_them(
     database: Database, keyring: Keyring
 ) -> None:
     said = replace(entry("a"), edition="free", licences=3)
@@ -317,7 +315,7 @@ async def test_importing_the_same_file_again_keeps_what_zoho_said_and_a_changed_
     assert (org.edition, org.licences) == ("enterprise", 4)
 
 
-def test_every_kind_of_grant_has_a_fingerprint_of_its_own() -> None:
+def test_every_kind_of_grant_has_its_own_fingerprint() -> None:
     base = replace(entry("a"), refresh_token=None)
     marks = {
         fingerprint(replace(base, refresh_token=Secret("x"))),

@@ -38,7 +38,7 @@ async def key_usage_is(database: Database, expected: dict[str, int]) -> bool:
     return await key_usage(database) == expected
 
 
-async def test_after_a_rotation_the_new_key_alone_opens_everything(database: Database) -> None:
+async def test_after_a_rotation_the_new_key_alone_decrypts_everything(database: Database) -> None:
     with_code = replace(entry("code"), refresh_token=None, grant_code=Secret("1000.code"))
     with_soid = replace(entry("soid"), refresh_token=None, soid="ZohoCRM.1")
     ids = await added(database, BEFORE, entry("a"), with_code, with_soid)
@@ -59,14 +59,14 @@ async def test_after_a_rotation_the_new_key_alone_opens_everything(database: Dat
     assert token.secret == Secret(f"1000.{ids[0]}")
 
 
-async def test_a_second_rotation_finds_nothing_to_do(database: Database) -> None:
+async def test_a_second_rotation_changes_nothing(database: Database) -> None:
     await added(database, BEFORE, entry("a"))
     assert await rotate(database, DURING) == 1
     assert await rotate(database, DURING) == 0
     assert await rotate(database, AFTER) == 0
 
 
-async def test_a_fleet_larger_than_a_page_is_rotated_whole(database: Database) -> None:
+async def test_a_fleet_larger_than_a_page_is_rotated_completely(database: Database) -> None:
     count = key_rotation.PAGE + 1
     ids = await added(database, BEFORE, *(entry(f"org {number}") for number in range(count)))
     await give_tokens(database, ids[0], ids[-1])
@@ -100,7 +100,7 @@ async def test_an_access_token_that_cannot_be_decrypted_is_dropped_by_a_rotation
     assert isinstance(lease, Lease)
 
 
-async def test_a_rotation_waits_for_no_locked_row_and_comes_back_to_it(database: Database) -> None:
+async def test_a_rotation_skips_a_locked_row_and_returns_to_it_later(database: Database) -> None:
     ids = await added(database, BEFORE, *(entry(name) for name in "abc"))
     rotating: asyncio.Task[int] | None = None
     async with database.transaction() as connection:
@@ -111,7 +111,7 @@ async def test_a_rotation_waits_for_no_locked_row_and_comes_back_to_it(database:
     assert await key_usage(database) == {"k2": 3}
 
 
-async def test_keys_that_do_not_open_what_is_in_use_are_named_whether_they_are_absent_or_other_bytes(
+async def test_keys_that_cannot_decrypt_rows_in_use_are_named_whether_missing_or_different(
     database: Database,
 ) -> None:
     ids = await added(database, BEFORE, entry("a"), entry("b"), entry("c"))

@@ -28,12 +28,12 @@ async def names(database: Database) -> list[str]:
     return [row["name"] for row in rows]
 
 
-async def test_orgs_are_found_in_the_order_they_were_named(database: Database, keyring: Keyring) -> None:
+async def test_orgs_are_returned_in_the_order_of_the_given_names(database: Database, keyring: Keyring) -> None:
     await added(database, keyring, entry("a"), entry("b"), entry("c"))
     assert [org.name for org in await orgs.find_orgs(database, ["c", "a", "c"])] == ["c", "a"]
 
 
-async def test_an_unknown_name_comes_with_the_one_it_resembles(database: Database, keyring: Keyring) -> None:
+async def test_an_unknown_name_gets_a_suggestion(database: Database, keyring: Keyring) -> None:
     await added(database, keyring, entry("Acme Corporation"), entry("Globex"))
     with pytest.raises(UsageError, match=r"there is no org 'Acme Corp'; did you mean 'Acme Corporation'\?"):
         await orgs.find_orgs(database, ["Globex", "Acme Corp"])
@@ -41,7 +41,7 @@ async def test_an_unknown_name_comes_with_the_one_it_resembles(database: Databas
         await orgs.pause(database, ["zzz"], NOON)
 
 
-async def test_nothing_secret_is_in_a_record(database: Database, keyring: Keyring) -> None:
+async def test_an_org_record_contains_no_secret(database: Database, keyring: Keyring) -> None:
     await added(database, keyring, entry("a"))
     (org,) = await orgs.find_orgs(database, ["a"])
     assert not [value for value in vars_of(org) if isinstance(value, (bytes, Secret))]
@@ -51,7 +51,7 @@ def vars_of(org: orgs.OrgRecord) -> list[object]:
     return [getattr(org, name) for name in org.__dataclass_fields__]
 
 
-async def test_pausing_and_resuming_count_only_what_they_change(database: Database, keyring: Keyring) -> None:
+async def test_pausing_and_resuming_count_only_changed_orgs(database: Database, keyring: Keyring) -> None:
     await added(database, keyring, entry("a"), entry("b"))
     assert await orgs.pause(database, ["a"], NOON) == 1
     assert await orgs.pause(database, ["a", "b"], NOON + timedelta(hours=1)) == 1
@@ -63,7 +63,7 @@ async def test_pausing_and_resuming_count_only_what_they_change(database: Databa
     assert await orgs.count_orgs(database) == 2
 
 
-async def test_a_parked_org_is_probed_after_an_hour_and_then_ever_more_seldom_down_to_daily(
+async def test_a_parked_org_is_probed_after_an_hour_and_then_less_and_less_often_down_to_daily(
     database: Database, keyring: Keyring
 ) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
@@ -84,7 +84,7 @@ async def test_a_parked_org_is_probed_after_an_hour_and_then_ever_more_seldom_do
     assert org.probe_at == NOON + timedelta(hours=1)
 
 
-async def test_of_ten_who_find_the_same_fault_at_once_one_makes_the_next_probe_later(
+async def test_ten_workers_that_find_the_same_fault_delay_the_next_probe_once(
     database: Database, keyring: Keyring
 ) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
@@ -101,7 +101,7 @@ async def test_of_ten_who_find_the_same_fault_at_once_one_makes_the_next_probe_l
     assert (org.parked_code, org.parked_remedy) == ("invalid_code", "mend that")
 
 
-async def test_resuming_a_parked_org_takes_it_at_its_word(database: Database, keyring: Keyring) -> None:
+async def test_resuming_a_parked_org_unparks_it_without_a_check(database: Database, keyring: Keyring) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
     await parking.park(database, org_id, "NO_PERMISSION", "mend it", NOON, outcome=Outcome.FORBIDDEN)
     assert await orgs.resume(database, ["a"], NOON) == 1
@@ -132,7 +132,7 @@ async def rows_of(database: Database, org_id: int) -> set[str]:
     return found
 
 
-async def test_a_removed_org_keeps_its_history_and_no_secret(database: Database, keyring: Keyring) -> None:
+async def test_a_removed_org_keeps_its_history_and_loses_its_secrets(database: Database, keyring: Keyring) -> None:
     org_id, other = await added(database, keyring, entry("a"), entry("b"))
     await give_it_everything(database, org_id)
     before = await rows_of(database, org_id)
@@ -155,7 +155,7 @@ async def test_a_purged_org_leaves_nothing_in_any_table(database: Database, keyr
     assert "org_snapshots" in await rows_of(database, other)
 
 
-async def test_purging_a_name_spares_its_removed_namesake_until_it_is_the_only_one(
+async def test_purging_an_org_keeps_a_removed_org_of_the_same_name_until_it_is_the_only_one(
     database: Database, keyring: Keyring
 ) -> None:
     (removed,) = await added(database, keyring, entry("a"))
@@ -170,7 +170,7 @@ async def test_purging_a_name_spares_its_removed_namesake_until_it_is_the_only_o
         await orgs.purge(database, ["a"])
 
 
-async def test_what_zoho_says_of_an_org_is_noted_once_and_silence_erases_nothing(
+async def test_org_info_from_zoho_is_stored_once_and_missing_values_erase_nothing(
     database: Database, keyring: Keyring
 ) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
@@ -182,13 +182,11 @@ async def test_what_zoho_says_of_an_org_is_noted_once_and_silence_erases_nothing
     assert (org.zgid, org.edition, org.licences) == ("60001", "enterprise", 51)
 
 
-async def test_an_org_that_was_removed_meanwhile_has_nothing_to_tell(database: Database) -> None:
+async def test_org_info_of_a_removed_org_is_ignored(database: Database) -> None:
     assert not await changes.update_org_info(database, 99, NOON, zgid="60001", edition="free", licences=3)
 
 
-async def test_grant_codes_wait_in_the_order_they_came_until_they_are_exchanged(
-    database: Database, keyring: Keyring
-) -> None:
+async def test_grant_codes_wait_in_the_order_of_their_import(database: Database, keyring: Keyring) -> None:
     def with_code(name: str) -> object:
         return replace(entry(name), refresh_token=None, grant_code=Secret(f"1000.code-of-{name}"))
 
@@ -198,7 +196,7 @@ async def test_grant_codes_wait_in_the_order_they_came_until_they_are_exchanged(
     assert await waiting_grant_codes(database, ["a", "c"]) == [second]
 
 
-async def test_clients_that_fill_up_with_refresh_tokens_are_named_the_fullest_first(
+async def test_clients_with_many_refresh_tokens_are_listed_with_the_fullest_first(
     database: Database, keyring: Keyring
 ) -> None:
     def of(client: str, number: int) -> object:

@@ -33,14 +33,16 @@ async def active(database: Database, named: Sequence[str] | None = None, page: i
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 4, 5])
-async def test_every_active_org_comes_once_whatever_the_page(database: Database, keyring: Keyring, page: int) -> None:
+async def test_every_active_org_is_returned_once_for_any_page_size(
+    database: Database, keyring: Keyring, page: int
+) -> None:
     await added(database, keyring, *(entry(name) for name in "abcdef"))
     await orgs.pause(database, ["b"], NOON)
     await orgs.remove(database, ["d"], NOON)
     assert [one.org.name for one in await active(database, page=page)] == ["a", "c", "e", "f"]
 
 
-async def test_those_named_come_paused_or_not_and_nobody_else(database: Database, keyring: Keyring) -> None:
+async def test_named_orgs_are_returned_even_if_paused_and_no_others(database: Database, keyring: Keyring) -> None:
     await added(database, keyring, *(entry(name) for name in "abc"))
     await orgs.pause(database, ["b"], NOON)
     assert [one.org.name for one in await active(database, ["c", "b"])] == ["b", "c"]
@@ -48,12 +50,14 @@ async def test_those_named_come_paused_or_not_and_nobody_else(database: Database
         await active(database, ["a", "z"])
 
 
-async def test_naming_nobody_is_not_naming_everybody(database: Database, keyring: Keyring) -> None:
+async def test_an_empty_list_of_names_returns_no_org(database: Database, keyring: Keyring) -> None:
     await added(database, keyring, entry("a"))
     assert await active(database, []) == []
 
 
-async def test_an_org_has_its_own_version_and_interval_or_the_default(database: Database, keyring: Keyring) -> None:
+async def test_an_org_has_its_own_api_version_and_interval_or_the_defaults(
+    database: Database, keyring: Keyring
+) -> None:
     own = replace(entry("own"), api_version="v8", poll_interval_seconds=60, edition="free", licences=3)
     first, second = await added(database, keyring, own, entry("default"))
     assert [one.org for one in await active(database)] == [
@@ -62,7 +66,9 @@ async def test_an_org_has_its_own_version_and_interval_or_the_default(database: 
     ]
 
 
-async def test_a_new_org_starts_with_nothing_learned_spent_or_stored(database: Database, keyring: Keyring) -> None:
+async def test_a_new_org_has_no_rate_limit_state_no_spent_credits_and_no_token(
+    database: Database, keyring: Keyring
+) -> None:
     await added(database, keyring, entry("a"))
     (one,) = await active(database)
     assert (one.parked, one.quota, one.credits_spent, one.credits_remaining) == (None, RateLimitState(), 0, None)
@@ -72,9 +78,7 @@ async def test_a_new_org_starts_with_nothing_learned_spent_or_stored(database: D
     assert held.refresh_token == entry("a").refresh_token
 
 
-async def test_a_poll_starts_from_what_earlier_ones_learned_spent_and_stored(
-    database: Database, keyring: Keyring
-) -> None:
+async def test_a_poll_reads_the_stored_rate_limit_state_credits_and_token(database: Database, keyring: Keyring) -> None:
     org_id, _ = await added(database, keyring, entry("a"), entry("b"))
     tokens, holder = TokenStore(database, keyring), uuid4()
     await tokens.acquire_lease(org_id, holder, 30, 0, NOON)
@@ -97,7 +101,7 @@ async def test_a_poll_starts_from_what_earlier_ones_learned_spent_and_stored(
     assert (other.quota, other.credits_spent, other.token(keyring)) == (RateLimitState(), 0, None)
 
 
-async def test_token_and_credentials_may_be_under_different_keys(database: Database, keyring: Keyring) -> None:
+async def test_token_and_credentials_can_be_encrypted_with_different_keys(database: Database, keyring: Keyring) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
     both = Keyring({"k2": bytes(32), "k1": bytes(range(32))})
     tokens, holder = TokenStore(database, both), uuid4()
@@ -114,7 +118,7 @@ async def test_token_and_credentials_may_be_under_different_keys(database: Datab
     assert (without_the_key.secret, without_the_key.generation) == (None, stored.generation)
 
 
-async def test_an_org_on_its_way_shows_no_ciphertext(database: Database, keyring: Keyring) -> None:
+async def test_the_repr_of_an_org_to_poll_shows_no_ciphertext(database: Database, keyring: Keyring) -> None:
     await added(database, keyring, entry("a"))
     (one,) = await active(database)
     assert "client_secret" not in repr(one)

@@ -22,7 +22,9 @@ async def quota_of(database: Database) -> RateLimitState:
     return quota
 
 
-async def test_a_hold_is_never_shortened_by_a_worker_that_knows_less(database: Database, keyring: Keyring) -> None:
+async def test_a_hold_is_never_shortened_by_a_worker_that_does_not_know_it(
+    database: Database, keyring: Keyring
+) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
     await save_limits(
         database, [RateLimitUpdate(org_id, RateLimitState(hold_until=HOLD, holds=1, rate_factor=0.5), None, NOON)]
@@ -34,14 +36,16 @@ async def test_a_hold_is_never_shortened_by_a_worker_that_knows_less(database: D
     assert (await quota_of(database)).hold_until == HOLD
 
 
-async def test_the_rate_climbs_as_the_last_word_says(database: Database, keyring: Keyring) -> None:
+async def test_the_latest_state_raises_the_stored_rate(database: Database, keyring: Keyring) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
     for factor in (0.5, 0.625, 1.0):
         await save_limits(database, [RateLimitUpdate(org_id, RateLimitState(holds=0, rate_factor=factor), None, NOON)])
         assert await quota_of(database) == RateLimitState(rate_factor=factor)
 
 
-async def test_zohos_word_on_the_credits_left_stays_until_its_next(database: Database, keyring: Keyring) -> None:
+async def test_the_remaining_credits_are_kept_until_zoho_reports_them_again(
+    database: Database, keyring: Keyring
+) -> None:
     (org_id,) = await added(database, keyring, entry("a"))
     later = NOON + timedelta(hours=1)
     for remaining, at in ((4_000, NOON), (None, later)):
@@ -53,7 +57,7 @@ async def test_zohos_word_on_the_credits_left_stays_until_its_next(database: Dat
     assert tuple(row or ()) == (0, later)
 
 
-async def test_lessons_of_many_orgs_are_kept_in_one_go_without_those_purged_meanwhile(
+async def test_rate_limit_states_of_many_orgs_are_stored_together_except_purged_orgs(
     database: Database, keyring: Keyring
 ) -> None:
     gone, *kept = await added(database, keyring, *(entry(name) for name in "abc"))

@@ -48,7 +48,7 @@ async def org_id(database: Database, keyring: Keyring) -> int:
     return added_id
 
 
-async def test_an_org_is_never_polled_until_its_first_poll_and_then_ok_since_that_slot(
+async def test_an_org_is_never_polled_before_its_first_poll_and_ok_since_that_slot(
     database: Database, org_id: int
 ) -> None:
     assert (await state_of(database, org_id)).state == "never_polled"
@@ -88,7 +88,7 @@ async def test_the_newest_slot_decides_and_its_code_is_the_reason(
     assert (await state_of(database, org_id)).state == "ok"
 
 
-async def test_an_org_fails_since_the_first_slot_of_the_run_whatever_batches_it_was_written_in(
+async def test_an_org_is_failing_since_the_first_failed_slot_in_any_order_of_batches(
     database: Database, org_id: int
 ) -> None:
     mixed = [
@@ -105,7 +105,7 @@ async def test_an_org_fails_since_the_first_slot_of_the_run_whatever_batches_it_
     assert (found.state, found.since, found.counts_at) == ("failing", SLOT - 60 * MINUTE, SLOT - 75 * MINUTE)
 
 
-async def test_a_second_poll_of_the_newest_slot_counts(database: Database, org_id: int) -> None:
+async def test_a_second_poll_of_the_newest_slot_changes_the_state(database: Database, org_id: int) -> None:
     await write_snapshots(database, [failed(org_id, 0 * MINUTE)])
     await write_snapshots(database, [Snapshot(org_id, SLOT, SLOT + MINUTE, Outcome.OK, counts=FULL)])
     found = await state_of(database, org_id)
@@ -126,7 +126,7 @@ async def test_an_org_is_late_after_two_intervals_and_not_for_the_time_it_was_pa
     assert (await state_of(database, org_id)).state == "ok"
 
 
-async def test_a_hold_parking_a_pause_and_a_removal_come_before_one_another(database: Database, org_id: int) -> None:
+async def test_removed_paused_parked_and_held_take_precedence_in_this_order(database: Database, org_id: int) -> None:
     await write_snapshots(database, [failed(org_id, 0 * MINUTE)])
     held = "INSERT INTO org_limits (org_id, hold_until) VALUES ($1, now() + interval '1 minute')"
     await database.execute(held, org_id)
@@ -165,7 +165,7 @@ async def test_sql_and_the_service_agree_on_credits_and_intervals_of_every_editi
 
 
 @pytest.mark.parametrize("sort", SORTS)
-async def test_pages_hold_every_org_once_in_order_whatever_their_size(
+async def test_pages_of_any_size_contain_every_org_once_in_order(
     database: Database, keyring: Keyring, sort: Any
 ) -> None:
     ids = await added(database, keyring, *(entry(f"org {number}") for number in range(7)))

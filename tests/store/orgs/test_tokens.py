@@ -60,7 +60,7 @@ async def lease(tokens: TokenStore, org_id: int, now: datetime, seen: int = 0) -
     return holder, await tokens.acquire_lease(org_id, holder, LEASE_SECONDS, seen, now)
 
 
-async def test_a_token_is_read_back_as_it_was_saved_under_the_lease(tokens: TokenStore, org_id: int) -> None:
+async def test_a_token_saved_under_a_lease_is_read_back(tokens: TokenStore, org_id: int) -> None:
     assert await tokens.read(org_id) is None
     holder, granted = await lease(tokens, org_id, NOON)
     assert granted == Lease(holder, after(LEASE_SECONDS), 0)
@@ -71,7 +71,7 @@ async def test_a_token_is_read_back_as_it_was_saved_under_the_lease(tokens: Toke
     assert (stored.api_domain, stored.expires_at) == ("https://www.zohoapis.eu", after(3_600))
 
 
-async def test_of_many_who_come_at_once_one_gets_the_lease_and_one_issue_is_spent(
+async def test_of_many_concurrent_workers_one_gets_the_lease_and_one_token_request_is_counted(
     tokens: TokenStore, org_id: int
 ) -> None:
     async with asyncio.TaskGroup() as group:
@@ -84,7 +84,7 @@ async def test_of_many_who_come_at_once_one_gets_the_lease_and_one_issue_is_spen
     assert await tokens.database.fetchval("SELECT cardinality(issued_at) FROM token_budgets") == 1
 
 
-async def test_a_lease_ends_by_itself_and_its_late_holder_saves_nothing(tokens: TokenStore, org_id: int) -> None:
+async def test_a_lease_expires_and_its_late_holder_cannot_save_a_token(tokens: TokenStore, org_id: int) -> None:
     frozen, _ = await lease(tokens, org_id, NOON)
     awake, granted = await lease(tokens, org_id, after(LEASE_SECONDS))
     assert isinstance(granted, Lease)
@@ -93,20 +93,22 @@ async def test_a_lease_ends_by_itself_and_its_late_holder_saves_nothing(tokens: 
     assert await tokens.save(org_id, awake, issued("good")) == 1
 
 
-async def test_a_released_lease_is_free_at_once(tokens: TokenStore, org_id: int) -> None:
+async def test_a_released_lease_is_available_at_once(tokens: TokenStore, org_id: int) -> None:
     holder, _ = await lease(tokens, org_id, NOON)
     await tokens.release(org_id, holder)
     assert isinstance((await lease(tokens, org_id, NOON))[1], Lease)
 
 
-async def test_whoever_has_not_seen_the_newest_token_is_told_to_read_it(tokens: TokenStore, org_id: int) -> None:
+async def test_a_worker_that_does_not_know_the_newest_token_gets_no_lease_but_is_asked_to_read_it(
+    tokens: TokenStore, org_id: int
+) -> None:
     holder, _ = await lease(tokens, org_id, NOON)
     await tokens.save(org_id, holder, issued("fresh"))
     assert (await lease(tokens, org_id, NOON, seen=0))[1] == LeaseDenied(Denial.RENEWED, NOON)
     assert isinstance((await lease(tokens, org_id, NOON, seen=1))[1], Lease)
 
 
-async def test_a_token_may_be_found_to_end_earlier_but_never_later_and_never_its_successor(
+async def test_the_expiry_of_a_token_can_only_be_moved_earlier_and_not_for_its_successor(
     tokens: TokenStore, org_id: int
 ) -> None:
     holder, _ = await lease(tokens, org_id, NOON)
@@ -123,7 +125,7 @@ async def test_a_token_may_be_found_to_end_earlier_but_never_later_and_never_its
     assert await shortened(1, 2_400) == after(1_800)
 
 
-async def test_a_cool_down_keeps_everybody_out_until_its_end_and_is_forgotten_with_the_next_token(
+async def test_a_cool_down_denies_every_lease_until_its_end_and_is_cleared_by_the_next_token(
     tokens: TokenStore, org_id: int
 ) -> None:
     holder, _ = await lease(tokens, org_id, NOON)
@@ -137,7 +139,7 @@ async def test_a_cool_down_keeps_everybody_out_until_its_end_and_is_forgotten_wi
     assert granted.cool_downs == 0
 
 
-async def test_a_cool_down_told_by_a_late_holder_does_not_end_the_lease_of_another(
+async def test_a_cool_down_reported_by_a_late_holder_does_not_end_the_lease_of_another_worker(
     tokens: TokenStore, org_id: int
 ) -> None:
     late, _ = await lease(tokens, org_id, NOON)
@@ -156,7 +158,7 @@ async def test_a_cool_down_is_not_shortened_by_a_later_one_that_ends_earlier(tok
     assert (await lease(tokens, org_id, after(601)))[1] == LeaseDenied(Denial.COOLING, after(700))
 
 
-async def test_a_crash_loop_spends_ten_issues_and_then_waits_for_the_oldest_to_leave(
+async def test_a_crash_loop_uses_ten_token_requests_and_then_waits_for_the_window(
     tokens: TokenStore, org_id: int
 ) -> None:
     window = ISSUE_WINDOW_SECONDS + LEASE_SECONDS
@@ -172,7 +174,7 @@ async def test_a_crash_loop_spends_ten_issues_and_then_waits_for_the_oldest_to_l
     assert (await lease(tokens, org_id, after(window)))[1] == LeaseDenied(Denial.BUDGET, after(window + 1))
 
 
-async def test_a_denied_budget_leaves_no_lease_behind(tokens: TokenStore, org_id: int) -> None:
+async def test_a_lease_denied_for_the_token_budget_is_not_stored(tokens: TokenStore, org_id: int) -> None:
     for _ in range(ISSUES_PER_WINDOW):
         holder, _ = await lease(tokens, org_id, NOON)
         await tokens.release(org_id, holder)
@@ -197,7 +199,7 @@ async def test_orgs_with_the_same_grant_share_one_budget(
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_no_ten_minutes_ever_see_more_than_ten_requests_of_one_grant(
+async def test_at_most_ten_token_requests_of_one_grant_are_made_in_any_ten_minutes(
     tokens: TokenStore, database: Database, keyring: Keyring, seed: int
 ) -> None:
     """Requests reach Zoho at any moment of their lease, and workers crash, race and come back."""
@@ -243,7 +245,7 @@ async def test_a_token_moved_to_another_org_does_not_decrypt(
     assert stored.secret is None
 
 
-async def test_the_refresh_token_takes_the_place_of_the_grant_code_and_the_budget_goes_on(
+async def test_the_refresh_token_replaces_the_grant_code_and_keeps_its_token_budget(
     tokens: TokenStore, database: Database, keyring: Keyring
 ) -> None:
     (org_id,) = await added(database, keyring, replace(entry("a"), refresh_token=None, grant_code=Secret("1000.code")))
@@ -257,7 +259,7 @@ async def test_the_refresh_token_takes_the_place_of_the_grant_code_and_the_budge
     assert await database.fetchval("SELECT array_agg(cardinality(issued_at)) FROM token_budgets") == [2]
 
 
-async def test_budgets_that_hold_nothing_back_are_forgotten(
+async def test_token_budgets_without_recent_requests_are_deleted(
     tokens: TokenStore, org_id: int, database: Database
 ) -> None:
     await lease(tokens, org_id, NOON)
@@ -265,7 +267,7 @@ async def test_budgets_that_hold_nothing_back_are_forgotten(
     assert await delete_expired_budgets(database, after(3_601)) == 1
 
 
-async def test_of_a_clients_grant_codes_ten_are_exchanged_in_ten_minutes_however_many_processes_ask(
+async def test_all_processes_together_exchange_at_most_ten_grant_codes_of_a_client_in_ten_minutes(
     tokens: TokenStore,
 ) -> None:
     async with asyncio.TaskGroup() as group:
@@ -277,7 +279,7 @@ async def test_of_a_clients_grant_codes_ten_are_exchanged_in_ten_minutes_however
     assert await tokens.reserve_exchange("1000.A", NOON + timedelta(seconds=660)) == 0.0
 
 
-async def test_no_ten_minutes_ever_see_more_than_ten_exchanges_of_a_client(tokens: TokenStore) -> None:
+async def test_at_most_ten_exchanges_of_a_client_are_made_in_any_ten_minutes(tokens: TokenStore) -> None:
     chance = random.Random(3)
     now, counted = NOON, []
     for _ in range(200):

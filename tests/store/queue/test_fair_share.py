@@ -39,13 +39,13 @@ async def turns(workers: list[JobQueue], moment: timedelta = MOMENT) -> list[int
 
 
 @pytest.mark.parametrize("many", [1, 3, 10])
-async def test_every_worker_has_the_first_turn_at_its_share_of_the_jobs(database: Database, many: int) -> None:
+async def test_every_worker_can_claim_its_share_of_the_jobs_first(database: Database, many: int) -> None:
     workers = await living(database, many)
     await due(database, 120)
     assert await turns(workers) == [120 // many] * many
 
 
-async def test_once_the_moments_are_over_a_job_is_everybodys(database: Database) -> None:
+async def test_after_the_delays_every_worker_can_claim_a_job(database: Database) -> None:
     workers = await living(database, 4)
     await due(database, 40)
     await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '1.1 s'")
@@ -53,7 +53,7 @@ async def test_once_the_moments_are_over_a_job_is_everybodys(database: Database)
     assert await turns(workers, timedelta()) == [40] * 4
 
 
-async def test_the_dead_lose_their_place_and_newcomers_have_one_before_they_are_listed(database: Database) -> None:
+async def test_dead_workers_lose_their_position_and_new_ones_have_one_before_registration(database: Database) -> None:
     workers = await living(database, 3)
     await due(database, 60)
     await database.execute("UPDATE workers SET seen_at = now() - interval '2 minutes'")
@@ -62,7 +62,7 @@ async def test_the_dead_lose_their_place_and_newcomers_have_one_before_they_are_
     assert await turns(workers[:1]) == [20]
 
 
-async def test_a_worker_sleeps_until_its_own_turn(database: Database) -> None:
+async def test_a_worker_waits_until_it_can_claim_a_job(database: Database) -> None:
     workers = await living(database, 2)
     await due(database, 1, timedelta(seconds=30))
     waits = [
@@ -74,7 +74,7 @@ async def test_a_worker_sleeps_until_its_own_turn(database: Database) -> None:
     assert second - first == pytest.approx(0.4, abs=0.3)
 
 
-async def test_a_silent_workers_jobs_are_everybodys_at_once(database: Database) -> None:
+async def test_jobs_of_a_dead_worker_can_be_claimed_by_every_worker_at_once(database: Database) -> None:
     workers = await living(database, 2)
     await due(database, 6)
     held = await workers[0].claim(KINDS, 6)

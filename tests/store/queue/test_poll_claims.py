@@ -29,7 +29,7 @@ async def claimed(queue: JobQueue, most: int, rooms: dict[str, int]) -> list[str
     return [job.payload.decode().partition(":")[0] for job in await queue.claim_polls("poll", most, rooms)]
 
 
-async def test_the_backlog_of_a_data_centre_without_places_hides_no_slot_of_another(database: Database) -> None:
+async def test_the_backlog_of_a_data_centre_without_free_places_hides_no_slot_of_another(database: Database) -> None:
     await enqueue(database, jobs("us", 500))
     await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '1 minute'")
     await enqueue(database, jobs("eu", 2))
@@ -38,7 +38,7 @@ async def test_the_backlog_of_a_data_centre_without_places_hides_no_slot_of_anot
     assert await claimed(mine, 50, rooms) == ["eu", "eu"]
 
 
-async def test_a_worker_claims_no_more_slots_of_a_data_centre_than_it_has_places_for(database: Database) -> None:
+async def test_a_worker_claims_no_more_slots_of_a_data_centre_than_it_has_free_places(database: Database) -> None:
     await enqueue(database, jobs("us", 20) + jobs("eu", 20))
     mine, rooms = worker(database), {"us": 3, "eu": 5}
     assert (await mine.turn(("poll",), NEVER, AT_ONCE, rooms)).jobs == 8
@@ -47,7 +47,7 @@ async def test_a_worker_claims_no_more_slots_of_a_data_centre_than_it_has_places
     assert len(await claimed(mine, 4, rooms)) == 4
 
 
-async def test_slots_of_a_worker_that_went_silent_are_claimed_where_there_are_places(database: Database) -> None:
+async def test_slots_of_a_dead_worker_are_claimed_by_workers_with_free_places(database: Database) -> None:
     await enqueue(database, jobs("us", 2) + jobs("eu", 2))
     gone, mine = worker(database), worker(database)
     assert len(await claimed(gone, 50, {"us": 9, "eu": 9})) == 4
@@ -75,7 +75,9 @@ async def test_a_slot_that_is_not_due_yet_is_not_claimed(database: Database) -> 
     assert await claimed(mine, 50, {"us": 4}) == []
 
 
-async def test_the_demand_of_a_data_centre_is_the_polls_a_second_of_its_active_orgs(database: Database) -> None:
+async def test_the_demand_of_a_data_centre_is_the_number_of_polls_per_second_of_its_active_orgs(
+    database: Database,
+) -> None:
     await database.execute(
         """
         INSERT INTO orgs (name, data_center, poll_interval_seconds, paused_at)

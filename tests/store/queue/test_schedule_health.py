@@ -30,7 +30,7 @@ async def stand(database: Database, org_id: int, due_in: timedelta) -> None:
     )
 
 
-async def test_orgs_without_a_slot_for_two_intervals_are_counted_whether_none_came_or_none_will(
+async def test_orgs_without_a_slot_for_two_intervals_are_counted_for_past_and_future_slots(
     database: Database, keyring: Keyring
 ) -> None:
     (org_id,) = await added(database, keyring, entry("one"))
@@ -59,9 +59,7 @@ async def test_an_org_is_counted_only_when_it_was_active_for_two_of_its_interval
         assert await unscheduled_in(database, timedelta(minutes=minutes)) == unscheduled, minutes
 
 
-async def test_two_intervals_are_those_of_the_org_and_of_the_service_and_as_long_as_its_credits_allow(
-    database: Database, keyring: Keyring
-) -> None:
+async def test_the_two_intervals_are_the_effective_intervals_of_the_org(database: Database, keyring: Keyring) -> None:
     await save_service_settings(database, ServiceSettings(300, 0.1), await database.fetchval("SELECT now()"))
     await added(database, keyring, entry("fleet's", edition="enterprise"))
     assert [await unscheduled_in(database, timedelta(minutes=minutes)) for minutes in (10, 12)] == [0, 1]
@@ -72,14 +70,16 @@ async def test_two_intervals_are_those_of_the_org_and_of_the_service_and_as_long
     assert [await unscheduled_in(database, timedelta(minutes=minutes)) for minutes in (12, 60, 62)] == [0, 0, 1]
 
 
-async def test_an_org_that_was_resumed_has_two_intervals_from_then_on(database: Database, keyring: Keyring) -> None:
+async def test_the_two_intervals_of_a_resumed_org_start_when_it_was_resumed(
+    database: Database, keyring: Keyring
+) -> None:
     await added(database, keyring, entry("one", edition="enterprise"))
     await database.execute("UPDATE orgs SET created_at = now() - interval '1 year', resumed_at = now()")
     assert [await unscheduled_in(database, timedelta(minutes=minutes)) for minutes in (30, 32)] == [0, 1]
 
 
 @pytest.mark.parametrize("due_in", [None, -timedelta(days=1)], ids=["never scheduled", "scheduled yesterday"])
-async def test_an_org_that_is_polled_by_a_timer_of_the_operator_has_its_slots(
+async def test_an_org_polled_by_a_timer_of_the_operator_is_not_counted_as_without_slots(
     database: Database, keyring: Keyring, due_in: timedelta | None
 ) -> None:
     (org_id,) = await added(database, keyring, entry("one", edition="enterprise"))

@@ -46,7 +46,7 @@ async def queued(database: Database, kind: str) -> list[bytes]:
     return [row["payload"] for row in rows]
 
 
-async def test_every_slot_is_queued_once_and_ahead_of_its_time(database: Database, keyring: Keyring) -> None:
+async def test_every_slot_is_queued_once_before_it_is_due(database: Database, keyring: Keyring) -> None:
     ids = await added(database, keyring, *(entry(f"org {number}") for number in range(5)))
     for seconds in range(0, 1_200, 15):
         assert (await handed_out(database, NOON + timedelta(seconds=seconds))).stretches == 0
@@ -59,7 +59,7 @@ async def test_every_slot_is_queued_once_and_ahead_of_its_time(database: Databas
     assert {row["dedupe_key"] for row in keys} == {f"{one.org_id}:{one.slot:%Y-%m-%dT%H:%M:%SZ}" for one in due}
 
 
-async def test_two_workers_hand_out_nothing_twice(database: Database, keyring: Keyring) -> None:
+async def test_two_schedulers_enqueue_no_slot_twice(database: Database, keyring: Keyring) -> None:
     await added(database, keyring, entry("one"), entry("two"))
     await handed_out(database, NOON)
     first = await handed_out(database, NOON + MINUTE)
@@ -68,14 +68,16 @@ async def test_two_workers_hand_out_nothing_twice(database: Database, keyring: K
     assert (second.slots, second.stretches) == (0, 0)
 
 
-async def test_while_one_hands_out_the_other_does_not_wait_for_it(database: Database, keyring: Keyring) -> None:
+async def test_a_scheduler_does_not_wait_while_another_one_enqueues(database: Database, keyring: Keyring) -> None:
     await added(database, keyring, entry("one"))
     async with database.transaction() as connection:
         await lock(connection, Lock.SLOTS)
         assert await handed_out(database, NOON) == EnqueueResult(alone=False)
 
 
-async def test_a_stretch_in_which_nobody_polled_is_queued_to_be_explained(database: Database, keyring: Keyring) -> None:
+async def test_a_period_without_a_poller_is_queued_to_be_recorded_as_missed(
+    database: Database, keyring: Keyring
+) -> None:
     (org_id,) = await added(database, keyring, entry("one"))
     await handed_out(database, NOON)
     before = [read_due(payload) for payload in await queued(database, POLL)]
@@ -86,7 +88,7 @@ async def test_a_stretch_in_which_nobody_polled_is_queued_to_be_explained(databa
     assert later[0].at <= NOON + timedelta(days=30) < later[0].until
 
 
-async def test_paused_is_not_a_gap_but_what_was_due_before_is(database: Database, keyring: Keyring) -> None:
+async def test_a_pause_is_not_a_gap_but_slots_due_before_it_are(database: Database, keyring: Keyring) -> None:
     (org_id,) = await added(database, keyring, entry("one"))
     await handed_out(database, NOON)
     await pause(database, ["one"], NOON + timedelta(minutes=10))
@@ -103,14 +105,16 @@ async def test_paused_is_not_a_gap_but_what_was_due_before_is(database: Database
     assert due[-1].at > NOON + timedelta(hours=2)
 
 
-async def test_a_removed_org_has_no_slots_any_more(database: Database, keyring: Keyring) -> None:
+async def test_a_removed_org_gets_no_more_slots(database: Database, keyring: Keyring) -> None:
     await added(database, keyring, entry("one"))
     await handed_out(database, NOON)
     await remove(database, ["one"], NOON)
     assert (await handed_out(database, NOON + timedelta(hours=1))).slots == 0
 
 
-async def test_a_changed_interval_is_heeded_before_the_old_one_is_over(database: Database, keyring: Keyring) -> None:
+async def test_a_changed_interval_takes_effect_before_the_end_of_the_old_one(
+    database: Database, keyring: Keyring
+) -> None:
     (org_id,) = await added(database, keyring, entry("one"))
     now = datetime.now(UTC) - timedelta(minutes=20)
     await handed_out(database, now, interval=86_400)
@@ -123,13 +127,17 @@ async def test_a_changed_interval_is_heeded_before_the_old_one_is_over(database:
     assert due.at > now + timedelta(minutes=10)
 
 
-async def test_a_changed_default_is_heeded_by_a_review(database: Database, keyring: Keyring) -> None:
+async def test_a_changed_default_interval_takes_effect_with_the_next_review(
+    database: Database, keyring: Keyring
+) -> None:
     await added(database, keyring, entry("one"))
     await handed_out(database, NOON, interval=86_400)
     assert (await handed_out(database, NOON, review=True, interval=60)).slots == 1
 
 
-async def test_what_is_known_of_slots_is_told_in_their_order(database: Database, keyring: Keyring) -> None:
+async def test_the_states_of_slots_are_returned_in_the_order_of_the_request(
+    database: Database, keyring: Keyring
+) -> None:
     one, two, gone = await added(database, keyring, entry("one"), entry("two"), entry("gone"))
     await write_snapshots(database, [Snapshot(two, NOON, NOON + MINUTE, Outcome.THROTTLED, "held")])
     await pause(database, ["one"], NOON)
@@ -145,7 +153,7 @@ async def test_what_is_known_of_slots_is_told_in_their_order(database: Database,
     assert (second.polled_at, second.cool_until) == (NOON + MINUTE, NOON + 5 * MINUTE)
 
 
-async def test_an_org_whose_other_slot_a_living_worker_polls_is_busy(database: Database, keyring: Keyring) -> None:
+async def test_an_org_is_busy_while_a_live_worker_polls_another_slot(database: Database, keyring: Keyring) -> None:
     (org_id,) = await added(database, keyring, entry("one"))
     await handed_out(database, NOON)
     await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '1 second'")
@@ -161,7 +169,7 @@ async def test_an_org_whose_other_slot_a_living_worker_polls_is_busy(database: D
     assert not silent.busy
 
 
-async def test_a_queued_slot_is_what_a_worker_claims(database: Database, keyring: Keyring) -> None:
+async def test_a_worker_claims_a_queued_slot(database: Database, keyring: Keyring) -> None:
     await added(database, keyring, entry("one"))
     now = datetime.now(UTC) - timedelta(minutes=5)
     await handed_out(database, now)

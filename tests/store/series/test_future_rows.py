@@ -109,7 +109,9 @@ STEPS = st.one_of(
 
 @settings(MANY, max_examples=60)
 @given(st.lists(STEPS, max_size=12))
-async def test_after_the_repair_every_relation_is_what_the_rows_make_it(later: Database, steps: list[Any]) -> None:
+async def test_after_the_repair_of_future_rows_every_relation_agrees_with_the_rows(
+    later: Database, steps: list[Any]
+) -> None:
     await begin(later)
     for step in steps:
         match step:
@@ -136,7 +138,7 @@ async def test_after_the_repair_every_relation_is_what_the_rows_make_it(later: D
     assert await later.fetchval("SELECT count(*) FROM dirty_days") == 0
 
 
-async def test_what_a_clock_two_years_ahead_left_is_found_removed_by_the_rollups_and_logged_once(
+async def test_rows_of_a_clock_two_years_ahead_are_removed_by_the_rollups_and_logged_once(
     later: Database,
 ) -> None:
     await write_snapshots(later, [ok(slot) for slot in PAST])
@@ -159,7 +161,7 @@ async def test_what_a_clock_two_years_ahead_left_is_found_removed_by_the_rollups
     assert await later.fetchval("SELECT first_slot FROM latest_polls") == PAST[0]
 
 
-async def test_a_day_that_was_closed_too_early_counts_the_rows_that_came_since(later: Database) -> None:
+async def test_a_day_closed_too_early_includes_rows_written_later(later: Database) -> None:
     await write_snapshots(later, [ok(PAST[0])])
     await roll_up(later, TODAY)
     await later.execute("UPDATE rollup_state SET raw_since = '2028-02-01'")
@@ -188,7 +190,7 @@ async def test_days_whose_snapshots_were_dropped_keep_their_counts(later: Databa
     assert await raw_since(later) == date(2027, 2, 11)
 
 
-async def test_a_plan_made_under_the_wrong_watermark_is_forgotten(later: Database) -> None:
+async def test_a_query_plan_made_with_the_wrong_watermark_is_discarded(later: Database) -> None:
     await write_snapshots(later, [ok(PAST[-1]), ok(FUTURE[0], 9)])
     await roll_up(later, (NOW + WRONG).date())
     async with later.connection() as reader:
@@ -199,7 +201,7 @@ async def test_a_plan_made_under_the_wrong_watermark_is_forgotten(later: Databas
         assert await reader.fetchval("EXECUTE today") == 5
 
 
-async def test_a_clock_that_is_behind_removes_nothing(later: Database) -> None:
+async def test_a_clock_that_is_slow_removes_no_rows(later: Database) -> None:
     await write_snapshots(later, [ok(slot) for slot in PAST])
     await roll_up(later, TODAY)
     assert not await repair_future_rows(later, NOW - WRONG)

@@ -39,37 +39,37 @@ async def names(database: Database) -> list[str]:
 
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2999, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
-def test_every_instant_falls_into_one_month(at: datetime) -> None:
+def test_every_time_belongs_to_exactly_one_month(at: datetime) -> None:
     month = month_of(at)
     assert month <= at < month_after(month)
     assert month_of(month) == month
     assert partition_name(month) == f"org_snapshots_{at:%Y_%m}"
 
 
-def test_the_month_is_that_of_utc() -> None:
+def test_months_are_those_of_utc() -> None:
     assert month_of(datetime(2026, 12, 1, 1, tzinfo=timezone(timedelta(hours=2)))) == NOVEMBER
 
 
-async def test_months_are_made_ahead_once(database: Database) -> None:
+async def test_coming_months_are_created_once(database: Database) -> None:
     assert await ensure_partitions(database, NOVEMBER + timedelta(days=22), FEBRUARY) == NAMES
     assert await ensure_partitions(database, NOVEMBER, FEBRUARY) == []
     assert [partition.since for partition in await list_partitions(database)][::3] == [NOVEMBER, FEBRUARY]
 
 
-async def test_a_long_stretch_is_made_a_bounded_number_at_a_time(database: Database) -> None:
+async def test_many_missing_months_are_created_in_bounded_steps(database: Database) -> None:
     until = NOVEMBER + timedelta(days=30.5 * (MOST_AT_ONCE + 5))
     assert len(await ensure_partitions(database, NOVEMBER, until)) == MOST_AT_ONCE
     assert 4 <= len(await ensure_partitions(database, NOVEMBER, until)) <= 6
     assert await ensure_partitions(database, NOVEMBER, until) == []
 
 
-async def test_processes_that_make_the_same_months_do_not_hinder_each_other(database: Database) -> None:
+async def test_processes_that_create_the_same_months_do_not_block_each_other(database: Database) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(ensure_partitions(database, NOVEMBER, FEBRUARY)) for _ in range(6)]
     assert sorted(name for task in tasks for name in task.result()) == NAMES
 
 
-async def test_a_new_month_has_the_keys_and_checks_of_the_table(database: Database) -> None:
+async def test_a_new_month_has_the_keys_and_constraints_of_the_table(database: Database) -> None:
     await ensure_partitions(database, NOVEMBER, FEBRUARY)
     kinds = await database.fetch(
         "SELECT conrelid::regclass::text AS month, string_agg(contype::text, '' ORDER BY contype) AS kinds"
@@ -79,7 +79,7 @@ async def test_a_new_month_has_the_keys_and_checks_of_the_table(database: Databa
     assert [tuple(row) for row in kinds] == [(name, "ccp") for name in NAMES]
 
 
-async def test_a_month_is_made_while_others_read_and_write(database: Database) -> None:
+async def test_a_month_is_created_during_concurrent_reads_and_writes(database: Database) -> None:
     await write_snapshots(database, [snapshot(NOVEMBER)])
     async with database.transaction() as busy:
         await busy.fetch("SELECT * FROM org_snapshots")
@@ -88,7 +88,7 @@ async def test_a_month_is_made_while_others_read_and_write(database: Database) -
             assert await ensure_partitions(database, FEBRUARY, FEBRUARY) == NAMES[3:]
 
 
-async def test_months_whose_time_is_over_are_dropped_and_no_others(database: Database) -> None:
+async def test_only_months_past_their_retention_are_dropped(database: Database) -> None:
     await write_snapshots(database, [snapshot(NOVEMBER + timedelta(days=31 * month)) for month in range(4)])
     await roll_up(database, FEBRUARY.date())
     assert await drop_partitions(database, datetime(2027, 1, 31, 23, tzinfo=UTC)) == NAMES[:2]
@@ -109,7 +109,7 @@ async def test_a_month_that_is_not_rolled_up_yet_is_kept(database: Database) -> 
     assert await drop_partitions(database, FEBRUARY) == NAMES[:1]
 
 
-async def test_no_month_is_dropped_before_an_older_one_that_has_to_wait(database: Database) -> None:
+async def test_no_month_is_dropped_before_an_older_one(database: Database) -> None:
     await write_snapshots(database, [snapshot(NOVEMBER), snapshot(NOVEMBER + timedelta(days=31))])
     await roll_up(database, FEBRUARY.date())
     await write_snapshots(database, [snapshot(NOVEMBER + timedelta(days=1))])
@@ -118,7 +118,7 @@ async def test_no_month_is_dropped_before_an_older_one_that_has_to_wait(database
     assert await drop_partitions(database, FEBRUARY) == NAMES[:2]
 
 
-async def test_a_row_for_a_month_dropped_before_makes_the_month_again(database: Database) -> None:
+async def test_a_row_for_a_dropped_month_creates_the_month_again(database: Database) -> None:
     await write_snapshots(database, [snapshot(NOVEMBER)])
     await roll_up(database, FEBRUARY.date())
     assert await drop_partitions(database, FEBRUARY) == NAMES[:1]
@@ -126,7 +126,7 @@ async def test_a_row_for_a_month_dropped_before_makes_the_month_again(database: 
     assert await names(database) == NAMES[:1]
 
 
-async def test_a_drop_that_did_not_finish_is_finished_by_the_next(database: Database) -> None:
+async def test_an_unfinished_drop_is_finished_by_the_next_one(database: Database) -> None:
     await write_snapshots(database, [snapshot(NOVEMBER)])
     await roll_up(database, FEBRUARY.date())
     await database.execute("ALTER TABLE org_snapshots DETACH PARTITION org_snapshots_2026_11")
@@ -147,20 +147,20 @@ async def half_dropped(database: Database) -> None:
             await dropping
 
 
-async def test_a_month_half_dropped_when_its_process_ended_is_dropped_by_the_next(database: Database) -> None:
+async def test_a_month_half_dropped_by_a_dead_process_is_dropped_by_the_next(database: Database) -> None:
     await half_dropped(database)
     assert await drop_partitions(database, FEBRUARY) == NAMES[:1]
     assert await database.fetchval("SELECT to_regclass('org_snapshots_2026_11')") is None
 
 
-async def test_a_row_for_a_month_half_dropped_brings_the_month_back(database: Database) -> None:
+async def test_a_row_for_a_half_dropped_month_restores_the_month(database: Database) -> None:
     await half_dropped(database)
     await write_snapshots(database, [snapshot(NOVEMBER + timedelta(hours=1))])
     assert await names(database) == NAMES[:1]
     assert await database.fetchval("SELECT count(*) FROM org_snapshots") == 2
 
 
-async def test_a_month_left_over_from_a_drop_is_taken_back_with_its_rows_when_a_row_comes_for_it(
+async def test_a_detached_month_is_attached_again_with_its_rows_when_a_row_for_it_arrives(
     database: Database,
 ) -> None:
     await write_snapshots(database, [snapshot(NOVEMBER)])
@@ -169,13 +169,13 @@ async def test_a_month_left_over_from_a_drop_is_taken_back_with_its_rows_when_a_
     assert await database.fetchval("SELECT count(*) FROM org_snapshots") == 2
 
 
-async def test_a_table_of_another_name_beside_the_months_is_left_alone(database: Database) -> None:
+async def test_a_table_with_another_name_is_not_treated_as_a_month(database: Database) -> None:
     await database.execute("CREATE TABLE org_snapshots_2026_copy (slot timestamptz)")
     assert await drop_partitions(database, FEBRUARY) == []
     assert await database.fetchval("SELECT to_regclass('org_snapshots_2026_copy')::text") is not None
 
 
-async def test_a_month_that_others_read_is_dropped_by_a_later_call_and_the_reader_is_named(database: Database) -> None:
+async def test_a_month_in_use_by_a_reader_is_dropped_later_and_the_reader_is_named(database: Database) -> None:
     await write_snapshots(database, [snapshot(NOVEMBER)])
     await roll_up(database, FEBRUARY.date())
     async with database.transaction() as reader:
@@ -188,7 +188,9 @@ async def test_a_month_that_others_read_is_dropped_by_a_later_call_and_the_reade
     assert await drop_partitions(database, FEBRUARY) == NAMES[:1]
 
 
-async def test_a_new_month_is_made_at_once_while_an_old_one_waits_for_a_reader(database: Database) -> None:
+async def test_a_new_month_is_created_at_once_while_the_drop_of_an_old_one_waits_for_a_reader(
+    database: Database,
+) -> None:
     await write_snapshots(database, [snapshot(NOVEMBER)])
     await roll_up(database, FEBRUARY.date())
     async with database.transaction() as reader:
@@ -201,7 +203,7 @@ async def test_a_new_month_is_made_at_once_while_an_old_one_waits_for_a_reader(d
     assert await dropping == NAMES[:1]
 
 
-async def test_two_processes_that_drop_the_same_months_drop_each_once(database: Database) -> None:
+async def test_two_processes_drop_each_month_once(database: Database) -> None:
     await write_snapshots(database, [snapshot(NOVEMBER + timedelta(days=31 * month)) for month in range(3)])
     await roll_up(database, FEBRUARY.date())
     async with asyncio.TaskGroup() as group:

@@ -59,7 +59,9 @@ async def indexes(database: Database) -> list[tuple[str, bool]]:
     return [tuple(row) for row in rows]
 
 
-async def test_a_month_that_is_over_is_packed_tight_and_one_that_grows_keeps_a_tenth_of_room(sparse: Database) -> None:
+async def test_the_index_of_a_finished_month_is_rebuilt_full_and_of_a_growing_one_with_a_tenth_free(
+    sparse: Database,
+) -> None:
     (october, november), before = await pages(sparse), await indexes(sparse)
     assert await compact_indexes(sparse, NOVEMBER) == MONTHS
     tight, roomy = await pages(sparse)
@@ -69,7 +71,7 @@ async def test_a_month_that_is_over_is_packed_tight_and_one_that_grows_keeps_a_t
     assert await indexes(sparse) == before
 
 
-async def test_a_month_that_grows_is_packed_again_when_it_is_a_third_too_large(sparse: Database) -> None:
+async def test_the_index_of_a_growing_month_is_rebuilt_when_it_is_a_third_too_large(sparse: Database) -> None:
     assert await compact_indexes(sparse, NOVEMBER) == MONTHS
     columns = ", ".join(COLUMNS.values())
     packed_after = []
@@ -88,7 +90,7 @@ async def test_a_month_that_grows_is_packed_again_when_it_is_a_third_too_large(s
     assert all(later - earlier >= 24 for earlier, later in pairwise([120, *packed_after]))
 
 
-async def test_a_packed_month_is_packed_again_only_when_late_rows_made_it_sparse(sparse: Database) -> None:
+async def test_a_rebuilt_index_is_rebuilt_again_only_after_late_rows_made_it_sparse(sparse: Database) -> None:
     assert await compact_indexes(sparse, DECEMBER) == MONTHS
     assert await compact_indexes(sparse, DECEMBER) == []
     columns = ", ".join(COLUMNS.values())
@@ -101,7 +103,7 @@ async def test_a_packed_month_is_packed_again_only_when_late_rows_made_it_sparse
     assert await compact_indexes(sparse, DECEMBER) == MONTHS[:1]
 
 
-async def test_what_a_broken_off_packing_left_behind_is_cleared_away(sparse: Database) -> None:
+async def test_leftovers_of_an_aborted_index_rebuild_are_removed(sparse: Database) -> None:
     before = await indexes(sparse)
     async with sparse.connection() as connection:
         # As a REINDEX that is killed leaves it: an index that is not valid, under the name it gives.
@@ -114,7 +116,7 @@ async def test_what_a_broken_off_packing_left_behind_is_cleared_away(sparse: Dat
     assert await indexes(sparse) == before
 
 
-async def test_only_one_packs_at_a_time(sparse: Database) -> None:
+async def test_only_one_process_rebuilds_indexes_at_a_time(sparse: Database) -> None:
     async with sparse.transaction() as writer:
         # The first waits for this writer before it builds anything.
         await writer.execute("UPDATE org_snapshots_2026_10 SET requests = 1 WHERE org_id = 1")
@@ -126,7 +128,7 @@ async def test_only_one_packs_at_a_time(sparse: Database) -> None:
     assert await first == MONTHS[:1]
 
 
-async def test_a_reader_that_keeps_a_transaction_open_ends_the_packing_and_is_named(sparse: Database) -> None:
+async def test_an_open_transaction_of_a_reader_ends_the_index_rebuild_and_the_reader_is_named(sparse: Database) -> None:
     async with sparse.connection() as reader, reader.transaction(isolation="repeatable_read"):
         pid = await reader.fetchval("SELECT pg_backend_pid() FROM org_snapshots")
         with pytest.raises(LockedError, match=f"the index of {MONTHS[0]} cannot be rebuilt: process {pid} of role"):
@@ -134,7 +136,7 @@ async def test_a_reader_that_keeps_a_transaction_open_ends_the_packing_and_is_na
     assert await compact_indexes(sparse, DECEMBER) == MONTHS
 
 
-async def test_a_packed_key_still_keeps_each_slot_single(sparse: Database) -> None:
+async def test_a_rebuilt_primary_key_still_enforces_unique_slots(sparse: Database) -> None:
     await compact_indexes(sparse, DECEMBER)
     with pytest.raises(DatabaseError, match="duplicate key"):
         await sparse.execute("INSERT INTO org_snapshots_2026_10 SELECT * FROM org_snapshots_2026_10 LIMIT 1")

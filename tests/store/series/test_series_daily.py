@@ -75,7 +75,7 @@ async def agree(database: Any) -> None:
 
 @MANY
 @given(st.lists(STEPS, max_size=10))
-async def test_the_days_agree_with_the_rows_after_every_step(database: Database, steps: list[Any]) -> None:
+async def test_daily_counts_agree_with_the_snapshots_after_every_step(database: Database, steps: list[Any]) -> None:
     await forget_everything(database)
     await draw_line(database)
     for step in steps:
@@ -97,7 +97,7 @@ async def test_the_days_agree_with_the_rows_after_every_step(database: Database,
 
 @settings(MANY, max_examples=20)
 @given(st.lists(st.lists(snapshots(SLOTS), min_size=1, max_size=8), min_size=2, max_size=8))
-async def test_whoever_reads_while_others_write_and_roll_up_sees_the_days_agree_with_the_rows(
+async def test_readers_see_daily_counts_agree_with_snapshots_during_writes_and_rollups(
     database: Database, batches: list[list[Snapshot]]
 ) -> None:
     await forget_everything(database)
@@ -117,12 +117,12 @@ def ok(slot: datetime, count: int = 5, org_id: int = 1) -> Snapshot:
     return Snapshot(org_id, slot, slot, Outcome.OK, counts=dict.fromkeys(USER_TYPES, count))
 
 
-async def test_a_poll_of_a_day_not_over_yet_leaves_no_work_behind(early: Database) -> None:
+async def test_a_poll_of_the_current_day_marks_no_day_dirty(early: Database) -> None:
     await write_snapshots(early, [ok(slot) for slot in SLOTS if slot.date() <= TODAY])
     assert await early.fetchval("SELECT count(*) FROM dirty_days") == 0
 
 
-async def test_a_late_row_opens_its_day_alone(early: Database) -> None:
+async def test_a_late_row_marks_only_its_own_day_dirty(early: Database) -> None:
     await write_snapshots(early, [ok(slot, org_id=org_id) for slot in SLOTS[:9] for org_id in (1, 2)])
     assert await roll_up(early, TODAY) == 4
     await write_snapshots(early, [ok(SLOTS[2] + timedelta(minutes=15), count=9)])
@@ -134,13 +134,13 @@ async def test_a_late_row_opens_its_day_alone(early: Database) -> None:
     assert tuple(found) == (9, 4)
 
 
-async def test_the_line_never_goes_back(early: Database) -> None:
+async def test_the_watermark_never_goes_back(early: Database) -> None:
     await roll_up(early, TODAY)
     await roll_up(early, FIRST_DAY)
     assert (await rollup_state(early)).rolled_until == TODAY
 
 
-async def test_the_days_carry_the_types_and_names_of_their_snapshots(early: Database) -> None:
+async def test_daily_counts_have_the_types_and_names_of_their_snapshots(early: Database) -> None:
     counts = {kind: place for place, kind in enumerate(USER_TYPES)}
     await write_snapshots(early, [Snapshot(1, slot, slot, Outcome.OK, counts=counts) for slot in (SLOTS[0], SLOTS[6])])
     await roll_up(early, TODAY)
@@ -161,7 +161,7 @@ async def november(database: Database) -> Database:
     return database
 
 
-async def test_days_outlive_the_snapshots_they_were_made_of(november: Database) -> None:
+async def test_daily_counts_remain_after_their_snapshots_are_dropped(november: Database) -> None:
     rows = await november.fetch(
         "SELECT day, first, last FROM daily_user_counts WHERE user_type = 'AllUsers' ORDER BY 1"
     )
@@ -174,14 +174,14 @@ async def test_days_outlive_the_snapshots_they_were_made_of(november: Database) 
     ]
 
 
-async def test_a_row_that_comes_after_its_month_was_dropped_takes_nothing_from_what_is_kept(november: Database) -> None:
+async def test_a_row_written_after_its_month_was_dropped_changes_no_closed_daily_count(november: Database) -> None:
     before = await shown_daily(november)
     await write_snapshots(november, [ok(NOVEMBER[0], 99)])
     await roll_up(november, date(2098, 12, 9))
     assert await shown_daily(november) == before
 
 
-async def test_a_row_that_no_day_counts_is_kept_and_told_of(november: Database) -> None:
+async def test_a_row_of_a_closed_day_is_stored_and_reported(november: Database) -> None:
     with structlog.testing.capture_logs() as logged:
         await write_snapshots(
             november, [ok(NOVEMBER[0], 99), ok(NOVEMBER[0] + timedelta(hours=1), 98), ok(NOVEMBER[5])]
@@ -193,14 +193,14 @@ async def test_a_row_that_no_day_counts_is_kept_and_told_of(november: Database) 
     assert await late_days(november) == 0
 
 
-async def test_an_org_is_back_filled_into_months_that_were_dropped_for_others(november: Database) -> None:
+async def test_a_new_org_can_be_back_filled_into_months_already_dropped(november: Database) -> None:
     await write_snapshots(november, [ok(slot, 7, org_id=2) for slot in NOVEMBER[1:3]])
     await roll_up(november, date(2098, 12, 9))
     rows = await november.fetch("SELECT DISTINCT day, last, samples FROM daily_user_counts WHERE org_id = 2")
     assert [tuple(row) for row in rows] == [(date(2098, 11, 30), 7, 2)]
 
 
-async def test_a_back_fill_into_months_that_were_dropped_may_come_in_pieces(november: Database) -> None:
+async def test_a_back_fill_into_dropped_months_can_be_written_in_parts(november: Database) -> None:
     """And be rolled up between them, and corrected; once the month is dropped again it is over."""
     slots = NOVEMBER[1:3]
     for counts in ((7, None), (7, 8), (7, 9)):
@@ -222,7 +222,9 @@ async def last_of(database: Database, org_id: int) -> int:
     return last
 
 
-async def test_daily_counts_go_when_they_are_to_but_none_whose_snapshots_are_there(november: Database) -> None:
+async def test_daily_counts_are_deleted_after_their_retention_but_not_before_their_snapshots(
+    november: Database,
+) -> None:
     await write_snapshots(november, [ok(NOVEMBER[2], 7, org_id=2)])
     await roll_up(november, date(2098, 12, 9))
     assert await drop_daily_counts(november, date(2098, 12, 3)) == 2
@@ -241,7 +243,7 @@ async def plan_of(connection: Any, where: str) -> str:
     return "\n".join(row[0] for row in rows)
 
 
-async def test_a_question_about_one_org_reads_no_other(early: Database) -> None:
+async def test_a_query_about_one_org_reads_no_other_org(early: Database) -> None:
     await draw_line(early, orgs=199)
     await write_snapshots(early, [ok(slot, org_id=org_id) for slot in SLOTS for org_id in range(1, 200)])
     await roll_up(early, TODAY)
@@ -254,7 +256,7 @@ async def test_a_question_about_one_org_reads_no_other(early: Database) -> None:
     assert all("Index Scan" in line for line in read)
 
 
-async def test_a_question_about_finished_days_looks_at_no_snapshot(early: Database) -> None:
+async def test_a_query_about_finished_days_reads_no_snapshots(early: Database) -> None:
     await write_snapshots(early, [ok(slot) for slot in SLOTS])
     await roll_up(early, TODAY)
     plan = await plan_of(early, f"day < '{TODAY}'")
@@ -262,7 +264,7 @@ async def test_a_question_about_finished_days_looks_at_no_snapshot(early: Databa
     assert all("never executed" in line for line in plan.splitlines() if " on org_snapshots_" in line)
 
 
-async def test_the_open_days_of_a_fleet_are_read_day_by_day_not_org_by_org(early: Database) -> None:
+async def test_the_open_days_of_a_fleet_are_read_per_day_and_not_per_org(early: Database) -> None:
     await write_snapshots(early, [ok(slot, org_id=org_id) for slot in SLOTS for org_id in range(1, 200)])
     plan = await plan_of(early, "true")
     read = [line for line in plan.splitlines() if " on org_snapshots_" in line and "never executed" not in line]
@@ -271,7 +273,7 @@ async def test_the_open_days_of_a_fleet_are_read_day_by_day_not_org_by_org(early
     assert all(int(line.partition("loops=")[2].rstrip(")")) <= days for line in read)
 
 
-async def test_a_plan_made_before_the_line_moved_on_is_right_after_it(early: Database) -> None:
+async def test_a_query_plan_made_before_the_watermark_advanced_is_still_right(early: Database) -> None:
     async with early.connection() as connection:
         for day in (FIRST_DAY, TODAY):
             await write_snapshots(early, [ok(slot, slot.hour) for slot in SLOTS if slot.date() <= day])
@@ -279,7 +281,7 @@ async def test_a_plan_made_before_the_line_moved_on_is_right_after_it(early: Dat
             assert await shown_daily(connection) == daily_of(await rows_of(connection))
 
 
-async def test_the_reader_reads_the_days(early: Database) -> None:
+async def test_a_reader_can_read_daily_counts(early: Database) -> None:
     await write_snapshots(early, [ok(SLOTS[0]), ok(SLOTS[6])])
     await roll_up(early, TODAY)
     async with early.transaction() as connection:

@@ -31,7 +31,9 @@ BATCHES = st.lists(st.lists(snapshots(), max_size=12), max_size=6)
 
 @MANY
 @given(BATCHES)
-async def test_latest_agrees_with_the_rows_after_every_batch(database: Database, batches: list[list[Snapshot]]) -> None:
+async def test_latest_counts_agree_with_the_snapshots_after_every_batch(
+    database: Database, batches: list[list[Snapshot]]
+) -> None:
     await forget_everything(database)
     for batch in batches:
         await write_snapshots(database, batch, new=len(batch) % 2 == 1)
@@ -40,7 +42,7 @@ async def test_latest_agrees_with_the_rows_after_every_batch(database: Database,
 
 @MANY
 @given(BATCHES)
-async def test_a_row_is_what_its_polls_come_to_one_after_the_other(
+async def test_a_snapshot_row_is_the_merged_result_of_its_polls_in_order(
     database: Database, batches: list[list[Snapshot]]
 ) -> None:
     await forget_everything(database)
@@ -62,7 +64,9 @@ async def test_a_row_is_what_its_polls_come_to_one_after_the_other(
 
 @MANY
 @given(BATCHES)
-async def test_writing_everything_again_changes_no_row(database: Database, batches: list[list[Snapshot]]) -> None:
+async def test_writing_the_same_snapshots_again_changes_no_row(
+    database: Database, batches: list[list[Snapshot]]
+) -> None:
     """As a sink does that never heard that its batch was committed; but for requests, where polls overlap."""
     await forget_everything(database)
     for batch in batches:
@@ -74,7 +78,7 @@ async def test_writing_everything_again_changes_no_row(database: Database, batch
 
 @settings(MANY, max_examples=25)
 @given(st.lists(st.lists(snapshots(), min_size=1, max_size=8), min_size=2, max_size=8))
-async def test_whoever_reads_while_others_write_sees_latest_agree_with_the_rows(
+async def test_readers_see_latest_counts_agree_with_snapshots_during_writes(
     database: Database, batches: list[list[Snapshot]]
 ) -> None:
     await forget_everything(database)

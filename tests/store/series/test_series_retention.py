@@ -131,7 +131,7 @@ def alive(database: Database) -> Database:
     return Database(database._pool)
 
 
-async def test_a_poll_again_of_the_latest_slot_dates_only_what_it_read(database: Database) -> None:
+async def test_a_second_poll_of_the_latest_slot_updates_the_time_only_of_counts_it_received(database: Database) -> None:
     """Of an org that was silent for so long that its last row went with its month."""
     await begin(database)
     slot = SLOTS[0]

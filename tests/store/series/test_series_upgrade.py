@@ -73,7 +73,7 @@ async def test_snapshots_of_an_earlier_version_are_in_every_relation(blank_datab
         assert sorted(tuple(gap) for gap in gaps) == sorted(unknown)
 
 
-async def test_days_of_snapshots_from_before_there_were_days_are_right_at_once_and_after_a_rollup(
+async def test_daily_counts_of_snapshots_older_than_the_feature_are_right_before_and_after_a_rollup(
     blank_database_url: str,
 ) -> None:
     await schema.upgrade(blank_database_url, "0002")

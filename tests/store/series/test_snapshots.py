@@ -62,18 +62,18 @@ async def left_by(database: Database, *snapshots: Snapshot) -> Snapshot:
 
 
 @pytest.mark.parametrize("snapshot", [ok(), partial(UserType.ALL), failed(), MISSED], ids=lambda one: one.outcome)
-async def test_what_is_written_is_read_back(database: Database, snapshot: Snapshot) -> None:
+async def test_a_written_snapshot_is_read_back(database: Database, snapshot: Snapshot) -> None:
     expected = {**dict.fromkeys(USER_TYPES, "no_worker")} if snapshot is MISSED else snapshot.errors
     assert await left_by(database, snapshot) == Snapshot(
         **{name: getattr(snapshot, name) for name in Snapshot.__dataclass_fields__} | {"errors": expected}
     )
 
 
-async def test_a_slot_never_polled_is_not_there(database: Database) -> None:
+async def test_a_slot_that_was_never_polled_has_no_row(database: Database) -> None:
     assert await read_snapshot(database, 1, NOON) is None
 
 
-async def test_the_ten_counts_stand_in_the_ten_columns(database: Database) -> None:
+async def test_the_ten_counts_are_stored_in_their_ten_columns(database: Database) -> None:
     await write_snapshots(database, [ok()])
     row = await database.fetchrow("SELECT * FROM org_snapshots")
     assert row is not None
@@ -90,7 +90,7 @@ async def test_a_second_poll_turns_unknown_into_known(database: Database) -> Non
     assert (left.outcome, left.counts, left.error, left.errors) == (Outcome.OK, TEN, None, {})
 
 
-async def test_known_wins_even_when_it_was_polled_before_the_failure_and_written_after_it(database: Database) -> None:
+async def test_known_counts_win_even_if_polled_before_a_failure_and_written_after_it(database: Database) -> None:
     left = await left_by(database, failed(minutes=5), ok(minutes=0))
     assert (left.outcome, left.polled_at) == (Outcome.OK, NOON)
 
@@ -100,7 +100,7 @@ async def test_the_requests_of_every_poll_of_a_slot_add_up(database: Database) -
     assert left.requests == 14
 
 
-async def test_slots_that_are_known_though_the_writer_takes_them_for_new_cost_none_of_the_others(
+async def test_slots_already_known_do_not_affect_other_slots_of_a_batch(
     database: Database,
 ) -> None:
     await write_snapshots(database, [failed(), ok(org_id=2)], new=True)
@@ -115,14 +115,14 @@ async def test_writing_the_same_poll_again_changes_nothing(database: Database) -
     assert await left_by(database, ok(), ok(), ok()) == ok()
 
 
-async def test_of_two_complete_polls_the_newer_stays_in_whatever_order_they_are_written(database: Database) -> None:
+async def test_the_newer_of_two_complete_polls_is_kept_in_any_order_of_writing(database: Database) -> None:
     newer_last = await left_by(database, ok(), ok(minutes=5, plus=1))
     assert newer_last.counts[UserType.ALL] == TEN[UserType.ALL] + 1
     older_last = await left_by(database, ok(minutes=2, plus=7))
     assert older_last.counts == newer_last.counts
 
 
-async def test_two_partial_polls_join_what_they_know(database: Database) -> None:
+async def test_two_partial_polls_are_merged(database: Database) -> None:
     left = await left_by(
         database,
         partial(UserType.ALL, UserType.ACTIVE, code="OLDER"),
@@ -137,7 +137,7 @@ async def test_two_partial_polls_join_what_they_know(database: Database) -> None
     assert left.errors == {kind: "NEWER" for kind in USER_TYPES if kind not in left.counts}
 
 
-async def test_two_partial_polls_join_in_the_same_way_when_the_older_is_written_last(database: Database) -> None:
+async def test_two_partial_polls_are_merged_the_same_if_the_older_is_written_last(database: Database) -> None:
     older = partial(UserType.ALL, UserType.ACTIVE, code="OLDER")
     newer = partial(UserType.ACTIVE, UserType.ADMIN, minutes=5, plus=1, code="NEWER")
     forwards = await left_by(database, older, newer)
@@ -145,7 +145,7 @@ async def test_two_partial_polls_join_in_the_same_way_when_the_older_is_written_
     assert await left_by(database, newer, older) == forwards
 
 
-async def test_two_halves_are_not_called_one_complete_poll(database: Database) -> None:
+async def test_two_merged_halves_are_not_reported_as_a_complete_poll(database: Database) -> None:
     """They were counted at different moments, and no single answer of Zoho's stands behind the ten."""
     left = await left_by(database, partial(*USER_TYPES[:5]), partial(*USER_TYPES[5:], minutes=5))
     assert (left.outcome, left.counts, left.errors) == (Outcome.PARTIAL, TEN, {})
@@ -165,26 +165,26 @@ async def test_a_newer_failure_replaces_a_failure_and_an_older_one_does_not(data
 
 
 @pytest.mark.parametrize("other", [ok(), partial(UserType.ALL), failed()], ids=lambda one: one.outcome)
-async def test_anything_replaces_missed_and_missed_replaces_nothing(database: Database, other: Snapshot) -> None:
+async def test_every_outcome_replaces_missed_and_missed_replaces_none(database: Database, other: Snapshot) -> None:
     assert await left_by(database, MISSED, other) == other
     assert await left_by(database, MISSED) == other
 
 
-async def test_several_polls_of_a_slot_in_one_batch_are_written_in_their_order(database: Database) -> None:
+async def test_several_polls_of_a_slot_in_one_batch_are_merged_in_order(database: Database) -> None:
     await write_snapshots(database, [failed(), ok(minutes=1), ok(org_id=2), failed(minutes=2), ok(minutes=3, plus=1)])
     left = await read_snapshot(database, 1, NOON)
     assert left is not None
     assert (left.outcome, left.counts[UserType.ALL], left.requests) == (Outcome.OK, 101, 24)
 
 
-async def test_a_month_without_a_partition_is_made_and_no_row_is_lost(database: Database) -> None:
+async def test_a_missing_month_is_created_by_a_write_and_no_row_is_lost(database: Database) -> None:
     slots = [datetime(2025 + month // 12, month % 12 + 1, 1, tzinfo=UTC) for month in range(0, 20, 3)]
     await write_snapshots(database, [ok(slot) for slot in slots])
     rows = await database.fetch("SELECT slot, tableoid::regclass::text AS month FROM org_snapshots ORDER BY slot")
     assert [(row["slot"], row["month"]) for row in rows] == [(slot, f"org_snapshots_{slot:%Y_%m}") for slot in slots]
 
 
-async def test_writers_that_all_meet_the_same_missing_months_all_succeed(database: Database) -> None:
+async def test_concurrent_writers_into_the_same_missing_months_all_succeed(database: Database) -> None:
     days = [NOON + timedelta(days=20 * number) for number in range(8)]
     async with asyncio.TaskGroup() as group:
         for org_id in range(1, 9):
@@ -192,7 +192,7 @@ async def test_writers_that_all_meet_the_same_missing_months_all_succeed(databas
     assert await database.fetchval("SELECT count(*) FROM org_snapshots") == 64
 
 
-async def test_batches_that_meet_the_same_orgs_in_any_order_all_succeed(database: Database) -> None:
+async def test_concurrent_batches_with_the_same_orgs_in_any_order_all_succeed(database: Database) -> None:
     batch = [ok(org_id=org_id) for org_id in range(1, 200)]
     async with asyncio.TaskGroup() as group:
         for minutes in range(8):
@@ -202,7 +202,7 @@ async def test_batches_that_meet_the_same_orgs_in_any_order_all_succeed(database
     assert [row["polled_at"] for row in polled] == [NOON + 7 * MINUTE]
 
 
-async def test_nothing_of_a_batch_is_written_when_one_of_it_cannot_be(database: Database) -> None:
+async def test_no_row_of_a_batch_is_written_if_one_is_invalid(database: Database) -> None:
     pretender = Snapshot(2, NOON, NOON, Outcome.OK, counts={UserType.ALL: 1})
     with pytest.raises(DatabaseError, match="ok_knows_all_ten"):
         await write_snapshots(database, [ok(), pretender])
@@ -210,19 +210,19 @@ async def test_nothing_of_a_batch_is_written_when_one_of_it_cannot_be(database: 
     assert await database.fetchval("SELECT count(*) FROM latest_snapshots") == 0
 
 
-async def test_an_empty_batch_is_nothing_to_do(database: Database) -> None:
+async def test_writing_an_empty_batch_does_nothing(database: Database) -> None:
     await write_snapshots(database, [])
     assert await database.fetchval("SELECT count(*) FROM org_snapshots") == 0
 
 
-async def test_numbers_beyond_their_columns_saturate(database: Database) -> None:
+async def test_numbers_too_large_for_their_columns_are_capped(database: Database) -> None:
     left = await left_by(database, ok(late_seconds=86_399, duration_ms=2**40))
     assert (left.late_seconds, left.duration_ms) == (32_767, 2**31 - 1)
 
 
 @ON_ONE_DATABASE
 @given(code=st.text(st.characters(exclude_categories=()), min_size=1, max_size=300))
-async def test_no_code_from_outside_can_stop_a_batch(database: Database, code: str) -> None:
+async def test_no_error_code_from_outside_makes_a_batch_fail(database: Database, code: str) -> None:
     await database.execute("TRUNCATE org_snapshots, latest_snapshots")
     left = await left_by(database, partial(UserType.ALL, code=code))
     assert left.error is not None
@@ -250,7 +250,7 @@ async def test_user_counts_has_ten_rows_per_snapshot_in_zohos_spelling(database:
     assert {row["org"] for row in rows[20:]} == {None}
 
 
-async def test_a_filter_on_org_and_slot_reaches_the_key_under_the_view(database: Database) -> None:
+async def test_a_filter_on_org_and_slot_uses_the_key_below_the_view(database: Database) -> None:
     await write_snapshots(database, [ok(NOON + minutes * MINUTE) for minutes in range(0, 60_000, 15)])
     await database.execute("ANALYZE org_snapshots")
     plan = await database.fetch(
@@ -261,7 +261,7 @@ async def test_a_filter_on_org_and_slot_reaches_the_key_under_the_view(database:
     assert "orgs" not in text
 
 
-async def test_gaps_say_what_is_not_known_and_why(database: Database) -> None:
+async def test_gaps_name_the_unknown_counts_and_the_reason(database: Database) -> None:
     await database.execute("INSERT INTO orgs (name, data_center) VALUES ('acme', 'us')")
     known = partial(*USER_TYPES[:8])
     await write_snapshots(database, [ok(NOON - 15 * MINUTE), known])
@@ -275,14 +275,14 @@ async def test_gaps_say_what_is_not_known_and_why(database: Database) -> None:
     ]
 
 
-async def test_a_removed_org_keeps_its_history_and_leaves_the_latest(database: Database) -> None:
+async def test_a_removed_org_keeps_its_history_and_is_not_in_the_latest_counts(database: Database) -> None:
     await database.execute("INSERT INTO orgs (name, data_center, removed_at) VALUES ('acme', 'us', now())")
     await write_snapshots(database, [ok()])
     assert await database.fetchval("SELECT count(*) FROM user_counts WHERE org = 'acme'") == 10
     assert await database.fetchval("SELECT count(*) FROM latest_user_counts") == 0
 
 
-async def test_a_history_can_be_deleted_without_touching_another(database: Database) -> None:
+async def test_the_history_of_one_org_can_be_deleted_without_changing_others(database: Database) -> None:
     await write_snapshots(database, [ok(), ok(org_id=2)])
     async with database.transaction() as connection:
         await delete_history(connection, 1)
@@ -290,7 +290,7 @@ async def test_a_history_can_be_deleted_without_touching_another(database: Datab
         assert [row[0] for row in await database.fetch(f"SELECT org_id FROM {table}")] == [2]
 
 
-async def test_the_reader_reads_the_relations_and_no_credential(database: Database) -> None:
+async def test_a_reader_can_read_the_relations_but_no_credential(database: Database) -> None:
     await write_snapshots(database, [ok()])
     async with database.transaction() as connection:
         await connection.execute("SET LOCAL ROLE poller_reader")

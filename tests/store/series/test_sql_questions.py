@@ -250,18 +250,20 @@ async def ask(dsn: str, query: str, zone: str = "UTC") -> list[Any]:
 
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland", "America/Los_Angeles"])
 @pytest.mark.parametrize("number", ANSWERS)
-async def test_a_question_is_answered_right_in_any_session(fleet_dsn: str, number: int, zone: str) -> None:
+async def test_each_documented_query_gives_the_right_answer_in_any_session(
+    fleet_dsn: str, number: int, zone: str
+) -> None:
     rows = await ask(fleet_dsn, questions()[number]["sql"], zone)
     assert [tuple(row) for row in rows] == ANSWERS[number]()
 
 
 @pytest.mark.parametrize("number", ANSWERS)
-async def test_the_answer_shown_is_the_answer_given(fleet_dsn: str, number: int) -> None:
+async def test_the_results_shown_in_the_document_are_the_actual_results(fleet_dsn: str, number: int) -> None:
     question = questions()[number]
     assert question["answer"] == drawn(await ask(fleet_dsn, question["sql"]))
 
 
-async def test_what_the_document_says_of_the_columns_is_so(fleet_dsn: str) -> None:
+async def test_the_columns_described_in_the_document_are_the_actual_columns(fleet_dsn: str) -> None:
     rows = re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", DOCUMENT.read_text(), re.MULTILINE)
     assert [name for name, _ in rows] == [
         "latest_user_counts",
@@ -284,12 +286,12 @@ async def test_what_the_document_says_of_the_columns_is_so(fleet_dsn: str) -> No
         assert sorted(columns) == sorted(row[0] for row in found), name
 
 
-def test_every_question_is_asked_here() -> None:
+def test_every_query_of_the_document_is_tested_here() -> None:
     assert list(questions()) == list(ANSWERS)
     assert DOCUMENT.read_text().count("```sql") == len(ANSWERS) >= 20
 
 
-def test_the_fleet_of_these_questions_has_everything_that_can_go_wrong() -> None:
+def test_the_fleet_of_the_documented_queries_contains_every_kind_of_failure() -> None:
     outcomes = {poll(org, slot).outcome.value for org in ORGS for slot in polled(org)}
     assert outcomes == {"ok", "partial", "unavailable", "missed"}
     assert BEGIN < NOW

@@ -39,7 +39,7 @@ async def points(database: Database, edges: list[datetime], *kinds: UserType) ->
     return [point async for point in org_trend(database, edges, user_types=kinds or (UserType.ALL,))]
 
 
-async def test_a_bucket_tells_first_last_least_most_and_mean(database: Database) -> None:
+async def test_a_trend_point_has_first_last_minimum_maximum_and_average(database: Database) -> None:
     await make_orgs(database, "acme")
     await write_snapshots(database, [ok(1, MIDNIGHT + n * HOUR, count) for n, count in enumerate([5, 9, 2, 6])])
     assert (await points(database, DAYS))[0] == TrendPoint(
@@ -47,7 +47,7 @@ async def test_a_bucket_tells_first_last_least_most_and_mean(database: Database)
     )
 
 
-async def test_a_bucket_nothing_is_known_of_is_a_gap_and_not_left_out(database: Database) -> None:
+async def test_a_trend_step_without_known_counts_is_a_gap_and_not_left_out(database: Database) -> None:
     await make_orgs(database, "acme")
     failed = Snapshot(1, MIDNIGHT + DAY, MIDNIGHT + DAY, Outcome.UNAVAILABLE, "timeout")
     await write_snapshots(database, [ok(1, MIDNIGHT, 5), failed])
@@ -63,7 +63,7 @@ async def test_a_bucket_nothing_is_known_of_is_a_gap_and_not_left_out(database: 
     assert absent == TrendPoint(1, "acme", UserType.ALL, MIDNIGHT + 2 * DAY)
 
 
-async def test_unknown_counts_do_not_pull_a_bucket_down(database: Database) -> None:
+async def test_unknown_counts_do_not_lower_the_values_of_a_trend_step(database: Database) -> None:
     await make_orgs(database, "acme")
     failed = Snapshot(1, MIDNIGHT + 2 * HOUR, MIDNIGHT, Outcome.UNAVAILABLE, "timeout")
     await write_snapshots(database, [ok(1, MIDNIGHT + HOUR, 5), failed])
@@ -71,7 +71,7 @@ async def test_unknown_counts_do_not_pull_a_bucket_down(database: Database) -> N
     assert (point.first, point.last, point.min, point.avg, point.samples, point.missing) == (5, 5, 5, 5.0, 1, 1)
 
 
-async def test_points_come_by_org_name_then_type_then_time(database: Database) -> None:
+async def test_trend_points_are_ordered_by_org_name_type_and_time(database: Database) -> None:
     await make_orgs(database, "zeta", "acme", "idle")
     await write_snapshots(database, [ok(org_id, MIDNIGHT + n * DAY, n) for org_id in (1, 2) for n in range(3)])
     found = await points(database, DAYS, UserType.ADMIN, UserType.ALL)
@@ -84,7 +84,7 @@ async def test_points_come_by_org_name_then_type_then_time(database: Database) -
     assert [point.last for point in found] == [7, 8, 9, 0, 1, 2, *[None] * 6, 7, 8, 9, 0, 1, 2]
 
 
-async def test_only_the_orgs_asked_for_are_told_of_removed_ones_too(database: Database) -> None:
+async def test_a_trend_contains_only_the_requested_orgs_including_removed_ones(database: Database) -> None:
     await make_orgs(database, "acme", "gone")
     await database.execute("UPDATE orgs SET removed_at = now() WHERE name = 'gone'")
     await write_snapshots(database, [ok(1, MIDNIGHT, 1), ok(2, MIDNIGHT, 2)])
@@ -93,13 +93,13 @@ async def test_only_the_orgs_asked_for_are_told_of_removed_ones_too(database: Da
     assert [(point.org, point.last) for point in asked] == [("gone", 2), ("gone", None), ("gone", None)]
 
 
-async def test_the_end_is_not_part_of_the_stretch(database: Database) -> None:
+async def test_the_end_of_a_period_is_excluded(database: Database) -> None:
     await make_orgs(database, "acme")
     await write_snapshots(database, [ok(1, MIDNIGHT - HOUR, 1), ok(1, DAYS[-1], 2), ok(1, DAYS[-1] - HOUR, 3)])
     assert [point.last for point in await points(database, DAYS)] == [None, None, 3]
 
 
-async def test_a_day_is_one_of_the_zone_asked_for(database: Database) -> None:
+async def test_days_of_a_trend_are_those_of_the_requested_time_zone(database: Database) -> None:
     await make_orgs(database, "acme")
     kolkata = ZoneInfo("Asia/Kolkata")
     await write_snapshots(database, [ok(1, MIDNIGHT + n * HOUR, n) for n in range(24)])
@@ -108,7 +108,7 @@ async def test_a_day_is_one_of_the_zone_asked_for(database: Database) -> None:
     assert [(point.first, point.last) for point in await points(database, edges)] == [(0, 18), (19, 23)]
 
 
-async def test_many_buckets_of_many_orgs_are_streamed_whole(database: Database) -> None:
+async def test_a_long_trend_of_many_orgs_is_streamed_completely(database: Database) -> None:
     await make_orgs(database, *(f"org-{number:03}" for number in range(30)))
     await write_snapshots(database, [ok(org_id, MIDNIGHT + n * HOUR, n) for org_id in range(1, 31) for n in range(72)])
     found = await points(database, bucket_edges(MIDNIGHT, MIDNIGHT + 3 * DAY, 3_600), *USER_TYPES)
@@ -116,7 +116,7 @@ async def test_many_buckets_of_many_orgs_are_streamed_whole(database: Database) 
     assert all(point.last == (point.at - MIDNIGHT) / HOUR + USER_TYPES.index(point.user_type) for point in found)
 
 
-async def test_days_and_weeks_are_the_same_made_of_snapshots_or_of_days(database: Database) -> None:
+async def test_daily_and_weekly_trends_are_the_same_from_snapshots_and_from_daily_counts(database: Database) -> None:
     await make_orgs(database, "acme", "zeta")
     counts = iter(range(10_000, 0, -7))
     batch = [ok(org_id, MIDNIGHT + n * 7 * HOUR, next(counts)) for org_id in (1, 2) for n in range(50)]
@@ -134,7 +134,7 @@ async def test_days_and_weeks_are_the_same_made_of_snapshots_or_of_days(database
         await roll_up(database, (MIDNIGHT + 9 * DAY).date())
 
 
-async def test_a_trend_by_the_day_reaches_further_back_than_the_snapshots(database: Database) -> None:
+async def test_a_daily_trend_reaches_further_back_than_the_snapshots(database: Database) -> None:
     await make_orgs(database, "acme")
     await write_snapshots(database, [ok(1, MIDNIGHT + n * 12 * HOUR, n) for n in range(5)])
     await roll_up(database, (MIDNIGHT + 12 * DAY).date())
@@ -144,30 +144,30 @@ async def test_a_trend_by_the_day_reaches_further_back_than_the_snapshots(databa
     assert [point.last for point in before] == [1, 3, 4]
 
 
-async def test_nothing_asked_is_nothing_told(database: Database) -> None:
+async def test_a_trend_without_orgs_or_types_is_empty(database: Database) -> None:
     await make_orgs(database, "acme")
     assert await points(database, []) == []
     assert [point async for point in org_trend(database, DAYS, user_types=())] == []
 
 
-def test_the_day_the_clocks_change_is_one_bucket() -> None:
+def test_a_day_with_a_clock_change_is_one_trend_step() -> None:
     berlin = ZoneInfo("Europe/Berlin")
     edges = bucket_edges(datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 3, 30, tzinfo=UTC), DAY_SECONDS, berlin)
     assert [(later - edge) / HOUR for edge, later in pairwise(edges)] == [24, 23, 24]
 
 
-def test_weeks_begin_on_a_monday() -> None:
+def test_weeks_of_a_trend_begin_on_monday() -> None:
     edges = bucket_edges(datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC), 7 * DAY_SECONDS)
     assert [edge.strftime("%a %d") for edge in edges] == ["Mon 16", "Mon 23", "Mon 30", "Mon 07"]
 
 
-def test_a_day_that_a_zone_skipped_is_no_bucket() -> None:
+def test_a_day_skipped_by_a_time_zone_is_not_a_trend_step() -> None:
     apia = ZoneInfo("Pacific/Apia")
     edges = bucket_edges(datetime(2011, 12, 29, 12, tzinfo=UTC), datetime(2012, 1, 1, tzinfo=UTC), DAY_SECONDS, apia)
     assert [edge.astimezone(apia).day for edge in edges] == [29, 31, 1, 2]
 
 
-def test_an_absurd_number_of_buckets_is_refused() -> None:
+def test_too_many_trend_steps_are_refused() -> None:
     with pytest.raises(UsageError, match="buckets; ask for a shorter stretch"):
         bucket_edges(MIDNIGHT, MIDNIGHT + 3_000 * DAY, 60)
 
@@ -178,7 +178,7 @@ def test_an_absurd_number_of_buckets_is_refused() -> None:
     every_seconds=st.sampled_from([900, 3_600, 5_400, 21_600, DAY_SECONDS, 2 * DAY_SECONDS, 7 * DAY_SECONDS]),
     zone=st.sampled_from(sorted(zoneinfo.available_timezones())).map(ZoneInfo),
 )
-def test_buckets_hold_the_whole_stretch_and_no_more_than_a_bucket_besides(
+def test_trend_steps_cover_the_whole_period_and_at_most_one_step_more(
     since: datetime, length: timedelta, every_seconds: int, zone: ZoneInfo
 ) -> None:
     until = since + length
