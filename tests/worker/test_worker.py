@@ -43,6 +43,8 @@ async def test_workers_share_the_orgs_and_poll_no_slot_twice(service: OpenServic
             await mine.until("SELECT count(*) >= 12 * 6 FROM org_snapshots WHERE outcome = 'ok'")
             workers = await mine.app.database.fetch("SELECT facts FROM workers")
         assert len(workers) == 3
+        # `poller plan` tells from these what a poll costs a processor.
+        assert all(row["facts"]["cpu_seconds"] > 0 and row["facts"]["polls"] >= 0 for row in workers)
         rows = await mine.rows()
         known = [row for row in rows if row["outcome"] == "ok"]
         assert {row["requests"] for row in known} == {10}
