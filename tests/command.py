@@ -1,7 +1,7 @@
-"""The real `poller` as a process of its own: the one way in which the tests start it.
+"""Starts the real `poller` as a process; all tests use this module for it.
 
-Whatever such a process prints is remembered, and so are the secrets of its settings, its input and its files: the last
-test of the suite searches the one for the other.
+The output of these processes is recorded, and so are the secrets in their settings, input and files. At the end of the
+suite the output is searched for the secrets.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Ended:
 
 
 class Heard:
-    """One of a process's streams; what is read of it is remembered."""
+    """A stream of a process; records everything that is read."""
 
     def __init__(self, source: str, stream: asyncio.StreamReader | None, witness: Witness) -> None:
         assert stream is not None
@@ -57,7 +57,7 @@ class Heard:
         return self._remember(await self.stream.read())
 
     def close(self) -> None:
-        """Read no more: the process writes to a pipe that nobody holds."""
+        """Closes our end of the pipe, so that the process writes to a closed pipe."""
         self.stream._transport.close()  # type: ignore[attr-defined]
 
     def _remember(self, text: bytes) -> bytes:
@@ -66,7 +66,7 @@ class Heard:
 
 
 class Running:
-    """A `poller` under way."""
+    """A running `poller` process."""
 
     def __init__(
         self, process: asyncio.subprocess.Process, source: str, environ: Mapping[str, str], witness: Witness
@@ -90,7 +90,7 @@ class Running:
         return await self._process.wait()
 
     async def communicate(self, stdin: bytes = b"") -> tuple[bytes, bytes]:
-        """Give it its input and read all of its output, to its end."""
+        """Writes the input and reads the whole output until the process ends."""
         assert self.stdin is not None
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.stdin.write(stdin)
@@ -103,7 +103,7 @@ class Running:
         return out.result(), err.result()
 
     async def end(self) -> None:
-        """For a test that failed half-way: it is gone afterwards, whatever it was doing."""
+        """Kills the process, for a test that failed half-way."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         await self.communicate()
@@ -116,7 +116,7 @@ async def start(
     cwd: Path | None = None,
     witness: Witness = WITNESS,
 ) -> Running:
-    """`poller` with these arguments, begun; `environ` is added to this process's own, or is all there is."""
+    """Starts `poller`; `environ` is added to the environment of this process, or replaces it without `inherit`."""
     given = {**(os.environ if inherit else {}), **(environ or {})}
     know_input(arguments, given, cwd, witness)
     process = await asyncio.create_subprocess_exec(
@@ -127,7 +127,7 @@ async def start(
         stderr=asyncio.subprocess.PIPE,
         env=given,
         cwd=cwd,
-        # A test that is interrupted sees to the end of what it began; a Ctrl-C at the terminal would do it twice.
+        # An interrupted test ends its processes itself; a Ctrl-C at the terminal must not reach them as well.
         start_new_session=True,
     )
     return Running(process, f"poller {' '.join(arguments)}", given, witness)
@@ -141,7 +141,7 @@ async def run(
     cwd: Path | None = None,
     witness: Witness = WITNESS,
 ) -> Ended:
-    """The same to its end."""
+    """Runs `poller` to its end, with `start`'s arguments and an input."""
     witness.know_text(stdin.decode())
     running = await start(*arguments, environ=environ, inherit=inherit, cwd=cwd, witness=witness)
     try:
@@ -156,7 +156,7 @@ async def run(
 def know_input(
     arguments: Sequence[str], environ: Mapping[str, str], cwd: Path | None = None, witness: Witness = WITNESS
 ) -> None:
-    """Remember the secrets of the settings and of the files a command is given."""
+    """Records the secrets in the settings and files of a command."""
     witness.know_settings(environ)
     for path in (((cwd or Path()) / argument) for argument in arguments):
         if path.suffix in {".csv", ".json", ".jsonl"} and path.is_file():

@@ -1,6 +1,6 @@
-"""What every test may ask for: a database of its own, cloned from a template that was migrated once.
+"""Fixtures for every test: a separate database, cloned from a template that is migrated once.
 
-What the tests print on the way is remembered, and searched for secrets when they are over.
+The output of the tests is recorded, and searched for secrets at the end.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONG_FIRST: Final = ("acceptance", "breakage", "chaos", "worker", "embedded", "web", "store", "cli", ".")
-"""The folders whose files take longest, most of it waiting. A long file that begins last keeps all the others waiting;
-`make test` hands the files out in this order, and the short ones fill what is left."""
+"""The folders whose files take longest, mostly in waits. A long file that starts last delays the end of the run, so
+`make test` starts with these folders in this order; short files fill the end of the run."""
 
 
 @pytest.hookimpl(trylast=True)
@@ -61,7 +61,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_the_whole_suite_printed_or_logged_holds_a_secret() -> Iterator[None]:
-    """Judged when every test of this process is over, and an error of the last of them if it does not hold."""
+    """Checked after the last test of this process; a leak is an error of this last test."""
     yield
     leaks = WITNESS.leaks()
     assert leaks == [], "\n".join(leaks)
@@ -80,7 +80,7 @@ def server_dsn() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def template(server_dsn: str) -> Iterator[str]:
-    """The name of a migrated, empty database nobody is connected to."""
+    """The name of a migrated, empty database without connections."""
     name = f"template_{uuid.uuid4().hex}"
     asyncio.run(run_on(server_dsn, f'CREATE DATABASE "{name}"'))
     asyncio.run(schema.upgrade(address(server_dsn, name)))
@@ -97,7 +97,7 @@ async def database_url(server_dsn: str, template: str) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def blank_database_url(server_dsn: str) -> AsyncIterator[str]:
-    """The address of a database nothing has been done to."""
+    """The address of a new database without any tables."""
     async for dsn in _fresh(server_dsn, copy_of("template1")):
         yield dsn
 

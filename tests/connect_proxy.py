@@ -21,7 +21,7 @@ class ConnectProxy:
     port: int = 0
     login: str | None = None
     target: int = 0
-    """The port on loopback that every tunnel leads to, whatever host it is asked for."""
+    """The port on loopback that every tunnel leads to, for any requested host."""
     denied: str | None = None
     silent: bool = False
     nonsense: bytes | None = None

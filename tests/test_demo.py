@@ -1,4 +1,4 @@
-"""The demo by its command: what the options ask for is what is there, whatever an earlier demo has left."""
+"""The demo as a command: its data matches its options, also after an earlier demo with other options."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the suite's pollers printed and the secrets they were given: the suite's end searches the one for the other.
+"""Records the output and the secrets of all pollers of the suite; at the end the output is searched for the secrets.
 
-A secret is known by its value, where a test or the simulator made it, and by its shape, whoever made it. It refuses to
-ask the poller's own redaction what a secret looks like.
+A secret is recognised by its value if a test or the simulator made it, and otherwise by its format. The witness does
+not use the redaction of the poller to recognise secrets.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CREDENTIAL: Final = re.compile(
 )
 _PASSWORD: Final = re.compile("://[^/:@]*:([^@]*)@")
 _RUN: Final = re.compile(rf"\S{{{SHORTEST},}}")
-# What is public and looks alike is told apart: a client's id is `1000.` and one run of digits, a test's
+# Public values of a similar format are excluded: a client id is `1000.` and one run of digits, a test's
 # database is called test_… or template_…, and a number without any letter is the seed of a test that failed.
 _SHAPES: Final = {
     "a token or grant code of Zoho's": re.compile(r"1000\.[0-9a-f]{16,}\.[0-9a-f]{16,}"),
@@ -39,23 +39,23 @@ _SHAPES: Final = {
 
 @dataclass
 class Witness:
-    """Everything heard, by who said it; every secret known."""
+    """The recorded output by source, and every known secret."""
 
     heard: dict[str, list[str]] = field(default_factory=dict)
     secrets: set[str] = field(default_factory=set)
 
     def hear(self, source: str, text: str | bytes) -> None:
-        """Something was printed or logged."""
+        """Records printed or logged text."""
         if text:
             told = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
             self.heard.setdefault(source, []).append(told)
 
     def know(self, *secrets: str) -> None:
-        """These must never be heard."""
+        """Records secrets that must not appear in any output."""
         self.secrets.update(secret for secret in secrets if len(secret) >= SHORTEST)
 
     def know_text(self, text: str) -> None:
-        """Whatever stands in an org file, or is typed as KEY=VALUE, under a secret's name."""
+        """Records values under the name of a secret in an org file or in KEY=VALUE lines."""
         self.know(*(found[1] for found in _CREDENTIAL.finditer(text)))
         head, _, rows = text.partition("\n")
         names = re.split("[,;\t]", head.lower())
@@ -65,7 +65,7 @@ class Witness:
             )
 
     def know_settings(self, environ: Mapping[str, str]) -> None:
-        """The keys, and the database's password."""
+        """Records the encryption keys and the password of the database."""
         self.know(environ.get("POLLER_API_KEY", ""))
         for key in environ.get("POLLER_SECRET_KEYS", "").split(","):
             self.know(key.partition(":")[2])
@@ -74,13 +74,13 @@ class Witness:
             self.know(password[1], unquote(password[1]))
 
     def know_simulator(self, sim: Simulator) -> None:
-        """Every credential of its fleet, and every token it has issued."""
+        """Records every credential of the simulated fleet and every issued token."""
         for org in sim.fleet():
             self.know(org.client_secret, org.refresh_token, org.grant_code)
         self.know(*sim.zoho.tokens)
 
     def leaks(self) -> list[str]:
-        """Each place where a secret was heard: who said it, what it is, and the words around it."""
+        """Each place where a secret was found: source, kind of secret, and the surrounding text."""
         return self.known_leaks() + [
             _told(source, what, text, at)
             for source, texts in self.heard.items()
@@ -89,7 +89,7 @@ class Witness:
         ]
 
     def known_leaks(self) -> list[str]:
-        """The same of known secrets only, for where strangers print long numbers too."""
+        """As `leaks`, but only known secrets: other programs print long numbers too."""
         begins = self._begins()
         return [
             _told(source, "a secret a test knows", text, at)

@@ -1,6 +1,6 @@
-"""The whole line on a clock that is turned by hand: a real PostgreSQL, a real simulated Zoho, the poller between them.
+"""A complete installation on a manual clock: a real PostgreSQL, a simulated Zoho, and the poller between them.
 
-One clock for Zoho and for the poller: whoever sleeps turns it, so that minutes of holding back take no time.
+Zoho and the poller share one clock. A sleep advances it instead of waiting, so minutes of waiting take no time.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SUNDAY = 1_763_856_000.0
 
 @dataclass
 class Clock:
-    """Seconds since 1970; sleepers side by side wake side by side."""
+    """A manual clock in seconds since 1970; concurrent sleeps end concurrently."""
 
     seconds: float = SUNDAY
 
@@ -62,7 +62,7 @@ class Clock:
 
 @dataclass
 class Line:
-    """A poller with its database, and the simulated Zoho whose orgs it looks after."""
+    """A poller with its database, and the simulated Zoho whose orgs it polls."""
 
     app: App
     sim: Simulator

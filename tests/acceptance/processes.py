@@ -1,4 +1,4 @@
-"""`poller` as real processes over one PostgreSQL, for what only processes show: being killed, and being many."""
+"""Runs `poller` as real processes over one PostgreSQL, to test what needs processes: kills and concurrency."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where commands run: an environment, and nothing of the one the tests run in."""
+    """The environment variables of commands, without those of the tests."""
 
     environ: dict[str, str]
 
@@ -36,7 +36,7 @@ class Machine:
 
 
 def machine(sim: Simulator, database_url: str, **settings: str) -> Machine:
-    """A machine whose poller asks the simulated Zoho and keeps what it says in that database."""
+    """A machine whose poller polls the simulated Zoho and uses this database."""
     WITNESS.know_simulator(sim)
     inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME", "LANG") if name in os.environ}
     return Machine(
@@ -52,7 +52,7 @@ def machine(sim: Simulator, database_url: str, **settings: str) -> Machine:
 
 @asynccontextmanager
 async def serving(mine: Machine) -> AsyncIterator[command.Running]:
-    """`poller run` as long as the context lasts, told to stop at its end; gone afterwards, whatever happened."""
+    """Runs `poller run` within the context and stops it at the end; kills it after an error."""
     service = await mine.start("run")
     try:
         async with asyncio.timeout(command.PATIENCE_SECONDS):
@@ -66,13 +66,13 @@ async def serving(mine: Machine) -> AsyncIterator[command.Running]:
 
 @dataclass
 class Screen:
-    """What a terminal shows, as it comes."""
+    """The text that a terminal has shown until now."""
 
     text: str = ""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def read(self, terminal: int) -> None:
-        with contextlib.suppress(OSError):  # whoever held the other end is gone
+        with contextlib.suppress(OSError):  # the process at the other end has ended
             self.text += os.read(terminal, 4_096).decode(errors="replace")
         self.changed.set()
 
@@ -85,7 +85,7 @@ class Screen:
 
 @asynccontextmanager
 async def at_terminal(mine: Machine, *arguments: str) -> AsyncIterator[tuple[Screen, asyncio.subprocess.Process]]:
-    """The command at a terminal of its own."""
+    """Runs the command at its own terminal."""
     ours, theirs = pty.openpty()
     screen, loop = Screen(), asyncio.get_running_loop()
     loop.add_reader(ours, screen.read, ours)

@@ -119,7 +119,7 @@ def _start(found: Binaries, os_user: OsUser, home: Path, port: int) -> subproces
 
 
 def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
-    """Whether it is up; False where it has ended, as it does when somebody else took its port meanwhile."""
+    """Whether the server is up; False if it ended, for example because another process took its port."""
     while process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), _PATIENCE_SECONDS).close()
@@ -130,7 +130,7 @@ def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
 
 
 def _boss(found: Binaries, os_user: OsUser, home: Path, port: int, statement: str) -> None:
-    """Run a statement as the superuser, as soon as the server lets anybody in."""
+    """Runs a statement as the superuser once the server accepts connections."""
     address = f"postgresql://boss@/postgres?host={quote(str(home), safe='')}&port={port}&passfile={home / 'passfile'}"
     argv = [found.program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-", "-d", address]
     while True:

@@ -1,4 +1,4 @@
-"""Many processes, killed without warning: Zoho's limits on tokens hold for all of them together."""
+"""Processes that are killed without warning together stay within the limits of Zoho on tokens."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_ten_processes_that_start_together_request_one_token_in_total(data
 async def test_a_fleet_in_a_crash_loop_never_has_more_tokens_issued_than_zoho_allows(
     database_url: str, tmp_path: Path
 ) -> None:
-    """Every process is killed as soon as it has asked for a token, and whatever token there is ends each time."""
+    """Kills every process right after its token request, and ends every token that exists then."""
     chance = random.Random(7)
     async with Simulator(SimulatorOptions(orgs=1)) as sim:
         mine = machine(sim, database_url, POLLER_REQUEST_TIMEOUT="1s")
@@ -58,7 +58,7 @@ async def test_a_fleet_in_a_crash_loop_never_has_more_tokens_issued_than_zoho_al
                 pass
             for process in several:
                 await process.end()
-            # Half a minute later nobody waits for the dead any more.
+            # Half a minute later the jobs of the dead processes are free.
             await run_on(database_url, "UPDATE pgqueuer SET heartbeat = heartbeat - interval '1 minute'")
             control.end_tokens(sim.zoho, 0)
         assert asks() == ISSUES

@@ -1,4 +1,4 @@
-"""Five hundred orgs, every third of them in some trouble: one row for each org and slot, no lie in any, no rule broken.
+"""Five hundred orgs, of which a third fail: each org and slot has one row with true counts, and no rule is broken.
 
 `pytest -s` prints the report.
 """

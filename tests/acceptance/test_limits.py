@@ -62,7 +62,7 @@ async def test_a_free_org_with_a_15_minute_interval_is_polled_every_30_minutes_t
         assert [row["slot"].minute % 30 for row in rows] == [0] * len(rows)
         assert len(rows) == 2 * 48
         spent = await spent_in_any_day(mine, free)
-        # 10 % of 5,000: and whoever asks twice in a slot has no credits left for the last slots of the day.
+        # 10 % of 5,000: two polls per slot would leave no credits for the last slots of the day.
         assert 490 <= spent <= 500
         assert {row["outcome"] for row in rows} == {"ok", "throttled"}
         assert {row["error"] for row in rows if row["outcome"] == "throttled"} == {"credit_share_spent"}
@@ -103,7 +103,7 @@ async def test_the_poller_leaves_the_last_credits_of_the_day_to_the_customer(
         mine.clock.turn(minutes=30)
         row = (await mine.poll([name]))[name].snapshot
         assert (row.outcome, row.error, row.requests) == ("throttled", "credit_share_spent", 0)
-        # Zoho's word ages: an hour later the org is asked once more, and says anew.
+        # The header is too old after an hour: one more poll is made, and Zoho sends the header again.
         mine.clock.turn(minutes=31)
         assert (await mine.poll([name]))[name].snapshot.credits_remaining == 50
 
@@ -341,7 +341,7 @@ async def _no_seats(_org: object, _limiter: object) -> tuple[None, int]:
 
 
 def test_throttling_one_of_a_hundred_orgs_does_not_change_the_latency_of_the_others() -> None:
-    """Every org's own latency, to the microsecond: the throttled one waits for its Retry-After, and nobody for it."""
+    """Compares the latency of every org to the microsecond: only the throttled org waits for its Retry-After."""
     calm, throttled = Crowd(throttled=None), Crowd(throttled=40)
     calm.run()
     throttled.run()

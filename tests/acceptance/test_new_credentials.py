@@ -1,4 +1,4 @@
-"""New credentials start from nothing: whatever state the old ones left, the next poll depends on the new ones alone."""
+"""After an import of new credentials the next poll depends only on these, in any state the old ones left."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ async def outcomes(mine: Line, names: list[str]) -> dict[str, tuple[str, str | N
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(prior=PRIOR)
-async def test_the_first_poll_with_new_credentials_gets_every_count_in_whatever_state_the_old_ones_left_the_org(
+async def test_the_first_poll_with_new_credentials_gets_every_count_after_any_state_of_the_old_ones(
     database: Database, keyring: Keyring, prior: dict[str, Any]
 ) -> None:
     await database.execute("TRUNCATE orgs, token_budgets CASCADE")
@@ -138,7 +138,7 @@ async def test_the_first_poll_with_new_credentials_gets_every_count_in_whatever_
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(prior=PRIOR)
-async def test_a_new_grant_code_is_exchanged_and_the_org_polled_in_whatever_state_the_old_credentials_left_the_org(
+async def test_a_new_grant_code_is_exchanged_and_the_org_polled_after_any_state_of_the_old_credentials(
     database: Database, keyring: Keyring, prior: dict[str, Any]
 ) -> None:
     await database.execute("TRUNCATE orgs, token_budgets CASCADE")

@@ -175,8 +175,8 @@ async def test_orgs_check_prints_a_remedy_for_each_fault(database_url: str, tmp_
 
 async def test_orgs_check_refuses_an_unknown_org_before_it_sends_any_request(database_url: str) -> None:
     async with Simulator(SimulatorOptions(orgs=1)) as sim:
-        ended = await machine(sim, database_url).run("orgs", "check", "Nobody")
-        assert (ended.code, ended.err) == (2, "poller: there is no org 'Nobody'; see `poller orgs list`\n")
+        ended = await machine(sim, database_url).run("orgs", "check", "Unknown")
+        assert (ended.code, ended.err) == (2, "poller: there is no org 'Unknown'; see `poller orgs list`\n")
 
 
 async def test_at_a_terminal_the_queue_of_grant_codes_is_shown_and_can_be_interrupted_and_resumed(
@@ -221,7 +221,7 @@ async def test_grant_codes_of_one_client_are_paced_across_processes_and_restarts
         async with mine.zoho() as zoho:
             rest = await exchange_waiting_codes(mine.context(zoho), None, seen.append)
         assert [one.refusal.code if one.refusal else None for one in first] == [None] * 6
-        # Ten at once, ten after eleven minutes; the last five were too late, and are told so.
+        # Ten at once, ten after eleven minutes; the last five expired and are reported as such.
         assert [one.refusal.code if one.refusal else None for one in rest] == [None] * 14 + ["grant_code_expired"] * 5
         assert (seen[0].waiting, seen[-1].waiting) == (19, 0)
         assert max(progress.pause_seconds for progress in seen) > 600

@@ -44,7 +44,7 @@ SEED: Final = 22
 
 @dataclass
 class Day:
-    """A clock that is turned from step to step and runs quickly within one; PostgreSQL's is a little ahead of it."""
+    """A clock that is set at each step and runs fast within a step; the clock of PostgreSQL is a little ahead."""
 
     database: Database
     at: datetime = BEGINS

@@ -1,4 +1,4 @@
-"""Good tokens that Zoho refuses for a while: no org is parked for it, and nobody is told to make new grants."""
+"""Zoho refuses valid tokens for a while: no org is parked and no new grant is requested for this reason."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_an_org_refused_in_one_slot_is_parked_only_if_it_is_refused_in_the
         assert await parked(mine) == 0
 
 
-async def test_a_data_centre_that_refuses_all_its_orgs_for_hours_parks_none_of_them(
+async def test_a_data_centre_that_refuses_all_its_orgs_for_hours_parks_no_org(
     database: Database, keyring: Keyring
 ) -> None:
     async with line(database, keyring, orgs=6, data_centers=("sim-eu",)) as mine:

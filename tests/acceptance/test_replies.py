@@ -107,7 +107,7 @@ TOLD: dict[str, Told] = {
     "integer_429": THROTTLED,
     "too_many_requests": THROTTLED,
     "html_429": Told("throttled", "http_429", 0, in_flight=1),
-    # what a person must mend
+    # what a person must fix
     "invalid_token": Told("unauthorized", "INVALID_TOKEN", 0, **STALE),  # type: ignore[arg-type]
     "invalid_oauthtoken": Told("unauthorized", "INVALID_OAUTHTOKEN", 0, **STALE),  # type: ignore[arg-type]
     "authentication_failure": Told("unauthorized", "AUTHENTICATION_FAILURE", 0, **STALE),  # type: ignore[arg-type]

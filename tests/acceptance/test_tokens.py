@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 async def another_program_asks(mine: Line, index: int = 0, *, times: int) -> None:
-    """Whoever else holds the refresh token gets tokens for it, past the poller's budget."""
+    """Another program requests tokens with the same refresh token, outside the budget of the poller."""
     org = mine.sim.org(index)
     form = {
         "grant_type": "refresh_token",
@@ -124,7 +124,7 @@ async def test_a_day_of_polls_uses_about_one_token_an_hour_and_no_token_request_
 async def test_each_throttled_token_request_starts_a_cool_down_longer_than_the_one_before(
     database: Database, keyring: Keyring, index: int
 ) -> None:
-    """Org 0 is told so with 400 and org 1 with 200, each in another language."""
+    """Org 0 gets the refusal with status 400 and org 1 with 200, each in another language."""
     settings = {"poll_interval_seconds": 60}
     async with line(database, keyring, orgs=2, settings=settings) as mine, mine.process() as poll:
         await another_program_asks(mine, index, times=10)
@@ -135,7 +135,7 @@ async def test_each_throttled_token_request_starts_a_cool_down_longer_than_the_o
             assert (row.outcome, row.error, row.requests) == ("throttled", "throttled", 0)
             asked_at += [minute] * (mine.audit(index)["token_asks"] - len(asked_at))
             mine.clock.turn(minutes=1)
-            if minute < 25:  # somebody keeps it throttled
+            if minute < 25:  # another program keeps the endpoint throttled
                 mine.sim.zoho.org_state(index).throttled_until = mine.clock() + 600
         assert asked_at == [0, 10, 30]
         assert (await mine.org(index))["parked_at"] is None

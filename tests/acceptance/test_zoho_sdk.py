@@ -1,4 +1,4 @@
-"""Zoho's own client as the judge: it asks the same Zoho for the same orgs, and must be told what the poller stored."""
+"""Compares stored counts with what Zoho's own client reads from the same simulated Zoho."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes whose clock is wrong: libfaketime tells them another time, and the rest of the machine keeps its own."""
+"""Runs processes with a wrong clock: libfaketime changes the time of these processes and of no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real workers over a real PostgreSQL, to be killed, frozen, told to stop, and started again."""
+"""Real workers over a real PostgreSQL, which tests kill, freeze, stop and restart."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ REAL = ("-m", "poller", "run")
 
 @dataclass
 class Process:
-    """A worker, and what it has logged so far."""
+    """A worker and its log."""
 
     process: asyncio.subprocess.Process
     log: Path
@@ -50,7 +50,7 @@ class Process:
         self.process.send_signal(number)
 
     async def ended(self, seconds: float = 60.0) -> int:
-        """Its exit code, once it has one."""
+        """Waits for the end of the worker; returns its exit code."""
         async with asyncio.timeout(seconds):
             return await self.process.wait()
 
@@ -58,7 +58,7 @@ class Process:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def events(self) -> list[dict[str, Any]]:
-        """What it logged, line by line; a line that is no event is one called by its text."""
+        """The logged events in order; a line that is not an event becomes an event named by its text."""
         lines = self.text().splitlines()
         return [json.loads(line) if line.startswith("{") and line.endswith("}") else {"event": line} for line in lines]
 
@@ -66,7 +66,7 @@ class Process:
         return sum(one["event"] == event for one in self.events())
 
     async def says(self, event: str, seconds: float = 30.0) -> dict[str, Any]:
-        """Wait until it has logged that; the newest of them."""
+        """Waits until the worker has logged this event; returns the newest such event."""
 
         def newest() -> dict[str, Any] | None:
             assert self.process.returncode is None or self.count(event), self.text()
@@ -89,7 +89,7 @@ class Lab:
     workers: list[Process] = field(default_factory=list)
 
     async def start(self, program: tuple[str, ...] = QUICK, **settings: str) -> Process:
-        """One more worker, as soon as it has begun."""
+        """Starts one more worker; returns once the worker has started."""
         log, clock = self.folder / f"worker-{len(self.workers)}.log", self.folder / "clock"
         clock.write_text("0", encoding="ascii")
         with log.open("wb") as file:
@@ -102,7 +102,7 @@ class Lab:
         return self.workers[-1]
 
     async def until(self, query: str, *arguments: Any, seconds: float = 30.0) -> Any:
-        """Wait until a query says something true; what it says."""
+        """Waits until the query returns a true value; returns this value."""
         return await eventually(lambda: self.database.fetchval(query, *arguments), seconds)
 
     async def rows(self) -> list[Any]:

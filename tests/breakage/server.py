@@ -1,6 +1,6 @@
-"""A PostgreSQL of a test's own, treated as operators treat theirs: stopped, killed, copied while it runs, promoted.
+"""A PostgreSQL server for one test, which the test stops, kills, copies while it runs, and promotes.
 
-On a Unix socket, without a password: nobody else can reach its folder.
+It listens on a Unix socket without a password; no other user can enter its folder.
 """
 
 from __future__ import annotations

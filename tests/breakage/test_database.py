@@ -1,4 +1,4 @@
-"""PostgreSQL is stopped, replaced, and out of room, under real workers; its operator mends it, and nobody else must."""
+"""PostgreSQL is stopped, replaced or full while workers run; only the operator of the database has to act."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def is_ready(url: str) -> bool:
 
 
 async def goes_on(there: Lab) -> None:
-    """Every org is polled again, and no slot has been lost."""
+    """Asserts that every org is polled again and that no slot was lost."""
     since = await there.database.fetchval("SELECT now()")
     await there.until(KNOWN_SINCE, len(there.names), since, seconds=60)
     await there.nothing_is_missing_doubled_or_untrue()
@@ -155,7 +155,7 @@ async def test_slots_whose_snapshots_died_with_a_worker_during_a_database_outage
         begun = set(await there.database.fetchval(UNDER_WAY))
         holding.send(signal.SIGKILL)
         await holding.ended()
-        await cable.mend()
+        await cable.repair()
         await there.start()
         keys = (
             "SELECT org_id || to_char(slot, ':YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM org_snapshots WHERE outcome = 'ok'"
@@ -166,7 +166,7 @@ async def test_slots_whose_snapshots_died_with_a_worker_during_a_database_outage
 
 @contextmanager
 def small_disk(server: Server, megabytes: int) -> Iterator[Path]:
-    """A file system of its own, with room for so much."""
+    """A separate file system of this size."""
     folder = server.home / "small"
     folder.mkdir()
     mounted = subprocess.run(

@@ -119,7 +119,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @asynccontextmanager
 async def with_a_door(database_url: str, folder: Path) -> AsyncIterator[tuple[Lab, Door]]:
-    """Two more data centres: one whose name nobody knows, and one behind TLS; three orgs are moved to each."""
+    """Adds two data centres, one with an unknown host name and one behind TLS, and moves three orgs to each."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "authority.pem")
     async with lab(database_url, folder, orgs=12, interval=5) as there:

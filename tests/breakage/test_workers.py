@@ -25,7 +25,7 @@ async def polls_of_each(there: Lab) -> dict[Any, int]:
 
 
 async def shares(there: Lab, workers: int, polls: int) -> list[float]:
-    """Of so many polls, how many of a hundred each of the workers made, who are all there already."""
+    """The share in percent of each running worker in the next `polls` polls."""
     before = await eventually(lambda: _all_there(there, workers), 60)
     start = sum(before.values())
 

@@ -19,7 +19,7 @@ AGAIN_SECONDS = 0.3
 
 
 class Crew:
-    """The processes; `kill` and `freeze` one of them, `stop` them all."""
+    """The processes; `kill` and `freeze` act on one process, `stop` on all."""
 
     def __init__(self, environ: Mapping[str, str], clock: Path, logs: Path) -> None:
         self._environ = environ
@@ -32,7 +32,7 @@ class Crew:
         """How they ended, one after the other."""
 
     async def keep(self) -> None:
-        """Keep them running until told to stop; returns when all have ended."""
+        """Restarts processes that end until `stop` is called; returns when all have ended."""
         async with asyncio.TaskGroup() as tasks:
             for place in range(WORKERS):
                 tasks.create_task(self._keep_one(place))
@@ -51,15 +51,15 @@ class Crew:
 
     @property
     def pids(self) -> list[int]:
-        """Of those that have not ended."""
+        """The process ids of running processes."""
         return [process.pid for process in self._processes.values() if process.returncode is None]
 
     def kill(self, place: int) -> None:
-        """With SIGKILL: it has no time for anything."""
+        """Ends a process with SIGKILL."""
         self._send(place, signal.SIGKILL)
 
     async def freeze(self, place: int, seconds: float) -> None:
-        """With SIGSTOP, and wake it again."""
+        """Stops a process with SIGSTOP and continues it later."""
         process = self._processes.get(place % WORKERS)
         self._send(place, signal.SIGSTOP)
         await asyncio.sleep(seconds)
@@ -68,19 +68,19 @@ class Crew:
                 process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """Tell all of them to leave in order."""
+        """Sends every process the signal to shut down."""
         self._leaving = True
         for place in list(self._processes):
             self._send(place, signal.SIGTERM)
 
     def kill_all(self) -> None:
-        """Whatever is left."""
+        """Kills the processes that still run."""
         self._leaving = True
         for place in list(self._processes):
             self._send(place, signal.SIGKILL)
 
     def hear(self) -> dict[str, int]:
-        """What the logs say, by event; the witness hears all of it."""
+        """The logged lines by event; every line is also checked for secrets."""
         events: dict[str, int] = {}
         for log in self._logs.glob("worker-*.log"):
             text = log.read_text(encoding="utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""What goes wrong, when, and to whom: drawn from a seed, so that the same seed is the same storm."""
+"""Draws random failures from a seed; the same seed gives the same failures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Event:
 
 
 def storm(seed: int, seconds: float) -> Iterator[Event]:
-    """Events for so long; within the first second nothing happens."""
+    """The events of `seconds` seconds; the first second has none."""
     run_with_retry = random.Random(seed)
     at = 1.0
     while at < seconds:

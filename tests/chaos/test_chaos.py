@@ -1,4 +1,4 @@
-"""Three real workers, a real PostgreSQL, a simulated Zoho with faults, and a storm over all of them.
+"""Random failures of three real workers, a real PostgreSQL and a simulated Zoho.
 
 Short by default; POLLER_TEST_CHAOS_SECONDS makes it longer, POLLER_TEST_CHAOS_SEED replays one.
 """
@@ -56,7 +56,7 @@ FAULTS = (
     Fault(name="invalid_token", share=0.1, probability=0.002),
 )
 
-# Slots without a row, with what the queue says of them.
+# Slots without a row, with their jobs in the queue.
 _MISSING = """
 SELECT first.org_id, due.slot, (
     SELECT concat_ws(' ', q.status, 'for', q.updated - q.created, 'attempts', q.attempts,
@@ -108,7 +108,7 @@ class World:
             case "cut_database":
                 await self.cable.cut()
                 await asyncio.sleep(event.seconds / 2)
-                await self.cable.mend()
+                await self.cable.repair()
             case "lose_data_center":
                 name, home = (("reset", "hang", "unavailable")[event.whom % 3], ("sim-us", "sim-eu")[event.whom % 2])
                 until = self.sim.zoho.now() + event.seconds
@@ -135,14 +135,14 @@ class World:
             return False
 
     async def missing(self, over: datetime) -> list[str]:
-        """Slots without a row, of orgs that nobody edited, from each one's first to that moment; and where they are."""
+        """Slots without a row from the first slot of an unedited org until this time, with their queue state."""
         found = await self.database.fetch(
             _MISSING, list(set(self.ids) - self.edited), over, timedelta(seconds=INTERVAL)
         )
         return [f"org {row['org_id']}, slot {row['slot']:%T}: {row['job'] or 'not in the queue'}" for row in found]
 
     async def edit(self, statement: str, *arguments: Any) -> None:
-        """By somebody whose own connection goes on through the storm."""
+        """Edits orgs over a separate connection that the failures do not affect."""
         for _ in range(100):
             try:
                 await self.database.execute(statement, *arguments)
@@ -212,7 +212,7 @@ async def test_every_slot_of_a_chaos_run_has_a_count_or_a_recorded_reason(tmp_pa
 
 
 async def classified(there: World, over: datetime) -> dict[str, Any]:
-    """Everything that must hold of a storm that was over then; what there is to report of it."""
+    """Asserts everything that must hold after the failures; returns the figures for the report."""
     rows = await there.database.fetch("SELECT * FROM org_snapshots ORDER BY org_id, slot")
     assert {row["org_id"] for row in rows} == set(there.ids)
     missing = await there.missing(over)
@@ -241,7 +241,7 @@ async def classified(there: World, over: datetime) -> dict[str, Any]:
         "errors": dict(Counter(row["error"] for row in rows if row["error"])),
         "late": sum(row["late_seconds"] > 0 for row in rows),
         "requests in rows": asked,
-        "requests of polls that were broken off": audit["requests"]["count"] - asked,
+        "requests of cancelled polls": audit["requests"]["count"] - asked,
         "tokens issued": audit["token_issues"],
         "log": {event: count for event, count in sorted(events.items()) if count < 10_000},
     }

@@ -1,7 +1,7 @@
 """A process that carries out `poller` commands one after the other at a terminal whose width changes in between.
 
 `one_after_the_other.py JSON`: a list of pairs, a command line and the cells of the terminal. Behind what a command
-printed comes a line of its own. Starting a process for each of them takes most of the time.
+printed comes a line of its own. Starting a process for each command would take most of the time.
 """
 
 from __future__ import annotations

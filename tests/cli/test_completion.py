@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 async def completions(words: str) -> list[str]:
-    """What bash is told to offer for the last word."""
+    """The completions that bash offers for the last word."""
     environ = {"_POLLER_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
     ended = await command.run(environ=environ)
     assert (ended.code, ended.err) == (0, "")

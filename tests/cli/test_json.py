@@ -49,7 +49,7 @@ OF_SERIES: Final = ("forecast", "anomalies")
 
 @pytest.fixture
 def fleet(poller: Poller, on_database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """`acme`, whose counts of the last 40 days are known but for the last slot, with a step; nobody answers for it."""
+    """`acme`, whose counts of the last 40 days are known but for the last slot, with a step."""
     centre = {"accounts_server": "http://127.0.0.1:1", "api_domains": ["http://127.0.0.1:1"]}
     monkeypatch.setenv("POLLER_DATA_CENTERS", json.dumps({"lab": centre}))
     (tmp_path / "orgs.jsonl").write_text(

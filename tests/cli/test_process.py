@@ -170,7 +170,7 @@ async def test_a_pipe_closed_by_its_reader_is_not_an_error(tmp_path: Path, proce
         listing = await start("trend", "--format", "csv")
         try:
             await listing.stdout.readline()
-            # Nobody reads on: the pipe is closed on our side.
+            # The reader stops: the pipe is closed on our side.
             listing.stdout.close()
             err = await listing.stderr.read()
             await listing.wait()
@@ -211,7 +211,7 @@ def test_secrets_typed_at_a_terminal_are_not_shown() -> None:
 
 
 def read_to(terminal: int, end: bytes) -> bytes:
-    """What a terminal shows until `end`; an error with all of it where that does not come."""
+    """The text of a terminal up to `end`; an error with the whole text if `end` does not appear."""
     seen = b""
     while end not in seen:
         ready, _, _ = select.select([terminal], [], [], 30)

@@ -19,7 +19,7 @@ POOR = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}
 
 
 def by_shell(line: str, **environ: str) -> tuple[int, bytes, bytes]:
-    """`line` with `poller` for the poller: its exit code and what came of it."""
+    """Runs a shell line that may call `poller`; returns its exit code and output."""
     poller = f"'{POLLER[0]}' {' '.join(POLLER[1:])}"
     ended = subprocess.run(
         ["/bin/sh", "-c", line.replace("poller", poller)],

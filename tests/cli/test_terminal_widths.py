@@ -92,7 +92,7 @@ def shown(
     environ: Mapping[str, str] = os.environ,
     cwd: Path | None = None,
 ) -> str:
-    """What a program writes to a terminal of so many cells; it is told to stop once it wrote `stop_at`."""
+    """The output of a program on a terminal `cells` wide; the program is stopped after it wrote `stop_at`."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, cells, 0, 0))
     given = {name: text for name, text in environ.items() if name not in {"COLUMNS", "LINES"}} | {"TERM": "xterm"}
@@ -125,7 +125,7 @@ def test_no_line_of_output_is_wider_than_the_terminal(screens: Screens, command:
 
 
 def test_a_table_uses_a_wider_terminal(screens: Screens) -> None:
-    """The widths above are told apart: a table that has the room takes it."""
+    """The widths above differ in their output: a table uses the space it has."""
     widest = [max(map(cell_len, screens["orgs list", cells])) for cells in WIDTHS]
     assert widest == sorted(set(widest))
 

@@ -31,7 +31,7 @@ PARKED = Parked(NOW - timedelta(days=1), "no_refresh_token", "", NOW + timedelta
 HELD = Record(Outcome.THROTTLED, "held")
 AWAY = Record(Outcome.UNAVAILABLE, "data_center_away")
 
-# One line for every rule, in their order: what is known, what the service does, and what `poller poll` does of it.
+# One line per rule, in order: what is known, what the service does, and what `poller poll` does.
 ROWS: dict[str, tuple[dict[str, object], Decision, Decision | None]] = {
     "the org is paused or removed": ({"active": False}, Discard(), Discard()),
     "its ten counts are known": ({"known": True}, Discard(), Discard()),

@@ -47,7 +47,7 @@ events = st.lists(
 
 
 def leave(quota: RateLimitState, now: float, limits: Limits) -> tuple[RateLimitState, float]:
-    """The quota after one request, and when it left, waiting as told."""
+    """The state after one request, and the time when the request was sent after its wait."""
     waited, wait = reserve(quota, now, limits)
     while wait:
         assert waited is quota

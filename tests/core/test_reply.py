@@ -137,7 +137,7 @@ def test_a_count_with_a_status_other_than_200_is_not_accepted(status: int) -> No
     assert found.outcome is not Outcome.OK
 
 
-# Zoho's documented errors: status, code, then what the poller makes of it.
+# Zoho's documented errors: status, code, outcome and retry.
 CODES = [
     (401, "INVALID_TOKEN", Outcome.UNAUTHORIZED, Retry.REFRESH_TOKEN),
     (400, "INVALID_TOKEN", Outcome.UNAUTHORIZED, Retry.REFRESH_TOKEN),

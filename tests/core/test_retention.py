@@ -51,7 +51,7 @@ def test_the_cutoff_of_a_retention_is_a_calendar_date(retention: Retention, now:
 
 @given(MOMENTS, st.integers(1, 600))
 def test_a_month_is_kept_until_the_whole_retention_has_passed_since_its_end(end: datetime, months: int) -> None:
-    """The first moment at which it may go is the same day and hour of the month so many months after its end."""
+    """A month can be dropped from the same day and hour `months` months after its end."""
     end = end.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     due = end.year * 12 + end.month - 1 + months
     may_go = end.replace(year=due // 12, month=due % 12 + 1)

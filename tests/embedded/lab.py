@@ -1,4 +1,4 @@
-"""Real servers, real users of them, and what can be seen of both from outside."""
+"""Real embedded servers, real processes that use them, and their state as seen from outside."""
 
 from __future__ import annotations
 

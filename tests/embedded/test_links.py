@@ -1,4 +1,4 @@
-"""Links in the data folder: none is followed, whoever put it there, and what it leads to stays as it is."""
+"""No link in the data folder is followed, and the target of a link is not changed."""
 
 from __future__ import annotations
 

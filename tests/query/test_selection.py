@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def fleet(database: Database, keyring: Keyring) -> Database:
-    """Four orgs: of two tags, one of them paused, and one removed."""
+    """Four orgs with two tags; one org is paused and one is removed."""
     await added(
         database,
         keyring,

@@ -99,7 +99,7 @@ class Caller:
 
 @asynccontextmanager
 async def playing(**options: Any) -> AsyncIterator[Caller]:
-    """A simulator on a clock turned by hand, and somebody to call it."""
+    """A simulator on a manual clock, and a client for it."""
     clock = Clock()
     chosen: dict[str, Any] = {"orgs": 6, "seed": 7, "now": clock} | options
     async with (

@@ -90,7 +90,7 @@ def test_an_unknown_user_type_has_no_count() -> None:
 
 
 def test_computing_the_counts_of_a_back_fill_takes_seconds() -> None:
-    """50 orgs, 180 days, hourly: 216,000 moments; a tenth of them here, at 20 µs each and room for a busy machine."""
+    """50 orgs, 180 days, hourly: 216,000 times. A tenth is computed here at 20 µs each, with a margin."""
     began = time.process_time()
     for org in range(50):
         for hour in range(432):

@@ -37,7 +37,7 @@ TYPES = (
 
 
 def read_org(org: dict[str, str], folder: Path) -> dict[str, Any]:
-    """Everything the SDK can tell of one org, with a token store of its own."""
+    """Everything the SDK can read from one org, with a separate token store."""
     base = org["base"]
     Initializer.initialize(
         environment=DataCenter.Environment(base, f"{base}/oauth/v2/token", base),

@@ -4,7 +4,7 @@ A worker as `poller run` has it polls a thousand simulated orgs. It, PostgreSQL'
 clock that is 1,440 times as fast as the wall's: days change, months are made, rolled up, packed and dropped, credits
 and tokens expire, and chores come round as often as in a month. The number of polls is not a month's: an org is polled
 every six hours, not every quarter of one, for two cores have to keep up. Of a thousand calls four go wrong, and a data
-centre is away for an hour a week. Lateness is told in seconds of the wall's.
+centre is away for an hour a week. Lateness is given in seconds of real time.
 
 Exit: 0 everything is bounded and every slot has its row · 1 something is not.
 """

@@ -45,7 +45,7 @@ class Clock:
         return datetime.fromtimestamp(self.seconds(), UTC)
 
     def scaled(self, real_seconds: float) -> float:
-        """What so many seconds of the wall's are on this clock."""
+        """Converts seconds of real time to seconds of this clock."""
         return real_seconds * self.speed
 
     async def sleep(self, seconds: float) -> None:

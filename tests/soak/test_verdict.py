@@ -71,7 +71,7 @@ def test_a_growing_table_is_a_complaint_unless_its_rows_are_kept_for_years() -> 
 
 def test_more_rows_than_expected_are_a_complaint_even_if_seen_only_once() -> None:
     once = found(lambda sample, day: with_table(sample, "workers", Size(2 if day == 20.0 else 1, 32_768)))
-    assert list(complaints(PLAN, once)) == ["workers: 2 rows, 1 are to be expected"]
+    assert list(complaints(PLAN, once)) == ["workers: 2 rows, 1 are expected"]
 
 
 def test_missing_slots_missing_orgs_breaches_errors_and_exit_codes_are_complaints() -> None:
@@ -90,7 +90,7 @@ def test_the_queue_log_may_grow_until_it_is_cleared_and_a_late_clearing_is_a_com
 
     # 100 orgs, a poll every six hours, 30 chores an hour: 187 rows an hour at most, and 800 of what had waited.
     assert uncleared(0.5, 1_173) == []
-    assert uncleared(0.5, 1_174) == ["pgqueuer_log: 1,174 rows, 1,173 are to be expected"]
+    assert uncleared(0.5, 1_174) == ["pgqueuer_log: 1,174 rows, 1,173 are expected"]
     assert uncleared(7.5, 2_479) == []
     assert uncleared(8.5, 400) == ["pgqueuer_log: not cleared for 21 s of the wall's, 20 are allowed"]
 

@@ -1,4 +1,4 @@
-"""What the looks at a service come to: figures, and what of them is not as it must be."""
+"""Evaluates the samples of a soak: figures, and complaints about figures outside their bounds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WARM_UP_DAYS: Final = 2.0
 """Before, memory and tables find their size: what is of the last 24 hours takes a day and a quarter to be complete."""
 _WARM_UP_SHARE: Final = 1 / 4
 _SHORTEST_DAYS: Final = 4.0
-"""A shorter run is for trying: its figures are told, but what grows in it need not grow for ever."""
+"""Shorter runs are trials: their figures are reported, but growth is not yet a complaint."""
 _MOST_MEMORY_GROWTH: Final = 0.10
 _MOST_TABLE_GROWTH: Final = 0.25
 _SOME_PAGES: Final = 64 * 8_192
@@ -25,8 +25,8 @@ _MOST_CONNECTIONS: Final = 10
 _HOUR: Final = 3_600
 _LOG: Final = "pgqueuer_log"
 _MOST_SECONDS_UNCLEARED: Final = 20.0
-"""Of the wall's. Chores are done one after the other; on a busy machine a round of them takes some seconds, which are
-hours of the soak's clock, and the log of the queue is longer by so much."""
+"""Seconds of real time. Maintenance tasks run one after the other; on a busy machine a round takes seconds, which are
+hours of the soak's clock, and the log of the queue grows for this time."""
 
 
 class Trend(NamedTuple):
@@ -43,7 +43,7 @@ class Trend(NamedTuple):
 
 
 def warm(samples: Sequence[Sample]) -> list[Sample]:
-    """Those after the warm-up: a quarter of the time, two days at least, but no more than half of it."""
+    """The samples after the warm-up, which is a quarter of the time, at least two days and at most half of the time."""
     first, last = samples[0].at, samples[-1].at
     since = first + min(max(_WARM_UP_DAYS, (last - first) * _WARM_UP_SHARE), (last - first) / 2)
     return [sample for sample in samples if sample.at >= since]
@@ -69,10 +69,10 @@ def most_rows(plan: Plan, uncleared_hours: float = 0.0) -> Mapping[str, float]:
     polls_an_hour = plan.orgs * _HOUR / plan.interval_seconds
     chores_an_hour = 30
     return {
-        # A slot that waits, and one whose time is over and nobody has come to yet.
+        # A slot that waits, and an expired one that no worker has handled yet.
         "pgqueuer": 2 * plan.orgs + chores_an_hour,
         # Three rows a job, four where it was put back, for an hour and since the chore was done; and where the machine
-        # stood still meanwhile, all that waited in the queue was done at once.
+        # stood still at that time, everything in the queue was done at once.
         _LOG: 4 * (polls_an_hour + chores_an_hour) * (1.5 + uncleared_hours) + 4 * 2 * plan.orgs,
         # A quarter of an hour for every poll of a day and a quarter, and until the chore comes round.
         "credit_spend": plan.orgs * (26 * _HOUR / plan.interval_seconds + 1),
@@ -131,7 +131,7 @@ def _unbounded(plan: Plan, samples: Sequence[Sample]) -> Iterator[str]:
         looked_at = [(sample.tables[name].rows, bound.get(name, plan.orgs)) for sample, bound in pairs]
         rows, allowed = max(looked_at, key=lambda pair: pair[0] - pair[1])
         if rows > allowed:
-            yield f"{name}: {rows:,} rows, {allowed:,.0f} are to be expected"
+            yield f"{name}: {rows:,} rows, {allowed:,.0f} are expected"
         disk = trend(days, [sample.tables[name].bytes for sample in looks])
         if classified and disk.growth > _SOME_PAGES and disk.share > _MOST_TABLE_GROWTH:
             yield f"{name}: grows on disk, by {disk.a_day / 1_000:+,.0f} kB a day"

@@ -46,7 +46,7 @@ class Sample:
 
 @dataclass
 class Chore:
-    """How often a chore was done, what all of it came to, and of what that is."""
+    """The runs of a maintenance task, the sum of its results, and the unit of this sum."""
 
     times: int = 0
     came_to: int = 0
@@ -69,7 +69,7 @@ class Found:
     chores: dict[str, Chore] = field(default_factory=dict)
     audit: Mapping[str, Any] = field(default_factory=dict)
     code: int = 0
-    """The worker's, when it was told to leave."""
+    """The exit code of the worker."""
 
 
 def resident_mb(process_id: int) -> float:
@@ -79,7 +79,7 @@ def resident_mb(process_id: int) -> float:
 
 
 async def connections(database: Database) -> int:
-    """How many of them all clients of this database have, the soak's own left out."""
+    """The number of connections of all clients of this database except the soak itself."""
     count: int = await database.fetchval(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name <> 'soak'"
         " AND backend_type = 'client backend'"

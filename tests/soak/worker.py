@@ -1,7 +1,7 @@
 """A worker as `poller run` has it, as a process of its own, on the soak's clock: `… worker.py CLOCK`.
 
 What the service waits for by its clock (slots, chores, holds, tokens, heartbeats) it waits for by this one; how often
-it looks is in seconds of the wall's, so that lateness can be told in those.
+it looks is in seconds of real time, so that lateness can be given in these.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.soak.clock import Clock
 
 
 def pace_of(clock: Clock, concurrency: int) -> WorkerConfig:
-    """As `poller run` has it, but that slots are handed out twice a second: there are so many more of them."""
+    """The configuration of `poller run`, except that the more frequent slots are enqueued twice a second."""
     return WorkerConfig(
         hands=math.ceil(concurrency / 2),
         schedule_interval_seconds=clock.scaled(0.5),

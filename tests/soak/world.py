@@ -34,12 +34,12 @@ KEY: Final = bytes(range(KEY_BYTES))
 _LEASE_SECONDS: Final = 10.0
 """Of the wall's: a token request of some milliseconds would outlast a lease of 30 seconds by the soak's clock."""
 _AUTOVACUUM: Final = {"autovacuum_naptime": "1s"}
-"""It looks at the tables once a minute in life. Once a second is the least it takes, and is seldom enough here."""
+"""Autovacuum usually looks at the tables once a minute. Its minimum is once a second, which is rare enough here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many orgs for how many days, a day of the clock's in so many seconds of the wall's, and how often polled."""
+    """Number of orgs and days, seconds of real time per day of the soak's clock, and the polling interval."""
 
     orgs: int
     days: float
@@ -66,7 +66,7 @@ class World:
 
 @asynccontextmanager
 async def world(plan: Plan, begins_at: datetime, folder: Path) -> AsyncIterator[World]:
-    """Everything up and at work; what is left of it is ended with the context."""
+    """Starts all processes; those that still run are ended with the context."""
     settings = FAST | _AUTOVACUUM
     server = await asyncio.to_thread(start, folder / "data", binaries=chosen_binaries(), settings=settings)
     try:
@@ -108,7 +108,7 @@ def _environment(plan: Plan, dsn: str, data_centers: Mapping[str, Any]) -> dict[
 async def _process(
     log: Path, module: str, *arguments: str, environ: Mapping[str, str] | None = None
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """A module as a process, once it has said its first line; told to leave at the end, and made to."""
+    """Runs a module as a process, from its first line of output; stops it at the end, and kills it if necessary."""
     with _opened(log) as errors:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", module, *arguments),
@@ -128,7 +128,7 @@ async def _process(
 
 
 async def leave(process: asyncio.subprocess.Process, patience_seconds: float = 30.0) -> int:
-    """Tell a process to leave; its exit code."""
+    """Stops a process; returns its exit code."""
     if process.returncode is None:
         process.send_signal(signal.SIGTERM)
     try:

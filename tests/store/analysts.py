@@ -121,7 +121,7 @@ def fill(dsn: str) -> None:
 
 async def _fill(dsn: str) -> None:
     async with await connect(dsn) as database:
-        # analysts.clock: found before PostgreSQL's own by whoever asks `now()` with this schema first in the path.
+        # analysts.clock: used instead of PostgreSQL's `now()` by sessions with this schema first in their search path.
         await database.execute("CREATE SCHEMA clock")
         await database.execute(
             "CREATE FUNCTION clock.now() RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE"

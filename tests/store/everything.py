@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NOW: Final = datetime.now(UTC)
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
-# Over two months' ends, in the past, today, and a little beyond: not past tomorrow, whatever the time of day.
+# Around the ends of two months, in the past, today, and a little later, but never later than tomorrow.
 SLOTS: Final = [slot_of(NOW, 3_600) + n * HOUR for n in (*range(-40 * 37, 1, 37), 10)]
 ORGS: Final = (1, 2, 3, 4)
 """The third is paused, the fourth removed."""
@@ -96,7 +96,7 @@ async def fill_orgs(connection: Any, keyring: Keyring) -> None:
 
 
 async def fill_snapshots(connection: Any) -> None:
-    """By the statements of the first version: known, not known and partly known slots, and the latest of them."""
+    """Uses the statements of the first version: known, unknown and partly known slots, and the latest counts."""
     await make_months(connection, SLOTS)
     number = count(1)
     for slot in SLOTS:
@@ -144,7 +144,7 @@ async def insert(connection: Any, org_id: int, slot: datetime, number: int) -> N
 
 
 async def fill_days(connection: Any) -> None:
-    """Half of the days rolled up, and one of them opened again by a row that came late."""
+    """Half of the days are rolled up; one of these days is dirty because of a late row."""
     await connection.execute("UPDATE rollup_state SET rolled_until = $1", SLOTS[0].date())
     # By the statements alone: the locks around them are of a later revision.
     while (day := await connection.fetchval(rollups._NEXT_DAY, SLOTS[20].date())) is not None:

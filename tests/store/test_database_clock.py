@@ -56,7 +56,7 @@ async def test_the_database_time_follows_the_monotonic_clock_and_ignores_jumps_o
 async def test_after_a_suspend_the_next_reading_corrects_the_database_time() -> None:
     machine = Machine()
     await machine.reads(NOON)
-    machine.wall += 3_600.0  # the monotonic clock stands still meanwhile
+    machine.wall += 3_600.0  # the monotonic clock does not advance
     assert machine.clock.machine_wrong_seconds == 3_600.0
     assert await machine.reads(NOON + timedelta(hours=1)) == 3_600.0
     assert machine.clock.machine_wrong_seconds == 0.0

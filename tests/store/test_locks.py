@@ -1,4 +1,4 @@
-"""Nobody but the poller's role can hold up a lock of the poller."""
+"""Only the role of the poller can hold a lock of the poller."""
 
 from __future__ import annotations
 

@@ -74,13 +74,13 @@ async def test_no_row_of_any_table_is_lost_or_changed_by_an_upgrade(filled: tupl
         columns = list(rows[0]) if rows else []
         kept = [{column: row[column] for column in columns} for row in after[table]]
         if table == "shared_relations":
-            # It tells of the schema itself: a revision may share more columns of a relation, never less.
+            # This table describes the schema: a revision may share more columns of a relation, never fewer.
             shared = {row["name"]: row["columns"] or "" for row in kept}
             assert all(shared[row["name"]].startswith(row["columns"] or "") for row in rows)
             continue
         missing = [row for row in rows if row not in kept]
         assert not missing, table
-        # A table that tells of the schema itself may gain rows.
+        # A table that describes the schema may gain rows.
         assert len(kept) == len(rows) or table in {"shared_relations", "dirty_days", "poller_locks"}, table
 
 

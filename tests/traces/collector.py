@@ -28,7 +28,7 @@ class Received:
 
 @dataclass
 class Collector:
-    """What came, and where it is to be sent."""
+    """The received traces, and the address of the collector."""
 
     url: str = ""
     bodies: list[bytes] = field(default_factory=list)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 
 async def exchange(url: str, request: bytes, *, seconds: float = 10.0) -> bytes:
-    """Send these bytes and no more; everything that comes back within so many seconds."""
+    """Sends only these bytes; returns everything received within `seconds`."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     reply = bytearray()

@@ -21,7 +21,7 @@ def values(text: str) -> dict[str, float]:
 
 
 async def served_at(service: Running) -> str:
-    """Where a service that begins says it is to be asked."""
+    """The address that a starting service logs."""
     while line := await service.stderr.readline():
         event = json.loads(line)
         if event["event"] == "web.served":

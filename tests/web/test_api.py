@@ -1,4 +1,4 @@
-"""The API: the answers of `poller trend`, to whoever shows the key, as fast as it is read and no slower for polls."""
+"""The API returns the data of `poller trend` to requests with the key, and does not delay polls."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def served(
     database: Database, now: Callable[[], datetime] | None = None, *, key: str | None = KEY, **changes: Any
 ) -> AsyncIterator[str]:
     async def nothing(*_: Any) -> Any:
-        raise DatabaseError("nobody is asked here", "ask nobody")
+        raise DatabaseError("no database here", "use none")
 
     secret = None if key is None else SecretStr(key)
     api = Api(Reader(database, now or (lambda: datetime.now(UTC))), **changes)

@@ -43,7 +43,7 @@ async def served(limits: ConnectionLimits, metrics: ProcessMetrics | None = None
 
 @contextlib.contextmanager
 def opened(url: str, number: int) -> Iterator[list[socket.socket]]:
-    """So many connections over which nothing is sent."""
+    """Opens this number of connections and sends nothing."""
     parts = urlsplit(url)
     connections: list[socket.socket] = []
     try:

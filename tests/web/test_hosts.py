@@ -72,7 +72,7 @@ LOOK_ALIKES = st.builds("{}.{}".format, OURS, ANY_NAME) | st.builds("{}{}".forma
 def test_no_host_name_that_a_third_party_can_own_is_allowed(name: str) -> None:
     parsed = parse_host(f"{name}:8080")
     assert parsed is not None
-    with suppress(ValueError):  # an address is not a name that anybody could own
+    with suppress(ValueError):  # an address is not a name that a third party can own
         ipaddress.ip_address(parsed[0])
         assume(False)
     assert not is_allowed(*parsed, ("127.0.0.1", 8080), ORIGIN)

@@ -65,7 +65,7 @@ class LoopProbe:
 @asynccontextmanager
 async def serving(database: Database, **changes: Any) -> AsyncIterator[str]:
     async def nothing(*_: Any) -> Any:
-        raise DatabaseError("nobody is asked here", "ask nobody")
+        raise DatabaseError("no database here", "use none")
 
     api = Api(Reader(database, lambda: NOW), **changes)
     health = Health(lambda: None, nothing, nothing)
@@ -168,7 +168,7 @@ async def test_the_database_connections_of_the_web_are_read_only_and_few(databas
 
         async def busy() -> int:
             async with readable.connection() as connection:
-                # Long enough for all of them to ask.
+                # Long enough for all requests to arrive.
                 await connection.execute("SELECT pg_sleep(0.1)")
                 open_now: int = await connection.fetchval(
                     "SELECT count(*) FROM pg_stat_activity"

@@ -1,4 +1,4 @@
-"""Whatever bytes arrive: never a 5xx, never a traceback, and at most a line a minute in the log."""
+"""No bytes from a client cause a 5xx reply, a traceback, or more than one log line a minute."""
 
 from __future__ import annotations
 

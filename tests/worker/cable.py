@@ -1,4 +1,4 @@
-"""A cable between a worker and its PostgreSQL, to be cut and mended: a Unix socket in front of the server's own."""
+"""A connection between a worker and PostgreSQL that tests cut and repair: a Unix socket in front of the server's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SOCKET = ".s.PGSQL.5432"
 
 
 class Cable:
-    """`async with Cable(dsn) as cable:` connect to `cable.dsn`, then `cut`, `mend`, or `clog` it."""
+    """`async with Cable(dsn) as cable:` connect to `cable.dsn`, then call `cut`, `repair` or `clog`."""
 
     def __init__(self, dsn: str) -> None:
         self._behind = f"{parse_qs(urlsplit(dsn).query)['host'][0]}/{_SOCKET}"
@@ -38,13 +38,13 @@ class Cable:
         for writer in list(self._open):
             writer.transport.abort()
 
-    async def mend(self) -> None:
+    async def repair(self) -> None:
         """Connections can be made again."""
         if self._server is None:
             self._server = await asyncio.start_unix_server(self._carry, Path(self._folder.name) / _SOCKET)
 
     def clog(self) -> None:
-        """Nothing gets through any more, and nobody is told."""
+        """Stops all data without closing any connection."""
         self._flows.clear()
 
     def unclog(self) -> None:
@@ -52,7 +52,7 @@ class Cable:
         self._flows.set()
 
     async def __aenter__(self) -> Self:
-        await self.mend()
+        await self.repair()
         return self
 
     async def __aexit__(
@@ -66,7 +66,7 @@ class Cable:
         try:
             behind_reader, behind_writer = await asyncio.open_unix_connection(self._behind)
         except OSError:
-            # The server is away: so is whoever would connect.
+            # The server is unreachable: the connection attempt fails.
             writer.transport.abort()
             return
         self._open |= {writer, behind_writer}

@@ -46,7 +46,7 @@ class Service:
     async def worker(
         self, pace: WorkerConfig = QUICK, *, database: Database | None = None, **options: Any
     ) -> AsyncIterator[Worker]:
-        """A worker at work, told to stop at the end; `database`: by another way than the test's own."""
+        """Runs a worker and stops it at the end; `database`: another connection than that of the test."""
         stopping = asyncio.Event()
         app = self.app if database is None else App(self.app.settings, database, self.app.keyring)
         async with open_fleet(app) as fleet:

@@ -23,7 +23,7 @@ BEHIND = DatabaseError("the database is behind", "run `poller migrate`")
 
 
 class Database:
-    """Fails as often as it is told to."""
+    """Fails the given number of times."""
 
     def __init__(self, *errors: DatabaseError) -> None:
         self.errors = list(errors)
@@ -123,7 +123,7 @@ async def test_snapshots_taken_during_a_database_outage_are_written_after_it(
                 held = worker.facts()["held"]
                 assert held
                 written = await mine.app.database.fetchval("SELECT count(*) FROM org_snapshots")
-                await cable.mend()
+                await cable.repair()
                 await mine.until("SELECT count(*) >= $1::bigint FROM org_snapshots", written + held)
                 await mine.until("SELECT count(*) >= 6 * 4 FROM org_snapshots WHERE outcome = 'ok'")
                 assert worker.not_ready_reason() is None

@@ -1,4 +1,4 @@
-"""A worker, and what PostgreSQL does to it: somebody's lock, timeouts, lost connections, silence, missing rights."""
+"""A worker and failures of PostgreSQL: locks, timeouts, lost connections, no replies, missing privileges."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def ended_at(snapshot: Snapshot) -> datetime | None:
 
 @asynccontextmanager
 async def locked(database: Database, table: str) -> AsyncIterator[None]:
-    """Somebody has the table for himself."""
+    """Another session holds an exclusive lock on the table."""
     async with database.transaction() as connection:
         await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
         yield
@@ -71,7 +71,7 @@ async def all_ok(mine: Any, orgs: int) -> Any:
 
 
 async def no_slot_is_missing(mine: Any, seconds: float) -> list[Any]:
-    """While a worker is at work: what was put back meanwhile gets its row, and none is missing then."""
+    """While a worker runs: returned slots get their rows, and then no row is missing."""
     await mine.until(_WHOLE, seconds)
     assert mine.sim.audit()["breaches"] == []
     rows: list[Any] = await mine.rows()
@@ -95,7 +95,7 @@ async def test_snapshots_are_kept_during_a_lock_longer_than_the_command_timeout(
         with structlog.testing.capture_logs() as logs:
             async with mine.worker(database=impatient) as worker:
                 await all_ok(mine, 6)
-                # The one keeps rows from being written, the other polls from being begun as well.
+                # One lock prevents writing rows, the other also prevents starting polls.
                 async with locked(mine.app.database, "latest_snapshots"):
                     await eventually(lambda: worker.facts()["held"])
                     async with locked(mine.app.database, "org_snapshots"):
@@ -201,7 +201,7 @@ async def test_a_statement_timeout_is_retried(service: OpenService, database_url
         with structlog.testing.capture_logs() as logs:
             async with mine.worker(database=hurried) as worker:
                 await all_ok(mine, 6)
-                # Whatever takes half a second is cancelled, of sessions that begin from now on.
+                # New sessions cancel every statement that takes half a second.
                 await run_on(database_url, f"ALTER DATABASE \"{base}\" SET statement_timeout = '500ms'")
                 await mine.app.database.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", name

@@ -1,4 +1,4 @@
-"""What the chores do to the series of a fleet, and what they say of it."""
+"""The effects of maintenance tasks on the series of a fleet, and their reports."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ async def test_unpolled_slots_are_recorded_as_missed_as_far_back_as_snapshots_ar
         database = mine.app.database
         async with mine.worker():
             await mine.until("SELECT count(*) = 1 FROM org_schedules")
-        # As if nobody had run for four days before that.
+        # As if no worker had run for four days before.
         await database.execute(
             "UPDATE org_schedules SET slot = slot - interval '4 days', due_at = due_at - interval '4 days',"
             " newest_slot = slot - interval '4 days', newest_at = due_at - interval '4 days'"

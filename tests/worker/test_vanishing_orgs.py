@@ -26,7 +26,7 @@ SELECT c.oid::regclass::text FROM pg_class c JOIN pg_attribute a ON a.attrelid =
 WHERE a.attname = 'org_id' AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND NOT a.attisdropped
 ORDER BY 1
 """
-"""Every table with rows of orgs, whatever migrations have added."""
+"""Every table with rows of orgs, including those of new migrations."""
 
 
 async def come_and_go(service: Service, names: Sequence[str], chance: random.Random) -> None:

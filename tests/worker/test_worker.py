@@ -48,7 +48,7 @@ async def test_workers_share_the_orgs_and_poll_no_slot_twice(service: OpenServic
         rows = await mine.rows()
         known = [row for row in rows if row["outcome"] == "ok"]
         assert {row["requests"] for row in known} == {10}
-        # A machine that has too much to do may let slots of a second go by; none of them was asked for.
+        # A busy machine may miss slots of a second; none of the missed slots was polled.
         assert {row["outcome"] for row in rows} <= {"ok", "missed"}
         audit = mine.sim.audit()
         assert audit["requests"]["count"] == 10 * len(known)
@@ -129,7 +129,7 @@ async def test_slots_without_a_running_poller_are_recorded_as_missed(service: Op
     async with service(orgs=2, interval=1) as mine:
         async with mine.worker():
             await mine.until("SELECT count(DISTINCT org_id) = 2 FROM org_snapshots")
-        # As if nobody had run for ten minutes before that.
+        # As if no worker had run for ten minutes before.
         await mine.app.database.execute(
             """
             UPDATE org_schedules SET slot = slot - interval '10 minutes', due_at = due_at - interval '10 minutes',

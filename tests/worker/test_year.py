@@ -1,7 +1,7 @@
 """Through a year of bookkeeping the tables that keep the service going stay small by themselves.
 
 Orgs are polled once a day, and chores, which in life come round every few minutes or hours, are done every four days:
-the tables have as much time to grow. Autovacuum is played by its own rule, and looks as seldom.
+the tables have as much time to grow. Autovacuum is simulated by its own rule, and looks as rarely.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SETTLED: Final = 92
 """After a quarter everything has found its size."""
 STILL_EVERY: Final = 60
 STILL: Final = 5
-"""Steps in which no poller runs, at the end of every so many."""
+"""The number of steps without a poller at the end of each period."""
 DEATH_EVERY: Final = 20
 CHORES_EVERY: Final = 4
 KEPT_FOR_YEARS: Final = ("org_snapshots", "daily_counts", "fleet_days", "seat_readings", "found_anomalies")

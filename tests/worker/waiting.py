@@ -1,4 +1,4 @@
-"""Waiting for what another task or process does, where nothing tells when it has."""
+"""Waits for the effect of another task or process by polling a condition."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Year:
         await self.database.execute("UPDATE clock SET moment = $1", moment)
 
     async def operators(self, step: int) -> None:
-        """Every org is connected anew in its turn; one is paused for a week a month, and one replaced every quarter."""
+        """Gives every org new credentials in turn, pauses one for a week a month, and replaces one every quarter."""
         if step % 5 == 0:
             secret = Secret(f"1000.another-refresh-token-{step}")
             anew = replace(entry(self.names[step // 5 % ORGS]), refresh_token=secret)

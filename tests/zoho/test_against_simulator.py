@@ -39,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("every_mode")
 
 @dataclass
 class Clock:
-    """One clock for Zoho and for the poller; whoever sleeps turns it."""
+    """One manual clock for Zoho and the poller; a sleep advances the clock."""
 
     seconds: float = 1_764_000_000.0
 

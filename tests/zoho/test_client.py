@@ -1,4 +1,4 @@
-"""The client against servers that do to it what networks and edges do. All of them stand on loopback."""
+"""The client against servers on loopback that fail in the ways of networks and edges."""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
-"""The pool of connections against servers that send what nobody asked for. They run in a thread with a loop of their
-own: what they send while the client's loop stands still lies unread on the socket."""
+"""The connection pool against servers that send unsolicited replies.
+
+These servers run in a thread with their own event loop: bytes that they send while the client's event loop is blocked
+stay unread in the socket.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ async def _arrival(connection: socket.socket) -> None:
 
 
 class Server:
-    """Answers every request with a count of 11, and sends what it is told to on its newest connection."""
+    """Answers every request with a count of 11; `send` sends bytes on the newest connection."""
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         self.requests = 0

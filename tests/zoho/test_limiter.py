@@ -270,7 +270,7 @@ def test_a_429_halves_the_rate_of_the_org_and_the_rate_recovers_later() -> None:
 
 
 def latencies_of_a_hundred(*, throttle_one: bool, concurrency: int = 64) -> dict[int, float]:
-    """When each org's poll was over; where org 0 meets a 429 in the middle of it, only the others are told of."""
+    """The end time of the poll of each org; if org 0 gets a 429, only those of the others."""
 
     async def main() -> dict[int, float]:
         limits, over = limiter(concurrency), dict[int, float]()

@@ -25,7 +25,7 @@ TOKEN = Secret("1000.8cb99dfeedfacefeedfacebe93.9b8feedfacef")
 
 @contextmanager
 def no_descriptor_left() -> Iterator[None]:
-    """No file may be opened beside the three standard ones, whatever others give back meanwhile."""
+    """Prevents opening any file besides the three standard streams, also after others are closed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
@@ -56,7 +56,7 @@ async def test_a_name_lookup_that_fails_for_lack_of_file_descriptors_is_a_local_
             except OSError:
                 pass
             else:
-                pytest.skip("another thread of this process gave a descriptor back meanwhile")
+                pytest.skip("another thread of this process closed a descriptor")
     assert answer == NoReply(Failure.LOCAL_RESOURCES)
 
 

@@ -232,7 +232,7 @@ def test_a_429_during_a_check_stops_its_remaining_requests() -> None:
     assert standings(found)[Check.ORG] is standings(found)[Check.FEATURES] is UNKNOWN
 
 
-# --- what an org says of itself -------------------------------------------------------------------------------------
+# --- the org info ---------------------------------------------------------------------------------------------------
 
 
 def test_licences_given_as_a_string_in_old_replies_are_read() -> None:

@@ -553,7 +553,7 @@ def test_a_refresh_token_in_the_reply_to_a_refresh_is_ignored() -> None:
     run_turned(main())
 
 
-# --- one org's trouble ----------------------------------------------------------------------------------------------
+# --- failures of one org --------------------------------------------------------------------------------------------
 
 
 def test_an_org_without_a_known_data_centre_or_without_credentials_gets_no_token_but_a_remedy() -> None:

@@ -85,7 +85,7 @@ class Shelf:
     def keep(
         self, *, seconds_ago: float, life_seconds: float = 3_600.0, api_domain: str | None = EU.api_domain
     ) -> None:
-        """A token issued so long ago."""
+        """A token issued this long ago."""
         issued_at = utc_now() - timedelta(seconds=seconds_ago)
         generation = self.stored.generation + 1 if self.stored else 1
         expires_at = issued_at + timedelta(seconds=life_seconds)

@@ -1,4 +1,4 @@
-"""An event loop whose clock is turned by hand: whoever sleeps is woken at once, later by the clock and not by a second.
+"""An event loop with a manual clock: a sleep ends at once and advances the clock.
 
 Time passes only when every task waits; what two tasks do at the same time they do in order.
 """

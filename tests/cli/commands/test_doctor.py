@@ -1,4 +1,4 @@
-"""`poller doctor` on real parts: each thing it looks at well, and each of them broken."""
+"""`poller doctor` on a real database and servers: every check passes, and each check fails."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def zoho(monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
 
 
 def elsewhere(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """The lab is there, whatever is; Zoho's own stay out of reach."""
+    """The data centre `lab` is reachable; those of Zoho are not."""
     listed = {"lab": {"accounts_server": url, "api_domains": [url]}}
     monkeypatch.setenv("POLLER_DATA_CENTERS", json.dumps(listed))
 

@@ -1,4 +1,4 @@
-"""`poller forecast --series`: anybody's numbers in, a forecast out, without a database."""
+"""`poller forecast --series` forecasts the series of any file without a database."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ async def test_poller_web_shows_ages_by_postgresqls_clock_as_it_is_now(database_
                 return float(text.splitlines()[-1].rpartition(" ")[2]) / 86_400
 
             assert await age_in_days() < 1
-            # As after a machine was suspended: time went on, and this process was not told.
+            # As after a suspend of the machine: time passed without this process noticing.
             await database.execute("UPDATE clock SET days = 3")
             await eventually(lambda: _is_about(3, age_in_days), 30)
         finally:

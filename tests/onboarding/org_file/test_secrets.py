@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PIECE: Final = 6
 SAFE: Final = "kqvwxzKQVWXZ6789"
-"""Letters no word of a message is made of, so that whatever is found was quoted."""
+"""Letters that no message contains: a message with these letters quotes the file."""
 COLUMNS: Final = ("name", "data_center", "client_id", "client_secret", "refresh_token", "zgid", "edition", "tags")
 
 

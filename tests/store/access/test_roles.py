@@ -68,7 +68,7 @@ PRIVATE = (
 
 @pytest.fixture
 async def fleet(database: Database, keyring: Keyring) -> Database:
-    """Four orgs with some history: rolled up, rolled up and opened again, not rolled up; and slots nobody polled."""
+    """Four orgs with history that is rolled up, dirty or not rolled up, and with unpolled slots."""
     await import_orgs(database, keyring, [entry(name) for name in TENS])
     for name, tags in TAGS.items():
         await database.execute("UPDATE orgs SET tags = $2 WHERE name = $1", name, tags)

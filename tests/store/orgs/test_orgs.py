@@ -118,7 +118,7 @@ async def give_it_everything(database: Database, org_id: int) -> None:
 
 
 async def rows_of(database: Database, org_id: int) -> set[str]:
-    """The tables that hold a row of this org, whichever there are."""
+    """All tables that have a row of this org."""
     tables = await database.fetch(
         """
         SELECT c.table_name FROM information_schema.columns c JOIN information_schema.tables t USING (table_name)

@@ -19,7 +19,7 @@ QUARTER = timedelta(minutes=15)
 
 
 async def stand(database: Database, org_id: int, due_in: timedelta) -> None:
-    """Let the org's next slot be due so much later than now."""
+    """Makes the next slot of the org due in this time."""
     await database.execute(
         """
         INSERT INTO org_schedules (org_id, slot, interval_seconds, due_at) VALUES ($1, now() + $2, 900, now() + $2)
@@ -46,7 +46,7 @@ async def test_orgs_without_a_slot_for_two_intervals_are_counted_for_past_and_fu
 
 
 async def unscheduled_in(database: Database, later: timedelta) -> int:
-    """How many orgs will be unscheduled so much later than now, if nothing happens until then."""
+    """The number of orgs that will be unscheduled at this later time if nothing happens until then."""
     return await count_unscheduled(database, await database.fetchval("SELECT now() + $1::interval", later))
 
 

@@ -121,7 +121,7 @@ async def shown_latest(database: Any) -> Latest:
 
 
 async def _check_side_by_side(database: Any, latest: Latest) -> None:
-    """The same counts, ten to a row, and which of them are not of the row's slot."""
+    """The same counts, ten per row, with the types whose counts are from another slot."""
     rows = await database.fetch("SELECT * FROM latest_org_snapshots")
     shown = {(row["org_id"], kind): row[column] for row in rows for kind, column in COLUMNS.items()}
     assert {key: count for key, count in shown.items() if count is not None} == {

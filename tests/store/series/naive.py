@@ -1,6 +1,6 @@
-"""The series once more, the slow and obvious way: every snapshot in a dict, every relation worked out of them anew.
+"""A slow and obvious copy of the series: every snapshot in a dict, every relation computed from these each time.
 
-Two things the database tells it, after retention alone: which months are still there, and which days are closed.
+It reads two facts from the database, and only after retention: which months still exist and which days are closed.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class NaiveSeries:
     ) -> NaiveSeries:
         """After retention: `months` might go, and daily counts before `forgotten_before`.
 
-        Where it was broken off, the database tells which counts are forgotten already.
+        After an aborted run, the database shows which counts are already deleted.
         """
         tables = await _names(database, "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '_[0-9]+$'")
         attached = await _names(

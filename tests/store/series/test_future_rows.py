@@ -1,4 +1,4 @@
-"""Rows later than PostgreSQL's clock, and what was made of them, are gone after one run of the rollups."""
+"""Rows later than PostgreSQL's clock, and everything computed from these rows, are gone after one rollup run."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ async def test_an_unfinished_drop_is_finished_by_the_next_one(database: Database
 
 
 async def half_dropped(database: Database) -> None:
-    """November, rolled up, and a drop of it that was ended while it waited for a reader."""
+    """November is rolled up; its drop was cancelled while waiting for a reader."""
     await write_snapshots(database, [snapshot(NOVEMBER)])
     await roll_up(database, FEBRUARY.date())
     async with database.transaction() as reader:

@@ -1,4 +1,4 @@
-"""Months give back the room that splitting pages left in their keys, and nothing else of them changes."""
+"""The index rebuild frees the space that page splits left in the keys of months, and changes nothing else."""
 
 from __future__ import annotations
 

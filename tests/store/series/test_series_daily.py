@@ -1,4 +1,4 @@
-"""The days agree with the slots they are made of at every moment, rolled up or not, whatever was written when."""
+"""Daily counts agree with their snapshots at any time, rolled up or not, after writes in any order."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.store.series.read_back import RollupState, rollup_state
 if TYPE_CHECKING:
     from poller.store.database import Database
 
-# Days that are over, today, tomorrow, and beyond: whatever the date, the tests meet every kind of day.
+# Finished days, today, tomorrow, and later: on any date the tests have every kind of day.
 TODAY = datetime.now(UTC).date()
 FIRST_DAY = TODAY - timedelta(days=2)
 SLOTS = [
@@ -58,7 +58,7 @@ async def early(database: Database) -> Database:
 
 
 async def draw_line(database: Database, day: date = FIRST_DAY, orgs: int = 3) -> None:
-    """So many orgs, and rollups that begin at `day`."""
+    """Creates the orgs; rollups begin at `day`."""
     await database.execute("UPDATE rollup_state SET rolled_until = $1, raw_since = '-infinity'", day)
     await database.execute(
         "INSERT INTO orgs (id, name, data_center) OVERRIDING SYSTEM VALUE"

@@ -1,4 +1,4 @@
-"""What is not known, and why: also of slots nobody was there to write a row for."""
+"""Unknown counts and their reasons, also for slots without any row because no poller was running."""
 
 from __future__ import annotations
 

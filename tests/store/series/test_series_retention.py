@@ -1,4 +1,4 @@
-"""Every relation agrees with a naive recomputation, whatever is written, rolled up, dropped, late or broken off."""
+"""Every relation agrees with a naive recomputation after any writes, rollups, drops, late rows and aborted runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LINE = date(2098, 12, 30)
 END = date(2099, 1, 2)
 MONTHS = [datetime(2098, 11, 1, tzinfo=UTC), datetime(2098, 12, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC)]
 BATCHES = st.lists(snapshots(SLOTS), min_size=1, max_size=6)
-# Of one org: what comes of the others later is a back-fill, into months that may be gone by then.
+# One org: later rows of the others are a back-fill into months that may already be dropped.
 HISTORIES = st.lists(snapshots(SLOTS).map(lambda one: replace(one, org_id=1)), min_size=6, max_size=12)
 ENDS = st.sampled_from([LINE, DAYS[2], END, END])
 # Months that ended by the first may go, and daily counts before the second: never more than that, say the settings.
@@ -69,7 +69,7 @@ async def test_every_relation_agrees_with_a_naive_recomputation_after_every_step
         await agree(database, naive)
         closed = max(closed, len(naive.closed))
     event(f"{'many' if closed > 3 else closed} closed days of orgs")
-    # What died on the way is made up for by whoever comes next.
+    # The next run finishes what a dead process left.
     await roll_up(database, END)
     # One run drops one month at the most.
     for _ in MONTHS:
@@ -95,7 +95,7 @@ async def begin(database: Database) -> None:
 
 
 async def write(mortal: Database, naive: NaiveSeries, batch: list[Any]) -> NaiveSeries:
-    """All of the batch is there afterwards, or, if it died, nothing of it (but a month may be back)."""
+    """Afterwards the whole batch is stored, or, if the process died, no row of the batch (but a month may be back)."""
     # Whether the writer takes the slots for new ones makes no difference.
     if await attempt(write_snapshots(mortal, batch, new=len(batch) % 2 == 1)):
         return naive.written(batch)
@@ -132,7 +132,7 @@ def alive(database: Database) -> Database:
 
 
 async def test_a_second_poll_of_the_latest_slot_updates_the_time_only_of_counts_it_received(database: Database) -> None:
-    """Of an org that was silent for so long that its last row went with its month."""
+    """A count of an org that had no rows for long, so that its last row was dropped with its month."""
     await begin(database)
     slot = SLOTS[0]
     await write_snapshots(database, [Snapshot(1, slot, slot, Outcome.OK, counts=dict.fromkeys(USER_TYPES, 5))])

@@ -230,7 +230,7 @@ def questions() -> dict[int, re.Match[str]]:
 
 @pytest.fixture(scope="module")
 def fleet_dsn(server_dsn: str, template: str) -> Iterator[str]:
-    """The address of a database with the analysts' fleet in it; nobody writes to it."""
+    """The address of a database with the analysts' fleet; no test writes to this database."""
     with cloned(server_dsn, template) as dsn:
         analysts.fill(dsn)
         yield dsn
