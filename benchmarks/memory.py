@@ -14,9 +14,10 @@ import uvloop
 from benchmarks.aims import Figure, show
 from benchmarks.parts import poller_over, simulated_zoho
 from poller import log
-from poller.app import App, open_fleet
+from poller.app import App, open_runner
 from poller.cli.output import terminal
 from poller.core.datacenters import with_operators
+from poller.polling.poll_all import poll_all
 from poller.settings import Settings
 from poller.store.database import connect
 from poller.store.orgs.encryption import KEY_BYTES, Keyring
@@ -24,7 +25,7 @@ from poller.store.orgs.encryption import KEY_BYTES, Keyring
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from poller.polling.runner import PollResult
+    from poller.polling.results import PollResult
 
 MOST_MB = 40.0
 
@@ -78,9 +79,9 @@ async def _child() -> None:
         settings = Settings(data_centers=with_operators(work["data_centers"]))
         async with await connect(work["dsn"]) as database:
             app = App(settings, database, Keyring({"bench": bytes(KEY_BYTES)}))
-            async with open_fleet(app) as fleet:
+            async with open_runner(app) as fleet:
                 terminal.tune_gc()  # as the command does
-                await fleet.poll_all(None, committed)
+                await poll_all(fleet, None, committed)
     seconds = (datetime.now(UTC) - started).total_seconds()
     print(json.dumps({"peak_mb": _peak_mb(), "rows": rows, "requests": requests, "seconds": seconds}))
 

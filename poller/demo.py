@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 from poller import embedded
-from poller.app import App, open_app, open_fleet
+from poller.app import App, open_app, open_runner
 from poller.core.datacenters import with_operators
 from poller.core.errors import UsageError
 from poller.core.model import COLUMNS, Outcome, Snapshot
 from poller.core.org_entry import OrgEntry, entry_from
 from poller.core.slots import slot_of, slots_between
 from poller.embedded.exchange import unused
+from poller.polling.poll_all import poll_all
 from poller.query.capacity import SEAT_TYPE
 from poller.settings import KEY_FILE
 from poller.simulator import Simulator, SimulatorOptions
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from pathlib import Path
 
-    from poller.polling.runner import Committed, PollResult, PollRunner
+    from poller.polling.poll_all import Committed
+    from poller.polling.results import PollResult
+    from poller.polling.runner import PollRunner
     from poller.settings import Settings
 
 FOLDER: Final = "demo"
@@ -124,7 +127,7 @@ class Demo:
             self._polled.update({one.org.id: one.snapshot.slot for one in batch})
             committed(batch)
 
-        await self._fleet.poll_all(None, remember, wanted=lambda org_id, slot: self._polled.get(org_id) != slot)
+        await poll_all(self._fleet, None, remember, wanted=lambda org_id, slot: self._polled.get(org_id) != slot)
 
     def _past_snapshot(self, index: int, org_id: int, slot: datetime) -> Snapshot:
         """The snapshot that a poll at `slot` would have written."""
@@ -154,7 +157,7 @@ async def open_demo(settings: Settings, options: DemoOptions) -> AsyncIterator[D
                     "credit_share": 1.0,
                 }
             )
-            async with open_app(own, name="poller demo", create=True) as app, open_fleet(app) as fleet:
+            async with open_app(own, name="poller demo", create=True) as app, open_runner(app) as fleet:
                 yield Demo(app, simulator, fleet, options)
 
 

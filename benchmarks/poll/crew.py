@@ -20,17 +20,17 @@ import uvloop
 from benchmarks.machine import pinned
 from benchmarks.poll.lab import Clock
 from poller import log
-from poller.app import App, open_fleet
+from poller.app import App, open_runner
 from poller.cli.output import terminal
 from poller.core.datacenters import with_operators
 from poller.core.schedule import Advance, Cursor, Due
 from poller.core.slots import phase_of
+from poller.polling.instrumentation import NullInstrumentation
 from poller.settings import Settings
 from poller.store.database import connect
 from poller.store.orgs.encryption import KEY_BYTES, Keyring
 from poller.store.queue.schedules import enqueue_due_slots
 from poller.worker import Worker, WorkerConfig
-from poller.worker.observer import Silent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from benchmarks.poll.lab import Lab
     from poller.core.model import Org
-    from poller.polling.runner import PollResult
+    from poller.polling.results import PollResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +137,10 @@ async def _worker(work: dict[str, Any], core: int) -> AsyncIterator[_Handle]:
         assert await process.wait() == 0
 
 
-class _Tally(Silent):
+class _Tally(NullInstrumentation):
     """Prints what is safe, as it is."""
 
-    def written(self, batch: Sequence[PollResult]) -> None:
+    def results_committed(self, batch: Sequence[PollResult]) -> None:
         assert all(one.snapshot.error is None for one in batch)
         print(json.dumps({"rows": len(batch)}), flush=True)
 
@@ -156,9 +156,9 @@ async def _work() -> None:
     clock = Clock(timedelta(seconds=work["ahead_seconds"]))
     async with await connect(work["dsn"]) as database:
         app = App(settings, database, Keyring({"bench": bytes(KEY_BYTES)}))
-        async with open_fleet(app, now=clock.now) as fleet:
-            pace = WorkerConfig(hands=-(-settings.concurrency // 2))
-            worker = Worker(settings, database, fleet, pace, now=clock.now, observer=_Tally())
+        async with open_runner(app, now=clock.now) as runner:
+            config = WorkerConfig(max_concurrent_polls=-(-settings.concurrency // 2))
+            worker = Worker(settings, database, runner, config, now=clock.now, instrumentation=_Tally())
             terminal.tune_gc()
             print("ready", flush=True)
             sys.stdin.readline()

@@ -29,10 +29,12 @@ from benchmarks.machine import CLIENT_CPU, SERVER_CPU, cpu_seconds, pinned
 from benchmarks.parts import poller_over
 from benchmarks.poll.responder import Figures
 from poller import log
-from poller.app import open_fleet, open_zoho
+from poller.app import open_runner, open_zoho
 from poller.cli.output import terminal
 from poller.core.model import USER_TYPES
-from poller.polling.poll import PollPorts
+from poller.core.shares import polls_at_once
+from poller.polling.poll_all import poll_all
+from poller.polling.ports import PollPorts
 from poller.polling.runner import PollRunner
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from poller.core.model import UserType
     from poller.core.reply import NoReply, Reply
     from poller.core.secret import Secret
-    from poller.polling.runner import PollResult
+    from poller.polling.results import PollResult
     from poller.zoho.access import Zoho
 
 DATA_CENTERS = ("sim-us", "sim-eu")
@@ -146,11 +148,11 @@ class Lab:
         self.clock.ahead += timedelta(seconds=self.app.settings.poll_interval_seconds)
         started, cpu_started = time.perf_counter(), time.process_time()
         if latencies is None:
-            async with open_fleet(self.app, now=self.clock.now) as fleet:
-                await fleet.poll_all(None, committed)
+            async with open_runner(self.app, now=self.clock.now) as fleet:
+                await poll_all(fleet, None, committed)
         else:
             async with open_zoho(self.app, now=self.clock.now) as zoho:
-                await timed_fleet(self.app, zoho, latencies).poll_all(None, committed)
+                await poll_all(timed_runner(self.app, zoho, latencies), None, committed)
         cpu = time.process_time() - cpu_started
         return Run(requests, time.perf_counter() - started, cpu, polls, latencies or ())
 
@@ -214,8 +216,8 @@ async def lab(
                 gc.unfreeze()
 
 
-def timed_fleet(app: App, zoho: Zoho, latencies: list[float]) -> PollRunner:
-    """As `open_fleet` makes it, but that `latencies` gets the seconds each request took."""
+def timed_runner(app: App, zoho: Zoho, latencies: list[float]) -> PollRunner:
+    """As `open_runner` makes it, but that `latencies` gets the seconds each request took."""
 
     async def timed(api_domain: str, version: str, user_type: UserType, token: Secret) -> Reply | NoReply:
         asked = time.perf_counter()
@@ -224,20 +226,27 @@ def timed_fleet(app: App, zoho: Zoho, latencies: list[float]) -> PollRunner:
         return reply
 
     tokens = zoho.tokens
-    world = PollPorts(
-        ask=timed,
+    ports = PollPorts(
+        request_count=timed,
         get_token=tokens.get,
         renew_token=tokens.renew,
         set_token_expiry=tokens.set_expiry,
-        fetch_org_info=_learn_nothing,
-        read_seats=_learn_nothing,
+        fetch_org_info=_no_info,
+        read_seats=_no_info,
         now=zoho.now,
         sleep=zoho.sleep,
     )
-    return PollRunner(app.settings, app.database, app.keyring, zoho.limiter, world)
+    return PollRunner(
+        app.settings.poll_policy,
+        app.database,
+        app.keyring,
+        zoho.limiter,
+        ports,
+        max_concurrent_polls=polls_at_once(app.settings.concurrency),
+    )
 
 
-async def _learn_nothing(*_: object) -> tuple[None, int]:
+async def _no_info(*_: object) -> tuple[None, int]:
     return None, 0
 
 

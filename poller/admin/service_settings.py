@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from poller.query.fleet import WORKER_SEEN_WITHIN
-from poller.store.queue.service_settings import save_settings_of_command, settings_of
+from poller.store.queue.service_settings import save_settings_of_command
 
 if TYPE_CHECKING:
     from poller.settings import Settings
@@ -15,4 +15,4 @@ if TYPE_CHECKING:
 async def record_settings(database: Database, settings: Settings) -> None:
     """Stores the settings of this command, unless a worker is running: the settings of workers win."""
     now = database.clock.now()
-    await save_settings_of_command(database, settings_of(settings), now, now - WORKER_SEEN_WITHIN)
+    await save_settings_of_command(database, settings.poll_policy, now, now - WORKER_SEEN_WITHIN)

@@ -1,58 +1,70 @@
-"""Whether a slot is polled now: one table, from what is known before the first request to what is done.
+"""Decides whether a slot is polled now: one table, from what is known before the first request to what happens.
 
-The first rule that holds decides. Waiting is a matter for the queue: a slot that must wait is put back until then, as
-long as it is still open then; where it would be over, or where there is no queue (`poller poll`), `instead` says what
-is done. It refuses to send a request, to wait, and to look at a clock.
+The first rule whose condition holds decides. A slot that has to wait goes back into the queue, as long as the slot is
+still open when the wait ends. If the wait would outlast the slot, or if there is no queue (`poller poll`), the rule's
+`otherwise` decides. Nothing here sends a request, waits or reads a clock.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from poller.core.circuit_breaker import AWAY
 from poller.core.model import Outcome
+from poller.core.poll_state import INFO_REQUESTS, PollState
 from poller.core.rate_limit import REQUESTS_PER_POLL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from poller.core.health import Parked
-    from poller.core.schedule import Due
+T = TypeVar("T")
 
 TOO_LATE: Final = "too_late"
-"""Error of a slot that was queued, and whose time was over before any worker came to it."""
+"""Error of a slot that was in the queue, and was over before any worker claimed it."""
 NOT_RUNNING: Final = "not_running"
 """Error of a slot for which no poller ran."""
 CRASHED: Final = "crashed"
-"""Error of a slot whose poll ended in a mistake of the poller's own."""
+"""Error of a slot whose poll ended with a bug of the poller."""
 HELD: Final = "held"
-"""Error of a slot whose org a 429 holds for longer than the slot is open."""
+"""Error of a slot whose org is held after a 429 until the slot is over."""
 CREDIT_SHARE_SPENT: Final = "credit_share_spent"
-"""Error of a slot whose org has spent the poller's share of its credits."""
+"""Error of a slot whose org has no credits left for the poller."""
 
+LONGEST_WAIT: Final = timedelta(seconds=20)
+"""How long a poll waits for its org's rate limit or for Zoho. For a longer wait the slot goes back into the queue."""
 BUSY_WAIT: Final = timedelta(seconds=1)
-"""How long a slot waits while another one of its org is being polled."""
+"""How long a slot waits while another slot of its org is being polled."""
 PLACE_WAIT: Final = timedelta(seconds=0.2)
 """How long a slot waits for a place among the polls of its data centre."""
 SHORTEST_KEY_WAIT: Final = timedelta(seconds=0.2)
 LONGEST_KEY_WAIT: Final = timedelta(seconds=60)
 """How long a slot waits for a worker that has the key of its org."""
-EARLY: Final = timedelta(seconds=1)
-"""A slot that is due this soon is polled: clocks agree no better than this needs to assume."""
 MARGIN: Final = timedelta(seconds=3)
-"""A slot that is put back returns with jitter, to a worker that looks every second."""
+"""A slot comes back from the queue this much later at most: by the jitter, and because workers look every second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """Ask the org now."""
+    """Request the counts now.
+
+    `refresh_info`: request edition and licences too. `prove_first`: request the zgid before the counts, because the
+    credentials are new and may belong to another Zoho org.
+    """
+
+    refresh_info: bool = False
+    prove_first: bool = False
+
+    @property
+    def cost(self) -> int:
+        """The credits that the poll needs if no request is repeated."""
+        return REQUESTS_PER_POLL + (INFO_REQUESTS if self.refresh_info else 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Write down why it is not asked. `missed`: there was no poll, so the row has no time of one."""
+    """Write a row that says why the org is not polled. `missed`: the row has no time of a poll."""
 
     outcome: Outcome
     error: str
@@ -61,84 +73,47 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """Put it back into the queue until then."""
+    """Put the slot back into the queue until then."""
 
     until: datetime
     reason: str
 
+    def delay(self, now: datetime, jitter: float) -> timedelta:
+        """How long from now; `jitter`, in [0, 1), adds at most a second, and at most the wait itself."""
+        wait = max(self.until - now, timedelta())
+        return wait + min(wait, timedelta(seconds=1)) * jitter
+
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Nothing is left to do."""
+    """Do nothing: the slot needs neither a poll nor a row."""
 
 
 Decision = Poll | Record | Requeue | Discard
 
 
 @dataclass(frozen=True, slots=True)
-class PollState:
-    """What is known of a slot and its org at `now`. `due`: None where a person asks for the poll, not the schedule.
-
-    `known`: the slot's ten counts are known. `polled_at`: when the slot was polled last. `busy`: another slot of the
-    org is being polled. `parked`: the org is parked, and not to be probed yet. `hold_until`, `cool_until`: a hold
-    longer than any poll waits, a cool-down of the token endpoint. `credits_left` to spend on counts.
-    `retry_data_center_at`: its data centre is unreachable, and looked at again then. `was_unreachable`: it was, at some
-    time since the slot was due. `has_place`: its data centre has a place for one more poll. `unopened`: this worker's
-    keys do not decrypt the org's credentials, and this is the error that says so.
-    """
-
-    now: datetime
-    due: Due | None = None
-    active: bool = True
-    known: bool = False
-    polled_at: datetime | None = None
-    busy: bool = False
-    parked: Parked | None = None
-    hold_until: datetime | None = None
-    cool_until: datetime | None = None
-    credits_left: int = REQUESTS_PER_POLL
-    retry_data_center_at: datetime | None = None
-    was_unreachable: bool = False
-    has_place: bool = True
-    unopened: str | None = None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the slot's time is over."""
-        return self.due is not None and self.now >= self.due.until
-
-    @property
-    def is_early(self) -> bool:
-        """Whether the slot is not due yet: a clock that was ahead may have queued it."""
-        return self.due is not None and self.now < self.due.at - EARLY
-
-    @property
-    def was_polled(self) -> bool:
-        """Whether it was polled since it was due: by a worker that died before it could say so, or by hand."""
-        return self.due is not None and self.polled_at is not None and self.polled_at >= self.due.at
-
-
-@dataclass(frozen=True, slots=True)
 class Rule:
-    """Where `holds`, `decide` says what is done; `instead` where that is to wait and the slot cannot."""
+    """If `holds`, `decide` says what happens; `otherwise` replaces a wait that is not possible."""
 
     condition: str
     holds: Callable[[PollState], bool]
     decide: Callable[[PollState], Decision]
-    instead: Poll | Record | None = None
+    otherwise: Callable[[PollState], Poll | Record] | None = None
 
 
-def _always(decision: Decision) -> Callable[[PollState], Decision]:
+def _always(decision: T) -> Callable[[PollState], T]:
     return lambda _state: decision
 
 
-def _after(now: datetime, until: datetime | None) -> bool:
-    return until is not None and until > now
+def _poll(state: PollState) -> Poll:
+    refresh = state.refreshes_info
+    return Poll(refresh, prove_first=refresh and state.is_unproven)
 
 
 def _leave_to_others(state: PollState) -> Decision:
-    """Another worker may have the right key: the longer none had, the less often the slot is looked at again."""
-    due, record = state.due, Record(Outcome.MISSED, state.unopened or "", missed=True)
+    """Another worker may have the key: the longer no worker had, the less often the slot is tried again."""
+    due, record = state.due, _unopened(state)
     if due is None:
         return record
     left = due.until - state.now
@@ -146,6 +121,14 @@ def _leave_to_others(state: PollState) -> Decision:
         return record
     wait = min(max(state.now - due.at, SHORTEST_KEY_WAIT), LONGEST_KEY_WAIT, left / 2)
     return Requeue(state.now + wait, state.unopened or "")
+
+
+def _unopened(state: PollState) -> Record:
+    return Record(Outcome.MISSED, state.unopened or "", missed=True)
+
+
+def _parked(state: PollState) -> Decision:
+    return Discard() if state.parked is None else Record(state.parked.outcome, state.parked.code)
 
 
 TABLE: Final[tuple[Rule, ...]] = (
@@ -162,46 +145,52 @@ TABLE: Final[tuple[Rule, ...]] = (
     Rule(
         "its time is over, and no key decrypts its credentials",
         lambda s: s.is_over and s.unopened is not None,
-        lambda s: Record(Outcome.MISSED, s.unopened or "", missed=True),
+        _unopened,
     ),
     Rule("its time is over", lambda s: s.is_over, _always(Record(Outcome.MISSED, TOO_LATE, missed=True))),
-    Rule("the org is parked", lambda s: s.parked is not None, lambda s: _parked(s.parked)),
+    Rule("the org is parked", lambda s: s.is_parked, _parked),
     Rule(
         "a 429 holds the org",
-        lambda s: _after(s.now, s.hold_until),
+        lambda s: s.hold_until is not None and s.hold_until - s.now > LONGEST_WAIT,
         lambda s: Requeue(s.hold_until or s.now, "hold"),
-        instead=Record(Outcome.THROTTLED, HELD),
+        otherwise=_always(Record(Outcome.THROTTLED, HELD)),
     ),
     Rule(
         "its share of credits is spent",
-        lambda s: s.credits_left < REQUESTS_PER_POLL,
+        lambda s: s.lacks_credits,
         _always(Record(Outcome.THROTTLED, CREDIT_SHARE_SPENT)),
     ),
     Rule("no key decrypts its credentials", lambda s: s.unopened is not None, _leave_to_others),
     Rule(
         "its token endpoint cools down",
-        lambda s: _after(s.now, s.cool_until),
+        lambda s: s.cool_until is not None and s.cool_until > s.now,
         lambda s: Requeue(s.cool_until or s.now, "cool_down"),
-        instead=Poll(),  # the row says what the token endpoint had answered
+        otherwise=_poll,  # the row says what the token endpoint had answered
     ),
     Rule(
         "its data centre is unreachable",
         lambda s: s.retry_data_center_at is not None,
         lambda s: Requeue(s.retry_data_center_at or s.now, "data_center"),
-        instead=Record(Outcome.UNAVAILABLE, AWAY),
+        otherwise=_always(Record(Outcome.UNAVAILABLE, AWAY)),
     ),
     Rule("its data centre has no place", lambda s: not s.has_place, lambda s: Requeue(s.now + PLACE_WAIT, "places")),
-    Rule("nothing is in the way", lambda _: True, _always(Poll())),
+    Rule("nothing is in the way", lambda _: True, _poll),
 )
 
 
 def decide(state: PollState) -> Decision:
-    """What is done about this slot."""
+    """What happens to this slot now."""
     rule = next(rule for rule in TABLE if rule.holds(state))
     decision = rule.decide(state)
-    if isinstance(decision, Requeue) and rule.instead is not None and not _is_open_at(state, decision.until):
-        return rule.instead
+    if isinstance(decision, Requeue) and rule.otherwise is not None and not _is_open_at(state, decision.until):
+        return rule.otherwise(state)
     return decision
+
+
+def decide_by_hand(state: PollState) -> Poll | Record:
+    """What happens to an org that a person asks to poll: there is no queue in which the poll could wait."""
+    decision = decide(state)
+    return decision if isinstance(decision, Record) else _poll(state)
 
 
 def _is_open_at(state: PollState, moment: datetime) -> bool:
@@ -210,7 +199,3 @@ def _is_open_at(state: PollState, moment: datetime) -> bool:
 
 def _due_at(state: PollState) -> datetime:
     return state.now if state.due is None else state.due.at
-
-
-def _parked(parked: Parked | None) -> Record:
-    return Record(Outcome.UNAUTHORIZED, "") if parked is None else Record(parked.outcome, parked.code)

@@ -40,12 +40,12 @@ class CircuitBreaker:
 CLOSED: Final = CircuitBreaker()
 
 
-def heard(_circuit: CircuitBreaker) -> CircuitBreaker:
+def on_success(_circuit: CircuitBreaker) -> CircuitBreaker:
     """The state after a reply, even if the reply was an error."""
     return CLOSED
 
 
-def failed(circuit: CircuitBreaker, org_id: int, error: str | None, now: datetime) -> CircuitBreaker:
+def on_failure(circuit: CircuitBreaker, org_id: int, error: str | None, now: datetime) -> CircuitBreaker:
     """The state after a poll that found the data centre unreachable or failing."""
     orgs = circuit.failed | {org_id}
     if circuit.opened_at is None and len(orgs) < ORGS_TO_OPEN:

@@ -11,7 +11,7 @@ from poller.polling.bounded import for_each
 from poller.store.orgs import credits as credit_store, parking
 from poller.store.orgs.another_org import park_as_another_org
 from poller.store.orgs.changes import update_org_info
-from poller.store.orgs.poll_state import pages_of_active
+from poller.store.orgs.pollable import pages_of_active
 from poller.zoho.org_check import Check, check_org
 from poller.zoho.org_requests import CheckPorts
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from poller.onboarding.context import OnboardingContext
-    from poller.store.orgs.poll_state import PollableOrg
+    from poller.store.orgs.pollable import PollableOrg
     from poller.zoho.org_check import OrgCheck
     from poller.zoho.token_request import NoToken
 

@@ -17,7 +17,7 @@ from poller.store.orgs.credentials import (
     waiting_codes_by_client,
     waiting_grant_codes,
 )
-from poller.store.orgs.poll_state import read_pollable
+from poller.store.orgs.pollable import read_pollable
 from poller.store.orgs.token_budgets import exchanges_possible
 from poller.store.orgs.tokens import TokenStore
 from poller.zoho.token_request import no_token

@@ -1,7 +1,7 @@
-"""The sink: snapshots on their way to the store, in batches by size or age.
+"""Collects results and writes them in batches, by size or age.
 
-A snapshot is done only once its batch is committed; `committed` is told then and not before. The sink holds a bounded
-number of snapshots: whoever puts more waits. It knows nothing of SQL and retries nothing.
+A result is done only when its batch is committed; `committed` is called then. The number of results in memory is
+bounded: `put` waits for room. The batch writer knows no SQL and retries nothing.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 class BatchWriter(Generic[T]):
-    """Gathers snapshots (or what carries one) and writes `rows` at a time, or what there is after `age_seconds`.
+    """Calls `write` with `rows` items at a time, or with fewer once the oldest is `age_seconds` old.
 
-    Used as an async context: leaving it writes what is left; leaving it by an exception still writes what was put. An
-    error of `write` reaches the next `put` or the end of the context, as it was raised.
+    An async context manager: at its end the remaining items are written, even after an exception. An error of `write`
+    is raised by the next `put` or at the end of the context.
     """
 
     def __init__(
@@ -49,7 +49,8 @@ class BatchWriter(Generic[T]):
 
     async def __aenter__(self) -> Self:
         self._room.set()
-        self._writer = asyncio.create_task(self._write_batches(), name="sink")
+        # Not in a group: a group would cancel the writer after an exception, and rows must be written even then.
+        self._writer = asyncio.create_task(self._write_batches(), name="batch writer")  # noqa: TID251
         return self
 
     async def __aexit__(
@@ -62,23 +63,23 @@ class BatchWriter(Generic[T]):
 
     @property
     def depth(self) -> int:
-        """How many snapshots were put and are not committed."""
+        """The number of items put and not committed."""
         return len(self._held) + len(self._writing)
 
     @property
     def oldest_seconds(self) -> float:
-        """For how long the oldest of them has been here; 0.0 where there is none."""
+        """The age of the oldest of them; 0.0 if there are none."""
         since = self._writing_since if self._writing else self._held_since
         return self._clock() - since if self.depth else 0.0
 
-    async def put(self, snapshot: T) -> None:
-        """Hand a snapshot over; returns as soon as there is room for it, not when it is committed."""
+    async def put(self, item: T) -> None:
+        """Adds an item; returns as soon as there is room for it, not when it is committed."""
         await self._room.wait()
         if self._writer is not None and self._writer.done():
             await self._writer
         if not self._held:
             self._held_since = self._clock()
-        self._held.append(snapshot)
+        self._held.append(item)
         if len(self._held) >= self._rows:
             self._put.set()
         if len(self._held) >= 4 * self._rows:
@@ -98,7 +99,7 @@ class BatchWriter(Generic[T]):
                         self._committed(batch)
                     self._writing = ()
         finally:
-            # Nobody may wait for room that a dead writer will never make.
+            # Nobody must wait for room after the writer has failed.
             self._room.set()
 
     async def _wait_for_a_batch(self) -> None:

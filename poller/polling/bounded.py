@@ -1,29 +1,30 @@
-"""A sweep: many orgs, a bounded number at a time, pulled from an iterator as places come free.
+"""Calls a function for many orgs, a bounded number of them in parallel, pulled from an iterator as places become free.
 
-There is never a task per org or per request up front: 50,000 orgs cost the memory of as many as are being polled. Each
-data centre has an iterator of its own and its share of the places, so that one that hangs leaves the others theirs.
+There is no task per org in advance: 50,000 orgs take the memory of the orgs that are being polled. Each data centre has
+its own iterator and its share of the places, so that a data centre that hangs leaves the others their places.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from poller.core.shares import Shares
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 
 T = TypeVar("T")
 
 
 async def for_each(orgs: AsyncIterator[T], poll: Callable[[T], Awaitable[None]], *, at_once: int) -> None:
-    """Call `poll` with each of `orgs`, at most `at_once` of them side by side, and return when all are done.
+    """Calls `poll` with each of `orgs`, at most `at_once` of them in parallel; returns when all are done.
 
-    An exception of `poll` (it raises for nothing Zoho does, so it is ours or the store's) ends the sweep: the other
-    polls under way are cancelled and it is raised as it was.
+    An exception of `poll` cancels the other running polls and is raised as it is. `poll` raises nothing for what Zoho
+    does, so such an exception is a bug or an error of the database.
     """
     await for_each_by_data_center({"": orgs}, poll, {"": 1.0}, at_once=at_once)
 
@@ -35,18 +36,32 @@ async def for_each_by_data_center(
     *,
     at_once: int,
 ) -> None:
-    """The same for orgs by data centre: `at_once` is shared out by `demand` among those that still have orgs left."""
+    """Like `for_each`, for orgs by data centre: `at_once` is shared by `demand` among data centres with orgs left."""
     places = _Places(at_once, demand)
     try:
         async with asyncio.TaskGroup() as tasks:
             for name, of_name in orgs.items():
-                tasks.create_task(_sweep_one(name, of_name, poll, places, tasks))
+                tasks.create_task(_poll_data_center(name, of_name, poll, places, tasks))
     except BaseExceptionGroup as several:
         # One cause is enough for one line on standard error.
         raise _first(several) from None
 
 
-async def _sweep_one(
+@asynccontextmanager
+async def beside(background: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs `background` until the context ends, then cancels it. The first error of either is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(background)
+            try:
+                yield
+            finally:
+                task.cancel()
+    except BaseExceptionGroup as several:
+        raise _first(several) from None
+
+
+async def _poll_data_center(
     name: str, orgs: AsyncIterator[T], poll: Callable[[T], Awaitable[None]], places: _Places, tasks: asyncio.TaskGroup
 ) -> None:
     while True:
@@ -64,7 +79,7 @@ async def _poll_one(poll: Callable[[T], Awaitable[None]], org: T) -> None:
 
 
 class _Places:
-    """The places of a sweep; who finds none waits in the line of its data centre."""
+    """The places for parallel polls; a data centre that finds none waits for the next that becomes free."""
 
     def __init__(self, total: int, demand: Mapping[str, float]) -> None:
         self._demand = dict(demand)
@@ -86,7 +101,7 @@ class _Places:
         self._admit()
 
     def finish(self, name: str) -> None:
-        """This data centre has no more orgs: its share goes to the others, and so does the place it holds."""
+        """Gives the place and the share of a data centre without more orgs to the others."""
         self._demand.pop(name, None)
         self._shares.share_out(self._demand)
         self.give_back(name)

@@ -1,6 +1,7 @@
-"""One process at a time polls an org: what `poller poll` polls is claimed first, and left alone where another polls it.
+"""Claims in the queue of the workers for orgs polled by a command: only one process at a time polls an org.
 
-It refuses to wait long for an org, to hold more claims than are about to be polled, and to poll without a claim.
+A command polls no org without a claim, claims only orgs that it is about to poll, and waits for an org that another
+process polls for a few seconds only.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import uuid4
 
+from poller.core.admission import Poll
 from poller.core.errors import DatabaseError
 from poller.core.schedule import Due
 from poller.store.queue import hand_claims
@@ -18,17 +20,17 @@ from poller.store.queue import hand_claims
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
-    from poller.polling.plan import Plan
+    from poller.polling.results import Admitted
     from poller.store.database import Database
 
 T = TypeVar("T")
 
 SILENCE: Final = timedelta(seconds=30)
-"""As for the workers' jobs: after this long without a sign of life a claim is anybody's."""
+"""Without a heartbeat for this long, another process may take over a claim; workers' jobs have the same limit."""
 KEEP_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.25
 LOOKS: Final = 60
-"""An org that another process polls is waited for as long as a few timeouts take, at the end of everything else."""
+"""At the end the command waits for orgs that other processes poll: for about as long as a few timeouts of requests."""
 
 
 class HandClaims:
@@ -39,23 +41,23 @@ class HandClaims:
         self._at_once = at_once
         self._sleep = sleep
         self._holder = uuid4()
-        self._jobs: dict[int, int] = {}
-        self.left: list[Plan] = []
-        """Of orgs that were left to the processes that poll them."""
+        self._job_ids: dict[int, int] = {}
+        self.left: list[Admitted] = []
+        """Orgs left to the processes that poll them."""
 
-    async def claimed(self, plans: AsyncGenerator[Plan]) -> AsyncGenerator[Plan]:
-        """Those that may be polled now; those that another process polls come last, or not at all."""
-        async with aclosing(one_ahead(self._in_batches(plans))) as batches:
+    async def claimed(self, admitted: AsyncGenerator[Admitted]) -> AsyncGenerator[Admitted]:
+        """The orgs that may be polled now; orgs that another process polls come last, or not at all."""
+        async with aclosing(one_ahead(self._in_batches(admitted))) as batches:
             async for batch in batches:
-                for plan in batch:
-                    yield plan
+                for one in batch:
+                    yield one
 
-    async def _in_batches(self, plans: AsyncGenerator[Plan]) -> AsyncGenerator[list[Plan]]:
-        waiting: list[Plan] = []
-        async with aclosing(plans):
-            batch: list[Plan] = []
-            async for plan in plans:
-                batch.append(plan)
+    async def _in_batches(self, admitted: AsyncGenerator[Admitted]) -> AsyncGenerator[list[Admitted]]:
+        waiting: list[Admitted] = []
+        async with aclosing(admitted):
+            batch: list[Admitted] = []
+            async for one in admitted:
+                batch.append(one)
                 if len(batch) == self._at_once:
                     yield await self._claim(batch, waiting)
                     batch = []
@@ -70,44 +72,49 @@ class HandClaims:
                 yield found
         self.left += waiting
 
-    async def _claim(self, plans: Sequence[Plan], waiting: list[Plan]) -> list[Plan]:
-        """Those that are ours to poll, or need no request; the others are `waiting`."""
-        wanted = [plan for plan in plans if plan.refusal is None]
-        if not wanted:
-            return list(plans)
-        new = [_due(plan) for plan in wanted if plan.pollable.org.id not in self._jobs]
+    async def _claim(self, admitted: Sequence[Admitted], waiting: list[Admitted]) -> list[Admitted]:
+        """Returns those that this command may poll or that need no request, and adds the others to `waiting`."""
+        polls = [state for state, decision in admitted if isinstance(decision, Poll)]
+        if not polls:
+            return list(admitted)
+        new = [
+            Due(state.org.id, state.slot, state.org.interval_seconds)
+            for state in polls
+            if state.org.id not in self._job_ids
+        ]
         if new:
-            self._jobs |= await hand_claims.claim(self._database, self._holder, new, SILENCE)
-        # Only now: two processes that claim at once see each other.
-        elsewhere = await hand_claims.polled_elsewhere(self._database, self._jobs.values(), SILENCE)
-        ready: list[Plan] = []
-        for plan in plans:
-            org_id = plan.pollable.org.id
-            ours = plan.refusal is not None or (org_id in self._jobs and org_id not in elsewhere)
-            (ready if ours else waiting).append(plan)
+            self._job_ids |= await hand_claims.claim(self._database, self._holder, new, SILENCE)
+        # After the claim, so that two processes that claim at the same time see each other.
+        elsewhere = await hand_claims.polled_elsewhere(self._database, self._job_ids.values(), SILENCE)
+        ready: list[Admitted] = []
+        for state, decision in admitted:
+            org_id = state.org.id
+            ours = not isinstance(decision, Poll) or (org_id in self._job_ids and org_id not in elsewhere)
+            (ready if ours else waiting).append((state, decision))
         return ready
 
     async def release(self, org_ids: Sequence[int]) -> None:
-        """The rows of these are safe."""
-        jobs = [self._jobs.pop(org_id) for org_id in org_ids if org_id in self._jobs]
-        if jobs:
-            await hand_claims.release(self._database, self._holder, jobs)
+        """Releases orgs whose rows are committed."""
+        job_ids = [self._job_ids.pop(org_id) for org_id in org_ids if org_id in self._job_ids]
+        if job_ids:
+            await hand_claims.release(self._database, self._holder, job_ids)
 
     async def release_all(self) -> None:
-        """The command ends; where the database is away, workers find the claims silent."""
+        """Releases all orgs at the end of the command. If PostgreSQL is unreachable, the claims expire."""
         with suppress(DatabaseError):
-            await self.release(list(self._jobs))
+            await self.release(list(self._job_ids))
 
     async def keep(self) -> None:
-        """Renew the claims, again and again."""
+        """Renews the claims every few seconds."""
         while True:
-            await asyncio.sleep(KEEP_SECONDS)  # of PostgreSQL's time, whatever the clock of the polls
+            await asyncio.sleep(KEEP_SECONDS)  # in PostgreSQL's time, even if a test sets the clock of the polls
             with suppress(DatabaseError):
                 await hand_claims.keep(self._database, self._holder)
 
 
 async def one_ahead(items: AsyncGenerator[T]) -> AsyncGenerator[T]:
-    """The same items, each made ready while the one before is used."""
+    """The same items, each prepared while the caller uses the one before."""
+    # Not in a group: an async generator may be closed by another task than the one that iterates it.
     coming = asyncio.ensure_future(anext(items, _END))
     try:
         while (item := await coming) is not _END:
@@ -117,13 +124,8 @@ async def one_ahead(items: AsyncGenerator[T]) -> AsyncGenerator[T]:
         coming.cancel()
         await asyncio.wait([coming])
         if not coming.cancelled():
-            coming.exception()  # nobody's any more: the sweep has ended, by an error of its own or by being told to
+            coming.exception()  # nobody waits for this item any more: mark its error as seen
         await items.aclose()
-
-
-def _due(plan: Plan) -> Due:
-    org = plan.pollable.org
-    return Due(org.id, plan.slot, org.interval_seconds)
 
 
 _END: Final = object()

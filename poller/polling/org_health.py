@@ -1,4 +1,4 @@
-"""After a poll: parks the org, unparks it, or leaves it as it is, as `core.health` decides."""
+"""After a poll: parks the org, unparks it, or leaves it as it is; `core.health` decides."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from poller.store.database import Database
 
 _REMEMBERED = timedelta(seconds=10)
-"""How long the refusals of a data centre are not counted again: all its orgs may be refused at once."""
+"""How long the count of refusals of a data centre is reused: all its orgs may be refused at the same time."""
 
 log = structlog.get_logger("poller.polling.runner")
 
@@ -35,7 +35,7 @@ class OrgHealth:
         self._refusals: dict[str, tuple[datetime, Refusals]] = {}
 
     async def update(self, org: Org, snapshot: Snapshot, parked: Parked | None, *, probed: bool) -> None:
-        """Park what a person must repair, unpark what answers again, and try the rest of the parked again later."""
+        """Parks an org that a person must repair, unparks an org that answers again, or delays the next probe."""
         before, around = None, None
         if is_refusal(snapshot) and parked is None:
             before = await outcome_before(self._database, org.id, snapshot.slot)

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 from poller.store.capacity.contracts import read_contract
 from poller.store.orgs.credits import spent
 from poller.store.orgs.orgs import read_org
-from poller.store.orgs.poll_state import read_pollable
+from poller.store.orgs.pollable import read_pollable
 from poller.store.orgs.states import StateFilter, read_page
 from poller.store.queue.service_settings import read_service_settings
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from poller.core.policy import PollPolicy
     from poller.core.states import OrgState
     from poller.store.database import Database
     from poller.store.orgs.orgs import OrgRecord
-    from poller.store.orgs.poll_state import PollableOrg
-    from poller.store.queue.service_settings import ServiceSettings
+    from poller.store.orgs.pollable import PollableOrg
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class OrgDetails:
     state: OrgState
     pollable: PollableOrg | None
     credits_spent: int
-    service: ServiceSettings
+    service: PollPolicy
     contract: dict[str, Any] | None
 
 

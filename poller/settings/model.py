@@ -16,6 +16,7 @@ from platformdirs import user_data_path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from poller.core.datacenters import ZOHO_DATA_CENTERS, DataCenter
+from poller.core.policy import PollPolicy
 from poller.core.retention import Retention
 from poller.core.secret import Secret
 from poller.core.slots import LONGEST_INTERVAL_SECONDS
@@ -108,6 +109,11 @@ class Settings(BaseModel):
     def key_file(self) -> Path:
         """The encryption keys of the embedded database, created on first use."""
         return self.data_dir / KEY_FILE
+
+    @property
+    def poll_policy(self) -> PollPolicy:
+        """The settings that decide about polls."""
+        return PollPolicy(self.poll_interval_seconds, self.credit_share, self.in_flight_share, self.api_version)
 
     @property
     def embedded(self) -> bool:

@@ -1,7 +1,7 @@
-"""Traces of polls for an OpenTelemetry collector, where the standard OTEL_* variables ask for them; else nothing.
+"""Traces of polls for an OpenTelemetry collector, if the standard OTEL_* variables ask for them.
 
-An extra: its packages are imported only then, and where they are missing or a variable is wrong, one warning says so
-and polls are made all the same. It refuses to set anything global and to put a secret into a span.
+OpenTelemetry is an extra: its packages are imported only then. If they are missing, or a variable is wrong, one warning
+says so and polls run without traces. Nothing global is set, and no secret is in a span.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from poller.traces.spans import Spans
 
 LAST_SECONDS: Final = 5.0
-"""For what is left to send when everything else has ended."""
-_SPOKEN: Final = "http/protobuf"
+"""Time to send the remaining spans after everything else has ended."""
+_PROTOCOL: Final = "http/protobuf"
 
 log = structlog.get_logger("poller.traces")
 
 
 @asynccontextmanager
 async def open_spans(environ: Mapping[str, str] = os.environ) -> AsyncIterator[Spans | None]:
-    """What makes spans, sent as long as the context lasts and to their last at its end; None: no traces are wanted.
+    """Yields instrumentation that makes spans and sends them, the last at the end of the context; None without traces.
 
-    The SDK reads the environment of the process for all that is not decided here: sampling, batches, headers, limits.
+    The SDK reads the environment for everything else: sampling, batches, headers, limits.
     """
     provider = _provider(environ) if _is_wanted(environ) else None
     if provider is None:
@@ -47,19 +47,19 @@ async def open_spans(environ: Mapping[str, str] = os.environ) -> AsyncIterator[S
     try:
         yield Spans(provider.get_tracer("poller", __version__))
     finally:
-        await _send_the_rest(provider)
+        await _flush(provider)
 
 
-async def _send_the_rest(provider: TracerProvider) -> None:
-    """Of a collector that is away no more is expected than a person would wait for."""
+async def _flush(provider: TracerProvider) -> None:
+    """Sends the remaining spans, and gives up after a few seconds if the collector is unreachable."""
     loop, sent = asyncio.get_running_loop(), asyncio.Event()
 
     def send() -> None:
         provider.shutdown()
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed, so nothing waits
             loop.call_soon_threadsafe(sent.set)
 
-    # The loop would wait for a thread of its own pool to the end, and so would the process for one that is no daemon.
+    # The loop would wait for a thread of its own pool, and the process for a thread that is not a daemon.
     threading.Thread(target=send, name="traces", daemon=True).start()
     try:
         async with asyncio.timeout(LAST_SECONDS):
@@ -88,26 +88,26 @@ def _provider(environ: Mapping[str, str]) -> TracerProvider | None:
 
             from poller.traces.spans import provider_to  # noqa: PLC0415 - extra
 
-            # Its warnings come once a span where a collector cannot keep up, and one of them quotes its headers.
+            # If the collector is too slow, OpenTelemetry logs a warning per span, and one of them quotes its headers.
             logging.getLogger("opentelemetry").setLevel(logging.ERROR)
             return provider_to(BatchSpanProcessor(OTLPSpanExporter()))
         except ImportError:
             remedy = "pip install 'zoho-user-count-poller[traces]', or unset OTEL_EXPORTER_OTLP_ENDPOINT"
             fault = "OpenTelemetry is not installed", remedy
         except (ValueError, OSError):
-            # Its message may hold what a variable holds, and that may be a key of the collector's.
-            fault = "OpenTelemetry cannot use one of the OTEL_* variables", "mend it, or unset them"
+            # The message may quote a variable, which may contain a key of the collector.
+            fault = "OpenTelemetry cannot use one of the OTEL_* variables", "correct it, or unset them"
     log.warning("traces.not_sent", why=fault[0], remedy=fault[1])
     return None
 
 
 def _fault(environ: Mapping[str, str]) -> tuple[str, str] | None:
-    """What is wrong with the variables, and the remedy."""
+    """What is wrong with the variables, and the remedy; None if nothing is."""
     name, protocol = _of_traces(environ, "PROTOCOL")
-    if protocol not in {"", _SPOKEN}:
+    if protocol not in {"", _PROTOCOL}:
         return (
-            f"{name} is not {_SPOKEN}",
-            "set it to that, and the endpoint to the collector's port for it, as a rule 4318",
+            f"{name} is not {_PROTOCOL}",
+            "set it to that, and the endpoint to the collector's port for it, usually 4318",
         )
     name, endpoint = _of_traces(environ, "ENDPOINT")
     if endpoint and not _is_address(endpoint):
@@ -116,7 +116,7 @@ def _fault(environ: Mapping[str, str]) -> tuple[str, str] | None:
 
 
 def _of_traces(environ: Mapping[str, str], what: str) -> tuple[str, str]:
-    """The variable for traces or, where that is not set, the one for all signals; and its value."""
+    """The name and the value of the variable for traces or, if that is unset, of the variable for all signals."""
     name, of_all = f"OTEL_EXPORTER_OTLP_TRACES_{what}", f"OTEL_EXPORTER_OTLP_{what}"
     value = environ.get(name, "").strip()
     return (name, value) if value else (of_all, environ.get(of_all, "").strip())

@@ -1,50 +1,49 @@
-"""One trace a poll: the poll, and within it its token, each of its requests, and the commit of its row.
+"""One trace per poll: the poll, and in it the token, each request, and the commit of the row.
 
-    poll                 org, slot, outcome: from its begin until its row is safe
-      token              where there is none: why not
-        token request    only where Zoho was asked for one
+    poll                 org, slot, outcome: from its start until its row is committed
+      token              the reason, if there is none
+        token request    only if a new token was requested
       request AllUsers   one of ten: HTTP status, or why there was no reply
-      commit             of the batch: the same stretch of time in the trace of each of its polls
+      commit             of the batch: the same period in the trace of each of its polls
 
-A batch holds hundreds of polls: a span of its own would need a link to each, and OpenTelemetry keeps 128. The gaps tell
-of waiting: before a request for the org's limits, before the commit for the batch to be full.
+A batch contains hundreds of polls: a span of its own would need a link to each, and OpenTelemetry keeps 128. Gaps
+between spans are waits: before a request for the org's limits, before the commit for the batch to be full.
 
-What is wrapped are the functions a `PollPorts` and the token flow are made of, so that without traces nothing is. It
-refuses to pass a trace on to Zoho, and to look at a token, a credential or a body: a span has names, codes and numbers.
+The hooks wrap functions, so that without traces nothing is wrapped. No trace context is sent to Zoho, and no span holds
+a token, a credential or a body: spans have names, codes and numbers.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from time import time_ns
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import SpanKind, Status, StatusCode, get_current_span, set_span_in_context, use_span
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, get_current_span, set_span_in_context, use_span
 
 from poller import __version__
 from poller.core.model import Outcome
 from poller.core.reply import NoReply, Reply
-from poller.polling.runner import PollResult, PollRunner
+from poller.polling.instrumentation import NullInstrumentation
 from poller.zoho.tokens import NoToken
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from opentelemetry.sdk.trace import SpanProcessor
-    from opentelemetry.trace import Span, Tracer
+    from opentelemetry.trace import Tracer
 
+    from poller.core.admission import Poll, Record
     from poller.core.model import Org, Snapshot, UserType
+    from poller.core.poll_state import PollState
     from poller.core.secret import Secret
     from poller.core.token import AccessToken
-    from poller.polling.plan import Plan
-    from poller.polling.poll import PollPorts
-    from poller.settings import Settings
-    from poller.store.database import Database
-    from poller.store.orgs.encryption import Keyring
-    from poller.zoho.limiter import Limiter
+    from poller.polling.instrumentation import Commit, Get, PostToken, Run
+    from poller.polling.ports import GetToken, RenewToken, RequestCount
+    from poller.polling.results import PollResult
     from poller.zoho.token_request import Form
 
 T = TypeVar("T")
@@ -54,7 +53,7 @@ _FAILED = Status(StatusCode.ERROR)
 
 
 def provider_to(processor: SpanProcessor) -> TracerProvider:
-    """Spans of this service, by the sampler of the environment, to a processor."""
+    """A provider of spans with the sampler of the environment, which passes them to a processor."""
     resource = Resource.create({SERVICE_VERSION: __version__})
     if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: "poller"}))
@@ -63,28 +62,60 @@ def provider_to(processor: SpanProcessor) -> TracerProvider:
     return provider
 
 
-class Spans:
-    """Makes spans of what is asked, without changing what comes of it."""
+class Spans(NullInstrumentation):
+    """Makes spans of polls and their requests, without changing their results."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
-    def fleet(
-        self, settings: Settings, database: Database, keyring: Keyring, limiter: Limiter, world: PollPorts
-    ) -> TracedFleet:
-        """A fleet with a trace for every poll."""
-        traced = replace(
-            world,
-            ask=self._ask(world.ask),
-            get_token=self._token(world.get_token),
-            renew_token=self._token(world.renew_token),
-        )
-        return TracedFleet(settings, database, keyring, limiter, traced, tracer=self._tracer)
+    def wrap_run(self, run: Run) -> Run:
+        """A span for every poll, which ends when its row is committed."""
 
-    def get(
-        self, get: Callable[[str, str, Secret], Awaitable[Replied]]
-    ) -> Callable[[str, str, Secret], Awaitable[Replied]]:
-        """`get(api_domain, path, token)`: any other request to an org."""
+        async def traced(state: PollState, decision: Poll | Record, unanswered: Callable[[str], None]) -> PollResult:
+            org = state.org
+            attributes: dict[str, str | int] = {
+                "poller.org": org.name,
+                "poller.org_id": org.id,
+                "poller.data_center": org.data_center,
+                "poller.slot": state.slot.isoformat(),
+            }
+            span = self._tracer.start_span("poll", attributes=attributes)
+            result = await _within(span, run(state, decision, unanswered))
+            if not span.is_recording():
+                return result
+            _note(span, result.snapshot)
+            return replace(result, trace=span)
+
+        return traced
+
+    def wrap_commit(self, commit: Commit) -> Commit:
+        """A span for the commit in the trace of every poll of the batch; then the traces end."""
+
+        async def traced(batch: Sequence[PollResult], new: bool) -> None:
+            started_at = time_ns()
+            await commit(batch, new)
+            for one in batch:
+                if isinstance(one.trace, Span):
+                    context, rows = set_span_in_context(one.trace), {"poller.batch_rows": len(batch)}
+                    self._tracer.start_span("commit", context, attributes=rows, start_time=started_at).end()
+                    one.trace.end()
+
+        return traced
+
+    def wrap_request_count(self, request: RequestCount) -> RequestCount:
+        """A span for every request for a count."""
+
+        async def traced(api_domain: str, version: str, user_type: UserType, token: Secret) -> Replied:
+            if not _is_traced():
+                return await request(api_domain, version, user_type, token)
+            span = self._request(f"request {user_type.value}", "GET", api_domain)
+            span.set_attribute("poller.user_type", user_type.value)
+            return await self._reply(span, request(api_domain, version, user_type, token))
+
+        return traced
+
+    def wrap_get(self, get: Get) -> Get:
+        """A span for every other request to an org."""
 
         async def traced(api_domain: str, path: str, token: Secret) -> Replied:
             if not _is_traced():
@@ -94,8 +125,8 @@ class Spans:
 
         return traced
 
-    def post(self, post: Callable[[str, Form], Awaitable[Replied]]) -> Callable[[str, Form], Awaitable[Replied]]:
-        """`post(accounts_server, form)`: a token request."""
+    def wrap_post_token(self, post: PostToken) -> PostToken:
+        """A span for every request to a token endpoint."""
 
         async def traced(accounts_server: str, form: Form) -> Replied:
             if not _is_traced():
@@ -105,17 +136,13 @@ class Spans:
 
         return traced
 
-    def _ask(
-        self, ask: Callable[[str, str, UserType, Secret], Awaitable[Replied]]
-    ) -> Callable[[str, str, UserType, Secret], Awaitable[Replied]]:
-        async def traced(api_domain: str, version: str, user_type: UserType, token: Secret) -> Replied:
-            if not _is_traced():
-                return await ask(api_domain, version, user_type, token)
-            span = self._request(f"request {user_type.value}", "GET", api_domain)
-            span.set_attribute("poller.user_type", user_type.value)
-            return await self._reply(span, ask(api_domain, version, user_type, token))
+    def wrap_get_token(self, get: GetToken) -> GetToken:
+        """A span for every look-up of a token."""
+        return self._token(get)
 
-        return traced
+    def wrap_renew_token(self, renew: RenewToken) -> RenewToken:
+        """A span for every renewal of a token."""
+        return self._token(renew)
 
     def _token(
         self, get: Callable[[Org, T], Awaitable[AccessToken | NoToken]]
@@ -152,66 +179,15 @@ class Spans:
         return reply
 
 
-@dataclass(frozen=True, slots=True)
-class TracedPolled(PollResult):
-    """A poll on its way to the store, and its span, which ends there."""
-
-    span: Span | None = None
-
-
-class TracedFleet(PollRunner):
-    """A `PollRunner` each of whose polls is a trace."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        database: Database,
-        keyring: Keyring,
-        limiter: Limiter,
-        world: PollPorts,
-        *,
-        tracer: Tracer,
-    ) -> None:
-        super().__init__(settings, database, keyring, limiter, world)
-        self._tracer = tracer
-
-    async def carry_out(self, plan: Plan, unanswered: Callable[[str], None] = lambda _code: None) -> PollResult:
-        """The same, in a span that ends once the row is safe."""
-        org = plan.pollable.org
-        attributes: dict[str, str | int] = {
-            "poller.org": org.name,
-            "poller.org_id": org.id,
-            "poller.data_center": org.data_center,
-            "poller.slot": plan.slot.isoformat(),
-        }
-        span = self._tracer.start_span("poll", attributes=attributes)
-        polled = await _within(span, super().carry_out(plan, unanswered))
-        if not span.is_recording():
-            return polled
-        _note(span, polled.snapshot)
-        known = {one.name: getattr(polled, one.name) for one in fields(PollResult)}
-        return TracedPolled(**known, span=span)
-
-    async def write(self, batch: Sequence[PollResult], *, new: bool = False) -> None:
-        """The same; then each poll's trace has its commit, and ends."""
-        began = time_ns()
-        await super().write(batch, new=new)
-        for one in batch:
-            if isinstance(one, TracedPolled) and one.span is not None:
-                context, rows = set_span_in_context(one.span), {"poller.batch_rows": len(batch)}
-                self._tracer.start_span("commit", context, attributes=rows, start_time=began).end()
-                one.span.end()
-
-
 def _is_traced() -> bool:
-    """Whether this happens within a poll that was chosen to be traced: else a span would cost and tell nothing."""
+    """Whether the current poll was sampled: a span of another poll would be discarded anyway."""
     return get_current_span().is_recording()
 
 
 async def _within(span: Span, work: Awaitable[T]) -> T:
-    """Await it with this span as the current one; where it is broken off, the span ends with the kind of the error.
+    """Awaits `work` with this span as the current one; after an exception the span ends with the type of the error.
 
-    Not its message: that is for the log, which hides secrets.
+    The message of the error is left out: only the log hides secrets.
     """
     try:
         with use_span(span, record_exception=False, set_status_on_exception=False):
@@ -224,7 +200,7 @@ async def _within(span: Span, work: Awaitable[T]) -> T:
 
 
 def _note(span: Span, snapshot: Snapshot) -> None:
-    """What came of a poll. Throttled is not failed."""
+    """Sets the attributes of a finished poll. A throttled poll has not failed."""
     span.set_attributes(
         {
             "poller.outcome": snapshot.outcome.value,

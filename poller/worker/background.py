@@ -1,7 +1,7 @@
-"""What is done beside the polls, one thing at a time: chores, and stretches of slots that nobody polled.
+"""The jobs of a worker that are not polls, one at a time: maintenance tasks, and rows for slots that nobody polled.
 
-A stretch is explained row by row: a missing row would be a lie. It may be long (a poller that stood still for a month),
-so it is written piece by piece and begun again from the start where it was broken off: known rows stay as they are.
+Every slot that nobody polled gets a row that says so. Such a range of slots may be long, if no poller ran for a month:
+it is written in chunks, and written again from its start if it was interrupted; rows that exist stay as they are.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from poller.core.clock import TOLERANCE_SECONDS
 from poller.core.errors import DatabaseError, LockedError
 from poller.core.model import Outcome, Snapshot
 from poller.core.schedule import newest_over
-from poller.store.queue.maintenance import CHORE, begin_chore, end_chore
-from poller.store.queue.schedules import EXPLAIN, read_missed
+from poller.store.queue.maintenance import CHORE, record_task_end, record_task_start
+from poller.store.queue.schedules import RECORD_MISSED, read_missed
 from poller.store.series.snapshots import write_snapshots
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
     from poller.core.retention import Retention
     from poller.core.schedule import Missed
+    from poller.polling.instrumentation import Instrumentation
     from poller.store.database import Database
     from poller.store.queue.jobs import Job, JobQueue
     from poller.worker.database_retry import DatabaseRetry
     from poller.worker.maintenance import MaintenanceTask
-    from poller.worker.observer import Observer
 
-PIECE: Final = 1_000
-"""Slots written at once."""
+CHUNK: Final = 1_000
+"""Slots of one write."""
 _CLOCK_TOLERANCE: Final = timedelta(seconds=TOLERANCE_SECONDS)
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -45,104 +45,106 @@ def _always() -> bool:
 
 
 class BackgroundJobs:
-    """This worker's share of the jobs that are no polls.
+    """The background jobs of one worker.
 
-    Slots older than `retention` (None: none are) are not explained: they would be dropped with their month.
+    Missed slots older than `retention` (None: no limit) get no row: the row would soon be deleted with its month.
     """
 
     def __init__(
         self,
         database: Database,
         queue: JobQueue,
-        outage: DatabaseRetry,
-        chores: Mapping[str, MaintenanceTask],
+        database_retry: DatabaseRetry,
+        tasks: Mapping[str, MaintenanceTask],
         *,
         retention: Retention | None,
         now: Callable[[], datetime],
-        observer: Observer,
+        instrumentation: Instrumentation,
     ) -> None:
         self._database = database
         self._queue = queue
-        self._outage = outage
-        self._chores = chores
+        self._database_retry = database_retry
+        self._tasks = tasks
         self._retention = retention
         self._now = now
-        self._observer = observer
-        self.held: list[int] = []
+        self._instrumentation = instrumentation
+        self.job_ids: list[int] = []
         """The job that is being done, if any."""
 
     async def run(
-        self, pause: Callable[[float], Awaitable[None]], idle_seconds: float, may_begin: Callable[[], bool] = _always
+        self, pause: Callable[[float], Awaitable[None]], idle_seconds: float, may_start: Callable[[], bool] = _always
     ) -> None:
-        """Do one job after the other, until cancelled; the caller releases what was not done by then."""
+        """Does one job after the other until cancelled; the caller returns an unfinished job to the queue."""
         while True:
-            if not may_begin():
+            if not may_start():
                 await pause(idle_seconds)
                 continue
-            jobs = await self._outage.run_with_retry(partial(self._queue.claim, (CHORE, EXPLAIN), 1))
+            jobs = await self._database_retry.run(partial(self._queue.claim, (CHORE, RECORD_MISSED), 1))
             for job in jobs:
-                self.held = [job.id]
+                self.job_ids = [job.id]
                 await self._do(job)
-                await self._outage.run_with_retry(partial(self._queue.finish, [job.id]))
-                self.held = []
+                await self._database_retry.run(partial(self._queue.finish, [job.id]))
+                self.job_ids = []
             if not jobs:
                 await pause(idle_seconds)
 
     async def _do(self, job: Job) -> None:
         if job.kind == CHORE:
-            await self._chore(job.payload.decode())
+            await self._do_task(job.payload.decode())
         else:
-            await self._explain(read_missed(job.payload))
+            await self._record_missed(read_missed(job.payload))
 
-    async def _chore(self, name: str) -> None:
-        chore = self._chores.get(name)
-        if chore is None:
-            # Of a newer release than this one; it will be queued again.
+    async def _do_task(self, name: str) -> None:
+        task = self._tasks.get(name)
+        if task is None:
+            # The task of a newer release; it will be queued again.
             return
-        begun_at = await self._outage.run_with_retry(partial(begin_chore, self._database, name))
+        started_at = await self._database_retry.run(partial(record_task_start, self._database, name))
         try:
-            detail = await self._outage.run_with_retry(partial(_do_or_leave, chore, self._database, begun_at))
+            detail = await self._database_retry.run(partial(_do_or_leave, task, self._database, started_at))
         except DatabaseError as error:
             if isinstance(error, LockedError):
                 log.warning("chore.locked", chore=name, why=error.what, remedy=error.remedy)
             else:
-                # A chore that this role may not do keeps nobody from polling.
+                # A task that this database role may not do must not stop the polls.
                 log.exception("chore.failed", chore=name, why=error.what, remedy=error.remedy)
-            await self._outage.run_with_retry(partial(end_chore, self._database, name, self._now(), error=error.what))
+            await self._database_retry.run(
+                partial(record_task_end, self._database, name, self._now(), error=error.what)
+            )
             return
-        await self._outage.run_with_retry(partial(end_chore, self._database, name, self._now(), detail=detail))
-        log.info("chore.done", chore=name, detail=detail, seconds=(self._now() - begun_at).total_seconds())
+        await self._database_retry.run(partial(record_task_end, self._database, name, self._now(), detail=detail))
+        log.info("chore.done", chore=name, detail=detail, seconds=(self._now() - started_at).total_seconds())
 
-    async def _explain(self, missed: Missed) -> None:
+    async def _record_missed(self, missed: Missed) -> None:
         total = 0
         now = self._now()
         oldest = _EARLIEST if self._retention is None else self._retention.cutoff(now)
-        for piece in _chunks(missed, oldest, now):
-            await self._outage.run_with_retry(partial(write_snapshots, self._database, piece, skip_purged=True))
-            total += len(piece)
-            self._observer.missed(len(piece), NOT_RUNNING)
+        for chunk in _chunks(missed, oldest, now):
+            await self._database_retry.run(partial(write_snapshots, self._database, chunk, skip_purged=True))
+            total += len(chunk)
+            self._instrumentation.slots_missed(len(chunk), NOT_RUNNING)
         log.info("slots.explained", org_id=missed.org_id, slots=total, error=NOT_RUNNING)
 
 
-async def _do_or_leave(chore: MaintenanceTask, database: Database, now: datetime) -> str:
-    """Do it; where a lock of another session keeps it from being done, leave it to the next run."""
+async def _do_or_leave(task: MaintenanceTask, database: Database, now: datetime) -> str:
+    """Does a task; if another session holds a lock that the task needs, the task waits for its next run."""
     try:
-        return await chore.do(database, now)
+        return await task.do(database, now)
     except LockedError as error:
         error.passing = False
         raise
 
 
 def _chunks(missed: Missed, oldest: datetime, now: datetime) -> Iterator[list[Snapshot]]:
-    """The slots that are over by `now`: a clock that was wrong may have called later ones missed."""
+    """Rows for the slots that are over at `now`: a wrong clock may have counted later slots as missed."""
     step = timedelta(seconds=missed.interval_seconds)
     slot = missed.first
     if slot < oldest:
         slot += -((slot - oldest) // step) * step
     last = min(missed.last, newest_over(missed.org_id, missed.interval_seconds, now + _CLOCK_TOLERANCE))
     while slot <= last:
-        piece: list[Snapshot] = []
-        while slot <= last and len(piece) < PIECE:
-            piece.append(Snapshot(missed.org_id, slot, None, Outcome.MISSED, NOT_RUNNING))
+        chunk: list[Snapshot] = []
+        while slot <= last and len(chunk) < CHUNK:
+            chunk.append(Snapshot(missed.org_id, slot, None, Outcome.MISSED, NOT_RUNNING))
             slot += step
-        yield piece
+        yield chunk

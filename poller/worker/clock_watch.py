@@ -1,7 +1,7 @@
-"""Watches this machine's clock: a worker whose clock differs from PostgreSQL's takes no part until it is right again.
+"""Watches this machine's clock: a worker whose clock differs from PostgreSQL's does not work until the clocks agree.
 
-PostgreSQL's time is read every few seconds, and at once where this machine's clock no longer agrees with it. It refuses
-to set a clock.
+PostgreSQL's clock is read every few seconds, and at once when this machine's clock no longer agrees with it. Neither
+clock is set.
 """
 
 from __future__ import annotations
@@ -22,42 +22,44 @@ if TYPE_CHECKING:
 
 READ_EVERY_SECONDS: Final = 5.0
 COMPARE_EVERY_SECONDS: Final = 0.5
-"""Comparing costs nothing: PostgreSQL is not asked."""
+"""A comparison needs no statement."""
 
 log = structlog.get_logger("poller.worker")
 
 
 class ClockWatch:
-    """Whether this worker's clock agrees with PostgreSQL's; `stepped` is called where the time itself had jumped."""
+    """Whether this machine's clock agrees with PostgreSQL's; calls `stepped` after PostgreSQL's clock has jumped."""
 
-    def __init__(self, database: Database, outage: DatabaseRetry, *, stepped: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, database: Database, database_retry: DatabaseRetry, *, stepped: Callable[[], Awaitable[None]]
+    ) -> None:
         self._database = database
-        self._outage = outage
+        self._database_retry = database_retry
         self._stepped = stepped
         self._wrong_since: float | None = None
 
     @property
     def wrong_seconds(self) -> float:
-        """How far this machine's clock is ahead (below 0: behind), where that is too much to take part; else 0.0."""
+        """How far this machine's clock is ahead (negative: behind) if that is too far to work; else 0.0."""
         return self._database.clock.machine_wrong_seconds
 
     def not_ready_reason(self) -> str | None:
-        """In words for `/readyz`."""
+        """The reason for `/readyz`, or None."""
         seconds = self.wrong_seconds
         return describe_difference(seconds) if seconds else None
 
     async def run(self) -> None:
-        """Read PostgreSQL's clock again and again, and log once that this machine's is wrong, and that it is right."""
+        """Reads PostgreSQL's clock every few seconds; logs when the clocks disagree and when they agree again."""
         while True:
-            moved = await self._outage.run_with_retry(self._database.read_clock)
+            moved = await self._database_retry.run(self._database.read_clock)
             self._report()
             if abs(moved) > TOLERANCE_SECONDS:
                 log.warning("worker.clock_stepped", seconds=round(moved, 1))
-                await self._outage.run_with_retry(self._stepped)
+                await self._database_retry.run(self._stepped)
             await self._wait()
 
     async def _wait(self) -> None:
-        """Until the next reading is due, or until the clocks begin or cease to agree."""
+        """Waits until the next reading is due, or until the clocks start or stop to agree."""
         was_wrong = bool(self.wrong_seconds)
         next_at = time.monotonic() + READ_EVERY_SECONDS
         for _ in range(round(READ_EVERY_SECONDS / COMPARE_EVERY_SECONDS)):
@@ -72,7 +74,7 @@ class ClockWatch:
             log.error(
                 "worker.clock_wrong",
                 seconds=round(seconds, 1),
-                why=f"{describe_difference(seconds)}: this worker takes no part until they agree",
+                why=f"{describe_difference(seconds)}: this worker does not work until they agree",
                 remedy="set both clocks by NTP (`timedatectl` shows the state)",
             )
         elif not seconds and self._wrong_since is not None:

@@ -1,7 +1,4 @@
-"""The numbers of a worker: how much at once, how often what, and how long anything is waited for.
-
-They are for tests to turn, not for operators: what those may set is in `settings`.
-"""
+"""Timing and concurrency of a worker. Tests change these numbers; what operators may change is in `settings`."""
 
 from __future__ import annotations
 
@@ -10,29 +7,32 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
-    """How often what is done. `hands`: orgs polled side by side. `silence`: of a worker taken for dead.
+    """Timing and concurrency of a worker.
 
-    Slots are queued an interval ahead, between `least_ahead` and `most_ahead`: so long may the handing out stand still
-    before a poll is late, and as long does a change of an interval take to show.
+    Slots enter the queue one interval before they are due, but at least `min_lookahead_seconds` and at most
+    `max_lookahead_seconds` before. For that long the scheduler may stop without a late poll, and for that long a
+    changed interval takes to have an effect.
     """
 
-    hands: int = 32
+    max_concurrent_polls: int = 32
     schedule_interval_seconds: float = 5.0
     min_lookahead_seconds: float = 15.0
     max_lookahead_seconds: float = 60.0
     idle_seconds: float = 1.0
     claim_interval_seconds: float = 0.02
-    """Between two looks into the queue, so that jobs come in batches and other workers get theirs."""
+    """The pause between two claims, so that jobs come in batches and other workers get their share."""
     batch_rows: int = 200
-    """Written at once; while they cannot be, eight times as many readings are held, and one for each hand."""
+    """Rows of one write. While PostgreSQL is unreachable, eight times as many results and one per running poll are kept
+    in memory."""
     fairness_delay_seconds: float = 0.05
-    """How long a job is left to the worker whose turn it is, before it is the next one's as well."""
+    """How long a job is reserved for one worker before the next worker may claim it too."""
     share_seconds: float = 15.0
-    """How often the places are shared out among data centres, by what their orgs need."""
+    """How often the places for polls are divided among data centres, in proportion to the polls their orgs need."""
     keyless_seconds: float = 1.0
-    """How much longer a worker that lacks a key in use leaves every job to the others."""
+    """How much later a worker that lacks an encryption key claims jobs, so that workers with the key come first."""
     heartbeat_timeout_seconds: float = 30.0
+    """Without a heartbeat of a worker for this long, its jobs go to other workers."""
     worker_heartbeat_seconds: float = 10.0
     shutdown_grace_seconds: float = 20.0
     final_flush_seconds: float = 2.0
-    """Beyond the grace, or where none is given: for what the database still takes."""
+    """Extra time after the grace period to write results that are in memory."""

@@ -1,6 +1,6 @@
-"""When PostgreSQL goes away: try again with growing pauses, say so once, and say once that it is back.
+"""Retries while PostgreSQL is unreachable, with growing pauses; logs once when an outage begins and once when it ends.
 
-It waits for what may pass and for nothing else: a schema that is behind or a right that is missing is raised at once.
+Only transient errors are retried: an outdated schema or a missing right is raised at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 FIRST_PAUSE_SECONDS: Final = 0.25
 LONGEST_PAUSE_SECONDS: Final = 5.0
-"""Jitter shortens each pause by up to half, so that workers do not come back all at once."""
+"""Jitter shortens each pause by up to half, so that workers do not all come back at the same moment."""
 
 log = structlog.get_logger("poller.worker")
 
@@ -31,7 +31,7 @@ def _never() -> bool:
 
 
 class DatabaseRetry:
-    """What this process knows of its database's trouble."""
+    """The retries of one process, and whether any of them is waiting."""
 
     def __init__(
         self,
@@ -45,56 +45,56 @@ class DatabaseRetry:
         self._jitter = jitter
         self._clock = clock
         self._count = count
-        self._troubled = 0
+        self._waiting = 0
         self._since = 0.0
         self._last_error: DatabaseError | None = None
         self.abandoned = False
-        """Set where nobody is going to wait any more: whatever fails from then on is raised."""
+        """Set when the process ends: from then on every error is raised."""
 
     @property
-    def is_on(self) -> bool:
-        """Whether anything waits for the database just now."""
-        return self._troubled > 0
+    def active(self) -> bool:
+        """Whether anything waits for the database at the moment."""
+        return self._waiting > 0
 
     @property
     def why(self) -> str | None:
-        """What PostgreSQL said last while something waits for it; None where nothing does."""
-        return self._last_error.what if self.is_on and self._last_error is not None else None
+        """The last error while something waits for the database, else None."""
+        return self._last_error.what if self.active and self._last_error is not None else None
 
-    async def run_with_retry(self, do: Callable[[], Awaitable[T]], *, give_up: Callable[[], bool] = _never) -> T:
-        """Do it, again and again until it can be done; the error, where it cannot pass or `give_up` says so."""
+    async def run(self, do: Callable[[], Awaitable[T]], *, stop_when: Callable[[], bool] = _never) -> T:
+        """Calls `do` until it succeeds. Raises errors that are not transient, and every error once `stop_when()`."""
         pause = 0.0
-        away = False
+        outage = False
         try:
             while True:
                 try:
                     return await do()
                 except DatabaseError as error:
                     self._count()
-                    if not error.passing or self.abandoned or give_up():
+                    if not error.passing or self.abandoned or stop_when():
                         raise
                     if isinstance(error, LockedError):
-                        # PostgreSQL is well, and so is whatever else this worker asks it.
+                        # PostgreSQL works; only this statement waits for a lock.
                         if not pause:
                             log.warning("database.locked", why=error.what, remedy=error.remedy)
                     else:
                         self._last_error = error
-                        if not away:
-                            away = True
-                            self._begins(error)
+                        if not outage:
+                            outage = True
+                            self._on_begin(error)
                     pause = min(pause * 2 or FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
                     await self._sleep(pause * (1 - self._jitter() / 2))
         finally:
-            if away:
-                self._ends()
+            if outage:
+                self._on_end()
 
-    def _begins(self, error: DatabaseError) -> None:
-        self._troubled += 1
-        if self._troubled == 1:
+    def _on_begin(self, error: DatabaseError) -> None:
+        self._waiting += 1
+        if self._waiting == 1:
             self._since = self._clock()
             log.error("database.away", why=error.what, remedy=error.remedy)
 
-    def _ends(self) -> None:
-        self._troubled -= 1
-        if not self._troubled:
+    def _on_end(self) -> None:
+        self._waiting -= 1
+        if not self._waiting:
             log.info("database.back", seconds=round(self._clock() - self._since, 1))

@@ -1,7 +1,7 @@
-"""Polls under way: slots claimed from the queue, decided upon, polled side by side, done once their rows are safe.
+"""Runs the polls of one worker: decides about claimed jobs, starts their polls, and resolves the jobs without a poll.
 
-A slot is held from its claim until its row is committed; as long as it is held the queue is told that it still is. What
-is not finished when this process stops, is frozen or dies goes to another worker.
+A job belongs to this worker from its claim until its row is committed; meanwhile heartbeats say so. If this process is
+stopped, frozen or killed, its jobs go to another worker.
 """
 
 from __future__ import annotations
@@ -15,263 +15,244 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from poller.core.admission import CRASHED, Discard, Poll, PollState, Record, Requeue, decide
+from poller.core.admission import CRASHED, Discard, Poll, Record, Requeue, decide
 from poller.core.errors import DatabaseError
 from poller.core.model import Outcome
-from poller.core.shares import Shares
 from poller.core.token import UNOPENED
-from poller.polling.runner import not_polled
+from poller.polling.instrumentation import NULL_INSTRUMENTATION
+from poller.polling.results import not_polled
 from poller.store.queue.schedules import read_due
-from poller.worker.circuit_breakers import CircuitBreakers
-from poller.worker.observer import FinishedJob
+from poller.worker.finished_job import FinishedJob
+from poller.worker.poll_places import PollPlaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from poller.core.schedule import Due
+    from poller.core.admission import Decision
+    from poller.core.model import Org
+    from poller.core.poll_state import PollState
     from poller.polling.batch_writer import BatchWriter
-    from poller.polling.plan import Plan
+    from poller.polling.instrumentation import Instrumentation
     from poller.polling.runner import PollRunner
-    from poller.store.database import Database
-    from poller.store.orgs.poll_slots import PollableSlot
     from poller.store.queue.jobs import Job, JobQueue
-    from poller.worker.observer import Observer
 
 _KEYS_AGAIN: Final = timedelta(minutes=5)
+"""How long a worker that met credentials without a key lets other workers claim first."""
 
 log = structlog.get_logger("poller.worker")
 
 
+PolledJob = tuple["Job", "PollState", Poll]
+
+
 class Dispatcher:
-    """The slots this process holds."""
+    """The jobs that this process has claimed."""
 
     def __init__(
         self,
-        database: Database,
-        fleet: PollRunner,
+        runner: PollRunner,
         queue: JobQueue,
-        sink: BatchWriter[FinishedJob],
+        writer: BatchWriter[FinishedJob],
         *,
         now: Callable[[], datetime],
         jitter: Callable[[], float],
-        observer: Observer,
-        places: int = 32,
+        max_concurrent_polls: int,
+        instrumentation: Instrumentation = NULL_INSTRUMENTATION,
     ) -> None:
-        self._database = database
-        self._fleet = fleet
+        self._runner = runner
         self._queue = queue
-        self._sink = sink
+        self._writer = writer
         self._now = now
         self._jitter = jitter
-        self._observer = observer
-        self._held: set[int] = set()
-        self._read: set[int] = set()
-        self.places = Shares(places)
-        """How many orgs are polled side by side, shared out by data centre."""
-        self._under_way: dict[asyncio.Task[None], Job] = {}
-        self._broken_off: dict[asyncio.Task[None], Job] = {}
-        self.breaks = 0
-        """How often polls were broken off."""
-        self._orgs: set[int] = set()
+        self._instrumentation = instrumentation
+        self._job_ids: set[int] = set()
+        self._polled: set[int] = set()
+        self.places = PollPlaces(max_concurrent_polls)
+        self._running: dict[asyncio.Task[None], Job] = {}
+        self._cancelled: dict[asyncio.Task[None], Job] = {}
+        self.cancellations = 0
+        """How often all running polls were cancelled."""
         self._unopened_at: datetime | None = None
-        self._beat_at = self._claimed_at = -math.inf
-        self.freed = asyncio.Event()
-        self.circuits = CircuitBreakers()
+        self._heartbeat_at = self._claimed_at = -math.inf
+        self.slot_freed = asyncio.Event()
 
     @property
-    def held(self) -> list[int]:
-        """The jobs whose rows are not safe yet."""
-        return list(self._held)
+    def job_ids(self) -> list[int]:
+        """The jobs of this worker whose rows are not committed yet."""
+        return list(self._job_ids)
 
     @property
-    def readings(self) -> int:
-        """How many of them were polled, and wait for the store: no more than the sink holds and there are hands."""
-        return len(self._read)
+    def results_held(self) -> int:
+        """The number of results that are not committed yet."""
+        return len(self._polled)
 
     @property
-    def under_way(self) -> int:
-        """How many orgs are being polled."""
-        return len(self._under_way)
+    def running(self) -> int:
+        """The number of polls that run."""
+        return len(self._running)
 
     @property
     def lacks_keys(self) -> bool:
-        """Whether this worker's keys lately did not decrypt an org's credentials: the others are to claim first."""
+        """Whether this worker lately met credentials without a key: other workers should claim first."""
         return self._unopened_at is not None and self._now() - self._unopened_at < _KEYS_AGAIN
 
-    def holds(self, job: Job) -> bool:
-        """Whether this job is in hand already."""
-        return job.id in self._held
+    def note_heartbeat(self, sent_at: float) -> None:
+        """PostgreSQL has taken a heartbeat that was sent at this moment of the loop's time."""
+        self._heartbeat_at = max(self._heartbeat_at, sent_at)
 
-    def note_beat(self, sent_at: float) -> None:
-        """The queue knows that this worker still did its jobs at that moment of the loop's time."""
-        self._beat_at = max(self._beat_at, sent_at)
-
-    async def begin(
-        self, jobs: Sequence[Job], tasks: asyncio.TaskGroup, breaks: int, claimed_at: float = math.inf
+    async def start(
+        self, jobs: Sequence[Job], tasks: asyncio.TaskGroup, cancellations: int, claimed_at: float = math.inf
     ) -> None:
-        """Poll these, each in a task of its own, or do with them what else there is to do.
+        """Starts a poll for each job, in a task of its own, or resolves the job without a poll.
 
-        `breaks` is what it was before they were claimed: if polls were broken off since, others may have these, too. A
-        `DatabaseError` leaves those that were not begun to whoever finds them silent.
+        `cancellations`: the counter before the claim; if polls were cancelled since, other workers may have these jobs.
+        After a `DatabaseError` the jobs that were not started expire, and go to other workers.
         """
+        # After an outage of PostgreSQL even this worker's own jobs look expired, and are claimed again.
+        jobs = [job for job in jobs if job.id not in self._job_ids]
         if not jobs:
             return
         self._claimed_at = min(claimed_at, asyncio.get_running_loop().time())
-        due = {job.id: read_due(job.payload) for job in jobs}
-        self._held.update(due)
+        self._job_ids.update(job.id for job in jobs)
         try:
-            await self._triage(jobs, due, tasks, breaks)
+            polls, others = await self._triage(jobs)
+            await self._start_polls(polls, tasks, cancellations)
+            await self._resolve(others)
         except BaseException:
-            begun = {job.id for job in self._under_way.values()}
-            self._held.difference_update(job.id for job in jobs if job.id not in begun)
+            running = {job.id for job in self._running.values()}
+            self._job_ids.difference_update(job.id for job in jobs if job.id not in running)
             raise
 
     def done(self, batch: Sequence[FinishedJob]) -> None:
-        """The rows of these are safe, and the queue knows."""
-        ids = {one.job_id for one in batch}
-        self._held -= ids
-        self._read -= ids
+        """The rows of these jobs are committed, and the jobs have left the queue."""
+        job_ids = {one.job_id for one in batch}
+        self._job_ids -= job_ids
+        self._polled -= job_ids
 
     def cancel_all(self) -> None:
-        """Let none of what is under way send another request; `release_all` puts it back."""
-        self.breaks += 1
-        for task, job in self._under_way.items():
+        """Cancels all running polls. Call `release_all` to return their jobs to the queue."""
+        self.cancellations += 1
+        for task, job in self._running.items():
             task.cancel()
-            self._broken_off[task] = job
+            self._cancelled[task] = job
 
     async def release_all(self) -> None:
-        """Break off what is under way, and put it back for others, as far as it is still ours."""
+        """Cancels all running polls and returns their jobs to the queue, as far as they are still this worker's."""
         self.cancel_all()
-        broken_off, self._broken_off = self._broken_off, {}
-        if broken_off:
-            await asyncio.wait(broken_off)
-            ids = [job.id for job in broken_off.values() if job.id in self._held]
-            self._held.difference_update(ids)
-            self._read.difference_update(ids)
-            await self._queue.requeue(ids)
-            self._observer.requeue("stopped", len(ids))
+        cancelled, self._cancelled = self._cancelled, {}
+        if cancelled:
+            await asyncio.wait(cancelled)
+            job_ids = [job.id for job in cancelled.values() if job.id in self._job_ids]
+            await self._release(job_ids, "stopped")
 
-    async def _triage(self, jobs: Sequence[Job], due: dict[int, Due], tasks: asyncio.TaskGroup, breaks: int) -> None:
-        """Decide about each of them, by what one query knows of all; begin those that are polled."""
-        now = self._now()
-        found = await self._fleet.read_slots(list(due.values()), list(self._held), now, self._queue.silence)
-        chosen: list[tuple[Job, Plan]] = []
+    async def _triage(
+        self, jobs: Sequence[Job]
+    ) -> tuple[list[PolledJob], list[tuple[Job, PollState | None, Decision]]]:
+        """Decides about every job, on what one query knows of all of them; takes the places for the polls."""
+        now, due = self._now(), [read_due(job.payload) for job in jobs]
+        states = await self._runner.read_states(due, self.job_ids, now, self._queue.silence)
+        polls: list[PolledJob] = []
+        others: list[tuple[Job, PollState | None, Decision]] = []
+        for job, one_due, state in zip(jobs, due, states, strict=True):
+            self._instrumentation.slot_claimed(one_due, now)
+            decision = Discard() if state is None else decide(self.places.complete(state, one_due))
+            if state is not None and isinstance(decision, Poll):
+                self.places.take(state)
+                polls.append((job, state, decision))
+            else:
+                others.append((job, state, decision))
+        return polls, others
+
+    async def _start_polls(self, polls: Sequence[PolledJob], tasks: asyncio.TaskGroup, cancellations: int) -> None:
+        """Reserves the credits of these polls and starts them, unless other workers may have the jobs meanwhile."""
+        started = False
         try:
-            for job, slot in zip(jobs, found, strict=True):
-                self._observer.claimed(due[job.id], now)
-                await self._admit(job, due[job.id], slot, now, chosen)
-        except BaseException:
-            self._give_back(chosen)
-            raise
-        await self._begin_chosen(chosen, tasks, breaks)
+            await self._runner.reserve([(state, poll) for _, state, poll in polls])
+            if (reason := self._reason_to_stop(cancellations)) is not None:
+                await self._release([job.id for job, _, _ in polls], reason)
+                return
+            started = True
+        finally:
+            if not started:
+                for _, state, _ in polls:
+                    self.places.give_back(state.org)
+        for job, state, poll in polls:
+            task = tasks.create_task(self._poll(job, state, poll), name=f"poll {state.org.id}")
+            self._running[task] = job
+            task.add_done_callback(partial(self._ended, state.org))
 
-    async def _admit(
-        self, job: Job, due: Due, slot: PollableSlot | None, now: datetime, chosen: list[tuple[Job, Plan]]
-    ) -> None:
-        """Apply what is decided about one slot; one that is polled has its place then, and is among the chosen."""
-        match Discard() if slot is None else decide(self._state(slot, due, now, chosen)):
-            case Poll() as decision if slot is not None:
-                data_center = slot.pollable.org.data_center
-                self.places.part(data_center).take()
-                self.circuits.asked(data_center, now)
-                chosen.append((job, self._fleet.plan_slot(slot, due, now, decision)))
-            case Record() as decision if slot is not None:
-                polled = await self._fleet.carry_out(self._fleet.plan_slot(slot, due, now, decision))
-                await self._sink.put(FinishedJob(job.id, polled))
-            case Requeue(until, reason):
-                await self._requeue(job, until - now, reason)
-            case _:
-                await self._sink.put(FinishedJob(job.id, None))
+    def _reason_to_stop(self, cancellations: int) -> str | None:
+        """Why claimed jobs must not start: others may have them, or may soon take them over."""
+        if self.cancellations != cancellations:
+            return "stopped"
+        alive_at = max(self._heartbeat_at, self._claimed_at)
+        is_slow = asyncio.get_running_loop().time() - alive_at > self._queue.silence.total_seconds() * 2 / 3
+        return "slow" if is_slow else None
 
-    def _state(self, slot: PollableSlot, due: Due, now: datetime, chosen: Sequence[tuple[Job, Plan]]) -> PollState:
-        """What is stored of a slot, and what this worker knows beside."""
-        org = slot.pollable.org
-        busy = org.id in self._orgs or any(plan.pollable.org.id == org.id for _, plan in chosen)
-        state = self._fleet.state_of(slot, due, now)
-        return replace(
-            state,
-            busy=state.busy or busy,
-            retry_data_center_at=self.circuits.retry_at(org.data_center, due, now),
-            was_unreachable=self.circuits.was_away(org.data_center, due.at),
-            has_place=self.places.part(org.data_center).is_free,
-        )
+    async def _resolve(self, jobs: Sequence[tuple[Job, PollState | None, Decision]]) -> None:
+        """Resolves jobs without a poll: puts them back, or hands their rows to the writer."""
+        await self._requeue([(job, decision) for job, _, decision in jobs if isinstance(decision, Requeue)])
+        for job, state, decision in jobs:
+            if isinstance(decision, Record) and state is not None:
+                await self._writer.put(FinishedJob(job.id, await self._runner.run(state, decision)))
+            elif not isinstance(decision, Requeue):
+                await self._writer.put(FinishedJob(job.id, None))
 
-    async def _begin_chosen(self, chosen: Sequence[tuple[Job, Plan]], tasks: asyncio.TaskGroup, breaks: int) -> None:
+    async def _poll(self, job: Job, state: PollState, poll: Poll) -> None:
+        org = state.org
         try:
-            await self._fleet.reserve([plan for _, plan in chosen])
-            if lost := self.breaks != breaks or self._is_nearly_silent():
-                ids = [job.id for job, _ in chosen]
-                self._held.difference_update(ids)
-                await self._queue.requeue(ids)
-                self._observer.requeue("stopped" if self.breaks != breaks else "slow", len(ids))
-        except BaseException:
-            self._give_back(chosen)
-            raise
-        if lost:
-            self._give_back(chosen)
-            return
-        for job, plan in chosen:
-            org = plan.pollable.org
-            task = tasks.create_task(self._poll(job, plan), name=f"poll {org.id}")
-            self._under_way[task] = job
-            self._orgs.add(org.id)
-            task.add_done_callback(partial(self._ended, org.id, org.data_center))
-
-    def _is_nearly_silent(self) -> bool:
-        """Whether others may soon take what was claimed for given up: PostgreSQL took too long since the last beat."""
-        heard_at = max(self._beat_at, self._claimed_at)
-        return asyncio.get_running_loop().time() - heard_at > self._queue.silence.total_seconds() * 2 / 3
-
-    def _give_back(self, chosen: Sequence[tuple[Job, Plan]]) -> None:
-        for _, plan in chosen:
-            self.places.part(plan.pollable.org.data_center).give_back()
-
-    async def _poll(self, job: Job, plan: Plan) -> None:
-        org = plan.pollable.org
-        try:
-            polled = await self._fleet.carry_out(
-                plan, lambda code: self.circuits.unanswered(org.data_center, org.id, code, self._now())
+            result = await self._runner.run(
+                state, poll, lambda code: self.places.circuits.on_unanswered(org.data_center, org.id, code, self._now())
             )
-            self.circuits.learn(plan, polled, self._now())
-            if polled.unopened is not None:
-                await self._leave_to_others(job, plan, polled.unopened)
+            self.places.circuits.on_result(result, self._now())
+            if result.unopened is not None:
+                await self._leave_to_others(job, state, poll, result.unopened)
                 return
         except DatabaseError as error:
             if not error.passing:
                 raise
-            # Nothing was read, or not all of it: whoever finds the job silent polls the slot.
-            self._held.discard(job.id)
-            self._observer.database_error()
+            # The poll is incomplete. The job expires, and another worker polls the slot.
+            self._job_ids.discard(job.id)
+            self._instrumentation.database_error()
             log.info("poll.broken_off", org=org.name, why=error.what)
             return
         except Exception:
-            log.exception("poll.crashed", org=org.name, slot=plan.slot.isoformat())
-            polled = not_polled(plan, Outcome.MISSED, CRASHED)
-        self._read.add(job.id)
-        await self._sink.put(FinishedJob(job.id, None if polled.removed else polled))
+            log.exception("poll.crashed", org=org.name, slot=state.slot.isoformat())
+            result = not_polled(state, Outcome.MISSED, CRASHED)
+        self._polled.add(job.id)
+        await self._writer.put(FinishedJob(job.id, None if result.removed else result))
 
-    async def _leave_to_others(self, job: Job, plan: Plan, error: str) -> None:
-        """This worker's keys turned out not to decrypt the org's credentials."""
-        await self._fleet.give_back(plan)
+    async def _leave_to_others(self, job: Job, state: PollState, poll: Poll, error: str) -> None:
+        """The keys of this worker do not decrypt the org's credentials: another worker may have the right key."""
+        await self._runner.give_back(state, poll)
+        decision = decide(replace(state, now=self._now(), unopened=error, was_unreachable=False))
+        if isinstance(decision, Requeue):
+            await self._requeue([(job, decision)])
+        else:
+            await self._writer.put(FinishedJob(job.id, not_polled(state, Outcome.MISSED, error)))
+
+    async def _requeue(self, jobs: Sequence[tuple[Job, Requeue]]) -> None:
+        """Puts jobs back into the queue, in one statement."""
+        if not jobs:
+            return
         now = self._now()
-        match decide(PollState(now, read_due(job.payload), unopened=error)):
-            case Requeue(until, reason):
-                await self._requeue(job, until - now, reason)
-            case _:
-                await self._sink.put(FinishedJob(job.id, not_polled(plan, Outcome.MISSED, error)))
+        delays = {job.id: requeue.delay(now, self._jitter()) for job, requeue in jobs}
+        if any(requeue.reason in UNOPENED for _, requeue in jobs):
+            self._unopened_at = now
+        self._job_ids.difference_update(delays)
+        await self._queue.requeue_after(delays)
+        for _, requeue in jobs:
+            self._instrumentation.slots_requeued(requeue.reason, 1)
 
-    async def _requeue(self, job: Job, wait: timedelta, reason: str) -> None:
-        """Put one back for a while, with jitter: at most a second of it, and no more than the wait itself."""
-        if reason in UNOPENED:
-            self._unopened_at = self._now()
-        self._held.discard(job.id)
-        jitter = min(wait, timedelta(seconds=1)) * self._jitter()
-        await self._queue.requeue([job.id], wait + jitter)
-        self._observer.requeue(reason, 1)
+    async def _release(self, job_ids: Sequence[int], reason: str) -> None:
+        """Returns jobs to the queue, for any worker."""
+        self._job_ids.difference_update(job_ids)
+        self._polled.difference_update(job_ids)
+        await self._queue.requeue(job_ids)
+        self._instrumentation.slots_requeued(reason, len(job_ids))
 
-    def _ended(self, org_id: int, data_center: str, task: asyncio.Task[None]) -> None:
-        del self._under_way[task]
-        self.places.part(data_center).give_back()
-        self._orgs.discard(org_id)
-        self.freed.set()
+    def _ended(self, org: Org, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        self.places.give_back(org)
+        self.slot_freed.set()

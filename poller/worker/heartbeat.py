@@ -1,7 +1,7 @@
-"""A worker's signs of life: to the others, that its jobs are not theirs yet; to systemd; and to itself.
+"""Heartbeats of a worker: to other workers, to systemd, and to detect that this process itself stood still.
 
-A process that was stopped for a while (SIGSTOP, a suspended machine) has to know it before it does anything else: it
-was taken for dead, and what it had in hand is others' by now.
+A process that was stopped for a while (SIGSTOP, a suspended machine) must know this before it does anything else: other
+workers have taken over its jobs by then.
 """
 
 from __future__ import annotations
@@ -32,65 +32,65 @@ log = structlog.get_logger("poller.worker")
 
 
 class Heartbeats:
-    """Three loops, each without an end."""
+    """Three endless loops."""
 
     def __init__(
         self,
         database: Database,
         queue: JobQueue,
-        polls: Dispatcher,
-        outage: DatabaseRetry,
-        pace: WorkerConfig,
+        dispatcher: Dispatcher,
+        database_retry: DatabaseRetry,
+        config: WorkerConfig,
         *,
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._database = database
         self._queue = queue
-        self._polls = polls
-        self._outage = outage
-        self._pace = pace
+        self._dispatcher = dispatcher
+        self._database_retry = database_retry
+        self._config = config
         self._sleep = sleep
 
-    async def heartbeat_jobs(self, held: Callable[[], Sequence[int]]) -> None:
-        """Tell the queue again and again which jobs are in hand, over a connection that nothing else uses.
+    async def heartbeat_jobs(self, job_ids: Callable[[], Sequence[int]]) -> None:
+        """Sends a heartbeat for the jobs of this worker every few seconds, over a connection of its own.
 
-        However slow PostgreSQL is, a beat waits for no other statement and for no new connection.
+        However slow PostgreSQL is, a heartbeat waits for no other statement and for no new connection.
         """
         loop = asyncio.get_running_loop()
         async with self._database.reserved() as reserved:
             while True:
                 sent_at = loop.time()
-                await self._outage.run_with_retry(lambda: self._queue.heartbeat_jobs(held(), reserved))
-                self._polls.note_beat(sent_at)
-                await self._sleep(max(self._pace.heartbeat_timeout_seconds / 6 - (loop.time() - sent_at), 0.0))
+                await self._database_retry.run(lambda: self._queue.heartbeat_jobs(job_ids(), reserved))
+                self._dispatcher.note_heartbeat(sent_at)
+                await self._sleep(max(self._config.heartbeat_timeout_seconds / 6 - (loop.time() - sent_at), 0.0))
 
     async def heartbeat_worker(self, record: Callable[[], WorkerRecord]) -> None:
-        """Tell whoever asks for the workers that this is one."""
+        """Writes the row of this worker, which `poller status` shows, every few seconds."""
         while True:
-            await self._outage.run_with_retry(partial(heartbeat_worker, self._database, record()))
-            await self._sleep(self._pace.worker_heartbeat_seconds)
+            await self._database_retry.run(partial(heartbeat_worker, self._database, record()))
+            await self._sleep(self._config.worker_heartbeat_seconds)
 
     async def watch_for_stall(self) -> None:
-        """Let go of the polls under way where this process stood still for longer than the others wait for it."""
+        """Cancels all polls and returns their jobs if this process stood still for too long."""
         loop = asyncio.get_running_loop()
         while True:
             notify(ALIVE)
-            looked: asyncio.Future[float] = loop.create_future()
-            pause = min(1.0, self._pace.heartbeat_timeout_seconds / 6, (watchdog_seconds() or math.inf) / 2)
-            loop.call_later(pause, self._tick, loop.time(), looked)
-            seconds = await looked
-            if self._is_frozen(seconds):
+            ticked: asyncio.Future[float] = loop.create_future()
+            interval = min(1.0, self._config.heartbeat_timeout_seconds / 6, (watchdog_seconds() or math.inf) / 2)
+            loop.call_later(interval, self._tick, loop.time(), ticked)
+            seconds = await ticked
+            if self._is_stall(seconds):
                 log.warning("worker.frozen", seconds=round(seconds, 1))
                 with suppress(DatabaseError):
-                    await self._polls.release_all()
+                    await self._dispatcher.release_all()
 
-    def _tick(self, before: float, looked: asyncio.Future[float]) -> None:
-        """A timer's call: it comes before any task's turn, so that none that wakes sends what others have sent."""
+    def _tick(self, before: float, ticked: asyncio.Future[float]) -> None:
+        """A loop callback, so it runs before any task resumes: after a stall no task repeats a request."""
         seconds = asyncio.get_running_loop().time() - before
-        if self._is_frozen(seconds):
-            self._polls.cancel_all()
-        if not looked.done():
-            looked.set_result(seconds)
+        if self._is_stall(seconds):
+            self._dispatcher.cancel_all()
+        if not ticked.done():
+            ticked.set_result(seconds)
 
-    def _is_frozen(self, seconds: float) -> bool:
-        return seconds > self._pace.heartbeat_timeout_seconds / 2
+    def _is_stall(self, seconds: float) -> bool:
+        return seconds > self._config.heartbeat_timeout_seconds / 2

@@ -1,6 +1,6 @@
-"""The chores of a database that runs for years: what is made ahead, rolled up, dropped and forgotten, and how often.
+"""Maintenance tasks: partitions made in advance, rollups, retention and so on, each at its own interval.
 
-Each is safe to do twice and to be broken off. None is urgent: whatever is not made ahead is made on demand.
+Every task may be repeated and interrupted. No task is urgent: a partition that is missing is made when a row needs it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from poller.core.quantities import count
 from poller.store.orgs import credits as credit_store
 from poller.store.orgs.future_limits import clear_future_limits
 from poller.store.orgs.token_budgets import delete_expired_budgets
-from poller.store.queue.jobs import LOG_KEPT, forget_log
-from poller.store.queue.workers import forget_workers
+from poller.store.queue.jobs import LOG_KEPT, delete_expired_log
+from poller.store.queue.workers import delete_expired_workers
 from poller.store.series.future_rows import repair_future_rows
 from poller.store.series.partitions import (
     MONTHS_AHEAD,
@@ -38,18 +38,18 @@ if TYPE_CHECKING:
     from poller.core.retention import Retention
     from poller.store.database import Database
 
-_SETTLED: Final = timedelta(days=2)
-"""After the end of a month its late rows have come."""
+_LATE_ROWS: Final = timedelta(days=2)
+"""After the end of a month, until its late rows have arrived."""
 MOST_MONTHS: Final = 1
-"""Months of snapshots given up by one run: six hours justify no more, whatever any clock says. After a year in which no
-poller ran, or with a retention that is new, it takes several runs: that is safe, and leaves time to notice."""
+"""Months of snapshots that one run deletes at most, whatever any clock says. After a year without a poller, or with a
+new retention, several runs are needed, which leaves time to notice a mistake."""
 MOST_DAYS: Final = 31
-"""The same for days of counts."""
+"""Days of daily counts that one run deletes at most."""
 _WORKERS_KEPT: Final = timedelta(days=1)
 
 
 class MaintenanceTask(NamedTuple):
-    """What to do, and every how many seconds; it tells in a few words what came of it."""
+    """A function and its interval. The function returns in a few words what it did."""
 
     every_seconds: int
     do: Callable[[Database, datetime], Awaitable[str]]
@@ -68,7 +68,7 @@ async def _make_partitions(database: Database, now: datetime) -> str:
 
 
 async def _pack(database: Database, now: datetime) -> str:
-    return f"{len(await compact_indexes(database, now - _SETTLED))} packed"
+    return f"{len(await compact_indexes(database, now - _LATE_ROWS))} packed"
 
 
 async def _roll_up(database: Database, now: datetime) -> str:
@@ -77,26 +77,26 @@ async def _roll_up(database: Database, now: datetime) -> str:
     return f"{done}; removed from the future: {repaired.describe()}" if repaired else done
 
 
-async def _forget_credits(database: Database, now: datetime) -> str:
+async def _delete_old_credits(database: Database, now: datetime) -> str:
     cleared = await clear_future_limits(database, now)
     done = f"{await credit_store.delete_expired_credits(database, now)} quarters of an hour forgotten"
     return f"{done}; cleared in the future: {', '.join(cleared)}" if cleared else done
 
 
-async def _forget_budgets(database: Database, now: datetime) -> str:
+async def _delete_old_budgets(database: Database, now: datetime) -> str:
     return f"{await delete_expired_budgets(database, now)} forgotten"
 
 
-async def _forget_log(database: Database, now: datetime) -> str:
-    return f"{await forget_log(database, now - LOG_KEPT)} rows forgotten"
+async def _delete_old_log(database: Database, now: datetime) -> str:
+    return f"{await delete_expired_log(database, now - LOG_KEPT)} rows forgotten"
 
 
-async def _forget_workers(database: Database, now: datetime) -> str:
-    return f"{await forget_workers(database, now - _WORKERS_KEPT)} forgotten"
+async def _delete_old_workers(database: Database, now: datetime) -> str:
+    return f"{await delete_expired_workers(database, now - _WORKERS_KEPT)} forgotten"
 
 
 async def _retain(database: Database, now: datetime, *, snapshots: Retention | None, days: Retention | None) -> str:
-    """Counts back from the newest known counts, and gives up a month at a time: never more by any clock's word."""
+    """Deletes what is older than its retention, counted back from the newest known counts, a month at a time."""
     if snapshots is None and days is None:
         return "everything is kept"
     newest = await newest_known(database, now)
@@ -128,8 +128,8 @@ async def _drop_month(database: Database, cutoff: datetime) -> list[str]:
     return parts
 
 
-def chores(*, snapshots: Retention | None, days: Retention | None) -> Mapping[str, MaintenanceTask]:
-    """Every chore by its name; snapshots and daily counts are kept for so long, None for ever."""
+def maintenance_tasks(*, snapshots: Retention | None, days: Retention | None) -> Mapping[str, MaintenanceTask]:
+    """Every task by its name. `snapshots`, `days`: how long snapshots and daily counts are kept; None: forever."""
     tasks = dict(_TASKS)
     tasks["retention"] = partial(_retain, snapshots=snapshots, days=days)
     return {name: MaintenanceTask(seconds, tasks[name]) for name, seconds in TASK_SECONDS.items()}
@@ -141,8 +141,8 @@ _TASKS: Final[Mapping[str, Callable[[Database, datetime], Awaitable[str]]]] = {
     "rollups": _roll_up,
     "forecasts": forecast_fleet,
     "anomalies": search_anomalies,
-    "credits": _forget_credits,
-    "token budgets": _forget_budgets,
-    "queue log": _forget_log,
-    "workers": _forget_workers,
+    "credits": _delete_old_credits,
+    "token budgets": _delete_old_budgets,
+    "queue log": _delete_old_log,
+    "workers": _delete_old_workers,
 }

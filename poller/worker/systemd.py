@@ -1,6 +1,6 @@
-"""Telling systemd how we are (`Type=notify`, `WatchdogSec=`), where it asks to be told; elsewhere nothing happens.
+"""Messages to systemd (`Type=notify`, `WatchdogSec=`) if it asks for them; elsewhere nothing happens.
 
-The protocol is one datagram per message to the socket of NOTIFY_SOCKET: sd_notify(3). It refuses to fail.
+The protocol is one datagram per message to the socket in NOTIFY_SOCKET: see sd_notify(3). Errors are ignored.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ ALIVE = "WATCHDOG=1"
 
 
 def notify(state: str, environ: Mapping[str, str] = os.environ) -> bool:
-    """Tell it; whether there was somebody to tell."""
+    """Sends a message; returns whether it was sent."""
     address = environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return False
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
-        # A name with @ is of the abstract kind, whose first byte is zero.
+        # A name with @ is an abstract socket, whose name begins with a zero byte.
         datagrams.connect(f"\0{address[1:]}" if address.startswith("@") else address)
         datagrams.send(state.encode())
         return True
@@ -32,7 +32,7 @@ def notify(state: str, environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def watchdog_seconds(environ: Mapping[str, str] = os.environ) -> float | None:
-    """How often systemd wants to hear that we live; None where it does not. WATCHDOG_PID may mean another process."""
+    """How often systemd expects ALIVE; None if it does not. WATCHDOG_PID may name another process."""
     if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     microseconds = environ.get("WATCHDOG_USEC", "")

@@ -1,7 +1,7 @@
-"""Writes what was polled: first the rows, then the queue learns that their jobs are done.
+"""Writes results: first the rows, then their jobs leave the queue.
 
-A worker that dies between the two leaves jobs whose slots are found to be polled. Rows are kept while PostgreSQL is
-away, until the worker has to give up.
+If a worker dies between the two, the next worker finds that the slots are polled. While PostgreSQL is unreachable,
+results stay in memory until the worker has to stop.
 """
 
 from __future__ import annotations
@@ -23,77 +23,78 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.core.model import Snapshot
+    from poller.polling.instrumentation import Instrumentation
     from poller.polling.runner import PollRunner
     from poller.store.database import Database
     from poller.store.queue.jobs import JobQueue
     from poller.worker.database_retry import DatabaseRetry
     from poller.worker.dispatcher import Dispatcher
-    from poller.worker.observer import FinishedJob, Observer
+    from poller.worker.finished_job import FinishedJob
 
 log = structlog.get_logger("poller.worker")
 
 
 @dataclass(slots=True)
 class ResultWriter:
-    """Takes batches of readings to the store."""
+    """Writes batches of finished jobs."""
 
     database: Database
-    fleet: PollRunner
+    runner: PollRunner
     queue: JobQueue
-    outage: DatabaseRetry
-    observer: Observer
+    database_retry: DatabaseRetry
+    instrumentation: Instrumentation
     polls: int = 0
-    """Rows written."""
-    lost: int = 0
-    """Readings that could not be written before it gave up."""
+    """The number of rows written."""
+    lost_rows: int = 0
+    """The number of results that could not be written."""
     give_up_at: float = math.inf
-    """On the monotonic clock: from then on PostgreSQL is not waited for."""
+    """On the monotonic clock: from then on no statement is repeated."""
 
-    async def write(self, batch: Sequence[FinishedJob], polls: Dispatcher) -> None:
-        """Write these, and finish their jobs. Readings dated in the future go back to the queue."""
+    async def write(self, batch: Sequence[FinishedJob], dispatcher: Dispatcher) -> None:
+        """Writes the rows and finishes the jobs. Results dated in the future are dropped, and their jobs go back."""
         try:
-            await self._write_rows([one for one in batch if one.polled is not None])
+            await self._write_rows([one for one in batch if one.result is not None])
         except ClockError as error:
             log.error("readings.refused", why=error.what, remedy=error.remedy)  # noqa: TRY400 - nothing to trace
-            batch = await self._put_back_future(batch, polls)
-            await self._write_rows([one for one in batch if one.polled is not None])
+            batch = await self._put_back_future(batch, dispatcher)
+            await self._write_rows([one for one in batch if one.result is not None])
         await self._finish([one.job_id for one in batch])
-        polls.done(batch)
-        polled = [one.polled for one in batch if one.polled is not None]
-        self.polls += len(polled)
-        self.observer.written(polled)
+        dispatcher.done(batch)
+        results = [one.result for one in batch if one.result is not None]
+        self.polls += len(results)
+        self.instrumentation.results_committed(results)
 
     async def _write_rows(self, batch: Sequence[FinishedJob]) -> None:
-        polled = [one.polled for one in batch if one.polled is not None]
-        if not polled:
+        results = [one.result for one in batch if one.result is not None]
+        if not results:
             return
         try:
-            await self.outage.run_with_retry(partial(self.fleet.write, polled, new=True), give_up=self._may_give_up)
+            await self.database_retry.run(partial(self.runner.commit, results, new=True), stop_when=self._gave_up)
         except DatabaseError:
-            self.lost += len(polled)
-            log.exception("readings.lost", readings=len(polled))
+            self.lost_rows += len(results)
+            log.exception("readings.lost", readings=len(results))
             raise
 
-    async def _put_back_future(self, batch: Sequence[FinishedJob], polls: Dispatcher) -> Sequence[FinishedJob]:
-        """Put back the jobs whose readings are dated in the future by PostgreSQL's clock; the rest of the batch."""
-        await self.outage.run_with_retry(self.database.read_clock, give_up=self._may_give_up)
+    async def _put_back_future(self, batch: Sequence[FinishedJob], dispatcher: Dispatcher) -> Sequence[FinishedJob]:
+        """Puts jobs back whose results are dated in the future by PostgreSQL's clock; returns the rest of the batch."""
+        await self.database_retry.run(self.database.read_clock, stop_when=self._gave_up)
         latest = self.database.clock.now() + timedelta(seconds=TOLERANCE_SECONDS / 2)
-        future = [one for one in batch if one.polled is not None and _latest(one.polled.snapshot) > latest]
+        future = [one for one in batch if one.result is not None and _latest(one.result.snapshot) > latest]
         job_ids = [one.job_id for one in future]
-        await self.outage.run_with_retry(partial(self.queue.requeue, job_ids), give_up=self._may_give_up)
-        polls.done(future)
-        self.observer.requeue("clock", len(future))
+        await self.database_retry.run(partial(self.queue.requeue, job_ids), stop_when=self._gave_up)
+        dispatcher.done(future)
+        self.instrumentation.slots_requeued("clock", len(future))
         return [one for one in batch if one not in future]
 
     async def _finish(self, job_ids: Sequence[int]) -> None:
         try:
-            await self.outage.run_with_retry(partial(self.queue.finish, job_ids), give_up=self._may_give_up)
+            await self.database_retry.run(partial(self.queue.finish, job_ids), stop_when=self._gave_up)
         except DatabaseError as error:
             if not error.passing:
                 raise
-            # Given up: another worker finds these jobs silent, and their slots polled.
+            # Another worker takes these jobs over, and finds that their slots are polled.
 
-    def _may_give_up(self) -> bool:
+    def _gave_up(self) -> bool:
         return time.monotonic() >= self.give_up_at
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from poller.app import App, open_fleet
+from poller.app import App, open_runner
 from poller.core.datacenters import with_operators
+from poller.polling.poll_all import poll_all
 from poller.settings import Settings
 from tests.simulated_fleet import import_fleet
 from tests.witness import WITNESS
@@ -17,7 +18,7 @@ from tests.witness import WITNESS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from poller.polling.runner import PollResult
+    from poller.polling.results import PollResult
     from poller.simulator import Simulator
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
@@ -37,8 +38,8 @@ class Customer:
         def committed(batch: Sequence[PollResult]) -> None:
             polled.update({one.org.name: one for one in batch})
 
-        async with open_fleet(self.app) as fleet:
-            await fleet.poll_all(names, committed)
+        async with open_runner(self.app) as fleet:
+            await poll_all(fleet, names, committed)
         return polled
 
 

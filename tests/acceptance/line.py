@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from poller.app import App, open_fleet, open_zoho
+from poller.app import App, open_runner, open_zoho
 from poller.core.datacenters import with_operators
 from poller.core.model import COLUMNS
 from poller.onboarding.context import OnboardingContext
+from poller.polling.poll_all import poll_all
 from poller.settings import Settings
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store.orgs.imports import import_orgs
-from poller.store.orgs.poll_state import pages_of_active
+from poller.store.orgs.pollable import pages_of_active
 from tests.simulated_fleet import entries_of
 from tests.witness import WITNESS
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
     from poller.core.model import Org
-    from poller.polling.runner import PollResult
+    from poller.polling.results import PollResult
     from poller.simulator import SimulatedOrg
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
@@ -72,11 +73,11 @@ class Line:
     @asynccontextmanager
     async def process(self) -> AsyncIterator[Poll]:
         """A process of its own, for as many polls as it lives; each returns what was committed, by the org's name."""
-        async with open_fleet(self.app, now=self.clock.now, sleep=self.clock.sleep) as fleet:
+        async with open_runner(self.app, now=self.clock.now, sleep=self.clock.sleep) as fleet:
 
             async def poll(names: Sequence[str] | None = None) -> dict[str, PollResult]:
                 polled: dict[str, PollResult] = {}
-                await fleet.poll_all(names, lambda batch: polled.update({one.org.name: one for one in batch}))
+                await poll_all(fleet, names, lambda batch: polled.update({one.org.name: one for one in batch}))
                 return polled
 
             yield poll

@@ -17,7 +17,8 @@ from poller.core.reply import Reply
 from poller.core.secret import Secret
 from poller.core.token import AccessToken
 from poller.polling.bounded import for_each
-from poller.polling.poll import LONGEST_WAIT_SECONDS, PollPorts, poll_org
+from poller.polling.poll import LONGEST_WAIT_SECONDS, poll_org
+from poller.polling.ports import PollPorts
 from poller.simulator import FAULTS, Fault, Simulator, SimulatorOptions, control
 from poller.zoho.limiter import Limiter
 from tests.acceptance.line import Line, line
@@ -303,7 +304,7 @@ class Crowd:
 
         async def poll(org: Org) -> None:
             world = PollPorts(
-                ask=lambda *_: self._ask(org),
+                request_count=lambda *_: self._ask(org),
                 get_token=self._token,
                 renew_token=self._token,
                 set_token_expiry=_nothing,

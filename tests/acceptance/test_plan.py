@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from poller.app import App, open_fleet
+from poller.app import App, open_runner
 from poller.core.datacenters import with_operators
 from poller.core.org_entry import OrgEntry, entry_from
+from poller.polling.poll_all import poll_all
 from poller.query.plan import CapacityPlan, capacity_plan
 from poller.settings import Settings
 from poller.simulator import Fault, Simulator, SimulatorOptions
@@ -24,7 +25,7 @@ from tests.witness import WITNESS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from poller.polling.runner import PollResult
+    from poller.polling.results import PollResult
     from poller.simulator.fleet import SimulatedOrg
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
@@ -86,11 +87,11 @@ async def poll_until(day: Day, app: App, until: datetime) -> None:
     def committed(batch: Sequence[PollResult]) -> None:
         polled.update((one.org.id, one.snapshot.slot) for one in batch)
 
-    async with open_fleet(app, now=day.now, sleep=day.sleep) as fleet:
+    async with open_runner(app, now=day.now, sleep=day.sleep) as runner:
         moment = day.at
         while moment < until:
             await day.turn_to(moment)
-            await fleet.poll_all(None, committed, wanted=lambda org, slot: (org, slot) not in polled)
+            await poll_all(runner, None, committed, wanted=lambda org, slot: (org, slot) not in polled)
             moment += STEP
         await day.turn_to(until)
 

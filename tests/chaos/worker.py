@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poller import log
-from poller.app import open_app, open_fleet
+from poller.app import open_app, open_runner
 from poller.cli.output import terminal
 from poller.core.errors import PollerError
 from poller.settings import load
@@ -21,8 +21,8 @@ from poller.worker import Worker, WorkerConfig
 if TYPE_CHECKING:
     from datetime import datetime
 
-PACE = WorkerConfig(
-    hands=12,
+CONFIG = WorkerConfig(
+    max_concurrent_polls=12,
     schedule_interval_seconds=0.2,
     min_lookahead_seconds=3.0,
     max_lookahead_seconds=3.0,
@@ -37,13 +37,13 @@ async def main(clock: Path) -> None:
     settings = load(env_file=None)
     log.configure(log_format="json", level="info")
 
-    async with open_app(settings, name="chaos") as app, open_fleet(app) as fleet:
+    async with open_app(settings, name="chaos") as app, open_runner(app) as runner:
 
         def now() -> datetime:
             return app.database.clock.now() + timedelta(seconds=float(clock.read_text(encoding="ascii") or 0))
 
         with terminal.stop_signals() as stopped:
-            await Worker(settings, app.database, fleet, PACE, now=now).run(stopped)
+            await Worker(settings, app.database, runner, CONFIG, now=now).run(stopped)
 
 
 if __name__ == "__main__":

@@ -13,20 +13,22 @@ from poller.core.admission import (
     Decision,
     Discard,
     Poll,
-    PollState,
     Record,
     Requeue,
     decide,
+    decide_by_hand,
 )
 from poller.core.health import Parked
-from poller.core.model import Outcome
+from poller.core.model import Org, Outcome
+from poller.core.poll_state import INFO_LIFETIME, PollState
 from poller.core.schedule import Due
 
 DUE = Due(1, datetime(2026, 11, 23, 12, tzinfo=UTC), 900)
 SECOND = timedelta(seconds=1)
 NOW = DUE.at + SECOND
 SOON, TOO_FAR = NOW + 60 * SECOND, DUE.until
-WELL = PollState(NOW, DUE)
+ORG = Org(1, "acme", "us", "v7", 900)
+WELL = PollState(NOW, ORG, DUE.slot, DUE)
 PARKED = Parked(NOW - timedelta(days=1), "no_refresh_token", "", NOW + timedelta(hours=1), Outcome.UNAUTHORIZED)
 HELD = Record(Outcome.THROTTLED, "held")
 AWAY = Record(Outcome.UNAVAILABLE, "data_center_away")
@@ -143,3 +145,48 @@ def test_a_poll_by_hand_without_counts_does_not_replace_the_poll_of_the_service(
 def test_a_parked_org_keeps_the_outcome_that_it_was_parked_with(code: str, outcome: Outcome) -> None:
     """However its code is spelled: the outcome is stored, and not derived from the code."""
     assert decide(replace(WELL, parked=replace(PARKED, code=code, outcome=outcome))) == Record(outcome, code)
+
+
+@pytest.mark.parametrize(
+    ("known", "poll"),
+    [
+        ({"info_at": None, "credits_left": 12}, Poll(refresh_info=True)),
+        ({"info_at": NOW - INFO_LIFETIME, "credits_left": 12}, Poll(refresh_info=True)),
+        ({"info_at": NOW - INFO_LIFETIME + SECOND, "credits_left": 12}, Poll()),
+        ({"info_at": None, "credits_left": 11}, Poll()),
+        ({"info_at": None, "credits_left": 12, "is_unproven": True}, Poll(refresh_info=True, prove_first=True)),
+    ],
+)
+def test_old_org_info_is_requested_with_the_counts_if_the_credits_pay_for_it(
+    known: dict[str, object], poll: Poll
+) -> None:
+    assert decide(replace(WELL, **known)) == poll  # type: ignore[arg-type]
+    assert poll.cost == (12 if poll.refresh_info else 10)
+
+
+def test_new_credentials_are_not_polled_before_the_credits_pay_for_their_proof() -> None:
+    assert decide(replace(WELL, credits_left=11, is_unproven=True)) == Record(Outcome.THROTTLED, "credit_share_spent")
+
+
+def test_a_parked_org_is_polled_when_its_probe_is_due_or_a_person_asks_for_it() -> None:
+    parked = replace(WELL, parked=PARKED)
+    assert decide(replace(parked, parked=replace(PARKED, probe_at=NOW))) == Poll()
+    assert decide_by_hand(replace(parked, due=None, probe=True)) == Poll()
+
+
+def test_a_hold_that_a_poll_can_wait_for_does_not_put_the_slot_back() -> None:
+    assert decide(replace(WELL, hold_until=NOW + 20 * SECOND)) == Poll()
+    assert decide(replace(WELL, hold_until=NOW + 21 * SECOND)) == Requeue(NOW + 21 * SECOND, "hold")
+
+
+@pytest.mark.parametrize("condition", [name for name, (_, _, by_hand) in ROWS.items() if by_hand is not None])
+def test_a_poll_by_hand_is_recorded_or_made_and_never_waits(condition: str) -> None:
+    known, _, by_hand = ROWS[condition]
+    expected = by_hand if isinstance(by_hand, Record) else Poll()
+    assert decide_by_hand(replace(WELL, **known, due=None)) == expected  # type: ignore[arg-type]
+
+
+def test_the_delay_of_a_slot_that_is_put_back_has_jitter_of_at_most_a_second_and_at_most_the_wait() -> None:
+    assert Requeue(NOW + 60 * SECOND, "hold").delay(NOW, 0.5) == 60.5 * SECOND
+    assert Requeue(NOW + SECOND / 5, "places").delay(NOW, 0.5) == SECOND * 0.3
+    assert Requeue(NOW - SECOND, "early").delay(NOW, 0.5) == 0 * SECOND

@@ -9,10 +9,10 @@ from poller.core.circuit_breaker import (
     SHORTEST_WAIT,
     CircuitBreaker,
     allows,
-    failed,
-    heard,
+    on_failure,
     on_probe,
     on_probe_abandoned,
+    on_success,
     wait_until,
 )
 from poller.core.schedule import Due
@@ -24,14 +24,14 @@ SECOND = timedelta(seconds=1)
 def opened() -> CircuitBreaker:
     circuit = CLOSED
     for org_id in (1, 2, 3):
-        circuit = failed(circuit, org_id, "timeout", NOW)
+        circuit = on_failure(circuit, org_id, "timeout", NOW)
     return circuit
 
 
 def test_failures_of_one_org_do_not_open_the_circuit() -> None:
     circuit = CLOSED
     for _ in range(100):
-        circuit = failed(circuit, 1, "timeout", NOW)
+        circuit = on_failure(circuit, 1, "timeout", NOW)
     assert allows(circuit, NOW)
     assert circuit.opened_at is None
 
@@ -43,8 +43,8 @@ def test_failures_of_several_orgs_in_a_row_open_the_circuit_with_reason_and_time
 
 
 def test_a_success_between_failures_keeps_the_circuit_closed() -> None:
-    circuit = failed(failed(CLOSED, 1, "reset", NOW), 2, "reset", NOW)
-    circuit = failed(heard(circuit), 3, "reset", NOW)
+    circuit = on_failure(on_failure(CLOSED, 1, "reset", NOW), 2, "reset", NOW)
+    circuit = on_failure(on_success(circuit), 3, "reset", NOW)
     assert allows(circuit, NOW)
 
 
@@ -54,10 +54,10 @@ def test_an_open_circuit_allows_one_probe_at_a_time() -> None:
     assert allows(circuit, later)
     circuit = on_probe(circuit, later)
     assert not allows(circuit, later + 20 * SECOND)
-    circuit = failed(circuit, 4, "timeout", later + 20 * SECOND)
+    circuit = on_failure(circuit, 4, "timeout", later + 20 * SECOND)
     assert circuit.opened_at == NOW
     assert allows(circuit, later + 21 * SECOND)
-    assert allows(heard(circuit), later)
+    assert allows(on_success(circuit), later)
 
 
 def test_a_probe_without_a_result_is_abandoned_after_a_while() -> None:
@@ -76,7 +76,7 @@ def test_a_closed_circuit_is_not_limited_by_running_polls() -> None:
 def test_the_circuit_remembers_only_as_many_orgs_as_it_needs() -> None:
     circuit = CLOSED
     for org_id in range(10_000):
-        circuit = failed(circuit, org_id, "timeout", NOW)
+        circuit = on_failure(circuit, org_id, "timeout", NOW)
     assert len(circuit.failed) == 3
 
 

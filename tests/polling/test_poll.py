@@ -15,7 +15,8 @@ from poller.core.rate_limit import limits_of
 from poller.core.reply import Failure, NoReply, Reply
 from poller.core.secret import Secret
 from poller.core.token import AccessToken, StoredToken
-from poller.polling.poll import PollPorts, poll_org
+from poller.polling.poll import poll_org
+from poller.polling.ports import PollPorts
 from poller.zoho.limiter import Limiter
 from poller.zoho.tokens import NoToken
 
@@ -88,7 +89,7 @@ class Zoho:
     async def poll(self) -> Snapshot:
         limiter = Limiter(64, now=lambda: NOON.timestamp() + self.seconds, sleep=self.sleep)
         world = PollPorts(
-            ask=self.ask,
+            request_count=self.ask,
             get_token=self.get_token,
             renew_token=self.renew_token,
             set_token_expiry=self.set_token_expiry,

@@ -11,8 +11,8 @@ import pytest
 
 from poller.core.model import Outcome, Snapshot
 from poller.store.queue.jobs import NewJob, enqueue
-from poller.store.queue.maintenance import begin_chore, end_chore
-from poller.store.queue.schedules import EXPLAIN, POLL
+from poller.store.queue.maintenance import record_task_end, record_task_start
+from poller.store.queue.schedules import POLL, RECORD_MISSED
 from poller.store.series.snapshots import write_snapshots
 from tests.postgres import let_now_be
 from tests.soak.clock import Clock
@@ -108,9 +108,9 @@ async def test_a_row_of_the_queue_log_is_overdue_after_a_clearing_that_began_an_
         " SELECT now() - make_interval(mins => age), 1, 'queued', 'poll', 1 FROM unnest($1::int[]) AS age",
         [30, 62, 90],
     )
-    begun = await begin_chore(database, "queue log")
+    begun = await record_task_start(database, "queue log")
     assert (await look(0.0, os.getpid(), os.getpid(), database)).overdue_log_rows == 0
-    await end_chore(database, "queue log", begun + timedelta(seconds=1), detail="0 rows forgotten")
+    await record_task_end(database, "queue log", begun + timedelta(seconds=1), detail="0 rows forgotten")
     seen = await look(0.0, os.getpid(), os.getpid(), database)
     assert seen.overdue_log_rows == 2
     assert seen.uncleared_hours < 1
@@ -125,7 +125,7 @@ async def test_a_slot_without_a_row_is_reported_unless_it_is_still_in_a_queue(da
     told = [f"org {org}: {slot:%F %H:%M}" for slot in missing]
     assert await slots_without_row(database, 21_600) == told
     stretch = {"org": org, "first": int(missing[0].timestamp()), "last": int(missing[0].timestamp())}
-    await enqueue(database, [NewJob(EXPLAIN, "1", json.dumps(stretch).encode(), timedelta())])
+    await enqueue(database, [NewJob(RECORD_MISSED, "1", json.dumps(stretch).encode(), timedelta())])
     assert await slots_without_row(database, 21_600) == told[1:]
     await enqueue(database, [NewJob(POLL, f"{org}:{missing[1]:%Y-%m-%dT%H:%M:%SZ}", b"", timedelta())])
     assert await slots_without_row(database, 21_600) == []

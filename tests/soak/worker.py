@@ -10,7 +10,7 @@ import math
 import sys
 
 from poller import log
-from poller.app import Ears, open_app, open_fleet
+from poller.app import open_app, open_runner
 from poller.cli.output import terminal
 from poller.core.errors import PollerError
 from poller.settings import load
@@ -20,10 +20,10 @@ from poller.worker import Worker, WorkerConfig
 from tests.soak.clock import Clock
 
 
-def pace_of(clock: Clock, concurrency: int) -> WorkerConfig:
+def config_of(clock: Clock, concurrency: int) -> WorkerConfig:
     """The configuration of `poller run`, except that the more frequent slots are enqueued twice a second."""
     return WorkerConfig(
-        hands=math.ceil(concurrency / 2),
+        max_concurrent_polls=math.ceil(concurrency / 2),
         schedule_interval_seconds=clock.scaled(0.5),
         min_lookahead_seconds=clock.scaled(1.5),
         max_lookahead_seconds=clock.scaled(3.0),
@@ -37,13 +37,14 @@ async def main(clock: Clock) -> int:
     settings = load(env_file=None)
     log.configure(log_format="json", level="info")
     figures = WorkerMetrics()
-    ears = Ears(figures.classified, figures.waited, figures.token_replied, figures.token_issued)
     async with (
         open_app(settings, name="soak worker") as app,
-        open_fleet(app, now=clock.now, sleep=clock.sleep, ears=ears) as fleet,
+        open_runner(app, now=clock.now, sleep=clock.sleep, instrumentation=figures) as runner,
     ):
-        pace = pace_of(clock, settings.concurrency)
-        worker = Worker(settings, app.database, fleet, pace, now=clock.now, sleep=clock.sleep, observer=figures)
+        config = config_of(clock, settings.concurrency)
+        worker = Worker(
+            settings, app.database, runner, config, now=clock.now, sleep=clock.sleep, instrumentation=figures
+        )
         health = Health(
             worker.not_ready_reason,
             lambda: fleet_stats(app.database, worker.now()),
@@ -53,7 +54,7 @@ async def main(clock: Clock) -> int:
             async with serve("127.0.0.1", 0, health, figures) as url:
                 terminal.out(str(url))
                 await worker.run(stopped)
-        return worker.lost
+        return worker.lost_rows
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from poller.app import App, open_fleet
+from poller.app import App, open_runner
 from poller.core.datacenters import with_operators
 from poller.core.model import USER_TYPES
+from poller.polling.poll_all import poll_all
 from poller.settings import Settings
 from poller.simulator import Fault, Simulator, SimulatorOptions
 from poller.traces.spans import Spans, provider_to
@@ -68,8 +69,8 @@ async def fleet_of(sim: Simulator, database: Database, keyring: Keyring) -> Asyn
 async def traced_poll(app: App, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> Traces:
     exporter = InMemorySpanExporter()
     provider = provider_to(SimpleSpanProcessor(exporter))
-    async with open_fleet(app, sleep=sleep, spans=Spans(provider.get_tracer("poller"))) as fleet:
-        await fleet.poll_all(None, lambda _: None)
+    async with open_runner(app, sleep=sleep, instrumentation=Spans(provider.get_tracer("poller"))) as runner:
+        await poll_all(runner, None, lambda _: None)
     return Traces(exporter.get_finished_spans())
 
 
@@ -169,7 +170,7 @@ async def test_a_span_ended_by_an_exception_has_its_type_and_not_its_message() -
 
     tracer = provider.get_tracer("poller")
     with tracer.start_as_current_span("poll"), pytest.raises(OSError, match="hunter2"):
-        await spans.post(post)("https://accounts.zoho.eu", {"client_secret": "hunter2"})
+        await spans.wrap_post_token(post)("https://accounts.zoho.eu", {"client_secret": "hunter2"})
     (span, _poll) = exporter.get_finished_spans()
     assert attributes(span)["error.type"] == "OSError"
     assert span.status.status_code is StatusCode.ERROR

@@ -14,7 +14,7 @@ from poller.core.fleet import FleetStats
 from poller.core.model import USER_TYPES, Org, Outcome, Snapshot
 from poller.core.reply import Failure, NoReply, Reply, classify
 from poller.core.schedule import Due
-from poller.polling.runner import PollResult
+from poller.polling.results import PollResult
 from poller.store.fleet_stats import fleet_stats, org_ages
 from poller.store.series.snapshots import write_snapshots
 from poller.web import Health, WorkerMetrics, serve
@@ -92,15 +92,19 @@ async def test_a_second_server_on_a_taken_default_port_warns_and_the_process_con
 async def test_worker_metrics_are_in_base_units() -> None:
     figures = WorkerMetrics()
     due = Due(1, NOON, 900)
-    figures.handed_out(50)
-    figures.claimed(due, due.at + timedelta(seconds=2))
+    figures.slots_enqueued(50)
+    figures.slot_claimed(due, due.at + timedelta(seconds=2))
     ok = Snapshot(1, NOON, NOON, Outcome.OK, late_seconds=2, requests=10, duration_ms=500)
     missed = Snapshot(1, NOON, None, Outcome.MISSED, "too_late")
-    figures.written([PollResult(ORG, ok, extra_requests=1), PollResult(ORG, missed)])
-    figures.missed(40, "not_running")
-    figures.requeue("hold", 1)
+    figures.results_committed([PollResult(ORG, ok, extra_requests=1), PollResult(ORG, missed)])
+    figures.slots_missed(40, "not_running")
+    figures.slots_requeued("hold", 1)
     figures.database_error()
-    figures.token_replied("timeout")
+
+    async def time_out(_server: str, _form: object) -> NoReply:
+        return NoReply(Failure.TIMEOUT)
+
+    await figures.wrap_post_token(time_out)("https://accounts.example", {})
     figures.token_issued()
     figures.add_gauges("poller_data_center_away", "Away.", "data_center", lambda: {"eu": 1.0, "us": 0.0})
     figures.add_gauge("poller_readings_held", "Held.", lambda: 7)
@@ -135,10 +139,10 @@ async def test_worker_metrics_are_in_base_units() -> None:
 def test_requests_are_counted_by_outcome_and_status_and_waits_by_duration() -> None:
     figures = WorkerMetrics()
     for reply in (Reply(200, b'{"count": 7}'), Reply(200, b'{"count": 8}'), NoReply(Failure.DNS), Reply(200, b"7")):
-        figures.classified(reply, classify(reply, NOON))
-    figures.waited(0.005)
-    figures.waited(3.0)
-    figures.waited(21.0)
+        figures.request_classified(reply, classify(reply, NOON))
+    figures.limiter_waited(0.005)
+    figures.limiter_waited(3.0)
+    figures.limiter_waited(21.0)
     found = values(figures.text(None).decode())
     assert found["poller_requests_total outcome=ok status=200"] == 2
     assert found["poller_requests_total outcome=malformed status=200"] == 1

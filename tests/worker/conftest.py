@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from poller.app import App, open_fleet
+from poller.app import App, open_runner
 from poller.core.datacenters import with_operators
 from poller.settings import Settings
 from poller.simulator import Simulator, SimulatorOptions
@@ -44,13 +44,13 @@ class Service:
 
     @asynccontextmanager
     async def worker(
-        self, pace: WorkerConfig = QUICK, *, database: Database | None = None, **options: Any
+        self, config: WorkerConfig = QUICK, *, database: Database | None = None, **options: Any
     ) -> AsyncIterator[Worker]:
         """Runs a worker and stops it at the end; `database`: another connection than that of the test."""
         stopping = asyncio.Event()
         app = self.app if database is None else App(self.app.settings, database, self.app.keyring)
-        async with open_fleet(app) as fleet:
-            worker = Worker(app.settings, app.database, fleet, pace, **({"now": app.database.clock.now} | options))
+        async with open_runner(app) as runner:
+            worker = Worker(app.settings, app.database, runner, config, **({"now": app.database.clock.now} | options))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(worker.run(stopping))
                 try:

@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 def test_a_slot_missed_while_waiting_for_a_data_centre_is_recorded_with_this_reason() -> None:
     closed_at = datetime(2026, 11, 26, 12, tzinfo=UTC)
     circuits = CircuitBreakers(closed_at={"eu": closed_at})
-    assert circuits.was_away("eu", closed_at - timedelta(seconds=1))
-    assert not circuits.was_away("eu", closed_at)
-    assert not circuits.was_away("us", closed_at - timedelta(seconds=1))
+    assert circuits.was_unavailable("eu", closed_at - timedelta(seconds=1))
+    assert not circuits.was_unavailable("eu", closed_at)
+    assert not circuits.was_unavailable("us", closed_at - timedelta(seconds=1))
 
 
 def test_a_circuit_opens_after_the_first_pass_of_three_orgs_is_unanswered_and_not_only_at_the_end_of_polls() -> None:
     now, circuits = datetime(2026, 11, 26, 12, tzinfo=UTC), CircuitBreakers()
     for org_id in (1, 2):
-        circuits.unanswered("eu", org_id, "timeout", now)
+        circuits.on_unanswered("eu", org_id, "timeout", now)
     assert circuits.facts() == {}
-    circuits.unanswered("eu", 3, "timeout", now)
+    circuits.on_unanswered("eu", 3, "timeout", now)
     assert circuits.facts() == {"eu": {"since": now.isoformat(), "error": "timeout"}}
 
 
 def test_requests_that_fail_on_this_machine_open_no_circuit() -> None:
     now, circuits = datetime(2026, 11, 26, 12, tzinfo=UTC), CircuitBreakers()
     for org_id in range(10):
-        circuits.unanswered("eu", org_id, "local_resources", now)
-        circuits.unanswered("eu", org_id, "no_route", now)
+        circuits.on_unanswered("eu", org_id, "local_resources", now)
+        circuits.on_unanswered("eu", org_id, "no_route", now)
     assert circuits.facts() == {}
 
 

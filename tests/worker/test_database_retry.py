@@ -46,7 +46,7 @@ def outage(pauses: list[float], jitter: float = 0.0) -> DatabaseRetry:
 
 async def test_a_transient_database_error_is_retried_with_growing_pauses() -> None:
     pauses: list[float] = []
-    assert await outage(pauses).run_with_retry(Database(*[AWAY] * 10).ask) == "answer"
+    assert await outage(pauses).run(Database(*[AWAY] * 10).ask) == "answer"
     assert pauses[0] == FIRST_PAUSE_SECONDS
     assert pauses == sorted(pauses)
     assert pauses[-1] == LONGEST_PAUSE_SECONDS
@@ -54,7 +54,7 @@ async def test_a_transient_database_error_is_retried_with_growing_pauses() -> No
 
 async def test_jitter_shortens_each_pause_by_up_to_half() -> None:
     pauses: list[float] = []
-    await outage(pauses, jitter=1.0).run_with_retry(Database(AWAY).ask)
+    await outage(pauses, jitter=1.0).run(Database(AWAY).ask)
     assert pauses == [FIRST_PAUSE_SECONDS / 2]
 
 
@@ -62,7 +62,7 @@ async def test_a_permanent_database_error_is_raised_at_once() -> None:
     pauses: list[float] = []
     database = Database(BEHIND)
     with pytest.raises(DatabaseError, match="poller migrate"):
-        await outage(pauses).run_with_retry(database.ask)
+        await outage(pauses).run(database.ask)
     assert (database.calls, pauses) == (1, [])
 
 
@@ -70,7 +70,7 @@ async def test_a_caller_that_may_stop_ends_its_retries_at_the_next_failure() -> 
     pauses: list[float] = []
     database = Database(AWAY, AWAY, AWAY)
     with pytest.raises(DatabaseError):
-        await outage(pauses).run_with_retry(database.ask, give_up=lambda: len(pauses) == 2)
+        await outage(pauses).run(database.ask, stop_when=lambda: len(pauses) == 2)
     assert database.calls == 3
 
 
@@ -79,7 +79,7 @@ async def test_after_retries_are_abandoned_the_next_failure_is_raised() -> None:
     out, database = outage(pauses), Database(*[AWAY] * 9)
     out.abandoned = True
     with pytest.raises(DatabaseError):
-        await out.run_with_retry(database.ask)
+        await out.run(database.ask)
     assert (database.calls, pauses) == (1, [])
 
 
@@ -89,9 +89,9 @@ async def test_a_database_outage_is_logged_once_for_any_number_of_retries_and_ca
     with structlog.testing.capture_logs() as logs:
         async with asyncio.TaskGroup() as tasks:
             for _ in range(5):
-                tasks.create_task(out.run_with_retry(Database(*[AWAY] * 7).ask))
+                tasks.create_task(out.run(Database(*[AWAY] * 7).ask))
     assert [entry["event"] for entry in logs] == ["database.away", "database.back"]
-    assert not out.is_on
+    assert not out.active
 
 
 async def test_a_lock_of_another_session_is_waited_for_and_not_reported_as_an_outage() -> None:
@@ -99,7 +99,7 @@ async def test_a_lock_of_another_session_is_waited_for_and_not_reported_as_an_ou
     out = outage(pauses)
     database = Database(*[LockedError("held by process 1", "end it", passing=True)] * 5)
     with structlog.testing.capture_logs() as logs:
-        assert await out.run_with_retry(database.ask) == "answer"
+        assert await out.run(database.ask) == "answer"
     assert [entry["event"] for entry in logs] == ["database.locked"]
     assert len(pauses) == 5
 
@@ -118,7 +118,7 @@ async def test_snapshots_taken_during_a_database_outage_are_written_after_it(
                 await mine.until("SELECT count(*) = 6 FROM org_snapshots WHERE outcome = 'ok'")
                 await eventually(lambda: worker.facts()["under_way"])
                 await cable.cut()
-                await eventually(lambda: worker.outage.is_on and not worker.facts()["under_way"])
+                await eventually(lambda: worker.database_retry.active and not worker.facts()["under_way"])
                 assert worker.not_ready_reason() == "PostgreSQL: No such file or directory"
                 held = worker.facts()["held"]
                 assert held

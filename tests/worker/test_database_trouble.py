@@ -14,9 +14,9 @@ import pytest
 import structlog
 
 from poller.core.errors import DatabaseError
+from poller.polling.instrumentation import NullInstrumentation
 from poller.store.database import connect
 from poller.store.series.partitions import ensure_partitions
-from poller.worker import Silent
 from tests.postgres import run_on
 from tests.worker.cable import Cable
 from tests.worker.conftest import QUICK
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from poller.core.model import Snapshot
-    from poller.polling.runner import PollResult
+    from poller.polling.results import PollResult
     from poller.store.database import Database
 
     OpenService = Callable[..., Any]
 
 
-class Written(Silent):
+class Written(NullInstrumentation):
     """Remembers what was written, batch by batch."""
 
     def __init__(self) -> None:
         self.batches: list[list[PollResult]] = []
 
-    def written(self, batch: Sequence[PollResult]) -> None:
+    def results_committed(self, batch: Sequence[PollResult]) -> None:
         self.batches.append(list(batch))
 
 
-class Counting(Silent):
+class Counting(NullInstrumentation):
     """Counts what PostgreSQL refused."""
 
     errors = 0
@@ -99,7 +99,7 @@ async def test_snapshots_are_kept_during_a_lock_longer_than_the_command_timeout(
                 async with locked(mine.app.database, "latest_snapshots"):
                     await eventually(lambda: worker.facts()["held"])
                     async with locked(mine.app.database, "org_snapshots"):
-                        await eventually(lambda: worker.outage.is_on)
+                        await eventually(lambda: worker.database_retry.active)
                         assert worker.not_ready_reason() == "PostgreSQL: no answer in time"
                         await mine.until("SELECT (facts->>'held')::int > 0 FROM workers")
                 await eventually(lambda: not worker.facts()["held"])
@@ -117,22 +117,27 @@ async def test_snapshots_are_kept_during_a_lock_longer_than_the_command_timeout(
 async def test_snapshots_held_in_memory_are_limited_counted_and_written_in_order(
     service: OpenService, database_url: str
 ) -> None:
-    pace = replace(QUICK, hands=3, batch_rows=2)
-    bound = 8 * pace.batch_rows + pace.hands
+    config = replace(QUICK, max_concurrent_polls=3, batch_rows=2)
+    bound = 8 * config.batch_rows + config.max_concurrent_polls
     written = Written()
     async with (
         service(orgs=40, interval=12) as mine,
         await connect(database_url, command_timeout=1.0) as impatient,
-        mine.worker(pace, database=impatient, observer=written) as worker,
+        mine.worker(config, database=impatient, instrumentation=written) as worker,
     ):
         await all_ok(mine, 40)
         # Polls are claimed as before; only writing their rows is not to be done.
         async with locked(mine.app.database, "latest_snapshots"):
             before = len(written.batches)
-            await eventually(lambda: worker.facts()["under_way"] == pace.hands and worker.facts()["held"] > pace.hands)
+            await eventually(
+                lambda: (
+                    worker.facts()["under_way"] == config.max_concurrent_polls
+                    and worker.facts()["held"] > config.max_concurrent_polls
+                )
+            )
             await mine.until("SELECT count(*) > 5 FROM pgqueuer WHERE status = 'queued' AND execute_after < now()")
             held = worker.facts()["held"]
-            assert pace.hands < held <= bound
+            assert config.max_concurrent_polls < held <= bound
             told = "SELECT (facts->>'held')::int FROM workers"
             assert await mine.until(f"{told} WHERE (facts->>'held')::int > 0") <= bound
         await eventually(lambda: sum(map(len, written.batches[before:])) >= held)
@@ -151,7 +156,7 @@ async def test_a_server_that_accepts_no_writes_is_logged_once_and_retried_with_p
     away = Counting()
     async with service(orgs=4, interval=3) as mine, await connect(database_url, application_name=name) as reader:
         with structlog.testing.capture_logs() as logs:
-            async with mine.worker(database=reader, observer=away) as worker:
+            async with mine.worker(database=reader, instrumentation=away) as worker:
                 await all_ok(mine, 4)
                 # As a primary that has become a replica does.
                 await run_on(database_url, f'ALTER DATABASE "{base}" SET default_transaction_read_only = on')
@@ -207,9 +212,9 @@ async def test_a_statement_timeout_is_retried(service: OpenService, database_url
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", name
                 )
                 async with locked(mine.app.database, "latest_snapshots"):
-                    await eventually(lambda: worker.outage.is_on and worker.facts()["held"])
+                    await eventually(lambda: worker.database_retry.active and worker.facts()["held"])
                 await run_on(database_url, f'ALTER DATABASE "{base}" RESET statement_timeout')
-                await eventually(lambda: not worker.outage.is_on)
+                await eventually(lambda: not worker.database_retry.active)
                 back_at = await mine.app.database.fetchval("SELECT now()")
                 await mine.until(
                     "SELECT count(DISTINCT org_id) = 6 FROM org_snapshots WHERE outcome = 'ok' AND slot > $1",
@@ -223,14 +228,14 @@ async def test_a_statement_timeout_is_retried(service: OpenService, database_url
 async def test_a_stopped_worker_ends_after_its_grace_period_even_if_the_database_does_not_answer(
     service: OpenService, database_url: str
 ) -> None:
-    pace = replace(QUICK, shutdown_grace_seconds=2.0, final_flush_seconds=0.5)
+    config = replace(QUICK, shutdown_grace_seconds=2.0, final_flush_seconds=0.5)
     async with (
         service(orgs=3, interval=4) as mine,
         Cable(database_url) as cable,
         await connect(cable.dsn) as cabled,
     ):
         loop = asyncio.get_running_loop()
-        async with mine.worker(pace, database=cabled):
+        async with mine.worker(config, database=cabled):
             await all_ok(mine, 3)
             cable.clog()
             # Its loops hang in statements that would time out in a minute.

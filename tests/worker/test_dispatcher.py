@@ -5,21 +5,21 @@ import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from poller.app import open_fleet
+from poller.app import open_runner
 from poller.core.model import Outcome
 from poller.core.rate_limit import RateLimitState
 from poller.core.schedule import advance
 from poller.polling.batch_writer import BatchWriter
+from poller.polling.instrumentation import NullInstrumentation
 from poller.store.orgs.rate_limits import RateLimitUpdate, save_limits
 from poller.store.queue.jobs import JobQueue
 from poller.store.queue.schedules import POLL, enqueue_due_slots, read_due
-from poller.worker import Silent
 from poller.worker.dispatcher import Dispatcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from poller.polling.plan import Plan
+    from poller.polling.results import Admitted
     from poller.polling.runner import PollRunner
 
     OpenService = Callable[..., Any]
@@ -29,26 +29,26 @@ HOUR = timedelta(hours=1)
 
 
 class Freezing:
-    """A fleet whose process is found to have been frozen while it waited for PostgreSQL, once."""
+    """A runner whose process is found to have stood still while it waited for PostgreSQL, once."""
 
-    def __init__(self, fleet: PollRunner) -> None:
-        self._fleet = fleet
-        self.polls: Dispatcher | None = None
+    def __init__(self, runner: PollRunner) -> None:
+        self._runner = runner
+        self.dispatcher: Dispatcher | None = None
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._fleet, name)
+        return getattr(self._runner, name)
 
-    async def reserve(self, plans: Sequence[Plan]) -> None:
-        await self._fleet.reserve(plans)
-        if self.polls is not None:
-            self.polls.cancel_all()
+    async def reserve(self, admitted: Sequence[Admitted]) -> None:
+        await self._runner.reserve(admitted)
+        if self.dispatcher is not None:
+            self.dispatcher.cancel_all()
 
 
 async def test_jobs_claimed_before_a_freeze_are_not_started_after_it_and_can_be_claimed_by_others(
     service: OpenService,
 ) -> None:
-    async with service(orgs=ORGS, interval=3_600) as mine, open_fleet(mine.app) as fleet:
-        database, freezing = mine.app.database, Freezing(fleet)
+    async with service(orgs=ORGS, interval=3_600) as mine, open_runner(mine.app) as runner:
+        database, freezing = mine.app.database, Freezing(runner)
         now = await database.fetchval("SELECT now()")
         await enqueue_due_slots(
             database,
@@ -59,28 +59,28 @@ async def test_jobs_claimed_before_a_freeze_are_not_started_after_it_and_can_be_
         )
         await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '1 s'")
         queue, others = JobQueue(database, uuid.uuid4()), JobQueue(database, uuid.uuid4())
-        sink: BatchWriter[Any] = BatchWriter(lambda _: asyncio.sleep(0))
-        polls: Any = Dispatcher(
-            database, freezing, queue, sink,  # type: ignore[arg-type]  # all a fleet does
-            now=lambda: now + HOUR, jitter=lambda: 0.0, observer=Silent(),
+        writer: BatchWriter[Any] = BatchWriter(lambda _: asyncio.sleep(0))
+        dispatcher: Any = Dispatcher(
+            freezing, queue, writer,  # type: ignore[arg-type]  # it has all that a runner has
+            now=lambda: now + HOUR, jitter=lambda: 0.0, max_concurrent_polls=32,
         )  # fmt: skip
-        freezing.polls = polls
-        breaks, jobs = polls.breaks, await queue.claim((POLL,), ORGS)
+        freezing.dispatcher = dispatcher
+        cancellations, jobs = dispatcher.cancellations, await queue.claim((POLL,), ORGS)
         assert len(jobs) == ORGS
-        async with sink, asyncio.TaskGroup() as tasks:
-            await polls.begin(jobs, tasks, breaks)
-        assert (polls.under_way, polls.held) == (0, [])
+        async with writer, asyncio.TaskGroup() as tasks:
+            await dispatcher.start(jobs, tasks, cancellations)
+        assert (dispatcher.running, dispatcher.job_ids) == (0, [])
         assert mine.sim.audit()["requests"].get("count", 0) == 0
         assert len(await others.claim((POLL,), 2 * ORGS)) == ORGS
 
 
-class Noting(Silent):
+class Noting(NullInstrumentation):
     """Remembers why slots were put back."""
 
     def __init__(self) -> None:
         self.reasons: list[str] = []
 
-    def requeue(self, reason: str, slots: int) -> None:
+    def slots_requeued(self, reason: str, slots: int) -> None:
         self.reasons += [reason] * slots
 
 
@@ -105,15 +105,23 @@ async def test_a_held_slot_waits_in_the_queue_until_its_hold_ends_and_is_then_po
                 read.put_nowait(one)
 
         async with (
-            open_fleet(mine.app, now=lambda: moment) as fleet,
-            BatchWriter(keep) as sink,
+            open_runner(mine.app, now=lambda: moment) as runner,
+            BatchWriter(keep) as writer,
             asyncio.TaskGroup() as tasks,
         ):
-            polls = Dispatcher(database, fleet, queue, sink, now=lambda: moment, jitter=lambda: 0.0, observer=observer)
+            dispatcher = Dispatcher(
+                runner,
+                queue,
+                writer,
+                now=lambda: moment,
+                jitter=lambda: 0.0,
+                max_concurrent_polls=32,
+                instrumentation=observer,
+            )
 
             async def claim() -> None:
                 await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '1 s'")
-                await polls.begin(await queue.claim((POLL,), 1), tasks, polls.breaks)
+                await dispatcher.start(await queue.claim((POLL,), 1), tasks, dispatcher.cancellations)
 
             await claim()
             assert observer.reasons == ["hold"]
@@ -122,5 +130,5 @@ async def test_a_held_slot_waits_in_the_queue_until_its_hold_ends_and_is_then_po
             assert read.empty()
             moment = hold_until
             await claim()
-            polled = (await read.get()).polled
-            assert (polled.snapshot.slot, polled.snapshot.outcome) == (due.slot, Outcome.OK)
+            result = (await read.get()).result
+            assert (result.snapshot.slot, result.snapshot.outcome) == (due.slot, Outcome.OK)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from poller.app import App, open_fleet
+from poller.app import App, open_runner
+from poller.polling.poll_all import poll_all
 from poller.store.orgs.encryption import KEY_BYTES, Keyring
 from poller.store.orgs.key_rotation import rotate
 from tests.worker.conftest import Service
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from poller.polling.runner import PollResult
+    from poller.polling.results import PollResult
     from poller.worker import Worker
 
     Open = Callable[..., AbstractAsyncContextManager[Service]]
@@ -43,8 +44,8 @@ async def outcomes(mine: Service) -> set[tuple[str, str | None]]:
 
 async def poll_by_hand(mine: Service, keyring: Keyring) -> list[PollResult]:
     polled: list[PollResult] = []
-    async with open_fleet(replace(mine.app, keyring=keyring)) as fleet:
-        await fleet.poll_all(None, polled.extend)
+    async with open_runner(replace(mine.app, keyring=keyring)) as fleet:
+        await poll_all(fleet, None, polled.extend)
     return polled
 
 

@@ -12,7 +12,7 @@ from poller.core.retention import Retention
 from poller.store.series.partitions import list_partitions
 from poller.store.series.rollups import roll_up
 from poller.store.series.snapshots import write_snapshots
-from poller.worker.maintenance import chores
+from poller.worker.maintenance import maintenance_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,7 @@ async def retain(
 ) -> str:
     """As a run of the service at `now` that has polled until then."""
     await database.execute("UPDATE latest_snapshots SET slot = $1", now)
-    return await chores(snapshots=snapshots, days=days)["retention"].do(database, now)
+    return await maintenance_tasks(snapshots=snapshots, days=days)["retention"].do(database, now)
 
 
 async def months(database: Database) -> list[int]:
@@ -102,7 +102,7 @@ async def test_late_snapshots_dropped_with_their_month_are_logged(database: Data
 async def test_retention_is_measured_from_the_newest_known_counts_and_not_from_the_clock(database: Database) -> None:
     await history(database)
     years_later = datetime(2027, 6, 1, tzinfo=UTC)
-    do = chores(snapshots=THIRTEEN, days=Retention(days=30))["retention"].do
+    do = maintenance_tasks(snapshots=THIRTEEN, days=Retention(days=30))["retention"].do
     assert await do(database, years_later) == "0 months dropped, 0 days dropped"
     assert await months(database) == [9, 10, 11]
 
@@ -110,7 +110,7 @@ async def test_retention_is_measured_from_the_newest_known_counts_and_not_from_t
 async def test_a_row_dated_in_the_future_does_not_affect_retention(database: Database) -> None:
     await history(database)
     await database.execute("UPDATE latest_snapshots SET slot = now() + interval '2 years'")
-    do = chores(snapshots=THIRTEEN, days=None)["retention"].do
+    do = maintenance_tasks(snapshots=THIRTEEN, days=None)["retention"].do
     assert await do(database, datetime.now(UTC) + timedelta(days=730)) == "nothing dropped: no count is known yet"
     assert await months(database) == [9, 10, 11]
 

@@ -5,9 +5,10 @@ import uuid
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
-from poller.app import open_fleet
+from poller.app import open_runner
 from poller.core.schedule import Due
 from poller.polling.hand_claims import SILENCE
+from poller.polling.poll_all import poll_all
 from poller.store.queue import hand_claims
 from poller.store.queue.jobs import JobQueue, NewJob, enqueue
 from poller.store.queue.schedules import POLL, due_payload
@@ -15,7 +16,7 @@ from poller.store.queue.schedules import POLL, due_payload
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from poller.polling.runner import PollResult
+    from poller.polling.results import PollResult
 
     OpenService = Callable[..., Any]
 
@@ -31,9 +32,9 @@ async def test_commands_and_workers_that_poll_the_same_orgs_never_exceed_the_lim
         mine.worker(),
         AsyncExitStack() as commands,
     ):
-        fleets = [await commands.enter_async_context(open_fleet(mine.app)) for _ in range(3)]
+        fleets = [await commands.enter_async_context(open_runner(mine.app)) for _ in range(3)]
         for _ in range(3):
-            left = await asyncio.gather(*(fleet.poll_all(None, polled.extend) for fleet in fleets))
+            left = await asyncio.gather(*(poll_all(fleet, None, polled.extend) for fleet in fleets))
             assert left == [[], [], []]
     assert len(polled) == 3 * 3 * 6
     assert {one.snapshot.outcome.value for one in polled} == {"ok"}
@@ -50,7 +51,7 @@ async def test_an_org_polled_by_another_process_is_skipped_and_named(service: Op
         await asyncio.sleep(0)
 
     polled: list[PollResult] = []
-    async with service(orgs=3, interval=3_600) as mine, open_fleet(mine.app, sleep=sleep) as fleet:
+    async with service(orgs=3, interval=3_600) as mine, open_runner(mine.app, sleep=sleep) as fleet:
         database = mine.app.database
         org_id, name = await database.fetchrow("SELECT id, name FROM orgs ORDER BY id LIMIT 1")
         slot = await database.fetchval("SELECT date_trunc('hour', now())")
@@ -58,7 +59,7 @@ async def test_an_org_polled_by_another_process_is_skipped_and_named(service: Op
         await enqueue(database, [job])
         worker = JobQueue(database, uuid.uuid4())
         assert len(await worker.claim((POLL,), 1)) == 1
-        assert await fleet.poll_all(None, polled.extend) == [name]
+        assert await poll_all(fleet, None, polled.extend) == [name]
         assert sorted(one.org.id for one in polled) == [org_id + 1, org_id + 2]
         assert (
             await database.fetchval("SELECT count(*) FROM credit_spend WHERE org_id = $1 AND credits > 0", org_id) == 0

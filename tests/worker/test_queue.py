@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from poller.store.queue.jobs import JobQueue, NewJob, depth, enqueue, forget_log
+from poller.store.queue.jobs import JobQueue, NewJob, delete_expired_log, depth, enqueue
 
 if TYPE_CHECKING:
     from poller.store.database import Database
@@ -56,10 +56,10 @@ async def test_a_job_is_not_claimed_before_it_is_due_and_the_worker_knows_the_wa
     await enqueue(database, [job("later", delay=timedelta(hours=1)), job("soon", delay=timedelta(minutes=1))])
     mine = worker(database)
     assert await mine.claim(KINDS, 10) == []
-    turn = await mine.turn(KINDS, NEVER, AT_ONCE)
+    turn = await mine.fair_share(KINDS, NEVER, AT_ONCE)
     assert turn.jobs == 0
     assert turn.next_seconds == pytest.approx(60, abs=5)
-    assert await mine.turn(("another",), NEVER, AT_ONCE) == (0, None)
+    assert await mine.fair_share(("another",), NEVER, AT_ONCE) == (0, None)
     assert (await depth(database)).waiting == 2
 
 
@@ -86,7 +86,7 @@ async def test_a_returned_job_can_be_claimed_by_any_worker_after_its_delay(datab
     await mine.requeue([now.id])
     await mine.requeue([later.id], timedelta(minutes=5))
     assert [one.id for one in await other.claim(KINDS, 2)] == [now.id]
-    turn = await other.turn(KINDS, NEVER, AT_ONCE)
+    turn = await other.fair_share(KINDS, NEVER, AT_ONCE)
     assert turn.jobs == 0
     assert turn.next_seconds == pytest.approx(300, abs=5)
 
@@ -141,8 +141,8 @@ async def test_the_log_of_jobs_is_cleared_and_the_queue_ends_empty(database: Dat
         await enqueue(database, [job(str(number)) for number in range(100)])
         await mine.finish([one.id for one in await mine.claim(KINDS, 100)])
     assert await database.fetchval("SELECT count(*) FROM pgqueuer") == 0
-    assert await forget_log(database, datetime.now(UTC) - timedelta(hours=1)) == 0
-    assert await forget_log(database, datetime.now(UTC) + timedelta(hours=1)) == 3_000
+    assert await delete_expired_log(database, datetime.now(UTC) - timedelta(hours=1)) == 0
+    assert await delete_expired_log(database, datetime.now(UTC) + timedelta(hours=1)) == 3_000
     assert await database.fetchval("SELECT count(*) FROM pgqueuer_log") == 0
 
 

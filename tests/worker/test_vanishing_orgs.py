@@ -7,7 +7,8 @@ import random
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from poller.app import open_fleet
+from poller.app import open_runner
+from poller.polling.poll_all import poll_all
 from poller.store.orgs.imports import import_orgs
 from poller.store.orgs.orgs import purge, remove
 from tests.simulated_fleet import entries_of
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from poller.polling.runner import PollResult
+    from poller.polling.results import PollResult
     from tests.worker.conftest import Service
 
 ROUNDS = 25
@@ -52,9 +53,9 @@ async def test_a_worker_and_a_command_keep_polling_while_orgs_are_removed_purged
         staying, leaving = mine.names[:8], mine.names[8:]
 
         async def sweep_until(done: asyncio.Event) -> None:
-            async with open_fleet(mine.app) as fleet:
+            async with open_runner(mine.app) as fleet:
                 while not done.is_set():
-                    await fleet.poll_all(None, polled.extend)
+                    await poll_all(fleet, None, polled.extend)
 
         done = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:

@@ -11,7 +11,7 @@ import structlog
 from poller.core.schedule import Due
 from poller.store.access.roles import grant_readers
 from poller.store.database import connect
-from poller.worker.maintenance import chores
+from poller.worker.maintenance import maintenance_tasks
 from tests.pgbouncer import needs_pgbouncer, running_pgbouncer
 from tests.postgres import run_on
 
@@ -168,7 +168,7 @@ async def test_a_job_of_a_dead_worker_is_polled_once_by_another(service: OpenSer
 async def test_maintenance_tasks_run_and_record_their_result(service: OpenService) -> None:
     async with service(orgs=1, interval=60) as mine:
         async with mine.worker():
-            names = list(chores(snapshots=None, days=None))
+            names = list(maintenance_tasks(snapshots=None, days=None))
             await mine.until("SELECT count(*) = $1 FROM chores WHERE done_at IS NOT NULL", len(names))
             await mine.until("SELECT count(*) = 0 FROM pgqueuer WHERE entrypoint = 'chore'")
         done = await mine.app.database.fetch("SELECT name, detail, error FROM chores")

@@ -15,26 +15,27 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from poller.core.admission import Discard, Poll, PollState, Record, decide
+from poller.core.admission import Discard, Poll, Record, decide
 from poller.core.fleet import WorkerRecord
 from poller.core.model import USER_TYPES, Org, Outcome, Snapshot
+from poller.core.policy import PollPolicy
 from poller.core.retention import Retention
 from poller.core.schedule import Advance, Cursor, advance
 from poller.core.secret import Secret
+from poller.polling.instrumentation import NULL_INSTRUMENTATION
 from poller.store.orgs import credits as credit_store
 from poller.store.orgs.imports import import_orgs
 from poller.store.orgs.orgs import pause, remove, resume
-from poller.store.orgs.poll_slots import read_slots
+from poller.store.orgs.poll_state import read_poll_states
 from poller.store.orgs.tokens import TokenStore
 from poller.store.queue.jobs import JobQueue
-from poller.store.queue.maintenance import queue_chores
+from poller.store.queue.maintenance import enqueue_maintenance_tasks
 from poller.store.queue.schedules import POLL, enqueue_due_slots, read_due
 from poller.store.queue.workers import heartbeat_worker
 from poller.store.series.snapshots import write_snapshots
-from poller.worker import Silent
 from poller.worker.background import BackgroundJobs
 from poller.worker.database_retry import DatabaseRetry
-from poller.worker.maintenance import chores
+from poller.worker.maintenance import maintenance_tasks
 from tests.store.fleet import entry
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ PAUSED_FOR: Final = 7
 MONTH: Final = 30
 SILENCE: Final = timedelta(seconds=30)
 KEPT: Final = Retention(months=13)
-CHORES: Final = chores(snapshots=KEPT, days=None)
+CHORES: Final = maintenance_tasks(snapshots=KEPT, days=None)
 _SECONDS: Final = int(INTERVAL.total_seconds())
+POLICY: Final = PollPolicy(_SECONDS)
 _A_MOMENT: Final = timedelta(seconds=1)
 
 
@@ -98,7 +100,9 @@ class Year:
         """Says that it lives, hands out what is due, queues chores, and polls what it claims."""
         await heartbeat_worker(self.database, WorkerRecord(self.worker_id, "worker", "1", BEGINS, self.now, {}))
         await self._hand_out()
-        await queue_chores(self.database, {name: chore.every_seconds for name, chore in CHORES.items()}, self.now)
+        await enqueue_maintenance_tasks(
+            self.database, {name: chore.every_seconds for name, chore in CHORES.items()}, self.now
+        )
         queue = JobQueue(self.database, self.worker_id, silence=SILENCE)
         while jobs := await queue.claim((POLL,), 50):
             await self._poll(jobs)
@@ -115,7 +119,13 @@ class Year:
         """The service's own loop over chores and stretches to explain, which waits for the clock to be turned."""
         queue = JobQueue(self.database, uuid.uuid4(), silence=SILENCE)
         side_jobs = BackgroundJobs(
-            self.database, queue, DatabaseRetry(), CHORES, retention=KEPT, now=lambda: self.now, observer=Silent()
+            self.database,
+            queue,
+            DatabaseRetry(),
+            CHORES,
+            retention=KEPT,
+            now=lambda: self.now,
+            instrumentation=NULL_INSTRUMENTATION,
         )
 
         async def wait_to_be_woken(_seconds: float) -> None:
@@ -144,19 +154,14 @@ class Year:
     async def _poll(self, jobs: list[Job]) -> None:
         due = [read_due(job.payload) for job in jobs]
         snapshots = []
-        found = await read_slots(
-            self.database,
-            due,
-            [job.id for job in jobs],
-            now=self.now,
-            silence=SILENCE,
-            api_version="v7",
-            interval_seconds=_SECONDS,
+        own_jobs = [job.id for job in jobs]
+        states = await read_poll_states(
+            self.database, self.keyring, POLICY, due, own_jobs, now=self.now, silence=SILENCE
         )
-        for one, slot in zip(due, found, strict=True):
-            if slot is None:
+        for one, state in zip(due, states, strict=True):
+            if state is None:
                 continue
-            match decide(PollState(self.now, one, slot.active, slot.known, slot.polled_at)):
+            match decide(state):
                 case Poll():
                     counts = dict.fromkeys(USER_TYPES, 1_000 + one.org_id)
                     snapshots.append(Snapshot(one.org_id, one.slot, self.now, Outcome.OK, requests=10, counts=counts))

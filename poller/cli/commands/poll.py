@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from poller.core.model import Snapshot
-    from poller.polling.runner import PollResult
+    from poller.polling.results import PollResult
     from poller.query.selection import Selection
     from poller.settings import Settings
 
@@ -89,9 +89,10 @@ class PollTally:
 
 async def _poll(settings: Settings, chosen: Selection, *, as_json: bool) -> PollTally:
     from poller.admin.service_settings import record_settings
-    from poller.app import open_app, open_fleet
+    from poller.app import open_app, open_runner
     from poller.cli.output import render
     from poller.open_files import fit_open_files
+    from poller.polling.poll_all import poll_all
     from poller.query.org import count_pollable
     from poller.traces import open_spans
 
@@ -108,9 +109,9 @@ async def _poll(settings: Settings, chosen: Selection, *, as_json: bool) -> Poll
 
             started = time.monotonic()
             tally = PollTally(tell, _bar(progress, total))
-            async with open_fleet(app, spans=spans) as fleet:
+            async with open_runner(app, instrumentation=spans) as runner:
                 terminal.tune_gc()
-                tally.busy = await fleet.poll_all(names, tally.committed, probe=bool(chosen.names))
+                tally.busy = await poll_all(runner, names, tally.committed, probe=bool(chosen.names))
             seconds = time.monotonic() - started
     if tally.stdout_closed is not None:
         raise tally.stdout_closed

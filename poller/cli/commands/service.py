@@ -47,9 +47,10 @@ def serve(
 async def _run(settings: Settings, *, web: bool) -> int:
     """How many rows were lost because the database stayed unreachable until the end."""
     from poller.admin.keys import place_of_keys, require_keys
-    from poller.app import Ears, open_app, open_fleet
+    from poller.app import open_app, open_runner
     from poller.core.shares import polls_at_once
     from poller.open_files import fit_open_files
+    from poller.polling.instrumentation import combine
     from poller.traces import open_spans
     from poller.web import ConnectionLimits, WorkerMetrics
     from poller.worker import Worker, WorkerConfig
@@ -57,18 +58,17 @@ async def _run(settings: Settings, *, web: bool) -> int:
     settings = fit_open_files(settings, _warn, web_connections=ConnectionLimits().most_connections if web else None)
     access = access_of(settings) if web else None
     metrics = WorkerMetrics()
-    ears = Ears(metrics.classified, metrics.waited, metrics.token_replied, metrics.token_issued)
     async with open_app(settings, name="poller run", create=True) as app:
         await require_keys(app.database, app.keyring, place_of_keys(settings))
-        async with open_spans() as spans, open_fleet(app, ears=ears, spans=spans) as fleet:
-            pace = WorkerConfig(hands=polls_at_once(settings.concurrency))
-            worker = Worker(settings, app.database, fleet, pace, now=app.database.clock.now, observer=metrics)
+        async with open_spans() as spans, open_runner(app, instrumentation=combine(metrics, spans)) as runner:
+            config = WorkerConfig(max_concurrent_polls=polls_at_once(settings.concurrency))
+            worker = Worker(settings, app.database, runner, config, now=app.database.clock.now, instrumentation=metrics)
             _watch(metrics, worker, settings)
             terminal.tune_gc()
             with terminal.stop_signals() as stopped:
                 async with _serving(app, worker, metrics, access):
                     await worker.run(stopped)
-            return worker.lost
+            return worker.lost_rows
 
 
 def _warn(what: str) -> None:
@@ -106,8 +106,10 @@ def _watch(metrics: WorkerMetrics, worker: Worker, settings: Settings) -> None:
 
     metrics.add_gauge("poller_polls_under_way", "Orgs being polled.", lambda: worker.facts()["under_way"])
     metrics.add_gauge("poller_readings_held", "Readings that wait to be written.", lambda: worker.facts()["held"])
-    metrics.add_gauge("poller_sink_rows", "Readings on their way to the database.", lambda: worker.sink.depth)
-    metrics.add_gauge("poller_sink_oldest_seconds", "How long the oldest has been.", lambda: worker.sink.oldest_seconds)
+    metrics.add_gauge("poller_sink_rows", "Readings on their way to the database.", lambda: worker.batch_writer.depth)
+    metrics.add_gauge(
+        "poller_sink_oldest_seconds", "How long the oldest has been.", lambda: worker.batch_writer.oldest_seconds
+    )
     metrics.add_gauge(
         "poller_clock_difference_seconds",
         "How far this machine's clock is ahead of PostgreSQL's.",

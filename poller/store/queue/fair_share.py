@@ -1,9 +1,9 @@
-"""Turns: whose job is whose first, so that workers with equally free hands get equally many.
+"""Fair share: which worker may claim a job first, so that workers with equally many free places get equally many jobs.
 
-A job is first that of one worker, by its number and the workers' places in line; a moment later the next one's as well,
-and so on. Nothing is agreed upon: a place is read from the list of those who live, and whoever is wrong about it, busy,
-frozen or dead makes a job late by that moment and no more. Jobs are looked at by data centre: those of one whose places
-are all taken neither count nor hide the others. It refuses to claim anything: see `queue` and `poll_claims`.
+Job `n` may be claimed at once by worker `n % workers`, a moment later by the next worker as well, and so on. The number
+and the position of a worker come from the rows of living workers; a worker with an outdated view, or one that is busy,
+frozen or dead, delays a job by that moment and no more. Jobs are examined per data centre: the jobs of a data centre
+without free places neither count nor hide others. Nothing is claimed here: see `jobs` and `poll_claims`.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from poller.store.database import Database
 
 LOOKED_AT: Final = 200
-"""Jobs whose time is next: more than a worker claims at once."""
+"""Jobs examined per data centre: more than a worker claims at once."""
 NO_DATA_CENTER: Final = ""
-"""Of jobs that name none: chores, and polls that a worker of an earlier release queued."""
-ALL_ROOM: Final = {NO_DATA_CENTER: LOOKED_AT}
+"""Jobs without one: maintenance tasks, and polls that a worker of an earlier release queued."""
+ALL_PLACES: Final = {NO_DATA_CENTER: LOOKED_AT}
 LAST_TURN: Final = timedelta(seconds=1)
-"""However many workers there are, a job that is so long overdue is everybody's."""
+"""However many workers there are, every worker may claim a job that is overdue by this much."""
 
 
 class FairShare(NamedTuple):
-    """How many jobs it is a worker's turn to claim, and the seconds until the next; None where none waits."""
+    """How many jobs a worker may claim now, and the seconds until it may claim the next; None if no job waits."""
 
     jobs: int
     next_seconds: float | None
@@ -40,34 +40,34 @@ async def read_fair_share(
     kinds: Collection[str],
     *,
     seen_after: datetime,
-    moment: timedelta,
+    delay: timedelta,
     silence: timedelta,
-    rooms: Mapping[str, int] = ALL_ROOM,
+    places: Mapping[str, int] = ALL_PLACES,
     after: timedelta = timedelta(),
 ) -> FairShare:
-    """What there is to claim for this worker, among those seen after that moment.
+    """How many jobs this worker may claim, among the workers seen after that moment.
 
-    `moment`: after which the next in line is let in. Jobs whose worker has been silent for `silence` are anybody's.
-    `rooms`: how many jobs this worker could take of each data centre. `after`: how much longer it lets the
-    others go first, where it can do only some of the jobs.
+    `delay`: after which the next worker may claim too. `silence`: any worker may take over a job without a heartbeat
+    for this long. `places`: how many jobs of each data centre this worker could start. `after`: how much longer this
+    worker waits, if it can do only some of the jobs.
     """
     row = await database.fetchrow(
         _LOOK,
         list(kinds),
         worker_id,
         seen_after,
-        moment,
+        delay,
         silence,
         LOOKED_AT,
         LAST_TURN,
-        list(rooms.keys()),
-        list(rooms.values()),
+        list(places.keys()),
+        list(places.values()),
         after,
     )
     return FairShare(0, None) if row is None else FairShare(*row)
 
 
-# turns.look: places are in the order of ids, which says nothing about anybody; who is not listed yet counts as well.
+# fair_share.read: the position of a worker is the rank of its id, which is random. A worker without a row counts too.
 _LOOK: Final = """
 WITH line AS (
     SELECT count(*) FILTER (WHERE id < $2) AS place, count(*) FILTER (WHERE id <> $2) + 1 AS workers

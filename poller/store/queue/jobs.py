@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from poller.store.queue import poll_claims
-from poller.store.queue.fair_share import ALL_ROOM, FairShare, read_fair_share
+from poller.store.queue.fair_share import ALL_PLACES, FairShare, read_fair_share
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -85,23 +85,23 @@ class JobQueue:
         )
         return [Job(row["id"], row["entrypoint"], row["payload"]) for row in rows]
 
-    async def turn(
+    async def fair_share(
         self,
         kinds: Collection[str],
         seen_after: datetime,
-        moment: timedelta,
-        rooms: Mapping[str, int] = ALL_ROOM,
+        delay: timedelta,
+        places: Mapping[str, int] = ALL_PLACES,
         after: timedelta = timedelta(),
     ) -> FairShare:
-        """How many jobs it is this worker's turn to claim, among those seen after that moment; see `turns`."""
+        """How many jobs this worker may claim now; see `read_fair_share`."""
         return await read_fair_share(
             self._database,
             self._worker_id,
             kinds,
             seen_after=seen_after,
-            moment=moment,
+            delay=delay,
             silence=self.silence,
-            rooms=rooms,
+            places=places,
             after=after,
         )
 
@@ -139,17 +139,22 @@ class JobQueue:
             )
 
     async def requeue(self, job_ids: Sequence[int], delay: timedelta = timedelta()) -> None:
-        """Let any worker do these, not before `delay` is over; those that are no longer ours stay as they are."""
-        if job_ids:
-            # queue.put_back: many at once, and nothing about it in the log.
+        """Returns these jobs to the queue, for any worker, after `delay`."""
+        await self.requeue_after(dict.fromkeys(job_ids, delay))
+
+    async def requeue_after(self, delays: Mapping[int, timedelta]) -> None:
+        """Returns these jobs to the queue, each after its delay. Jobs that are no longer this worker's stay as is."""
+        if delays:
+            # queue.put_back: many jobs in one statement, and none of them in the log.
             await self._database.execute(
                 """
-                UPDATE pgqueuer SET status = 'queued', execute_after = now() + $2, updated = now(),
-                                    attempts = attempts + 1, queue_manager_id = NULL
-                WHERE id = ANY($1::bigint[]) AND status = 'picked' AND queue_manager_id = $3
+                UPDATE pgqueuer job SET status = 'queued', execute_after = now() + back.delay, updated = now(),
+                                        attempts = attempts + 1, queue_manager_id = NULL
+                FROM unnest($1::bigint[], $2::interval[]) AS back (id, delay)
+                WHERE job.id = back.id AND status = 'picked' AND queue_manager_id = $3
                 """,
-                list(job_ids),
-                delay,
+                list(delays.keys()),
+                list(delays.values()),
                 self._worker_id,
             )
 
@@ -201,11 +206,11 @@ async def depth(database: Database, kind: str | None = None) -> QueueDepth:
     return QueueDepth(**row) if row is not None else QueueDepth(0, 0, 0, 0.0)
 
 
-async def forget_log(database: Database, before: datetime) -> int:
+async def delete_expired_log(database: Database, before: datetime) -> int:
     """Delete what PgQueuer logged before that moment, a bounded number at a time; how many rows."""
     total = 0
     while True:
-        # queue.forget_log
+        # queue.delete_expired_log
         status = await database.execute(
             """
             DELETE FROM pgqueuer_log WHERE id IN (

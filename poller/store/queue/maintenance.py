@@ -24,7 +24,7 @@ CHORE: Final = "chore"
 _CLOCK_TOLERANCE: Final = timedelta(seconds=TOLERANCE_SECONDS)
 
 
-async def queue_chores(database: Database, intervals: Mapping[str, int], now: datetime) -> int:
+async def enqueue_maintenance_tasks(database: Database, intervals: Mapping[str, int], now: datetime) -> int:
     """Queue each chore (by name, with its interval in seconds) once per interval; how many were queued."""
     begun = {chore.name: chore.begun_at for chore in await list_tasks(database)}
     # One begun in the future was begun by a clock that was wrong.
@@ -37,7 +37,7 @@ async def queue_chores(database: Database, intervals: Mapping[str, int], now: da
     return await enqueue(database, jobs)
 
 
-async def begin_chore(database: Database, name: str) -> datetime:
+async def record_task_start(database: Database, name: str) -> datetime:
     """Record that it begins now; PostgreSQL's time, which decides what the chore makes and drops."""
     # chores.begin
     begun_at: datetime = await database.fetchval(
@@ -51,7 +51,7 @@ async def begin_chore(database: Database, name: str) -> datetime:
     return begun_at
 
 
-async def end_chore(
+async def record_task_end(
     database: Database, name: str, now: datetime, *, detail: str = "", error: str | None = None
 ) -> None:
     """It was done, or failed."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from poller.store.queries import Connection
 
 POLL: Final = "poll"
-EXPLAIN: Final = "explain"
+RECORD_MISSED: Final = "explain"
 """Kinds of jobs: one slot of one org to poll; a stretch of slots of one org that nobody polled."""
 
 HandOut = Callable[[Org, Cursor | None, datetime], Advance]
@@ -41,7 +41,7 @@ class EnqueueResult:
 
     alone: bool
     slots: int = 0
-    stretches: int = 0
+    missed_ranges: int = 0
 
 
 async def enqueue_due_slots(
@@ -76,7 +76,7 @@ async def enqueue_due_slots(
         await enqueue(connection, jobs)
         await _save(connection, cursors)
     slots = sum(job.kind == POLL for job in jobs)
-    return EnqueueResult(alone=True, slots=slots, stretches=len(jobs) - slots)
+    return EnqueueResult(alone=True, slots=slots, missed_ranges=len(jobs) - slots)
 
 
 def due_payload(due: Due) -> bytes:
@@ -196,8 +196,8 @@ def _explain_job(missed: Missed) -> NewJob:
         "last": int(missed.last.timestamp()),
         "interval": missed.interval_seconds,
     }
-    key = f"{EXPLAIN}:{missed.org_id}:{missed.first:%Y-%m-%dT%H:%M:%SZ}"
-    return NewJob(EXPLAIN, key, orjson.dumps(payload), timedelta())
+    key = f"{RECORD_MISSED}:{missed.org_id}:{missed.first:%Y-%m-%dT%H:%M:%SZ}"
+    return NewJob(RECORD_MISSED, key, orjson.dumps(payload), timedelta())
 
 
 def _moment(seconds: int) -> datetime:

@@ -1,67 +1,50 @@
-"""The settings of the running service that decide how often orgs are polled, for those who ask without being it."""
+"""The poll policy of the running service, stored for commands and pages that are other processes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from poller.core.policy import PollPolicy
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from poller.settings import Settings
     from poller.store.database import Database
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceSettings:
-    """What the service polls by. The defaults hold until a service has run; the view `org_states` has them too."""
-
-    poll_interval_seconds: int = 900
-    credit_share: float = 0.10
-    in_flight_share: float = 0.5
-    api_version: str = "v7"
-
-
-def settings_of(settings: Settings) -> ServiceSettings:
-    """Those of a process."""
-    return ServiceSettings(
-        settings.poll_interval_seconds, settings.credit_share, settings.in_flight_share, settings.api_version
-    )
-
-
-async def save_service_settings(database: Database, settings: ServiceSettings, now: datetime) -> None:
-    """Record the settings of a worker; those of the worker that started last hold."""
-    await database.execute(_SAVE.format("true"), *_arguments(settings, now))
+async def save_service_settings(database: Database, policy: PollPolicy, now: datetime) -> None:
+    """Stores the policy of a worker; the policy of the worker that started last is in force."""
+    await database.execute(_SAVE.format("true"), *_arguments(policy, now))
 
 
 async def save_settings_of_command(
-    database: Database, settings: ServiceSettings, now: datetime, workers_since: datetime
+    database: Database, policy: PollPolicy, now: datetime, workers_since: datetime
 ) -> None:
-    """Record the settings of `poller poll`, unless a worker was seen after `workers_since`."""
+    """Stores the policy of `poller poll`, unless a worker was seen after `workers_since`."""
     where = "NOT EXISTS (SELECT FROM workers WHERE seen_at > $6)"
-    await database.execute(_SAVE.format(where), *_arguments(settings, now), workers_since)
+    await database.execute(_SAVE.format(where), *_arguments(policy, now), workers_since)
 
 
-async def read_service_settings(database: Database) -> ServiceSettings:
-    """The settings in force."""
-    return await recorded_settings(database) or ServiceSettings()
+async def read_service_settings(database: Database) -> PollPolicy:
+    """The policy in force."""
+    return await recorded_settings(database) or PollPolicy()
 
 
-async def recorded_settings(database: Database) -> ServiceSettings | None:
-    """The settings of the service that ran last; None if none ran yet."""
+async def recorded_settings(database: Database) -> PollPolicy | None:
+    """The policy of the service that ran last; None if none ran yet."""
     # service_settings.read
     row = await database.fetchrow(
         "SELECT poll_interval_seconds, credit_share, in_flight_share, api_version FROM service_settings"
     )
-    return None if row is None else ServiceSettings(*row)
+    return None if row is None else PollPolicy(*row)
 
 
-def _arguments(settings: ServiceSettings, now: datetime) -> tuple[object, ...]:
+def _arguments(policy: PollPolicy, now: datetime) -> tuple[object, ...]:
     return (
-        settings.poll_interval_seconds,
-        settings.credit_share,
-        settings.in_flight_share,
-        settings.api_version,
+        policy.poll_interval_seconds,
+        policy.credit_share,
+        policy.in_flight_share,
+        policy.api_version,
         now,
     )
 

@@ -49,7 +49,7 @@ async def list_workers(database: Database, seen_after: datetime) -> list[WorkerR
     return [WorkerRecord(**row) for row in rows]
 
 
-async def forget_workers(database: Database, before: datetime) -> int:
+async def delete_expired_workers(database: Database, before: datetime) -> int:
     """Delete those that were last seen before that moment, and never said goodbye; how many."""
     # workers.forget
     status = await database.execute("DELETE FROM workers WHERE seen_at < $1", before)

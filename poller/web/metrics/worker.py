@@ -9,6 +9,7 @@ from prometheus_client import Counter, Histogram
 from poller.core.admission import CRASHED, NOT_RUNNING, TOO_LATE
 from poller.core.model import Outcome
 from poller.core.reply import NoReply
+from poller.polling.instrumentation import NullInstrumentation
 from poller.web.metrics.counters import FastCounter, FastHistogram
 from poller.web.metrics.process import ProcessMetrics
 
@@ -20,19 +21,21 @@ if TYPE_CHECKING:
 
     from poller.core.reply import Classification, Reply
     from poller.core.schedule import Due
-    from poller.polling.runner import PollResult
+    from poller.polling.instrumentation import PostToken
+    from poller.polling.results import PollResult
+    from poller.zoho.token_request import Form
 
-# Those known beforehand are shown from the start, at 0: a rate sees the first one only then.
+# Known reasons are shown from the start, at 0: otherwise a rate does not see the first event.
 _PUT_BACK_FOR: Final = ("busy", "clock", "cool_down", "data_center", "early", "hold", "slow", "stopped")
 _MISSED_FOR: Final = (CRASHED, NOT_RUNNING, TOO_LATE)
 _LATENESS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 900, 3_600)
 _DURATIONS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80)
 _WAITS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
-"""To the longest a poll waits for its org's quota."""
+"""Up to the longest wait of a poll for its org's rate limit."""
 
 
-class WorkerMetrics(ProcessMetrics):
-    """Every metric of a process with a worker; an `Observer` of it."""
+class WorkerMetrics(ProcessMetrics, NullInstrumentation):
+    """All metrics of a process with a worker, as its instrumentation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,17 +93,37 @@ class WorkerMetrics(ProcessMetrics):
             registry=registry,
         )
 
-    def handed_out(self, slots: int) -> None:
-        """So many slots were queued."""
+    def wrap_post_token(self, post: PostToken) -> PostToken:
+        """Counts the requests to token endpoints."""
+
+        async def counted(accounts_server: str, form: Form) -> Reply | NoReply:
+            reply = await post(accounts_server, form)
+            status = reply.failure.value if isinstance(reply, NoReply) else str(reply.status)
+            self._token_requests.labels(status).inc()
+            return reply
+
+        return counted
+
+    def slots_enqueued(self, slots: int) -> None:
+        """The scheduler added slots to the queue."""
         self._due.inc(slots)
 
-    def claimed(self, due: Due, now: datetime) -> None:
-        """A slot was claimed."""
+    def slot_claimed(self, due: Due, now: datetime) -> None:
+        """The worker claimed a slot."""
         self._claimed.inc()
         self._lateness.observe(max((now - due.at).total_seconds(), 0.0))
 
-    def written(self, batch: Sequence[PollResult]) -> None:
-        """These rows are safe."""
+    def slots_requeued(self, reason: str, slots: int) -> None:
+        """The worker put slots back into the queue."""
+        self._put_back.labels(reason).inc(slots)
+
+    def slots_missed(self, slots: int, reason: str) -> None:
+        """The worker recorded slots as missed that were never in the queue."""
+        self._due.inc(slots)
+        self._missed.labels(reason).inc(slots)
+
+    def results_committed(self, batch: Sequence[PollResult]) -> None:
+        """The rows of these results are committed."""
         for one in batch:
             snapshot = one.snapshot
             if snapshot.outcome is Outcome.MISSED:
@@ -113,31 +136,18 @@ class WorkerMetrics(ProcessMetrics):
             if snapshot.requests:
                 self._durations.observe(snapshot.duration_ms / 1_000)
 
-    def missed(self, slots: int, reason: str) -> None:
-        """So many slots were written down as missed that nobody had queued."""
-        self._due.inc(slots)
-        self._missed.labels(reason).inc(slots)
-
-    def requeue(self, reason: str, slots: int) -> None:
-        """So many slots have to wait."""
-        self._put_back.labels(reason).inc(slots)
-
     def database_error(self) -> None:
-        """PostgreSQL, or the way to it, made trouble."""
+        """PostgreSQL, or the connection to it, failed."""
         self._database_errors.inc()
 
-    def classified(self, reply: Reply | NoReply, verdict: Classification) -> None:
-        """A request for a count ended, and this is what it means."""
-        self._requests.count(verdict.outcome, reply.failure if isinstance(reply, NoReply) else reply.status)
+    def request_classified(self, reply: Reply | NoReply, classification: Classification) -> None:
+        """A request for a count ended, and this is its meaning."""
+        self._requests.count(classification.outcome, reply.failure if isinstance(reply, NoReply) else reply.status)
 
-    def waited(self, seconds: float) -> None:
-        """A request waited so long before it might leave, or gave up."""
+    def limiter_waited(self, seconds: float) -> None:
+        """A request waited for its org's limits, until it was sent or gave up."""
         self._waits.observe(seconds)
 
-    def token_replied(self, status: str) -> None:
-        """A request to a token endpoint ended."""
-        self._token_requests.labels(status).inc()
-
     def token_issued(self) -> None:
-        """It ended with a token."""
+        """Zoho issued an access token to this process."""
         self._tokens.inc()

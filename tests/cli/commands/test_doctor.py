@@ -30,7 +30,7 @@ from poller.store.orgs.imports import import_orgs
 from poller.store.series.partitions import drop_partitions, month_after, month_of
 from poller.store.series.rollups import roll_up
 from poller.store.series.snapshots import write_snapshots
-from poller.worker.maintenance import chores
+from poller.worker.maintenance import maintenance_tasks
 from tests.command import KEYS, start
 from tests.connect_proxy import connect_proxy
 from tests.postgres import run_on
@@ -153,7 +153,7 @@ def fleet(on_database: str, zoho: Front) -> str:
 def do_chores(dsn: str) -> None:
     async def do() -> None:
         async with await connect(dsn) as database:
-            for name, chore in chores(snapshots=None, days=None).items():
+            for name, chore in maintenance_tasks(snapshots=None, days=None).items():
                 await chore.do(database, datetime.now(UTC))
                 await database.execute("INSERT INTO chores (name, begun_at, done_at) VALUES ($1, now(), now())", name)
             await database.execute(
@@ -187,7 +187,7 @@ async def test_every_check_is_ok_for_a_fleet_that_works(process: Process, on_dat
         running = await start("run", environ=environ)
         try:
             connection = await asyncpg.connect(on_database)
-            names = len(chores(snapshots=None, days=None))
+            names = len(maintenance_tasks(snapshots=None, days=None))
             await eventually(
                 lambda: connection.fetchval("SELECT count(*) = $1 FROM chores WHERE done_at IS NOT NULL", names), 60
             )
@@ -234,7 +234,7 @@ def test_future_rows_are_reported_until_the_rollups_have_removed_them(poller: Po
 
     async def remove() -> None:
         async with await connect(fleet) as database:
-            await chores(snapshots=None, days=None)["rollups"].do(database, NOW)
+            await maintenance_tasks(snapshots=None, days=None)["rollups"].do(database, NOW)
 
     asyncio.run(write_ahead())
     found = findings(poller("doctor", "--json"))["future rows"]

@@ -12,10 +12,11 @@ import pytest
 
 from poller.core.fleet import WorkerRecord
 from poller.core.model import USER_TYPES, Outcome, Snapshot
+from poller.core.policy import PollPolicy
 from poller.core.slots import slot_of
 from poller.store.database import Database, connect
 from poller.store.orgs import credits as credit_store
-from poller.store.queue.service_settings import ServiceSettings, save_service_settings
+from poller.store.queue.service_settings import save_service_settings
 from poller.store.queue.workers import heartbeat_worker
 from poller.store.series.snapshots import write_snapshots
 
@@ -117,7 +118,7 @@ def test_the_settings_of_the_service_are_planned_with_and_else_those_of_this_pro
 
     async def serve() -> None:
         async with await connect(fleet) as database:
-            await save_service_settings(database, ServiceSettings(600, 0.3), database.clock.now())
+            await save_service_settings(database, PollPolicy(600, 0.3), database.clock.now())
 
     asyncio.run(serve())
     plan = answer(poller("plan", "--json"))

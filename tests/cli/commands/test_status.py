@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from poller.core.model import USER_TYPES, Outcome, Snapshot
+from poller.core.policy import PollPolicy
 from poller.store.database import connect
 from poller.store.orgs import credits as credit_store
-from poller.store.queue.service_settings import ServiceSettings, save_service_settings
+from poller.store.queue.service_settings import save_service_settings
 from poller.store.series.snapshots import write_snapshots
 from tests import command
 
@@ -152,7 +153,7 @@ def test_the_status_shows_the_interval_and_credit_share_of_the_running_service_a
 ) -> None:
     async def serve() -> None:
         async with await connect(fleet) as database:
-            await save_service_settings(database, ServiceSettings(300, 0.5), NOW)
+            await save_service_settings(database, PollPolicy(300, 0.5), NOW)
 
     asyncio.run(serve())
     monkeypatch.setenv("POLLER_POLL_INTERVAL", "1h")

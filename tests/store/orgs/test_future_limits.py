@@ -9,7 +9,7 @@ import pytest
 
 from poller.core.maintenance import TASK_SECONDS
 from poller.store.orgs.future_limits import clear_future_limits
-from poller.worker.maintenance import chores
+from poller.worker.maintenance import maintenance_tasks
 from tests.store.fleet import NOON, added, entry
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ async def test_the_hourly_credits_task_clears_limits_in_the_future(database: Dat
     far = NOON.replace(year=2999)
     await limit_everything(database, org_id, far)
     assert TASK_SECONDS["credits"] == 3_600
-    said = await chores(snapshots=None, days=None)["credits"].do(database, NOON)
+    said = await maintenance_tasks(snapshots=None, days=None)["credits"].do(database, NOON)
     assert said.endswith(
         "cleared in the future: holds, credits_remaining, cool_downs, leases, probes, org_info, "
         "credits_spent, token_budgets"

@@ -16,7 +16,7 @@ from poller.core.token import IssuedToken
 from poller.store.orgs import orgs, parking
 from poller.store.orgs.credits import spend
 from poller.store.orgs.encryption import Keyring
-from poller.store.orgs.poll_state import PollableOrg, pages_of_active
+from poller.store.orgs.pollable import PollableOrg, pages_of_active
 from poller.store.orgs.rate_limits import RateLimitUpdate, save_limits
 from poller.store.orgs.tokens import TokenStore
 from tests.store.fleet import NOON, added, entry

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from poller.core.rate_limit import RateLimitState
 from poller.store.orgs.orgs import purge
-from poller.store.orgs.poll_state import pages_of_active
+from poller.store.orgs.pollable import pages_of_active
 from poller.store.orgs.rate_limits import RateLimitUpdate, save_limits
 from tests.store.fleet import NOON, added, entry
 

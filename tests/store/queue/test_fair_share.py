@@ -35,7 +35,7 @@ async def due(database: Database, many: int, delay: timedelta = timedelta()) -> 
 
 
 async def turns(workers: list[JobQueue], moment: timedelta = MOMENT) -> list[int]:
-    return [(await one.turn(KINDS, now() - timedelta(minutes=1), moment)).jobs for one in workers]
+    return [(await one.fair_share(KINDS, now() - timedelta(minutes=1), moment)).jobs for one in workers]
 
 
 @pytest.mark.parametrize("many", [1, 3, 10])
@@ -66,7 +66,8 @@ async def test_a_worker_waits_until_it_can_claim_a_job(database: Database) -> No
     workers = await living(database, 2)
     await due(database, 1, timedelta(seconds=30))
     waits = [
-        (await one.turn(KINDS, now() - timedelta(minutes=1), timedelta(seconds=0.4))).next_seconds for one in workers
+        (await one.fair_share(KINDS, now() - timedelta(minutes=1), timedelta(seconds=0.4))).next_seconds
+        for one in workers
     ]
     assert all(wait is not None for wait in waits)
     first, second = sorted(wait or 0.0 for wait in waits)

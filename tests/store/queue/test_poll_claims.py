@@ -34,14 +34,14 @@ async def test_the_backlog_of_a_data_centre_without_free_places_hides_no_slot_of
     await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '1 minute'")
     await enqueue(database, jobs("eu", 2))
     mine, rooms = worker(database), {"us": 0, "eu": 8}
-    assert (await mine.turn(("poll",), NEVER, AT_ONCE, rooms)).jobs == 2
+    assert (await mine.fair_share(("poll",), NEVER, AT_ONCE, rooms)).jobs == 2
     assert await claimed(mine, 50, rooms) == ["eu", "eu"]
 
 
 async def test_a_worker_claims_no_more_slots_of_a_data_centre_than_it_has_free_places(database: Database) -> None:
     await enqueue(database, jobs("us", 20) + jobs("eu", 20))
     mine, rooms = worker(database), {"us": 3, "eu": 5}
-    assert (await mine.turn(("poll",), NEVER, AT_ONCE, rooms)).jobs == 8
+    assert (await mine.fair_share(("poll",), NEVER, AT_ONCE, rooms)).jobs == 8
     found = await claimed(mine, 50, rooms)
     assert (found.count("us"), found.count("eu")) == (3, 5)
     assert len(await claimed(mine, 4, rooms)) == 4
@@ -54,7 +54,7 @@ async def test_slots_of_a_dead_worker_are_claimed_by_workers_with_free_places(da
     assert await claimed(mine, 50, {"us": 9, "eu": 9}) == []
     await database.execute("UPDATE pgqueuer SET heartbeat = now() - interval '31 s'")
     rooms = {"us": 0, "eu": 9}
-    assert (await mine.turn(("poll",), NEVER, AT_ONCE, rooms)).jobs == 2
+    assert (await mine.fair_share(("poll",), NEVER, AT_ONCE, rooms)).jobs == 2
     assert await claimed(mine, 50, rooms) == ["eu", "eu"]
 
 
@@ -68,7 +68,7 @@ async def test_slots_that_the_previous_release_queued_name_no_data_centre_and_ar
 async def test_a_slot_that_is_not_due_yet_is_not_claimed(database: Database) -> None:
     await enqueue(database, jobs("us", 1, delay=timedelta(minutes=1)))
     mine = worker(database)
-    turn = await mine.turn(("poll",), NEVER, AT_ONCE, {"us": 4})
+    turn = await mine.fair_share(("poll",), NEVER, AT_ONCE, {"us": 4})
     assert turn.jobs == 0
     assert turn.next_seconds is not None
     assert 50 < turn.next_seconds <= 61

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from poller.core.model import Outcome, Snapshot
+from poller.core.policy import PollPolicy
 from poller.store.queue.schedule_health import count_unscheduled
-from poller.store.queue.service_settings import ServiceSettings, save_service_settings
+from poller.store.queue.service_settings import save_service_settings
 from poller.store.series.snapshots import write_snapshots
 from tests.store.fleet import added, entry
 
@@ -60,7 +61,7 @@ async def test_an_org_is_counted_only_when_it_was_active_for_two_of_its_interval
 
 
 async def test_the_two_intervals_are_the_effective_intervals_of_the_org(database: Database, keyring: Keyring) -> None:
-    await save_service_settings(database, ServiceSettings(300, 0.1), await database.fetchval("SELECT now()"))
+    await save_service_settings(database, PollPolicy(300, 0.1), await database.fetchval("SELECT now()"))
     await added(database, keyring, entry("fleet's", edition="enterprise"))
     assert [await unscheduled_in(database, timedelta(minutes=minutes)) for minutes in (10, 12)] == [0, 1]
     await database.execute("UPDATE orgs SET poll_interval_seconds = 3600")

@@ -5,18 +5,20 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from poller.core.model import Org, Outcome, Snapshot
+from poller.core.policy import PollPolicy
 from poller.core.schedule import Advance, Cursor, Due, Missed, advance
 from poller.store.locks import Lock, lock
 from poller.store.orgs.orgs import pause, remove, resume
-from poller.store.orgs.poll_slots import PollableSlot, read_slots
+from poller.store.orgs.poll_state import read_poll_states
 from poller.store.queue.jobs import JobQueue
-from poller.store.queue.schedules import EXPLAIN, POLL, EnqueueResult, enqueue_due_slots, read_due, read_missed
+from poller.store.queue.schedules import POLL, RECORD_MISSED, EnqueueResult, enqueue_due_slots, read_due, read_missed
 from poller.store.series.snapshots import write_snapshots
 from tests.store.fleet import added, entry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from poller.core.poll_state import PollState
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
 
@@ -34,9 +36,11 @@ async def handed_out(database: Database, now: datetime, *, review: bool = False,
     return await enqueue_due_slots(database, by_interval, now, MINUTE, interval_seconds=interval, changed_since=since)
 
 
-async def slots(database: Database, due: Sequence[Due], own_jobs: Sequence[int] = ()) -> list[PollableSlot | None]:
+async def slots(
+    database: Database, keyring: Keyring, due: Sequence[Due], own_jobs: Sequence[int] = ()
+) -> list[PollState | None]:
     silence = timedelta(seconds=30)
-    return await read_slots(database, due, own_jobs, now=NOON, silence=silence, api_version="v7", interval_seconds=60)
+    return await read_poll_states(database, keyring, PollPolicy(60), due, own_jobs, now=NOON, silence=silence)
 
 
 async def queued(database: Database, kind: str) -> list[bytes]:
@@ -49,7 +53,7 @@ async def queued(database: Database, kind: str) -> list[bytes]:
 async def test_every_slot_is_queued_once_before_it_is_due(database: Database, keyring: Keyring) -> None:
     ids = await added(database, keyring, *(entry(f"org {number}") for number in range(5)))
     for seconds in range(0, 1_200, 15):
-        assert (await handed_out(database, NOON + timedelta(seconds=seconds))).stretches == 0
+        assert (await handed_out(database, NOON + timedelta(seconds=seconds))).missed_ranges == 0
     due = [read_due(payload) for payload in await queued(database, POLL)]
     for org_id in ids:
         slots = [one.slot for one in due if one.org_id == org_id]
@@ -65,7 +69,7 @@ async def test_two_schedulers_enqueue_no_slot_twice(database: Database, keyring:
     first = await handed_out(database, NOON + MINUTE)
     second = await handed_out(database, NOON + MINUTE)
     assert first.slots == 2
-    assert (second.slots, second.stretches) == (0, 0)
+    assert (second.slots, second.missed_ranges) == (0, 0)
 
 
 async def test_a_scheduler_does_not_wait_while_another_one_enqueues(database: Database, keyring: Keyring) -> None:
@@ -82,7 +86,7 @@ async def test_a_period_without_a_poller_is_queued_to_be_recorded_as_missed(
     await handed_out(database, NOON)
     before = [read_due(payload) for payload in await queued(database, POLL)]
     await handed_out(database, NOON + timedelta(days=30))
-    (missed,) = [read_missed(payload) for payload in await queued(database, EXPLAIN)]
+    (missed,) = [read_missed(payload) for payload in await queued(database, RECORD_MISSED)]
     later = [read_due(payload) for payload in await queued(database, POLL)][len(before) :]
     assert missed == Missed(org_id, before[-1].slot + MINUTE, later[0].slot - MINUTE, 60)
     assert later[0].at <= NOON + timedelta(days=30) < later[0].until
@@ -93,13 +97,13 @@ async def test_a_pause_is_not_a_gap_but_slots_due_before_it_are(database: Databa
     await handed_out(database, NOON)
     await pause(database, ["one"], NOON + timedelta(minutes=10))
     assert (await handed_out(database, NOON + timedelta(hours=1))).slots == 0
-    (missed,) = [read_missed(payload) for payload in await queued(database, EXPLAIN)]
+    (missed,) = [read_missed(payload) for payload in await queued(database, RECORD_MISSED)]
     assert missed.last < NOON + timedelta(minutes=10)
     assert await database.fetchval("SELECT count(*) FROM org_schedules") == 0
 
     await resume(database, ["one"], NOON + timedelta(hours=2))
     again = await handed_out(database, NOON + timedelta(hours=2))
-    assert again.stretches == 0
+    assert again.missed_ranges == 0
     due = [read_due(payload) for payload in await queued(database, POLL)]
     assert due[-1].org_id == org_id
     assert due[-1].at > NOON + timedelta(hours=2)
@@ -144,12 +148,12 @@ async def test_the_states_of_slots_are_returned_in_the_order_of_the_request(
     await remove(database, ["gone"], NOON)
     await database.execute("UPDATE access_tokens SET cool_until = $2 WHERE org_id = $1", two, NOON + 5 * MINUTE)
     due = [Due(gone, NOON, 60), Due(two, NOON, 60), Due(one, NOON, 60)]
-    removed, second, first = await slots(database, due)
+    removed, second, first = await slots(database, keyring, due)
     assert removed is None
     assert first is not None
-    assert (first.pollable.org.id, first.active, first.known, first.polled_at) == (one, False, False, None)
+    assert (first.org.id, first.active, first.known, first.polled_at) == (one, False, False, None)
     assert second is not None
-    assert (second.pollable.org.id, second.active, second.known, second.busy) == (two, True, False, False)
+    assert (second.org.id, second.active, second.known, second.busy) == (two, True, False, False)
     assert (second.polled_at, second.cool_until) == (NOON + MINUTE, NOON + 5 * MINUTE)
 
 
@@ -158,13 +162,13 @@ async def test_an_org_is_busy_while_a_live_worker_polls_another_slot(database: D
     await handed_out(database, NOON)
     await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '1 second'")
     (job, *_) = await JobQueue(database, uuid.uuid4()).claim((POLL,), 1)
-    (mine,) = await slots(database, [Due(org_id, NOON, 60)], [job.id])
-    (other,) = await slots(database, [Due(org_id, NOON, 60)])
+    (mine,) = await slots(database, keyring, [Due(org_id, NOON, 60)], [job.id])
+    (other,) = await slots(database, keyring, [Due(org_id, NOON, 60)])
     assert mine is not None
     assert other is not None
     assert (mine.busy, other.busy) == (False, True)
     await database.execute("UPDATE pgqueuer SET heartbeat = now() - interval '31 seconds'")
-    (silent,) = await slots(database, [Due(org_id, NOON, 60)])
+    (silent,) = await slots(database, keyring, [Due(org_id, NOON, 60)])
     assert silent is not None
     assert not silent.busy
 

@@ -15,7 +15,7 @@ from poller.store.series.future_rows import FutureRows, find_future_rows, repair
 from poller.store.series.partitions import drop_partitions
 from poller.store.series.retention import raw_since
 from poller.store.series.rollups import roll_up
-from poller.worker.maintenance import chores
+from poller.worker.maintenance import maintenance_tasks
 from tests.postgres import let_now_be
 from tests.store.series.history import (
     MANY,
@@ -148,7 +148,7 @@ async def test_rows_of_a_clock_two_years_ahead_are_removed_by_the_rollups_and_lo
     await later.execute("UPDATE rollup_state SET raw_since = '2028-02-01'")
     expected = FutureRows(8, 2, 2, (NOW + WRONG).date(), date(2028, 2, 1))
     assert await find_future_rows(later, NOW) == expected
-    rollups = chores(snapshots=None, days=None)["rollups"]
+    rollups = maintenance_tasks(snapshots=None, days=None)["rollups"]
     with structlog.testing.capture_logs() as logs:
         assert await rollups.do(later, NOW) == (
             "0 days of orgs; removed from the future: 10 rows of slots that have not begun (2 polled), "

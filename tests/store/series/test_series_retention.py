@@ -14,7 +14,7 @@ from poller.core.retention import Retention
 from poller.store.database import Database
 from poller.store.series.partitions import drop_partitions, month_after, month_of, partition_name
 from poller.store.series.rollups import roll_up
-from poller.worker.maintenance import chores
+from poller.worker.maintenance import maintenance_tasks
 from tests.store.series.history import MANY, forget_everything, snapshots, write_snapshots
 from tests.store.series.mortal import Mortal
 from tests.store.series.naive import NaiveSeries, agree
@@ -107,7 +107,7 @@ async def retain(mortal: Database, naive: NaiveSeries, cutoff: datetime, days: d
     """The chore, on a day on which months that ended by `cutoff` may go, and daily counts before `days`."""
     now = month_after(month_of(month_after(cutoff)))
     kept = None if days is None else Retention(days=(now.date() - days).days)
-    chore = chores(snapshots=Retention(months=2), days=kept)["retention"]
+    chore = maintenance_tasks(snapshots=Retention(months=2), days=kept)["retention"]
     done = await attempt(chore.do(mortal, now))
     event(f"retention {'done' if done else 'died'}")
     going = {partition_name(month) for month in MONTHS if month_after(month) <= cutoff}
