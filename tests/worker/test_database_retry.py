@@ -152,7 +152,7 @@ async def test_a_worker_stopped_during_a_database_outage_ends_after_its_grace_pe
             stopped_at = loop.time()
         # A grace of 5 seconds is the wall's; the rest is for a busy machine.
         assert loop.time() - stopped_at < 15
-        assert worker.lost == 0
+        assert worker.lost_rows == 0
 
 
 async def test_a_dropped_schema_ends_the_worker_with_one_error(service: OpenService) -> None:

@@ -111,7 +111,7 @@ async def test_snapshots_are_kept_during_a_lock_longer_than_the_command_timeout(
                 rows = await no_slot_is_missing(mine, 8.0)
         assert {row["requests"] for row in rows if row["outcome"] == "ok"} == {10}
         assert sum(entry["event"] == "database.away" for entry in logs) <= 2
-        assert worker.lost == 0
+        assert worker.lost_rows == 0
 
 
 async def test_snapshots_held_in_memory_are_limited_counted_and_written_in_order(
@@ -145,7 +145,7 @@ async def test_snapshots_held_in_memory_are_limited_counted_and_written_in_order
         ends = [batch for batch in ends if batch]
         slack = timedelta(seconds=0.1)
         assert all(max(earlier) <= min(later) + slack for earlier, later in pairwise(ends))
-        assert worker.lost == 0
+        assert worker.lost_rows == 0
 
 
 async def test_a_server_that_accepts_no_writes_is_logged_once_and_retried_with_pauses(
@@ -193,7 +193,7 @@ async def test_repeatedly_killed_connections_lose_no_snapshot(service: OpenServi
         )
         rows = await no_slot_is_missing(mine, 3.0)
     assert {row["outcome"] for row in rows} <= {"ok", "missed"}
-    assert worker.lost == 0
+    assert worker.lost_rows == 0
 
 
 async def test_a_statement_timeout_is_retried(service: OpenService, database_url: str) -> None:
@@ -221,7 +221,7 @@ async def test_a_statement_timeout_is_retried(service: OpenService, database_url
                     back_at,
                 )
                 await no_slot_is_missing(mine, 8.0)
-        assert worker.lost == 0
+        assert worker.lost_rows == 0
         assert any("statement timeout" in entry.get("why", "") for entry in logs)
 
 
