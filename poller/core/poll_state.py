@@ -97,8 +97,3 @@ class PollState:
         """Whether the poll requests edition and licences too: they are old, and the credits pay for them."""
         is_stale = self.info_at is None or self.now - self.info_at >= INFO_LIFETIME
         return is_stale and self.credits_left >= REQUESTS_PER_POLL + INFO_REQUESTS
-
-    @property
-    def late_since(self) -> datetime | None:
-        """The moment from which the poll is late; None if a person asked for it."""
-        return None if self.due is None else self.due.at
