@@ -1,1 +1,1 @@
-"""The tests, as a package of their own: some installed packages bring a `tests` too."""
+"""Makes the tests a package, because some installed packages bring a package `tests` too."""

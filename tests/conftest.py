@@ -45,7 +45,7 @@ LONG_FIRST: Final = ("acceptance", "breakage", "chaos", "worker", "embedded", "w
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest."""
+    """Runs the files that take longest first."""
 
     def place(item: pytest.Item) -> int:
         folder = str(item.path.parent.relative_to(TESTS)).partition(os.sep)[0]

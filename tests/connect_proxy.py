@@ -1,4 +1,4 @@
-"""An HTTP proxy on loopback that opens tunnels by CONNECT: what stands in networks that let nothing else out."""
+"""An HTTP proxy on loopback that opens tunnels by CONNECT, as in networks without direct access."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class ConnectProxy:
-    """The proxy's port, and what it was asked: each request's head. `denied`: what it answers instead of a tunnel;
-    `silent`: it answers nothing."""
+    """The port of the proxy, and the head of each request.
+
+    `denied`: the reply instead of a tunnel; `silent`: no reply at all.
+    """
 
     port: int = 0
     login: str | None = None
@@ -53,7 +55,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @asynccontextmanager
 async def connect_proxy(target: int, login: str | None = None) -> AsyncIterator[ConnectProxy]:
-    """A proxy whose tunnels lead to the port `target`, for who shows `login` (`user:password`)."""
+    """A proxy whose tunnels lead to the port `target`, for clients with `login` (`user:password`)."""
     proxy = ConnectProxy(login=login, target=target)
     tasks: set[asyncio.Task[None]] = set()
 

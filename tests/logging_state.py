@@ -1,4 +1,4 @@
-"""Puts the process's logging back to what it was before a test."""
+"""Restores the logging of the process after a test."""
 
 from __future__ import annotations
 

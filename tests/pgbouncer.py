@@ -27,7 +27,7 @@ needs_pgbouncer = pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not i
 
 @contextmanager
 def running_pgbouncer(dsn: str, **settings: str | int) -> Iterator[str]:
-    """The address of the database at `dsn`, through a PgBouncer with its defaults but for `settings`."""
+    """The address of the database at `dsn` through a PgBouncer with default settings, changed by `settings`."""
     assert PROGRAM is not None
     server = urlsplit(dsn)
     (host,) = parse_qs(server.query)["host"]

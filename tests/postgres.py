@@ -1,4 +1,4 @@
-"""A PostgreSQL for tests: one server a session, in a temporary folder, fast because it need not last."""
+"""A PostgreSQL for tests: one server per session in a temporary folder, fast because it does not need durability."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KILLED: Final = FAST | {"synchronous_commit": "on"}
 
 
 def chosen_binaries() -> Path | None:
-    """The programs the environment asks for; None: the wheel's."""
+    """The programs selected by the environment; None for those of the wheel."""
     folder = os.environ.get(BINARIES_VARIABLE)
     return Path(folder) if folder else None
 
@@ -56,7 +56,7 @@ def address(server_dsn: str, name: str) -> str:
 
 
 def copy_of(template: str) -> str:
-    """The options of CREATE DATABASE that make the cheapest copy of another database."""
+    """The options of CREATE DATABASE for the fastest copy of another database."""
     return f'TEMPLATE "{template}" STRATEGY file_copy'
 
 
@@ -72,7 +72,7 @@ def cloned(server_dsn: str, template: str) -> Iterator[str]:
 
 
 async def run_on(dsn: str, statement: str) -> None:
-    """One statement, over a connection of its own."""
+    """Runs one statement on a separate connection."""
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute(statement)
@@ -81,10 +81,10 @@ async def run_on(dsn: str, statement: str) -> None:
 
 
 async def let_now_be(dsn: str, expression: str) -> None:
-    """Let `now()` be something else in this database, for connections that are opened afterwards.
+    """Replaces `now()` in this database for connections opened afterwards.
 
-    PgQueuer's statements, ours and the migrations ask for `now()` without its schema; the first schema of the path has
-    it. Defaults of columns that are there already keep the time they were made with, until they are named again.
+    The statements of PgQueuer, of the poller and of migrations call `now()` without a schema, so the first schema in
+    the search path is used. Defaults of existing columns keep the previous function until they are set again.
     """
     connection = await asyncpg.connect(dsn)
     try:

@@ -1,4 +1,4 @@
-"""Backup and restore of the embedded database, by the commands, on databases that processes use."""
+"""Backup and restore of the embedded database with the commands, while processes use the database."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Machine:
-    """A data folder, and the commands that use it."""
+    """A data folder, and the commands for it."""
 
     def __init__(self, folder: Path, **environ: str) -> None:
         self.data_dir = folder / "data"
@@ -142,7 +142,7 @@ def fuller(manifest: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Untouched:
-    """A machine with an empty, migrated database that no test changes: its backup, its files, and what it holds."""
+    """A machine with an empty, migrated database that tests do not change: its backup, files and content."""
 
     machine: Machine
     backup: bytes

@@ -21,7 +21,7 @@ async def demo(data_dir: Path, *options: str) -> str:
 
 
 async def facts(data_dir: Path) -> tuple[int, int, int]:
-    """Orgs, days of history, and orgs whose history is shorter than that of others."""
+    """The number of orgs, days of history, and orgs with a shorter history than others."""
     query = """
         WITH org AS (SELECT org_id, min(slot) AS since FROM org_snapshots GROUP BY 1),
              fleet AS (SELECT min(slot) AS since, max(slot) AS until FROM org_snapshots)

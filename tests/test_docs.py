@@ -1,4 +1,4 @@
-"""The documents keep to what is there: settings, commands, files."""
+"""Settings, commands and files named in the documents exist."""
 
 from __future__ import annotations
 

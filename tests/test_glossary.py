@@ -1,4 +1,4 @@
-"""The glossary names every public class of the packages that decide, poll and run, beside its term."""
+"""The glossary names every public class of the core, polling and worker packages beside its term."""
 
 from __future__ import annotations
 

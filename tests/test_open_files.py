@@ -1,4 +1,4 @@
-"""The limit of open files, each test in a process of its own with limits of its own."""
+"""The limit of open files; each test runs in a process with its own limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The package as it is installed without its checkout: built, unpacked, and asked to bring a database up to date."""
+"""The package as installed without its source tree: built, unpacked, and used to migrate a database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with nothing but what the wheel holds."""
+    """A folder with only the content of the wheel."""
     made, site = tmp_path_factory.mktemp("made"), tmp_path_factory.mktemp("site")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(made)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""A PostgreSQL on loopback that takes passwords over TLS only, or one without TLS; certificates by trustme."""
+"""A PostgreSQL on loopback that accepts passwords over TLS only, or one without TLS; certificates by trustme."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ hostnossl all all 127.0.0.1/32 {}
 
 @dataclass(frozen=True)
 class Served:
-    """One server: `port` on loopback, its certificate is of `localhost`; the authority's file and a stranger's."""
+    """One server: `port` on loopback with a certificate of `localhost`; files of its and another authority."""
 
     local_dsn: str
     port: int
@@ -48,13 +48,13 @@ class Served:
     def dsn(
         self, query: str = "", *, host: str = "localhost", password: str = PASSWORD, database: str = "books"
     ) -> str:
-        """An address with the password as it has to be written."""
+        """An address with the password percent-encoded."""
         return f"postgresql://{USER}:{quote(password, safe='')}@{host}:{self.port}/{database}{query}"
 
 
 @contextmanager
 def running_on_loopback(*, tls: bool) -> Iterator[Served]:
-    """A server with the role `clerk`, who owns the database `books`."""
+    """A server with the role `clerk` and its database `books`."""
     with tempfile.TemporaryDirectory(prefix="poller-tls-") as made:
         folder = Path(made)
         authority, stranger = trustme.CA(), trustme.CA()
@@ -89,7 +89,7 @@ def running_on_loopback(*, tls: bool) -> Iterator[Served]:
 
 
 def _account(*paths: Path) -> dict[str, Any]:
-    """PostgreSQL refuses to be root: who runs it instead, and owns these."""
+    """The user that runs the server and owns its files, because PostgreSQL refuses to run as root."""
     for path in paths:
         path.chmod(0o700 if path.is_dir() else 0o600)
     if os.geteuid() != 0:
@@ -119,7 +119,7 @@ async def _run_when_up(dsn: str, statement: str) -> None:
 
 
 def _program(name: str) -> str:
-    """Debian's: those of the wheel are built without TLS."""
+    """A program of Debian's PostgreSQL: the wheel's is built without TLS."""
     assert BINARIES is not None
     return str((BINARIES if BINARIES.is_dir() else BINARIES.parent) / name)
 

@@ -99,7 +99,7 @@ class Witness:
         ]
 
     def _begins(self) -> dict[str, list[str]]:
-        """Each secret, plain and as an `Authorization: Basic` would have it, by its first characters."""
+        """The first characters of each secret, plain and as in `Authorization: Basic`."""
         begins: dict[str, list[str]] = {}
         for secret in self.secrets:
             for form in (secret, base64.b64encode(secret.encode()).decode().rstrip("=")):

@@ -1,4 +1,4 @@
-"""The whole line with real parts: PostgreSQL, the simulated Zoho, the poller between them."""
+"""A complete installation with real parts: PostgreSQL, the simulated Zoho, and the poller between them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Customer:
-    """A poller with a database, and a simulated Zoho whose orgs it looks after."""
+    """A poller with a database, and the simulated Zoho whose orgs it polls."""
 
     app: App
     sim: Simulator
 
     async def poll(self, names: Sequence[str] | None = None) -> dict[str, PollResult]:
-        """One poll of the fleet; what was committed, by the org's name."""
+        """Polls the fleet once; returns the committed results by org name."""
         polled: dict[str, PollResult] = {}
 
         def committed(batch: Sequence[PollResult]) -> None:

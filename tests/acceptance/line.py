@@ -72,7 +72,7 @@ class Line:
 
     @asynccontextmanager
     async def process(self) -> AsyncIterator[Poll]:
-        """A process of its own, for as many polls as it lives; each returns what was committed, by the org's name."""
+        """A separate process for any number of polls; each poll returns the committed results by org name."""
         async with open_runner(self.app, now=self.clock.now, sleep=self.clock.sleep) as fleet:
 
             async def poll(names: Sequence[str] | None = None) -> dict[str, PollResult]:
@@ -83,22 +83,22 @@ class Line:
             yield poll
 
     async def poll(self, names: Sequence[str] | None = None) -> dict[str, PollResult]:
-        """One poll by a process that lives no longer."""
+        """Polls the fleet once in a new process."""
         async with self.process() as poll:
             return await poll(names)
 
     async def poll_one(self, index: int = 0) -> PollResult:
-        """A poll of the whole fleet; what came of one org."""
+        """Polls the whole fleet; returns the result of one org."""
         return (await self.poll())[self.names[index]]
 
     @asynccontextmanager
     async def zoho(self) -> AsyncIterator[Zoho]:
-        """Another process's way to Zoho."""
+        """The access of another process to Zoho."""
         async with open_zoho(self.app, now=self.clock.now, sleep=self.clock.sleep) as opened:
             yield opened
 
     def context(self, zoho: Zoho) -> OnboardingContext:
-        """What checks and exchanges of grant codes work with."""
+        """The context for checks and exchanges of grant codes."""
         return OnboardingContext(self.app.database, self.app.keyring, self.app.settings, zoho)
 
     async def import_again(self, orgs: Iterable[SimulatedOrg], **changes: Any) -> None:
@@ -108,7 +108,7 @@ class Line:
         self.names = [entry.name for entry in entries]
 
     async def row(self, index: int = 0) -> dict[str, Any]:
-        """The newest snapshot of an org, as it is stored; `counts` by Zoho's spelling."""
+        """The newest snapshot of an org as stored; `counts` has Zoho's names of user types."""
         (row, *_) = await self.rows(index)
         return row
 
@@ -121,7 +121,7 @@ class Line:
         return [as_stored(row) for row in found]
 
     async def org(self, index: int = 0) -> dict[str, Any]:
-        """What is stored of the org itself."""
+        """The stored row of the org."""
         (found,) = await self.app.database.fetch("SELECT * FROM orgs WHERE name = $1", self.names[index])
         return dict(found)
 
@@ -140,7 +140,7 @@ class Line:
         return found
 
     def audit(self, index: int = 0) -> dict[str, Any]:
-        """What Zoho saw of one org."""
+        """The audit of one org in the simulator."""
         found = [org for org in self.sim.audit()["orgs"] if org["index"] == index]
         return found[0] if found else {"requests": 0, "token_asks": 0, "token_issues": 0}
 
@@ -170,7 +170,7 @@ async def line(
     more_data_centers: Callable[[Simulator], dict[str, Any]] = lambda _: {},
     **options: Any,
 ) -> AsyncIterator[Line]:
-    """A simulated Zoho with `options`, and a poller that has imported its orgs, each as `row` writes it down."""
+    """Runs a simulated Zoho with `options` and a poller with its orgs; `row` gives the import row of an org."""
     clock = clock or Clock()
     async with Simulator(SimulatorOptions(now=clock, **options)) as sim:
         data_centers = with_operators(sim.data_centers_setting() | more_data_centers(sim))

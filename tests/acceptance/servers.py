@@ -1,7 +1,7 @@
 """PostgreSQL as an operator runs it: a superuser, a role for the poller with a password, TCP and a Unix socket.
 
-Of every version that is found here: in the wheel, in Debian's places, in the PATH. It is started by hand, not by the
-poller's own launcher, which would know no password.
+There is a server for every version found here: in the wheel, in Debian's folders, in the PATH. The poller's own
+launcher does not start these servers, because it does not use passwords.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _TRIES: Final = 5
 
 @dataclass(frozen=True)
 class Server:
-    """Where it is reached, as the poller's role."""
+    """The addresses of a server, with the poller's role."""
 
     major: int
     port: int
@@ -51,7 +51,7 @@ class Server:
 
 
 def found(major: int) -> Path | None:
-    """A folder with the programs of that version."""
+    """The folders with programs of this version."""
     places = [Path(f"/usr/lib/postgresql/{major}/bin"), Path(f"/usr/pgsql-{major}/bin")]
     with suppress(EmbeddedError):
         places.extend(programs._in_wheel())
@@ -67,7 +67,7 @@ def found(major: int) -> Path | None:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Server]:
-    """A server of these programs, for the length of a `with` block."""
+    """Runs a server of these programs for the length of a `with` block."""
     with tempfile.TemporaryDirectory(prefix="poller-pg-") as name:
         home = Path(name)
         os_user = os_user_for(home, home / "data")

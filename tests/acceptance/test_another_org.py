@@ -1,4 +1,4 @@
-"""Credentials of another Zoho org never write into an org's history: they are asked whose they are before any count."""
+"""Credentials of another Zoho org never change the history of an org: they are identified before any count."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def plain(org: SimulatedOrg) -> dict[str, Any]:
-    """An org as operators write it down who leave everything to Zoho."""
+    """The import row of an org without the values that Zoho itself returns."""
     return {**org.row(), "zgid": "", "edition": "", "licences": ""}
 
 
@@ -36,7 +36,7 @@ def written(mine: Line, row: dict[str, Any]) -> OrgEntry:
 
 
 async def give_credentials_of(mine: Line, stranger: int, *, zgid: str = "") -> None:
-    """Import the first org's name with the credentials of another Zoho org."""
+    """Imports the first org with the credentials of another Zoho org."""
     row = {**plain(mine.sim.org(stranger)), "name": mine.names[0], "zgid": zgid}
     await import_orgs(mine.app.database, mine.app.keyring, [written(mine, row)])
 
@@ -47,7 +47,7 @@ async def asked(mine: Line) -> dict[str, int]:
 
 
 def one_imported(database: Database, keyring: Keyring, **options: Any) -> Any:
-    """Two orgs at Zoho, of which the fleet has the first: the other one is the stranger."""
+    """Two orgs at Zoho; the fleet has the first one, and the other one is a foreign org."""
     return line(database, keyring, orgs=2, row=plain, **options)
 
 

@@ -28,7 +28,7 @@ NAMES = list(FAULTS)
 
 
 def fault_of(index: int) -> str | None:
-    """Every third org has a fault of its own, each fault at least two orgs."""
+    """The fault of an org: every third org has one, and each fault has at least two orgs."""
     return None if index % 3 else NAMES[index // 3 % len(NAMES)]
 
 
@@ -71,7 +71,7 @@ async def test_five_hundred_orgs_of_which_a_third_fail_each_have_a_row_and_no_ro
 
 
 def assert_no_lie(mine: Line, index: int, row: dict[str, Any], trouble: str | None) -> None:
-    """Every count is the truth while the poll lasted; but for the Zoho that itself says 0."""
+    """Asserts that every count was true during the poll, except for the fault in which Zoho itself returns 0."""
     if trouble == "count_zero":
         assert set(row["counts"].values()) == {0}
         return

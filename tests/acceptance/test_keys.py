@@ -1,4 +1,4 @@
-"""Encryption keys, as an operator changes them: by the steps of docs/operations.md, with real processes under load."""
+"""Encryption keys are replaced by the steps of docs/operations.md, with real processes under load."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def end_all(workers: Sequence[command.Running]) -> None:
 
 
 async def at_work(database: Database) -> None:
-    """Wait until three workers are at work and the whole fleet was polled once more."""
+    """Waits until three workers run and the whole fleet was polled once more."""
     since = await database.fetchval("SELECT now()")
 
     async def is_so() -> bool:

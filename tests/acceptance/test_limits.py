@@ -1,4 +1,4 @@
-"""The limits of each org, over the whole line: credits, in flight, holds; and what they come to for the others."""
+"""The limits of each org in a complete installation: credits, requests in flight, holds; and other orgs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def of_edition(edition: str, mine: Line | Simulator) -> int:
 
 
 def unsaid(org: SimulatedOrg) -> dict[str, Any]:
-    """An operator who knows nothing of an org but its credentials."""
+    """The import row of an org with its credentials only."""
     return {**org.row(), "edition": "", "licences": ""}
 
 
@@ -71,7 +71,7 @@ async def test_a_free_org_with_a_15_minute_interval_is_polled_every_30_minutes_t
 
 
 async def spent_in_any_day(mine: Line, index: int) -> int:
-    """The most credits Zoho saw the poller spend in any 24 hours, by the requests of the rows."""
+    """The most credits spent in any 24 hours, computed from the requests in the rows."""
     rows = await mine.rows(index)
     day = timedelta(hours=24)
     costs: list[tuple[datetime, int]] = [(row["slot"], row["requests"]) for row in rows]
@@ -93,7 +93,7 @@ async def test_all_processes_together_stay_within_the_credit_share_also_across_r
 async def test_the_poller_leaves_the_last_credits_of_the_day_to_the_customer(
     database: Database, keyring: Keyring
 ) -> None:
-    """The customer's other programs spend; Zoho says what is left; the poller takes its share of that and no more."""
+    """Other programs spend credits; Zoho reports the rest, and the poller uses only its share of the rest."""
     async with line(database, keyring, orgs=40) as mine:
         index = of_edition("free", mine)
         name = mine.names[index]
@@ -286,7 +286,7 @@ async def test_a_429_without_retry_after_holds_the_org_for_a_minute_and_each_fur
 
 @dataclass
 class Crowd:
-    """A hundred orgs asked by one process on a turned clock, all at once; each takes a time of its own to answer."""
+    """A hundred orgs polled concurrently by one process on a manual clock; each org has its own latency."""
 
     throttled: int | None
     latencies: dict[int, float] = field(default_factory=dict)

@@ -60,7 +60,7 @@ PRIOR = st.fixed_dictionaries(
 
 
 async def leave(mine: Line, prior: dict[str, Any]) -> None:
-    """Give every org the state that its old credentials could have left."""
+    """Sets every org to the state that its old credentials could have left."""
 
     def at(name: str) -> Any:
         return None if prior[name] is None else mine.clock.now() + timedelta(seconds=prior[name])
@@ -95,7 +95,7 @@ async def leave(mine: Line, prior: dict[str, Any]) -> None:
 
 
 def tokens_over(store: TokenStore, post: Callable[[str, Form], Awaitable[Reply | NoReply]], mine: Line) -> Tokens:
-    """Tokens whose requests go by `post`."""
+    """A token manager that sends its requests with `post`."""
     ports = TokenPorts(
         read_credentials=store.read_credentials,
         read=store.read,
@@ -181,7 +181,7 @@ async def test_a_late_reply_to_the_old_credentials_does_not_affect_the_newly_imp
         replaced = False
 
         async def post(accounts_server: str, form: Form) -> Reply | NoReply:
-            """Zoho's answer, and an import before it arrives."""
+            """Gets the reply of Zoho, and imports new credentials before the reply is used."""
             nonlocal replaced
             reply = await zoho.client.post_token(accounts_server, form)
             if not replaced:

@@ -1,4 +1,4 @@
-"""Connecting orgs as an operator does, with credentials of every kind, and proving that they work."""
+"""Connects orgs as an operator does, with credentials of every kind, and checks them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def by(kind: str, org: SimulatedOrg, **more: Any) -> dict[str, Any]:
-    """The row of an import file, with that kind of credential."""
+    """The row of an import file with this kind of credential."""
     row = {**org.row(), "edition": "", "licences": "", "zgid": ""}
     for other in ("refresh_token", "grant_code", "soid"):
         row.pop(other, None)

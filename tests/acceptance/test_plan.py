@@ -1,4 +1,4 @@
-"""`poller plan` against a day that was really polled: credits of each org, and requests that the simulator received."""
+"""Compares `poller plan` with a polled day: credits of each org, and requests that the simulator received."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def entry(org: SimulatedOrg, settings: Settings, index: int) -> OrgEntry:
 
 @pytest.fixture
 async def turned(database_url: str) -> AsyncIterator[Day]:
-    """A database on a clock that is turned by hand."""
+    """Opens a database on a manual clock."""
     async with await connect(database_url) as database:
         await database.execute("CREATE TABLE clock (moment timestamptz NOT NULL)")
         await database.execute("INSERT INTO clock VALUES ($1)", BEGINS)

@@ -1,4 +1,4 @@
-"""Every reply that can go wrong, through the whole line: what the row says, whether the org is parked, what it cost."""
+"""Every reply that can go wrong, in a complete installation: the row, the parking of the org, and the cost."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Told:
-    """What a poll of an org with one fault must come to.
+    """The expected result of polling an org with one fault.
 
-    `requests` and `token_asks` are what reached Zoho; a 429 and an invalid token stop an org at what was in flight, so
-    these are given in units of that (`in_flight`).
+    `requests` and `token_asks` are requests that reached Zoho. A 429 and an invalid token stop an org after the
+    requests in flight, so these are given in units of this number (`in_flight`).
     """
 
     outcome: str
@@ -41,12 +41,12 @@ def bad(error: str, requests: int = 10) -> Told:
 
 
 def away(error: str) -> Told:
-    """Asked three times, each time after a longer wait."""
+    """The expected result of a fault with three attempts, each after a longer wait."""
     return Told("unavailable", error, 30)
 
 
 def silent(error: str, passes: int = 3) -> Told:
-    """Nothing answers: asked three times with no more than may be in flight."""
+    """The expected result without any reply: three attempts with at most the allowed requests in flight."""
     return Told("unavailable", error, 0, in_flight=passes)
 
 
@@ -148,7 +148,7 @@ NAMES = list(TOLD)
 
 @dataclass(frozen=True)
 class Seen:
-    """What a poll of one org with its fault came to."""
+    """The actual result of polling one org with its fault."""
 
     row: dict[str, Any]
     errors: dict[str, str]
@@ -161,7 +161,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Day:
-    """Every fault at once, each at its own org; and a day later, when all is well again."""
+    """Polls with every fault at once, each at its own org; and a day later without faults."""
 
     seen: dict[str, Seen]
     breaches: list[str]

@@ -1,4 +1,4 @@
-"""Seats from Zoho's answer to what a planner reads: read once a day, kept over time, corrected by contracts."""
+"""Seats from the reply of Zoho to the output for planners: read once a day, kept over time, overridden by contracts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LookAfter = Callable[..., Any]
 
 
 async def make_stale(customer: Customer) -> None:
-    """What is known of edition and seats is a day old: they are asked for with the next poll."""
+    """Makes the stored edition and seats a day old, so that the next poll requests them."""
     await customer.app.database.execute("UPDATE orgs SET facts_at = now() - interval '25 hours'")
 
 

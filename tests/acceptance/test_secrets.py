@@ -1,4 +1,4 @@
-"""No secret in anything that is printed, logged or listed: by a line of commands, then by the whole suite."""
+"""No secret appears in anything printed, logged or listed: first for a series of commands, then for the whole suite."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ADDED = "1000.added.by-hand-with-a-secret"
 
 @contextmanager
 def process_list(of: Witness = WITNESS) -> Iterator[Witness]:
-    """Every command line of this machine, read again and again; it knows the secrets that are known to `of`."""
+    """Records every command line of this machine repeatedly, to search for the secrets known to `of`."""
     seen, over = Witness(secrets=of.secrets), threading.Event()
 
     def watch() -> None:

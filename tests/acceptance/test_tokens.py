@@ -1,4 +1,4 @@
-"""Tokens, as a fleet of real processes over one PostgreSQL asks for them and as a simulated Zoho counts them."""
+"""Real processes over one PostgreSQL request tokens, and the simulated Zoho counts these requests."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def test_consent_withdrawn_during_a_poll_keeps_the_counts_received_before(
 async def test_the_expiry_of_a_token_is_taken_from_the_replies_to_count_requests(
     database: Database, keyring: Keyring
 ) -> None:
-    """The token reply names no life, so an hour is assumed; the counts say half of that."""
+    """The token reply has no lifetime, so an hour is assumed; the count replies give half of an hour."""
     faults = (Fault(name="token_no_expires_in"),)
     async with line(database, keyring, orgs=1, token_seconds=1_800, faults=faults) as mine:
         await mine.poll()

@@ -1,4 +1,4 @@
-"""Anomalies: what is raised, what is not, and that later history changes nothing found before."""
+"""Which anomalies are reported and which are not; later history does not change earlier anomalies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from poller.core.model import USER_TYPES
 
 
 def wandering(days: int, level: int = 200, seed: int = 1) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """A level that moves by a user on about every third day."""
+    """A level that changes by one user on about every third day."""
     rng = np.random.default_rng(seed)
     return np.asarray(level + np.cumsum((rng.random(days) < 0.3) * rng.choice([-1, 1], days)), dtype=float)
 

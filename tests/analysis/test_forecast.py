@@ -1,4 +1,4 @@
-"""Forecasts: what they must get right on any history."""
+"""Properties that forecasts have on any history."""
 
 import itertools
 
@@ -13,7 +13,7 @@ counts = st.lists(st.one_of(st.integers(0, 2_000), st.none()), min_size=1, max_s
 
 
 def of(*histories: object, horizon: int = 90) -> Forecasts:
-    """The forecasts of a few histories, which fit in one chunk."""
+    """The forecasts of a few histories, in one chunk."""
     (chunk,) = forecast([np.array(history, dtype=float) for history in histories], horizon)
     return chunk
 
@@ -100,7 +100,7 @@ def test_a_weekly_pattern_is_forecast_by_weekday() -> None:
 
 
 def test_forecast_intervals_have_their_nominal_coverage_on_moving_series() -> None:
-    """A year of random moves for 300 series; the last 90 days are kept back."""
+    """Random changes of 300 series over a year; the last 90 days are compared with the forecasts."""
     rng = np.random.default_rng(11)
     moves = (rng.random((300, 490)) < 0.3) * rng.integers(-2, 3, (300, 490))
     series = np.maximum(rng.integers(50, 800, 300)[:, None] + np.cumsum(moves, axis=1), 0).astype(float)

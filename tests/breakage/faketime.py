@@ -20,12 +20,12 @@ needs_faketime: Final = pytest.mark.skipif(
 
 
 def clock_off_by(offset: str, *, monotonic: bool = False) -> Mapping[str, str]:
-    """Variables of a process whose wall clock is off by `+7200s`, `-2h`, `+2y`; `monotonic`: the other one, too."""
+    """Variables that shift the wall clock of a process by `+7200s`, `-2h`, `+2y`; `monotonic`: that clock too."""
     return {"FAKETIME": offset, **_variables(monotonic=monotonic)}
 
 
 def clock_set_by(file: Path, *, monotonic: bool = False) -> Mapping[str, str]:
-    """The same for a process that looks into `file` for its offset whenever it asks for the time."""
+    """As `clock_off_by`, for a process that reads its offset from `file` at each call."""
     return {"FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1", **_variables(monotonic=monotonic)}
 
 

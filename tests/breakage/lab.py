@@ -111,7 +111,7 @@ class Lab:
         )
 
     async def nothing_is_missing_doubled_or_untrue(self) -> list[Any]:
-        """What holds after every breakage; the rows."""
+        """Asserts that no slot is missing or polled twice and that all counts are true; returns the rows."""
         rows = await self.rows()
         for name in self.names:
             slots = [row["slot"] for row in rows if row["name"] == name]
@@ -141,7 +141,7 @@ async def lab(
     settings: Mapping[str, str] | None = None,
     **options: Any,
 ) -> AsyncIterator[Lab]:
-    """A fleet in the database at `dsn`; workers reach it by `worker_dsn`, where that is another way."""
+    """Creates a fleet in the database at `dsn`; workers connect to `worker_dsn`, if given."""
     async with Simulator(SimulatorOptions(orgs=orgs, **options)) as sim, await connect(dsn) as database:
         centers = sim.data_centers_setting()
         names = await import_fleet(database, Keyring({"k1": KEY}), sim, with_operators(centers))

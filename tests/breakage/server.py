@@ -36,20 +36,20 @@ class Server:
 
     @property
     def dsn(self) -> str:
-        """As the superuser, on the database `postgres`."""
+        """The address of the database `postgres` with the superuser."""
         return f"postgresql://boss@/postgres?host={quote(str(self.home), safe='')}"
 
     def make(self) -> None:
-        """A new cluster."""
+        """Creates a new cluster."""
         options = ["-U", "boss", "-E", "UTF8", "--locale=C", "--auth=trust", "--no-sync", "--no-instructions"]
         self._run("initdb", "-D", str(self.home / "data"), *options)
 
     def copy(self, primary: Server) -> None:
-        """A standby of that server, which follows it from its start on."""
+        """Creates a standby of this server, which replicates once it is started."""
         self._run("pg_basebackup", "-D", str(self.home / "data"), "-R", "-X", "stream", "-c", "fast", "-d", primary.dsn)
 
     def start(self) -> None:
-        """Let it run; returns once it lets clients in."""
+        """Starts the server; returns once it accepts connections."""
         options = [word for name, value in KILLED.items() for word in ("-c", f"{name}={value}")]
         with (self.home / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -76,13 +76,13 @@ class Server:
             time.sleep(0.05)
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
-        """SIGINT: in order, without waiting for clients. SIGQUIT: at once, as if the power had gone."""
+        """Stops the server: SIGINT for a fast shutdown, SIGQUIT for an immediate stop as after a power failure."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
             self._process.wait(PATIENCE_SECONDS)
 
     def promote(self) -> None:
-        """A standby no longer."""
+        """Promotes a standby."""
         self._run("pg_ctl", "promote", "-D", str(self.home / "data"))
 
     def _run(self, program: str, *arguments: str) -> None:

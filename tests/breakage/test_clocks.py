@@ -1,4 +1,4 @@
-"""Workers whose clock is wrong, beside workers whose clock is right: PostgreSQL's time is the one that counts."""
+"""Workers with a wrong clock beside workers with a right clock: the time of PostgreSQL is used."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SELECT (SELECT count(*) FROM org_snapshots WHERE greatest(slot, polled_at) > now
 
 
 async def readiness(worker: Process) -> tuple[int, str]:
-    """What `/readyz` of a `poller run` says."""
+    """The reply of `/readyz` of a `poller run`."""
     url = (await worker.says("web.served"))["url"]
     async with aiohttp.ClientSession() as session, session.get(f"{url}/readyz") as response:
         return response.status, (await response.text()).strip()
@@ -133,7 +133,7 @@ async def test_the_only_worker_with_a_clock_two_years_ahead_drops_no_history_and
 
 
 async def history_of_a_year(there: Lab) -> int:
-    """A row of each of the last twelve months, rolled up; how many rows."""
+    """Writes a row for each of the last twelve months, and rolls them up; returns the number of rows."""
     now = await there.database.fetchval("SELECT now()")
     (org_id,) = await there.database.fetch("SELECT min(id) FROM orgs")
     slots = [slot_of(now - timedelta(days=30 * month), 3_600) for month in range(1, 13)]
@@ -173,7 +173,7 @@ async def test_commands_with_relative_times_count_from_the_clock_of_postgresql(
 
 
 async def a_count_a_gap_and_a_contract(there: Lab) -> datetime:
-    """A known slot of an hour ago, a failed one before it, a contract that renews in 20 days; the known slot."""
+    """Writes a known slot of an hour ago, a failed one before, and a contract; returns the known slot."""
     slot = slot_of(await there.database.fetchval("SELECT now() - interval '1 h'"), 900)
     lost = slot - timedelta(seconds=900)
     org_id = await there.database.fetchval("SELECT id FROM orgs")

@@ -36,7 +36,7 @@ KNOWN_SINCE = f"{ALL_KNOWN} AND polled_at > $2"
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """A server of this test's own, with a migrated database."""
+    """A server for this test, with a migrated database."""
     with homes() as home:
         mine = Server(home)
         mine.make()
@@ -50,7 +50,7 @@ def server() -> Iterator[Server]:
 
 @contextmanager
 def homes() -> Iterator[Path]:
-    """A short path: it becomes that of a socket."""
+    """A folder with a short path, because the path of its socket has a maximum length."""
     with tempfile.TemporaryDirectory(prefix="breakage-") as name:
         yield Path(name)
 

@@ -1,4 +1,4 @@
-"""The way to Zoho breaks: for one data centre or for all, before a connection stands or after."""
+"""The network to Zoho fails: for one data centre or for all, before or after a connection is established."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECONDS = 10 if LONG else 2
 
 
 async def all_polled(there: Lab, since: Any = None, outcome: str = "ok") -> Any:
-    """Every org has such a row of a slot since then; the moment it was seen."""
+    """Waits until every org has such a row of a slot since then; returns the time."""
     await there.until(
         """
         SELECT count(DISTINCT org_id) = $1::bigint FROM org_snapshots
@@ -81,7 +81,7 @@ async def test_slow_replies_are_waited_for_and_do_not_delay_other_orgs(database_
 
 
 class Door:
-    """TLS in front of the simulated Zoho, with a certificate that can be changed."""
+    """A TLS server in front of the simulated Zoho; its certificate can be changed."""
 
     def __init__(self, sim: Simulator, authority: trustme.CA) -> None:
         self._behind = urlsplit(sim.base_url)
@@ -90,7 +90,7 @@ class Door:
         self.port = 0
 
     async def show(self, name: str) -> None:
-        """From now on, a certificate of that name."""
+        """Uses a certificate of this name from now on."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._authority.issue_cert(name).configure_cert(context)
         await self.close()

@@ -1,4 +1,4 @@
-"""Workers that join, leave, are killed and are frozen: real processes over one database."""
+"""Workers join, stop, are killed and are frozen: real processes over one database."""
 
 from __future__ import annotations
 

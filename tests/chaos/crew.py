@@ -1,4 +1,4 @@
-"""Three workers, started again whenever one ends, as a service manager would."""
+"""Three workers that are restarted when they end, as by a service manager."""
 
 from __future__ import annotations
 

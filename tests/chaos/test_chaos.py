@@ -79,7 +79,7 @@ WHERE seen_at > now() - interval '2 s' AND split_part(name, ':', 2)::integer = A
 
 @dataclass
 class World:
-    """All there is in the storm."""
+    """All parts of a chaos run."""
 
     server: EmbeddedServer
     database: Database
@@ -92,7 +92,7 @@ class World:
     happened: Counter[str] = field(default_factory=Counter)
 
     async def let(self, event: Event) -> None:
-        """It happens, and is over when this returns."""
+        """Runs one event to its end."""
         self.happened[event.kind] += 1
         org = self.ids[event.whom % len(self.ids)]
         match event.kind:
@@ -127,7 +127,7 @@ class World:
                 await self.edit(change, org, seconds)
 
     async def is_calm(self, over: datetime) -> bool:
-        """Whether every slot that began before that moment has its row, and every worker is at work."""
+        """Whether every slot that started before this time has its row, and every worker runs."""
         try:
             at_work = await self.database.fetchval(_AT_WORK, self.crew.pids)
             return at_work == WORKERS and not await self.missing(over)

@@ -1,4 +1,4 @@
-"""Half of the fleet on a data centre that falls silent, and three real workers: the other half notices nothing."""
+"""Half of the fleet is on a data centre that stops answering; three real workers poll the other half on time."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def _slot_after(there: World, seconds: int) -> datetime:
 
 
 async def _lateness(there: World, since: datetime, until: datetime) -> list[tuple[datetime, float]]:
-    """When each slot of the healthy half was due, and how late it was asked; one that was not asked: two intervals."""
+    """The due time and lateness of each slot of the healthy half; two intervals for a slot that was not polled."""
     found: list[tuple[datetime, float]] = []
     for row in await there.database.fetch(_ROWS, HEALTHY, since, until):
         due_at = Due(row["org_id"], row["slot"], INTERVAL).at

@@ -1,6 +1,6 @@
-"""A worker as a process of its own, at a quick pace, on a slot clock that the storm may set: `… worker.py CLOCK`.
+"""A worker as a separate process with short intervals, on a slot clock that the test can set: `… worker.py CLOCK`.
 
-The same `Worker` as `poller run` has; only the numbers and the clock of the slots are the storm's.
+It is the `Worker` of `poller run`; only the configuration and the slot clock differ.
 """
 
 from __future__ import annotations

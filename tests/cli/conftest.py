@@ -1,4 +1,4 @@
-"""The command line in this process, over a database of its own; and as a process, for what only a process shows."""
+"""Runs the command line in this process over a separate database, or as a process where that is needed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def bare_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """No variable and no `.env` of the machine the tests run on; the log as it was, afterwards."""
+    """Removes the variables and the `.env` of this machine; restores the logging afterwards."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("POLLER_DATA_DIR", str(tmp_path / "data"))
@@ -55,5 +55,5 @@ def on_database(monkeypatch: pytest.MonkeyPatch, database_url: str) -> str:
 
 @pytest.fixture
 def process() -> Callable[..., Awaitable[Ended]]:
-    """`await process("orgs", "list", stdin=b"…")`: the same as a process of its own."""
+    """`await process("orgs", "list", stdin=b"…")` runs a command as a separate process."""
     return command.run

@@ -1,4 +1,4 @@
-"""`poller seats`, `forecast` and `anomalies` of orgs: what programs are promised, and what people read."""
+"""`poller seats`, `forecast` and `anomalies` of orgs: the promised JSON keys and the text for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file of settings: only one that is named is read, and none can send an org's credentials elsewhere."""
+"""A settings file is read only if it is named, and cannot send the credentials of an org elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exit codes: 2 for bad input, typed or in a file, in every command; 1 only for what was tried and failed."""
+"""Exit codes: 2 for invalid input in every command, typed or in a file; 1 only for an attempted action that failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`poller orgs import`: where a file may come from, and how what is wrong with it is shown."""
+"""`poller orgs import`: the sources of a file, and how errors in a file are shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`--json`, the one spelling of every command that prints facts: one object, or one object a line."""
+"""`--json` works for every command that prints facts: one object, or one object per line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`poller poll` in a network with only a proxy: the names of Zoho's hosts are known to the proxy alone."""
+"""`poller poll` in a network with only a proxy: only the proxy can resolve the host names of Zoho."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole processes: the line a reading travels by the commands of the README, signals, terminals and closed pipes."""
+"""Commands as processes: from import to counts by the commands of the README, signals, terminals, closed pipes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CSV as a spreadsheet opens it: no name runs as a formula, and letters beyond ASCII are read."""
+"""CSV opened in a spreadsheet: no name is run as a formula, and characters beyond ASCII are read."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SLOT = slot_of(datetime.now(UTC) - timedelta(hours=3), 3_600)
 
 @pytest.fixture
 def fleet(on_database: str) -> None:
-    """An org of each name, with a good poll and one that failed."""
+    """One org per name, with a successful and a failed poll."""
 
     async def write() -> None:
         async with await connect(on_database) as database:

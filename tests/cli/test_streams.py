@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full or of another alphabet; by a shell, since only a shell can close them."""
+"""Standard streams that are closed, full or of another encoding; a shell starts the commands, to close them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing that was read from outside makes a terminal do anything."""
+"""Text from outside never sends control characters to a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people read, at a real terminal of any width: no line is wider, and nothing is coloured against their will."""
+"""The output at a real terminal of any width: no line is wider, and colours can be turned off."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def test_a_poll_by_hand_without_counts_does_not_replace_the_poll_of_the_service(
     ],
 )
 def test_a_parked_org_keeps_the_outcome_that_it_was_parked_with(code: str, outcome: Outcome) -> None:
-    """However its code is spelled: the outcome is stored, and not derived from the code."""
+    """The outcome is stored, and not derived from the code."""
     assert decide(replace(WELL, parked=replace(PARKED, code=code, outcome=outcome))) == Record(outcome, code)
 
 

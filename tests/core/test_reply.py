@@ -387,7 +387,7 @@ all_headers = st.dictionaries(st.sampled_from(HEADERS_READ), header_texts)
 
 
 def said(body: bytes) -> set[int]:
-    """A naive oracle: the count some reader of the body could hold Zoho to have said."""
+    """A naive oracle: the set of counts that a reader could find in the body."""
     try:
         document: Any = json.loads(body.decode())
     except (ValueError, RecursionError):

@@ -8,7 +8,7 @@ NAMES = ("us", "eu", "in")
 
 
 def taken(shares: Shares, name: str, most: int = 1_000) -> int:
-    """How many places this data centre gets, if it takes as many as it can, up to `most`."""
+    """The number of places that this data centre gets if it takes as many as it can, up to `most`."""
     part, count = shares.part(name), 0
     while count < most and part.is_free:
         part.take()

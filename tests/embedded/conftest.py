@@ -1,4 +1,4 @@
-"""The suite runs on the wheel's PostgreSQL and, where this machine has it, on Debian's PostgreSQL 15."""
+"""These tests run with PostgreSQL of the wheel and, if installed here, with PostgreSQL 15 of Debian."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEBIAN_15: Final = Path("/usr/lib/postgresql/15/bin")
 
 @pytest.fixture(scope="session", params=["wheel", "debian-15"])
 def binaries(request: pytest.FixtureRequest) -> Path | None:
-    """The folder of programs; None: the wheel's."""
+    """The folder of the programs; None for those of the wheel."""
     if request.param == "wheel":
         return None
     if not (DEBIAN_15 / "postgres").exists():
@@ -29,7 +29,7 @@ def binaries(request: pytest.FixtureRequest) -> Path | None:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A short temporary folder; at the end no server may be left in the data folders within it."""
+    """A temporary folder with a short path; afterwards no server may run in data folders within it."""
     with tempfile.TemporaryDirectory(prefix="poller-embedded-") as name:
         path = Path(name)
         yield path
@@ -39,7 +39,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def made(binaries: Path | None) -> Iterator[Path]:
-    """One data folder for all the tests that do not need a new one: making one takes a second or two."""
+    """One data folder for all tests that do not need a new one, because creating one takes a second or two."""
     with tempfile.TemporaryDirectory(prefix="poller-made-") as name:
         path = Path(name) / "data"
         start(path, binaries=binaries, settings=FAST).close()
@@ -48,7 +48,7 @@ def made(binaries: Path | None) -> Iterator[Path]:
 
 @pytest.fixture
 def data_dir(made: Path) -> Iterator[Path]:
-    """A data folder with a cluster in it that other tests have used, and no server."""
+    """A data folder with a cluster that other tests have used, and without a running server."""
     assert server_pid(made) is None
     yield made
     wait_until(lambda: server_pid(made) is None)
@@ -56,7 +56,7 @@ def data_dir(made: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def user(binaries: Path | None) -> Iterator[Callable[..., User]]:
-    """Starts other processes that use a data folder's server; those still there at the end are ended."""
+    """Starts processes that use the server of a data folder; ends those that still run afterwards."""
     users: list[User] = []
 
     def begin(data_dir: Path, **options: object) -> User:

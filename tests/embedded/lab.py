@@ -28,7 +28,7 @@ _SCRIPT: Final = Path(__file__).with_name("user.py")
 
 
 class User:
-    """Another process that uses the server of a data folder; as root it may be another user's."""
+    """A process that uses the server of a data folder; as root it can run as another user."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class User:
         )
 
     def said(self) -> str:
-        """Its line: it has the server, or was refused."""
+        """The line of output: the server is ready, or was refused."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
@@ -63,18 +63,18 @@ class User:
         return self
 
     def leave(self) -> int:
-        """End it in good manners."""
+        """Ends the process by closing its standard input."""
         self.process.communicate()
         return self.process.returncode
 
     def kill(self) -> None:
-        """End it as `kill -9` does."""
+        """Kills the process as `kill -9` does."""
         self.process.kill()
         self.process.communicate()
 
 
 def sql(server: EmbeddedServer, statement: str) -> str:
-    """What a statement answers, by the bundled psql."""
+    """The result of a statement, run by the bundled psql."""
     command = server.psql("-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement)
     done = subprocess.run(command.argv, cwd=command.cwd, env=command.env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -82,7 +82,7 @@ def sql(server: EmbeddedServer, statement: str) -> str:
 
 
 def server_pid(data_dir: Path) -> int | None:
-    """The process of the server that lives in this data folder now."""
+    """The process id of the server that runs in this data folder, or None."""
     cluster = data_dir / "postgresql"
     try:
         pid = int((cluster / supervisor.PID_FILE).read_text().split("\n")[0])
@@ -92,14 +92,14 @@ def server_pid(data_dir: Path) -> int | None:
 
 
 def living(data_dir: Path) -> int:
-    """The same, where there must be one."""
+    """The process id of the server that runs in this data folder; fails without one."""
     pid = server_pid(data_dir)
     assert pid is not None
     return pid
 
 
 def readable_python(uid: int) -> tuple[str, dict[str, str]]:
-    """A Python that user can run, and the environment in which it finds the poller and the wheel."""
+    """A Python interpreter that this user can run, and the environment in which it finds the poller and the wheel."""
     wheel = importlib.util.find_spec(WHEEL)
     assert wheel is not None
     assert wheel.origin is not None
@@ -120,7 +120,7 @@ def parent_of(pid: int) -> int:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether a process is gone, or is only waiting for its parent to notice."""
+    """Whether a process has ended or is a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
     except (FileNotFoundError, ProcessLookupError):
@@ -128,7 +128,7 @@ def has_ended(pid: int) -> bool:
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    """Wait for another process to have done something; a failure after a minute."""
+    """Waits until the condition is true; fails after a minute."""
     end = time.monotonic() + DEADLINE_SECONDS
     while not true():
         assert time.monotonic() < end, "it did not happen within a minute"

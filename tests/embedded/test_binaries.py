@@ -1,4 +1,4 @@
-"""Where PostgreSQL's programs come from, and what root does where the server's user cannot reach them."""
+"""Which PostgreSQL programs are used, and what root does if the server's user cannot read them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def os_user(tmp_path: Path) -> OsUser:
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A temporary folder every user may enter."""
+    """A temporary folder that every user can enter."""
     with tempfile.TemporaryDirectory(prefix="poller-public-") as name:
         Path(name).chmod(0o755)
         yield Path(name)

@@ -1,4 +1,4 @@
-"""The server ends with the last process that uses it, and no death on the way loses what was committed."""
+"""The server ends with the last process that uses it, and killed processes lose no committed data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a cluster may live, whom it belongs to, and what is refused, in words that say what to do."""
+"""Where a cluster can be, who owns it, and what is refused, with the remedy."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""A process that uses the embedded server until its standard input ends (run by the tests of this folder).
+"""A process that uses the embedded server until its standard input ends: python user.py DATA_DIR [BINARIES]
 
-    python user.py DATA_DIR [BINARIES]
-
-Prints one line once the server is there: `ready VERSION`, or `refused` and the error.
+It prints one line once the server is ready: `ready VERSION`, or `refused` and the error.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ def code(number: int, client_id: str = "1000.A") -> WaitingCode:
 
 @dataclass
 class Accounts:
-    """Zoho's side of the exchange: codes made at the start live `life_seconds`; notes who asked when."""
+    """Exchanges codes issued at the start, which are valid for `life_seconds`; records all requests."""
 
     life_seconds: float = 10_000.0
     throttle_from: int = 10_000
@@ -45,7 +45,7 @@ class Accounts:
 async def exchange_all(
     codes: list[WaitingCode], accounts: Accounts, seen: list[CodeProgress] | None = None
 ) -> list[str | None]:
-    """The codes of the refusals, in the order of the orgs."""
+    """Exchanges the codes; returns the error codes of refusals in the order of the orgs."""
     done = await exchange_codes(
         codes, accounts.exchange, now=utc_now, on_progress=(seen.append if seen is not None else None)
     )

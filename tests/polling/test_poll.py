@@ -1,4 +1,4 @@
-"""One poll, with Zoho as a function and the clock turned by hand."""
+"""One poll, with a function as Zoho and a manual clock."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def refusal(status: int, code: str, **headers: str) -> Reply:
 
 @dataclass
 class Zoho:
-    """Answers each request as `answer` says, and remembers what it was asked."""
+    """Answers each request with `answer`, and records the requests."""
 
     answer: Callable[[Zoho, UserType, str], Reply | NoReply]
     token: AccessToken | NoToken

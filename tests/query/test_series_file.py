@@ -1,4 +1,4 @@
-"""Series of one's own: what a file may look like, and what is said of one that cannot be read."""
+"""Series files of users: valid formats, and errors for files that cannot be read."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ MONTH = [f"2026-01-{day:02}" for day in range(1, 32)]
 
 
 def forecasts(text: str, horizon: int = 7) -> list[dict[str, str]]:
-    """What comes out of a file."""
+    """The forecasts of a file."""
     return list(
         csv.DictReader(io.StringIO("".join(forecast_lines(read_series(io.StringIO(text, newline="")), horizon))))
     )

@@ -1,4 +1,4 @@
-"""Changes of a capacity plan: what `--what-if` may say, and what becomes of the fleet."""
+"""Changes of a capacity plan: the syntax of `--what-if`, and the changed fleet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plain caller of the simulator, for its own tests: it follows the rules only as far as a test wants it to."""
+"""A simple client of the simulator for its tests: it follows the rules only if a test wants this."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOON = 1_780_315_200.0  # Monday 2026-06-01T12:00Z
 
 
 class Clock:
-    """A clock turned by hand."""
+    """A manual clock."""
 
     def __init__(self, at: float = NOON) -> None:
         self.at = at
@@ -29,7 +29,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Got:
-    """A whole reply, as a caller sees it."""
+    """A complete reply as the client sees it."""
 
     status: int
     body: bytes
@@ -41,7 +41,7 @@ class Got:
 
 
 class Caller:
-    """Calls of one test."""
+    """The client of one test."""
 
     def __init__(self, sim: Simulator, clock: Clock, session: aiohttp.ClientSession) -> None:
         self.sim = sim
@@ -57,7 +57,7 @@ class Caller:
             return Got(reply.status, await reply.read(), reply.headers)
 
     async def token_reply(self, index: int, **changed: str) -> Got:
-        """Ask for a token of the org as its operator would, but for what is `changed` (empty: left out)."""
+        """Requests a token as the operator of the org would, with the fields in `changed` (empty: left out)."""
         org = self.sim.org(index)
         form = {
             "grant_type": "refresh_token",

@@ -1,4 +1,4 @@
-"""The simulator serves seats that move, and holds the requests for them to the same rules as those for counts."""
+"""The simulator serves seats that change, and applies the rules of count requests to seat requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EDITION_AND_LICENCES = "org"
 
 
 async def seats(caller: Caller, index: int) -> tuple[int, int]:
-    """Seats bought and used, as the licence reply of one org says."""
+    """Purchased and used seats in the licence reply of one org."""
     details: dict[str, Any] = (await caller.call(index, await caller.token(index), LICENCES)).json["__features"][0]
     found = details["details"]
     assert found["available_count"]["total"] == found["limits"]["total"] - found["used_count"]["total"]

@@ -1,4 +1,4 @@
-"""Zoho's own client and the simulator agree: both were written from Zoho's facts by different people."""
+"""Zoho's own client works with the simulator; both were written independently."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Zoho's own Python SDK as an independent client, in an environment of its own: `.venv/zoho-sdk/`.
+"""Zoho's own Python SDK as an independent client, in a separate environment: `.venv/zoho-sdk/`.
 
-`python -m tests.simulator.zoho_sdk` (`make sdk`) makes that environment; the test that uses it makes it too, and where
-it can be neither found nor installed the test is skipped, except in continuous integration, where that is a failure.
+`python -m tests.simulator.zoho_sdk` (`make sdk`) creates this environment, and so does the test that uses it. If the
+SDK can be neither found nor installed, the test is skipped, except in continuous integration, where it fails.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ REQUIREMENTS = HERE / "requirements-sdk.txt"
 
 
 class SdkMissingError(Exception):
-    """Zoho's SDK is not here and could not be installed."""
+    """Zoho's SDK is not installed and could not be installed."""
 
 
 def sdk_python() -> Path:
-    """The interpreter that has the SDK, installed now if it was not; `SdkMissingError` says why it cannot be had."""
+    """The Python interpreter with the SDK, installed if necessary; raises `SdkMissingError` with the reason."""
     python = ENVIRONMENT / "bin" / "python"
     stamp = ENVIRONMENT / ".installed"
     wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
@@ -62,7 +62,7 @@ def sdk_python_or_skip() -> Path:
 
 
 async def read_with_sdk(python: Path, orgs: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
-    """What the SDK reads of each org; see `zoho_sdk_driver` for what goes in and comes out."""
+    """What the SDK reads from each org; `zoho_sdk_driver` describes input and output."""
     driver = await asyncio.create_subprocess_exec(
         python,
         "-I",

@@ -1,7 +1,7 @@
-"""Runs in the environment of Zoho's own SDK, never in ours: orgs as JSON come in, what the SDK read goes out.
+"""Runs in the environment of Zoho's SDK: reads orgs as JSON, prints what the SDK read.
 
-An org is `{"base", "client_id", "client_secret", "refresh_token" | "grant_code"}`. Out come `counts` by type,
-`org` and `licences` as the SDK understood them. It knows the SDK and the ten types, nothing of the simulator.
+An org is `{"base", "client_id", "client_secret", "refresh_token" | "grant_code"}`. The output has `counts` by type,
+`org` and `licences` as the SDK read them. This module knows only the SDK and the ten user types.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""`make soak`: the service for a month, accelerated, and whether it would run for years.
+"""`make soak`: runs the service for an accelerated month, and checks whether it could run for years.
 
-A worker as `poller run` has it polls a thousand simulated orgs. It, PostgreSQL's `now()` and the simulated Zoho share a
-clock that is 1,440 times as fast as the wall's: days change, months are made, rolled up, packed and dropped, credits
-and tokens expire, and chores come round as often as in a month. The number of polls is not a month's: an org is polled
-every six hours, not every quarter of one, for two cores have to keep up. Of a thousand calls four go wrong, and a data
-centre is away for an hour a week. Lateness is given in seconds of real time.
-
-Exit: 0 everything is bounded and every slot has its row · 1 something is not.
+A worker as in `poller run` polls a thousand simulated orgs. The worker, `now()` of PostgreSQL and the simulated Zoho
+share a clock that is 1,440 times faster than real time: days change, months are created, rolled up and dropped, indexes
+are rebuilt, credits and tokens expire, and maintenance tasks run as often as in a month.
+The number of polls is lower than in a month: two cores have to suffice, so an org is polled every six hours instead of
+every 15 minutes. Of a thousand calls four fail, and a data centre is unreachable for an hour a week. Lateness is given
+in seconds of real time.
+Exit code: 0 if everything is bounded and every slot has its row, otherwise 1.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ async def _look_until(end: datetime, there: World, session: aiohttp.ClientSessio
 
 
 async def _drop_the_month(plan: Plan, there: World, found: watch.Found, begins_at: datetime) -> None:
-    """What is over goes, as retention has it go; what there is to say of its rows is said before."""
+    """Runs retention; first samples what would no longer exist afterwards."""
     interval = timedelta(seconds=plan.interval_seconds)
     found.without_row += await watch.slots_without_row(there.database, plan.interval_seconds)
     found.orgs = await watch.orgs_with_rows(there.database, begins_at + interval, there.clock.now() - 3 * interval)

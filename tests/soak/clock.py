@@ -1,7 +1,7 @@
-"""One clock for the worker, for PostgreSQL and for the simulated Zoho, that runs many times faster than the wall's.
+"""One clock for the worker, PostgreSQL and the simulated Zoho, many times faster than real time.
 
-PostgreSQL says what time it is in `now()`, which PgQueuer's statements ask for by that name alone: a function of this
-name in a schema that is searched first is the clock of that database.
+Statements of PgQueuer call `now()` without a schema. A function of this name in a schema that is first in the search
+path is the clock of the database.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DAY_SECONDS: Final = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """It showed `start` when it was `origin` (both in seconds since 1970), and runs `speed` times as fast."""
+    """A clock that showed `start` at `origin` (both in seconds since 1970), and runs `speed` times as fast."""
 
     origin: float
     start: float
@@ -26,19 +26,19 @@ class Clock:
 
     @classmethod
     def begin(cls, start: datetime, speed: float) -> Self:
-        """It shows `start` now."""
+        """A clock that shows `start` now."""
         return cls(time.time(), start.timestamp(), speed)
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """As `str` wrote it, for another process."""
+        """Reads a clock as written by `str`, for another process."""
         return cls(**json.loads(text))
 
     def __str__(self) -> str:
         return json.dumps(asdict(self))
 
     def seconds(self) -> float:
-        """Since 1970."""
+        """The time in seconds since 1970."""
         return self.start + (time.time() - self.origin) * self.speed
 
     def now(self) -> datetime:
@@ -49,11 +49,11 @@ class Clock:
         return real_seconds * self.speed
 
     async def sleep(self, seconds: float) -> None:
-        """Seconds of this clock."""
+        """Sleeps for seconds of this clock."""
         await asyncio.sleep(seconds / self.speed)
 
     @property
     def sql(self) -> str:
-        """The same, as an expression of PostgreSQL's."""
+        """The time as an SQL expression."""
         since = f"extract(epoch FROM pg_catalog.now()) - {self.origin!r}"
         return f"to_timestamp({self.start!r} + ({since}) * {self.speed!r})"

@@ -1,4 +1,4 @@
-"""The table at the end of a soak: figures, with what they are of."""
+"""The table at the end of a soak: figures with their units."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KB = 1_000
 
 
 def report(plan: Plan, found: Found) -> list[str]:
-    """Its lines."""
+    """The lines of the report."""
     rows = [*_polls(plan, found), *_processes(plan, found), *_events(found)]
     looks = warm(found.samples)
     width = max(len(name) for name, _ in rows)

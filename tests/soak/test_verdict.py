@@ -31,7 +31,7 @@ SMALL = Size(rows=100, bytes=200_000)
 
 
 def found(grow: Callable[[Sample, float], Sample] = lambda sample, _: sample) -> Found:
-    """A run in which nothing is wrong, but for what `grow` makes of a look at a day."""
+    """A run without problems, with samples changed by `grow`."""
     tables = {"pgqueuer": SMALL, "workers": Size(1, 32_768), "org_snapshots": SMALL}
     looks = [Sample(day / 10, 80.0 + day % 3, 45.0, 10, tables) for day in range(300)]
     return Found(

@@ -30,7 +30,7 @@ hours of the soak's clock, and the log of the queue grows for this time."""
 
 
 class Trend(NamedTuple):
-    """By least squares: where it is when the warm-up is over, what is added a day, and what until the end."""
+    """A least-squares line: its value after the warm-up, its change per day, and its change until the end."""
 
     begins: float
     a_day: float
@@ -38,7 +38,7 @@ class Trend(NamedTuple):
 
     @property
     def share(self) -> float:
-        """Of what it was."""
+        """The change as a share of the first value."""
         return self.growth / self.begins if self.begins else 0.0
 
 
@@ -50,21 +50,21 @@ def warm(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def trend(at: Sequence[float], values: Sequence[float]) -> Trend:
-    """Of values at these days."""
+    """The trend of values at these days."""
     slope, intercept = statistics.linear_regression(at, values)
     return Trend(intercept + slope * at[0], slope, slope * (at[-1] - at[0]))
 
 
 def memory_trend(samples: Sequence[Sample]) -> Trend:
-    """Of the worker, in MB."""
+    """The trend of the worker's memory in MB."""
     looks = warm(samples)
     return trend([sample.at for sample in looks], [sample.worker_mb for sample in looks])
 
 
 def most_rows(plan: Plan, uncleared_hours: float = 0.0) -> Mapping[str, float]:
-    """The rows each table of the bookkeeping may have; one that is not named may have a row per org.
+    """The maximum number of rows of each bookkeeping table; other tables may have one row per org.
 
-    `uncleared_hours`: of the soak's clock, since the log of the queue was cleared.
+    `uncleared_hours`: hours of the soak's clock since the log of the queue was cleared.
     """
     polls_an_hour = plan.orgs * _HOUR / plan.interval_seconds
     chores_an_hour = 30
@@ -84,7 +84,7 @@ def most_rows(plan: Plan, uncleared_hours: float = 0.0) -> Mapping[str, float]:
 
 
 def complaints(plan: Plan, found: Found) -> Iterator[str]:
-    """What is not as it must be, a line each."""
+    """The figures outside their bounds, one line each."""
     yield from _unbounded(plan, found.samples)
     if found.without_row:
         yield f"{len(found.without_row)} slots have no row: {', '.join(found.without_row[:10])}"
@@ -101,7 +101,7 @@ def complaints(plan: Plan, found: Found) -> Iterator[str]:
 
 
 def percentile(counted: Mapping[int, int], share: float) -> int:
-    """The value that so large a share of all does not exceed; 0 where there is none."""
+    """The smallest value that the given share of all values does not exceed; 0 without values."""
     left = share * sum(counted.values())
     for value in sorted(counted):
         left -= counted[value]

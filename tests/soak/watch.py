@@ -1,4 +1,4 @@
-"""What is looked at while the service runs: memory, connections, and every table of the database."""
+"""Samples of a running service: memory, connections, and every table of the database."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PAGE_MB: Final = os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 class Size(NamedTuple):
-    """Of a table: rows, and bytes with its indexes."""
+    """The size of a table: rows, and bytes including indexes."""
 
     rows: int
     bytes: int
@@ -31,7 +31,7 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look; `at` in days of the soak's clock since its beginning."""
+    """One sample; `at` is in days of the soak's clock since its start."""
 
     at: float
     worker_mb: float
@@ -55,7 +55,7 @@ class Chore:
 
 @dataclass
 class Found:
-    """Everything that was seen of a run."""
+    """All samples and logs of a run."""
 
     samples: list[Sample] = field(default_factory=list)
     outcomes: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -73,7 +73,7 @@ class Found:
 
 
 def resident_mb(process_id: int) -> float:
-    """What a process has in memory at this moment."""
+    """The resident memory of a process now."""
     pages = Path(f"/proc/{process_id}/statm").read_text(encoding="ascii").split()[1]
     return int(pages) * _PAGE_MB
 
@@ -88,7 +88,7 @@ async def connections(database: Database) -> int:
 
 
 async def tables(database: Database) -> dict[str, Size]:
-    """Every table there is, counted and measured; the months of `org_snapshots` as one, whose rows are an estimate."""
+    """The size of every table; the months of `org_snapshots` are one table with an estimated number of rows."""
     found = {}
     for row in await database.fetch(_SIZES):
         rows = row["estimate"] if row["name"] == "org_snapshots" else await _count(database, row["name"])
@@ -110,19 +110,19 @@ GROUP BY 1 ORDER BY 1
 
 
 async def slots_without_row(database: Database, interval_seconds: int) -> list[str]:
-    """Slots between an org's first row and its last that have none and wait in no queue."""
+    """The number of slots between the first and last row of an org without a row or a job in the queue."""
     rows = await database.fetch(_WITHOUT_ROW, float(interval_seconds))
     return [f"org {row['org_id']}: {row['slot']:%F %H:%M}" for row in rows]
 
 
 async def orgs_with_rows(database: Database, since: datetime, until: datetime) -> int:
-    """How many orgs' first row is of a slot before `since`, and their last of one after `until`."""
+    """The number of orgs with their first row before `since` and their last row after `until`."""
     orgs: int = await database.fetchval(_ORGS_WITH_ROWS, since, until)
     return orgs
 
 
 def read_log(log: Path, found: Found) -> None:
-    """How often each event was logged, and each error; a line that is no event is an error."""
+    """The number of log events by name, and of errors by text; a line that is not an event is an error."""
     with log.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             try:
@@ -142,13 +142,13 @@ def read_log(log: Path, found: Found) -> None:
 
 
 async def outcomes(database: Database, until: datetime | None = None) -> Counter[tuple[str, int]]:
-    """Rows of slots before `until`, by outcome and by seconds of lateness."""
+    """The rows of slots before `until`, by outcome and by seconds of lateness."""
     rows = await database.fetch(_OUTCOMES, until)
     return Counter({(row["outcome"], row["late_seconds"]): row["count"] for row in rows})
 
 
 async def look(at: float, worker_id: int, zoho_id: int, database: Database) -> Sample:
-    """At everything, now."""
+    """Takes a sample now."""
     # Before the rows are counted: what is cleared in between makes them fewer.
     uncleared: float = await database.fetchval(_UNCLEARED)
     overdue: int = await database.fetchval(_OVERDUE, LOG_KEPT)

@@ -1,4 +1,4 @@
-"""All there is in a soak: PostgreSQL, a simulated Zoho and a worker, each a process of its own, on one clock."""
+"""All processes of a soak on one clock: PostgreSQL, a simulated Zoho and a worker."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The processes, and a way into their database that is not theirs. `log`: the worker's."""
+    """The processes, and a separate connection to their database. `log`: the log of the worker."""
 
     clock: Clock
     database: Database

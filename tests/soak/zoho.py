@@ -1,7 +1,6 @@
-"""A simulated Zoho on the soak's clock, as a process of its own, until SIGTERM: `… zoho.py CLOCK ORGS`.
+"""A simulated Zoho on the soak's clock, as a process until SIGTERM: `… zoho.py CLOCK ORGS`.
 
-Most calls are answered well; of the rest there is a little of everything, every day, and once a week a data centre
-is away for an hour.
+Most calls succeed; a few fail in each way every day, and once a week a data centre is unreachable for an hour.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ LATENCY_P99_SECONDS: Final = 0.05
 
 
 def options(clock: Clock, orgs: int) -> SimulatorOptions:
-    """The fleet of a soak."""
+    """The options of the simulated fleet."""
     return SimulatorOptions(
         orgs=orgs,
         now=clock.seconds,

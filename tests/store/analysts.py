@@ -1,6 +1,6 @@
-"""The fleet of the questions in docs/sql.md: six orgs, half a year, every six hours, and all that can go wrong.
+"""The fleet of the queries in docs/sql.md: six orgs polled every six hours for half a year, with all kinds of failures.
 
-Its counts are simple functions of the day, so that every answer can be worked out beside the database.
+The counts are simple functions of the day, so that every answer can be computed outside the database.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ SLOTS: Final = slots_between(BEGIN, NOW, SIX_HOURS)
 
 
 def polled(org: str) -> list[datetime]:
-    """The slots of which an org has a row."""
+    """The slots of the org with a row."""
     last = LAST_POLLED.get(org, NOW)
     return [slot for slot in SLOTS if ADDED.get(org, BEGIN) <= slot <= last]
 
 
 def truth(org: str, slot: datetime) -> dict[UserType, int]:
-    """What Zoho would have said."""
+    """The true count at Zoho."""
     day = (slot.date() - BEGIN.date()).days
     active = {
         "acme": 50 + day,
@@ -81,7 +81,7 @@ def truth(org: str, slot: datetime) -> dict[UserType, int]:
 
 
 def poll(org: str, slot: datetime, org_id: int = 0) -> Snapshot:
-    """What the poll of a slot came to."""
+    """The snapshot of a slot."""
     if NOBODY_WORKS[0] <= slot < NOBODY_WORKS[1]:
         return Snapshot(org_id, slot, None, Outcome.MISSED, "no_worker")
     at = slot + timedelta(minutes=1)
@@ -105,17 +105,17 @@ def known(org: str, kind: UserType) -> Iterator[tuple[datetime, int]]:
 
 
 def last_of_days(org: str, kind: UserType) -> dict[date, int]:
-    """The last known count of every day that has one."""
+    """The last known count of every day with one."""
     return {slot.date(): count for slot, count in known(org, kind)}
 
 
 def latest(org: str, kind: UserType) -> int:
-    """The last known count of all."""
+    """The last known count."""
     return list(known(org, kind))[-1][1]
 
 
 def fill(dsn: str) -> None:
-    """Write it all by the store's own way, with most days rolled up, one opened again, and the last not over yet."""
+    """Writes all snapshots with the store; most days are rolled up, one is dirty, and the last one is not over."""
     asyncio.run(_fill(dsn))
 
 

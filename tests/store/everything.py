@@ -1,4 +1,4 @@
-"""Something in every table, under any revision: written by plain statements, as earlier versions would have."""
+"""Rows in every table of any schema revision, written by plain statements as earlier versions wrote them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SINGLE_STATEMENTS: Final[tuple[tuple[Any, ...], ...]] = (
 
 
 async def fill(connection: Any, revision: str, keyring: Keyring) -> None:
-    """Something in every table that this revision knows."""
+    """Writes rows into every table that this revision has."""
     await fill_orgs(connection, keyring)
     if revision >= "0002":
         await fill_snapshots(connection)
@@ -117,7 +117,7 @@ async def fill_snapshots(connection: Any) -> None:
 
 
 async def make_months(connection: Any, slots: Iterable[datetime]) -> None:
-    """The months of these slots, by a statement that any version's schema takes."""
+    """Creates the months of these slots with a statement for the schema of any version."""
     for month in sorted({month_of(slot) for slot in slots}):
         await connection.execute(
             f"CREATE TABLE {partition_name(month)} PARTITION OF org_snapshots"

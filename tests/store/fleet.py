@@ -1,4 +1,4 @@
-"""Orgs for tests of the store, as an operator would write them down."""
+"""Orgs for tests of the store, as in an import."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def entry(name: str, *, edition: str | None = None) -> OrgEntry:
 
 
 async def added(database: Database, keyring: Keyring, *entries: OrgEntry) -> list[int]:
-    """The ids of the orgs of these entries, imported now."""
+    """Imports these entries; returns the ids of the orgs."""
     await import_orgs(database, keyring, entries)
     rows = await database.fetch("SELECT id, name FROM orgs WHERE removed_at IS NULL")
     ids = {row["name"]: row["id"] for row in rows}

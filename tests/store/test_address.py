@@ -1,4 +1,4 @@
-"""A wrong address of the database says where it led, what was refused, and the one thing to change."""
+"""For a wrong address of the database the error names the server, the refusal, and the one thing to change."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PIECES: Final = ("pa55", "w/rd", "w%2Frd")
 
 @pytest.fixture(scope="module")
 def tls() -> Iterator[Served]:
-    """A server that takes passwords over TLS only."""
+    """A server that accepts passwords over TLS only."""
     with running_on_loopback(tls=True) as served:
         yield served
 
@@ -39,12 +39,12 @@ def plain() -> Iterator[Served]:
 
 
 def descriptors() -> int:
-    """How many this process has open."""
+    """The number of open file descriptors of this process."""
     return sum(1 for _ in Path("/dev/fd").iterdir())
 
 
 async def refusal(dsn: str) -> str:
-    """The one line an operator reads; returned once the connection that was refused is closed."""
+    """The error line for an operator, after the refused connection is closed."""
     before = descriptors()
     with pytest.raises(PollerError) as caught:
         async with await connect(dsn, schema_check=False):

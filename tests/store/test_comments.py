@@ -1,4 +1,4 @@
-"""What an analyst's tool shows beside a name."""
+"""The comments that an analyst's tool shows beside names."""
 
 from __future__ import annotations
 

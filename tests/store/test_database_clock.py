@@ -23,7 +23,7 @@ MINUTE = timedelta(minutes=1)
 
 
 class Machine:
-    """A machine whose two clocks the test turns."""
+    """A machine whose two clocks the test sets."""
 
     def __init__(self) -> None:
         self.steady = 50.0

@@ -1,4 +1,4 @@
-"""The sums over the fleet that `poller status` shows."""
+"""The sums over the fleet in `poller status`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOW = datetime.now(UTC)
 
 @pytest.fixture
 async def spending(database: Database) -> int:
-    """40,000 quarters of 500 orgs, of which a quarter is more than a day old; the credits of the last day."""
+    """Writes credits of 500 orgs, a quarter older than a day; returns the credits of the last day."""
     await database.execute(
         "INSERT INTO orgs (name, data_center) SELECT 'org ' || n, 'us' FROM generate_series(1, 500) AS n"
     )

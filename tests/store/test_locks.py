@@ -59,7 +59,7 @@ def by_minute(org: Org, cursor: Cursor | None, now: datetime) -> Advance:
 
 
 async def everything(database: Database, keyring: Keyring) -> None:
-    """What takes a lock: import, schedule, write into a new month, roll up, drop a month."""
+    """Runs every operation that takes a lock: import, schedule, write into a new month, roll up, drop a month."""
     await import_orgs(database, keyring, [entry("one")])
     assert (await enqueue_due_slots(database, by_minute, NOW, MINUTE, interval_seconds=60)).alone
     org_id = await database.fetchval("SELECT id FROM orgs")

@@ -1,4 +1,4 @@
-"""Everything works through a pooler, in session mode and in transaction mode, and nothing stays behind in it."""
+"""Everything works through a pooler, in session mode and in transaction mode, and leaves nothing in its sessions."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ pytestmark = needs_pgbouncer
 
 @pytest.fixture(params=MODES)
 def pooled_url(request: pytest.FixtureRequest, database_url: str) -> Iterator[str]:
-    """The address of a migrated, empty database, through a pooler of few sessions."""
+    """The address of a migrated, empty database through a pooler with few sessions."""
     with running_pgbouncer(database_url, pool_mode=request.param, default_pool_size=20) as dsn:
         yield dsn
 
 
 async def use(database: Database, keyring: Keyring) -> None:
-    """Import, write into new months, roll up, read in streams, rebuild an index, drop a month."""
+    """Imports, writes into new months, rolls up, reads in streams, rebuilds an index, drops a month."""
     await import_orgs(database, keyring, [entry(name) for name in ("one", "two")])
     ids = [row["id"] for row in await database.fetch("SELECT id FROM orgs ORDER BY id")]
     slots = [NOW - 400 * DAY, *(NOW - n * DAY for n in range(5))]

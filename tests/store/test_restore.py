@@ -1,4 +1,4 @@
-"""The restore drill of docs/operations.md: dump, lose the server, restore on another, and the answers are the same."""
+"""The restore steps of docs/operations.md: dump, lose the server, restore on another; the answers stay the same."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ ANSWERS: Final = {
 
 @contextmanager
 def server() -> Iterator[EmbeddedServer]:
-    """A machine of its own."""
+    """A separate machine."""
     with (
         tempfile.TemporaryDirectory(prefix="poller-restore-") as folder,
         start(Path(folder) / "data", binaries=chosen_binaries(), settings=FAST) as running,
@@ -71,14 +71,14 @@ def server() -> Iterator[EmbeddedServer]:
 def program(
     running: EmbeddedServer, name: str, *arguments: str, stdin: bytes = b""
 ) -> subprocess.CompletedProcess[bytes]:
-    """One of PostgreSQL's own programs, against the poller's database."""
+    """Runs one of PostgreSQL's programs against the database."""
     command = running.psql(*arguments)
     argv = [str(running.binaries / name), *command.argv[1:]]
     return subprocess.run(argv, cwd=command.cwd, env=command.env, input=stdin, capture_output=True, check=False)
 
 
 async def answers(dsn: str) -> dict[str, Any]:
-    """Every table's rows, and every relation's."""
+    """The rows of every table and every relation."""
     connection = await asyncpg.connect(dsn)
     try:
         found: dict[str, Any] = dict(await contents(connection))
@@ -91,7 +91,7 @@ async def answers(dsn: str) -> dict[str, Any]:
 
 @contextmanager
 def restored(dump: bytes) -> Iterator[EmbeddedServer]:
-    """Another machine, on which the dump was restored as the document says."""
+    """Another machine with the dump restored as in the document."""
     with server() as fresh:
         for role in ROLES:
             made = program(fresh, "psql", "-c", role)
@@ -103,7 +103,7 @@ def restored(dump: bytes) -> Iterator[EmbeddedServer]:
 
 @pytest.fixture(scope="module")
 def lost() -> tuple[bytes, dict[str, Any]]:
-    """The dump of a database that is no more, and what it answered."""
+    """The dump of a lost database, and its former answers."""
     with server() as doomed:
         dsn = doomed.dsn()
 

@@ -1,4 +1,4 @@
-"""The questions of docs/sql.md on the demo's fleet: with its names and days in them, each has an answer there too."""
+"""The queries of docs/sql.md on the fleet of the demo: with names and days of the demo, each returns rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ABOUT_TROUBLE = {5, 6, 14, 15, 19, 21}
 
 
 def of_the_demo(query: str, names: list[str]) -> str:
-    """The question with the demo's names, and as many days ago as in the document."""
+    """The query with names of the demo, and as many days ago as in the document."""
     moved = datetime.now(UTC).date() - TODAY
     query = re.sub(r"2025-\d\d-\d\d", lambda found: str(max(date.fromisoformat(found[0]) + moved, since())), query)
     for ours, theirs in zip(("acme", "birch", "cedar", "dune"), names, strict=False):

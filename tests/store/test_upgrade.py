@@ -1,4 +1,4 @@
-"""A database filled under each earlier revision and upgraded: no row is lost, every relation is as it must be."""
+"""A database filled under each earlier revision and upgraded loses no row, and its relations are right."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ DROPPED_COLUMNS: Final = {"pgqueuer_log": ("aggregated",)}
 
 
 def revisions() -> list[str]:
-    """Every one but the newest."""
+    """Every revision except the newest."""
     files: list[Path] = sorted((schema.migrations_folder() / "versions").glob("[0-9]*.py"))
     return [file.name[:4] for file in files if file.name[:4] < schema.head_revision()]
 
 
 @pytest.fixture(params=revisions())
 async def filled(request: pytest.FixtureRequest, blank_database_url: str, keyring: Keyring) -> tuple[str, Any]:
-    """The address of a database at an earlier revision, and what is in it."""
+    """The address of a database at an earlier revision, and its content."""
     await schema.upgrade(blank_database_url, request.param)
     connection = await asyncpg.connect(blank_database_url)
     try:

@@ -1,4 +1,4 @@
-"""The word check finds riddling words wherever a person reads, and nothing in code."""
+"""The word check finds riddling words in all prose, and none in code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A collector on loopback: it takes what is sent by OTLP over HTTP, decodes it, and keeps it."""
+"""A collector on loopback that receives OTLP over HTTP, decodes the spans and keeps them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Received:
-    """A span as it came."""
+    """A received span."""
 
     name: str
     trace: bytes
@@ -57,7 +57,7 @@ def _values(attributes: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def collecting() -> AsyncIterator[Collector]:
-    """It listens as long as the context lasts."""
+    """Runs the collector within the context."""
     collector = Collector()
     app = web.Application()
     app.add_routes([web.post("/v1/traces", collector.take)])

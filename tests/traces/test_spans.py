@@ -39,7 +39,7 @@ class Traces:
         self.polls = {str(attributes(span)["poller.org"]): span for span in spans if span.parent is None}
 
     def under(self, parent: ReadableSpan) -> list[ReadableSpan]:
-        """Its children, in the order they began."""
+        """The children of a span in the order of their start."""
         found = [span for span in self.spans if span.parent is not None and span.parent == parent.context]
         return sorted(found, key=lambda span: span.start_time or 0)
 

@@ -1,4 +1,4 @@
-"""When traces are sent and when not; and the real command, with a collector, with one that is away, and without."""
+"""When traces are sent; and the real command with a collector, with an unreachable one, and without."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that reads one answer at a steady pace: `load.py HOST PORT PATH KEY BYTES_A_SECOND`."""
+"""A process that reads one reply at a steady rate: `load.py HOST PORT PATH KEY BYTES_A_SECOND`."""
 
 from __future__ import annotations
 

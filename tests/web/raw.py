@@ -1,4 +1,4 @@
-"""HTTP as bytes: what no client library would send."""
+"""Sends HTTP as bytes, for requests that no client library sends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading what a service shows."""
+"""Reads the metrics of a service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def values(text: str) -> dict[str, float]:
-    """Every sample, by its name and labels."""
+    """Every sample by name and labels."""
     return {
         sample.name + "".join(f" {key}={value}" for key, value in sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)

@@ -1,4 +1,4 @@
-"""Over real sockets: by which address a server answers, to whom, and what every reply carries."""
+"""Requests over real sockets: which Host headers are allowed, who gets an answer, and headers of every reply."""
 
 from __future__ import annotations
 

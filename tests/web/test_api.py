@@ -82,7 +82,7 @@ async def answer(url: str, **asked: str) -> list[dict[str, Any]]:
 
 
 async def fill(database: Database, keyring: Keyring, until: datetime, hours: int = 120) -> None:
-    """Two orgs polled every hour, but for a day that is a gap."""
+    """Two orgs polled every hour, except for a day without polls."""
     ids = await added(database, keyring, *map(entry, ORGS))
     slots = [until - n * HOUR for n in range(1, hours) if not 35 <= n < 59]
     await write_snapshots(
@@ -203,7 +203,7 @@ async def test_an_unreachable_database_is_reported(database: Database) -> None:
 
 
 async def reading_nothing(url: str, **asked: str) -> tuple[socket.socket, Any]:
-    """A request whose sender takes the beginning of the answer and not one byte more."""
+    """A request whose client reads the start of the answer and then nothing more."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     taken = socket.socket()

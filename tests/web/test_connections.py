@@ -1,4 +1,4 @@
-"""Connections: a bounded number, none that only takes up a place, and descriptors left for polls."""
+"""Connections: limited in number, closed if idle, and with file descriptors left for polls."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def opened(url: str, number: int) -> Iterator[list[socket.socket]]:
 
 
 async def connect_one_after_the_other(url: str, connections: list[socket.socket], number: int) -> None:
-    """Many more connections, no more at once than a server's backlog takes."""
+    """Opens many more connections, at most as many at once as the backlog of the server."""
     parts, loop = urlsplit(url), asyncio.get_running_loop()
     for _ in range(number // 50):
         wave = [socket.socket() for _ in range(50)]
@@ -72,7 +72,7 @@ async def connect_one_after_the_other(url: str, connections: list[socket.socket]
 
 
 def is_closed(connection: socket.socket) -> bool:
-    """Whether the other side has ended it."""
+    """Whether the server has closed the connection."""
     try:
         return connection.recv(1) == b""
     except BlockingIOError:
@@ -234,7 +234,7 @@ def _received(connection: socket.socket) -> bytes:
 
 
 def _drained(connection: socket.socket) -> bool:
-    """Whether the other side ended it, once everything on the way was read."""
+    """Whether the server has closed the connection, after reading everything that was sent."""
     try:
         while connection.recv(1_000_000):
             pass

@@ -1,4 +1,4 @@
-"""What the web is asked delays nothing else in the process: long answers are made in slices and are bounded."""
+"""Requests to the web delay nothing else in the process: long answers are made in slices and are limited."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 class LoopProbe:
-    """Runs in every millisecond; `longest` is the processor time that others took between two of its turns.
+    """Runs every millisecond; `longest` is the most processor time others used between two runs.
 
-    Processor time, not the wall's: other programs of a busy machine hold no event loop.
+    It measures processor time and not real time, because other programs of a busy machine do not block the event loop.
     """
 
     def __init__(self) -> None:

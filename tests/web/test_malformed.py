@@ -62,7 +62,7 @@ async def served(api: Api | None = None) -> AsyncIterator[str]:
 
 
 def harmless(reply: bytes) -> bool:
-    """Refused, answered or closed; never a mistake of ours."""
+    """Whether the request was refused, answered or closed without a 5xx reply."""
     return not reply or status_of(reply) < 500
 
 

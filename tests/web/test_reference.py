@@ -1,4 +1,4 @@
-"""The reference of the metrics and a service's own word are the same."""
+"""The reference of the metrics and the metrics of a service are the same."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ NOTHING = FleetStats({"active": 3}, {"overdue": 2}, 1.5, 1, {"rollups": 1.0}, [0
 
 
 class Process:
-    """The rest of a process, as the server asks it."""
+    """The parts of a process that the server uses."""
 
     def __init__(self) -> None:
         self.why_not: str | None = None

@@ -1,6 +1,7 @@
-"""Autovacuum, played by a test that has no time to wait for it: by PostgreSQL's own counts and its own rule.
+"""Simulates autovacuum with PostgreSQL's own statistics and rule, because a test cannot wait for it.
 
-In life it looks once a minute; here it does when it is called. It refuses to vacuum what autovacuum would leave alone.
+The real autovacuum looks once a minute; here it looks when called. It does not vacuum a table below autovacuum's own
+threshold.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 async def look(database: Database) -> None:
-    """Vacuum what is due. Over a pool of one connection: what it has done until now is counted at once."""
+    """Vacuums tables above the threshold. Uses a pool of one connection, so that its statistics are complete."""
     await database.execute("SELECT pg_stat_force_next_flush()")
     for row in await database.fetch(_DUE):
         await database.execute(f"VACUUM (ANALYZE) {row['name']}")

@@ -30,7 +30,7 @@ class Cable:
         """How long every answer of the server is on its way."""
 
     async def cut(self) -> None:
-        """Every connection breaks, and no new one is made."""
+        """Breaks every connection and refuses new ones."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -39,7 +39,7 @@ class Cable:
             writer.transport.abort()
 
     async def repair(self) -> None:
-        """Connections can be made again."""
+        """Accepts connections again."""
         if self._server is None:
             self._server = await asyncio.start_unix_server(self._carry, Path(self._folder.name) / _SOCKET)
 
@@ -48,7 +48,7 @@ class Cable:
         self._flows.clear()
 
     def unclog(self) -> None:
-        """It gets through again."""
+        """Forwards data again."""
         self._flows.set()
 
     async def __aenter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Workers in this process: real PostgreSQL, a simulated Zoho, the service between them at a quick pace."""
+"""Workers in this process with short intervals, between a real PostgreSQL and a simulated Zoho."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Service:
         )
 
     async def until(self, query: str, *arguments: Any, seconds: float = PATIENCE_SECONDS) -> Any:
-        """Wait until a query says something true; what it says."""
+        """Waits until a query returns a true value; returns this value."""
         return await eventually(lambda: self.app.database.fetchval(query, *arguments), seconds)
 
 

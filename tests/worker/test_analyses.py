@@ -20,7 +20,7 @@ GROWING = [int(100 + 0.5 * day) for day in range(300)]
 
 
 def quiet_org(days: int = 200) -> dict[str, list[int | None]]:
-    """Counts of an org that agree with one another and never do anything odd."""
+    """Consistent counts of an org without any anomaly."""
     rng = np.random.default_rng(4)
     active = [int(count) for count in 200 + np.cumsum((rng.random(days) < 0.3) * rng.choice([-1, 1], days))]
     counts: dict[str, list[int | None]] = {user_type.value: [10] * days for user_type in USER_TYPES}

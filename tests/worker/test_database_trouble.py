@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Written(NullInstrumentation):
-    """Remembers what was written, batch by batch."""
+    """Records the written batches."""
 
     def __init__(self) -> None:
         self.batches: list[list[PollResult]] = []
@@ -43,7 +43,7 @@ class Written(NullInstrumentation):
 
 
 class Counting(NullInstrumentation):
-    """Counts what PostgreSQL refused."""
+    """Counts the refusals of PostgreSQL."""
 
     errors = 0
 
@@ -52,7 +52,7 @@ class Counting(NullInstrumentation):
 
 
 def ended_at(snapshot: Snapshot) -> datetime | None:
-    """When its last reply came; None where nothing was asked."""
+    """The time of the last reply; None without a request."""
     return None if snapshot.polled_at is None else snapshot.polled_at + timedelta(milliseconds=snapshot.duration_ms)
 
 
@@ -65,7 +65,7 @@ async def locked(database: Database, table: str) -> AsyncIterator[None]:
 
 
 async def all_ok(mine: Any, orgs: int) -> Any:
-    """Every org was polled, tokens are there; the moment."""
+    """Waits until every org was polled and has a token; returns the time."""
     await mine.until(f"SELECT count(DISTINCT org_id) = {orgs} FROM org_snapshots WHERE outcome = 'ok'")
     return await mine.app.database.fetchval("SELECT now()")
 

@@ -29,7 +29,7 @@ HOUR = timedelta(hours=1)
 
 
 class Freezing:
-    """A runner whose process is found to have stood still while it waited for PostgreSQL, once."""
+    """A fleet whose process detects one freeze while waiting for PostgreSQL."""
 
     def __init__(self, runner: PollRunner) -> None:
         self._runner = runner
@@ -75,7 +75,7 @@ async def test_jobs_claimed_before_a_freeze_are_not_started_after_it_and_can_be_
 
 
 class Noting(NullInstrumentation):
-    """Remembers why slots were put back."""
+    """Records the reasons for returning slots."""
 
     def __init__(self) -> None:
         self.reasons: list[str] = []

@@ -1,4 +1,4 @@
-"""Workers with different encryption keys side by side: what one cannot decrypt, another polls."""
+"""Workers with different encryption keys: orgs that one worker cannot decrypt are polled by another."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WRONG = Keyring({"k1": NEW})
 
 @asynccontextmanager
 async def worker_with(mine: Service, keyring: Keyring) -> AsyncIterator[Worker]:
-    """A worker whose keys are these."""
+    """A worker with these keys."""
     other = Service(App(mine.app.settings, mine.app.database, keyring), mine.sim, mine.names)
     async with other.worker() as worker:
         yield worker

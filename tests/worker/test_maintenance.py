@@ -34,7 +34,7 @@ def snapshot(slot: datetime) -> Snapshot:
 
 
 async def history(database: Database) -> None:
-    """The last slot of September, October and November 2024, rolled up."""
+    """Writes and rolls up the last slots of September, October and November 2024."""
     await database.execute("INSERT INTO orgs (name, data_center) VALUES ('acme', 'us')")
     await database.execute("UPDATE rollup_state SET rolled_until = '2024-09-30'")
     await write_snapshots(database, [snapshot(month - timedelta(minutes=15)) for month in (OCTOBER, NOVEMBER)])
@@ -45,7 +45,7 @@ async def history(database: Database) -> None:
 async def retain(
     database: Database, now: datetime, snapshots: Retention | None = THIRTEEN, days: Retention | None = None
 ) -> str:
-    """As a run of the service at `now` that has polled until then."""
+    """Runs retention as a service at `now` that has polled until then."""
     await database.execute("UPDATE latest_snapshots SET slot = $1", now)
     return await maintenance_tasks(snapshots=snapshots, days=days)["retention"].do(database, now)
 

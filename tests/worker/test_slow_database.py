@@ -1,4 +1,4 @@
-"""Workers behind a database that takes a quarter of their patience for every statement: 8 of 30 s, in small."""
+"""Workers with a database that needs a quarter of the heartbeat timeout per statement: 8 of 30 s, scaled down."""
 
 from __future__ import annotations
 

@@ -72,6 +72,6 @@ def test_systemd_analyze_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
 
 
 async def heard(listening: socket.socket) -> str:
-    """What is said next."""
+    """The next notification."""
     async with asyncio.timeout(60):
         return (await asyncio.get_running_loop().sock_recv(listening, 100)).decode()

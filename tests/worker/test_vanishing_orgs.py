@@ -1,4 +1,4 @@
-"""Orgs that are removed, purged and imported again while the fleet is polled: the others never notice."""
+"""Orgs are removed, purged and imported again during polls; the other orgs are not affected."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ORDER BY 1
 
 
 async def come_and_go(service: Service, names: Sequence[str], chance: random.Random) -> None:
-    """Remove or purge some of these orgs, then import them again, over and over."""
+    """Repeatedly removes or purges some of these orgs and imports them again."""
     settings, database = service.app.settings, service.app.database
     rows = (org.row() for org in service.sim.fleet())
     entries = {entry.name: entry for entry in entries_of(rows, settings.data_centers)}

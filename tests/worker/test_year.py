@@ -1,7 +1,7 @@
-"""Through a year of bookkeeping the tables that keep the service going stay small by themselves.
+"""In a year of operation the bookkeeping tables stay small.
 
-Orgs are polled once a day, and chores, which in life come round every few minutes or hours, are done every four days:
-the tables have as much time to grow. Autovacuum is simulated by its own rule, and looks as rarely.
+Orgs are polled once a day, and maintenance tasks, which usually run every few minutes or hours, run every four days:
+the tables have the same time to grow. Autovacuum is simulated by its own rule, and looks as rarely.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ async def test_in_a_year_the_bookkeeping_tables_stay_small_and_every_slot_gets_o
 
 
 async def sizes_now(database: Database) -> dict[str, tuple[int, int]]:
-    """Of every table that is not kept for years: rows, and bytes with its indexes."""
+    """Rows and bytes with indexes of every table that is not kept for years."""
     names = [row["relname"] for row in await database.fetch(TABLES)]
     counted = " UNION ALL ".join(
         f"SELECT '{name}' AS name, count(*) AS rows, pg_total_relation_size('{name}') AS bytes FROM {name}"

@@ -14,7 +14,7 @@ PATIENCE_SECONDS = 60.0
 
 
 async def eventually(ask: Callable[[], Awaitable[Any]] | Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
-    """Ask again and again, until the answer is true; that answer."""
+    """Calls `ask` repeatedly until the answer is true; returns this answer."""
     async with asyncio.timeout(seconds):
         while True:
             answer = ask()

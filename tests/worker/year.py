@@ -1,7 +1,7 @@
-"""A service's year, its clock turned by hand: what workers, operators and accidents do to a database in it.
+"""A year of a service on a manual clock: actions of workers and operators, and accidents, in one database.
 
-PostgreSQL is real, and its `now()` is this clock, so that PgQueuer's statements live in that year too. Slots are handed
-out, claimed and finished and chores done by the service's own code; the orgs' answers are made up.
+PostgreSQL is real, and its `now()` is this clock, also for the statements of PgQueuer. The code of the service
+enqueues, claims and finishes slots and runs maintenance tasks; only the replies of orgs are made up.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _A_MOMENT: Final = timedelta(seconds=1)
 
 @dataclass
 class Year:
-    """The database of a service, and the moment it is in it. Made over a database with a table `clock`."""
+    """The database of a service and its current time. Needs a database with a table `clock`."""
 
     database: Database
     keyring: Keyring
@@ -97,7 +97,7 @@ class Year:
             await import_orgs(self.database, self.keyring, [entry(self.names[2])])
 
     async def worker(self) -> None:
-        """Says that it lives, hands out what is due, queues chores, and polls what it claims."""
+        """Sends a heartbeat, enqueues due slots and maintenance tasks, and polls claimed slots."""
         await heartbeat_worker(self.database, WorkerRecord(self.worker_id, "worker", "1", BEGINS, self.now, {}))
         await self._hand_out()
         await enqueue_maintenance_tasks(
@@ -109,14 +109,14 @@ class Year:
             await queue.finish([job.id for job in jobs])
 
     async def dying_worker(self) -> None:
-        """Claims what is due, and is never heard of again."""
+        """Claims due slots and then ends without a trace."""
         await self._hand_out()
         assert len(await JobQueue(self.database, self.worker_id, silence=SILENCE).claim((POLL,), 50)) >= ORGS - 2
         self.worker_id = uuid.uuid4()
 
     @asynccontextmanager
     async def side_jobs(self) -> AsyncIterator[None]:
-        """The service's own loop over chores and stretches to explain, which waits for the clock to be turned."""
+        """Runs the background loop of the service, which waits for the manual clock."""
         queue = JobQueue(self.database, uuid.uuid4(), silence=SILENCE)
         side_jobs = BackgroundJobs(
             self.database,

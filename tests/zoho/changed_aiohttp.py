@@ -1,4 +1,4 @@
-"""A copy of the installed aiohttp in which names or behaviour differ, as in a release that is not out yet."""
+"""A copy of the installed aiohttp with changed names or behaviour, as in a future release."""
 
 from __future__ import annotations
 
@@ -38,8 +38,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 class Asked(NamedTuple):
-    """What a process with that aiohttp got: its mode at the end, its answers to three counts and a token request, and
-    its log."""
+    """The result of a process with this aiohttp: final mode, replies to three counts and a token request, and log."""
 
     mode: str
     answers: list[Any]
@@ -48,9 +47,9 @@ class Asked(NamedTuple):
 
 
 def change(folder: Path, pattern: str, replacement: str, files: str = "*.py") -> None:
-    """Put aiohttp into `folder` where it is not there yet, with each match of `pattern` replaced in its `files`.
+    """Copies aiohttp into `folder` if missing, and replaces each match of `pattern` in its `files`.
 
-    A file whose name matches as a whole is renamed.
+    A file whose whole name matches is renamed.
     """
     package = folder / "aiohttp"
     if not package.exists():
@@ -71,7 +70,7 @@ def change(folder: Path, pattern: str, replacement: str, files: str = "*.py") ->
 
 
 async def ask_with(folder: Path, base: str, token: str) -> Asked:
-    """Three counts and a token request from a process that imports aiohttp from `folder`."""
+    """Sends three counts and a token request from a process that imports aiohttp from `folder`."""
     environ: Mapping[str, str] = {**os.environ, "PYTHONPATH": str(folder)}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _ASK, base, token),

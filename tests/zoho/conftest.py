@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=list(ClientMode), ids=str)
 def every_mode(request: pytest.FixtureRequest) -> Iterator[ClientMode]:
-    """Run the test once in each mode of the client."""
+    """Runs the test once in each mode of the client."""
     with chosen(request.param):
         yield request.param
 
 
 @pytest.fixture(params=[ClientMode.FAST, ClientMode.SESSION], ids=str)
 def every_mode_that_keeps_connections(request: pytest.FixtureRequest) -> Iterator[ClientMode]:
-    """Run the test once in each mode in which a connection is used for more than one request."""
+    """Runs the test once in each mode in which connections are reused."""
     with chosen(request.param):
         yield request.param

@@ -1,4 +1,4 @@
-"""The client in the mode that the fixtures of `conftest.py` have chosen for the test."""
+"""Opens the client in the mode that the fixtures of `conftest.py` have selected."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _chosen = [ClientMode.FAST]
 
 @contextmanager
 def chosen(mode: ClientMode) -> Iterator[None]:
-    """Every client that `open_client` opens inside is in this mode."""
+    """Selects the mode of every client that `open_client` opens within the context."""
     _chosen.append(mode)
     yield
     _chosen.pop()
@@ -27,7 +27,7 @@ def chosen(mode: ClientMode) -> Iterator[None]:
 
 @asynccontextmanager
 async def open_client(**options: Any) -> AsyncIterator[ZohoClient]:
-    """The poller's client, no faster than the chosen mode."""
+    """Opens the client of the poller in the selected mode at most."""
     async with client.open_client(**options, fastest=_chosen[-1]) as opened:
         assert opened.mode is _chosen[-1]
         yield opened
@@ -35,5 +35,5 @@ async def open_client(**options: Any) -> AsyncIterator[ZohoClient]:
 
 
 def opened_for(requests: int, *, kept: int) -> int:
-    """How many connections this many requests take: `kept` where connections are used again."""
+    """The number of connections for this many requests; `kept` if connections are reused."""
     return requests if _chosen[-1] is ClientMode.SINGLE_USE else kept

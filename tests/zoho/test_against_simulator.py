@@ -1,4 +1,4 @@
-"""Tokens, limiter and onboarding through the real client, against a server that keeps and audits the rules."""
+"""Tokens, limiter and onboarding with the real client, against a simulator that checks the rules."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Lab:
         return self.shelves.setdefault(index, Shelf(credentials_of(self.sim.org(index))))
 
     def tokens(self, index: int = 0) -> Tokens:
-        """Another worker's tokens for this org: workers share the shelf and nothing else."""
+        """The tokens of another worker for this org; workers share only the shelf."""
         return tokens(
             self.shelf(index),
             self.client.post_token,

@@ -38,7 +38,7 @@ SYSTEM = ssl.create_default_context()  # once: reading the system's authorities 
 
 @dataclass
 class Standin:
-    """What stands where Zoho would, and what it was asked: each request as it came, head and body."""
+    """A server in the place of Zoho, and the head and body of each received request."""
 
     base: str = ""
     requests: list[str] = field(default_factory=list)
@@ -366,7 +366,7 @@ async def test_a_connection_whose_request_timed_out_is_not_used_again() -> None:
 
 
 async def turns() -> None:
-    """A few turns of the loop: what was written on loopback has arrived."""
+    """Lets the event loop run a few times, so that bytes written on loopback arrive."""
     for _ in range(20):
         await asyncio.sleep(0)
 
@@ -445,7 +445,7 @@ every_way = pytest.mark.parametrize("way", ["count", "session"])
 
 
 async def asked_by(way: str, reply: bytes) -> tuple[Reply | NoReply, int]:
-    """What comes of this reply, to a count and to a request by the session; and the requests that took."""
+    """The results of this reply for a count request and a session request, and the received requests."""
     async with standin(saying(reply)) as zoho, client() as asking:
         if way == "count":
             return await asking.count(zoho.base, "v7", UserType.ALL, TOKEN), len(zoho.requests)

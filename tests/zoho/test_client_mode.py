@@ -1,4 +1,4 @@
-"""The client with an aiohttp that differs from the one it knows: a copy of the installed one, changed in one place."""
+"""The client with an aiohttp that differs in one place from the version it knows."""
 
 from __future__ import annotations
 

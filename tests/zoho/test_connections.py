@@ -40,7 +40,7 @@ Run = Callable[[Coroutine[None, None, None]], None]
 
 
 async def _arrival(connection: socket.socket) -> None:
-    """Return once the other side has acknowledged every byte: a busy kernel delivers after `send` has returned."""
+    """Waits until the other side has acknowledged every byte: a busy kernel delivers after `send` has returned."""
     while struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))[0]:  # noqa: ASYNC110  # the kernel tells nobody
         await asyncio.sleep(0)
 
@@ -75,7 +75,7 @@ class Server:
             writer.transport.abort()
 
     def send(self, data: bytes) -> None:
-        """Returns once the bytes lie on the client's socket."""
+        """Sends bytes; returns once these are in the socket of the client."""
         self.do(self._send(data))
 
     async def _send(self, data: bytes) -> None:

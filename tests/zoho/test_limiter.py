@@ -17,7 +17,7 @@ REQUEST_SECONDS = 0.2
 
 @dataclass
 class Zoho:
-    """Stands where Zoho would: sees what left when, and how many at once."""
+    """A server in the place of Zoho that records the send times and the requests in flight."""
 
     left: list[float] = field(default_factory=list)
     in_flight: int = 0

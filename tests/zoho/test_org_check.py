@@ -48,7 +48,7 @@ NO_ACCESS = error(403, "NO_PERMISSION", permissions=["Crm_Implied_Api_Access"])
 
 @dataclass
 class Api:
-    """Zoho's API: one answer for each question, and what was asked."""
+    """The API of Zoho: one reply for each request, and the received requests."""
 
     count_reply: Reply | NoReply = ONE
     org_reply: Reply | NoReply = field(default_factory=org_reply)

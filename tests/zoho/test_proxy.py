@@ -35,7 +35,7 @@ ZOHO = f"https://{HOST}"
 
 
 class Network:
-    """A proxy, what came through it to the server behind, and a client that trusts the server."""
+    """A proxy, the requests that reached the server behind it, and a client that trusts this server."""
 
     def __init__(self, proxy: ConnectProxy, heads: list[str], trust: ssl.SSLContext) -> None:
         self.proxy = proxy

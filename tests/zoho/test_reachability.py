@@ -11,7 +11,7 @@ from tests.zoho.test_client import client, saying, standin
 
 
 def front_page(date: str, status: str = "200 OK") -> bytes:
-    """What a front page says to a HEAD: also how long it would be."""
+    """The reply of a front page to HEAD, with a content length."""
     return f"HTTP/1.1 {status}\r\nDate: {date}\r\nContent-Length: 123456\r\nContent-Type: text/html\r\n\r\n".encode()
 
 

@@ -1,4 +1,4 @@
-"""A store of tokens in memory that keeps the promises of `core.token`'s ports, and a token endpoint that is a list."""
+"""An in-memory token store that follows the rules of `core.token`'s ports, and a token endpoint with fixed replies."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ Answer = Reply | NoReply
 
 @dataclass
 class Endpoint:
-    """Zoho's token endpoint: gives the answers in order, the last one for ever, each after `seconds`."""
+    """A token endpoint that gives the replies in order, each after `seconds`; the last one is repeated."""
 
     answers: list[Answer]
     seconds: float = 0.2
@@ -175,7 +175,7 @@ def tokens(
     now: Callable[[], datetime] = utc_now,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Tokens:
-    """One worker's tokens; several may share a shelf."""
+    """The token manager of one worker; several workers may share a shelf."""
     ports = TokenPorts(
         read_credentials=shelf.read_credentials,
         read=shelf.read,

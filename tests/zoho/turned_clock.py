@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class _TurningSelector(selectors.SelectSelector):
-    """Turns the clock where another selector would wait."""
+    """Advances the clock where another selector would wait."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,11 +40,11 @@ class _TurnedLoop(asyncio.SelectorEventLoop):
 
 
 def run_turned(main: Coroutine[Any, Any, T]) -> T:
-    """Run `main` to its end; `now()` says how late it got."""
+    """Runs `main` to its end; `now()` returns the time on the manual clock."""
     with asyncio.Runner(loop_factory=_TurnedLoop) as runner:
         return runner.run(main)
 
 
 def now() -> float:
-    """Seconds since 1970 on the turned clock."""
+    """Seconds since 1970 on the manual clock."""
     return START + asyncio.get_running_loop().time()

@@ -54,7 +54,7 @@ OTHER_KEYS = "k1:b3RoZXItb3RoZXItb3RoZXItb3RoZXItb3RoZXItYWI="
 
 @dataclass
 class Front:
-    """A server of a data centre: its address, what it says, and what it was asked."""
+    """A server of a data centre: its address, its reply, and the requests it received."""
 
     url: str
     status: int = 200
@@ -96,7 +96,7 @@ def front(tls: ssl.SSLContext | None = None) -> Iterator[Front]:
 
 @pytest.fixture
 def zoho(monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
-    """The lab's data centre, on loopback; Zoho's own are behind a proxy that is not there, so that none is asked."""
+    """The data centre `lab` on loopback; those of Zoho are behind an unreachable proxy, so that none gets a request."""
     with front() as told:
         elsewhere(monkeypatch, told.url)
         monkeypatch.setenv("POLLER_PROXY", "http://127.0.0.1:1")
@@ -110,7 +110,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
 
 
 def on(dsn: str, *statements: str) -> Any:
-    """Run these; the first value of the last."""
+    """Runs these statements; returns the first value of the last one."""
 
     async def run() -> Any:
         connection = await asyncpg.connect(dsn)
@@ -125,7 +125,7 @@ def on(dsn: str, *statements: str) -> Any:
 
 
 def make_org(dsn: str, name: str = "acme", data_center: str = "lab") -> None:
-    """An org with credentials under the keys of the settings."""
+    """Adds an org with credentials encrypted with the configured keys."""
     entry = OrgEntry(
         name=name,
         data_center=data_center,
@@ -144,7 +144,7 @@ def make_org(dsn: str, name: str = "acme", data_center: str = "lab") -> None:
 
 @pytest.fixture
 def fleet(on_database: str, zoho: Front) -> str:
-    """One org, every chore done just now, the months made: all as a service leaves it. The database's address."""
+    """The address of a database as a service leaves it: one org, maintenance tasks done, months created."""
     make_org(on_database)
     do_chores(on_database)
     return on_database
@@ -164,12 +164,12 @@ def do_chores(dsn: str) -> None:
 
 
 def findings(ended: Ended) -> dict[str, dict[str, str]]:
-    """By check; the last of several of one."""
+    """The results by check; for repeated checks the last one."""
     return {found["check"]: found for found in map(json.loads, ended.out.splitlines())}
 
 
 def diagnose(poller: Poller, code: int, check: str, verdict: str) -> str:
-    """The doctor's exit code and its one finding that is not well; what it says and what to do."""
+    """Asserts the exit code of the doctor and its only result that is not OK; returns this result and its remedy."""
     ended = poller("doctor", "--json")
     assert ended.err == ""
     unwell = {name: found["verdict"] for name, found in findings(ended).items() if found["verdict"] != "ok"}

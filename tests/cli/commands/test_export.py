@@ -1,4 +1,4 @@
-"""The long form in files: what is in them, how other tools open them, and what happens when an export does not end."""
+"""The export to files: their content, other tools that read them, and interrupted exports."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ALL = DaySelection()
 
 
 def poll(org_id: int, slot: datetime) -> Snapshot:
-    """Now and then something goes wrong."""
+    """A snapshot; some polls fail."""
     number = int(slot.timestamp()) // 3_600 + org_id
     at = slot + timedelta(seconds=12, microseconds=345_678)
     counts = {kind: number % 1000 + place for place, kind in enumerate(USER_TYPES)}
@@ -63,7 +63,7 @@ def poll(org_id: int, slot: datetime) -> Snapshot:
 
 
 async def write_fleet(database: Database) -> None:
-    """Three orgs with names that are hard to quote; every six hours of the last days of a month and the first."""
+    """Three orgs with names that are hard to quote, polled every six hours around the end of a month."""
     await database.execute("INSERT INTO orgs (name, data_center) SELECT unnest($1::text[]), 'us'", list(NAMES[:3]))
     slots = [FIRST + timedelta(hours=6 * n) for n in range(4 * len(DAYS))]
     await write_snapshots(database, [poll(org_id, slot) for org_id in (1, 2, 3) for slot in slots])
@@ -104,7 +104,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def inodes(folder: Path) -> dict[str, int]:
-    """Which file each name stands for: another one once it is written again."""
+    """The inode of each file; a rewritten file has another one."""
     return {path.name: path.stat().st_ino for path in files(folder)}
 
 
@@ -156,7 +156,7 @@ async def test_a_file_is_in_the_order_of_org_slot_and_type(fleet: Database, tmp_
 
 
 def ask_duckdb(query: str) -> list[tuple[Any, ...]]:
-    """The rows of a query, from a process of its own: at the end of a long one DuckDB prints lines about leaks."""
+    """The rows of a query, run in a separate process because DuckDB reports leaks at the end of a long process."""
     script = "import duckdb, json, sys; print(json.dumps(duckdb.connect().execute(sys.argv[1]).fetchall()))"
     told = subprocess.run([sys.executable, "-c", script, query], capture_output=True, text=True, check=True)
     assert told.stderr == ""

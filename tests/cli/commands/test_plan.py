@@ -1,4 +1,4 @@
-"""`poller plan`: what a planner reads, as text and as JSON, and the errors of wrong changes."""
+"""The output of `poller plan` as text and as JSON, and the errors for invalid changes."""
 
 from __future__ import annotations
 

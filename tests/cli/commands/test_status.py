@@ -29,7 +29,7 @@ FULL = dict.fromkeys(USER_TYPES, 5)
 
 @pytest.fixture
 def fleet(on_database: str) -> str:
-    """Five orgs of the free edition: polled well, late, in vain, in vain two days ago, and paused."""
+    """Five orgs of the free edition: polled on time, polled late, failed, failed two days ago, and paused."""
 
     async def write() -> None:
         async with await connect(on_database) as database:

@@ -1,4 +1,4 @@
-"""Pictures of trends: what is drawn is what is known, and a gap is not joined over."""
+"""Plots of trends show known counts only, and do not connect points across a gap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON as programs and Zoho's console write it."""
+"""JSON files as programs and Zoho's API console write them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a message repeats of a file: never a piece of a secret, and never more than a screen."""
+"""Errors never quote a part of a secret, and are never longer than a screen."""
 
 from __future__ import annotations
 

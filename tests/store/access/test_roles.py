@@ -1,4 +1,4 @@
-"""Who sees what: readers every relation and no secret, guests the orgs that carry their tags and nothing else."""
+"""Who sees what: readers see every relation and no secret, guests see only the orgs with their tags."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ async def fleet(database: Database, keyring: Keyring) -> Database:
 
 @pytest.fixture
 async def login(server_dsn: str, database: Database) -> AsyncIterator[str]:
-    """A login that is nothing yet."""
+    """A login without any rights yet."""
     name = f"login_{uuid.uuid4().hex}"
     await run_on(server_dsn, f"CREATE ROLE {name} LOGIN")
     yield name
@@ -105,7 +105,7 @@ async def login(server_dsn: str, database: Database) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def logged_in(database: Database, login: str) -> AsyncIterator[Any]:
-    """A connection with this login's rights and no others; nothing it does stays."""
+    """A connection with only the rights of this login; all its changes are rolled back."""
     async with database.connection() as connection:
         transaction = connection.transaction()
         await transaction.start()
@@ -127,7 +127,7 @@ async def orgs_in(connection: Any, relation: str) -> set[str]:
 
 
 async def seen(connection: Any) -> dict[str, set[str]]:
-    """The orgs in every relation, by every way to it."""
+    """The orgs visible in every relation, by every kind of query."""
     found = {relation: await orgs_in(connection, relation) for relation in RELATIONS}
     for table in GUARDED:
         rows = await connection.fetch(f"SELECT DISTINCT o.name FROM {table} t LEFT JOIN orgs o ON o.id = t.org_id")

@@ -1,4 +1,4 @@
-"""Orgs with daily histories, written as the rollup writes them."""
+"""Orgs with daily histories, written as by the rollup."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def org_with(
     licences: int | None = None,
     last: date = YESTERDAY,
 ) -> int:
-    """A new org whose counts by user type end on `last`; None: no known count on that day. Its id."""
+    """Adds an org whose counts by user type end on `last`; None is an unknown day. Returns its id."""
     org_id: int = await database.fetchval(
         "INSERT INTO orgs (name, data_center, licences) VALUES ($1, 'us', $2) RETURNING id", name, licences
     )

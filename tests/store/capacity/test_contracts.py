@@ -1,4 +1,4 @@
-"""What an import says of contracts: kept, changed where it differs, cleared where it is empty, else left alone."""
+"""Contracts in an import: kept, changed if different, cleared if empty, and unchanged if absent."""
 
 from __future__ import annotations
 

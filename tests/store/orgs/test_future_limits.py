@@ -1,4 +1,4 @@
-"""Limits that a worker with a clock two years ahead left are cleared; limits of a right clock stay."""
+"""Limits left by a worker with a clock two years ahead are cleared; limits from a right clock are kept."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS = (
 
 
 async def limit_everything(database: Database, org_id: int, at: datetime) -> None:
-    """Holds, cools down, leases and parks an org until `at`, or as of `at`."""
+    """Sets holds, cool-downs, leases and parks for the org until `at`, or as of `at`."""
     await database.execute(
         """
         INSERT INTO org_limits (org_id, hold_until, holds, credits_remaining, credits_remaining_at)

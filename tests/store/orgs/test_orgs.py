@@ -110,7 +110,7 @@ async def test_resuming_a_parked_org_unparks_it_without_a_check(database: Databa
 
 
 async def give_it_everything(database: Database, org_id: int) -> None:
-    """A row in every table that knows of orgs."""
+    """Adds a row of this org to every table."""
     await database.execute("UPDATE access_tokens SET lease_holder = $1, lease_until = $2", uuid4(), NOON)
     await spend(database, {org_id: 10}, NOON)
     await save_limits(database, [RateLimitUpdate(org_id, RateLimitState(), 4_000, NOON)])

@@ -1,4 +1,4 @@
-"""The state of an org by the view `org_states`, which the command line, SQL and the web share."""
+"""The state of an org in the view `org_states`, used by the command line, SQL and the web."""
 
 from __future__ import annotations
 

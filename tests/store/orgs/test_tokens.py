@@ -33,7 +33,7 @@ def after(seconds: float) -> datetime:
 
 
 async def share_one_grant(database: Database, org_ids: list[int]) -> None:
-    """As orgs have one that were imported before an import refused it."""
+    """Gives orgs the same grant, which was possible before imports refused this."""
     await database.execute(
         """
         UPDATE org_credentials SET grant_fingerprint =

@@ -1,4 +1,4 @@
-"""Random polls for the property tests of the series, and the answers looked up the slow and obvious way."""
+"""Random polls for the property tests of the series, and a slow and obvious computation of the answers."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ MANY = settings(
 
 
 async def write_snapshots(database: Database, history: Sequence[Snapshot], *, new: bool = False) -> None:
-    """Write a history that is made up: it may reach into years to come."""
+    """Writes a generated history, which may be years in the future."""
     await store.write_snapshots(database, history, new=new, allow_future=True)
 
 
 @st.composite
 def snapshots(draw: st.DrawFn, slots: list[datetime] = SLOTS) -> Snapshot:
-    """Any poll of a few orgs and slots across the end of a month: late, again, partly known, failed or missed."""
+    """Polls of a few orgs and slots around the end of a month: late, repeated, partial, failed or missed."""
     slot = draw(st.sampled_from(slots))
     made = Snapshot(draw(st.integers(1, 3)), slot, slot + timedelta(minutes=draw(st.integers(0, 14))), Outcome.OK)
     known = draw(st.sampled_from(["all", "some", "some", "none", "never asked"]))
@@ -51,7 +51,7 @@ def snapshots(draw: st.DrawFn, slots: list[datetime] = SLOTS) -> Snapshot:
 
 
 def joined(held: Snapshot, new: Snapshot) -> Snapshot:
-    """The rules of `write_snapshots` once more, as plainly as they can be said."""
+    """The merge rules of `write_snapshots`, written as plainly as possible."""
     newer = new.polled_at is not None and (held.polled_at is None or new.polled_at >= held.polled_at)
     same = new.polled_at == held.polled_at
     requests = max(held.requests, new.requests) if same else held.requests + new.requests

@@ -1,4 +1,4 @@
-"""A database whose client dies between two statements, as a killed process does: its connection is cut, for real."""
+"""A database whose client dies between two statements, like a killed process: its connection is really cut."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Mortal(Database):
-    """`database`, until `statements` have been run: what a transaction of the last one was about is not committed."""
+    """Uses `database` until `statements` have been run; the transaction of the last one is not committed."""
 
     def __init__(self, database: Database, statements: int) -> None:
         super().__init__(database._pool)

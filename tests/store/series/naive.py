@@ -34,10 +34,7 @@ Day = tuple[int, "date"]
 
 @dataclass
 class NaiveSeries:
-    """`rows`: every snapshot there is a table for; `away`: months whose table is left over from a drop that died.
-
-    `closed`: what is kept of days of orgs whose snapshots were given up.
-    """
+    """`rows`: stored snapshots; `away`: half dropped months; `closed`: daily counts without their snapshots."""
 
     rows: dict[Key, Snapshot] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
@@ -45,7 +42,7 @@ class NaiveSeries:
     latest: Latest = field(default_factory=dict)
 
     def written(self, batch: Iterable[Snapshot]) -> NaiveSeries:
-        """The series with this batch in it."""
+        """The series after writing this batch."""
         rows = dict(self.rows)
         for one in batch:
             key = (one.org_id, one.slot)
@@ -61,7 +58,7 @@ class NaiveSeries:
     async def retained(
         self, database: Database, months: set[str], forgotten_before: date, *, done: bool
     ) -> NaiveSeries:
-        """After retention: `months` might go, and daily counts before `forgotten_before`.
+        """The series after retention of `months` and of daily counts before `forgotten_before`.
 
         After an aborted run, the database shows which counts are already deleted.
         """
@@ -91,7 +88,7 @@ class NaiveSeries:
         return NaiveSeries(rows, (used & tables) - attached, closed, self.latest)
 
     def shown(self) -> list[dict[str, Any]]:
-        """The rows of months that are there, as a reader finds them."""
+        """The rows of existing months, as a reader sees them."""
         return [
             {
                 "org_id": one.org_id,
@@ -107,14 +104,14 @@ class NaiveSeries:
         ]
 
     def daily(self) -> Daily:
-        """Days that are closed as they were, the others from their rows."""
+        """Closed days as they were stored, and other days computed from their rows."""
         found: Daily = {}
         for counts in (self._days() | self.closed).values():
             found |= counts
         return found
 
     def long(self) -> set[tuple[Any, ...]]:
-        """`user_counts`."""
+        """The expected `user_counts`."""
         return {
             (row["org_id"], kind.value, row["slot"], row[column], row["outcome"], self._error(row, kind))
             for row in self.shown()
@@ -122,7 +119,7 @@ class NaiveSeries:
         }
 
     def gaps(self) -> set[tuple[Any, ...]]:
-        """`poll_gaps`, where the schedules have nothing to add."""
+        """The expected `poll_gaps`, without gaps from schedules."""
         found = set()
         for row in self.shown():
             unknown = [f"{kind.value} {self._error(row, kind)}" for kind in USER_TYPES if row[COLUMNS[kind]] is None]
@@ -147,7 +144,7 @@ class NaiveSeries:
 
 
 async def agree(database: Database, naive: NaiveSeries) -> None:
-    """Every relation, read at one moment, is what the rows make it."""
+    """Asserts that every relation, read in one transaction, agrees with the rows."""
     async with database.connection() as reader, reader.transaction(isolation="repeatable_read", readonly=True):
         assert await shown_daily(reader) == naive.daily()
         assert await shown_fleet(reader) == fleet_of(naive.daily())

@@ -57,7 +57,7 @@ LINE = date(2027, 3, 11)
 
 @pytest.fixture
 async def later(database_url: str) -> AsyncIterator[Database]:
-    """A database in which it is noon of 15 March 2027, with three orgs."""
+    """A database on noon of 15 March 2027, with three orgs."""
     await let_now_be(database_url, f"to_timestamp({NOW.timestamp()})")
     async with await connect(database_url) as database:
         await begin(database)

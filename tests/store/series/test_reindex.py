@@ -27,7 +27,7 @@ MONTHS = ["org_snapshots_2026_10", "org_snapshots_2026_11"]
 
 @pytest.fixture
 async def sparse(database: Database) -> Database:
-    """Two months of a fleet, in the order of its polls."""
+    """Two months of a fleet, written in the order of its polls."""
     async with database.connection() as connection:
         await add_partitions(connection, [OCTOBER, NOVEMBER])
         for month in (OCTOBER, NOVEMBER):

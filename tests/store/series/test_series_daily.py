@@ -52,7 +52,7 @@ STEPS = st.one_of(
 
 @pytest.fixture
 async def early(database: Database) -> Database:
-    """A database whose rollups begin before the days of these tests."""
+    """A database whose rollups start before the days of these tests."""
     await draw_line(database)
     return database
 
@@ -151,7 +151,7 @@ async def test_daily_counts_have_the_types_and_names_of_their_snapshots(early: D
 
 @pytest.fixture
 async def november(database: Database) -> Database:
-    """A database with a month that is rolled up and dropped, and the next one rolled up."""
+    """A database with one month rolled up and dropped, and the next month rolled up."""
     await draw_line(database, NOVEMBER[0].date())
     await write_snapshots(database, [ok(slot, count) for count, slot in enumerate(NOVEMBER)])
     await roll_up(database, date(2098, 12, 9))

@@ -23,7 +23,7 @@ CURSOR = LAST - 7 * QUARTER
 
 @pytest.fixture
 async def stopped(database: Database) -> Database:
-    """One org whose slots were handed out up to `CURSOR`, two hours ago; no poller has run since."""
+    """One org with slots enqueued up to `CURSOR`, two hours ago; no poller has run since."""
     await database.execute("INSERT INTO orgs (name, data_center) VALUES ('acme', 'us')")
     await database.execute(
         "INSERT INTO org_schedules (org_id, slot, interval_seconds, due_at) VALUES (1, $1, 900, $2)",

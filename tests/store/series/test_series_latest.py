@@ -1,4 +1,4 @@
-"""What is latest agrees with the rows it was taken from: at every moment, after any sequence of polls."""
+"""Latest counts agree with the snapshots at any time, after any sequence of polls."""
 
 from __future__ import annotations
 

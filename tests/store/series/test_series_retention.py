@@ -83,7 +83,7 @@ async def test_every_relation_agrees_with_a_naive_recomputation_after_every_step
 
 
 async def begin(database: Database) -> None:
-    """No snapshot, no month, and rollups that begin at the first day."""
+    """Removes all snapshots and months; rollups start at the first day."""
     await forget_everything(database)
     for month in MONTHS:
         await database.execute(f"DROP TABLE IF EXISTS {partition_name(month)}")
@@ -104,7 +104,7 @@ async def write(mortal: Database, naive: NaiveSeries, batch: list[Any]) -> Naive
 
 
 async def retain(mortal: Database, naive: NaiveSeries, cutoff: datetime, days: date | None) -> NaiveSeries:
-    """The chore, on a day on which months that ended by `cutoff` may go, and daily counts before `days`."""
+    """Runs retention for months that ended by `cutoff`, and for daily counts before `days`."""
     now = month_after(month_of(month_after(cutoff)))
     kept = None if days is None else Retention(days=(now.date() - days).days)
     chore = maintenance_tasks(snapshots=Retention(months=2), days=kept)["retention"]
@@ -118,7 +118,7 @@ async def retain(mortal: Database, naive: NaiveSeries, cutoff: datetime, days: d
 
 
 async def attempt(doing: Any) -> bool:
-    """Whether it was done to its end."""
+    """Runs the operation; returns whether it ended without the client dying."""
     try:
         await doing
     except DatabaseError:
@@ -127,7 +127,7 @@ async def attempt(doing: Any) -> bool:
 
 
 def alive(database: Database) -> Database:
-    """The same database, for one that does not die."""
+    """The same database with a client that does not die."""
     return Database(database._pool)
 
 

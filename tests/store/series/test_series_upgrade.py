@@ -1,4 +1,4 @@
-"""What was written by earlier versions is all there after an upgrade, in every relation."""
+"""After an upgrade every relation shows all rows written by earlier versions."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ SLOTS = [NOW.replace(minute=0, second=0, microsecond=0) + timedelta(hours=11 * n
 
 
 def earlier_revisions() -> list[str]:
-    """Every revision that knows snapshots, but for the newest."""
+    """Every revision with snapshots except the newest."""
     files: list[Path] = sorted((schema.migrations_folder() / "versions").glob("[0-9]*.py"))
     return [file.name[:4] for file in files if "0002" <= file.name[:4] < str(schema.head_revision())]
 
 
 async def fill(dsn: str) -> None:
-    """Three orgs' snapshots, every seventh a failure, by the statements of the first version."""
+    """Writes snapshots of three orgs, every seventh failed, with the statements of the first version."""
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute(

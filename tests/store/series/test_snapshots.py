@@ -53,7 +53,7 @@ MISSED = Snapshot(1, NOON, None, Outcome.MISSED, "no_worker")
 
 
 async def left_by(database: Database, *snapshots: Snapshot) -> Snapshot:
-    """The row that is left when these are written one after the other."""
+    """The row after these snapshots are written one after the other."""
     for snapshot in snapshots:
         await write_snapshots(database, [snapshot], new=True)
     row = await read_snapshot(database, snapshots[0].org_id, snapshots[0].slot)

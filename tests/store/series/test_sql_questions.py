@@ -1,4 +1,4 @@
-"""Every question of docs/sql.md, asked as an analyst would, and its answer worked out beside the database."""
+"""Runs every query of docs/sql.md as an analyst would, and computes the answer outside the database."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def rounded(value: float | Decimal, places: int = 1) -> Decimal:
 
 
 def month_ends(org: str, kind: UserType) -> dict[date, tuple[date, int]]:
-    """The last known day of every month, and its count."""
+    """The last known day of every month, with its count."""
     return {day.replace(day=1): (day, count) for day, count in last_of_days(org, kind).items()}
 
 
@@ -237,7 +237,7 @@ def fleet_dsn(server_dsn: str, template: str) -> Iterator[str]:
 
 
 async def ask(dsn: str, query: str, zone: str = "UTC") -> list[Any]:
-    """As a reader, at `analysts.NOW`, with the session's time zone set to anything."""
+    """Runs a query as a reader, at `analysts.NOW`, with any time zone of the session."""
     connection = await asyncpg.connect(dsn, server_settings={"timezone": zone})
     try:
         await connection.execute("SET search_path = clock, pg_catalog, public")
@@ -298,7 +298,7 @@ def test_the_fleet_of_the_documented_queries_contains_every_kind_of_failure() ->
 
 
 def drawn(rows: list[Any]) -> str:
-    """As psql draws it, but for NULL."""
+    """The result as psql prints it, except for NULL."""
     columns = list(rows[0].keys())
     cells = [["·" if value is None else shown(value) for value in row] for row in rows]
     numeric = [all(not isinstance(row[at], str | date) for row in rows) for at in range(len(columns))]
