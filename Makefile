@@ -45,6 +45,7 @@ check: install  ## check format, lint, types, import contracts, unused and dupli
 	$(BIN)/vulture
 	$(BIN)/pylint poller
 	$(BIN)/pylint --min-similarity-lines=5 tests
+	$(BIN)/python tools/plain_words.py
 
 format: install  ## format the code and apply the linter's automatic fixes
 	$(BIN)/ruff format .
