@@ -57,7 +57,8 @@ async def serving(mine: Machine) -> AsyncIterator[command.Running]:
     try:
         async with asyncio.timeout(command.PATIENCE_SECONDS):
             yield service
-            service.send_signal(signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # the test stopped it, and read its output to the end
+                service.send_signal(signal.SIGTERM)
             await service.communicate()
     finally:
         if service.returncode is None:
