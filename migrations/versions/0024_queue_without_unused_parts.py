@@ -18,10 +18,21 @@ from alembic import op
 revision = "0024"
 down_revision = "0023"
 
-# In the order in which PgQueuer's statements lock the two tables, so that none of them deadlocks with this revision.
+# Both locks or none: a statement of the queue locks the two tables in either order, so a wait for the second lock while
+# holding the first could deadlock. A failed attempt gives the first lock back.
 LOCKS: Final = (
-    "LOCK TABLE pgqueuer IN ACCESS EXCLUSIVE MODE",
-    "LOCK TABLE pgqueuer_log IN ACCESS EXCLUSIVE MODE",
+    """
+DO $$ BEGIN
+    LOOP
+        BEGIN
+            LOCK TABLE pgqueuer, pgqueuer_log IN ACCESS EXCLUSIVE MODE NOWAIT;
+            RETURN;
+        EXCEPTION WHEN lock_not_available THEN
+            PERFORM pg_sleep(0.005);
+        END;
+    END LOOP;
+END $$
+""",
 )
 NOTIFICATIONS: Final = (
     "DROP TRIGGER tg_pgqueuer_changed ON pgqueuer",

@@ -180,8 +180,8 @@ async def _detach(database: Database, name: str) -> None:
             )
         except TimeoutError:
             raise LockedError(f"{name} cannot be detached while others read it", "try again later") from None
-        except asyncpg.ObjectNotInPrerequisiteStateError:
-            return  # another process is detaching it; `_drop` finishes what that leaves half done
+        except (asyncpg.ObjectNotInPrerequisiteStateError, asyncpg.UndefinedTableError):
+            return  # another process is detaching it or has just done so; `_drop` finishes what that leaves half done
 
 
 async def _drop(database: Database, name: str) -> bool:
