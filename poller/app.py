@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from poller.polling.runner import PollRunner
     from poller.settings import Settings
     from poller.store.orgs.encryption import Keyring
+    from poller.zoho.client import ZohoClient
+    from poller.zoho.tokens import TokenPorts
 
 KEY_FILE: Final = "secret.key"
 """In `DATA_DIR`: the encryption keys of the embedded database, created on first use."""
@@ -77,10 +79,9 @@ async def open_zoho(
     `now` and `sleep` replace that clock.
     """
     from poller.polling.instrumentation import NULL_INSTRUMENTATION
-    from poller.store.orgs.tokens import TokenStore
     from poller.zoho.client import open_client
     from poller.zoho.limiter import Limiter
-    from poller.zoho.tokens import TokenPorts, Tokens
+    from poller.zoho.tokens import Tokens
 
     settings, hooks = app.settings, instrumentation or NULL_INSTRUMENTATION
     in_seconds = app.database.clock.seconds if now is None else _in_seconds(now)
@@ -91,32 +92,45 @@ async def open_zoho(
         request_timeout_seconds=settings.request_timeout_seconds,
         proxy=settings.proxy_address,
     ) as client:
-        store = TokenStore(app.database, app.keyring)
-
-        async def save(org_id: int, holder: UUID, issued: IssuedToken) -> int | None:
-            generation = await store.save(org_id, holder, issued)
-            hooks.token_issued()
-            return generation
-
         tokens = Tokens(
-            TokenPorts(
-                read_credentials=store.read_credentials,
-                read=store.read,
-                acquire_lease=store.acquire_lease,
-                save=save,
-                release=store.release,
-                cool_down=store.cool_down,
-                park=store.park,
-                save_refresh_token=store.save_refresh_token,
-                expire_early=store.expire_early,
-                post=hooks.wrap_post_token(client.post_token),
-                now=now,
-                sleep=sleep,
-            ),
+            _token_ports(app, client, hooks, now, sleep),
             settings.data_centers,
             lease_seconds=2.0 * settings.request_timeout_seconds,
         )
         yield Zoho(client, tokens, limiter, now, sleep)
+
+
+def _token_ports(
+    app: App,
+    client: ZohoClient,
+    hooks: Instrumentation,
+    now: Callable[[], datetime],
+    sleep: Callable[[float], Awaitable[None]],
+) -> TokenPorts:
+    from poller.store.orgs.tokens import TokenStore
+    from poller.zoho.tokens import TokenPorts
+
+    store = TokenStore(app.database, app.keyring)
+
+    async def save(org_id: int, holder: UUID, issued: IssuedToken) -> int | None:
+        generation = await store.save(org_id, holder, issued)
+        hooks.token_issued()
+        return generation
+
+    return TokenPorts(
+        read_credentials=store.read_credentials,
+        read=store.read,
+        acquire_lease=store.acquire_lease,
+        save=save,
+        release=store.release,
+        cool_down=store.cool_down,
+        park=store.park,
+        save_refresh_token=store.save_refresh_token,
+        expire_early=store.expire_early,
+        post=hooks.wrap_post_token(client.post_token),
+        now=now,
+        sleep=sleep,
+    )
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """Computes an org's due and missed slots. Each slot is returned exactly once, in order.
 
 A slot is due its phase after its start, and may be polled for one interval, until the next slot is due; then it counts
-as missed. So every slot is open equally long, whatever the org's phase, and a missed slot is never polled later.
+as missed. So every slot is open equally long, with any phase, and a missed slot is never polled later.
 
 A `Cursor`, which the caller stores, says which slots of an org were returned. After a change of the interval, the slots
 already returned stay, and the next one is the first slot of the new interval that is later in every respect. No due
@@ -17,11 +17,11 @@ from typing import Final, NamedTuple
 from poller.core.slots import phase_of, slot_of
 
 LONGEST_LOOKAHEAD: Final = timedelta(minutes=1)
-"""Slots are handed out at most this long before they are due."""
+"""Slots are added to the queue at most this long before they are due."""
 
 
 class Cursor(NamedTuple):
-    """The next slot to hand out, and how far the handing out ever got: by slot, and by the moment it was due."""
+    """The next slot to return, and the newest slot ever returned, with the moment it was due."""
 
     slot: datetime
     interval_seconds: int
@@ -38,12 +38,12 @@ class Due(NamedTuple):
 
     @property
     def at(self) -> datetime:
-        """The moment to poll it."""
+        """When the slot is due."""
         return self.slot + timedelta(seconds=phase_of(self.org_id, self.interval_seconds))
 
     @property
     def until(self) -> datetime:
-        """The moment from which on it is missed: the next slot is due."""
+        """When the slot is over: the next slot is due."""
         return self.at + timedelta(seconds=self.interval_seconds)
 
 
@@ -58,7 +58,7 @@ class Missed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """What to do about an org's slots now, and where its cursor stands afterwards."""
+    """The due and the missed slots of an org, and its new cursor."""
 
     due: tuple[Due, ...]
     missed: tuple[Missed, ...]
@@ -66,32 +66,32 @@ class Advance:
 
 
 def advance(
-    org_id: int, interval_seconds: int, cursor: Cursor | None, now: datetime, ahead: timedelta = timedelta()
+    org_id: int, interval_seconds: int, cursor: Cursor | None, now: datetime, lookahead: timedelta = timedelta()
 ) -> Advance:
-    """The slots that are due until `now + ahead` and were not handed out before.
+    """The slots that are due until `now + lookahead` and were not returned before.
 
-    An org without a cursor is new, or was paused: it begins with the first slot that is due after `now`.
+    An org without a cursor is new or was paused: it starts with the first slot that is due after `now`.
     """
     if cursor is None:
         cursor = Cursor(_next_slot(org_id, interval_seconds, now), interval_seconds)
     if cursor.interval_seconds == interval_seconds:
-        return _walk(org_id, cursor, now, now + ahead)
-    # What was due before the change was noticed is still the old interval's.
+        return _walk(org_id, cursor, now, now + lookahead)
+    # Slots that were due before the change was noticed belong to the old interval.
     old = _walk(org_id, cursor, now, now)
     newest_slot, newest_at = old.cursor.newest_slot, old.cursor.newest_at
     slot = _next_slot(org_id, interval_seconds, now if newest_at is None else max(now, newest_at))
     if newest_slot is not None:
-        # A slot may begin where another interval's began, and that one has its row already.
+        # A slot may start at the same moment as a slot of the old interval, which has its row already.
         slot = max(slot, slot_of(newest_slot, interval_seconds) + timedelta(seconds=interval_seconds))
-    new = _walk(org_id, Cursor(slot, interval_seconds, newest_slot, newest_at), now, now + ahead)
+    new = _walk(org_id, Cursor(slot, interval_seconds, newest_slot, newest_at), now, now + lookahead)
     return Advance(old.due + new.due, old.missed, new.cursor)
 
 
 def brought_back(org_id: int, cursor: Cursor, now: datetime) -> Cursor:
-    """The cursor, unless it is further ahead than handing out can have moved it: a clock was wrong.
+    """The cursor, or an earlier one if it is further ahead than it can be: then a wrong clock has moved it.
 
-    Then it comes back to the newest slot that is over, so that no slot between is left out; what is queued or known
-    of a slot stays as it is. `now` must be right.
+    It is set back to the newest slot that is over, so that no slot in between is lost. Jobs and rows of slots stay as
+    they are. `now` must be right.
     """
     step = timedelta(seconds=cursor.interval_seconds)
     if cursor.slot <= now + 2 * LONGEST_LOOKAHEAD + step:
@@ -100,7 +100,7 @@ def brought_back(org_id: int, cursor: Cursor, now: datetime) -> Cursor:
 
 
 def newest_over(org_id: int, interval_seconds: int, now: datetime) -> datetime:
-    """The newest slot whose time is over: its successor is due already."""
+    """The newest slot that is over: the next slot is due already."""
     phase = timedelta(seconds=phase_of(org_id, interval_seconds))
     return slot_of(now - phase, interval_seconds) - timedelta(seconds=interval_seconds)
 
@@ -112,7 +112,7 @@ def _next_slot(org_id: int, interval_seconds: int, after: datetime) -> datetime:
 
 
 def _walk(org_id: int, cursor: Cursor, now: datetime, until: datetime) -> Advance:
-    """Hand out the cursor's slot and those after it that are due by `until`."""
+    """Returns the cursor's slot and the later slots that are due by `until`."""
     interval_seconds = cursor.interval_seconds
     step = timedelta(seconds=interval_seconds)
     slot, newest_slot, newest_at = cursor.slot, cursor.newest_slot, cursor.newest_at

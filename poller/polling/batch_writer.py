@@ -68,7 +68,7 @@ class BatchWriter(Generic[T]):
 
     @property
     def oldest_seconds(self) -> float:
-        """The age of the oldest of them; 0.0 if there are none."""
+        """The age of the oldest item; 0.0 if there are none."""
         since = self._writing_since if self._writing else self._held_since
         return self._clock() - since if self.depth else 0.0
 
@@ -99,7 +99,7 @@ class BatchWriter(Generic[T]):
                         self._committed(batch)
                     self._writing = ()
         finally:
-            # Nobody must wait for room after the writer has failed.
+            # No caller may wait for room after the writer has failed.
             self._room.set()
 
     async def _wait_for_a_batch(self) -> None:

@@ -1,4 +1,4 @@
-"""Calls a function for many orgs, a bounded number of them in parallel, pulled from an iterator as places become free.
+"""Calls a function for many orgs, a bounded number in parallel, pulled from an iterator as places become free.
 
 There is no task per org in advance: 50,000 orgs take the memory of the orgs that are being polled. Each data centre has
 its own iterator and its share of the places, so that a data centre that hangs leaves the others their places.
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 async def for_each(orgs: AsyncIterator[T], poll: Callable[[T], Awaitable[None]], *, at_once: int) -> None:
-    """Calls `poll` with each of `orgs`, at most `at_once` of them in parallel; returns when all are done.
+    """Calls `poll` with each of `orgs`, at most `at_once` in parallel; returns when all are done.
 
     An exception of `poll` cancels the other running polls and is raised as it is. `poll` raises nothing for what Zoho
     does, so such an exception is a bug or an error of the database.

@@ -124,7 +124,7 @@ async def one_ahead(items: AsyncGenerator[T]) -> AsyncGenerator[T]:
         coming.cancel()
         await asyncio.wait([coming])
         if not coming.cancelled():
-            coming.exception()  # nobody waits for this item any more: mark its error as seen
+            coming.exception()  # nothing waits for this item: mark its error as seen
         await items.aclose()
 
 

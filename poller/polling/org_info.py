@@ -47,7 +47,7 @@ class OrgInfoRefresh:
         """Requests the zgid; returns why the counts must not be requested, or None.
 
         If Zoho does not answer now, the counts wait. If the consent does not cover the zgid, there is no proof, and the
-        counts are requested all the same.
+        counts are requested without it.
         """
         info = await self._ask()
         if info is None:

@@ -81,7 +81,7 @@ async def poll_org(
 
 @dataclass(slots=True)
 class _PollRun:
-    """The requests of one poll, and what is known so far."""
+    """The requests of one poll, and their results."""
 
     org: Org
     limiter: OrgLimiter

@@ -122,7 +122,7 @@ async def _admitted(
 
 
 async def _run_or_explain(runner: PollRunner, one: Admitted) -> PollResult:
-    """After a bug in one org's poll, writes a row that says so; the other orgs are polled all the same."""
+    """After a bug in one org's poll, writes a row that says so; the other orgs are polled as usual."""
     state, decision = one
     try:
         return await runner.run(state, decision)

@@ -1,4 +1,4 @@
-"""The service: adds due slots to the queue, polls them, and writes one row for each, whatever happens."""
+"""The service: adds due slots to the queue, polls them, and writes one row for each, even if the poll fails."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ LEARNED_FROM: Final = 2_000
 _PAGE: Final = 250
 _ANOMALY_PAGE: Final = 50
 _KEPT: Final = timedelta(days=2)
-"""A forecast that was not renewed for so long is of an org that has no counts any more."""
+"""A forecast that was not renewed for this time belongs to an org without new counts."""
 
 
 async def forecast_fleet(database: Database, now: datetime) -> str:

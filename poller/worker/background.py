@@ -1,6 +1,6 @@
-"""The jobs of a worker that are not polls, one at a time: maintenance tasks, and rows for slots that nobody polled.
+"""The jobs of a worker that are not polls, one at a time: maintenance tasks, and rows for slots that were not polled.
 
-Every slot that nobody polled gets a row that says so. Such a range of slots may be long, if no poller ran for a month:
+Every slot that was not polled gets a row that says so. Such a range of slots is long if no poller ran for a month:
 it is written in chunks, and written again from its start if it was interrupted; rows that exist stay as they are.
 """
 

@@ -31,7 +31,7 @@ def _never() -> bool:
 
 
 class DatabaseRetry:
-    """The retries of one process, and whether any of them is waiting."""
+    """The retries of one process, and whether one is waiting."""
 
     def __init__(
         self,

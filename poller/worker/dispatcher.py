@@ -1,6 +1,6 @@
 """Runs the polls of one worker: decides about claimed jobs, starts their polls, and resolves the jobs without a poll.
 
-A job belongs to this worker from its claim until its row is committed; meanwhile heartbeats say so. If this process is
+A job belongs to this worker from its claim until its row is committed; until then heartbeats say so. If this process is
 stopped, frozen or killed, its jobs go to another worker.
 """
 
@@ -22,6 +22,7 @@ from poller.core.token import UNOPENED
 from poller.polling.instrumentation import NULL_INSTRUMENTATION
 from poller.polling.results import not_polled
 from poller.store.queue.schedules import read_due
+from poller.worker.claimed_jobs import ClaimedJobs
 from poller.worker.finished_job import FinishedJob
 from poller.worker.poll_places import PollPlaces
 
@@ -66,26 +67,14 @@ class Dispatcher:
         self._now = now
         self._jitter = jitter
         self._instrumentation = instrumentation
-        self._job_ids: set[int] = set()
-        self._polled: set[int] = set()
+        self.jobs = ClaimedJobs(queue.silence.total_seconds())
         self.places = PollPlaces(max_concurrent_polls)
         self._running: dict[asyncio.Task[None], Job] = {}
         self._cancelled: dict[asyncio.Task[None], Job] = {}
         self.cancellations = 0
         """How often all running polls were cancelled."""
         self._unopened_at: datetime | None = None
-        self._heartbeat_at = self._claimed_at = -math.inf
         self.slot_freed = asyncio.Event()
-
-    @property
-    def job_ids(self) -> list[int]:
-        """The jobs of this worker whose rows are not committed yet."""
-        return list(self._job_ids)
-
-    @property
-    def results_held(self) -> int:
-        """The number of results that are not committed yet."""
-        return len(self._polled)
 
     @property
     def running(self) -> int:
@@ -97,10 +86,6 @@ class Dispatcher:
         """Whether this worker lately met credentials without a key: other workers should claim first."""
         return self._unopened_at is not None and self._now() - self._unopened_at < _KEYS_AGAIN
 
-    def note_heartbeat(self, sent_at: float) -> None:
-        """PostgreSQL has taken a heartbeat that was sent at this moment of the loop's time."""
-        self._heartbeat_at = max(self._heartbeat_at, sent_at)
-
     async def start(
         self, jobs: Sequence[Job], tasks: asyncio.TaskGroup, cancellations: int, claimed_at: float = math.inf
     ) -> None:
@@ -110,25 +95,22 @@ class Dispatcher:
         After a `DatabaseError` the jobs that were not started expire, and go to other workers.
         """
         # After an outage of PostgreSQL even this worker's own jobs look expired, and are claimed again.
-        jobs = [job for job in jobs if job.id not in self._job_ids]
+        jobs = [job for job in jobs if job.id not in self.jobs.ids]
         if not jobs:
             return
-        self._claimed_at = min(claimed_at, asyncio.get_running_loop().time())
-        self._job_ids.update(job.id for job in jobs)
+        self.jobs.add([job.id for job in jobs], claimed_at)
         try:
             polls, others = await self._triage(jobs)
             await self._start_polls(polls, tasks, cancellations)
             await self._resolve(others)
         except BaseException:
             running = {job.id for job in self._running.values()}
-            self._job_ids.difference_update(job.id for job in jobs if job.id not in running)
+            self.jobs.remove(job.id for job in jobs if job.id not in running)
             raise
 
     def done(self, batch: Sequence[FinishedJob]) -> None:
         """The rows of these jobs are committed, and the jobs have left the queue."""
-        job_ids = {one.job_id for one in batch}
-        self._job_ids -= job_ids
-        self._polled -= job_ids
+        self.jobs.remove(one.job_id for one in batch)
 
     def cancel_all(self) -> None:
         """Cancels all running polls. Call `release_all` to return their jobs to the queue."""
@@ -143,15 +125,15 @@ class Dispatcher:
         cancelled, self._cancelled = self._cancelled, {}
         if cancelled:
             await asyncio.wait(cancelled)
-            job_ids = [job.id for job in cancelled.values() if job.id in self._job_ids]
+            job_ids = [job.id for job in cancelled.values() if job.id in self.jobs.ids]
             await self._release(job_ids, "stopped")
 
     async def _triage(
         self, jobs: Sequence[Job]
     ) -> tuple[list[PolledJob], list[tuple[Job, PollState | None, Decision]]]:
-        """Decides about every job, on what one query knows of all of them; takes the places for the polls."""
+        """Decides about every job, from the states that one query reads; takes the places for the polls."""
         now, due = self._now(), [read_due(job.payload) for job in jobs]
-        states = await self._runner.read_states(due, self.job_ids, now, self._queue.silence)
+        states = await self._runner.read_states(due, list(self.jobs.ids), now, self._queue.silence)
         polls: list[PolledJob] = []
         others: list[tuple[Job, PollState | None, Decision]] = []
         for job, one_due, state in zip(jobs, due, states, strict=True):
@@ -165,7 +147,7 @@ class Dispatcher:
         return polls, others
 
     async def _start_polls(self, polls: Sequence[PolledJob], tasks: asyncio.TaskGroup, cancellations: int) -> None:
-        """Reserves the credits of these polls and starts them, unless other workers may have the jobs meanwhile."""
+        """Reserves the credits of these polls and starts them, unless other workers may have the jobs by now."""
         started = False
         try:
             await self._runner.reserve([(state, poll) for _, state, poll in polls])
@@ -186,9 +168,7 @@ class Dispatcher:
         """Why claimed jobs must not start: others may have them, or may soon take them over."""
         if self.cancellations != cancellations:
             return "stopped"
-        alive_at = max(self._heartbeat_at, self._claimed_at)
-        is_slow = asyncio.get_running_loop().time() - alive_at > self._queue.silence.total_seconds() * 2 / 3
-        return "slow" if is_slow else None
+        return "slow" if self.jobs.may_expire else None
 
     async def _resolve(self, jobs: Sequence[tuple[Job, PollState | None, Decision]]) -> None:
         """Resolves jobs without a poll: puts them back, or hands their rows to the writer."""
@@ -213,14 +193,14 @@ class Dispatcher:
             if not error.passing:
                 raise
             # The poll is incomplete. The job expires, and another worker polls the slot.
-            self._job_ids.discard(job.id)
+            self.jobs.remove([job.id])
             self._instrumentation.database_error()
             log.info("poll.broken_off", org=org.name, why=error.what)
             return
         except Exception:
             log.exception("poll.crashed", org=org.name, slot=state.slot.isoformat())
             result = not_polled(state, Outcome.MISSED, CRASHED)
-        self._polled.add(job.id)
+        self.jobs.polled.add(job.id)
         await self._writer.put(FinishedJob(job.id, None if result.removed else result))
 
     async def _leave_to_others(self, job: Job, state: PollState, poll: Poll, error: str) -> None:
@@ -240,15 +220,14 @@ class Dispatcher:
         delays = {job.id: requeue.delay(now, self._jitter()) for job, requeue in jobs}
         if any(requeue.reason in UNOPENED for _, requeue in jobs):
             self._unopened_at = now
-        self._job_ids.difference_update(delays)
+        self.jobs.remove(delays)
         await self._queue.requeue_after(delays)
         for _, requeue in jobs:
             self._instrumentation.slots_requeued(requeue.reason, 1)
 
     async def _release(self, job_ids: Sequence[int], reason: str) -> None:
         """Returns jobs to the queue, for any worker."""
-        self._job_ids.difference_update(job_ids)
-        self._polled.difference_update(job_ids)
+        self.jobs.remove(job_ids)
         await self._queue.requeue(job_ids)
         self._instrumentation.slots_requeued(reason, len(job_ids))
 

@@ -61,7 +61,7 @@ class Heartbeats:
             while True:
                 sent_at = loop.time()
                 await self._database_retry.run(lambda: self._queue.heartbeat_jobs(job_ids(), reserved))
-                self._dispatcher.note_heartbeat(sent_at)
+                self._dispatcher.jobs.note_heartbeat(sent_at)
                 await self._sleep(max(self._config.heartbeat_timeout_seconds / 6 - (loop.time() - sent_at), 0.0))
 
     async def heartbeat_worker(self, record: Callable[[], WorkerRecord]) -> None:

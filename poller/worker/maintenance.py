@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _LATE_ROWS: Final = timedelta(days=2)
 """After the end of a month, until its late rows have arrived."""
 MOST_MONTHS: Final = 1
-"""Months of snapshots that one run deletes at most, whatever any clock says. After a year without a poller, or with a
+"""Months of snapshots that one run deletes at most, even if a clock is wrong. After a year without a poller, or with a
 new retention, several runs are needed, which leaves time to notice a mistake."""
 MOST_DAYS: Final = 31
 """Days of daily counts that one run deletes at most."""

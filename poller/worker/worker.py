@@ -39,7 +39,8 @@ from poller.worker.heartbeat import Heartbeats
 from poller.worker.maintenance import maintenance_tasks
 from poller.worker.pause import pause
 from poller.worker.scheduler import Scheduler
-from poller.worker.systemd import READY, STOPPING, notify
+from poller.worker.shutdown import Shutdown
+from poller.worker.systemd import READY, notify
 from poller.worker.writer import ResultWriter
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Worker:
         dispatcher = self._dispatcher
         return {
             "under_way": dispatcher.running,
-            "held": dispatcher.results_held,
+            "held": len(dispatcher.jobs.polled),
             "polls": self.polls,
             "cpu_seconds": round(time.process_time(), 2),
             "away": dispatcher.places.circuits.facts(),
@@ -136,27 +137,17 @@ class Worker:
         """Works until `stopping` is set, then stops in order; when cancelled, stops at once."""
         self._stopping = stopping
         # Not in a group: the work outlives the cancellation of this coroutine, to write the results in memory.
-        draining = asyncio.create_task(self._drain())  # noqa: TID251
+        shutdown = Shutdown(self.database, self._dispatcher, self._writer, self.database_retry, self.config)
+        draining = asyncio.create_task(shutdown.drain(stopping))  # noqa: TID251
         working = asyncio.create_task(self._work())  # noqa: TID251
         try:
             await asyncio.shield(working)
         except asyncio.CancelledError:
-            await self._stop_at_once(working)
+            await shutdown.stop_at_once(working)
             raise
         finally:
             draining.cancel()
         log.info("worker.stopped", worker=self.name, **({"lost": self.lost_rows} if self.lost_rows else {}))
-
-    async def _stop_at_once(self, working: asyncio.Task[None]) -> None:
-        """Writes the results in memory if PostgreSQL takes them within a moment."""
-        self._writer.give_up_at = 0.0
-        working.cancel()
-        await asyncio.wait({working}, timeout=self.config.final_flush_seconds)
-        if not working.done():
-            await self._abort()
-            await asyncio.wait({working})
-        if not working.cancelled() and (error := working.exception()) is not None:
-            raise error from None
 
     async def _work(self) -> None:
         log.info("worker.started", worker=self.name, id=str(self.id), hands=self.config.max_concurrent_polls)
@@ -178,31 +169,11 @@ class Worker:
         return [
             self._scheduler().run(),
             self.clock_watch.run(),
-            heartbeats.heartbeat_jobs(lambda: [*self._dispatcher.job_ids, *background.job_ids]),
+            heartbeats.heartbeat_jobs(lambda: [*self._dispatcher.jobs.ids, *background.job_ids]),
             heartbeats.watch_for_stall(),
             heartbeats.heartbeat_worker(partial(self._record, self.now())),
             background.run(self._pause, self.config.idle_seconds, lambda: not self.clock_watch.wrong_seconds),
         ]
-
-    async def _drain(self) -> None:
-        """After the signal to stop: lets running polls end within the grace period, then returns the rest."""
-        await self._stopping.wait()
-        notify(STOPPING)
-        grace_seconds = self.config.shutdown_grace_seconds
-        log.info("worker.draining", under_way=self._dispatcher.running, grace_seconds=grace_seconds)
-        self._writer.give_up_at = time.monotonic() + grace_seconds
-        await asyncio.sleep(grace_seconds)
-        with suppress(DatabaseError, TimeoutError):
-            async with asyncio.timeout(self.config.final_flush_seconds):
-                await self._dispatcher.release_all()
-                await asyncio.Event().wait()
-        await self._abort()
-
-    async def _abort(self) -> None:
-        """Closes all connections to PostgreSQL, then ends all retries."""
-        self.database.terminate()
-        await asyncio.sleep(self.config.final_flush_seconds)
-        self.database_retry.abandoned = True
 
     async def _run_until_abandoned(self, loop: Awaitable[None]) -> None:
         """Runs a loop; ignores errors of the database once the worker no longer waits for PostgreSQL."""

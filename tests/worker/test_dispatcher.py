@@ -69,7 +69,7 @@ async def test_jobs_claimed_before_a_freeze_are_not_started_after_it_and_can_be_
         assert len(jobs) == ORGS
         async with writer, asyncio.TaskGroup() as tasks:
             await dispatcher.start(jobs, tasks, cancellations)
-        assert (dispatcher.running, dispatcher.job_ids) == (0, [])
+        assert (dispatcher.running, dispatcher.jobs.ids) == (0, set())
         assert mine.sim.audit()["requests"].get("count", 0) == 0
         assert len(await others.claim((POLL,), 2 * ORGS)) == ORGS
 

@@ -77,7 +77,7 @@ async def pages_of_active(
 async def read_pollable(
     database: Database, org_ids: Sequence[int], *, now: datetime, api_version: str, interval_seconds: int
 ) -> list[PollableOrg]:
-    """These orgs, paused or not, without those that were removed meanwhile."""
+    """These orgs, paused or not, without removed orgs."""
     policy = PollPolicy(interval_seconds, api_version=api_version)
     rows = await database.fetch(POLL_PAGE, 0, len(org_ids), org_ids, counted_after(now), None)
     return [_pollable(row, policy) for row in rows]

@@ -1,8 +1,8 @@
-"""Orgs that a command polls by hand, claimed in the queue that the workers share: one process polls an org at a time.
+"""Claims of orgs that a command polls, in the queue of the workers: only one process at a time polls an org.
 
-A claim is a job that is being done from the start. Workers leave an org alone while another process does a job of it,
-and so does a command: first it claims, then it looks who else does. A claim whose process fell silent is a job like any
-other: a worker takes it over.
+A claim is a job in the state `picked` from the start. Workers and commands do not poll an org while another process has
+a job of that org; a command claims first, and checks for other processes afterwards. If the process of a claim dies, a
+worker takes the claim over like any other job.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 async def claim(database: Queries, holder: UUID, slots: Sequence[Due], silence: timedelta) -> dict[int, int]:
-    """Claim the orgs of these slots; the jobs of those that no other command has claimed, by org."""
+    """Claims the orgs of these slots; returns the jobs, by org, of the orgs that no other command has claimed."""
     slots = sorted(slots, key=lambda due: due.org_id)
     keys = [f"{due.org_id}:by-hand" for due in slots]
     rows = await database.fetch(_CLAIM, POLL, holder, keys, [due_payload(due) for due in slots], silence)
@@ -29,22 +29,22 @@ async def claim(database: Queries, holder: UUID, slots: Sequence[Due], silence: 
 
 
 async def polled_elsewhere(database: Queries, own_jobs: Collection[int], silence: timedelta) -> set[int]:
-    """The orgs that other processes poll just now."""
+    """The orgs that other processes poll at the moment."""
     return {row["org_id"] for row in await database.fetch(_ELSEWHERE, POLL, list(own_jobs), silence)}
 
 
 async def keep(database: Queries, holder: UUID) -> None:
-    """Say that the claims of this process are still good."""
+    """Sends a heartbeat for the claims of this process."""
     await database.execute(_KEEP, holder)
 
 
 async def release(database: Queries, holder: UUID, jobs: Collection[int]) -> None:
-    """These orgs are polled: others may poll them again."""
+    """Releases claims: other processes may poll these orgs again."""
     await database.execute(_RELEASE, list(jobs), holder)
 
 
-# hand_claims.claim: in the order of the key, so that two commands never wait for each other in turn. $1 kind,
-# $2 holder, $3 keys, $4 payloads, $5 silence
+# hand_claims.claim: in the order of the key, so that two commands never deadlock. $1 kind, $2 holder, $3 keys,
+# $4 payloads, $5 silence
 _CLAIM: Final = """
 INSERT INTO pgqueuer AS job (priority, queue_manager_id, status, entrypoint, dedupe_key, payload)
 SELECT 1, $2, 'picked', $1, new.key, new.payload FROM unnest($3::text[], $4::bytea[]) AS new (key, payload)

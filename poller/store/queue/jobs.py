@@ -1,11 +1,10 @@
-"""The queue over PgQueuer: jobs handed to one worker at a time, taken over from workers that went silent.
+"""The job queue, over PgQueuer: one worker at a time has a job, and jobs of dead workers go to other workers.
 
 PgQueuer's own statements do the work: dedupe keys, delays, SKIP LOCKED, heartbeats. Its loop is not used (see
-docs/adr/0005): a batch of jobs is claimed, and done, together with the batch of rows it is about. It refuses to know
-what a job is for, to wait, and to log: what went wrong is in a row or in our own log.
+docs/adr/0005): a batch of jobs is claimed and finished together with its batch of rows. This module does not know what
+a job is for, and neither waits nor logs.
 
-PgQueuer takes longer to load than most commands take to answer, and chores and figures are read by many commands: it is
-imported only where jobs are queued or claimed.
+PgQueuer takes longer to load than most commands take to answer, so it is imported only to add or claim jobs.
 """
 
 # ruff: noqa: PLC0415
@@ -28,12 +27,12 @@ if TYPE_CHECKING:
     from poller.store.queries import Queries as Statements
 
 LOG_KEPT: Final = timedelta(hours=1)
-"""How long PgQueuer's log of jobs is kept: three rows a job, 2,000 a minute for 10,000 orgs every 15 minutes."""
+"""How long PgQueuer's log of jobs is kept: three rows per job, 2,000 a minute for 10,000 orgs every 15 minutes."""
 _DELETED_AT_ONCE: Final = 50_000
 
 
 class NewJob(NamedTuple):
-    """A job to enqueue: of its `key` there is one at a time. `delay`: not before. `data_center`: of the org to poll."""
+    """A job to add. Only one job with the same `key` is in the queue. `delay`: from now. `data_center`: of the org."""
 
     kind: str
     key: str
@@ -45,7 +44,7 @@ class NewJob(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job that was claimed: this worker's, as long as it says in time that it still lives."""
+    """A claimed job. It belongs to its worker as long as the worker sends heartbeats."""
 
     id: int
     kind: str
@@ -53,7 +52,7 @@ class Job:
 
 
 class QueueDepth(NamedTuple):
-    """How many jobs wait for their time, are overdue, are being done, and for how long the oldest is overdue."""
+    """The numbers of jobs that wait, are overdue and are being done, and how long the oldest has been overdue."""
 
     waiting: int
     overdue: int
@@ -62,7 +61,7 @@ class QueueDepth(NamedTuple):
 
 
 class JobQueue:
-    """The jobs of one database, as one worker (`worker_id`) sees them."""
+    """The job queue of one database, for the worker `worker_id`."""
 
     def __init__(self, database: Database, worker_id: UUID, *, silence: timedelta = timedelta(seconds=30)) -> None:
         from poller.store.queue.statements import QueueStatements
@@ -70,18 +69,18 @@ class JobQueue:
         self._database = database
         self._worker_id = worker_id
         self.silence = silence
-        """Jobs of a worker that was silent for longer are anybody's."""
+        """Without a heartbeat for longer, any worker may take over a job."""
         self._statements = QueueStatements(database)
 
     async def claim(self, kinds: Collection[str], most: int) -> list[Job]:
-        """Take up to so many jobs whose time has come, or whose worker has been silent for too long."""
+        """Claims up to `most` jobs that are due, or whose worker is dead."""
         jobs = await self._statements.dequeue(kinds, most, self._worker_id, self.silence)
         return [Job(job.id, job.entrypoint, job.payload or b"") for job in jobs]
 
-    async def claim_polls(self, kind: str, most: int, rooms: Mapping[str, int]) -> list[Job]:
-        """The same for polls: of each data centre no more than its room."""
+    async def claim_polls(self, kind: str, most: int, places: Mapping[str, int]) -> list[Job]:
+        """Claims up to `most` polls; of each data centre at most its places."""
         rows = await poll_claims.claim(
-            self._database, kind, rooms, most=most, worker_id=self._worker_id, silence=self.silence
+            self._database, kind, places, most=most, worker_id=self._worker_id, silence=self.silence
         )
         return [Job(row["id"], row["entrypoint"], row["payload"]) for row in rows]
 
@@ -106,16 +105,16 @@ class JobQueue:
         )
 
     async def ping(self) -> None:
-        """Whether the queue can be had at all."""
+        """Raises a `DatabaseError` if the queue cannot be read."""
         # queue.ping
         await self._database.fetchval("SELECT 1 FROM pgqueuer LIMIT 1")
 
     async def heartbeat_jobs(self, job_ids: Sequence[int], reserved: ReservedConnection | None = None) -> None:
-        """Say that these are still being done, and those claimed a moment ago, whose claim may still be on its way.
+        """Sends a heartbeat for these jobs and for jobs claimed a moment ago, whose claim may not have returned yet.
 
-        `reserved`: over this connection.
+        `reserved`: the connection to use.
         """
-        # queue.beat: what was claimed longer ago and is not among them was never heard of here: it goes to another.
+        # queue.beat: an older claim that is not among these jobs was lost on its way; its job goes to another worker.
         await (reserved or self._database).execute(
             """
             UPDATE pgqueuer SET heartbeat = now()
@@ -128,9 +127,9 @@ class JobQueue:
         )
 
     async def finish(self, job_ids: Sequence[int]) -> None:
-        """These are done: they leave the queue."""
+        """Removes jobs that are done from the queue."""
         if job_ids:
-            # queue.finish: PgQueuer's own, for many at once.
+            # queue.finish: PgQueuer's own statement, for many jobs.
             await self._database.execute(
                 self._statements.finish,
                 list(job_ids),
@@ -159,7 +158,7 @@ class JobQueue:
             )
 
     async def release_all(self) -> None:
-        """Put back whatever is still ours: also what was claimed by a statement whose answer nobody waited for."""
+        """Returns all jobs of this worker to the queue, also jobs of a claim whose answer was lost."""
         # queue.let_go
         await self._database.execute(
             """
@@ -172,7 +171,7 @@ class JobQueue:
 
 
 async def enqueue(statements: Statements, jobs: Sequence[NewJob]) -> int:
-    """Enqueue what is not in the queue yet; how many were new. Within a transaction: with it, or not at all."""
+    """Adds jobs whose keys are not in the queue yet; returns how many. Part of the caller's transaction, if any."""
     from poller.store.queue.statements import ENQUEUE
 
     if not jobs:
@@ -190,7 +189,7 @@ async def enqueue(statements: Statements, jobs: Sequence[NewJob]) -> int:
 
 
 async def depth(database: Database, kind: str | None = None) -> QueueDepth:
-    """What is in the queue, of one kind or of all."""
+    """The depth of the queue, for one kind of jobs or for all."""
     # queue.depth
     row = await database.fetchrow(
         """
@@ -207,7 +206,7 @@ async def depth(database: Database, kind: str | None = None) -> QueueDepth:
 
 
 async def delete_expired_log(database: Database, before: datetime) -> int:
-    """Delete what PgQueuer logged before that moment, a bounded number at a time; how many rows."""
+    """Deletes what PgQueuer logged before that moment, a bounded number of rows per statement; returns how many."""
     total = 0
     while True:
         # queue.delete_expired_log

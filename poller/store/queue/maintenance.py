@@ -1,6 +1,6 @@
-"""When each chore was last begun and done, and what came of it; and the queueing of those whose turn it is.
+"""When each maintenance task last started and ended, and its result; adds tasks that are due to the queue.
 
-A chore is a job like any other: whichever worker is free does it, and another does it again where that one dies.
+A maintenance task is a job like any other: any free worker does it, and if that worker dies, another one.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
     from poller.store.database import Database
 
 CHORE: Final = "chore"
-"""The kind of these jobs; the payload is the chore's name."""
+"""The kind of these jobs; the payload is the name of the task."""
 _CLOCK_TOLERANCE: Final = timedelta(seconds=TOLERANCE_SECONDS)
 
 
 async def enqueue_maintenance_tasks(database: Database, intervals: Mapping[str, int], now: datetime) -> int:
-    """Queue each chore (by name, with its interval in seconds) once per interval; how many were queued."""
-    begun = {chore.name: chore.begun_at for chore in await list_tasks(database)}
-    # One begun in the future was begun by a clock that was wrong.
+    """Adds each task once per interval; `intervals`: seconds by name. Returns how many were added."""
+    started = {task.name: task.begun_at for task in await list_tasks(database)}
+    # A start in the future comes from a wrong clock.
     due = [
         name
         for name, seconds in intervals.items()
-        if name not in begun or not slot_of(now, seconds) <= begun[name] <= now + _CLOCK_TOLERANCE
+        if name not in started or not slot_of(now, seconds) <= started[name] <= now + _CLOCK_TOLERANCE
     ]
     jobs = [NewJob(CHORE, f"{CHORE}:{name}", name.encode(), timedelta()) for name in due]
     return await enqueue(database, jobs)
 
 
 async def record_task_start(database: Database, name: str) -> datetime:
-    """Record that it begins now; PostgreSQL's time, which decides what the chore makes and drops."""
+    """Records the start of a task; returns PostgreSQL's time, by which the task decides what to create and delete."""
     # chores.begin
-    begun_at: datetime = await database.fetchval(
+    started_at: datetime = await database.fetchval(
         """
         INSERT INTO chores (name, begun_at) VALUES ($1, now())
         ON CONFLICT (name) DO UPDATE SET begun_at = excluded.begun_at
@@ -48,13 +48,13 @@ async def record_task_start(database: Database, name: str) -> datetime:
         """,
         name,
     )
-    return begun_at
+    return started_at
 
 
 async def record_task_end(
     database: Database, name: str, now: datetime, *, detail: str = "", error: str | None = None
 ) -> None:
-    """It was done, or failed."""
+    """Records the result of a task: what it did, or its error."""
     # chores.end
     await database.execute(
         """
@@ -71,7 +71,7 @@ async def record_task_end(
 
 
 async def list_tasks(database: Database) -> list[TaskRecord]:
-    """Every chore that was ever begun, by name."""
+    """Every task that ever started, by name."""
     # chores.list
     rows = await database.fetch("SELECT name, begun_at, done_at, detail, failed_at, error FROM chores ORDER BY name")
     return [TaskRecord(**row) for row in rows]

@@ -1,7 +1,7 @@
-"""Claims slots to poll, up to a number for each data centre, so that the backlog of one that hangs hides no other.
+"""Claims polls, up to a number for each data centre, so that the backlog of one data centre does not hide the others.
 
-PgQueuer's own statement claims by kind of job and knows no data centre; this one does the same for polls, by the data
-centre in their headers. `read_demand` says how many polls each data centre needs, for sharing out places.
+PgQueuer's own statement claims by kind of job and knows no data centres; this statement claims polls by the data centre
+in their headers. `read_demand` returns how many polls each data centre needs, to divide the places.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
 
 async def claim(
-    database: Queries, kind: str, rooms: Mapping[str, int], *, most: int, worker_id: UUID, silence: timedelta
+    database: Queries, kind: str, places: Mapping[str, int], *, most: int, worker_id: UUID, silence: timedelta
 ) -> list[Any]:
-    """Rows of the queue that are this worker's now: the longest due first, of each data centre at most its room."""
-    return list(await database.fetch(_CLAIM, kind, list(rooms.keys()), list(rooms.values()), most, silence, worker_id))
+    """Claims jobs and returns their rows: the longest due first, of each data centre at most its places."""
+    return list(
+        await database.fetch(_CLAIM, kind, list(places.keys()), list(places.values()), most, silence, worker_id)
+    )
 
 
 async def read_demand(database: Queries, interval_seconds: int) -> dict[str, float]:
-    """The polls a second of each data centre's orgs; `interval_seconds` is for orgs that have none of their own."""
+    """The polls per second that each data centre needs; `interval_seconds` is for orgs without their own."""
     rows = await database.fetch(_DEMAND, interval_seconds)
     return {row["data_center"]: row["polls"] for row in rows}
 

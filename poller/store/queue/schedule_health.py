@@ -1,4 +1,4 @@
-"""Whether slots are being handed out: active orgs whose next slot is overdue, or further ahead than it can be."""
+"""Checks that the scheduler works: counts active orgs whose next slot is overdue or too far in the future."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Handing out the slots of the fleet: jobs and cursors move on together, in one transaction, whoever does it.
+"""Adds due slots to the queue: jobs and cursors change together, in one transaction.
 
-Any worker may try at any time. One at a time gets in, the others find nothing left to do: there is no leader to lose.
-Which slots are due is `core.schedule`'s to say; here its answers are asked for, org by org, and written down.
+Any worker may try at any time. A lock lets one in at a time; the others find nothing left to do, so no worker is a
+leader. `core.schedule` says which slots of an org are due; this module calls it for each org and stores the result.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 POLL: Final = "poll"
 RECORD_MISSED: Final = "explain"
-"""Kinds of jobs: one slot of one org to poll; a stretch of slots of one org that nobody polled."""
+"""Kinds of jobs: polls one slot of one org; writes the rows of a range of slots of one org that were not polled."""
 
-HandOut = Callable[[Org, Cursor | None, datetime], Advance]
-"""`advance(org, cursor, now)`: what is due of an org, by the interval in force."""
+AdvanceOrg = Callable[[Org, Cursor | None, datetime], Advance]
+"""`advance(org, cursor, now)`: the due and missed slots of an org, by its effective interval."""
 
-_LATE_NEWS: Final = timedelta(minutes=1)
-"""A change may be dated before it is committed, and by another clock."""
+_LATE_CHANGES: Final = timedelta(minutes=1)
+"""A change may be committed this much later than its date, which may come from another clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnqueueResult:
-    """What came of it: slots queued, stretches to explain. `alone` is false where another worker was at it."""
+    """How many slots and ranges of missed slots were added. `alone`: no other worker did it at the same time."""
 
     alone: bool
     slots: int = 0
@@ -46,33 +46,33 @@ class EnqueueResult:
 
 async def enqueue_due_slots(
     database: Database,
-    advance: HandOut,
+    advance: AdvanceOrg,
     now: datetime,
-    ahead: timedelta,
+    lookahead: timedelta,
     *,
     interval_seconds: int,
     changed_since: datetime | None = None,
 ) -> EnqueueResult:
-    """Queue every slot that is due until `now + ahead`, and the stretches that nobody polled, to be explained.
+    """Adds a job for every slot that is due until `now + lookahead`, and for every range of slots that was missed.
 
-    `interval_seconds` is for orgs that have none of their own. Orgs that were edited after `changed_since` are looked
-    at whether they are due or not; None: every org is. A `now` later than PostgreSQL's clock is a `ClockError`.
+    `interval_seconds` is for orgs without their own. Orgs that changed after `changed_since` are read even if no slot
+    is due; None: all orgs are. A `now` later than PostgreSQL's clock is a `ClockError`.
     """
     async with database.transaction() as connection:
         await _require_in_time(connection, now)
         if not await try_lock(connection, Lock.SLOTS):
             return EnqueueResult(alone=False)
-        jobs = await _let_go_of_paused(connection, advance, now, interval_seconds)
-        since = None if changed_since is None else changed_since - _LATE_NEWS
+        jobs = await _end_paused(connection, advance, now, interval_seconds)
+        since = None if changed_since is None else changed_since - _LATE_CHANGES
         cursors: list[tuple[int, Cursor]] = []
-        for row in await connection.fetch(_ORGS, now + ahead, since, now + 2 * LONGEST_LOOKAHEAD):
+        for row in await connection.fetch(_ORGS, now + lookahead, since, now + 2 * LONGEST_LOOKAHEAD):
             before = _cursor(row)
             start = None if before is None else brought_back(row["id"], before, now)
-            handout = advance(_org(row, interval_seconds), start, now)
-            jobs += [_poll_job(due, row["data_center"], now) for due in handout.due]
-            jobs += [_explain_job(missed) for missed in handout.missed]
-            if handout.cursor != before:
-                cursors.append((row["id"], handout.cursor))
+            advanced = advance(_org(row, interval_seconds), start, now)
+            jobs += [_poll_job(due, row["data_center"], now) for due in advanced.due]
+            jobs += [_missed_job(missed) for missed in advanced.missed]
+            if advanced.cursor != before:
+                cursors.append((row["id"], advanced.cursor))
         await enqueue(connection, jobs)
         await _save(connection, cursors)
     slots = sum(job.kind == POLL for job in jobs)
@@ -80,24 +80,24 @@ async def enqueue_due_slots(
 
 
 def due_payload(due: Due) -> bytes:
-    """The payload of a job that polls this slot."""
+    """The payload of the job for this slot."""
     return orjson.dumps({"org": due.org_id, "slot": int(due.slot.timestamp()), "interval": due.interval_seconds})
 
 
 def read_due(payload: bytes) -> Due:
-    """The slot that a job is about."""
+    """The slot of a job's payload."""
     fields = orjson.loads(payload)
     return Due(fields["org"], _moment(fields["slot"]), fields["interval"])
 
 
 def read_missed(payload: bytes) -> Missed:
-    """The stretch that a job is about."""
+    """The range of missed slots of a job's payload."""
     fields = orjson.loads(payload)
     return Missed(fields["org"], _moment(fields["first"]), _moment(fields["last"]), fields["interval"])
 
 
 async def _require_in_time(connection: Connection, now: datetime) -> None:
-    # schedules.now: as PgQueuer's statements see it.
+    # schedules.now: the time of PgQueuer's statements.
     there: datetime = await connection.fetchval("SELECT now()")
     if now > there + timedelta(seconds=TOLERANCE_SECONDS):
         raise ClockError(
@@ -107,14 +107,14 @@ async def _require_in_time(connection: Connection, now: datetime) -> None:
         )
 
 
-async def _let_go_of_paused(
-    connection: Connection, advance: HandOut, now: datetime, interval_seconds: int
+async def _end_paused(
+    connection: Connection, advance: AdvanceOrg, now: datetime, interval_seconds: int
 ) -> list[NewJob]:
-    """Orgs that were paused or removed have no slots: explain those they had until then, and forget their cursors."""
+    """Deletes the cursors of paused and removed orgs; returns jobs for the slots they missed before."""
     jobs: list[NewJob] = []
     for row in await connection.fetch(_PAUSED):
-        handout = advance(_org(row, interval_seconds), _cursor(row), min(row["paused_at"], now))
-        jobs += [_explain_job(missed) for missed in handout.missed]
+        advanced = advance(_org(row, interval_seconds), _cursor(row), min(row["paused_at"], now))
+        jobs += [_missed_job(missed) for missed in advanced.missed]
     return jobs
 
 
@@ -131,8 +131,8 @@ async def _save(connection: Connection, cursors: Sequence[tuple[int, Cursor]]) -
         )
 
 
-# schedules.orgs: those whose next slot is due by $1, new ones, those whose cursor a wrong clock moved ahead (more
-# than an interval later than $3: see core.schedule.brought_back), and those edited since $2 (NULL: all there are).
+# schedules.orgs: orgs whose next slot is due by $1, new orgs, orgs whose cursor a wrong clock moved ahead (more than an
+# interval later than $3: see core.schedule.brought_back), and orgs changed since $2 (NULL: all orgs).
 _ORGS: Final = """
 SELECT o.id, o.name, o.data_center, o.api_version, o.poll_interval_seconds, o.edition, o.licences,
        s.slot, s.interval_seconds, s.newest_slot, s.newest_at
@@ -142,7 +142,7 @@ WHERE o.paused_at IS NULL AND o.removed_at IS NULL
        OR s.slot > $3::timestamptz + s.interval_seconds * interval '1 second')
 """
 
-# schedules.let_go: the cursors of orgs that are polled no more, gone with this statement.
+# schedules.let_go: deletes the cursors of orgs that are no longer polled.
 _PAUSED: Final = """
 DELETE FROM org_schedules s USING orgs o
 WHERE o.id = s.org_id AND (o.paused_at IS NOT NULL OR o.removed_at IS NOT NULL)
@@ -150,7 +150,7 @@ RETURNING o.id, o.name, o.data_center, o.api_version, o.poll_interval_seconds, o
           s.slot, s.interval_seconds, s.newest_slot, s.newest_at, least(o.paused_at, o.removed_at) AS paused_at
 """
 
-# schedules.save: many orgs at once, but for those purged meanwhile; they are locked as the foreign key would lock them.
+# schedules.save: many orgs at once, without purged orgs; the orgs are locked as the foreign key would lock them.
 _SAVE: Final = """
 WITH present AS (
     SELECT new.*
@@ -189,7 +189,7 @@ def _poll_job(due: Due, data_center: str, now: datetime) -> NewJob:
     return NewJob(POLL, key, due_payload(due), due.at - now, priority=1, data_center=data_center)
 
 
-def _explain_job(missed: Missed) -> NewJob:
+def _missed_job(missed: Missed) -> NewJob:
     payload = {
         "org": missed.org_id,
         "first": int(missed.first.timestamp()),

@@ -1,4 +1,4 @@
-"""PgQueuer's statements over our database, with the names of its objects fixed; no other module imports PgQueuer."""
+"""PgQueuer's statements, with fixed names of its tables and functions; no other module imports PgQueuer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from poller.store.database import Database
 
-# Every name said aloud: PgQueuer would read some of them from variables as common as CHANNEL or FUNCTION.
+# Every name is given: PgQueuer would read some names from environment variables as common as CHANNEL or FUNCTION.
 _NAMES: Final = DBSettings(
     prefix="",
     db_schema=None,
@@ -40,11 +40,11 @@ _NAMES: Final = DBSettings(
 )
 
 ENQUEUE: Final = QueryQueueBuilder(settings=_NAMES).build_enqueue_query("skip")
-"""Enqueues jobs, and passes over those whose key is in the queue."""
+"""Adds jobs, without those whose key is in the queue."""
 
 
 class QueueStatements:
-    """What PgQueuer does with the jobs of one database."""
+    """PgQueuer's statements for one database."""
 
     def __init__(self, database: Database) -> None:
         self._queries = Queries(
@@ -54,16 +54,16 @@ class QueueStatements:
             qbs=QuerySchedulerBuilder(settings=_NAMES),
         )
         self.finish = self._queries.qbq.build_log_job_query()
-        """Takes jobs out of the queue, and notes in the log how each ended."""
+        """Removes jobs from the queue and logs their results."""
 
     async def dequeue(self, kinds: Collection[str], most: int, worker_id: UUID, silence: timedelta) -> list[Job]:
-        """Claim up to `most` jobs for a worker: those due, and those whose worker was silent for longer."""
+        """Claims up to `most` jobs for a worker: jobs that are due, and jobs without a heartbeat for `silence`."""
         entrypoints = {QueueEntrypoint(kind): EntrypointExecutionParameter(concurrency_limit=0) for kind in kinds}
         return await self._queries.dequeue(most, entrypoints, QueueManagerId(worker_id), None, silence)
 
 
 class _Driver(Driver):
-    """PgQueuer's way to our database. Nobody listens: workers know when the next job's time comes."""
+    """PgQueuer's driver over our database. It does not listen: workers know when the next job is due."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

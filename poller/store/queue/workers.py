@@ -1,4 +1,4 @@
-"""Who works: a row per process, renewed while it lives. For people to look at; nothing is decided by it."""
+"""One row per worker process, renewed while it runs. The rows are for people and for fair shares."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 async def heartbeat_worker(database: Database, worker: WorkerRecord) -> None:
-    """This worker lives, and this is how it does."""
+    """Inserts or refreshes the row of this worker."""
     # workers.say_alive
     await database.execute(
         """
@@ -32,13 +32,13 @@ async def heartbeat_worker(database: Database, worker: WorkerRecord) -> None:
 
 
 async def deregister(database: Database, worker_id: UUID) -> None:
-    """This worker is leaving."""
+    """Deletes the row of this worker."""
     # workers.say_goodbye
     await database.execute("DELETE FROM workers WHERE id = $1", worker_id)
 
 
 async def list_workers(database: Database, seen_after: datetime) -> list[WorkerRecord]:
-    """Those seen after that moment, the longest at work first."""
+    """The workers seen after that moment, the oldest first."""
     # workers.list
     rows = await database.fetch(
         """
@@ -50,7 +50,7 @@ async def list_workers(database: Database, seen_after: datetime) -> list[WorkerR
 
 
 async def delete_expired_workers(database: Database, before: datetime) -> int:
-    """Delete those that were last seen before that moment, and never said goodbye; how many."""
+    """Deletes the rows of workers last seen before that moment; returns how many."""
     # workers.forget
     status = await database.execute("DELETE FROM workers WHERE seen_at < $1", before)
     return int(status.rpartition(" ")[2])

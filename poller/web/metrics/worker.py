@@ -41,7 +41,9 @@ class WorkerMetrics(ProcessMetrics, NullInstrumentation):
         super().__init__()
         registry = self.registry
         self._count_slots(registry)
-        self._polls = Counter("poller_polls", "Polls whose row is safe, by outcome.", ["outcome"], registry=registry)
+        self._polls = Counter(
+            "poller_polls", "Polls whose row is committed, by outcome.", ["outcome"], registry=registry
+        )
         for outcome in Outcome:
             self._polls.labels(outcome.value)
         self._durations = Histogram(
@@ -49,12 +51,12 @@ class WorkerMetrics(ProcessMetrics, NullInstrumentation):
         )
         self._requests = FastCounter(
             "poller_requests",
-            "Requests for counts, by what came of them, and by HTTP status or why there was no reply.",
+            "Requests for counts, by outcome, and by HTTP status or the reason why there was no reply.",
             ["outcome", "status"],
         )
         self._waits = FastHistogram(
             "poller_limiter_wait_seconds",
-            "Requests that waited for their org's limits or for a permit of this process, by how long.",
+            "Time that requests waited for their org's limits or for a permit of this process.",
             _WAITS,
         )
         for collector in (self._requests, self._waits):
@@ -63,32 +65,34 @@ class WorkerMetrics(ProcessMetrics, NullInstrumentation):
             "poller_token_requests", "Requests to token endpoints, by HTTP status.", ["status"], registry=registry
         )
         self._tokens = Counter("poller_tokens_issued", "Access tokens Zoho issued to this worker.", registry=registry)
-        self._credits = Counter("poller_credits_spent", "Credits of the orgs spent.", registry=registry)
+        self._credits = Counter("poller_credits_spent", "Credits of the orgs that the poller spent.", registry=registry)
         self._database_errors = Counter(
-            "poller_database_errors", "Times PostgreSQL, or the way to it, failed.", registry=registry
+            "poller_database_errors", "Errors of PostgreSQL or of the connection to it.", registry=registry
         )
 
     def _count_slots(self, registry: CollectorRegistry) -> None:
         self._due = Counter(
-            "poller_slots_due", "Slots handed out, and those found to have been let go by.", registry=registry
+            "poller_slots_due", "Slots added to the queue, and slots found to be missed.", registry=registry
         )
         self._claimed = Counter(
-            "poller_slots_claimed", "Slots this worker took from the queue, put back ones again.", registry=registry
+            "poller_slots_claimed",
+            "Slots this worker claimed; a slot that was put back counts again.",
+            registry=registry,
         )
         self._put_back = Counter(
-            "poller_slots_put_back", "Slots that had to wait, in the queue, by what for.", ["reason"], registry=registry
+            "poller_slots_put_back", "Slots put back into the queue to wait, by reason.", ["reason"], registry=registry
         )
         for reason in _PUT_BACK_FOR:
             self._put_back.labels(reason)
         self._late = Counter("poller_slots_late", "Slots polled a second late or more.", registry=registry)
         self._missed = Counter(
-            "poller_slots_missed", "Slots written down as missed, by reason.", ["reason"], registry=registry
+            "poller_slots_missed", "Slots recorded as missed, by reason.", ["reason"], registry=registry
         )
         for reason in _MISSED_FOR:
             self._missed.labels(reason)
         self._lateness = Histogram(
             "poller_poll_lateness_seconds",
-            "From the moment a slot was due to its claim.",
+            "Time from the moment a slot was due to its claim.",
             buckets=_LATENESS,
             registry=registry,
         )
