@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from poller.core.errors import SettingsError
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from poller.store.orgs.encryption import Keyring
 
 ENCRYPTED_TABLES: Final = key_rotation.TABLES
-_WORKER_SEEN_WITHIN: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,7 @@ async def rotate(database: Database, keyring: Keyring, progress: Callable[[int],
 
 
 async def _workers(database: Database) -> list[WorkerRecord]:
-    return list(await list_workers(database, database.clock.now() - _WORKER_SEEN_WITHIN))
+    return list(await list_workers(database, database.clock.now()))
 
 
 def _state(key_id: str, held: Sequence[str], usage: Mapping[str, Mapping[str, int]]) -> str:

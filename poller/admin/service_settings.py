@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from poller.query.fleet import WORKER_SEEN_WITHIN
+from poller.core.fleet import WORKER_SEEN_WITHIN
 from poller.store.queue.service_settings import save_settings_of_command
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 FRESHNESS_SECONDS: Final = (60, 300, 900, 1_800, 3_600, 7_200, 21_600, 86_400, 604_800)
 """The bounds of `FleetStats.freshness`."""
+WORKER_SEEN_WITHIN: Final = timedelta(minutes=1)
+"""A worker that was seen within this time counts as running."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from poller.core.checks import CheckResult, CheckStatus
@@ -19,13 +18,12 @@ if TYPE_CHECKING:
     from poller.settings import Settings
     from poller.store.database import Database
 
-WORKER_SEEN_WITHIN: Final = timedelta(minutes=1)
 _OVERDUE_SECONDS: Final = 60.0
 
 
 async def check_workers(_settings: Settings, database: Database) -> CheckResult:
     """Whether a worker is running, and whether the workers keep up with the queue."""
-    workers = await list_workers(database, database.clock.now() - WORKER_SEEN_WITHIN)
+    workers = await list_workers(database, database.clock.now())
     if not workers:
         remedy = "start it, unless `poller poll` is run by a timer of yours"
         return CheckResult("workers", CheckStatus.WARNING, "no `poller run` was seen in the last minute", remedy)
@@ -43,7 +41,7 @@ async def check_schedule(_settings: Settings, database: Database) -> CheckResult
     now = database.clock.now()
     if unscheduled := await count_unscheduled(database, now):
         what = f"{count(unscheduled, 'active org')} without a slot for two intervals or more"
-        working = await list_workers(database, now - WORKER_SEEN_WITHIN)
+        working = await list_workers(database, now)
         remedy = "check the log of `poller run` and the clocks" if working else "start `poller run`: none is at work"
         return CheckResult("schedule", CheckStatus.WRONG, what, remedy)
     return CheckResult("schedule", CheckStatus.OK, "slots are handed out for every active org")
@@ -54,7 +52,7 @@ async def check_future_rows(_settings: Settings, database: Database) -> CheckRes
     now = database.clock.now()
     if found := await find_future_rows(database, now):
         what = f"a wrong clock of an earlier release left in the future: {found.describe()}"
-        working = await list_workers(database, now - WORKER_SEEN_WITHIN)
+        working = await list_workers(database, now)
         remedy = "the rollups remove it within ten minutes" if working else "start `poller run`: its rollups remove it"
         return CheckResult("future rows", CheckStatus.WRONG, what, remedy)
     return CheckResult("future rows", CheckStatus.OK, "nothing is later than PostgreSQL's clock")
@@ -62,7 +60,7 @@ async def check_future_rows(_settings: Settings, database: Database) -> CheckRes
 
 async def check_worker_clocks(_settings: Settings, database: Database) -> CheckResult:
     """Whether the clock of each worker agrees with PostgreSQL's."""
-    workers = await list_workers(database, database.clock.now() - WORKER_SEEN_WITHIN)
+    workers = await list_workers(database, database.clock.now())
     wrong = [
         f"{worker.name} by {worker.facts['clock_wrong_seconds']:,.0f} s"
         for worker in workers
@@ -83,5 +81,5 @@ async def check_maintenance(_settings: Settings, database: Database) -> CheckRes
         {run.name: TaskRun(run.done_at, run.error) for run in await list_tasks(database)},
         TASK_SECONDS,
         now,
-        workers=len(await list_workers(database, now - WORKER_SEEN_WITHIN)),
+        workers=len(await list_workers(database, now)),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.fleet import FRESHNESS_SECONDS
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 LISTED: Final = 20
 """Orgs named under one heading; the rest are counted."""
-WORKER_SEEN_WITHIN: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ async def fleet_status(database: Database, now: datetime, *, listed: int | None 
         figures = group.create_task(fleet_stats(database, now))
         polls, spent = await poll_sums(database, now), await credit_sum(database, counted_after(now))
         stretched = await stretched_orgs(database, LISTED)
-        workers = await list_workers(database, now - WORKER_SEEN_WITHIN)
+        workers = await list_workers(database, now)
         chores = await list_tasks(database)
     return FleetStatus(now, *states.result(), stretched, polls, spent, figures.result(), workers, chores)
 

@@ -33,7 +33,6 @@ FEWEST_ROWS: Final = 10_000
 """From so many on a figure is an average, and the first pages of a table do not distort it."""
 FEWEST_POLLS_PER_SECOND: Final = 1.0
 """Of a worker that polls less, most processor time is not for polls."""
-_WORKER_SEEN: Final = timedelta(minutes=1)
 _YOUNGEST_WORKER: Final = timedelta(minutes=10)
 _BENCHMARK: Final = "the benchmark in docs/benchmarks.md"
 
@@ -85,7 +84,7 @@ async def read_figures(database: Database, now: datetime, longest_seconds: int) 
     since = until - timedelta(days=1)
     polls = await polls_taken(database, since, until, longest_seconds)
     spent = await credits_taken(database, since, until, longest_seconds)
-    workers = await list_workers(database, now - _WORKER_SEEN)
+    workers = await list_workers(database, now)
     stored = await stored_rows(database)
     found = {
         name: (value, source)

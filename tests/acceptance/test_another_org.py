@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,8 @@ from tests.acceptance.line import Line, line
 from tests.simulated_fleet import entries_of
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from poller.core.org_entry import OrgEntry
     from poller.simulator import SimulatedOrg
     from poller.store.database import Database
@@ -56,6 +59,15 @@ async def forget_stranger(mine: Line) -> None:
     mine.names = mine.names[:1]
 
 
+@asynccontextmanager
+async def one_polled(database: Database, keyring: Keyring) -> AsyncIterator[Line]:
+    """The fleet has one org with a history; another org of the same Zoho is a foreign org."""
+    async with one_imported(database, keyring) as mine:
+        await forget_stranger(mine)
+        await mine.poll()
+        yield mine
+
+
 async def test_credentials_of_another_org_are_detected_before_any_count_request_and_park_the_org(
     database: Database, keyring: Keyring
 ) -> None:
@@ -81,9 +93,7 @@ async def test_credentials_of_another_org_are_detected_before_any_count_request_
 async def test_an_org_parked_for_anothers_credentials_is_probed_with_one_request_and_polled_with_its_own_again(
     database: Database, keyring: Keyring
 ) -> None:
-    async with one_imported(database, keyring) as mine:
-        await forget_stranger(mine)
-        await mine.poll()
+    async with one_polled(database, keyring) as mine:
         await give_credentials_of(mine, 1)
         mine.clock.turn(minutes=30)
         await mine.poll()
@@ -99,9 +109,7 @@ async def test_an_org_parked_for_anothers_credentials_is_probed_with_one_request
 
 
 async def test_identifying_new_credentials_costs_no_extra_request(database: Database, keyring: Keyring) -> None:
-    async with one_imported(database, keyring) as mine:
-        await forget_stranger(mine)
-        await mine.poll()
+    async with one_polled(database, keyring) as mine:
         before = await asked(mine)
         token = control.rotate(mine.sim.zoho, 0)
         await mine.import_again([mine.sim.org(0)], refresh_token=token, zgid="", edition="", licences="")
@@ -116,9 +124,7 @@ async def test_identifying_new_credentials_costs_no_extra_request(database: Data
 async def test_an_org_is_not_polled_while_zoho_cannot_say_which_org_its_new_credentials_belong_to(
     database: Database, keyring: Keyring, fault: str, outcome: str
 ) -> None:
-    async with one_imported(database, keyring) as mine:
-        await forget_stranger(mine)
-        await mine.poll()
+    async with one_polled(database, keyring) as mine:
         await give_credentials_of(mine, 1)
         mine.sim.add_faults(Fault(name=fault, endpoint="org"))
         mine.clock.turn(minutes=30)
@@ -132,9 +138,7 @@ async def test_an_org_is_not_polled_while_zoho_cannot_say_which_org_its_new_cred
 async def test_an_org_whose_credentials_lack_the_scope_to_identify_it_is_polled_as_before(
     database: Database, keyring: Keyring
 ) -> None:
-    async with one_imported(database, keyring) as mine:
-        await forget_stranger(mine)
-        await mine.poll()
+    async with one_polled(database, keyring) as mine:
         token = control.rotate(mine.sim.zoho, 0)
         control.narrow(mine.sim.zoho, 0, "ZohoCRM.users.READ")
         await mine.import_again([mine.sim.org(0)], refresh_token=token, zgid="", edition="", licences="")
@@ -160,9 +164,7 @@ async def test_an_imported_zgid_that_differs_from_the_zgid_of_the_credentials_pa
 async def test_an_import_that_names_another_zgid_for_an_org_with_a_history_is_refused(
     database: Database, keyring: Keyring
 ) -> None:
-    async with one_imported(database, keyring) as mine:
-        await forget_stranger(mine)
-        await mine.poll()
+    async with one_polled(database, keyring) as mine:
         own, other = mine.sim.org(0).zgid, mine.sim.org(1).zgid
         by_soid = {**plain(mine.sim.org(1)), "name": mine.names[0], "refresh_token": "", "soid": f"ZohoCRM.{other}"}
         for row in ({**mine.sim.org(1).row(), "name": mine.names[0]}, by_soid):
@@ -175,9 +177,7 @@ async def test_an_import_that_names_another_zgid_for_an_org_with_a_history_is_re
 async def test_an_org_with_a_new_zgid_is_polled_under_its_old_name_once_the_operator_confirms_it(
     database: Database, keyring: Keyring, said: str
 ) -> None:
-    async with one_imported(database, keyring) as mine:
-        await forget_stranger(mine)
-        await mine.poll()
+    async with one_polled(database, keyring) as mine:
         (org_id,) = [row["id"] for row in await database.fetch("SELECT id FROM orgs")]
         other = mine.sim.org(1).zgid
         if said == "learn":
@@ -207,9 +207,7 @@ async def test_the_zgid_of_one_org_cannot_be_set_for_another_org(database: Datab
 async def test_orgs_check_reports_credentials_of_another_org_parks_the_org_and_keeps_its_zgid(
     database: Database, keyring: Keyring
 ) -> None:
-    async with one_imported(database, keyring) as mine:
-        await forget_stranger(mine)
-        await mine.poll()
+    async with one_polled(database, keyring) as mine:
         await give_credentials_of(mine, 1)
         found: list[OrgCheck] = []
         async with mine.zoho() as zoho:
@@ -224,9 +222,7 @@ async def test_orgs_check_reports_credentials_of_another_org_parks_the_org_and_k
 async def test_new_credentials_are_identified_even_after_an_edition_was_set(
     database: Database, keyring: Keyring
 ) -> None:
-    async with one_imported(database, keyring) as mine:
-        await forget_stranger(mine)
-        await mine.poll()
+    async with one_polled(database, keyring) as mine:
         await give_credentials_of(mine, 1)
         (org_id,) = [row["id"] for row in await database.fetch("SELECT id FROM orgs")]
         await set_profiles(database, [org_id], ProfileChange(edition="enterprise", licences=9))

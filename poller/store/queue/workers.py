@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from poller.core.fleet import WorkerRecord
+from poller.core.fleet import WORKER_SEEN_WITHIN, WorkerRecord
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,14 +37,14 @@ async def deregister(database: Database, worker_id: UUID) -> None:
     await database.execute("DELETE FROM workers WHERE id = $1", worker_id)
 
 
-async def list_workers(database: Database, seen_after: datetime) -> list[WorkerRecord]:
-    """The workers seen after that moment, the oldest first."""
+async def list_workers(database: Database, now: datetime) -> list[WorkerRecord]:
+    """The workers seen within `WORKER_SEEN_WITHIN` of `now`, the oldest first."""
     # workers.list
     rows = await database.fetch(
         """
         SELECT id, name, version, started_at, seen_at, facts FROM workers WHERE seen_at > $1 ORDER BY started_at, name
         """,
-        seen_after,
+        now - WORKER_SEEN_WITHIN,
     )
     return [WorkerRecord(**row) for row in rows]
 
