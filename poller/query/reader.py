@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
     from datetime import datetime
 
+    from poller.core.callers import Caller
     from poller.core.fleet import FleetStats
     from poller.core.series import TrendPoint
     from poller.query.trend import TrendQuestion
@@ -31,6 +32,12 @@ class Reader:
     def now(self) -> datetime:
         """The time that ages are measured at."""
         return (self.clock or self.database.clock.now)()
+
+    def seen_by(self, caller: Caller) -> Database:
+        """The database as this caller sees it: queries return only rows of the caller's orgs."""
+        if caller.visible_tags is not None:
+            raise NotImplementedError
+        return self.database
 
     async def fleet_stats(self) -> FleetStats:
         """The fleet in figures."""

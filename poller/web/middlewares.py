@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -14,6 +15,7 @@ from aiohttp.web import RequestPayloadError
 from poller.core.errors import DatabaseError, UsageError
 from poller.log import bound
 from poller.web.access import PROBES
+from poller.web.callers import CALLER, ENVIRONMENT, THIS_MACHINE
 from poller.web.hosts import client_address, is_allowed, parse_host
 from poller.web.refusals import Problem, from_router, refusal_reply, unavailable
 from poller.web.security_headers import add_security_headers
@@ -129,6 +131,8 @@ def key_check(access: Access, rejected: RateLimitedLog) -> Middleware:
             if refusal.status == 401:
                 rejected.event("web.wrong_key", client=_client(request, access), path=request.path[:100])
             raise
+        shown = access.key is not None and "Authorization" in request.headers
+        request[CALLER] = replace(ENVIRONMENT if shown else THIS_MACHINE, source=_client(request, access))
         return await handler(request)
 
     return middleware
