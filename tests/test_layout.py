@@ -2,6 +2,8 @@
 
 A test file may also be named after what it tests, such as `tests/store/test_restore.py`. But a file that has the name
 of a module and imports this module is the test of the module, and stands in the folder of the same name.
+
+No file and no function of the package is longer than a reader can keep in mind.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ TESTS: Final = Path(__file__).parent
 PACKAGE: Final = TESTS.parent / "poller"
 WITHOUT_A_PACKAGE: Final = {"acceptance", "breakage", "chaos", "soak", "tools"}
 """Folders of tests of the whole poller, and of the tools of this repository."""
+MOST_LINES_OF_A_FILE: Final = 250
+MOST_LINES_OF_A_FUNCTION: Final = 40
 
 
 def imported_modules(file: Path) -> Iterator[str]:
@@ -70,3 +74,29 @@ def test_a_misplaced_test_file_is_found(tmp_path: Path) -> None:
         "test_limiter.py belongs into zoho",
         "zoho/test_locks.py belongs into store",
     ]
+
+
+def too_long(package: Path) -> list[str]:
+    """The files and functions of a package that have more lines than are allowed."""
+    found = []
+    for file in sorted(package.rglob("*.py")):
+        text, name = file.read_text(encoding="utf-8"), file.relative_to(package)
+        if (lines := len(text.splitlines())) > MOST_LINES_OF_A_FILE:
+            found.append(f"{name}: {lines} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
+                lines = node.end_lineno - node.lineno + 1
+                if lines > MOST_LINES_OF_A_FUNCTION:
+                    found.append(f"{name}: {node.name} has {lines} lines")
+    return found
+
+
+def test_no_function_has_more_than_40_lines_and_no_file_more_than_250() -> None:
+    assert too_long(PACKAGE) == []
+
+
+def test_a_long_function_and_a_long_file_are_found(tmp_path: Path) -> None:
+    lines = "\n".join(["    pass"] * 40)
+    (tmp_path / "one.py").write_text(f"async def longest():\n{lines[9:]}\n\ndef too_long():\n{lines}\n")
+    (tmp_path / "two.py").write_text("\n" * 251)
+    assert too_long(tmp_path) == ["one.py: too_long has 41 lines", "two.py: 251 lines"]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.aims import Figure, show
 from benchmarks.machine import CLIENT_CPU, pinned
-from poller.core.rate_limit import INITIAL, Limits, reserve
+from poller.core.editions import Limits
+from poller.core.rate_limit import INITIAL, reserve
 from poller.zoho.limiter import Limiter, OrgLimiter, steady_clock
 
 if TYPE_CHECKING:

@@ -152,7 +152,7 @@ LEFT JOIN LATERAL (
 ON CONFLICT DO NOTHING
 """
 
-# The same computation as in `poller.core.rate_limit`; a test compares the two for all editions.
+# The same computation as in `poller.core.credits`; a test compares the two for all editions.
 DAILY_CREDITS: Final = """
 CREATE FUNCTION org_daily_credits(edition text, licences integer) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$

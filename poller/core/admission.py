@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from poller.core.circuit_breaker import AWAY
+from poller.core.editions import REQUESTS_PER_POLL
 from poller.core.model import Outcome
 from poller.core.poll_state import INFO_REQUESTS, PollState
-from poller.core.rate_limit import REQUESTS_PER_POLL
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -81,7 +81,7 @@ class Org:
     """An org, without secrets.
 
     `interval_seconds` is the configured interval (the org's own or the default). The effective interval may be longer:
-    see `core.rate_limit.affordable_interval`.
+    see `core.credits.affordable_interval`.
     """
 
     id: int

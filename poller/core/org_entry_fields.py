@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.contract import parse_currency, parse_day, parse_price, parse_seats
+from poller.core.editions import EDITIONS, is_known_edition
 from poller.core.model import API_VERSION
 from poller.core.names import normal_name, refused_character
-from poller.core.rate_limit import EDITIONS, is_known_edition
 from poller.core.secret import Secret
 from poller.core.slots import parse_interval
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from poller.core.rate_limit import DEFAULT_IN_FLIGHT_SHARE
+from poller.core.editions import DEFAULT_IN_FLIGHT_SHARE
 
 
 @dataclass(frozen=True, slots=True)

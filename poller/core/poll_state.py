@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from poller.core.rate_limit import INITIAL, REQUESTS_PER_POLL, RateLimitState
+from poller.core.editions import REQUESTS_PER_POLL
+from poller.core.rate_limit import INITIAL, RateLimitState
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from poller.core.another_org import is_another_org
 from poller.core.checks import CheckStatus
-from poller.core.rate_limit import limits_of
+from poller.core.editions import limits_of
 from poller.polling.bounded import for_each
 from poller.store.orgs import credits as credit_store, parking
 from poller.store.orgs.another_org import park_as_another_org

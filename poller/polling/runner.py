@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from poller.core.admission import Poll, Record
+from poller.core.editions import limits_of
 from poller.core.model import USER_TYPES, Outcome, Snapshot
-from poller.core.rate_limit import limits_of
 from poller.core.remedies import remedy_for
 from poller.core.token import KEY_MISSING, NO_CREDENTIALS
 from poller.log import bound

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from poller.core.editions import daily_credits
 from poller.core.model import USER_TYPES
-from poller.core.rate_limit import daily_credits
 from poller.core.remedies import remedy_for
 from poller.core.states import State
 from poller.store.orgs.orgs import count_orgs

@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from poller.analysis.capacity import Capacity, Costs, FleetPlan, GroupPlan, OrgGroup, plan_fleet
-from poller.core.rate_limit import affordable_interval, credits_to_spend, daily_credits, limits_of
+from poller.core.credits import affordable_interval, credits_to_spend
+from poller.core.editions import daily_credits, limits_of
 from poller.core.shares import polls_at_once
 from poller.query.plan_figures import Figures, read_figures
 from poller.query.what_if import Changes, OrgsAlike, Scenario, apply, scenario_of

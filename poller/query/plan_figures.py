@@ -11,8 +11,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from poller.analysis.capacity import USER_TYPES, Costs
+from poller.core.editions import REQUESTS_PER_POLL, limits_of
 from poller.core.quantities import count
-from poller.core.rate_limit import REQUESTS_PER_POLL, limits_of
 from poller.core.slots import slot_of
 from poller.store.capacity.planning import credits_taken, polls_taken, stored_rows
 from poller.store.queue.workers import list_workers

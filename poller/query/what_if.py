@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from poller.core.editions import EDITIONS, is_known_edition
 from poller.core.errors import UsageError
-from poller.core.rate_limit import EDITIONS, is_known_edition
 from poller.core.retention import parse_retention
 from poller.core.slots import parse_interval
 

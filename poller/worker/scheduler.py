@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from poller.core.credits import affordable_interval
+from poller.core.editions import daily_credits
 from poller.core.errors import ClockError
-from poller.core.rate_limit import affordable_interval, daily_credits
 from poller.core.schedule import advance
 from poller.store.queue.maintenance import enqueue_maintenance_tasks
 from poller.store.queue.schedules import enqueue_due_slots

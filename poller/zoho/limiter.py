@@ -24,7 +24,8 @@ from poller.zoho.concurrency_limit import ConcurrencyLimit
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from poller.core.rate_limit import Limits, RateLimitState
+    from poller.core.editions import Limits
+    from poller.core.rate_limit import RateLimitState
     from poller.zoho.concurrency_limit import DataCenterPermits
 
 _MIN_SWEEP_SIZE: Final = 1_024

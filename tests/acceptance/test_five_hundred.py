@@ -9,7 +9,8 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from poller.core.rate_limit import affordable_interval, daily_credits
+from poller.core.credits import affordable_interval
+from poller.core.editions import daily_credits
 from poller.core.slots import slot_of
 from poller.simulator import FAULTS, Fault
 from tests.acceptance.line import Clock, Line, as_stored, line

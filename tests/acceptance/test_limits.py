@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
+from poller.core.editions import limits_of
 from poller.core.model import Org, Outcome
-from poller.core.rate_limit import limits_of
 from poller.core.reply import Reply
 from poller.core.secret import Secret
 from poller.core.token import AccessToken

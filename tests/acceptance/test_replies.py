@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from poller.core.editions import limits_of
 from poller.core.model import USER_TYPES
-from poller.core.rate_limit import limits_of
 from poller.simulator import FAULTS, Fault
 from poller.store import database as databases
 from poller.store.orgs.encryption import KEY_BYTES, Keyring

@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from poller.core.editions import limits_of
 from poller.core.model import Outcome
-from poller.core.rate_limit import limits_of
 from poller.simulator import Fault, Simulator, SimulatorOptions
 from poller.store.capacity.seats import Contract, SeatReading, save_seats, seats_by_tag, set_contract, stream_seats
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from hypothesis import given, strategies as st
 
+from poller.core.editions import limits_of
 from poller.core.model import USER_TYPES, Org, Outcome, Snapshot, UserType
-from poller.core.rate_limit import limits_of
 from poller.core.reply import Failure, NoReply, Reply
 from poller.core.secret import Secret
 from poller.core.token import AccessToken, StoredToken

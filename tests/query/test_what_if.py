@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, strategies as st
 
+from poller.core.editions import EDITIONS
 from poller.core.errors import UsageError
 from poller.core.planning import OrgToPlan
-from poller.core.rate_limit import EDITIONS
 from poller.query.plan import groups_of, plan_scenario
 from poller.query.plan_figures import DEFAULTS, Figures
 from poller.query.what_if import OrgsAlike, Scenario, apply, read_changes, scenario_of

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
+from poller.core.durations import DAY_SECONDS
 from poller.core.errors import DatabaseError
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.store import schema
@@ -20,7 +21,7 @@ from poller.store.series.partitions import drop_partitions, ensure_partitions
 from poller.store.series.reindex import compact_indexes
 from poller.store.series.rollups import roll_up
 from poller.store.series.snapshots import write_snapshots
-from poller.store.series.trends import DAY_SECONDS, bucket_edges, org_trend
+from poller.store.series.trends import bucket_edges, org_trend
 from tests import command
 from tests.pgbouncer import needs_pgbouncer, running_pgbouncer
 from tests.store.fleet import entry

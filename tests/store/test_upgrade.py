@@ -10,6 +10,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from poller.core.durations import DAY_SECONDS
 from poller.core.model import COLUMNS, UserType
 from poller.store import database as databases, schema
 from poller.store.orgs.credentials import read_credentials
@@ -18,7 +19,7 @@ from poller.store.queue.jobs import JobQueue, NewJob, enqueue
 from poller.store.series.gaps import stream_gaps
 from poller.store.series.partitions import ensure_partitions, list_partitions
 from poller.store.series.rollups import roll_up
-from poller.store.series.trends import DAY_SECONDS, bucket_edges, org_trend
+from poller.store.series.trends import bucket_edges, org_trend
 from tests.store.everything import DAY, HOUR, NOW, ORGS, REMOVED, SLOTS, contents, fill, insert, make_months
 from tests.store.series.history import daily_of, fleet_of, latest_of, rows_of, shown_daily, shown_fleet, shown_latest
 from tests.store.series.read_back import rollup_state

@@ -12,8 +12,8 @@ import pytest
 
 from poller.core.checks import CheckStatus
 from poller.core.datacenters import with_operators
+from poller.core.editions import limits_of
 from poller.core.model import USER_TYPES, Org, Outcome
-from poller.core.rate_limit import limits_of
 from poller.core.reply import Reply
 from poller.core.secret import Secret
 from poller.core.token import AccessToken, Credentials

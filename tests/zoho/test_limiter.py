@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from poller.core.rate_limit import INITIAL, Limits, RateLimitState, limits_of
+from poller.core.editions import Limits, limits_of
+from poller.core.rate_limit import INITIAL, RateLimitState
 from poller.zoho.limiter import Limiter, OrgLimiter, steady_clock
 from tests.zoho.turned_clock import START, now, run_turned
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from poller.core.checks import CheckStatus
+from poller.core.editions import limits_of
 from poller.core.model import Outcome
 from poller.core.poll_result import CountRefusal
-from poller.core.rate_limit import limits_of
 from poller.core.reply import Failure, NoReply, Reply
 from poller.core.secret import Secret
 from poller.core.token import Credentials

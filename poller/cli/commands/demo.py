@@ -12,12 +12,12 @@ import typer
 
 from poller.cli.output import terminal
 from poller.core import quantities
+from poller.core.durations import DAY_SECONDS
 
 if TYPE_CHECKING:
     from poller.demo import Demo, DemoOptions
     from poller.settings import Settings
 
-_DAY_SECONDS: Final = 86_400
 _LINE_EVERY_SECONDS: Final = 3
 
 
@@ -128,7 +128,7 @@ async def _draw(running: Demo, options: DemoOptions, org: str | None = None) -> 
 
     now = running.app.database.clock.now()
     since = now - timedelta(days=options.days)
-    await trend.draw(running.app, TrendQuestion(org, None, since, now, _DAY_SECONDS, UTC))
+    await trend.draw(running.app, TrendQuestion(org, None, since, now, DAY_SECONDS, UTC))
 
 
 def _poller() -> str:

@@ -69,9 +69,7 @@ def trend(
     """
     from poller.query.trend import TrendQuestion
 
-    if picture is not None and (as_json or output is not Format.TABLE):
-        asked = "--json" if as_json else f"--format {output}"
-        raise UsageError(f"--plot draws a picture and {asked} writes text", "give one of the two")
+    _check_plot(picture, output, as_json=as_json)
     layout = layout_of(output, as_json=as_json, bom=bom)
     zone = zone_of(tz)
     begin, every_seconds = Since(since, zone), seconds_of(every)
@@ -85,6 +83,12 @@ def trend(
         terminal.run(_trend(terminal.settings(), asked_at, layout, bom=bom))
     else:
         terminal.run(_plot(terminal.settings(), asked_at, picture))
+
+
+def _check_plot(picture: Path | None, output: Format, *, as_json: bool) -> None:
+    if picture is not None and (as_json or output is not Format.TABLE):
+        asked = "--json" if as_json else f"--format {output}"
+        raise UsageError(f"--plot draws a picture and {asked} writes text", "give one of the two")
 
 
 async def _trend(settings: Settings, asked_at: AskedAt, layout: Layout, *, bom: bool) -> None:

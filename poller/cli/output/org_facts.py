@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from poller.core.durations import format_duration
+from poller.core.editions import daily_credits, is_known_edition, limits_of
 from poller.core.quantities import age_of
-from poller.core.rate_limit import daily_credits, is_known_edition, limits_of
 
 if TYPE_CHECKING:
     from poller.query.org_details import OrgDetails

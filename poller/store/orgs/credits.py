@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from poller.core.durations import DAY_SECONDS
 from poller.core.slots import slot_of
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from poller.store.queries import Queries, Row
 
 QUARTER_SECONDS: Final = 900
-DAY_SECONDS: Final = 86_400
 
 
 def counted_after(now: datetime) -> datetime:

@@ -10,10 +10,12 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from poller.core.credits import affordable_interval, credits_to_spend
+from poller.core.editions import daily_credits
 from poller.core.health import Parked, outcome_of_parked_code
 from poller.core.model import Org, Outcome
 from poller.core.poll_state import PollState
-from poller.core.rate_limit import INITIAL, RateLimitState, affordable_interval, credits_to_spend, daily_credits
+from poller.core.rate_limit import INITIAL, RateLimitState
 from poller.core.slots import slot_of
 from poller.core.token import KEY_MISSING
 from poller.store.orgs.credits import counted_after

@@ -50,9 +50,8 @@ async def write_snapshots(
     history). Several snapshots of one org and slot are written in their order. Snapshots of final days are written and
     logged, but not added to the daily counts.
 
-    It is fastest with about a thousand snapshots. `new`: the caller expects that none of the slots has a row, which is
-    faster; if one has, that costs a second attempt and an error in PostgreSQL's log. `skip_purged`: leaves out
-    snapshots of orgs that were purged, because a purge deletes the whole history of an org.
+    Fastest with about 1,000 snapshots. `new`: the caller expects that no slot has a row, which is faster; if one has,
+    that costs a second attempt and an error in PostgreSQL's log. `skip_purged`: leaves out snapshots of purged orgs.
     """
     rounds = _rounds(snapshots)
     statement = WRITE_NEW if new and len(rounds) == 1 else WRITE
@@ -75,14 +74,15 @@ async def write_snapshots(
                 if attempt == _ATTEMPTS:
                     raise
             else:
-                if final_days:
-                    log.warning(
-                        "snapshots.late",
-                        days=len(final_days),
-                        org_id=min(final_days)[0],
-                        day=min(final_days)[1].isoformat(),
-                    )
+                _warn_of_final_days(final_days)
                 return
+
+
+def _warn_of_final_days(final_days: set[tuple[int, date]]) -> None:
+    """Logs snapshots that were written too late to be in the daily counts."""
+    if final_days:
+        org_id, day = min(final_days)
+        log.warning("snapshots.late", days=len(final_days), org_id=org_id, day=day.isoformat())
 
 
 async def delete_history(connection: Connection, org_id: int) -> None:

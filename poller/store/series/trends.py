@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import count, product
 from typing import TYPE_CHECKING, Final
 
+from poller.core.durations import DAY_SECONDS
 from poller.core.errors import UsageError
 from poller.core.model import USER_TYPES, UserType
 from poller.core.series import TrendPoint
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from poller.store.database import Database
 
-DAY_SECONDS: Final = 86_400
 MOST_BUCKETS: Final = 100_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _A_MONDAY: Final = date(1970, 1, 5).toordinal()

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from poller.core.credits import affordable_interval
+from poller.core.editions import EDITIONS, daily_credits
 from poller.core.model import USER_TYPES, Outcome, Snapshot
-from poller.core.rate_limit import EDITIONS, affordable_interval, daily_credits
 from poller.store.orgs.changes import restore
 from poller.store.orgs.orgs import pause, remove, resume
 from poller.store.orgs.parking import park

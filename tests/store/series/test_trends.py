@@ -10,12 +10,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, strategies as st
 
+from poller.core.durations import DAY_SECONDS
 from poller.core.errors import UsageError
 from poller.core.model import USER_TYPES, Outcome, Snapshot, UserType
 from poller.core.series import TrendPoint
 from poller.store.series.partitions import drop_partitions
 from poller.store.series.rollups import roll_up
-from poller.store.series.trends import DAY_SECONDS, bucket_edges, org_trend
+from poller.store.series.trends import bucket_edges, org_trend
 from tests.store.series.history import write_snapshots
 
 if TYPE_CHECKING:

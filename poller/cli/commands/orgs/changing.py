@@ -27,6 +27,9 @@ RemovedTags = Annotated[list[str] | None, typer.Option("--untag", metavar="T", h
 Tagged = Annotated[
     list[str] | None, typer.Option("--tagged", metavar="T", help="Only orgs with this tag; more than once: with all.")
 ]
+PollInterval = Annotated[str | None, typer.Option(metavar="D", help="Such as 5m; `default`: that of the service.")]
+Edition = Annotated[str | None, typer.Option(metavar="E", help="Such as enterprise; `learn`: ask Zoho again.")]
+ApiVersion = Annotated[str | None, typer.Option(metavar="V", help="Such as v8; `default`: that of the service.")]
 Zgid = Annotated[
     str | None,
     typer.Option(
@@ -56,16 +59,10 @@ def set_orgs(
     *,
     tag: AddedTags = None,
     untag: RemovedTags = None,
-    poll_interval: Annotated[
-        str | None, typer.Option(metavar="D", help="Such as 5m; `default`: that of the service.")
-    ] = None,
-    edition: Annotated[
-        str | None, typer.Option(metavar="E", help="Such as enterprise; `learn`: ask Zoho again.")
-    ] = None,
+    poll_interval: PollInterval = None,
+    edition: Edition = None,
     licences: Annotated[str | None, typer.Option(metavar="N", help="A number; `learn`: ask Zoho again.")] = None,
-    api_version: Annotated[
-        str | None, typer.Option(metavar="V", help="Such as v8; `default`: that of the service.")
-    ] = None,
+    api_version: ApiVersion = None,
     zgid: Zgid = None,
     tagged: Tagged = None,
     states: States = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from poller.core.org_changes import ImportResult, OrgChange
     from poller.core.org_entry import OrgEntry
     from poller.settings import Settings
+
+_GRANT: Final = GRANTS[0]
 
 
 def add_to(orgs: typer.Typer) -> None:
@@ -75,9 +77,7 @@ def add(
     *,
     data_center: Annotated[str | None, typer.Option(help="us, eu, in, au, jp, ca, sa, cn, uk, ae or your own.")] = None,
     client_id: Annotated[str | None, typer.Option(help="Of the client in Zoho's API console.")] = None,
-    grant: Annotated[str, typer.Option(help="Which credential follows: refresh_token, grant_code or soid.")] = GRANTS[
-        0
-    ],
+    grant: Annotated[str, typer.Option(help="Which credential follows: refresh_token, grant_code or soid.")] = _GRANT,
     soid: Annotated[str | None, typer.Option(help="ZohoCRM.<zgid>, for client credentials.")] = None,
     zgid: Annotated[str | None, typer.Option(help="Zoho's number of the org.")] = None,
     edition: Annotated[str | None, typer.Option(help="Learned from Zoho where left out.")] = None,
@@ -91,8 +91,6 @@ def add(
     Example: [bold]poller orgs add Acme --data-center eu --client-id 1000.ABC < acme.secrets[/bold], with lines
     client_secret=… and refresh_token=…
     """
-    if grant not in GRANTS:
-        raise UsageError(f"--grant {grant} is not a kind of credential", f"use one of {', '.join(GRANTS)}")
     settings = terminal.settings()
     given = {
         "name": name,
@@ -117,6 +115,8 @@ def add(
 
 def _entry(settings: Settings, given: Mapping[str, str | None], grant: str) -> OrgEntry:
     """The org of these options and of the secrets from the terminal or the pipe."""
+    if grant not in GRANTS:
+        raise UsageError(f"--grant {grant} is not a kind of credential", f"use one of {', '.join(GRANTS)}")
     secrets = prompts.prompted(given, grant) if sys.stdin.isatty() else prompts.piped(sys.stdin.read())
     # An option that is left out says nothing; an empty one clears the field.
     written = {field: value for field, value in {**given, **secrets}.items() if value is not None}
