@@ -158,7 +158,7 @@ def _record(snapshot: Snapshot) -> tuple[Any, ...]:
 
 
 async def _bytes(database: Database, history: History, measured: Measured) -> None:
-    """Bytes a reading, after the packing that is a chore; of the month that grows, as it was before, too."""
+    """Bytes per reading before and after the maintenance task that rebuilds indexes."""
     await _bytes_of_months(database, history, measured, "unpacked, ")
     await compact_indexes(database, history.until)
     await _bytes_of_months(database, history, measured, "")

@@ -66,17 +66,17 @@ def check_clock(check: str, whose: str, ahead_seconds: float, doubt_seconds: flo
     )
 
 
-def check_chores(
+def check_tasks(
     runs: Mapping[str, TaskRun], intervals: Mapping[str, int], now: datetime, *, workers: int
 ) -> CheckResult:
     """Whether each maintenance task of `intervals` (seconds) was done when it was due."""
     failed = [f"{name}: {runs[name].error}" for name in intervals if name in runs and runs[name].error]
     if failed:
-        remedy = "do what `chore.failed` in the log of `poller run` says"
-        return CheckResult("chores", CheckStatus.WRONG, f"failed: {', '.join(failed)}", remedy)
+        remedy = "do what `maintenance.failed` in the log of `poller run` says"
+        return CheckResult("maintenance", CheckStatus.WRONG, f"failed: {', '.join(failed)}", remedy)
     done = {name: runs[name].done_at if name in runs else None for name in intervals}
     if not any(done.values()):
-        return CheckResult("chores", CheckStatus.WARNING, "none was ever done", f"{_START}: it does them")
+        return CheckResult("maintenance", CheckStatus.WARNING, "no task ever ran", f"{_START}: it runs them")
     never = [name for name, at in done.items() if at is None]
     late = {
         name: now - at
@@ -86,13 +86,15 @@ def check_chores(
     if late:
         listed = ", ".join(f"{name} for {age_of(age)}" for name, age in sorted(late.items(), key=lambda one: -one[1]))
         remedy = "check its log for the reason" if workers else f"{_START}: none is at work"
-        return CheckResult("chores", CheckStatus.WRONG, f"not done: {listed}", remedy)
+        return CheckResult("maintenance", CheckStatus.WRONG, f"not done: {listed}", remedy)
     if never:
         return CheckResult(
-            "chores", CheckStatus.WARNING, f"never done: {', '.join(never)}", f"wait some minutes, or {_START}"
+            "maintenance", CheckStatus.WARNING, f"never done: {', '.join(never)}", f"wait some minutes, or {_START}"
         )
     oldest = max((now - at for at in done.values() if at is not None), default=timedelta())
-    return CheckResult("chores", CheckStatus.OK, f"all {len(done)} were done, the one longest ago {age_of(oldest)} ago")
+    return CheckResult(
+        "maintenance", CheckStatus.OK, f"all {len(done)} tasks ran, the oldest run is {age_of(oldest)} old"
+    )
 
 
 def check_months(wanted: Sequence[datetime], present: Sequence[datetime], *, served: bool) -> CheckResult:
@@ -109,7 +111,7 @@ def check_months(wanted: Sequence[datetime], present: Sequence[datetime], *, ser
         "partitions",
         CheckStatus.WRONG if served else CheckStatus.WARNING,
         f"not made ahead: {', '.join(f'{month:%Y-%m}' for month in missing)}",
-        f"{_START}: its chore `partitions` makes them; until then the first row of a month makes its partition",
+        f"{_START}: its task `partitions` makes them; until then the first row of a month makes its partition",
     )
 
 
@@ -124,7 +126,7 @@ def check_retention(
     if overdue or half_dropped:
         what = f"{count(overdue + half_dropped, 'month')} overdue for deletion ({kept})"
         return CheckResult(
-            "retention", CheckStatus.WARNING, what, f"{_START}, and see its chores `rollups` and `retention`"
+            "retention", CheckStatus.WARNING, what, f"{_START}, and see its tasks `rollups` and `retention`"
         )
     if late:
         what = (

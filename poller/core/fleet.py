@@ -19,7 +19,7 @@ WORKER_SEEN_WITHIN: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class FleetStats:
-    """`orgs` and `jobs` by state; `chores`: when each maintenance task was last done, in seconds since 1970.
+    """`orgs` and `jobs` by state; `task_successes`: when each maintenance task last succeeded, in s since 1970.
 
     `freshness`: active orgs by the age of their newest known count, one number for each bound of
     `FRESHNESS_SECONDS` and one for older or unknown counts. `unscheduled`: active orgs for which no slot is queued.
@@ -29,7 +29,7 @@ class FleetStats:
     jobs: Mapping[str, int]
     overdue_seconds: float
     workers: int
-    chores: Mapping[str, float]
+    task_successes: Mapping[str, float]
     freshness: Sequence[int]
     freshness_sum_seconds: float = 0.0
     """Sum of the ages, without orgs that have no known count."""

@@ -47,7 +47,7 @@ async def check_database(
             return None if behind else await orgs_by_data_center(database)
     except PollerError as error:
         report(CheckResult("database", CheckStatus.WRONG, error.what, error.remedy))
-        what = "migrations, months, keys, roles, chores"
+        what = "migrations, months, keys, roles, maintenance"
         report(CheckResult("what is in it", CheckStatus.UNKNOWN, what, "fix the database first"))
         return None
 
@@ -132,7 +132,7 @@ _STORED: Final = {
     "workers' clocks": service.check_worker_clocks,
     "schedule": service.check_schedule,
     "future rows": service.check_future_rows,
-    "chores": service.check_maintenance,
+    "maintenance": service.check_maintenance,
     "retention": stored_data.check_stored_retention,
     "twins": stored_data.check_twins,
 }

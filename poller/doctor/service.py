@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from poller.core.checks import CheckResult, CheckStatus
-from poller.core.diagnosis import TaskRun, check_chores
+from poller.core.diagnosis import TaskRun, check_tasks
 from poller.core.maintenance import TASK_SECONDS
 from poller.core.quantities import count
 from poller.store.queue.jobs import depth
@@ -77,7 +77,7 @@ async def check_worker_clocks(_settings: Settings, database: Database) -> CheckR
 async def check_maintenance(_settings: Settings, database: Database) -> CheckResult:
     """Whether each maintenance task ran when it was due."""
     now = database.clock.now()
-    return check_chores(
+    return check_tasks(
         {run.name: TaskRun(run.done_at, run.error) for run in await list_tasks(database)},
         TASK_SECONDS,
         now,

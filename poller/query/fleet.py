@@ -47,7 +47,7 @@ class FleetStatus:
     credits: CreditSum
     figures: FleetStats
     workers: Sequence[WorkerRecord]
-    chores: Sequence[TaskRecord]
+    tasks: Sequence[TaskRecord]
 
     @property
     def orgs(self) -> int:
@@ -75,8 +75,8 @@ async def fleet_status(database: Database, now: datetime, *, listed: int | None 
         polls, spent = await poll_sums(database, now), await credit_sum(database, counted_after(now))
         stretched = await stretched_orgs(database, LISTED)
         workers = await list_workers(database, now)
-        chores = await list_tasks(database)
-    return FleetStatus(now, *states.result(), stretched, polls, spent, figures.result(), workers, chores)
+        tasks = await list_tasks(database)
+    return FleetStatus(now, *states.result(), stretched, polls, spent, figures.result(), workers, tasks)
 
 
 def remedy_of(trouble: Trouble) -> str:
@@ -118,7 +118,7 @@ def status_fields(status: FleetStatus) -> dict[str, Any]:
         "unscheduled_orgs": figures.unscheduled,
         "queue": {**figures.jobs, "overdue_seconds": figures.overdue_seconds},
         "workers": [_worker(worker) for worker in status.workers],
-        "maintenance": [_chore(chore) for chore in status.chores],
+        "maintenance": [_task(task) for task in status.tasks],
     }
 
 
@@ -139,11 +139,11 @@ def _worker(worker: WorkerRecord) -> Mapping[str, Any]:
     }
 
 
-def _chore(chore: TaskRecord) -> Mapping[str, Any]:
+def _task(task: TaskRecord) -> Mapping[str, Any]:
     return {
-        "name": chore.name,
-        "done_at": None if chore.done_at is None else chore.done_at.isoformat(),
-        "detail": chore.detail,
-        "failed_at": None if chore.failed_at is None else chore.failed_at.isoformat(),
-        "error": chore.error,
+        "name": task.name,
+        "done_at": None if task.done_at is None else task.done_at.isoformat(),
+        "detail": task.detail,
+        "failed_at": None if task.failed_at is None else task.failed_at.isoformat(),
+        "error": task.error,
     }

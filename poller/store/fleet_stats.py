@@ -23,7 +23,9 @@ async def fleet_stats(database: Database, now: datetime) -> FleetStats:
     """Reads the figures."""
     (orgs,) = await database.fetch(_ORGS)
     queue = await depth(database)
-    chores = {one.name: one.done_at.timestamp() for one in await list_tasks(database) if one.done_at is not None}
+    task_successes = {
+        one.name: one.done_at.timestamp() for one in await list_tasks(database) if one.done_at is not None
+    }
     # fleet_stats.workers
     workers: int = await database.fetchval("SELECT count(*) FROM workers WHERE seen_at > $1", now - _SEEN)
     freshness, ages = [0] * (len(FRESHNESS_SECONDS) + 1), 0.0
@@ -32,7 +34,7 @@ async def fleet_stats(database: Database, now: datetime) -> FleetStats:
         ages += row["ages"]
     jobs = {"waiting": queue.waiting, "overdue": queue.overdue, "under_way": queue.under_way}
     unscheduled = await count_unscheduled(database, now)
-    return FleetStats(dict(orgs), jobs, queue.overdue_seconds, workers, chores, freshness, ages, unscheduled)
+    return FleetStats(dict(orgs), jobs, queue.overdue_seconds, workers, task_successes, freshness, ages, unscheduled)
 
 
 async def org_ages(database: Database, now: datetime, at_most: int) -> Mapping[str, float]:

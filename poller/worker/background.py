@@ -17,7 +17,7 @@ from poller.core.clock import TOLERANCE_SECONDS
 from poller.core.errors import DatabaseError, LockedError
 from poller.core.model import Outcome, Snapshot
 from poller.core.schedule import newest_over
-from poller.store.queue.maintenance import CHORE, record_task_end, record_task_start
+from poller.store.queue.maintenance import MAINTENANCE, record_task_end, record_task_start
 from poller.store.queue.schedules import RECORD_MISSED, read_missed
 from poller.store.series.snapshots import write_snapshots
 
@@ -79,7 +79,7 @@ class BackgroundJobs:
             if not may_start():
                 await pause(idle_seconds)
                 continue
-            jobs = await self._database_retry.run(partial(self._queue.claim, (CHORE, RECORD_MISSED), 1))
+            jobs = await self._database_retry.run(partial(self._queue.claim, (MAINTENANCE, RECORD_MISSED), 1))
             for job in jobs:
                 self.job_ids = [job.id]
                 await self._do(job)
@@ -89,7 +89,7 @@ class BackgroundJobs:
                 await pause(idle_seconds)
 
     async def _do(self, job: Job) -> None:
-        if job.kind == CHORE:
+        if job.kind == MAINTENANCE:
             await self._do_task(job.payload.decode())
         else:
             await self._record_missed(read_missed(job.payload))
@@ -104,16 +104,16 @@ class BackgroundJobs:
             detail = await self._database_retry.run(partial(_do_or_leave, task, self._database, started_at))
         except DatabaseError as error:
             if isinstance(error, LockedError):
-                log.warning("chore.locked", chore=name, why=error.what, remedy=error.remedy)
+                log.warning("maintenance.locked", task=name, why=error.what, remedy=error.remedy)
             else:
                 # A task that this database role may not do must not stop the polls.
-                log.exception("chore.failed", chore=name, why=error.what, remedy=error.remedy)
+                log.exception("maintenance.failed", task=name, why=error.what, remedy=error.remedy)
             await self._database_retry.run(
                 partial(record_task_end, self._database, name, self._now(), error=error.what)
             )
             return
         await self._database_retry.run(partial(record_task_end, self._database, name, self._now(), detail=detail))
-        log.info("chore.done", chore=name, detail=detail, seconds=(self._now() - started_at).total_seconds())
+        log.info("maintenance.done", task=name, detail=detail, seconds=(self._now() - started_at).total_seconds())
 
     async def _record_missed(self, missed: Missed) -> None:
         total = 0

@@ -71,7 +71,7 @@ async def test_workers_with_a_wrong_clock_poll_nothing_log_it_once_and_damage_no
         for what, worker in wrong.items():
             assert await readiness(worker) == (503, f"this machine's clock is {what} PostgreSQL's")
             assert worker.count("worker.clock_wrong") == 1
-            assert [one["event"] for one in worker.events() if one["event"].startswith(("poll.", "chore."))] == []
+            assert [one["event"] for one in worker.events() if one["event"].startswith(("poll.", "maintenance."))] == []
         await every_slot_was_polled_in_time(there)
 
 
@@ -126,7 +126,7 @@ async def test_the_only_worker_with_a_clock_two_years_ahead_drops_no_history_and
         right = await there.start(REAL, POLLER_SNAPSHOT_RETENTION="13mo")
         await several_slots_pass(there, 2)
         await there.until("SELECT done_at IS NOT NULL FROM chores WHERE name = 'retention'")
-        assert [one["event"] for one in wrong.events() if one["event"].startswith(("poll.", "chore."))] == []
+        assert [one["event"] for one in wrong.events() if one["event"].startswith(("poll.", "maintenance."))] == []
         assert right.count("worker.clock_wrong") == 0
         old = "SELECT count(*) FROM org_snapshots WHERE slot < now() - interval '1 d'"
         assert await there.database.fetchval(old) == before

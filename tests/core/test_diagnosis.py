@@ -9,12 +9,12 @@ from poller.core.checks import CheckStatus
 from poller.core.diagnosis import (
     ProbeResult,
     TaskRun,
-    check_chores,
     check_clock,
     check_data_center,
     check_disk,
     check_months,
     check_network,
+    check_tasks,
     check_zoho_clock,
 )
 from poller.core.reply import Failure
@@ -45,7 +45,7 @@ def test_one_wrong_clock_of_a_data_centre_does_not_outweigh_the_others() -> None
     ("done", "verdict"),
     [
         (runs(rollups=5, retention=300), CheckStatus.OK),
-        # A short chore is given an hour, a long one three of its intervals.
+        # A short task is given an hour, a long one three of its intervals.
         (runs(rollups=59, retention=1_079), CheckStatus.OK),
         (runs(rollups=61, retention=300), CheckStatus.WRONG),
         (runs(rollups=5, retention=1_081), CheckStatus.WRONG),
@@ -57,12 +57,12 @@ def test_one_wrong_clock_of_a_data_centre_does_not_outweigh_the_others() -> None
 def test_maintenance_tasks_are_late_only_if_a_restart_cannot_explain_the_delay(
     done: dict[str, TaskRun], verdict: CheckStatus
 ) -> None:
-    assert check_chores(done, HOURLY, NOW, workers=1).status is verdict
+    assert check_tasks(done, HOURLY, NOW, workers=1).status is verdict
 
 
 def test_a_maintenance_task_of_another_release_is_ignored() -> None:
     done = {**runs(rollups=5, retention=5), "of another release": TaskRun(None, "it failed")}
-    assert check_chores(done, HOURLY, NOW, workers=1).status is CheckStatus.OK
+    assert check_tasks(done, HOURLY, NOW, workers=1).status is CheckStatus.OK
 
 
 def test_a_missing_month_is_a_fault_only_if_a_worker_should_have_created_it() -> None:

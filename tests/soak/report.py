@@ -76,8 +76,8 @@ def _events(found: Found) -> Iterator[tuple[str, str]]:
     yield "errors in the log", f"{found.errors.total()}" + (f": {dict(found.errors)}" if found.errors else "")
     yield "events", ", ".join(f"{count:,} {event}" for event, count in found.events.most_common())
     yield "months dropped at the end", ", ".join(found.dropped) or "none"
-    chores = (f"{name} {chore.times:,} ({chore.came_to:,} {chore.of})" for name, chore in sorted(found.chores.items()))
-    yield "chores, how often", ", ".join(chores)
+    tasks = (f"{name} {task.times:,} ({task.came_to:,} {task.of})" for name, task in sorted(found.tasks.items()))
+    yield "maintenance tasks, how often", ", ".join(tasks)
 
 
 def _tables(found: Found) -> Iterator[str]:

@@ -88,7 +88,7 @@ def test_the_queue_log_may_grow_until_it_is_cleared_and_a_late_clearing_is_a_com
         grown = found(lambda sample, _: replace(sample, uncleared_hours=hours, tables={**sample.tables, **log}))
         return list(complaints(PLAN, grown))
 
-    # 100 orgs, a poll every six hours, 30 chores an hour: 187 rows an hour at most, and 800 of what had waited.
+    # 100 orgs, a poll every six hours, 30 maintenance tasks an hour: at most 187 rows an hour, and 800 of what waited.
     assert uncleared(0.5, 1_173) == []
     assert uncleared(0.5, 1_174) == ["pgqueuer_log: 1,174 rows, 1,173 are expected"]
     assert uncleared(7.5, 2_479) == []

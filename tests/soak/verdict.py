@@ -67,14 +67,14 @@ def most_rows(plan: Plan, uncleared_hours: float = 0.0) -> Mapping[str, float]:
     `uncleared_hours`: hours of the soak's clock since the log of the queue was cleared.
     """
     polls_an_hour = plan.orgs * _HOUR / plan.interval_seconds
-    chores_an_hour = 30
+    tasks_an_hour = 30
     return {
         # A slot that waits, and an expired one that no worker has handled yet.
-        "pgqueuer": 2 * plan.orgs + chores_an_hour,
-        # Three rows a job, four where it was put back, for an hour and since the chore was done; and where the machine
-        # stood still at that time, everything in the queue was done at once.
-        _LOG: 4 * (polls_an_hour + chores_an_hour) * (1.5 + uncleared_hours) + 4 * 2 * plan.orgs,
-        # A quarter of an hour for every poll of a day and a quarter, and until the chore comes round.
+        "pgqueuer": 2 * plan.orgs + tasks_an_hour,
+        # Three rows a job, four where it was put back, for an hour and since the maintenance task ran; and where the
+        # machine stood still at that time, everything in the queue was done at once.
+        _LOG: 4 * (polls_an_hour + tasks_an_hour) * (1.5 + uncleared_hours) + 4 * 2 * plan.orgs,
+        # A quarter of an hour for every poll of a day and a quarter, and until the maintenance task runs again.
         "credit_spend": plan.orgs * (26 * _HOUR / plan.interval_seconds + 1),
         "workers": 1,
         "chores": 30,

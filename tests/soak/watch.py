@@ -45,7 +45,7 @@ class Sample:
 
 
 @dataclass
-class Chore:
+class TaskRuns:
     """The runs of a maintenance task, the sum of its results, and the unit of this sum."""
 
     times: int = 0
@@ -66,7 +66,7 @@ class Found:
     dropped: list[str] = field(default_factory=list)
     events: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
-    chores: dict[str, Chore] = field(default_factory=dict)
+    tasks: dict[str, TaskRuns] = field(default_factory=dict)
     audit: Mapping[str, Any] = field(default_factory=dict)
     code: int = 0
     """The exit code of the worker."""
@@ -133,12 +133,12 @@ def read_log(log: Path, found: Found) -> None:
             found.events[said["event"]] += 1
             if said["level"] not in {"debug", "info", "warning"} and said["event"] not in EXPECTED:
                 found.errors[said["event"]] += 1
-            if said["event"] == "chore.done":
+            if said["event"] == "maintenance.done":
                 number, _, of = said["detail"].partition(" ")
-                chore = found.chores.setdefault(said["chore"], Chore(of=of))
-                chore.times += 1
+                task = found.tasks.setdefault(said["task"], TaskRuns(of=of))
+                task.times += 1
                 # "everything is kept" is no number.
-                chore.came_to += int(number) if number.isdecimal() else 0
+                task.came_to += int(number) if number.isdecimal() else 0
 
 
 async def outcomes(database: Database, until: datetime | None = None) -> Counter[tuple[str, int]]:

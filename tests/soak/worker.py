@@ -1,7 +1,7 @@
 """A worker as `poller run` has it, as a process of its own, on the soak's clock: `… worker.py CLOCK`.
 
-What the service waits for by its clock (slots, chores, holds, tokens, heartbeats) it waits for by this one; how often
-it looks is in seconds of real time, so that lateness can be given in these.
+Slots, maintenance tasks, holds, tokens and heartbeats follow this clock. How often the worker looks is in seconds of
+real time, so that lateness can be given in seconds, too.
 """
 
 from __future__ import annotations

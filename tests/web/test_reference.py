@@ -56,7 +56,7 @@ async def test_the_metrics_of_a_service_are_exactly_those_of_the_reference(datab
             await database.execute("UPDATE orgs SET edition = 'ultimate', licences = 100000")
         async with serving(mine) as service:
             url = await served_at(service)
-            text = await eventually(lambda: after_a_poll_and_a_chore(url), 60)
+            text = await eventually(lambda: after_a_poll_and_a_maintenance_task(url), 60)
             assert shown(text) | shown(await scraped(f"{url}/metrics/orgs")) == told()
             found = values(text)
             assert found["poller_tokens_issued_total"] == found["poller_token_requests_total status=200"] == 3
@@ -88,10 +88,8 @@ async def scraped(url: str) -> str:
         return await reply.text()
 
 
-async def after_a_poll_and_a_chore(url: str) -> str:
+async def after_a_poll_and_a_maintenance_task(url: str) -> str:
     text = await scraped(f"{url}/metrics")
     found = values(text)
-    chores = any(name.startswith("poller_chore_") for name in found)
-    return (
-        text if chores and found["poller_polls_total outcome=ok"] and found["poller_tokens_issued_total"] == 3 else ""
-    )
+    tasks = any(name.startswith("poller_chore_") for name in found)
+    return text if tasks and found["poller_polls_total outcome=ok"] and found["poller_tokens_issued_total"] == 3 else ""

@@ -166,6 +166,6 @@ async def test_an_open_transaction_of_a_reader_delays_retention_and_is_named_as_
         assert f"org_snapshots_2024_09 cannot be dropped: process {pid} of role poller" in error
         events = [entry["event"] for entry in logs]
         assert "database.away" not in events
-        assert events.count("chore.locked") == 1
+        assert events.count("maintenance.locked") == 1
         await retain(database, datetime.now(UTC))
         assert 9 not in await months(database)

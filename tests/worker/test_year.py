@@ -16,7 +16,7 @@ from poller.store.database import connect
 from poller.store.queue.maintenance import list_tasks
 from tests.postgres import let_now_be
 from tests.worker import autovacuum
-from tests.worker.year import BEGINS, CHORES, INTERVAL, MONTH, ORGS, PAUSED, PAUSED_FOR, Year
+from tests.worker.year import BEGINS, INTERVAL, MONTH, ORGS, PAUSED, PAUSED_FOR, TASKS, Year
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -32,17 +32,17 @@ STILL_EVERY: Final = 60
 STILL: Final = 5
 """The number of steps without a poller at the end of each period."""
 DEATH_EVERY: Final = 20
-CHORES_EVERY: Final = 4
+TASKS_EVERY: Final = 4
 KEPT_FOR_YEARS: Final = ("org_snapshots", "daily_counts", "fleet_days", "seat_readings", "found_anomalies")
 
 MOST_ROWS: Final[Mapping[str, int]] = {
-    "pgqueuer": 3 * ORGS + len(CHORES),  # the slot that is due, one of a dead worker, a stretch to explain
-    # Three rows a job: polls of this step and of those since the chore came round, explanations, second claims.
-    "pgqueuer_log": 3 * ((CHORES_EVERY + 3) * ORGS + 2 * len(CHORES)),
-    "credit_spend": (CHORES_EVERY + 3) * ORGS,  # every step of the last 24 hours and a quarter
+    "pgqueuer": 3 * ORGS + len(TASKS),  # the slot that is due, one of a dead worker, a stretch to explain
+    # Three rows a job: polls of this step and of those since the maintenance task ran, explanations, second claims.
+    "pgqueuer_log": 3 * ((TASKS_EVERY + 3) * ORGS + 2 * len(TASKS)),
+    "credit_spend": (TASKS_EVERY + 3) * ORGS,  # every step of the last 24 hours and a quarter
     "dirty_days": (STILL + 1) * ORGS,  # days that were over before they were explained
     "workers": 4,
-    "chores": len(CHORES),
+    "chores": len(TASKS),
 }
 """At any time; a table that is not named may have a row for every org there ever was."""
 A_FEW_PAGES: Final = 8 * 8_192
@@ -75,12 +75,12 @@ async def test_in_a_year_the_bookkeeping_tables_stay_small_and_every_slot_gets_o
                 await year.worker()
             for name, size in (await sizes_now(year.database)).items():
                 sizes[name].append(size)
-            if step % CHORES_EVERY == 0:
+            if step % TASKS_EVERY == 0:
                 await year.let_side_jobs_be_done()
                 await autovacuum.look(year.database)
         await year.let_side_jobs_be_done()
     await every_slot_has_its_row(year)
-    assert {chore.name: chore.error for chore in await list_tasks(year.database)} == dict.fromkeys(CHORES)
+    assert {task.name: task.error for task in await list_tasks(year.database)} == dict.fromkeys(TASKS)
     everybody = await year.database.fetchval("SELECT count(*) FROM orgs")
     for table, of_table in sizes.items():
         rows = max(rows for rows, _ in of_table)

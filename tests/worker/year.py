@@ -55,7 +55,7 @@ PAUSED_FOR: Final = 7
 MONTH: Final = 30
 SILENCE: Final = timedelta(seconds=30)
 KEPT: Final = Retention(months=13)
-CHORES: Final = maintenance_tasks(snapshots=KEPT, days=None)
+TASKS: Final = maintenance_tasks(snapshots=KEPT, days=None)
 _SECONDS: Final = int(INTERVAL.total_seconds())
 POLICY: Final = PollPolicy(_SECONDS)
 _A_MOMENT: Final = timedelta(seconds=1)
@@ -101,7 +101,7 @@ class Year:
         await heartbeat_worker(self.database, WorkerRecord(self.worker_id, "worker", "1", BEGINS, self.now, {}))
         await self._hand_out()
         await enqueue_maintenance_tasks(
-            self.database, {name: chore.every_seconds for name, chore in CHORES.items()}, self.now
+            self.database, {name: task.every_seconds for name, task in TASKS.items()}, self.now
         )
         queue = JobQueue(self.database, self.worker_id, silence=SILENCE)
         while jobs := await queue.claim((POLL,), 50):
@@ -122,7 +122,7 @@ class Year:
             self.database,
             queue,
             DatabaseRetry(),
-            CHORES,
+            TASKS,
             retention=KEPT,
             now=lambda: self.now,
             instrumentation=NULL_INSTRUMENTATION,

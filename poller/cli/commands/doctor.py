@@ -28,7 +28,7 @@ def add_to(app: typer.Typer) -> None:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and check.")] = False,
 ) -> None:
-    """Check everything the poller depends on: settings, database, months, keys, chores, clocks, data centres.
+    """Check everything the poller depends on: settings, database, months, keys, maintenance, clocks, data centres.
 
     Each check is one line: its verdict and, where something is wrong, what to do. Nothing is changed, and data centres
     are reached without any credential. Exit 1 if something is wrong; a warning is not a failure.

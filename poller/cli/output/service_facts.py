@@ -28,7 +28,7 @@ def service_facts(status: FleetStatus) -> Mapping[str, Mapping[str, str]]:
         "workers": {worker.name: _worker(worker, status.at) for worker in status.workers}
         or {"none": "no `poller run` was seen in the last minute"},
         "unreachable data centres": dict(_away(status.workers)),
-        "chores": {chore.name: _chore(chore, status.at) for chore in status.chores},
+        "maintenance tasks": {task.name: _task(task, status.at) for task in status.tasks},
     }
 
 
@@ -80,8 +80,6 @@ def _away(workers: Sequence[WorkerRecord]) -> Iterator[tuple[str, str]]:
             yield name, f"since {away['since']}: {away['error']} (says {worker.name})"
 
 
-def _chore(chore: TaskRecord, now: datetime) -> str:
-    done = "never done" if chore.done_at is None else f"{age_of(now - chore.done_at)} ago: {chore.detail}"
-    return (
-        done if chore.error is None else f"{done}; failed {age_of(now - (chore.failed_at or now))} ago: {chore.error}"
-    )
+def _task(task: TaskRecord, now: datetime) -> str:
+    done = "never done" if task.done_at is None else f"{age_of(now - task.done_at)} ago: {task.detail}"
+    return done if task.error is None else f"{done}; failed {age_of(now - (task.failed_at or now))} ago: {task.error}"

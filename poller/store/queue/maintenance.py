@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from poller.store.database import Database
 
-CHORE: Final = "chore"
-"""The kind of these jobs; the payload is the name of the task."""
+MAINTENANCE: Final = "chore"
+"""The kind of these jobs, as stored; the payload is the name of the task."""
 _CLOCK_TOLERANCE: Final = timedelta(seconds=TOLERANCE_SECONDS)
 
 
@@ -33,13 +33,13 @@ async def enqueue_maintenance_tasks(database: Database, intervals: Mapping[str, 
         for name, seconds in intervals.items()
         if name not in started or not slot_of(now, seconds) <= started[name] <= now + _CLOCK_TOLERANCE
     ]
-    jobs = [NewJob(CHORE, f"{CHORE}:{name}", name.encode(), timedelta()) for name in due]
+    jobs = [NewJob(MAINTENANCE, f"{MAINTENANCE}:{name}", name.encode(), timedelta()) for name in due]
     return await enqueue(database, jobs)
 
 
 async def record_task_start(database: Database, name: str) -> datetime:
     """Records the start of a task; returns PostgreSQL's time, by which the task decides what to create and delete."""
-    # chores.begin
+    # chores.start
     started_at: datetime = await database.fetchval(
         """
         INSERT INTO chores (name, begun_at) VALUES ($1, now())

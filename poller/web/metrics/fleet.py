@@ -43,7 +43,10 @@ class FleetCollector(Collector):
         )
         yield gauge("poller_workers", "Workers seen in the last minute.", figures.workers)
         yield gauges(
-            "poller_chore_last_success_timestamp_seconds", "When each chore was last done.", "chore", figures.chores
+            "poller_chore_last_success_timestamp_seconds",
+            "When each maintenance task last succeeded.",
+            "chore",
+            figures.task_successes,
         )
         yield GaugeHistogramMetricFamily(
             "poller_org_freshness_seconds",

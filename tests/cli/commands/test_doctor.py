@@ -146,15 +146,15 @@ def make_org(dsn: str, name: str = "acme", data_center: str = "lab") -> None:
 def fleet(on_database: str, zoho: Front) -> str:
     """The address of a database as a service leaves it: one org, maintenance tasks done, months created."""
     make_org(on_database)
-    do_chores(on_database)
+    run_maintenance_tasks(on_database)
     return on_database
 
 
-def do_chores(dsn: str) -> None:
+def run_maintenance_tasks(dsn: str) -> None:
     async def do() -> None:
         async with await connect(dsn) as database:
-            for name, chore in maintenance_tasks(snapshots=None, days=None).items():
-                await chore.do(database, datetime.now(UTC))
+            for name, task in maintenance_tasks(snapshots=None, days=None).items():
+                await task.do(database, datetime.now(UTC))
                 await database.execute("INSERT INTO chores (name, begun_at, done_at) VALUES ($1, now(), now())", name)
             await database.execute(
                 "INSERT INTO workers VALUES (gen_random_uuid(), 'here:1', '0.1.0', now(), now() + interval '1 day')"
@@ -215,7 +215,7 @@ async def test_every_check_is_ok_for_a_fleet_that_works(process: Process, on_dat
             "workers' clocks",
             "schedule",
             "future rows",
-            "chores",
+            "maintenance",
         ),
         *("retention", "Zoho's clock"),
         *(f"data centre {org.data_center}" for org in sim.fleet()),
@@ -319,8 +319,8 @@ async def test_a_database_with_pending_migrations_is_checked_as_far_as_its_versi
     empty = await process("doctor", "--json", environ=environ)
     assert (empty.code, empty.err) == (1, "")
     assert findings(empty)["migrations"]["remedy"] == "run `poller migrate`"
-    assert findings(empty)["chores"] | {"what": ""} == {
-        "check": "chores", "verdict": "not checked", "what": "", "remedy": "run `poller migrate` first",
+    assert findings(empty)["maintenance"] | {"what": ""} == {
+        "check": "maintenance", "verdict": "not checked", "what": "", "remedy": "run `poller migrate` first",
     }  # fmt: skip
     await schema.upgrade(blank_database_url, "0007")
     older = findings(await process("doctor", "--json", environ=environ))
@@ -373,13 +373,13 @@ def test_a_default_partition_is_reported(poller: Poller, fleet: str) -> None:
 
 def test_a_failed_maintenance_task_is_reported_with_its_error(poller: Poller, fleet: str) -> None:
     on(fleet, "UPDATE chores SET failed_at = now(), error = 'PostgreSQL: must be owner' WHERE name = 'retention'")
-    assert "retention: PostgreSQL: must be owner" in diagnose(poller, 1, "chores", "wrong")
+    assert "retention: PostgreSQL: must be owner" in diagnose(poller, 1, "maintenance", "wrong")
 
 
 def test_overdue_maintenance_tasks_are_named(poller: Poller, fleet: str) -> None:
     on(fleet, "UPDATE chores SET done_at = now() - interval '3 days' WHERE name IN ('retention', 'partitions')")
     on(fleet, "UPDATE chores SET done_at = now() - interval '2 hours' WHERE name IN ('rollups', 'packing')")
-    told = diagnose(poller, 1, "chores", "wrong")
+    told = diagnose(poller, 1, "maintenance", "wrong")
     assert told.startswith("not done: partitions for 3d, retention for 3d, rollups for 2h; check its log")
 
 
@@ -389,7 +389,7 @@ def test_without_a_running_worker_the_remedy_is_to_start_the_service(poller: Pol
     found = findings(ended)
     assert ended.code == 1
     assert found["workers"]["verdict"] == "warning"
-    assert found["chores"]["remedy"] == "start `poller run`: none is at work"
+    assert found["maintenance"]["remedy"] == "start `poller run`: none is at work"
 
 
 def test_for_jobs_that_wait_too_long_the_remedy_is_more_workers(poller: Poller, fleet: str) -> None:
@@ -539,5 +539,5 @@ async def test_a_proxy_error_is_reported_as_such_and_not_as_a_dns_failure(
 def test_an_error_with_line_breaks_and_control_characters_is_printed_on_one_line(poller: Poller, fleet: str) -> None:
     on(fleet, "UPDATE chores SET error = E'first\\n\\x1b[31msecond' WHERE name = 'rollups'")
     lines = poller("doctor").out.splitlines()
-    (line,) = [line for line in lines if "  chores " in line]
+    (line,) = [line for line in lines if "  maintenance " in line]
     assert "rollups: first \\x1b[31msecond" in line

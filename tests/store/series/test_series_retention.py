@@ -107,8 +107,8 @@ async def retain(mortal: Database, naive: NaiveSeries, cutoff: datetime, days: d
     """Runs retention for months that ended by `cutoff`, and for daily counts before `days`."""
     now = month_after(month_of(month_after(cutoff)))
     kept = None if days is None else Retention(days=(now.date() - days).days)
-    chore = maintenance_tasks(snapshots=Retention(months=2), days=kept)["retention"]
-    done = await attempt(chore.do(mortal, now))
+    task = maintenance_tasks(snapshots=Retention(months=2), days=kept)["retention"]
+    done = await attempt(task.do(mortal, now))
     event(f"retention {'done' if done else 'died'}")
     going = {partition_name(month) for month in MONTHS if month_after(month) <= cutoff}
     database = alive(mortal)
