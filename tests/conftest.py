@@ -109,7 +109,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
         yield opened
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def keyring() -> Keyring:
     """A keyring of one key."""
     return Keyring({"k1": bytes(range(KEY_BYTES))})

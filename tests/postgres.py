@@ -55,6 +55,11 @@ def address(server_dsn: str, name: str) -> str:
     return urlunsplit(urlsplit(server_dsn)._replace(path=f"/{name}"))
 
 
+def name_of(dsn: str) -> str:
+    """The name of the database at an address."""
+    return urlsplit(dsn).path.removeprefix("/")
+
+
 def copy_of(template: str) -> str:
     """The options of CREATE DATABASE for the fastest copy of another database."""
     return f'TEMPLATE "{template}" STRATEGY file_copy'

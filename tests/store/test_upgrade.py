@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -20,15 +21,18 @@ from poller.store.series.gaps import stream_gaps
 from poller.store.series.partitions import ensure_partitions, list_partitions
 from poller.store.series.rollups import roll_up
 from poller.store.series.trends import bucket_edges, org_trend
+from tests.postgres import cloned, name_of
 from tests.store.everything import DAY, HOUR, NOW, ORGS, REMOVED, SLOTS, contents, fill, insert, make_months
 from tests.store.series.history import daily_of, fleet_of, latest_of, rows_of, shown_daily, shown_fleet, shown_latest
 from tests.store.series.read_back import rollup_state
+from tests.store.stages import earlier_revisions
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
+    from tests.store.stages import Stages
 
 TODAY: Final = NOW.date()
 DROPPED_TABLES: Final = {"pgqueuer_schedules", "pgqueuer_statistics"}
@@ -36,30 +40,38 @@ DROPPED_TABLES: Final = {"pgqueuer_schedules", "pgqueuer_statistics"}
 DROPPED_COLUMNS: Final = {"pgqueuer_log": ("aggregated",)}
 
 
-def revisions() -> list[str]:
-    """Every revision except the newest."""
-    files: list[Path] = sorted((schema.migrations_folder() / "versions").glob("[0-9]*.py"))
-    return [file.name[:4] for file in files if file.name[:4] < schema.head_revision()]
+@pytest.fixture(scope="module", params=earlier_revisions())
+def once_filled(
+    request: pytest.FixtureRequest, server_dsn: str, stages: Stages, keyring: Keyring
+) -> Iterator[tuple[str, Any]]:
+    """The name of a database filled at an earlier revision and upgraded since, and its content before the upgrade."""
+    with cloned(server_dsn, stages.at(request.param)) as dsn:
+        yield name_of(dsn), asyncio.run(fill_and_upgrade(dsn, request.param, keyring))
 
 
-@pytest.fixture(params=revisions())
-async def filled(request: pytest.FixtureRequest, blank_database_url: str, keyring: Keyring) -> tuple[str, Any]:
-    """The address of a database at an earlier revision, and its content."""
-    await schema.upgrade(blank_database_url, request.param)
-    connection = await asyncpg.connect(blank_database_url)
+@pytest.fixture
+def upgraded(server_dsn: str, once_filled: tuple[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The address of a copy of the upgraded database, and its content before the upgrade."""
+    name, before = once_filled
+    with cloned(server_dsn, name) as dsn:
+        yield dsn, deepcopy(before)
+
+
+async def fill_and_upgrade(dsn: str, revision: str, keyring: Keyring) -> dict[str, list[dict[str, Any]]]:
+    connection = await asyncpg.connect(dsn)
     try:
-        await fill(connection, request.param, keyring)
+        await fill(connection, revision, keyring)
         before = await contents(connection)
     finally:
         await connection.close()
     empty = {table for table, rows in before.items() if not rows}
     assert empty <= {"shared_relations"}, "an upgrade of nothing shows nothing"
-    return blank_database_url, before
-
-
-async def test_no_row_of_any_table_is_lost_or_changed_by_an_upgrade(filled: tuple[str, Any]) -> None:
-    dsn, before = filled
     await schema.upgrade(dsn)
+    return before
+
+
+async def test_no_row_of_any_table_is_lost_or_changed_by_an_upgrade(upgraded: tuple[str, Any]) -> None:
+    dsn, before = upgraded
     connection = await asyncpg.connect(dsn)
     try:
         after = await contents(connection)
@@ -85,9 +97,8 @@ async def test_no_row_of_any_table_is_lost_or_changed_by_an_upgrade(filled: tupl
         assert len(kept) == len(rows) or table in {"shared_relations", "dirty_days", "poller_locks"}, table
 
 
-async def test_after_an_upgrade_every_relation_agrees_with_the_rows(filled: tuple[str, Any]) -> None:
-    dsn, before = filled
-    await schema.upgrade(dsn)
+async def test_after_an_upgrade_every_relation_agrees_with_the_rows(upgraded: tuple[str, Any]) -> None:
+    dsn, before = upgraded
     async with await databases.connect(dsn) as database:
         rows = await rows_of(database)
         assert len(rows) == len(before.get("org_snapshots", []))
@@ -131,10 +142,9 @@ async def check_relations(database: Database, rows: list[Any], before: Any) -> N
 
 
 async def test_an_upgraded_poller_continues_with_its_credentials_tokens_and_slots(
-    filled: tuple[str, Any], keyring: Keyring
+    upgraded: tuple[str, Any], keyring: Keyring
 ) -> None:
-    dsn, _ = filled
-    await schema.upgrade(dsn)
+    dsn, _ = upgraded
     async with await databases.connect(dsn) as database:
         for org_id in ORGS[:3]:
             credentials = await read_credentials(database, keyring, org_id)
@@ -149,9 +159,8 @@ async def test_an_upgraded_poller_continues_with_its_credentials_tokens_and_slot
         assert len(await list_partitions(database)) > len(months)
 
 
-async def test_a_parked_org_has_an_outcome_after_an_upgrade(filled: tuple[str, Any]) -> None:
-    dsn, _ = filled
-    await schema.upgrade(dsn)
+async def test_a_parked_org_has_an_outcome_after_an_upgrade(upgraded: tuple[str, Any]) -> None:
+    dsn, _ = upgraded
     async with await databases.connect(dsn) as database:
         rows = await database.fetch("SELECT id, parked_outcome FROM orgs ORDER BY id")
     assert {row["id"]: row["parked_outcome"] for row in rows} == {1: None, 2: "unauthorized", 3: None, 4: None}

@@ -11,21 +11,19 @@ import pytest
 from poller.core.model import COLUMNS, USER_TYPES
 from poller.store import database as databases, schema
 from poller.store.series.rollups import roll_up
+from tests.postgres import cloned
 from tests.store.everything import make_months
 from tests.store.series.history import daily_of, fleet_of, latest_of, rows_of, shown_daily, shown_fleet, shown_latest
 from tests.store.series.read_back import rollup_state
+from tests.store.stages import earlier_revisions
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
+
+    from tests.store.stages import Stages
 
 NOW = datetime.now(UTC)
 SLOTS = [NOW.replace(minute=0, second=0, microsecond=0) + timedelta(hours=11 * n) for n in range(-12, 12)]
-
-
-def earlier_revisions() -> list[str]:
-    """Every revision with snapshots except the newest."""
-    files: list[Path] = sorted((schema.migrations_folder() / "versions").glob("[0-9]*.py"))
-    return [file.name[:4] for file in files if "0002" <= file.name[:4] < str(schema.head_revision())]
 
 
 async def fill(dsn: str) -> None:
@@ -58,12 +56,17 @@ async def fill(dsn: str) -> None:
         await connection.close()
 
 
-@pytest.mark.parametrize("revision", earlier_revisions())
-async def test_snapshots_of_an_earlier_version_are_in_every_relation(blank_database_url: str, revision: str) -> None:
-    await schema.upgrade(blank_database_url, revision)
-    await fill(blank_database_url)
-    await schema.upgrade(blank_database_url)
-    async with await databases.connect(blank_database_url) as database:
+@pytest.fixture(params=earlier_revisions("0002"))
+def earlier(request: pytest.FixtureRequest, server_dsn: str, stages: Stages) -> Iterator[str]:
+    """The address of an empty database at an earlier revision with snapshots."""
+    with cloned(server_dsn, stages.at(request.param)) as dsn:
+        yield dsn
+
+
+async def test_snapshots_of_an_earlier_version_are_in_every_relation(earlier: str) -> None:
+    await fill(earlier)
+    await schema.upgrade(earlier)
+    async with await databases.connect(earlier) as database:
         rows = await rows_of(database)
         assert len(rows) == 3 * len(SLOTS)
         assert await shown_latest(database) == latest_of(rows)
