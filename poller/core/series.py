@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from poller.core.model import USER_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from poller.core.model import UserType
@@ -32,6 +32,23 @@ class TrendPoint:
     avg: float | None = None
     samples: int = 0
     missing: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TypeSeries:
+    """One user type over time, as columns with a value for each step; None: not known.
+
+    The meaning of each column is that of `TrendPoint`.
+    """
+
+    user_type: UserType
+    first: Sequence[int | None]
+    last: Sequence[int | None]
+    min: Sequence[int | None]
+    max: Sequence[int | None]
+    avg: Sequence[float | None]
+    samples: Sequence[int]
+    missing: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,19 @@ def since_of(text: str, now: datetime, zone: tzinfo) -> datetime:
         raise UsageError(f"{text!r} is before all calendars", "ask for less") from None
 
 
+def moment_of(text: str, now: datetime, zone: tzinfo) -> datetime:
+    """The time (UTC) of `now`, of a duration ago, of the start of a day in `zone`, or of an ISO 8601 time."""
+    if text.lower() == "now":
+        return now
+    if not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T", text, re.IGNORECASE):
+        return since_of(text, now, zone)
+    try:
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo is not None else at.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise UsageError(f"{text!r} is not a time", "write it as 2026-01-31T14:30:00Z") from None
+
+
 @dataclass(frozen=True, slots=True)
 class Since:
     """Where a question about the past begins, as it was written: `90d`, or `2026-01-31`.

@@ -137,9 +137,8 @@ WHERE CASE WHEN $2::integer[] IS NULL THEN o.removed_at IS NULL ELSE o.id = ANY 
 ORDER BY o.name, o.id, b.place, b.bucket
 """
 
-# trends.from_snapshots: buckets of any length.
-_FROM_SNAPSHOTS: Final = _ORG_BY_ORG.format(
-    f"""
+# trends.buckets_of_snapshots: buckets of any length of the org `o`.
+BUCKETS_OF_SNAPSHOTS: Final = f"""
     SELECT array_position($3::text[], t.user_type) AS place, width_bucket(s.slot, $1::timestamptz[]) AS bucket,
            (array_agg(t.count ORDER BY s.slot) FILTER (WHERE t.count IS NOT NULL))[1] AS first,
            (array_agg(t.count ORDER BY s.slot DESC) FILTER (WHERE t.count IS NOT NULL))[1] AS last,
@@ -151,12 +150,10 @@ _FROM_SNAPSHOTS: Final = _ORG_BY_ORG.format(
     WHERE s.org_id = o.id AND s.slot >= ($1::timestamptz[])[1]
       AND s.slot < ($1::timestamptz[])[cardinality($1::timestamptz[])] AND t.user_type = ANY ($3::text[])
     GROUP BY 1, 2 ORDER BY 1, 2
-    """  # noqa: S608 - names from the model
-)
+"""  # noqa: S608 - names from the model
 
-# trends.from_days: buckets of whole days (UTC).
-_FROM_DAYS: Final = _ORG_BY_ORG.format(
-    """
+# trends.buckets_of_days: buckets of whole days (UTC) of the org `o`.
+BUCKETS_OF_DAYS: Final = """
     SELECT array_position($3::text[], d.user_type) AS place,
            width_bucket(d.day::timestamp AT TIME ZONE 'UTC', $1::timestamptz[]) AS bucket,
            (array_agg(d.first ORDER BY d.day) FILTER (WHERE d.samples > 0))[1] AS first,
@@ -168,5 +165,7 @@ _FROM_DAYS: Final = _ORG_BY_ORG.format(
       AND d.day < (($1::timestamptz[])[cardinality($1::timestamptz[])] AT TIME ZONE 'UTC')::date
       AND d.user_type = ANY ($3::text[])
     GROUP BY 1, 2 ORDER BY 1, 2
-    """
-)
+"""
+
+_FROM_SNAPSHOTS: Final = _ORG_BY_ORG.format(BUCKETS_OF_SNAPSHOTS)
+_FROM_DAYS: Final = _ORG_BY_ORG.format(BUCKETS_OF_DAYS)
