@@ -52,10 +52,10 @@ async def measure(rounds: int, orgs: int | None) -> None:
 
 def _decide() -> float:
     """Microseconds per reservation, including the call of the clock."""
-    now, quota = steady_clock(), INITIAL
+    now, state = steady_clock(), INITIAL
     started = time.process_time()
     for _ in range(OPERATIONS):
-        quota, _ = reserve(quota, now(), _LIMITS)
+        state, _ = reserve(state, now(), _LIMITS)
     return 1e6 * (time.process_time() - started) / OPERATIONS
 
 
@@ -92,7 +92,7 @@ def _bytes(orgs: int, rate: float, teach: Callable[[OrgLimiter], None]) -> float
     limiter = Limiter(64)
     for number in range(1_000_000, 1_000_000 + orgs):
         with limiter.org(number, Limits(in_flight=10, rate=rate)) as org:
-            org.quota, _ = reserve(org.quota, limiter.now(), org.limits)
+            org.state, _ = reserve(org.state, limiter.now(), org.limits)
             teach(org)
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -44,12 +44,12 @@ class RateLimitState(NamedTuple):
 INITIAL: Final = RateLimitState()
 
 
-def reserve(quota: RateLimitState, now: float, limits: Limits) -> tuple[RateLimitState, float]:
+def reserve(state: RateLimitState, now: float, limits: Limits) -> tuple[RateLimitState, float]:
     """Reserves one request at `now`: the new state and 0.0, or the unchanged state and the seconds to wait.
 
     In any t seconds, at most `burst` + `rate` * t requests are allowed.
     """
-    due_at, hold_until, holds, rate_factor = quota
+    due_at, hold_until, holds, rate_factor = state
     _, rate, burst = limits
     spacing = 1.0 / (rate * rate_factor)
     # Runs for every request, so `_burst_tolerance` and two calls of `max` are written out.
@@ -58,41 +58,41 @@ def reserve(quota: RateLimitState, now: float, limits: Limits) -> tuple[RateLimi
     if allowed_at < hold_until:  # noqa: PLR1730 - see above
         allowed_at = hold_until
     if allowed_at > now:
-        return quota, allowed_at - now
+        return state, allowed_at - now
     starts_at = due_at if due_at > now else now  # noqa: FURB136 - see above
     # Calls `tuple.__new__` directly: a named tuple's constructor would only call it.
     return tuple.__new__(RateLimitState, (starts_at + spacing, hold_until, holds, rate_factor)), 0.0
 
 
-def would_wait(quota: RateLimitState, now: float, limits: Limits, requests: int = 1) -> float:
+def would_wait(state: RateLimitState, now: float, limits: Limits, requests: int = 1) -> float:
     """Seconds until the last of `requests` requests would be allowed, if all came now. Reserves nothing."""
-    due_at, hold_until, _, rate_factor = quota
+    due_at, hold_until, _, rate_factor = state
     spacing = 1.0 / (limits.rate * rate_factor)
     start = max(now, hold_until)
     last = max(due_at, start) + (requests - 1) * spacing - _burst_tolerance(limits, rate_factor) * spacing
     return max(last, start) - now
 
 
-def throttled(quota: RateLimitState, now: float, retry_after_seconds: float | None = None) -> RateLimitState:
+def throttled(state: RateLimitState, now: float, retry_after_seconds: float | None = None) -> RateLimitState:
     """The state after a 429: half the rate, and a hold of Retry-After, or of a minute, doubled each time in a row.
 
     A 429 during a hold is the reply to a request sent before the hold: it may lengthen the hold, but does not halve the
     rate again.
     """
-    if now < quota.hold_until:
+    if now < state.hold_until:
         until = now + min(retry_after_seconds or 0.0, DAY_SECONDS)
-        return quota._replace(hold_until=max(quota.hold_until, until))
-    seconds = min(FIRST_HOLD_SECONDS * 2.0 ** min(quota.holds, 16), MAX_HOLD_SECONDS)
+        return state._replace(hold_until=max(state.hold_until, until))
+    seconds = min(FIRST_HOLD_SECONDS * 2.0 ** min(state.holds, 16), MAX_HOLD_SECONDS)
     if retry_after_seconds is not None:
         seconds = min(max(retry_after_seconds, 1.0), DAY_SECONDS)
-    return RateLimitState(quota.due_at, now + seconds, quota.holds + 1, max(quota.rate_factor / 2, MIN_RATE_FACTOR))
+    return RateLimitState(state.due_at, now + seconds, state.holds + 1, max(state.rate_factor / 2, MIN_RATE_FACTOR))
 
 
-def recovered(quota: RateLimitState) -> RateLimitState:
+def recovered(state: RateLimitState) -> RateLimitState:
     """The state after a poll without a 429: one step towards the full rate; the next hold is a first one again."""
-    if quota.rate_factor == 1.0 and not quota.holds:
-        return quota
-    return quota._replace(holds=0, rate_factor=min(quota.rate_factor + RECOVERY_STEP, 1.0))
+    if state.rate_factor == 1.0 and not state.holds:
+        return state
+    return state._replace(holds=0, rate_factor=min(state.rate_factor + RECOVERY_STEP, 1.0))
 
 
 def stricter_of(one: RateLimitState, other: RateLimitState) -> RateLimitState:
@@ -105,18 +105,18 @@ def stricter_of(one: RateLimitState, other: RateLimitState) -> RateLimitState:
     )
 
 
-def compact(quota: RateLimitState) -> RateLimitState:
+def compact(state: RateLimitState) -> RateLimitState:
     """A copy that takes less memory: drops `due_at` if the hold ends later, because it then has no effect.
 
     All orgs with the same rate share one object for it.
     """
-    due_at, hold_until, holds, factor = quota
+    due_at, hold_until, holds, factor = state
     return RateLimitState(PAST if due_at <= hold_until else due_at, hold_until, holds, _FACTORS.get(factor, factor))
 
 
-def is_idle(quota: RateLimitState, now: float) -> bool:
+def is_idle(state: RateLimitState, now: float) -> bool:
     """True if the initial state would decide the same from `now` on, so that this state can be dropped."""
-    return quota.rate_factor == 1.0 and not quota.holds and quota.due_at <= now and quota.hold_until <= now
+    return state.rate_factor == 1.0 and not state.holds and state.due_at <= now and state.hold_until <= now
 
 
 def _burst_tolerance(limits: Limits, rate_factor: float) -> float:

@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 async def write(file: Any, blocks: AsyncIterator[list[Any]], user_types: Sequence[str]) -> None:
     """Writes the headings and every block of `DayReader.blocks`; the caller closes the file."""
     file.write(f"{','.join(COLUMNS)}\n".encode())
-    kinds = [str(kind) for kind in user_types]
+    names = [str(user_type) for user_type in user_types]
     async for block in blocks:
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         for row in block:
-            writer.writerows(_long(row, kinds))
+            writer.writerows(_long(row, names))
         file.write(text.getvalue().encode())
 
 
-def _long(row: Sequence[Any], kinds: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+def _long(row: Sequence[Any], user_types: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     org_id, org, at, polled_at, outcome = row[:5]
     org = cell(org)
     slot, polled = at.isoformat(), "" if polled_at is None else polled_at.isoformat()
-    errors = errors_of(row, kinds) if has_errors(row) else repeat(None, len(kinds))
-    for kind, count, error in zip(kinds, counts_of(row), errors, strict=True):
-        yield org_id, org, kind, slot, polled, count, outcome, cell(error)
+    errors = errors_of(row, user_types) if has_errors(row) else repeat(None, len(user_types))
+    for user_type, count, error in zip(user_types, counts_of(row), errors, strict=True):
+        yield org_id, org, user_type, slot, polled, count, outcome, cell(error)

@@ -50,7 +50,7 @@ def _long(block: Sequence[Any], user_types: Sequence[str]) -> pa.RecordBatch:
         [
             repeated(org_id, pa.int32()),
             repeated(org, pa.string()),
-            pa.array([str(kind) for kind in user_types] * len(block), pa.string()),
+            pa.array([str(user_type) for user_type in user_types] * len(block), pa.string()),
             repeated(slot, _INSTANT),
             repeated(polled_at, _INSTANT),
             pa.array([count for row in block for count in counts_of(row)], pa.int32()),

@@ -23,7 +23,10 @@ def errors_of(row: Sequence[Any], user_types: Sequence[str]) -> list[str | None]
     *_, error, errors = row[:_BEFORE_COUNTS]
     own = errors or {}
     counts = counts_of(row)
-    return [own.get(kind, error if count is None else None) for kind, count in zip(user_types, counts, strict=True)]
+    return [
+        own.get(user_type, error if count is None else None)
+        for user_type, count in zip(user_types, counts, strict=True)
+    ]
 
 
 def has_errors(row: Sequence[Any]) -> bool:

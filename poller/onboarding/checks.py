@@ -65,7 +65,7 @@ async def _check(context: OnboardingContext, pollable: PollableOrg, refusal: NoT
     ports = CheckPorts(zoho.tokens, zoho.client.count, zoho.client.get, zoho.now)
     await credit_store.spend(database, {org.id: CREDITS}, zoho.now())
     limits = limits_of(org.edition, context.settings.in_flight_share)
-    with zoho.limiter.org(org.id, limits, pollable.quota, data_center=org.data_center) as limiter:
+    with zoho.limiter.org(org.id, limits, pollable.rate_limit, data_center=org.data_center) as limiter:
         found = await check_org(org, limiter, ports, refusal=refusal)
     info = found.info
     if info is not None and info.zgid and is_another_org(org.zgid, info.zgid):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SILENCE: Final = timedelta(seconds=30)
+HEARTBEAT_TIMEOUT: Final = timedelta(seconds=30)
 """Without a heartbeat for this long, another process may take over a claim; workers' jobs have the same limit."""
 KEEP_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.25
@@ -83,9 +83,9 @@ class HandClaims:
             if state.org.id not in self._job_ids
         ]
         if new:
-            self._job_ids |= await hand_claims.claim(self._database, self._holder, new, SILENCE)
+            self._job_ids |= await hand_claims.claim(self._database, self._holder, new, HEARTBEAT_TIMEOUT)
         # After the claim, so that two processes that claim at the same time see each other.
-        elsewhere = await hand_claims.polled_elsewhere(self._database, self._job_ids.values(), SILENCE)
+        elsewhere = await hand_claims.polled_elsewhere(self._database, self._job_ids.values(), HEARTBEAT_TIMEOUT)
         ready: list[Admitted] = []
         for state, decision in admitted:
             org_id = state.org.id

@@ -83,11 +83,13 @@ class PollRunner:
         self.limiter.share_out(demand)
 
     async def read_states(
-        self, due: Sequence[Due], own_jobs: Sequence[int], now: datetime, silence: timedelta
+        self, due: Sequence[Due], own_jobs: Sequence[int], now: datetime, heartbeat_timeout: timedelta
     ) -> list[PollState | None]:
         """The states of these slots, by one query; see `read_poll_states`."""
         database, keyring, policy = self.database, self.keyring, self.policy
-        states = await read_poll_states(database, keyring, policy, due, own_jobs, now=now, silence=silence)
+        states = await read_poll_states(
+            database, keyring, policy, due, own_jobs, now=now, heartbeat_timeout=heartbeat_timeout
+        )
         self.note_missing_keys(states)
         return states
 
@@ -150,8 +152,8 @@ class PollRunner:
             if decision.refresh_info and snapshot.counts:
                 snapshot = await info.refresh(snapshot)
             # The first field is due_at, which every request moves: useless to the next process.
-            changed = limiter.quota[1:] != state.rate_limit[1:] or snapshot.credits_remaining is not None
-            update = RateLimitUpdate(org.id, limiter.quota, snapshot.credits_remaining, state.now) if changed else None
+            changed = limiter.state[1:] != state.rate_limit[1:] or snapshot.credits_remaining is not None
+            update = RateLimitUpdate(org.id, limiter.state, snapshot.credits_remaining, state.now) if changed else None
         result = PollResult(org, snapshot, update, decision.cost, state.now, state.parked, info.requests)
         if result.unopened is not None:
             return replace(result, snapshot=not_polled(state, Outcome.MISSED, result.unopened).snapshot)

@@ -103,7 +103,7 @@ def state_fields(org: OrgState) -> dict[str, Any]:
         "last_outcome": org.last_outcome,
         "last_error": org.last_error,
         "counts_at": _iso(org.counts_at),
-        "counts": {kind.value: org.counts[kind] for kind in USER_TYPES if kind in org.counts},
+        "counts": {user_type.value: org.counts[user_type] for user_type in USER_TYPES if user_type in org.counts},
     }
 
 

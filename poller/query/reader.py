@@ -50,11 +50,11 @@ class Reader:
     async def count_points(self, question: TrendQuestion, edges: Sequence[datetime]) -> int:
         """The number of points that the answer to `question` has at most."""
         orgs = 1 if question.org is not None else await count_orgs_with_series(self.database)
-        return orgs * len(question.kinds()) * (len(edges) - 1)
+        return orgs * len(question.user_types()) * (len(edges) - 1)
 
     async def points(self, question: TrendQuestion, edges: Sequence[datetime]) -> aclosing[AsyncGenerator[TrendPoint]]:
         """The points of the answer, as a generator to be closed."""
-        return await question.points(self.database, question.kinds(), edges)
+        return await question.points(self.database, question.user_types(), edges)
 
 
 @asynccontextmanager

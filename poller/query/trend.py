@@ -25,10 +25,10 @@ TREND_COLUMNS: Final = ("org_id", "org", "user_type", "at", "first", "last", "mi
 
 @dataclass(frozen=True, slots=True)
 class TrendQuestion:
-    """What to answer. `org` None: every org that was not removed; `kind` None: every user type there is room for."""
+    """What to answer. `org` None: every org that was not removed; `user_type` None: all there is room for."""
 
     org: str | None
-    kind: UserType | None
+    user_type: UserType | None
     since: datetime
     until: datetime
     every_seconds: int
@@ -40,12 +40,12 @@ class TrendQuestion:
         """The start of each step, and the end of the last one; a `UsageError` where there are more than `most`."""
         return bucket_edges(self.since, self.until, self.every_seconds, self.zone, most=most)
 
-    def kinds(self, room_for: Sequence[UserType] = USER_TYPES) -> Sequence[UserType]:
+    def user_types(self, room_for: Sequence[UserType] = USER_TYPES) -> Sequence[UserType]:
         """The user types of the answer."""
-        return room_for if self.kind is None else (self.kind,)
+        return room_for if self.user_type is None else (self.user_type,)
 
     async def points(
-        self, database: Database, kinds: Sequence[UserType], edges: Sequence[datetime] | None = None
+        self, database: Database, user_types: Sequence[UserType], edges: Sequence[datetime] | None = None
     ) -> aclosing[AsyncGenerator[TrendPoint]]:
         """The points, as a generator to be closed: a reader who stops early returns the connection that way.
 
@@ -53,7 +53,7 @@ class TrendQuestion:
         """
         chosen = self.among if self.org is None else replace(self.among, names=(self.org,))
         ids = await chosen.ids(database, removed=True)
-        points = org_trend(database, edges or self.edges(), org_ids=ids, user_types=kinds)
+        points = org_trend(database, edges or self.edges(), org_ids=ids, user_types=user_types)
         return aclosing(cast("AsyncGenerator[TrendPoint]", points))
 
     async def snapshots_kept_since(self, database: Database) -> date | None:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 class ClaimedJobs:
     """The jobs of one worker by id; `polled` are those whose results are not committed yet."""
 
-    def __init__(self, silence_seconds: float) -> None:
+    def __init__(self, heartbeat_timeout_seconds: float) -> None:
         self.ids: set[int] = set()
         self.polled: set[int] = set()
-        self._silence_seconds = silence_seconds
+        self._heartbeat_timeout_seconds = heartbeat_timeout_seconds
         self._heartbeat_at = self._claimed_at = -math.inf
 
     def add(self, job_ids: Iterable[int], claimed_at: float) -> None:
@@ -38,4 +38,4 @@ class ClaimedJobs:
     def may_expire(self) -> bool:
         """Whether other workers may soon take the jobs over, because PostgreSQL was slow since the last heartbeat."""
         alive_at = max(self._heartbeat_at, self._claimed_at)
-        return asyncio.get_running_loop().time() - alive_at > self._silence_seconds * 2 / 3
+        return asyncio.get_running_loop().time() - alive_at > self._heartbeat_timeout_seconds * 2 / 3

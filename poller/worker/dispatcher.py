@@ -67,7 +67,7 @@ class Dispatcher:
         self._now = now
         self._jitter = jitter
         self._instrumentation = instrumentation
-        self.jobs = ClaimedJobs(queue.silence.total_seconds())
+        self.jobs = ClaimedJobs(queue.heartbeat_timeout.total_seconds())
         self.places = PollPlaces(max_concurrent_polls)
         self._running: dict[asyncio.Task[None], Job] = {}
         self._cancelled: dict[asyncio.Task[None], Job] = {}
@@ -133,7 +133,7 @@ class Dispatcher:
     ) -> tuple[list[PolledJob], list[tuple[Job, PollState | None, Decision]]]:
         """Decides about every job, from the states that one query reads; takes the places for the polls."""
         now, due = self._now(), [read_due(job.payload) for job in jobs]
-        states = await self._runner.read_states(due, list(self.jobs.ids), now, self._queue.silence)
+        states = await self._runner.read_states(due, list(self.jobs.ids), now, self._queue.heartbeat_timeout)
         polls: list[PolledJob] = []
         others: list[tuple[Job, PollState | None, Decision]] = []
         for job, one_due, state in zip(jobs, due, states, strict=True):

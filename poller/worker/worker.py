@@ -84,7 +84,9 @@ class Worker:
         self.database_retry = DatabaseRetry(
             sleep=self.sleep, jitter=self.jitter, count=self.instrumentation.database_error
         )
-        self._queue = JobQueue(self.database, self.id, silence=timedelta(seconds=config.heartbeat_timeout_seconds))
+        self._queue = JobQueue(
+            self.database, self.id, heartbeat_timeout=timedelta(seconds=config.heartbeat_timeout_seconds)
+        )
         self._tasks = maintenance_tasks(snapshots=self.settings.snapshot_retention, days=self.settings.daily_retention)
         self._writer = ResultWriter(self.database, self.runner, self._queue, self.database_retry, self.instrumentation)
         self.batch_writer = BatchWriter(self._write, rows=config.batch_rows, age_seconds=0.1)

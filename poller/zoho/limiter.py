@@ -65,18 +65,18 @@ class Limiter:
 
     @contextmanager
     def org(
-        self, org_id: int, limits: Limits, quota: RateLimitState = INITIAL, *, data_center: str = ""
+        self, org_id: int, limits: Limits, state: RateLimitState = INITIAL, *, data_center: str = ""
     ) -> Iterator[OrgLimiter]:
         """The limiter of one org, for the duration of a poll; overlapping polls of one org share it.
 
-        `quota` is the rate limit state that the store has of this org; afterwards, store the limiter's own `quota`.
+        `state` is the rate limit state that the store has of this org; afterwards, store the limiter's own `state`.
         """
         limiter = self._in_use.get(org_id)
         if limiter is None:
             permits = self.permits.of(data_center)
             limiter = OrgLimiter(self, limits, self._remembered.pop(org_id, INITIAL), permits)
             self._in_use[org_id] = limiter
-        limiter.quota = stricter_of(limiter.quota, quota)
+        limiter.state = stricter_of(limiter.state, state)
         limiter.refs += 1
         try:
             yield limiter
@@ -84,19 +84,19 @@ class Limiter:
             limiter.refs -= 1
             if not limiter.refs:
                 del self._in_use[org_id]
-                self._remember(org_id, limiter.quota)
+                self._remember(org_id, limiter.state)
 
-    def _remember(self, org_id: int, quota: RateLimitState) -> None:
+    def _remember(self, org_id: int, state: RateLimitState) -> None:
         now = self.now()
-        if not is_idle(quota, now):
-            self._remembered[org_id] = compact(quota)
+        if not is_idle(state, now):
+            self._remembered[org_id] = compact(state)
         if len(self._remembered) > self._sweep_at:
             self._remembered = {org: kept for org, kept in self._remembered.items() if not is_idle(kept, now)}
             self._sweep_at = max(2 * len(self._remembered), _MIN_SWEEP_SIZE)
 
 
 class OrgLimiter:
-    """The limiter of one org. `quota` is its rate limit state, updated by the org's replies.
+    """The limiter of one org. `state` is its rate limit state, updated by the org's replies.
 
     A caller with little time uses `acquire(max_wait)` and, if that returns 0.0, `release()` when the request is done.
     A caller that can wait as long as necessary uses `async with`.
@@ -112,11 +112,11 @@ class OrgLimiter:
         "_queued",
         "_waiters",
         "limits",
-        "quota",
         "refs",
+        "state",
     )
 
-    def __init__(self, process: Limiter, limits: Limits, quota: RateLimitState, permits: DataCenterPermits) -> None:
+    def __init__(self, process: Limiter, limits: Limits, state: RateLimitState, permits: DataCenterPermits) -> None:
         self._process = process
         self._permits = permits
         self._part = permits.part
@@ -128,7 +128,7 @@ class OrgLimiter:
         self._lock = asyncio.Lock()
         """Held by the request that waits for the rate limit; later requests wait for the lock."""
         self.limits = limits
-        self.quota = quota
+        self.state = state
         self.refs = 0
 
     @property
@@ -138,7 +138,7 @@ class OrgLimiter:
 
     def would_wait(self, requests: int = 1) -> float:
         """Seconds until hold and spacing would allow the last of `requests` requests."""
-        return would_wait(self.quota, self._now(), self.limits, requests)
+        return would_wait(self.state, self._now(), self.limits, requests)
 
     async def acquire(self, max_wait: float = math.inf) -> float:
         """Wait until a request may be sent: 0.0 if it may be sent now, else the wait that exceeds `max_wait` seconds.
@@ -164,11 +164,11 @@ class OrgLimiter:
 
     def throttle(self, retry_after_seconds: float | None = None) -> None:
         """After a 429: hold the org and halve its rate."""
-        self.quota = throttled(self.quota, self._now(), retry_after_seconds)
+        self.state = throttled(self.state, self._now(), retry_after_seconds)
 
     def recover(self) -> None:
         """After a poll without a 429: one step back towards the full rate."""
-        self.quota = recovered(self.quota)
+        self.state = recovered(self.state)
 
     async def __aenter__(self) -> Self:
         await self.acquire()
@@ -221,7 +221,7 @@ class OrgLimiter:
 
     def _reserve(self) -> bool:
         """Takes a place in flight, a permit and a place in the spacing: all of them or none."""
-        self.quota, wait = reserve(self.quota, self._now(), self.limits)
+        self.state, wait = reserve(self.state, self._now(), self.limits)
         if wait > 0.0:
             return False
         self._free -= 1

@@ -36,13 +36,13 @@ events = st.lists(
 )
 
 
-def leave(quota: RateLimitState, now: float, limits: Limits) -> tuple[RateLimitState, float]:
+def leave(state: RateLimitState, now: float, limits: Limits) -> tuple[RateLimitState, float]:
     """The state after one request, and the time when the request was sent after its wait."""
-    waited, wait = reserve(quota, now, limits)
+    waited, wait = reserve(state, now, limits)
     while wait:
-        assert waited is quota
+        assert waited is state
         now += wait
-        waited, wait = reserve(quota, now, limits)
+        waited, wait = reserve(state, now, limits)
     return waited, now
 
 
@@ -50,12 +50,12 @@ def leave(quota: RateLimitState, now: float, limits: Limits) -> tuple[RateLimitS
 
 
 def test_the_ten_requests_of_a_poll_are_sent_at_once_and_the_next_one_is_delayed() -> None:
-    quota = INITIAL
+    state = INITIAL
     for _ in range(10):
-        quota, wait = reserve(quota, NOW, LIMITS)
+        state, wait = reserve(state, NOW, LIMITS)
         assert wait == 0.0
-    same, wait = reserve(quota, NOW, LIMITS)
-    assert same is quota
+    same, wait = reserve(state, NOW, LIMITS)
+    assert same is state
     assert wait == pytest.approx(0.1, abs=1e-5)
 
 
@@ -63,9 +63,9 @@ def test_the_ten_requests_of_a_poll_are_sent_at_once_and_the_next_one_is_delayed
 def test_no_time_window_has_more_requests_than_the_rate_and_one_burst(
     limits: Limits, factor: float, gaps: list[float]
 ) -> None:
-    quota, now, left = RateLimitState(rate_factor=factor), NOW, []
+    state, now, left = RateLimitState(rate_factor=factor), NOW, []
     for gap in gaps:
-        quota, now = leave(quota, now + gap, limits)
+        state, now = leave(state, now + gap, limits)
         left.append(now)
     for first, start in enumerate(left):
         for last in range(first, len(left)):
@@ -76,9 +76,9 @@ def test_no_time_window_has_more_requests_than_the_rate_and_one_burst(
 
 @given(limits_given, factors, st.integers(1, 40))
 def test_requests_below_the_rate_limit_never_wait(limits: Limits, factor: float, requests: int) -> None:
-    quota, spacing = RateLimitState(rate_factor=factor), 1 / (limits.rate * factor)
+    state, spacing = RateLimitState(rate_factor=factor), 1 / (limits.rate * factor)
     for number in range(requests):
-        quota, wait = reserve(quota, NOW + number * (spacing + 1e-6), limits)
+        state, wait = reserve(state, NOW + number * (spacing + 1e-6), limits)
         assert wait == 0.0
 
 
@@ -86,25 +86,25 @@ def test_requests_below_the_rate_limit_never_wait(limits: Limits, factor: float,
 def test_sending_a_request_changes_only_the_time_of_the_next_one(
     limits: Limits, factor: float, held_seconds: float, holds: int
 ) -> None:
-    quota = RateLimitState(0.0, NOW - held_seconds, holds, factor)
-    after, wait = reserve(quota, NOW, limits)
+    state = RateLimitState(0.0, NOW - held_seconds, holds, factor)
+    after, wait = reserve(state, NOW, limits)
     assert wait == 0.0
-    assert after == quota._replace(due_at=NOW + 1.0 / (limits.rate * factor))
+    assert after == state._replace(due_at=NOW + 1.0 / (limits.rate * factor))
 
 
 @given(limits_given, factors, st.integers(1, 15), st.floats(0.0, 90.0), st.integers(0, 15))
 def test_the_predicted_wait_equals_the_actual_wait(
     limits: Limits, factor: float, requests: int, hold: float, before: int
 ) -> None:
-    quota = RateLimitState(rate_factor=factor)
+    state = RateLimitState(rate_factor=factor)
     for _ in range(before):
-        quota, _at = leave(quota, NOW, limits)
-    quota = quota._replace(hold_until=NOW + hold)
-    assert (would_wait(quota, NOW, limits) == 0.0) == (reserve(quota, NOW, limits)[1] == 0.0)
-    foretold = would_wait(quota, NOW, limits, requests)
+        state, _at = leave(state, NOW, limits)
+    state = state._replace(hold_until=NOW + hold)
+    assert (would_wait(state, NOW, limits) == 0.0) == (reserve(state, NOW, limits)[1] == 0.0)
+    foretold = would_wait(state, NOW, limits, requests)
     at = NOW
     for _ in range(requests):
-        quota, at = leave(quota, at, limits)
+        state, at = leave(state, at, limits)
     assert foretold == pytest.approx(at - NOW, abs=1e-3)
 
 
@@ -112,17 +112,17 @@ def test_the_predicted_wait_equals_the_actual_wait(
 
 
 def test_a_429_halves_the_rate_and_starts_a_hold_of_a_minute() -> None:
-    quota = throttled(INITIAL, NOW)
-    assert quota.rate_factor == 0.5
-    assert quota.hold_until == NOW + 60
+    state = throttled(INITIAL, NOW)
+    assert state.rate_factor == 0.5
+    assert state.hold_until == NOW + 60
 
 
 def test_consecutive_holds_double_up_to_an_hour() -> None:
-    quota, now, held = INITIAL, NOW, []
+    state, now, held = INITIAL, NOW, []
     for _ in range(9):
-        quota = throttled(quota, now)
-        held.append(quota.hold_until - now)
-        now = quota.hold_until
+        state = throttled(state, now)
+        held.append(state.hold_until - now)
+        now = state.hold_until
     assert held == [60, 120, 240, 480, 960, 1_920, 3_600, 3_600, 3_600]
 
 
@@ -134,18 +134,18 @@ def test_the_retry_after_of_zoho_replaces_the_default_hold_whether_shorter_or_lo
 
 
 def test_no_number_of_429s_lowers_the_rate_below_its_minimum() -> None:
-    quota, now = INITIAL, NOW
+    state, now = INITIAL, NOW
     for _ in range(50):
-        quota = throttled(quota, now)
-        now = quota.hold_until
-    assert quota.rate_factor == MIN_RATE_FACTOR
+        state = throttled(state, now)
+        now = state.hold_until
+    assert state.rate_factor == MIN_RATE_FACTOR
 
 
 def test_ten_simultaneous_429s_halve_the_rate_only_once() -> None:
-    quota = INITIAL
+    state = INITIAL
     for late in range(10):
-        quota = throttled(quota, NOW + late * 0.01)
-    assert quota == throttled(INITIAL, NOW)
+        state = throttled(state, NOW + late * 0.01)
+    assert state == throttled(INITIAL, NOW)
 
 
 def test_a_429_within_a_hold_can_lengthen_it_but_never_shortens_it() -> None:
@@ -155,50 +155,50 @@ def test_a_429_within_a_hold_can_lengthen_it_but_never_shortens_it() -> None:
 
 
 def test_a_successful_poll_raises_the_rate_by_a_step_and_resets_the_length_of_holds() -> None:
-    quota = recovered(throttled(throttled(INITIAL, NOW), NOW + 60))
-    assert quota.rate_factor == 0.25 + 0.125
-    assert quota.holds == 0
+    state = recovered(throttled(throttled(INITIAL, NOW), NOW + 60))
+    assert state.rate_factor == 0.25 + 0.125
+    assert state.holds == 0
 
 
 def test_the_rate_recovers_completely_in_eight_successful_polls() -> None:
-    quota = RateLimitState(rate_factor=MIN_RATE_FACTOR)
+    state = RateLimitState(rate_factor=MIN_RATE_FACTOR)
     for _ in range(7):
-        quota = recovered(quota)
-        assert quota.rate_factor < 1.0
-    assert recovered(quota).rate_factor == 1.0
+        state = recovered(state)
+        assert state.rate_factor < 1.0
+    assert recovered(state).rate_factor == 1.0
 
 
 @given(limits_given, events)
 def test_no_request_is_sent_before_the_end_of_a_hold(limits: Limits, happened: list[tuple[str, float, float]]) -> None:
-    quota, now = INITIAL, NOW
+    state, now = INITIAL, NOW
     for what, gap, retry_after in happened:
         now += gap
         if what == "request":
-            held_until = quota.hold_until
-            quota, now = leave(quota, now, limits)
+            held_until = state.hold_until
+            state, now = leave(state, now, limits)
             assert now >= held_until
         elif what == "ok":
-            quota = recovered(quota)
+            state = recovered(state)
         else:
-            quota = throttled(quota, now, retry_after if "Retry-After" in what else None)
-            assert quota.hold_until > now
+            state = throttled(state, now, retry_after if "Retry-After" in what else None)
+            assert state.hold_until > now
 
 
 @given(events)
 def test_the_rate_always_stays_between_its_minimum_and_the_full_rate(happened: list[tuple[str, float, float]]) -> None:
-    quota, now = INITIAL, NOW
+    state, now = INITIAL, NOW
     for what, gap, retry_after in happened:
         now += gap
-        before = quota
+        before = state
         if what == "ok":
-            quota = recovered(quota)
-            assert quota.rate_factor >= before.rate_factor
+            state = recovered(state)
+            assert state.rate_factor >= before.rate_factor
         elif what != "request":
-            quota = throttled(quota, now, retry_after if "Retry-After" in what else None)
-            assert quota.rate_factor <= before.rate_factor
-            assert quota.hold_until >= before.hold_until
-            assert "Retry-After" in what or quota.hold_until - now <= max(MAX_HOLD_SECONDS, before.hold_until - now)
-        assert MIN_RATE_FACTOR <= quota.rate_factor <= 1.0
+            state = throttled(state, now, retry_after if "Retry-After" in what else None)
+            assert state.rate_factor <= before.rate_factor
+            assert state.hold_until >= before.hold_until
+            assert "Retry-After" in what or state.hold_until - now <= max(MAX_HOLD_SECONDS, before.hold_until - now)
+        assert MIN_RATE_FACTOR <= state.rate_factor <= 1.0
 
 
 def test_a_poll_of_a_free_org_at_the_minimum_rate_is_sent_within_the_maximum_wait() -> None:
@@ -228,17 +228,17 @@ def test_only_a_state_that_behaves_like_the_initial_one_is_idle() -> None:
     st.lists(st.floats(0.0, 30.0), min_size=1, max_size=20),
 )
 def test_the_compact_form_of_a_rate_limit_state_behaves_like_the_state(
-    limits: Limits, quota: RateLimitState, gaps: list[float]
+    limits: Limits, state: RateLimitState, gaps: list[float]
 ) -> None:
-    kept, now = compact(quota), NOW
+    kept, now = compact(state), NOW
     for gap in gaps:
         now += gap
-        assert would_wait(kept, now, limits, 10) == would_wait(quota, now, limits, 10)
-        (quota, wait), (kept, waited) = reserve(quota, now, limits), reserve(kept, now, limits)
+        assert would_wait(kept, now, limits, 10) == would_wait(state, now, limits, 10)
+        (state, wait), (kept, waited) = reserve(state, now, limits), reserve(kept, now, limits)
         assert waited == wait
-    assert kept[1:] == quota[1:]
+    assert kept[1:] == state[1:]
 
 
 def test_the_rate_limit_state_of_an_org_takes_at_most_200_bytes() -> None:
-    quota, _ = reserve(throttled(INITIAL, NOW - 3_600)._replace(holds=10**6), NOW, LIMITS)
-    assert sys.getsizeof(quota) + sum(map(sys.getsizeof, quota)) <= 200
+    state, _ = reserve(throttled(INITIAL, NOW - 3_600)._replace(holds=10**6), NOW, LIMITS)
+    assert sys.getsizeof(state) + sum(map(sys.getsizeof, state)) <= 200

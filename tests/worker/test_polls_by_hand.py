@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from poller.app import open_runner
 from poller.core.schedule import Due
-from poller.polling.hand_claims import SILENCE
+from poller.polling.hand_claims import HEARTBEAT_TIMEOUT
 from poller.polling.poll_all import poll_all
 from poller.store.queue import hand_claims
 from poller.store.queue.jobs import JobQueue, NewJob, enqueue
@@ -55,7 +55,9 @@ async def test_an_org_polled_by_another_process_is_skipped_and_named(service: Op
         database = mine.app.database
         org_id, name = await database.fetchrow("SELECT id, name FROM orgs ORDER BY id LIMIT 1")
         slot = await database.fetchval("SELECT date_trunc('hour', now())")
-        job = NewJob(POLL, f"{org_id}:{slot}", due_payload(Due(org_id, slot, 3_600)), SILENCE - SILENCE)
+        job = NewJob(
+            POLL, f"{org_id}:{slot}", due_payload(Due(org_id, slot, 3_600)), HEARTBEAT_TIMEOUT - HEARTBEAT_TIMEOUT
+        )
         await enqueue(database, [job])
         worker = JobQueue(database, uuid.uuid4())
         assert len(await worker.claim((POLL,), 1)) == 1
@@ -74,20 +76,20 @@ async def test_one_of_two_commands_holds_an_org_until_it_releases_it_or_its_hear
         database, one, other = mine.app.database, uuid.uuid4(), uuid.uuid4()
         org_id = await database.fetchval("SELECT id FROM orgs")
         due = Due(org_id, await database.fetchval("SELECT date_trunc('hour', now())"), 3_600)
-        (job,) = (await hand_claims.claim(database, one, [due], SILENCE)).values()
-        assert await hand_claims.claim(database, other, [due], SILENCE) == {}
-        assert await hand_claims.polled_elsewhere(database, [job], SILENCE) == set()
-        assert await hand_claims.polled_elsewhere(database, [], SILENCE) == {org_id}
+        (job,) = (await hand_claims.claim(database, one, [due], HEARTBEAT_TIMEOUT)).values()
+        assert await hand_claims.claim(database, other, [due], HEARTBEAT_TIMEOUT) == {}
+        assert await hand_claims.polled_elsewhere(database, [job], HEARTBEAT_TIMEOUT) == set()
+        assert await hand_claims.polled_elsewhere(database, [], HEARTBEAT_TIMEOUT) == {org_id}
         await hand_claims.release(database, other, [job])
-        assert await hand_claims.claim(database, other, [due], SILENCE) == {}
+        assert await hand_claims.claim(database, other, [due], HEARTBEAT_TIMEOUT) == {}
         await database.execute("UPDATE pgqueuer SET heartbeat = now() - interval '31 s'")
         await hand_claims.keep(database, one)
-        assert await hand_claims.claim(database, other, [due], SILENCE) == {}
+        assert await hand_claims.claim(database, other, [due], HEARTBEAT_TIMEOUT) == {}
         await database.execute("UPDATE pgqueuer SET heartbeat = now() - interval '31 s'")
-        assert await hand_claims.polled_elsewhere(database, [], SILENCE) == set()
-        assert await hand_claims.claim(database, other, [due], SILENCE) == {org_id: job}
+        assert await hand_claims.polled_elsewhere(database, [], HEARTBEAT_TIMEOUT) == set()
+        assert await hand_claims.claim(database, other, [due], HEARTBEAT_TIMEOUT) == {org_id: job}
         await hand_claims.release(database, other, [job])
-        assert list(await hand_claims.claim(database, one, [due], SILENCE)) == [org_id]
+        assert list(await hand_claims.claim(database, one, [due], HEARTBEAT_TIMEOUT)) == [org_id]
 
 
 async def test_a_worker_takes_over_the_claim_of_a_command_that_died(service: OpenService) -> None:
@@ -95,7 +97,7 @@ async def test_a_worker_takes_over_the_claim_of_a_command_that_died(service: Ope
         database = mine.app.database
         org_id = await database.fetchval("SELECT id FROM orgs")
         due = Due(org_id, await database.fetchval("SELECT date_trunc('hour', now()) - interval '1 hour'"), 3_600)
-        await hand_claims.claim(database, uuid.uuid4(), [due], SILENCE)
+        await hand_claims.claim(database, uuid.uuid4(), [due], HEARTBEAT_TIMEOUT)
         await database.execute("UPDATE pgqueuer SET heartbeat = now() - interval '31 s'")
         async with mine.worker():
             await mine.until("SELECT count(*) = 1 FROM org_snapshots WHERE slot = $1", due.slot)

@@ -20,8 +20,8 @@ def job(key: str, *, delay: timedelta = AT_ONCE, priority: int = 0) -> NewJob:
     return NewJob("poll", key, key.encode(), delay, priority)
 
 
-def worker(database: Database, silence: timedelta = timedelta(seconds=30)) -> JobQueue:
-    return JobQueue(database, uuid.uuid4(), silence=silence)
+def worker(database: Database, heartbeat_timeout: timedelta = timedelta(seconds=30)) -> JobQueue:
+    return JobQueue(database, uuid.uuid4(), heartbeat_timeout=heartbeat_timeout)
 
 
 async def test_only_one_job_per_key_exists_until_it_is_done(database: Database) -> None:
@@ -65,8 +65,8 @@ async def test_a_job_is_not_claimed_before_it_is_due_and_the_worker_knows_the_wa
 
 async def test_jobs_of_a_dead_worker_go_to_another_and_those_of_a_live_one_do_not(database: Database) -> None:
     await enqueue(database, [job("dead"), job("living")])
-    silence = timedelta(seconds=30)
-    gone, other = worker(database, silence), worker(database, silence)
+    heartbeat_timeout = timedelta(seconds=30)
+    gone, other = worker(database, heartbeat_timeout), worker(database, heartbeat_timeout)
     dead, living = await gone.claim(KINDS, 2)
     # What was claimed a moment ago is done by its worker, whether it knows already or not.
     await gone.heartbeat_jobs([living.id])

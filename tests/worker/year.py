@@ -53,7 +53,7 @@ PAUSED: Final = "org 1"
 PAUSED_FOR: Final = 7
 """Steps, once in `MONTH`."""
 MONTH: Final = 30
-SILENCE: Final = timedelta(seconds=30)
+HEARTBEAT_TIMEOUT: Final = timedelta(seconds=30)
 KEPT: Final = Retention(months=13)
 TASKS: Final = maintenance_tasks(snapshots=KEPT, days=None)
 _SECONDS: Final = int(INTERVAL.total_seconds())
@@ -103,7 +103,7 @@ class Year:
         await enqueue_maintenance_tasks(
             self.database, {name: task.every_seconds for name, task in TASKS.items()}, self.now
         )
-        queue = JobQueue(self.database, self.worker_id, silence=SILENCE)
+        queue = JobQueue(self.database, self.worker_id, heartbeat_timeout=HEARTBEAT_TIMEOUT)
         while jobs := await queue.claim((POLL,), 50):
             await self._poll(jobs)
             await queue.finish([job.id for job in jobs])
@@ -111,13 +111,16 @@ class Year:
     async def dying_worker(self) -> None:
         """Claims due slots and then ends without a trace."""
         await self._hand_out()
-        assert len(await JobQueue(self.database, self.worker_id, silence=SILENCE).claim((POLL,), 50)) >= ORGS - 2
+        assert (
+            len(await JobQueue(self.database, self.worker_id, heartbeat_timeout=HEARTBEAT_TIMEOUT).claim((POLL,), 50))
+            >= ORGS - 2
+        )
         self.worker_id = uuid.uuid4()
 
     @asynccontextmanager
     async def side_jobs(self) -> AsyncIterator[None]:
         """Runs the background loop of the service, which waits for the manual clock."""
-        queue = JobQueue(self.database, uuid.uuid4(), silence=SILENCE)
+        queue = JobQueue(self.database, uuid.uuid4(), heartbeat_timeout=HEARTBEAT_TIMEOUT)
         side_jobs = BackgroundJobs(
             self.database,
             queue,
@@ -156,7 +159,7 @@ class Year:
         snapshots = []
         own_jobs = [job.id for job in jobs]
         states = await read_poll_states(
-            self.database, self.keyring, POLICY, due, own_jobs, now=self.now, silence=SILENCE
+            self.database, self.keyring, POLICY, due, own_jobs, now=self.now, heartbeat_timeout=HEARTBEAT_TIMEOUT
         )
         for one, state in zip(due, states, strict=True):
             if state is None:

@@ -260,7 +260,7 @@ def test_a_429_halves_the_rate_of_the_org_and_the_rate_recovers_later() -> None:
             await poll(org, zoho, seconds=0.0)
             for _ in range(4):
                 org.recover()
-            return zoho, org.quota.rate_factor
+            return zoho, org.state.rate_factor
 
     zoho, factor = run_turned(main())
     assert zoho.left == pytest.approx([1.0] * 5 + [1.0 + 0.2 * late for late in range(1, 6)], abs=1e-4)
@@ -362,7 +362,7 @@ def test_in_any_sequence_of_events_every_request_is_sent_and_none_within_a_hold(
                         tasks.create_task(poll(org, zoho, requests=1))
                     elif what == "429":
                         org.throttle()
-                        holds.append((now() - START, org.quota.hold_until - START))
+                        holds.append((now() - START, org.state.hold_until - START))
                     else:
                         org.recover()
         assert len(zoho.left) == sum(what == "request" for _, what in happened)
@@ -389,7 +389,7 @@ def test_an_older_stored_state_does_not_replace_a_newer_one_in_memory() -> None:
         with limits.org(1, LIMITS) as org:
             org.throttle()
         with limits.org(1, LIMITS, INITIAL) as org:
-            return org.quota
+            return org.state
 
     assert run_turned(main()).hold_until == START + 60
 
@@ -425,8 +425,8 @@ def test_the_state_kept_for_an_idle_org_is_at_most_200_bytes() -> None:
             org.throttle()
         return limits._remembered[1]
 
-    quota = run_turned(main())
-    assert sys.getsizeof(quota) + sum(map(sys.getsizeof, quota)) <= 200
+    state = run_turned(main())
+    assert sys.getsizeof(state) + sum(map(sys.getsizeof, state)) <= 200
 
 
 def test_the_clock_of_the_limiter_never_goes_back() -> None:

@@ -62,8 +62,8 @@ def export(
     terminal.check_bom(wanted=bom, csv=output is ExportFormat.CSV)
     begin = None if since is None else Since(since)
     chosen = selection(orgs, tags, states, data_centers)
-    kinds = {type_of(name) for name in user_types or USER_TYPES}
-    question = ExportRequest(output, out, begin, chosen, tuple(kind for kind in USER_TYPES if kind in kinds), bom)
+    chosen_types = {type_of(name) for name in user_types or USER_TYPES}
+    question = ExportRequest(output, out, begin, chosen, tuple(one for one in USER_TYPES if one in chosen_types), bom)
     terminal.run(_export(terminal.settings(), question))
 
 

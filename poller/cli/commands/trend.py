@@ -73,11 +73,11 @@ def trend(
     layout = layout_of(output, as_json=as_json, bom=bom)
     zone = zone_of(tz)
     begin, every_seconds = Since(since, zone), seconds_of(every)
-    kind = None if user_type is None else type_of(user_type)
+    only_type = None if user_type is None else type_of(user_type)
     among = selection(None, tags, states, data_centers)
 
     def asked_at(now: datetime) -> TrendQuestion:
-        return TrendQuestion(org, kind, begin.at(now), now, every_seconds, zone, among)
+        return TrendQuestion(org, only_type, begin.at(now), now, every_seconds, zone, among)
 
     if picture is None:
         terminal.run(_trend(terminal.settings(), asked_at, layout, bom=bom))
@@ -108,7 +108,7 @@ async def _trend(settings: Settings, asked_at: AskedAt, layout: Layout, *, bom: 
         }[layout]
         sys.stdout.write(BYTE_ORDER_MARK if bom else "")
         async with (
-            await question.points(app.database, question.kinds()) as points,
+            await question.points(app.database, question.user_types()) as points,
             aclosing(write(points, question.zone)) as lines,
         ):
             async for line in lines:
@@ -121,14 +121,14 @@ async def draw(app: App, question: TrendQuestion) -> None:
     from poller.cli.output import render
     from poller.query.trend import by_series
 
-    kinds = question.kinds((UserType.ACTIVE,) if question.org is None else USER_TYPES)
-    title = kinds[0].value if question.org is None else render.plain(question.org)
+    user_types = question.user_types((UserType.ACTIVE,) if question.org is None else USER_TYPES)
+    title = user_types[0].value if question.org is None else render.plain(question.org)
     table = render.overview_table(title)
-    async with await question.points(app.database, kinds) as points:
+    async with await question.points(app.database, user_types) as points:
         async for series in by_series(points):
-            if question.org is not None and len(kinds) == 1:
+            if question.org is not None and len(user_types) == 1:
                 terminal.show(render.trend_table(series, question.zone))
-                _draw_one(f"{title} {kinds[0].value}", [point.last for point in series])
+                _draw_one(f"{title} {user_types[0].value}", [point.last for point in series])
                 return
             name = series[0].org if question.org is None else series[0].user_type.value
             table.rows.append(render.overview_row(name, series, _room(_TAKEN)))
@@ -161,9 +161,9 @@ async def _plot(settings: Settings, asked_at: AskedAt, path: Path) -> None:
     async with open_app(settings, name="poller trend") as app:
         question = asked_at(app.database.clock.now())
         await _warn(app, question)
-        kinds = question.kinds((UserType.ACTIVE,) if question.org is None else USER_TYPES)
+        user_types = question.user_types((UserType.ACTIVE,) if question.org is None else USER_TYPES)
         edges = question.edges()
-        async with await question.points(app.database, kinds) as points:
+        async with await question.points(app.database, user_types) as points:
             if question.org is None:
                 series, total = await plot.largest(by_series(points))
             else:

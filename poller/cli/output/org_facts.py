@@ -145,7 +145,7 @@ def _state_facts(details: OrgDetails) -> dict[str, str]:
     error = f": {state.last_error}" if state.last_error else ""
     facts["last poll"] = f"{state.last_outcome}{error}, {_when(state.last_polled_at)}"
     if state.counts_at is not None:
-        facts["counts"] = ", ".join(f"{kind.value} {count:,}" for kind, count in state.counts.items())
+        facts["counts"] = ", ".join(f"{user_type.value} {count:,}" for user_type, count in state.counts.items())
         facts["counts of"] = f"{_when(state.counts_at)}, {age_of(details.at - state.counts_at)} ago"
     else:
         facts["counts"] = "none are known"
@@ -160,10 +160,10 @@ def _limit_facts(details: OrgDetails) -> dict[str, str]:
         return facts
     if pollable.credits_remaining is not None and pollable.credits_remaining_at is not None:
         facts["credits left"] = f"{pollable.credits_remaining:,} to everybody, {_when(pollable.credits_remaining_at)}"
-    if pollable.quota.holds or pollable.quota.rate_factor < 1.0:
-        until = datetime.fromtimestamp(pollable.quota.hold_until, UTC)
+    if pollable.rate_limit.holds or pollable.rate_limit.rate_factor < 1.0:
+        until = datetime.fromtimestamp(pollable.rate_limit.hold_until, UTC)
         facts["throttled"] = (
-            f"held until {_when(until)} after a 429, then at {pollable.quota.rate_factor:.0%} of the rate"
+            f"held until {_when(until)} after a 429, then at {pollable.rate_limit.rate_factor:.0%} of the rate"
         )
     return facts
 

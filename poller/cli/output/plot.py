@@ -78,9 +78,9 @@ def draw_fleet(
     _name_lines(panel, names)
     if all(all(point.last is None for point in points) for points in series):
         panel.text(0.5, 0.5, "nothing is known of this time", transform=panel.transAxes, ha="center", color="0.4")
-    kind = series[0][0].user_type.value
+    user_type = series[0][0].user_type.value
     of_how_many = f", the {len(series)} largest of {total:,} orgs" if total > len(series) else ""
-    figure.suptitle(f"{kind}{of_how_many}", x=0.01, ha="left", fontweight="bold")
+    figure.suptitle(f"{user_type}{of_how_many}", x=0.01, ha="left", fontweight="bold")
     _save(figure, path)
 
 

@@ -104,8 +104,12 @@ def poll_json(org: str, snapshot: Snapshot) -> str:
             "slot": snapshot.slot.isoformat(),
             "outcome": snapshot.outcome.value,
             "error": snapshot.error,
-            "counts": {kind.value: snapshot.counts[kind] for kind in USER_TYPES if kind in snapshot.counts},
-            "errors": {kind.value: snapshot.errors[kind] for kind in USER_TYPES if kind in snapshot.errors},
+            "counts": {
+                user_type.value: snapshot.counts[user_type] for user_type in USER_TYPES if user_type in snapshot.counts
+            },
+            "errors": {
+                user_type.value: snapshot.errors[user_type] for user_type in USER_TYPES if user_type in snapshot.errors
+            },
             "requests": snapshot.requests,
             "seconds": snapshot.duration_ms / 1_000,
         },
@@ -118,10 +122,10 @@ def poll_table(rows: Iterable[tuple[str, Snapshot]]) -> Table:
     table = Table(
         ("org", "outcome", *_HEADINGS.values(), "why not"),
         right=_HEADINGS.values(),
-        spare=[_HEADINGS[kind] for kind in _LEAST_TELLING],
+        spare=[_HEADINGS[user_type] for user_type in _LEAST_TELLING],
     )
     for org, snapshot in rows:
-        counts = [number(snapshot.counts.get(kind)) for kind in _HEADINGS]
+        counts = [number(snapshot.counts.get(user_type)) for user_type in _HEADINGS]
         table.rows.append(
             (plain(org), snapshot.outcome.value, *counts, plain(snapshot.error) if snapshot.error else "")
         )

@@ -41,15 +41,16 @@ async def read_poll_states(
     own_jobs: Sequence[int],
     *,
     now: datetime,
-    silence: timedelta,
+    heartbeat_timeout: timedelta,
 ) -> list[PollState | None]:
     """The states of these slots, in their order; None for a slot of a removed org.
 
-    `own_jobs`: the jobs of this worker, which do not make an org busy. Nor do jobs without a heartbeat for `silence`.
+    `own_jobs`: the jobs of this worker, which do not make an org busy. Nor do jobs whose last heartbeat is older than
+    `heartbeat_timeout`.
     """
     states: list[PollState | None] = [None] * len(due)
     org_ids, slots = [one.org_id for one in due], [one.slot for one in due]
-    for row in await database.fetch(_SLOTS, org_ids, slots, now, counted_after(now), silence, list(own_jobs)):
+    for row in await database.fetch(_SLOTS, org_ids, slots, now, counted_after(now), heartbeat_timeout, list(own_jobs)):
         place = row["place"] - 1
         states[place] = _state(
             row,
@@ -221,7 +222,7 @@ ORDER BY o.id LIMIT $2
 """  # noqa: S608 - the columns and joins stand above
 
 # poll_state.slots: these slots with their orgs, by key, so that each slot is searched in its own month only. Jobs are
-# keyed by org and slot. $1 orgs, $2 slots, $3 now, $4 credits since, $5 silence of a dead worker, $6 own jobs
+# keyed by org and slot. $1 orgs, $2 slots, $3 now, $4 credits since, $5 heartbeat timeout, $6 own jobs
 _SLOTS: Final = f"""
 WITH elsewhere AS MATERIALIZED (
     SELECT DISTINCT split_part(dedupe_key, ':', 1)::int AS org_id FROM pgqueuer

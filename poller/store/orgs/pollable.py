@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 class PollableOrg:
     """One org with what is stored of its limits, parking and credentials.
 
-    `quota` is what 429s have taught, `credits_spent` what the poller spent in the last 24 hours, `credits_remaining`
-    what Zoho last said is left to all applications, at `credits_remaining_at`.
+    `rate_limit`: learned from 429s. `credits_spent`: by the poller in the last 24 hours. `credits_remaining`: what Zoho
+    reported at `credits_remaining_at`, for all apps of the customer together.
     """
 
     org: Org
     parked: Parked | None
-    quota: RateLimitState
+    rate_limit: RateLimitState
     credits_spent: int
     credits_remaining: int | None
     credits_remaining_at: datetime | None
@@ -87,7 +87,7 @@ def _pollable(row: Any, policy: PollPolicy) -> PollableOrg:
     return PollableOrg(
         org=org_of(row, policy),
         parked=parked_of(row),
-        quota=rate_limit_of(row),
+        rate_limit=rate_limit_of(row),
         credits_spent=row["credits_spent"],
         credits_remaining=row["credits_remaining"],
         credits_remaining_at=row["credits_remaining_at"],

@@ -23,7 +23,7 @@ class RateLimitUpdate:
     """What one poll learned of an org's limits; `credits_remaining`: as Zoho said at `at`, None if it did not."""
 
     org_id: int
-    quota: RateLimitState
+    state: RateLimitState
     credits_remaining: int | None
     at: datetime
 
@@ -53,9 +53,9 @@ async def save_limits(database: Queries, updates: Sequence[RateLimitUpdate]) -> 
             credits_remaining_at = coalesce(excluded.credits_remaining_at, l.credits_remaining_at)
         """,
         [update.org_id for update in updates],
-        [_moment(update.quota.hold_until) for update in updates],
-        [min(update.quota.holds, 1_000) for update in updates],
-        [update.quota.rate_factor for update in updates],
+        [_moment(update.state.hold_until) for update in updates],
+        [min(update.state.holds, 1_000) for update in updates],
+        [update.state.rate_factor for update in updates],
         [update.credits_remaining for update in updates],
         [update.at for update in updates],
     )

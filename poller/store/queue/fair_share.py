@@ -41,15 +41,15 @@ async def read_fair_share(
     *,
     seen_after: datetime,
     delay: timedelta,
-    silence: timedelta,
+    heartbeat_timeout: timedelta,
     places: Mapping[str, int] = ALL_PLACES,
     after: timedelta = timedelta(),
 ) -> FairShare:
     """How many jobs this worker may claim, among the workers seen after that moment.
 
-    `delay`: after which the next worker may claim too. `silence`: any worker may take over a job without a heartbeat
-    for this long. `places`: how many jobs of each data centre this worker could start. `after`: how much longer this
-    worker waits, if it can do only some of the jobs.
+    `delay`: after which the next worker may claim too. `heartbeat_timeout`: any worker may take over a job without a
+    heartbeat for this long. `places`: how many jobs of each data centre this worker could start. `after`: how much
+    longer this worker waits, if it can do only some of the jobs.
     """
     row = await database.fetchrow(
         _LOOK,
@@ -57,7 +57,7 @@ async def read_fair_share(
         worker_id,
         seen_after,
         delay,
-        silence,
+        heartbeat_timeout,
         LOOKED_AT,
         LAST_TURN,
         list(places.keys()),

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from poller.store.queries import Queries
 
 
-async def claim(database: Queries, holder: UUID, slots: Sequence[Due], silence: timedelta) -> dict[int, int]:
+async def claim(database: Queries, holder: UUID, slots: Sequence[Due], heartbeat_timeout: timedelta) -> dict[int, int]:
     """Claims the orgs of these slots; returns the jobs, by org, of the orgs that no other command has claimed."""
     slots = sorted(slots, key=lambda due: due.org_id)
     keys = [f"{due.org_id}:by-hand" for due in slots]
-    rows = await database.fetch(_CLAIM, POLL, holder, keys, [due_payload(due) for due in slots], silence)
+    rows = await database.fetch(_CLAIM, POLL, holder, keys, [due_payload(due) for due in slots], heartbeat_timeout)
     return {row["org_id"]: row["id"] for row in rows}
 
 
-async def polled_elsewhere(database: Queries, own_jobs: Collection[int], silence: timedelta) -> set[int]:
+async def polled_elsewhere(database: Queries, own_jobs: Collection[int], heartbeat_timeout: timedelta) -> set[int]:
     """The orgs that other processes poll at the moment."""
-    return {row["org_id"] for row in await database.fetch(_ELSEWHERE, POLL, list(own_jobs), silence)}
+    return {row["org_id"] for row in await database.fetch(_ELSEWHERE, POLL, list(own_jobs), heartbeat_timeout)}
 
 
 async def keep(database: Queries, holder: UUID) -> None:
@@ -44,7 +44,7 @@ async def release(database: Queries, holder: UUID, jobs: Collection[int]) -> Non
 
 
 # hand_claims.claim: in the order of the key, so that two commands never deadlock. $1 kind, $2 holder, $3 keys,
-# $4 payloads, $5 silence
+# $4 payloads, $5 heartbeat timeout
 _CLAIM: Final = """
 INSERT INTO pgqueuer AS job (priority, queue_manager_id, status, entrypoint, dedupe_key, payload)
 SELECT 1, $2, 'picked', $1, new.key, new.payload FROM unnest($3::text[], $4::bytea[]) AS new (key, payload)

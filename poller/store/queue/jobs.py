@@ -63,24 +63,26 @@ class QueueDepth(NamedTuple):
 class JobQueue:
     """The job queue of one database, for the worker `worker_id`."""
 
-    def __init__(self, database: Database, worker_id: UUID, *, silence: timedelta = timedelta(seconds=30)) -> None:
+    def __init__(
+        self, database: Database, worker_id: UUID, *, heartbeat_timeout: timedelta = timedelta(seconds=30)
+    ) -> None:
         from poller.store.queue.statements import QueueStatements
 
         self._database = database
         self._worker_id = worker_id
-        self.silence = silence
+        self.heartbeat_timeout = heartbeat_timeout
         """Without a heartbeat for longer, any worker may take over a job."""
         self._statements = QueueStatements(database)
 
     async def claim(self, kinds: Collection[str], most: int) -> list[Job]:
         """Claims up to `most` jobs that are due, or whose worker is dead."""
-        jobs = await self._statements.dequeue(kinds, most, self._worker_id, self.silence)
+        jobs = await self._statements.dequeue(kinds, most, self._worker_id, self.heartbeat_timeout)
         return [Job(job.id, job.entrypoint, job.payload or b"") for job in jobs]
 
     async def claim_polls(self, kind: str, most: int, places: Mapping[str, int]) -> list[Job]:
         """Claims up to `most` polls; of each data centre at most its places."""
         rows = await poll_claims.claim(
-            self._database, kind, places, most=most, worker_id=self._worker_id, silence=self.silence
+            self._database, kind, places, most=most, worker_id=self._worker_id, heartbeat_timeout=self.heartbeat_timeout
         )
         return [Job(row["id"], row["entrypoint"], row["payload"]) for row in rows]
 
@@ -99,7 +101,7 @@ class JobQueue:
             kinds,
             seen_after=seen_after,
             delay=delay,
-            silence=self.silence,
+            heartbeat_timeout=self.heartbeat_timeout,
             places=places,
             after=after,
         )
@@ -123,7 +125,7 @@ class JobQueue:
             """,
             self._worker_id,
             list(job_ids),
-            self.silence,
+            self.heartbeat_timeout,
         )
 
     async def finish(self, job_ids: Sequence[int]) -> None:

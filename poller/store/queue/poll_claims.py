@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 
 async def claim(
-    database: Queries, kind: str, places: Mapping[str, int], *, most: int, worker_id: UUID, silence: timedelta
+    database: Queries, kind: str, places: Mapping[str, int], *, most: int, worker_id: UUID, heartbeat_timeout: timedelta
 ) -> list[Any]:
     """Claims jobs and returns their rows: the longest due first, of each data centre at most its places."""
     return list(
-        await database.fetch(_CLAIM, kind, list(places.keys()), list(places.values()), most, silence, worker_id)
+        await database.fetch(
+            _CLAIM, kind, list(places.keys()), list(places.values()), most, heartbeat_timeout, worker_id
+        )
     )
 
 
@@ -31,7 +33,8 @@ async def read_demand(database: Queries, interval_seconds: int) -> dict[str, flo
     return {row["data_center"]: row["polls"] for row in rows}
 
 
-# poll_claims.claim: $1 kind, $2 data centres and $3 how many of each, $4 how many in all, $5 silence, $6 worker
+# poll_claims.claim: $1 kind, $2 data centres and $3 how many of each, $4 how many in all, $5 heartbeat timeout,
+# $6 worker
 _CLAIM: Final = """
 WITH shares AS (
     SELECT * FROM unnest($2::text[], $3::int[]) AS share (data_center, room) WHERE room > 0

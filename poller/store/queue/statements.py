@@ -56,10 +56,12 @@ class QueueStatements:
         self.finish = self._queries.qbq.build_log_job_query()
         """Removes jobs from the queue and logs their results."""
 
-    async def dequeue(self, kinds: Collection[str], most: int, worker_id: UUID, silence: timedelta) -> list[Job]:
-        """Claims up to `most` jobs for a worker: jobs that are due, and jobs without a heartbeat for `silence`."""
+    async def dequeue(
+        self, kinds: Collection[str], most: int, worker_id: UUID, heartbeat_timeout: timedelta
+    ) -> list[Job]:
+        """Claims up to `most` jobs for a worker: due jobs, and jobs whose last heartbeat is too old."""
         entrypoints = {QueueEntrypoint(kind): EntrypointExecutionParameter(concurrency_limit=0) for kind in kinds}
-        return await self._queries.dequeue(most, entrypoints, QueueManagerId(worker_id), None, silence)
+        return await self._queries.dequeue(most, entrypoints, QueueManagerId(worker_id), None, heartbeat_timeout)
 
 
 class _Driver(Driver):

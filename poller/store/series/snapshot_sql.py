@@ -54,8 +54,8 @@ def _known(row: str, *, but_not_by: str | None = None) -> str:
     """Returns SQL for the user types whose count `row` knows; `but_not_by`: without those that this row knows."""
     besides = f" AND {but_not_by}.{{column}} IS NULL" if but_not_by else ""
     cases = (
-        f"CASE WHEN {row}.{column} IS NOT NULL{besides.format(column=column)} THEN '{kind.value}' END"
-        for kind, column in COLUMNS.items()
+        f"CASE WHEN {row}.{column} IS NOT NULL{besides.format(column=column)} THEN '{user_type.value}' END"
+        for user_type, column in COLUMNS.items()
     )
     return f"array_remove(ARRAY[{', '.join(cases)}], NULL)"
 

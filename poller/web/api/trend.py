@@ -131,7 +131,7 @@ def _question(query: MultiMapping[str], now: datetime) -> TrendQuestion:
     zone = zone_of(words["tz"])
     return TrendQuestion(
         org=words["org"] or None,
-        kind=type_of(words["type"]) if words["type"] else None,
+        user_type=type_of(words["type"]) if words["type"] else None,
         since=since_of(words["since"], now, zone),
         until=now,
         every_seconds=seconds_of(words["every"]),

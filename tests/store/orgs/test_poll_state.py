@@ -71,7 +71,7 @@ async def test_a_new_org_has_no_rate_limit_state_no_spent_credits_and_no_token(
 ) -> None:
     await added(database, keyring, entry("a"))
     (one,) = await active(database)
-    assert (one.parked, one.quota, one.credits_spent, one.credits_remaining) == (None, RateLimitState(), 0, None)
+    assert (one.parked, one.rate_limit, one.credits_spent, one.credits_remaining) == (None, RateLimitState(), 0, None)
     assert one.token(keyring) is None
     held = one.credentials(keyring)
     assert held is not None
@@ -92,13 +92,13 @@ async def test_a_poll_reads_the_stored_rate_limit_state_credits_and_token(databa
 
     one, other = await active(database)
 
-    assert one.quota == taught
+    assert one.rate_limit == taught
     assert (one.credits_spent, one.credits_remaining, one.credits_remaining_at) == (17, 123, NOON)
     assert one.parked == Parked(NOON, "NO_PERMISSION", "mend it", NOON + timedelta(hours=1), Outcome.FORBIDDEN)
     stored = one.token(keyring)
     assert stored is not None
     assert (stored.secret, stored.generation) == (Secret("1000.t"), 1)
-    assert (other.quota, other.credits_spent, other.token(keyring)) == (RateLimitState(), 0, None)
+    assert (other.rate_limit, other.credits_spent, other.token(keyring)) == (RateLimitState(), 0, None)
 
 
 async def test_token_and_credentials_can_be_encrypted_with_different_keys(database: Database, keyring: Keyring) -> None:

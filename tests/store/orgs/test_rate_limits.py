@@ -18,8 +18,8 @@ HOLD = NOON.timestamp() + 600
 
 async def quota_of(database: Database) -> RateLimitState:
     found = pages_of_active(database, None, now=NOON, api_version="v7", interval_seconds=900)
-    (quota,) = [one.quota async for page in found for one in page]
-    return quota
+    (state,) = [one.rate_limit async for page in found for one in page]
+    return state
 
 
 async def test_a_hold_is_never_shortened_by_a_worker_that_does_not_know_it(

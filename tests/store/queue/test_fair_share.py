@@ -22,11 +22,13 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def living(database: Database, many: int, *, silence: timedelta = timedelta(seconds=30)) -> list[JobQueue]:
+async def living(
+    database: Database, many: int, *, heartbeat_timeout: timedelta = timedelta(seconds=30)
+) -> list[JobQueue]:
     ids = [uuid.uuid4() for _ in range(many)]
     for one in ids:
         await heartbeat_worker(database, WorkerRecord(one, "worker", "1", now(), now(), {}))
-    return [JobQueue(database, one, silence=silence) for one in ids]
+    return [JobQueue(database, one, heartbeat_timeout=heartbeat_timeout) for one in ids]
 
 
 async def due(database: Database, many: int, delay: timedelta = timedelta()) -> None:

@@ -22,7 +22,7 @@ def jobs(data_center: str, count: int, *, delay: timedelta = AT_ONCE) -> list[Ne
 
 
 def worker(database: Database) -> JobQueue:
-    return JobQueue(database, uuid.uuid4(), silence=timedelta(seconds=30))
+    return JobQueue(database, uuid.uuid4(), heartbeat_timeout=timedelta(seconds=30))
 
 
 async def claimed(queue: JobQueue, most: int, rooms: dict[str, int]) -> list[str]:

@@ -39,8 +39,10 @@ async def handed_out(database: Database, now: datetime, *, review: bool = False,
 async def slots(
     database: Database, keyring: Keyring, due: Sequence[Due], own_jobs: Sequence[int] = ()
 ) -> list[PollState | None]:
-    silence = timedelta(seconds=30)
-    return await read_poll_states(database, keyring, PollPolicy(60), due, own_jobs, now=NOON, silence=silence)
+    heartbeat_timeout = timedelta(seconds=30)
+    return await read_poll_states(
+        database, keyring, PollPolicy(60), due, own_jobs, now=NOON, heartbeat_timeout=heartbeat_timeout
+    )
 
 
 async def queued(database: Database, kind: str) -> list[bytes]:
