@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from poller.web.hosts import Network
 
 PROBES: Final = frozenset({"/healthz", "/readyz"})
+STATIC_PATH: Final = "/static/"
+"""Style sheets and scripts: the same for everybody, and the page to log in needs them."""
 _LOOPBACK_REMEDY: Final = "or set POLLER_WEB_HOST=127.0.0.1, or start `poller run --no-web`"
 
 
@@ -42,7 +44,7 @@ class Access:
     def check(self, path: str, authorization: str) -> None:
         """Raise a `Problem` unless `authorization`, the header's value, is good enough for `path`."""
         is_api = path == "/api" or path.startswith("/api/")
-        if path in PROBES or not (is_api or self.published):
+        if path in PROBES or path.startswith(STATIC_PATH) or not (is_api or self.published):
             return
         if self.key is None:
             raise Problem(404, "there is no API without a key", "set POLLER_API_KEY to have an API")

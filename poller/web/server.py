@@ -20,6 +20,7 @@ from poller.web.connections import ConnectionLimits, Listener
 from poller.web.loop_share import LoopShare
 from poller.web.metrics.routes import metric_routes
 from poller.web.pages import page_routes
+from poller.web.pages.site import Site
 from poller.web.probes import probe_routes
 from poller.web.rate_limited_log import RateLimitedLog
 
@@ -108,7 +109,8 @@ def _app(
         client_max_size=middlewares.LONGEST_BODY,
     )
     app.on_response_prepare.append(middlewares.add_headers)
-    app.add_routes(page_routes())
+    if api is not None:
+        app.add_routes(page_routes(Site(api.reader, share)))
     app.add_routes(probe_routes(health.not_ready_reason, health.fleet_figures))
     app.add_routes(metric_routes(metrics, health.fleet_figures, health.org_ages, health.orgs_named, share))
     if api is not None:

@@ -1,0 +1,94 @@
+"""How numbers, changes, ages and days are written on pages. Unknown is "–", never 0 and never blank."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+UNKNOWN: Final = "–"
+_MINUS: Final = "−"  # as wide as a plus
+_MINUTE: Final = 60
+_HOUR: Final = 3_600
+_DAY: Final = 86_400
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def number(value: float | None) -> str:
+    """A whole number with commas: 1,373,335."""
+    return UNKNOWN if value is None else f"{value:,.0f}".replace("-", _MINUS)
+
+
+def change(value: float | None) -> str:
+    """A difference with its sign: +12, −10, +0."""
+    return UNKNOWN if value is None else f"{value:+,.0f}".replace("-", _MINUS)
+
+
+def short(value: float | None) -> str:
+    """A large number in three digits: 1.37 M, 24.5 k."""
+    if value is None:
+        return UNKNOWN
+    for unit, size in (("M", 1_000_000), ("k", 1_000)):
+        if abs(value) >= 10 * size or (unit == "M" and abs(value) >= size):
+            scaled = value / size
+            return f"{scaled:.{2 if abs(scaled) < 10 else 1 if abs(scaled) < 100 else 0}f} {unit}".replace("-", _MINUS)
+    return number(value)
+
+
+def percent(part: float | None, whole: float | None) -> str:
+    """A share in whole percent; 100 % only where nothing is missing."""
+    if part is None or not whole:
+        return UNKNOWN
+    share = 100 * part / whole
+    shown = 99 if part < whole and share > 99 else 1 if part > 0 and share < 1 else round(share)
+    return f"{shown} %"
+
+
+def span(seconds: float) -> str:
+    """A length of time in its largest unit: 8 s, 4 m, 5 h, 3 d."""
+    seconds = max(seconds, 0)
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE:.0f} m"
+    if seconds < 2 * _DAY:
+        return f"{seconds // _HOUR:.0f} h"
+    return f"{seconds // _DAY:.0f} d"
+
+
+def clock(at: datetime) -> str:
+    """The time of day in UTC: 14:32:08."""
+    return at.astimezone(UTC).strftime("%H:%M:%S")
+
+
+def moment(at: datetime) -> str:
+    """Day and time in UTC: 27 Nov 14:32 UTC."""
+    at = at.astimezone(UTC)
+    return f"{at.day} {_MONTHS[at.month - 1]} {at:%H:%M} UTC"
+
+
+def iso(at: datetime) -> str:
+    """For the `datetime` attribute: 2026-11-27T14:32:08Z."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def day(on: date | None, today: date | None = None) -> str:
+    """A day: 4 Feb, with the year if it is not that of `today` or within a year after it."""
+    if on is None:
+        return UNKNOWN
+    near = today is not None and -180 < (on - today).days < 330
+    return f"{on.day} {_MONTHS[on.month - 1]}" + ("" if near else f" {on.year}")
+
+
+FILTERS: Final[Mapping[str, Callable[..., str]]] = {
+    "number": number,
+    "change": change,
+    "short": short,
+    "span": span,
+    "clock": clock,
+    "moment": moment,
+    "iso": iso,
+    "day": day,
+}

@@ -1,0 +1,87 @@
+"""Renders templates into replies: escaped, compiled once, under a policy that allows nothing but our own files."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from poller import __version__
+from poller.core.states import State
+from poller.web.callers import CALLER
+from poller.web.pages.formats import FILTERS, percent
+from poller.web.pages.sparkline import sparkline
+from poller.web.pages.static_files import StaticFiles, accepts_gzip
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from jinja2 import Template
+
+PAGE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+MARKS: Final[Mapping[str, tuple[str, str]]] = {
+    State.OK: ("●", "ok"),
+    State.LATE: ("◐", "late"),
+    State.FAILING: ("■", "failing"),
+    State.PARKED: ("■", "parked"),
+    State.HELD: ("◆", "held"),
+    State.PAUSED: ("‖", "paused"),
+    State.NEVER_POLLED: ("○", "never polled"),
+    State.REMOVED: ("×", "removed"),
+}
+"""Each state's shape and word: a state is never shown by colour alone."""
+_FOLDER: Final = Path(__file__).parents[1] / "templates"
+_LEVEL: Final = 4
+"""Of gzip: a third of the time of level 9, for 5 % more bytes."""
+_SMALL: Final = 1_000
+
+
+class Renderer:
+    """The templates of the pages, compiled when they are first used."""
+
+    def __init__(self, static: StaticFiles | None = None) -> None:
+        self.static = static or StaticFiles()
+        self._templates: dict[str, Template] = {}
+        self._environment = Environment(
+            loader=FileSystemLoader(_FOLDER),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.filters.update(FILTERS)
+        self._environment.globals.update(
+            static_url=self.static.url, marks=MARKS, sparkline=sparkline, percent=percent, version=__version__, pages=()
+        )
+
+    def show_links(self, paths: Collection[str]) -> None:
+        """Set the paths that exist; the navigation links to no other."""
+        self._environment.globals["pages"] = paths
+
+    def page(self, request: web.Request, template: str, /, *, status: int = 200, **values: Any) -> web.Response:
+        """A reply with the page. The template sees `request`, `caller` and `values`."""
+        text = self.text(template, request=request, caller=request.get(CALLER), **values)
+        body = text.encode()
+        headers = {
+            "Content-Type": "text/html; charset=utf-8",
+            "Content-Security-Policy": PAGE_POLICY,
+            "Vary": "Accept, Accept-Encoding",
+        }
+        if len(body) >= _SMALL and accepts_gzip(request):
+            headers["Content-Encoding"] = "gzip"
+            body = gzip.compress(body, _LEVEL, mtime=0)
+        return web.Response(status=status, body=body, headers=headers)
+
+    def text(self, template: str, /, **values: Any) -> str:
+        """The text that a template makes of `values`; an error where it uses one that is not there."""
+        compiled = self._templates.get(template)
+        if compiled is None:
+            compiled = self._templates[template] = self._environment.get_template(template)
+        return compiled.render(values)

@@ -1,0 +1,68 @@
+"""How numbers and times are written, and what a sparkline shows."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from hypothesis import given, strategies as st
+
+from poller.web.pages.formats import change, day, number, percent, short, span
+from poller.web.pages.sparkline import LEAST_SPAN, scale, sparkline
+
+
+def test_unknown_is_a_dash_and_never_zero() -> None:
+    assert [number(None), change(None), short(None), percent(None, 5), percent(5, None), day(None)] == ["–"] * 6
+    assert [number(0), change(0), short(0), percent(0, 5)] == ["0", "+0", "0", "0 %"]
+
+
+@pytest.mark.parametrize(
+    ("value", "written"), [(1_373_335, "1.37 M"), (24_512, "24.5 k"), (9_999, "9,999"), (145_000, "145 k"), (-3, "−3")]
+)
+def test_large_numbers_are_shortened_to_three_digits(value: int, written: str) -> None:
+    assert short(value) == written
+
+
+def test_a_share_is_100_percent_only_if_nothing_is_missing() -> None:
+    assert percent(4_999, 5_000) == "99 %"
+    assert percent(5_000, 5_000) == "100 %"
+    assert percent(1, 5_000) == "1 %"
+
+
+def test_spans_and_days_are_written_in_their_largest_unit() -> None:
+    assert [span(seconds) for seconds in (8, 90, 7_300, 90_000, 400_000)] == ["8 s", "1 m", "2 h", "25 h", "4 d"]
+    assert day(date(2027, 2, 4), date(2026, 11, 27)) == "4 Feb"
+    assert day(date(2029, 2, 4), date(2026, 11, 27)) == "4 Feb 2029"
+
+
+def test_a_gap_interrupts_a_sparkline_and_a_lone_reading_is_a_dot() -> None:
+    assert sparkline([0, 10, None, 5, None]) == "M0 19l4-18M12 10h0"
+    assert sparkline([None, None]) == ""
+    assert sparkline([7]) == "M0 10h0"
+    assert sparkline([0, None, 10]) == "M0 19h0M8 1h0"
+
+
+@given(st.lists(st.none() | st.integers(0, 2**31), min_size=1, max_size=40))
+def test_a_sparkline_stays_in_its_box_and_has_a_point_for_every_reading(values: list[int | None]) -> None:
+    path = sparkline(values)
+    x, y, points = 0, 0, 0
+    for part in path.replace("h0", " ").replace("-", " -").replace("M", " M").split("M")[1:]:
+        start, _, steps = part.partition("l")
+        x, y = (int(word) for word in start.split())
+        points += 1
+        moves = [int(word) for word in steps.split()]
+        for dx, dy in zip(moves[::2], moves[1::2], strict=True):
+            x, y = x + dx, y + dy
+            points += 1
+            assert 1 <= y <= 19
+        assert 0 <= x <= 4 * (len(values) - 1)
+        assert 1 <= y <= 19
+    assert points == sum(value is not None for value in values)
+
+
+@given(st.lists(st.integers(0, 2**31), min_size=1))
+def test_the_scale_of_a_sparkline_is_at_least_a_tenth_of_the_level(known: list[int]) -> None:
+    low, high = scale(known)
+    assert low <= min(known)
+    assert high >= max(known)
+    assert high - low >= LEAST_SPAN * max(known) * 0.999
