@@ -1,4 +1,4 @@
-"""Converts quantiles of forecast errors to plain lists, to store them, and back."""
+"""Quantiles of forecast errors as plain lists, for keeping them elsewhere, and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dumps the embedded database and loads dumps, with PostgreSQL's own programs."""
+"""PostgreSQL's own programs: they dump the embedded database, and load a dump into another one."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from poller.embedded import EmbeddedServer
 
 _CHUNK: Final = 1 << 20
-_ROLES: Final = ("poller_reader", "poller_guest", "poller_web")
+_ROLES: Final = ("poller_reader", "poller_guest")
 
 
 def dump(server: EmbeddedServer, target: IO[bytes]) -> None:
-    """Writes a dump of one moment of the database to `target`."""
+    """Write a dump of one moment of the database to `target`."""
     command = server.program("pg_dump", "-Fc")
     with (
         tempfile.TemporaryFile() as said,
@@ -38,7 +38,7 @@ def dump(server: EmbeddedServer, target: IO[bytes]) -> None:
 
 
 def load(server: EmbeddedServer, source: IO[bytes]) -> None:
-    """Loads a dump from `source` into an empty database, completely or not at all."""
+    """Read a dump from `source` into an empty database, everything or nothing."""
     roles = "; ".join(f"CREATE ROLE {role} NOLOGIN" for role in _ROLES)
     _run(server, ("psql", "-qc", roles), None)
     _run(server, ("pg_restore", "--exit-on-error", "--single-transaction"), source)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from poller.core.checks import CheckResult, CheckStatus
 from poller.store.access.roles import has_logins, read_missing
-from poller.store.access.scoped import missing_role
 from poller.store.blockers import LOCKS, lock_holders, other_holders
 from poller.store.server_health import missing_readers
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 MIGRATE: Final = "run `poller migrate`"
 _LONG: Final = timedelta(minutes=1)
 _TOO_LONG: Final = timedelta(seconds=10)
-"""The poller waits at most this long for locks; its own are held for seconds."""
+"""The poller's own locks are held for seconds at most, and it waits for them no longer than this."""
 _LOOK_AGAIN_SECONDS: Final = 2.0
 """Between two looks at transactions whose start time this role may not see."""
 
@@ -46,19 +45,8 @@ async def check_roles(_settings: Settings, database: Database) -> CheckResult:
     return CheckResult("roles", CheckStatus.OK, "poller_reader and poller_guest may read, within limits")
 
 
-async def check_web_role(_settings: Settings, database: Database) -> CheckResult:
-    """Whether PostgreSQL hides other orgs from callers with tags, in addition to the conditions of queries."""
-    if not await missing_role(database):
-        return CheckResult("web role", CheckStatus.OK, "PostgreSQL hides other orgs from access keys with tags")
-    what = "only queries hide other orgs from access keys with tags: the role poller_web cannot be used"
-    user = await database.fetchval("SELECT quote_ident(current_user)")
-    statements = f"CREATE ROLE poller_web NOLOGIN; GRANT poller_web TO {user};"
-    remedy = f"{MIGRATE}; if it may not create roles, have an administrator run `{statements}` first"
-    return CheckResult("web role", CheckStatus.WARNING, what, remedy)
-
-
 async def check_locks(_settings: Settings, database: Database) -> CheckResult:
-    """Whether another session's open transaction blocks polls, migrations, or the deletion of old months."""
+    """Whether another session keeps a transaction open that polls, drops of months or migrations have to wait for."""
     found = await other_holders(database)
     if any(blocker.since is None for blocker in found):
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)

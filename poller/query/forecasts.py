@@ -76,3 +76,19 @@ async def stream_forecasts(database: Database, question: ForecastQuestion) -> As
             today=question.made_at.date(),
         )
         yield ForecastPage(made, len(orgs) - len(made))
+
+
+async def forecast_org(database: Database, org_id: int, question: ForecastQuestion) -> OrgForecast | None:
+    """The forecast of one org, whichever orgs the question names; None without a known count."""
+    quantiles = await read_quantiles(database)
+    async for orgs in pages_of_orgs(database, page=1, org_ids=[org_id]):
+        made = await forecast_orgs(
+            database,
+            orgs,
+            user_type=question.user_type,
+            horizon=question.horizon,
+            quantiles=quantiles,
+            today=question.made_at.date(),
+        )
+        return made[0] if made else None
+    return None

@@ -32,15 +32,18 @@ AT_ONCE: Final = 8
 LONGEST_BODY: Final = 65_536
 BODY_SECONDS: Final = 5.0
 REQUEST_ID: Final = "X-Request-Id"
+GIVEN_ID: Final = web.RequestKey("request_id", str)
 HOST_IS_OURS: Final = web.RequestKey("host_is_ours", bool)
 """False only at probes, which answer under any `Host`, and then without a reason."""
 
 log = structlog.get_logger("poller.web")
 
 
-async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """A signal of aiohttp, called before the headers of any response are sent."""
     add_security_headers(response)
+    if GIVEN_ID in request:
+        response.headers[REQUEST_ID] = request[GIVEN_ID]
 
 
 def replies(count: Callable[[int], None]) -> Middleware:
@@ -48,11 +51,9 @@ def replies(count: Callable[[int], None]) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request_id = secrets.token_hex(8)
+        request[GIVEN_ID] = request_id = secrets.token_hex(8)
         with bound(request_id=request_id):
             response = await _reply(request, handler)
-        if not response.prepared:
-            response.headers[REQUEST_ID] = request_id
         count(response.status)
         return response
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from poller.core.errors import PollerError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 PROBLEM_JSON: Final = "application/problem+json"
 BUSY_SECONDS: Final = 5
@@ -21,10 +21,20 @@ BUSY_SECONDS: Final = 5
 class Problem(PollerError):  # noqa: N818  # the word of HTTP's manuals, and of ours
     """A request that is answered with an error status: `what` is wrong and the `remedy`, both shown to the client."""
 
-    def __init__(self, status: int, what: str, remedy: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        what: str,
+        remedy: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        errors: Sequence[Mapping[str, str]] = (),
+    ) -> None:
         super().__init__(what, remedy)
         self.status = status
         self.headers = dict(headers or {})
+        self.errors = errors
+        """Each wrong parameter: `parameter`, `in` (path, query, header) and `detail`."""
 
 
 def unavailable(what: str, remedy: str = "try again in a few seconds") -> Problem:
@@ -40,6 +50,7 @@ def refusal_reply(path: str, refusal: Problem) -> web.Response:
             "status": refusal.status,
             "detail": refusal.what,
             "remedy": refusal.remedy,
+            **({"errors": refusal.errors} if refusal.errors else {}),
         }
         body, kind = orjson.dumps(problem), PROBLEM_JSON
     else:

@@ -1,4 +1,4 @@
-"""Stores the anomalies of each org: one that is found again keeps its first date; one no longer found is deleted."""
+"""Stores the anomalies of each org: an anomaly that is found again keeps its first date; one no longer found goes."""
 
 from __future__ import annotations
 

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from poller.store.capacity.contracts import put_contracts
+from poller.store.listing import MATCHES, RowPage, matching, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import date, datetime
 
+    from poller.core.org_filter import OrgFilter
     from poller.store.database import Database
-    from poller.store.queries import Row
+    from poller.store.queries import Queries, Row
 
 
 _PREFETCH: Final = 500
@@ -66,6 +68,19 @@ async def stream_seats(
             yield row
 
 
+async def seats_page(
+    database: Queries,
+    which: OrgFilter,
+    *,
+    renews_before: date | None = None,
+    limit: int,
+    after: Sequence[Any] | None = None,
+) -> RowPage:
+    """Returns a page of the seats of these orgs by name; `renews_before`: only of those that renew by then."""
+    arguments = [*matching(which), renews_before]
+    return await read_rows(database, _PAGE, arguments, limit=limit, after=after)
+
+
 async def seats_by_tag(database: Database, org_ids: Sequence[int] | None) -> list[Row]:
     """Returns sums by tag and currency; an org with two tags counts in both, an org without tags under NULL."""
     return await database.fetch(_BY_TAG, None if org_ids is None else list(org_ids))
@@ -103,12 +118,18 @@ CROSS JOIN LATERAL (
     SELECT coalesce(c.purchased, r.purchased, o.licences) AS purchased,
            coalesce(CASE WHEN r.taken_at > now() - interval '2 days' THEN r.used END, l.active_users, r.used) AS used
 ) AS s
-WHERE CASE WHEN $1::int[] IS NULL THEN o.removed_at IS NULL ELSE o.id = ANY($1) END
+WHERE """
+_OF_THESE: Final = "CASE WHEN $1::int[] IS NULL THEN o.removed_at IS NULL ELSE o.id = ANY($1) END"
+
+# seats.page
+_PAGE: Final = f"""
+{_FACTS} {MATCHES} AND ($5::date IS NULL
+    OR (coalesce(c.renews_on, r.renews_on) >= current_date AND coalesce(c.renews_on, r.renews_on) < $5))
 """
 
 # seats.list
 _SEATS: Final = f"""
-SELECT * FROM ({_FACTS}) AS seats
+SELECT * FROM ({_FACTS} {_OF_THESE}) AS seats
 WHERE $2::date IS NULL OR (renews_on >= current_date AND renews_on < $2) ORDER BY org, org_id
 """  # noqa: S608 - it stands above
 
@@ -116,6 +137,6 @@ WHERE $2::date IS NULL OR (renews_on >= current_date AND renews_on < $2) ORDER B
 _BY_TAG: Final = f"""
 SELECT tag, currency, count(*) AS orgs, sum(purchased) AS purchased, sum(used) AS used, sum(idle) AS idle,
        sum(idle_cost) AS idle_cost, min(renews_on) FILTER (WHERE renews_on >= current_date) AS next_renewal
-FROM ({_FACTS}) AS seats LEFT JOIN LATERAL unnest(tags) AS tag ON true
+FROM ({_FACTS} {_OF_THESE}) AS seats LEFT JOIN LATERAL unnest(tags) AS tag ON true
 GROUP BY tag, currency ORDER BY tag NULLS LAST, currency NULLS LAST
 """  # noqa: S608 - it stands above

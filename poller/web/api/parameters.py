@@ -1,17 +1,46 @@
-"""Parameters of a request, checked before anything else sees them."""
+"""Reads the parameters of a request into the models of its endpoint, and names each wrong one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import types
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Union, get_args, get_origin
+from urllib.parse import unquote_to_bytes
+
+from pydantic import BaseModel, ValidationError
 
 from poller.core.errors import UsageError
+from poller.web.refusals import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiohttp import web
     from multidict import MultiMapping
 
+M = TypeVar("M", bound=BaseModel)
+
 LONGEST_VALUE: Final = 500
+_MOST_ERRORS: Final = 20
+_REMEDY: Final = "correct the parameters; /docs lists them"
+
+
+def path_values(model: type[M], request: web.Request) -> M:
+    """The parameters in the path."""
+    return _validated(model, dict(request.match_info), "path")
+
+
+def query_values(model: type[M], request: web.Request) -> M:
+    """The parameters after the question mark: each known, and given once unless it is repeatable."""
+    _require_utf8(request.rel_url.raw_query_string)
+    return _validated(model, _collected(model, request.query), "query")
+
+
+def repeatable(annotation: Any) -> bool:
+    """Whether a parameter of this type may be given several times."""
+    origin = get_origin(annotation)
+    if origin in {Union, types.UnionType}:
+        return any(repeatable(part) for part in get_args(annotation))
+    return origin in {tuple, list}
 
 
 def parameters(query: MultiMapping[str], defaults: Mapping[str, str]) -> dict[str, str]:
@@ -26,11 +55,66 @@ def parameters(query: MultiMapping[str], defaults: Mapping[str, str]) -> dict[st
     for name, value in query.items():
         if len(value) > LONGEST_VALUE:
             raise UsageError(f"{name} is longer than {LONGEST_VALUE} characters", "shorten it")
-        if any(not character.isprintable() and _is_no_text(character) for character in value):
+        if any(not character.isprintable() and _is_control(character) for character in value):
             raise UsageError(f"{name} has a character that is not text", "send UTF-8 without control characters")
     return {**defaults, **query}
 
 
-def _is_no_text(character: str) -> bool:
+def refuse(errors: list[dict[str, str]]) -> Problem:
+    """The refusal of wrong parameters, the first of which its detail names."""
+    first = errors[0]
+    return Problem(400, f"{first['parameter']}: {first['detail']}", _REMEDY, errors=errors[:_MOST_ERRORS])
+
+
+def _collected(model: type[BaseModel], query: MultiMapping[str]) -> dict[str, Any]:
+    errors: list[dict[str, str]] = []
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(query):
+        values = query.getall(name)
+        field = model.model_fields.get(name)
+        if field is None:
+            known = ", ".join(model.model_fields) or "none"
+            errors.append(_error(ascii(name[:50])[1:-1], "query", f"there is no such parameter; known: {known}"))
+        elif repeatable(field.annotation):
+            found[name] = values
+        elif len(values) > 1:
+            errors.append(_error(name, "query", "given more than once"))
+        else:
+            found[name] = values[0]
+    if errors:
+        raise refuse(errors)
+    return found
+
+
+def _validated(model: type[M], found: Mapping[str, Any], place: str) -> M:
+    try:
+        return model.model_validate(found)
+    except ValidationError as wrong:
+        errors = [
+            _error(str(one["loc"][0]), place, _detail(one["type"], one["msg"]))
+            for one in wrong.errors(include_url=False, include_context=False, include_input=False)
+        ]
+    raise refuse(errors)
+
+
+def _detail(kind: str, message: str) -> str:
+    if kind == "string_pattern_mismatch":
+        return "it has a character that is not allowed here"
+    return message.removeprefix("Value error, ")
+
+
+def _error(parameter: str, place: str, detail: str) -> dict[str, str]:
+    return {"parameter": parameter, "in": place, "detail": detail}
+
+
+def _require_utf8(raw: str) -> None:
+    """Refuses bytes that are not UTF-8, such as halves of surrogate pairs."""
+    try:
+        unquote_to_bytes(raw).decode()
+    except UnicodeError:
+        raise Problem(400, "the query is not UTF-8", "send the parameters as UTF-8, percent-encoded") from None
+
+
+def _is_control(character: str) -> bool:
     """Controls, and the halves of surrogate pairs, which UTF-8 has no form for."""
     return character < " " or "\x7f" <= character < "\xa0" or "\ud800" <= character <= "\udfff"

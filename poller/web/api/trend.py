@@ -18,10 +18,11 @@ from poller.core.errors import DatabaseError, UsageError
 from poller.query.parameters import seconds_of, since_of, type_of, zone_of
 from poller.query.trend import TrendQuestion, trend_json
 from poller.web.api.parameters import parameters
+from poller.web.api.streaming import LONGEST_SECONDS, PATIENCE_SECONDS, send_lines
 from poller.web.refusals import Problem, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from multidict import MultiMapping
@@ -35,20 +36,14 @@ MOST_STEPS: Final = 10_000
 """Of one series: a hundred days of quarter hours, 27 years of days."""
 MOST_POINTS: Final = 1_000_000
 """Of one answer, about 250 MB."""
-PATIENCE_SECONDS: Final = 30.0
-"""How long a reader may take for a block."""
-LONGEST_SECONDS: Final = 300.0
-"""Of one answer: an open transaction holds up PostgreSQL's own cleaning."""
-
-_BLOCK: Final = 65_536
 _DEFAULTS: Final = {"org": "", "type": "", "since": "90d", "every": "1d", "tz": "UTC"}
 
 log = structlog.get_logger("poller.web")
 
 
 @dataclass(slots=True)
-class Api:
-    """Answers requests with what `reader` reads."""
+class TrendRoute:
+    """Answers requests for trends with what `reader` reads."""
 
     reader: Reader
     at_once: int = AT_ONCE
@@ -57,8 +52,8 @@ class Api:
     longest_seconds: float = LONGEST_SECONDS
     _under_way: int = field(default=0, init=False)
 
-    def routes(self, share: LoopShare) -> Iterable[web.RouteDef]:
-        """The API's routes; long answers are made in slices of `share`."""
+    def route(self, share: LoopShare) -> web.RouteDef:
+        """The route; long answers are made in slices of `share`."""
 
         async def trend(request: web.Request) -> web.StreamResponse:
             if self._under_way >= self.at_once:
@@ -69,7 +64,7 @@ class Api:
             finally:
                 self._under_way -= 1
 
-        return [web.get("/api/v1/trend", trend, allow_head=False)]
+        return web.get("/api/v1/trend", trend, allow_head=False)
 
     async def _trend(self, request: web.Request, share: LoopShare) -> web.StreamResponse:
         question = _question(request.query, self.reader.now())
@@ -107,22 +102,18 @@ class Api:
         edges: Sequence[datetime],
         share: LoopShare,
     ) -> None:
-        clock = asyncio.get_running_loop().time
-        end = clock() + self.longest_seconds
         async with (
-            asyncio.timeout(None) as limit,
             await self.reader.points(question, edges) as points,
             aclosing(trend_json(points, question.zone)) as lines,
-            aclosing(share.sliced(lines)) as slices,
-            aclosing(_blocks(slices)) as blocks,
         ):
-            async for block in blocks:
-                # Nothing is promised before the database has answered.
-                if not response.prepared:
-                    await response.prepare(request)
-                limit.reschedule(min(clock() + self.patience_seconds, end))
-                await response.write(block)
-        await response.write_eof()
+            await send_lines(
+                request,
+                response,
+                lines,
+                share,
+                patience_seconds=self.patience_seconds,
+                longest_seconds=self.longest_seconds,
+            )
 
 
 def _question(query: MultiMapping[str], now: datetime) -> TrendQuestion:
@@ -137,15 +128,3 @@ def _question(query: MultiMapping[str], now: datetime) -> TrendQuestion:
         every_seconds=seconds_of(words["every"]),
         zone=zone,
     )
-
-
-async def _blocks(lines: AsyncIterator[str]) -> AsyncGenerator[bytes]:
-    """Lines in blocks: one is not worth a write."""
-    block = bytearray()
-    async for line in lines:
-        block += line.encode()
-        block += b"\n"
-        if len(block) >= _BLOCK:
-            yield bytes(block)
-            block.clear()
-    yield bytes(block)

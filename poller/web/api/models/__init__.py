@@ -1,0 +1,1 @@
+"""The models of the API: what each endpoint takes and answers. The OpenAPI document is made from them."""
