@@ -25,15 +25,15 @@ OUT: Final = Path(__file__).with_name("demo.svg")
 FORMAT: Final = re.sub(r"@font-face \{\{.*?\}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 MOVES: Final = re.compile(r"\x1b\[[0-9;?]*[A-HJKhlsu]")
 # Lines left out of the picture: ports and folders of this machine, and finished progress bars.
-PASSING: Final = ("A simulated Zoho listens", "The demo's PostgreSQL lives", "To look again", "history ")
+PASSING: Final = ("Dashboard: ", "A simulated Zoho listens", "The demo's PostgreSQL lives", "To look again", "history ")
 
 
 def main() -> None:
     """Runs the demo in a pseudo-terminal and draws its final output."""
-    shown = re.sub(r"\r\n?", "\n", MOVES.sub("", at_terminal("demo", "--polls", "3")))
+    shown = re.sub(r"\r\n?", "\n", MOVES.sub("", at_terminal("demo", "--orgs", "12", "--polls", "3")))
     lines = [line for line in map(Text.from_ansi, shown.split("\n")) if not line.plain.startswith(PASSING)]
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), color_system="truecolor")
-    console.print(Text("$ make demo", style="bold"))
+    console.print(Text('$ make demo DEMO="--orgs 12"', style="bold"))
     for line, before in zip(lines, [Text(), *lines], strict=False):
         if line.plain or before.plain:
             console.print(line, no_wrap=True, overflow="crop")

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import signal
+import socket
 from typing import TYPE_CHECKING
+
+import aiohttp
 
 from tests import command
 from tests.command import start
+from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,8 +20,13 @@ if TYPE_CHECKING:
 REPLACED = "is of another fleet or of fewer days; it is replaced."
 
 
+def own(data_dir: Path) -> dict[str, str]:
+    """Settings of a demo in this folder, with any free port for its dashboard."""
+    return {"POLLER_DATA_DIR": str(data_dir), "POLLER_DATABASE_URL": "", "POLLER_WEB_PORT": "0"}
+
+
 async def demo(data_dir: Path, *options: str) -> str:
-    environ = {"POLLER_DATA_DIR": str(data_dir), "POLLER_DATABASE_URL": "", "DATABASE_URL": "postgresql://elsewhere/x"}
+    environ = own(data_dir) | {"DATABASE_URL": "postgresql://elsewhere/x"}
     ended = await command.run("demo", "--polls", "1", "--every", "1", *options, environ=environ)
     assert (ended.code, ended.err) == (0, "")
     return ended.out
@@ -28,7 +40,7 @@ async def facts(data_dir: Path) -> tuple[int, int, int]:
         SELECT (SELECT count(*) FROM org), (SELECT round(extract(epoch FROM until - since) / 86400) FROM fleet),
                (SELECT count(*) FROM org, fleet WHERE org.since > fleet.since)
     """
-    environ = {"POLLER_DATA_DIR": str(data_dir / "demo"), "POLLER_DATABASE_URL": ""}
+    environ = own(data_dir / "demo")
     ended = await command.run("psql", "--", "-Atc", query, environ=environ)
     orgs, days, shorter = map(int, ended.out.split("|"))
     return orgs, days, shorter
@@ -52,20 +64,61 @@ async def test_a_demo_with_other_options_replaces_the_fleet_and_history_of_the_l
     assert await facts(tmp_path) == (2, 5, 0)
 
 
-async def test_a_demo_prints_its_progress_from_the_start(tmp_path: Path) -> None:
-    environ = {"POLLER_DATA_DIR": str(tmp_path), "POLLER_DATABASE_URL": ""}
-    running = await start("demo", "--orgs", "1", "--days", "1", environ=environ)
+async def test_the_first_line_of_a_demo_is_the_address_of_its_dashboard(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        running = await start(
+            "demo", "--orgs", "1", "--days", "1", environ=own(tmp_path) | {"POLLER_WEB_PORT": f"{port}"}
+        )
+        try:
+            first = (await running.stdout.readline()).decode()
+            assert first.startswith("Dashboard: http://127.0.0.1:")
+            assert first.endswith(f" (ready in a few seconds; port {port} is in use)\n")
+            assert f":{port} " not in first
+            assert await running.stdout.readline() == "Starting PostgreSQL and a simulated Zoho …\n".encode()
+            assert not (tmp_path / "demo" / "postgresql").exists(), "said before the seconds that it takes"
+        finally:
+            await running.end()
+
+
+async def test_a_demo_serves_a_fleet_with_orgs_in_trouble_until_ctrl_c(tmp_path: Path) -> None:
+    running = await start("demo", "--orgs", "20", "--days", "4", "--every", "2", environ=own(tmp_path))
     try:
-        assert await running.stdout.readline() == "Starting PostgreSQL and a simulated Zoho …\n".encode()
-        assert not (tmp_path / "demo" / "postgresql").exists(), "said before the seconds that it takes"
+        url = (await running.stdout.readline()).decode().split()[1]
+        for_ever = {"parked": 3, "paused": 1, "never_polled": 1}
+        # The back-fill is over at the first line of polls.
+        while b"orgs: " not in (line := await running.stdout.readline()):
+            assert line, "it ended"
+
+        async def has_trouble() -> bool:
+            states = await states_of(tmp_path)
+            return for_ever.items() <= states.items() and {"failing", "held", "ok"} <= states.keys()
+
+        assert await eventually(has_trouble, 60), await states_of(tmp_path)
+        async with aiohttp.ClientSession() as session, session.get(f"{url}/") as page:
+            assert page.status == 200
+        running.send_signal(signal.SIGINT)
+        async with asyncio.timeout(60):
+            out, _ = await running.communicate()
+            assert await running.wait() == 0
+        assert b"Zoho's rules: none was broken." in out
     finally:
         await running.end()
 
 
+async def states_of(data_dir: Path) -> dict[str, int]:
+    """The number of orgs in each state, in the demo's database."""
+    environ = own(data_dir / "demo")
+    ended = await command.run("status", "--json", environ=environ)
+    orgs: dict[str, int] = json.loads(ended.out)["states"]
+    return orgs
+
+
 async def test_a_demo_prints_the_progress_of_a_long_history_to_a_pipe(tmp_path: Path) -> None:
-    environ = {"POLLER_DATA_DIR": str(tmp_path), "POLLER_DATABASE_URL": ""}
     # Months of work: the test ends at the first line about it.
-    running = await start("demo", "--orgs", "1000", "--days", "900", environ=environ)
+    running = await start("demo", "--orgs", "1000", "--days", "900", environ=own(tmp_path))
     try:
         lines: list[str] = []
         while not lines or not lines[-1].endswith("of the history is written\n"):
@@ -79,6 +132,6 @@ async def test_a_demo_prints_the_progress_of_a_long_history_to_a_pipe(tmp_path: 
 async def test_a_demo_has_seats_forecasts_and_anomalies(tmp_path: Path) -> None:
     told = await demo(tmp_path, "--orgs", "3", "--days", "40")
     assert "Seats and when they run out: " in told
-    environ = {"POLLER_DATA_DIR": str(tmp_path / "demo"), "POLLER_DATABASE_URL": ""}
+    environ = own(tmp_path / "demo")
     query = "SELECT (SELECT count(DISTINCT org_id) FROM seat_usage), (SELECT count(*) FROM seat_forecasts)"
     assert (await command.run("psql", "--", "-Atc", query, environ=environ)).out == "3|3\n"

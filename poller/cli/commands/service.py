@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from poller.app import App
+    from poller.polling.instrumentation import Instrumentation
+    from poller.polling.runner import PollRunner
     from poller.settings import Settings
     from poller.web import Access, WorkerMetrics
     from poller.worker import Worker
@@ -48,12 +50,10 @@ async def _run(settings: Settings, *, web: bool) -> int:
     """How many rows were lost because the database stayed unreachable until the end."""
     from poller.admin.keys import place_of_keys, require_keys
     from poller.app import open_app, open_runner
-    from poller.core.shares import polls_at_once
     from poller.open_files import fit_open_files
     from poller.polling.instrumentation import combine
     from poller.traces import open_spans
     from poller.web import ConnectionLimits, WorkerMetrics
-    from poller.worker import Worker, WorkerConfig
 
     settings = fit_open_files(settings, _warn, web_connections=ConnectionLimits().most_connections if web else None)
     access = access_of(settings) if web else None
@@ -61,12 +61,10 @@ async def _run(settings: Settings, *, web: bool) -> int:
     async with open_app(settings, name="poller run", create=True) as app:
         await require_keys(app.database, app.keyring, place_of_keys(settings))
         async with open_spans() as spans, open_runner(app, instrumentation=combine(metrics, spans)) as runner:
-            config = WorkerConfig(max_concurrent_polls=polls_at_once(settings.concurrency))
-            worker = Worker(settings, app.database, runner, config, now=app.database.clock.now, instrumentation=metrics)
-            _watch(metrics, worker, settings)
+            worker = new_worker(app, runner, metrics)
             terminal.tune_gc()
             with terminal.stop_signals() as stopped:
-                async with _serving(app, worker, metrics, access):
+                async with serving(app, worker, metrics, access):
                     await worker.run(stopped)
             return worker.lost_rows
 
@@ -77,8 +75,21 @@ def _warn(what: str) -> None:
     structlog.get_logger("poller.cli").warning("descriptors.few", what=what)
 
 
+def new_worker(app: App, runner: PollRunner, metrics: WorkerMetrics, other: Instrumentation | None = None) -> Worker:
+    """The worker of this process, with its gauges; `other` observes it beside the metrics."""
+    from poller.core.shares import polls_at_once
+    from poller.polling.instrumentation import combine
+    from poller.worker import Worker, WorkerConfig
+
+    config = WorkerConfig(max_concurrent_polls=polls_at_once(app.settings.concurrency))
+    hooks = combine(metrics, other)
+    worker = Worker(app.settings, app.database, runner, config, now=app.database.clock.now, instrumentation=hooks)
+    _watch(metrics, worker, app.settings)
+    return worker
+
+
 @asynccontextmanager
-async def _serving(app: App, worker: Worker, metrics: WorkerMetrics, access: Access | None) -> AsyncIterator[None]:
+async def serving(app: App, worker: Worker, metrics: WorkerMetrics, access: Access | None) -> AsyncIterator[None]:
     """Runs the web server of this worker, with its own database connections; nothing where `access` is None."""
     from poller.query.reader import open_reader
     from poller.web import Api, Health, serve
