@@ -38,10 +38,8 @@ UNAVAILABLE: Final = 6
 """Zoho answers every request for its counts with 503."""
 PARTIAL: Final = 16
 """One of its ten counts cannot be read."""
-THROTTLED_DATA_CENTER: Final = "sim-in"
-"""Answers 429 to some of its orgs."""
 THROTTLED: Final = (2, 11, 14)
-"""Those orgs: each is in that data centre, the third of three."""
+"""Zoho answers 429 to them. All three are in the third data centre."""
 PAUSED: Final = 12
 PAUSED_DAYS: Final = 9
 
