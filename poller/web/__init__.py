@@ -1,4 +1,4 @@
-"""What a process shows over HTTP: pages, whether it lives and works, its metrics, and the API."""
+"""The web server of a process: pages, API, metrics, and probes of whether the process is alive and working."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The caller of a request: the check of the key finds it, pages and API read it."""
+"""The caller of a request, which the check of the API key sets, and pages and API read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from poller.core.callers import Caller, Right
 CALLER: Final = web.RequestKey("caller", Caller)
 """Set for every request but probes."""
 THIS_MACHINE: Final = Caller("this machine", Right.OPERATE)
-"""Where the service is open on loopback: whoever can connect may also run the commands."""
+"""The caller without a key on loopback: a user who can connect may also run the commands."""
 ENVIRONMENT: Final = Caller("environment", Right.READ)
-"""Shows the key of POLLER_API_KEY."""
+"""The caller with the key of POLLER_API_KEY."""

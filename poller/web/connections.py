@@ -1,8 +1,8 @@
-"""Connections of the web server: a bounded number, and none that only takes up a place.
+"""Limits the connections of the web server, and closes those that are idle or do not read.
 
-Polls need descriptors too, so the web never has more than its share. A connection that sends no whole request header
-within `idle_seconds`, or takes nothing of its answer for `stalled_seconds`, is closed. Where all places are taken, the
-connection that has been idle longest makes room for the next one; where none is idle, the next one is refused.
+Polls need file descriptors too, so the web server uses at most its share. A connection is closed if it sends no
+complete request header within `idle_seconds`, or reads nothing of its reply for `stalled_seconds`. At the limit, a new
+connection replaces the one that has been idle longest; if none is idle, the new one is refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MOST_CONNECTIONS: Final = 128
 LONGEST_HEADER: Final = 8_190
-"""Of the request line, and of each header."""
+"""The most bytes of the request line, and of each header."""
 _SHARE_OF_DESCRIPTORS: Final = 8
 _ACCEPTED_AT_ONCE: Final = 16
 _BACKLOG: Final = 128
@@ -39,7 +39,7 @@ _REFUSED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """`most` None: 128, or an eighth of the descriptors this process may open where that is less."""
+    """`most` None: 128, or an eighth of the descriptors that this process may open, if that is less."""
 
     most: int | None = None
     idle_seconds: float = 30.0
@@ -75,16 +75,16 @@ class ClientConnection(web.RequestHandler):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is being answered; half a request header is none yet."""
+        """Whether no request is being answered; an incomplete request header does not count as a request."""
         return not self._request_in_progress
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the clock of its first request."""
+        """Starts the timeout for the first request."""
         super().connection_made(transport)
         self._listener.opened(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Give the place back."""
+        """Removes the connection from its listener."""
         super().connection_lost(exc)
         self._listener.closed(self)
 
@@ -95,7 +95,7 @@ class ClientConnection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002  # aiohttp's signature
     ) -> web.StreamResponse:
-        """The reply to what is no HTTP request; our own handlers' errors never come this far."""
+        """The reply to bytes that are not an HTTP request; errors of handlers never reach this method."""
         if isinstance(exc, ConnectionError) or request.writer.output_size > 0:
             raise ConnectionError from exc
         self._log.event("web.malformed_request", client=request.remote, why=type(exc).__name__, status=status)
@@ -123,15 +123,15 @@ class Listener:
 
     @property
     def connections(self) -> int:
-        """How many are open just now."""
+        """The number of open connections."""
         return len(self._open) + len(self._starting)
 
     async def open(self, host: str, port: int) -> tuple[str, int]:
-        """Listen at every address of `host`; the first address. Raises an `OSError` where that cannot be had."""
+        """Listens at every address of `host` and returns the first; raises `OSError` if an address is not available."""
         found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         try:
             for family, kind, protocol, _, address in found:
-                # Port 0 is any free one, and then the same one at every address.
+                # Port 0 means any free port, and then the same port at every address.
                 port = port or (self._listening[0].getsockname()[1] if self._listening else 0)
                 self._listening.append(_listen(family, kind, protocol, (address[0], port, *address[2:])))
         except OSError:
@@ -144,7 +144,7 @@ class Listener:
         return str(address[0]), int(address[1])
 
     async def close(self) -> None:
-        """Accept no more; what is open is the server's to end."""
+        """Accepts no more connections; the server closes the open ones."""
         if self._timer is not None:
             self._timer.cancel()
         for listening in self._listening:
@@ -154,12 +154,12 @@ class Listener:
             await asyncio.wait(self._starting)
 
     def opened(self, connection: ClientConnection) -> None:
-        """A connection is there."""
+        """Registers a new connection."""
         if connection.transport is not None:
             self._open[connection] = connection.transport
 
     def closed(self, connection: ClientConnection) -> None:
-        """It is gone."""
+        """Forgets a closed connection."""
         self._open.pop(connection, None)
 
     def _stop_listening(self) -> None:
@@ -170,14 +170,14 @@ class Listener:
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(_ACCEPTED_AT_ONCE):
             if self._starting and self.connections >= self._most:
-                # In the loop's next turn these are open, and the oldest may make room.
+                # In the loop's next turn these are open, and the oldest may be closed for a new one.
                 return
             try:
                 accepted, _ = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                # No descriptor is left: try again a little later instead of in every turn of the loop.
+                # No descriptor is left: tries again a little later, not in every turn of the loop.
                 self._log.event("web.cannot_accept", why=error.strerror or str(error))
                 self._loop.remove_reader(listening)
                 self._loop.call_later(_NO_DESCRIPTOR_SECONDS, self._accept_again, listening)
@@ -201,7 +201,7 @@ class Listener:
             accepted.close()
 
     def _make_room(self) -> bool:
-        """Close the connection that has been idle longest: the oldest, as those in use are moved to the end."""
+        """Closes the connection that has been idle longest: the first, because those in use are moved to the end."""
         for connection, transport in self._open.items():
             if connection.is_idle:
                 self._log.event("web.connections_full", most=self._most)
@@ -218,7 +218,7 @@ class Listener:
         accepted.close()
 
     def _close_stalled(self) -> None:
-        """Close connections whose unsent bytes have not become fewer for too long; keep those in use at the end."""
+        """Closes connections whose unsent bytes have not decreased for too long; moves those in use to the end."""
         now = self._loop.time()
         for connection, transport in list(self._open.items()):
             unsent = transport.get_write_buffer_size()

@@ -1,8 +1,8 @@
-"""The Host check: which names a request may call this server by. A pure decision.
+"""Checks the `Host` header: whether it names this server. A pure decision.
 
-A web page on another site can point its own name at 127.0.0.1 (DNS rebinding) and then read what is served there;
-the browser sends that name as `Host`. So a request is answered only where it names this server by a name an attacker
-cannot own: a loopback name or address, the very address the connection arrived at, or the host of POLLER_WEB_ORIGIN.
+A web page on another site can make its own name resolve to 127.0.0.1 (DNS rebinding) and then read what this server
+sends; the browser sends that name as `Host`. So a request is answered only if `Host` is a name that an attacker cannot
+own: a loopback name or address, the address at which the connection arrived, or the host of POLLER_WEB_ORIGIN.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Scheme, host and port of an address people use, such as https://poller.example.org."""
+    """Scheme, host and port of an address such as https://poller.example.org."""
 
     scheme: str
     host: str
@@ -33,13 +33,13 @@ class Origin:
 
     @classmethod
     def parse(cls, url: str) -> Origin:
-        """From `https://host[:port]`, which the settings have checked."""
+        """Parses `https://host[:port]`, which the settings have checked."""
         parts = urlsplit(url)
         return cls(parts.scheme, _canonical(parts.hostname or ""), parts.port or _DEFAULT_PORTS[parts.scheme])
 
 
 def parse_host(header: str) -> tuple[str, int | None] | None:
-    """Host (lower case, without brackets or a final dot) and port of a `Host` header; None where it is none."""
+    """Host (lower case, without brackets or a final dot) and port of a `Host` header; None if it is invalid."""
     match = _HOST.fullmatch(header)
     if match is None:
         return None
@@ -56,13 +56,13 @@ def is_allowed(host: str, port: int | None, local: tuple[str, int], origin: Orig
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can mean itself by that name or address."""
+    """Whether this is a loopback name or address."""
     address = address_of(host)
     return host.lower() == "localhost" if address is None else address.is_loopback
 
 
 def address_of(host: str) -> Address | None:
-    """The IP address written there (IPv4 inside IPv6 as IPv4), or None for a name."""
+    """The IP address in `text` (IPv4 inside IPv6 as IPv4), or None for a name."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -71,10 +71,10 @@ def address_of(host: str) -> Address | None:
 
 
 def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str:
-    """Where a request comes from: `peer`, or what trusted proxies say in `X-Forwarded-For` (the headers' values).
+    """The address of the client: `peer`, or what trusted proxies report in `X-Forwarded-For` (the headers' values).
 
-    Each proxy adds the address it was asked from at the end, so entries count from the last one backwards, and only as
-    long as the one that wrote them is trusted.
+    Each proxy adds the address of its own client at the end. So entries are read from the last one backwards, as long
+    as the proxy that wrote them is trusted.
     """
     client = peer or "unknown"
     for entry in reversed([entry.strip() for value in forwarded_for for entry in value.split(",")]):

@@ -1,7 +1,7 @@
-"""Long answers, made in slices: all together they take at most half of the event loop's time.
+"""Divides long answers into slices, so that all of them together take at most half of the event loop's time.
 
-A worker polls on the same loop. Writing to a socket that takes everything at once never suspends, so an answer of
-millions of lines would otherwise hold the loop from its first line to its last.
+A worker polls on the same loop. A write to a fast socket never suspends, so an answer of millions of lines would
+otherwise block the loop until its end.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SLICE_SECONDS: Final = 0.004
 
 
 class LoopShare:
-    """One for each process; every long answer passes its items through `sliced`."""
+    """The share of one process: every long answer passes its items through `sliced`."""
 
     def __init__(self, slice_seconds: float = SLICE_SECONDS) -> None:
         self._slice_seconds = slice_seconds
@@ -28,8 +28,8 @@ class LoopShare:
     async def sliced(self, items: AsyncIterator[T]) -> AsyncGenerator[T]:
         """The items, with a pause after each slice.
 
-        The pause lasts until every other active answer may have had a slice, and the rest of the process as much time
-        as all answers together.
+        The pause is long enough for one slice of every other active answer, and as much time again for the rest of the
+        process.
         """
         self._active += 1
         began = perf_counter()

@@ -1,4 +1,4 @@
-"""What every request passes, outermost first: replies, Host, key, load, body. Every page and API route inherits it."""
+"""The checks that every request passes, outermost first: replies, Host, key, load, body."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ async def _reply(request: web.Request, handler: Handler) -> web.StreamResponse:
     except DatabaseError:
         refusal = unavailable("the database does not answer")
     except ConnectionError:
-        # The client is gone.
+        # The client has disconnected.
         raise
     except Exception:
         log.exception("web.failed", path=request.path)
         refusal = Problem(500, "the service made a mistake", "look for the request id in its log, and report it")
     if request.writer.output_size > 0:
-        # Half an answer must not look like all of it.
+        # A part of an answer must not look like a complete one.
         if request.transport is not None:
             request.transport.abort()
         raise ConnectionResetError
@@ -161,7 +161,7 @@ def load_limit(at_once: int = AT_ONCE) -> Middleware:
 
 @web.middleware
 async def read_body(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Reads the body before the handler runs: a small one, within a few seconds. Handlers find it already there."""
+    """Reads the body before the handler runs; refuses one that is large or takes more than a few seconds."""
     if request.body_exists:
         try:
             async with asyncio.timeout(BODY_SECONDS):

@@ -1,4 +1,4 @@
-"""`/healthz`: the process lives. `/readyz`: it does its work. Both answer any orchestrator, by any address."""
+"""The probes: `/healthz` (the process is alive) and `/readyz` (it does its work), under any host name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from poller.core.fleet import FleetStats
 
 ANSWER_SECONDS: Final = 3.0
-"""A database that takes longer counts as not answering: probes and Prometheus have timeouts of their own."""
+"""A database that takes longer counts as unreachable: orchestrators and Prometheus have timeouts, too."""
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 def probe_routes(
     not_ready_reason: Callable[[], str | None], fleet_figures: Callable[[], Awaitable[FleetStats]]
 ) -> Iterable[web.RouteDef]:
-    """The two probes; `not_ready_reason` says in a few words why this process does not work just now, or nothing."""
+    """The two probes; `not_ready_reason` returns in a few words why this process does not work now, or None."""
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="alive\n")
@@ -39,7 +39,7 @@ def probe_routes(
 
 
 async def ask(read: Callable[[], Awaitable[T]]) -> T | None:
-    """What the database says, or None where it does not answer in time."""
+    """The result of a query, or None if the database does not answer in time."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             return await read()

@@ -1,4 +1,4 @@
-"""Log events that strangers can cause: at most one line a minute for each, with how many there were since the last."""
+"""Log events that strangers can cause: at most one line a minute for each, with the number since the last one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RateLimitedLog:
         self._unwritten: dict[str, int] = {}
 
     def event(self, name: str, **facts: object) -> None:
-        """Write the event, or count it for the next line of that name. `name` must come from a fixed set."""
+        """Writes the event, or counts it for the next line of that name. `name` must come from a fixed set."""
         now = self._now()
         count = self._unwritten.get(name, 0) + 1
         if now - self._written_at.get(name, -self._every_seconds) < self._every_seconds:

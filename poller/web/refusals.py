@@ -1,4 +1,4 @@
-"""Refusals: what a request cannot have, why, and what to do. Problem JSON (RFC 9457) for the API, else one line."""
+"""Refused requests: the reason and the remedy, as problem JSON (RFC 9457) for the API, else as one line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Problem(PollerError):  # noqa: N818  # the word of HTTP's manuals, and of 
 
 
 def unavailable(what: str, remedy: str = "try again in a few seconds") -> Problem:
-    """503: the service is busy, or what it needs does not answer."""
+    """Status 503: the service is busy, or its database does not answer."""
     return Problem(503, what, remedy, {"Retry-After": str(BUSY_SECONDS)})
 
 
@@ -59,7 +59,7 @@ def refusal_reply(path: str, refusal: Problem) -> web.Response:
 
 
 def from_router(error: web.HTTPException) -> Problem:
-    """A refusal of the router or of aiohttp itself, in our words."""
+    """A refusal by the router or by aiohttp itself, with the poller's text and remedy."""
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     what, remedy = _ROUTER.get(error.status, (HTTPStatus(error.status).phrase.lower(), "correct the request"))
     return Problem(error.status, what, remedy, headers)

@@ -1,4 +1,4 @@
-"""Headers of every reply: a browser may run, frame, sniff and keep nothing, and learns no version."""
+"""Security headers of every reply: no scripts, frames, MIME sniffing or caching, and no version numbers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SECURITY_HEADERS: Final = {
 
 
 def add_security_headers(response: web.StreamResponse) -> None:
-    """Add what the response does not set itself."""
+    """Adds the headers that the response does not set itself."""
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
-    # aiohttp would say its own version and Python's.
+    # aiohttp would send its own version and Python's.
     response.headers["Server"] = "poller"

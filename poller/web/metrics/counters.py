@@ -1,7 +1,7 @@
-"""Counters and histograms for what happens thousands of times a second, as plain numbers of one event loop.
+"""Fast counters and histograms for events that happen thousands of times a second, for one event loop.
 
 A labelled counter of prometheus-client takes a lock and 2.2 µs each time, an observation of its histogram 1.0 µs; these
-take 0.2 µs and become its families when they are scraped. They refuse to be shared between threads.
+take 0.2 µs, and become metric families of prometheus-client when they are scraped. They are not thread-safe.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FastCounter(Collector):
-    """A counter by a few labels, each of which takes a handful of values; a `StrEnum` or a number will do for one."""
+    """A counter with a few labels, each with a few values; a value may be a `StrEnum` or a number."""
 
     def __init__(self, name: str, help_text: str, labels: Sequence[str]) -> None:
         self._about = (name, help_text)
@@ -29,11 +29,11 @@ class FastCounter(Collector):
         self._counts: dict[tuple[object, ...], int] = {}
 
     def count(self, *values: object) -> None:
-        """Once more, of these values of the labels."""
+        """Counts one event with these label values."""
         self._counts[values] = self._counts.get(values, 0) + 1
 
     def collect(self) -> Iterable[Metric]:
-        """The registry's question."""
+        """Returns the metric families; the registry calls this for each scrape."""
         family = CounterMetricFamily(*self._about, labels=self._labels)
         for values, count in self._counts.items():
             family.add_metric([str(value) for value in values], count)
@@ -41,7 +41,7 @@ class FastCounter(Collector):
 
 
 class FastHistogram(Collector):
-    """A histogram without labels; `bounds` ascend, and what is beyond them is counted too."""
+    """A histogram without labels; `bounds` ascend, and values beyond them are counted too."""
 
     def __init__(self, name: str, help_text: str, bounds: Sequence[float]) -> None:
         self._about = (name, help_text)
@@ -50,19 +50,19 @@ class FastHistogram(Collector):
         self._sum = 0.0
 
     def observe(self, value: float) -> None:
-        """One value."""
+        """Counts one value."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
     def collect(self) -> Iterable[Metric]:
-        """The registry's question."""
+        """Returns the metric families; the registry calls this for each scrape."""
         yield HistogramMetricFamily(
             *self._about, buckets=list(cumulative(self._bounds, self._counts)), sum_value=self._sum
         )
 
 
 def cumulative(bounds: Sequence[float], counts: Sequence[int]) -> Iterator[tuple[str, float]]:
-    """Prometheus's buckets, each with all before it, of a count for each bound and one beyond."""
+    """Prometheus's cumulative buckets, from one count for each bound and one for values beyond."""
     total = 0
     for bound, count in zip((*bounds, inf), counts, strict=True):
         total += count

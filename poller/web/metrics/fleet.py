@@ -1,6 +1,6 @@
-"""The figures that are the same from every worker: what the fleet shares, as it was read from the database last.
+"""Metrics about the whole fleet, read from the database, so that every worker serves the same values.
 
-Nothing is shown where the database did not answer: an old figure would be a lie.
+If the database did not answer, these metrics are left out, because old values would be wrong.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 class FleetCollector(Collector):
-    """`figures` is set before each question; None: the database did not answer."""
+    """`figures` is set before each scrape; None: the database did not answer."""
 
     def __init__(self) -> None:
         self.figures: FleetStats | None = None
 
     def collect(self) -> Iterable[Metric]:
-        """The registry's question."""
+        """Returns the metric families; the registry calls this for each scrape."""
         figures = self.figures
         if figures is None:
             return
@@ -57,7 +57,7 @@ class FleetCollector(Collector):
 
 
 async def org_age_lines(ages: Mapping[str, float]) -> AsyncIterator[str]:
-    """The ages by org, in Prometheus's format, a line at a time: there may be thousands."""
+    """The ages by org in Prometheus's format, one line at a time, because there may be thousands."""
     yield f"# HELP poller_org_age_seconds {_AGE_HELP}"
     yield "# TYPE poller_org_age_seconds gauge"
     for name, age in ages.items():

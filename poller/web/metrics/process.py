@@ -1,6 +1,6 @@
-"""Metrics that every serving process has: itself, what it serves, and what the fleet shares.
+"""Metrics of every process with a web server: the process, its requests, and the fleet.
 
-In base units, without a label that grows with the fleet. What the fleet shares (queue, orgs, freshness) is read from
+In base units, and without labels that grow with the fleet. Metrics of the fleet (queue, orgs, freshness) are read from
 the database for each scrape.
 """
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
     from poller.core.fleet import FleetStats
 
-# The time of creation of every counter doubles what is served, and says nothing that a restart does not.
+# The creation time of every counter would double the size of a scrape, and is only the time of the last restart.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class ProcessMetrics:
-    """The metrics of a process that only serves; a worker adds its own."""
+    """The metrics of a process without a worker; a worker adds its own."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        # CPU, memory, file descriptors, start: where the system provides them.
+        # CPU, memory, file descriptors, start time, if the system provides them.
         ProcessCollector(registry=registry)
         Gauge("poller_build_info", "Always 1.", ["version"], registry=registry).labels(__version__).set(1)
         self._database_up = Gauge("poller_database_up", "Whether PostgreSQL answered just now.", registry=registry)
@@ -42,11 +42,11 @@ class ProcessMetrics:
             registry.register(collector)
 
     def add_gauge(self, name: str, help_text: str, read: Callable[[], float]) -> None:
-        """A gauge of this process, read for each scrape."""
+        """Adds a gauge of this process, which is read for each scrape."""
         self._gauges.add(lambda: gauge(name, help_text, read()))
 
     def add_gauges(self, name: str, help_text: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
-        """A gauge for each value of a label."""
+        """Adds a gauge for each value of a label."""
         self._gauges.add(lambda: gauges(name, help_text, label, read()))
 
     def web_replied(self, status: int) -> None:
@@ -54,7 +54,7 @@ class ProcessMetrics:
         self._web_requests.count(status)
 
     def text(self, fleet: FleetStats | None) -> bytes:
-        """Everything, in Prometheus's format; `fleet` is None where the database does not answer."""
+        """All metrics in Prometheus's format; `fleet` is None if the database does not answer."""
         self._database_up.set(fleet is not None)
         self._fleet.figures = fleet
         return generate_latest(self.registry)

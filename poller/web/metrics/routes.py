@@ -1,4 +1,4 @@
-"""The routes of metrics."""
+"""The routes `/metrics` and `/metrics/orgs`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def metric_routes(
     orgs_named: int,
     share: LoopShare,
 ) -> Iterable[web.RouteDef]:
-    """`org_ages` returns at most the given number of orgs; where there are more than `orgs_named`, none is named."""
+    """`org_ages` returns at most the given number of orgs; in a fleet of more than `orgs_named` orgs, none is named."""
 
     async def of_all(_request: web.Request) -> web.Response:
         return web.Response(body=metrics.text(await ask(fleet_figures)), headers=_PROMETHEUS)

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from poller.polling.results import PollResult
     from poller.zoho.token_request import Form
 
-# Known reasons are shown from the start, at 0: otherwise a rate does not see the first event.
+# Known reasons exist from the start with the value 0: otherwise `rate()` would miss the first event.
 _PUT_BACK_FOR: Final = ("busy", "clock", "cool_down", "data_center", "early", "hold", "slow", "stopped")
 _MISSED_FOR: Final = (CRASHED, NOT_RUNNING, TOO_LATE)
 _LATENESS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 900, 3_600)
 _DURATIONS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80)
 _WAITS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
-"""Up to the longest wait of a poll for its org's rate limit."""
+"""The bounds of waits, up to the longest wait of a poll for its org's rate limit."""
 
 
 class WorkerMetrics(ProcessMetrics, NullInstrumentation):
