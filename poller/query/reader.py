@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from poller.query.cache import AnswerCache
 from poller.store.clock_reader import clock_kept_right
 from poller.store.fleet_stats import fleet_stats, org_ages
 from poller.store.read_only import connect_read_only
@@ -28,6 +29,7 @@ class Reader:
 
     database: Database
     clock: Callable[[], datetime] | None = None
+    cache: AnswerCache = field(default_factory=AnswerCache, compare=False, repr=False)
 
     def now(self) -> datetime:
         """The time that ages are measured at."""

@@ -1,0 +1,51 @@
+"""Keeps answers for a while, so that many readers of one page cost the database no more than one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, defaultdict
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+
+T = TypeVar("T")
+
+MOST_ANSWERS: Final = 2_000
+
+
+@dataclass(slots=True)
+class AnswerCache:
+    """Answers by key; None is no answer. The oldest goes when there are too many, and errors are not kept."""
+
+    _kept: OrderedDict[Hashable, tuple[float, Any]] = field(default_factory=OrderedDict)
+    _locks: defaultdict[Hashable, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+
+    async def get(self, key: Hashable, max_age_seconds: float, read: Callable[[], Awaitable[T]]) -> T:
+        """The kept answer, or a new one if it is older than that. Readers that ask at the same time share one read."""
+        async with self.reading(key):
+            kept: T | None = self.find(key, max_age_seconds)
+            if kept is None:
+                kept = await read()
+                self.keep(key, kept)
+            return kept
+
+    @asynccontextmanager
+    async def reading(self, key: Hashable) -> AsyncIterator[None]:
+        """One reader of this key at a time. Keys are few: kinds of answers, and tags of callers."""
+        async with self._locks[key]:
+            yield
+
+    def find(self, key: Hashable, max_age_seconds: float) -> Any:
+        """The kept answer if it is not older than that, else None."""
+        kept_at, answer = self._kept.get(key, (0.0, None))
+        return answer if asyncio.get_running_loop().time() - kept_at < max_age_seconds else None
+
+    def keep(self, key: Hashable, answer: object) -> None:
+        """Keeps an answer that was read just now."""
+        self._kept[key] = (asyncio.get_running_loop().time(), answer)
+        self._kept.move_to_end(key)
+        if len(self._kept) > MOST_ANSWERS:
+            self._kept.popitem(last=False)
