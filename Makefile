@@ -26,9 +26,9 @@ $(INSTALLED): pyproject.toml requirements-dev.lock
 	@touch $(INSTALLED)
 
 # More processes than cores, because many tests wait for servers and signals. All tests of a file run in one process.
-# Files start in the order of tests/conftest.py, the longest first.
+# Files start in the order of tests/conftest.py: some wait while others compute.
 test: install  ## run all tests; some: make test TEST=tests/core
-	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(TEST)
+	$(BIN)/python -m pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder $(TEST)
 
 # Prints its seed first and a summary last. SEED=0 picks a random seed.
 chaos: install  ## five minutes of random failures with three workers; repeat a run: make chaos SEED=…

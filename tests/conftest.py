@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import uuid
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -38,20 +39,30 @@ settings.load_profile("house")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-LONG_FIRST: Final = ("acceptance", "breakage", "chaos", "worker", "embedded", "web", "store", "cli", ".")
-"""The folders whose files take longest, mostly in waits. A long file that starts last delays the end of the run, so
-`make test` starts with these folders in this order; short files fill the end of the run."""
+WAITING: Final = ("acceptance", "breakage", "chaos", "worker", "embedded")
+COMPUTING: Final = ("web", "store", ".", "cli")
+"""The folders whose files take longest, and what they do meanwhile. `make test` starts a file of each kind in turn, so
+that the processor is never idle while all wait; the short files of other folders fill the end of the run."""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Runs the files that take longest first."""
+    """Runs files that wait and files that compute in turn, and short files last."""
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
 
-    def place(item: pytest.Item) -> int:
-        folder = str(item.path.parent.relative_to(TESTS)).partition(os.sep)[0]
-        return LONG_FIRST.index(folder) if folder in LONG_FIRST else len(LONG_FIRST)
+    def of(folders: tuple[str, ...]) -> list[Path]:
+        return sorted(
+            (path for path in files if _folder(path) in folders), key=lambda path: folders.index(_folder(path))
+        )
 
-    items.sort(key=place)
+    in_turn = [path for pair in zip_longest(of(WAITING), of(COMPUTING)) for path in pair if path is not None]
+    items[:] = [item for path in dict.fromkeys((*in_turn, *files)) for item in files[path]]
+
+
+def _folder(path: Path) -> str:
+    return str(path.parent.relative_to(TESTS)).partition(os.sep)[0]
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

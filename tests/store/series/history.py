@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 START = datetime(2026, 11, 30, 23, 30, tzinfo=UTC)
 SLOTS = [START + timedelta(minutes=15 * number) for number in range(5)]
 FAILURES = [Outcome.THROTTLED, Outcome.UNAUTHORIZED, Outcome.UNAVAILABLE, Outcome.MALFORMED]
+TABLES = (
+    "org_snapshots", "latest_snapshots", "daily_counts", "dirty_days", "late_days", "fleet_days", "unsummed_days"
+)  # fmt: skip
 CODES = st.sampled_from(["timeout", "INVALID_TOKEN", "NO_PERMISSION"])
 MANY = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=100, deadline=None
@@ -154,6 +157,5 @@ async def rows_of(database: Any) -> list[Any]:
 
 
 async def forget_everything(database: Database) -> None:
-    await database.execute(
-        "TRUNCATE org_snapshots, latest_snapshots, daily_counts, dirty_days, late_days, fleet_days, unsummed_days"
-    )
+    """Deletes all rows of the series. TRUNCATE takes ten times as long, because it makes new files."""
+    await database.execute("; ".join(f"DELETE FROM {table}" for table in TABLES))

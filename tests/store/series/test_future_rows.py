@@ -66,7 +66,7 @@ async def later(database_url: str) -> AsyncIterator[Database]:
 
 async def begin(database: Database) -> None:
     await forget_everything(database)
-    await database.execute("TRUNCATE latest_polls")
+    await database.execute("DELETE FROM latest_polls")
     await database.execute("UPDATE rollup_state SET rolled_until = $1, raw_since = '-infinity'", LINE)
     await database.execute(
         "INSERT INTO orgs (id, name, data_center) OVERRIDING SYSTEM VALUE"

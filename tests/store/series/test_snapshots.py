@@ -141,7 +141,7 @@ async def test_two_partial_polls_are_merged_the_same_if_the_older_is_written_las
     older = partial(UserType.ALL, UserType.ACTIVE, code="OLDER")
     newer = partial(UserType.ACTIVE, UserType.ADMIN, minutes=5, plus=1, code="NEWER")
     forwards = await left_by(database, older, newer)
-    await database.execute("TRUNCATE org_snapshots, latest_snapshots")
+    await database.execute("DELETE FROM org_snapshots; DELETE FROM latest_snapshots")
     assert await left_by(database, newer, older) == forwards
 
 
@@ -223,7 +223,7 @@ async def test_numbers_too_large_for_their_columns_are_capped(database: Database
 @ON_ONE_DATABASE
 @given(code=st.text(st.characters(exclude_categories=()), min_size=1, max_size=300))
 async def test_no_error_code_from_outside_makes_a_batch_fail(database: Database, code: str) -> None:
-    await database.execute("TRUNCATE org_snapshots, latest_snapshots")
+    await database.execute("DELETE FROM org_snapshots; DELETE FROM latest_snapshots")
     left = await left_by(database, partial(UserType.ALL, code=code))
     assert left.error is not None
     assert set(left.errors.values()) == {left.error}
@@ -233,7 +233,7 @@ async def test_no_error_code_from_outside_makes_a_batch_fail(database: Database,
 @ON_ONE_DATABASE
 @given(polled_at=st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
 async def test_times_are_kept_to_the_microsecond(database: Database, polled_at: datetime) -> None:
-    await database.execute("TRUNCATE org_snapshots, latest_snapshots")
+    await database.execute("DELETE FROM org_snapshots; DELETE FROM latest_snapshots")
     snapshot = Snapshot(1, NOON, polled_at, Outcome.OK, counts=TEN)
     assert (await left_by(database, snapshot)).polled_at == polled_at
 
