@@ -1,4 +1,4 @@
-"""Brings the database's schema up to date, and lets the reading roles read."""
+"""Brings the database's schema up to date, and lets the reading roles and the pages read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from poller.store import schema
 from poller.store.access.roles import grant_readers, set_up_readers
+from poller.store.access.scoped import admit_web
 from poller.store.database import connect
 
 if TYPE_CHECKING:
@@ -24,11 +25,15 @@ class SchemaStatus:
 
 @dataclass(frozen=True, slots=True)
 class ForAdministrator:
-    """SQL statements that the poller's role may not run: to create roles, to let them read, to limit them."""
+    """SQL statements that the poller's role may not run: to create roles, to let them read, to limit them.
+
+    `to_scope`: so that PostgreSQL itself hides other orgs from callers with tags.
+    """
 
     create: Sequence[str]
     to_read: Sequence[str]
     to_limit: Sequence[str]
+    to_scope: Sequence[str]
 
 
 async def check_schema(dsn: str) -> SchemaStatus:
@@ -48,6 +53,7 @@ async def set_up_reading(dsn: str) -> ForAdministrator:
     async with await connect(dsn, max_size=1, application_name="poller migrate") as database:
         absent = await grant_readers(database)
         missing = await set_up_readers(database)
+        to_scope = await admit_web(database)
     create = [f"CREATE ROLE {role};" for role in absent]
     # Limits need the roles, so they come after these were created.
-    return ForAdministrator(create, missing.to_read, () if absent else missing.to_limit)
+    return ForAdministrator(create, missing.to_read, () if absent else missing.to_limit, to_scope)

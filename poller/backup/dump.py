@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from poller.embedded import EmbeddedServer
 
 _CHUNK: Final = 1 << 20
-_ROLES: Final = ("poller_reader", "poller_guest")
+_ROLES: Final = ("poller_reader", "poller_guest", "poller_web")
 
 
 def dump(server: EmbeddedServer, target: IO[bytes]) -> None:

@@ -127,6 +127,7 @@ _STORED: Final = {
     "partitions": stored_data.check_partitions,
     "keys": stored_data.check_stored_keys,
     "roles": readers.check_roles,
+    "web role": readers.check_web_role,
     "locks": readers.check_locks,
     "workers": service.check_workers,
     "workers' clocks": service.check_worker_clocks,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from poller.core.checks import CheckResult, CheckStatus
 from poller.store.access.roles import has_logins, read_missing
+from poller.store.access.scoped import missing_role
 from poller.store.blockers import LOCKS, lock_holders, other_holders
 from poller.store.server_health import missing_readers
 
@@ -43,6 +44,17 @@ async def check_roles(_settings: Settings, database: Database) -> CheckResult:
         remedy = f"{MIGRATE}, or have an administrator run `{'; '.join(missing.to_limit)};`"
         return CheckResult("roles", CheckStatus.WARNING, "logins of readers or guests lack limits", remedy)
     return CheckResult("roles", CheckStatus.OK, "poller_reader and poller_guest may read, within limits")
+
+
+async def check_web_role(_settings: Settings, database: Database) -> CheckResult:
+    """Whether PostgreSQL hides other orgs from callers with tags, in addition to the conditions of queries."""
+    if not await missing_role(database):
+        return CheckResult("web role", CheckStatus.OK, "PostgreSQL hides other orgs from access keys with tags")
+    what = "only queries hide other orgs from access keys with tags: the role poller_web cannot be used"
+    user = await database.fetchval("SELECT quote_ident(current_user)")
+    statements = f"CREATE ROLE poller_web NOLOGIN; GRANT poller_web TO {user};"
+    remedy = f"{MIGRATE}; if it may not create roles, have an administrator run `{statements}` first"
+    return CheckResult("web role", CheckStatus.WARNING, what, remedy)
 
 
 async def check_locks(_settings: Settings, database: Database) -> CheckResult:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from poller.query.cache import AnswerCache
+from poller.store.access.scoped import scoped
 from poller.store.clock_reader import clock_kept_right
 from poller.store.fleet_stats import fleet_stats, org_ages
 from poller.store.read_only import connect_read_only
@@ -37,9 +38,8 @@ class Reader:
 
     def seen_by(self, caller: Caller) -> Database:
         """The database as this caller sees it: queries return only rows of the caller's orgs."""
-        if caller.visible_tags is not None:
-            raise NotImplementedError
-        return self.database
+        tags = caller.visible_tags
+        return self.database if tags is None else scoped(self.database, tags)
 
     async def fleet_stats(self) -> FleetStats:
         """The fleet in figures."""

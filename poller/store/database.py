@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import asyncpg
 import orjson
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # A pool that cannot replace a lost connection logs a traceback every few seconds. The callers get an error anyway.
 logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
+
+D = TypeVar("D", bound="Database")
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 COMMAND_TIMEOUT_SECONDS: Final = 60.0
@@ -122,6 +124,12 @@ class Database:
             # database.clock: the current time, not the start of the transaction. The connection is taken first, so
             # that waiting for one is not counted in the round trip.
             return await self.clock.read(lambda: connection.fetchval("SELECT clock_timestamp()"))
+
+    def same_pool(self, kind: type[D]) -> D:
+        """Another kind of database over the connections and the clock of this one, which stays their owner."""
+        other = kind(self._pool, pooled=self.pooled)
+        other.clock = self.clock
+        return other
 
     async def close(self) -> None:
         """Waits for connections in use, then closes all of them."""

@@ -35,8 +35,12 @@ class ReadOnlyDatabase(Database):
             self._pool.acquire(timeout=STATEMENT_SECONDS) as connection,
             connection.transaction(readonly=True),
         ):
-            await connection.execute(_LIMIT)
+            await self._begin(connection)
             yield connection
+
+    async def _begin(self, connection: Connection) -> None:
+        """Sets what applies to this transaction."""
+        await connection.execute(_LIMIT)
 
     async def fetch(self, query: str, *arguments: Any) -> list[Row]:
         """Returns every row."""

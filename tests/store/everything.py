@@ -40,6 +40,14 @@ SINGLE_STATEMENTS: Final[tuple[tuple[Any, ...], ...]] = (
     ("0008", "INSERT INTO late_days VALUES (1, $1, false)", (SLOTS[0] - DAY).date()),
     ("0013", "INSERT INTO service_settings VALUES (true, 900, 0.1, 0.5, 'v7', $1)", NOW),
     ("0023", "UPDATE orgs SET parked_outcome = 'unauthorized' WHERE id = 2"),
+    (
+        "0026",
+        "INSERT INTO access_keys (name, hash, pepper_id, may, tags) VALUES ('north', $1, 'k1', 'read', '{customer}')",
+        bytes(32),
+    ),
+    ("0026", "INSERT INTO web_sessions (hash, key_id, created_at) VALUES ($1, 1, $2)", bytes(32), NOW),
+    ("0026", "INSERT INTO audit (caller, source, action, org_id) VALUES ('north', '192.0.2.1', 'seen', 1)"),
+    ("0026", "INSERT INTO idempotency_keys (caller, key, route) VALUES ('north', 'one', 'POST /api/v1/orgs/1/poll')"),
 )
 """By the revision that makes the column or the table."""
 

@@ -47,7 +47,7 @@ FAST: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": 
 KEYRING: Final = Keyring({"k1": bytes(range(KEY_BYTES))})
 LATER: Final = "9999"
 """Than any revision: everything is filled."""
-ROLES: Final = ("CREATE ROLE poller_reader NOLOGIN", "CREATE ROLE poller_guest NOLOGIN")
+ROLES: Final = tuple(f"CREATE ROLE {role} NOLOGIN" for role in ("poller_reader", "poller_guest", "poller_web"))
 OPERATIONS: Final = Path(__file__).parents[2] / "docs" / "operations.md"
 ANSWERS: Final = {
     "user_counts": "SELECT * FROM user_counts ORDER BY org_id, slot, user_type",

@@ -64,3 +64,9 @@ def _say_what_remains(statements: ForAdministrator) -> None:
     if statements.to_limit:
         limit = "; ".join(statements.to_limit)
         terminal.err(f"To limit what others may take of the server, have an administrator run `{limit};`.")
+    if statements.to_scope:
+        scope = "; ".join(statements.to_scope)
+        terminal.err(
+            f"To let PostgreSQL hide other orgs from access keys with tags, have an administrator run `{scope};`, then "
+            "`poller migrate` again."
+        )

@@ -360,7 +360,7 @@ async def test_if_the_poller_cannot_create_roles_it_grants_rights_to_roles_made_
         async with await connect(dsn) as database:
             assert await grant_readers(database) == ["poller_reader", "poller_guest"]
             assert await database.fetchval("SELECT count(*) FROM pg_policy") == 0
-        for statement in statements.split("; "):
+        for statement in (*statements.split("; "), "CREATE ROLE poller_web NOLOGIN", "GRANT poller_web TO modest"):
             await run_on(boss, statement)
         again = await command.run("migrate", environ=environ)
         assert (again.code, "administrator" in again.err) == (0, False)
@@ -398,6 +398,7 @@ async def test_in_a_hardened_database_migrate_prints_the_statements_that_readers
                 "CREATE ROLE modest LOGIN",
                 "CREATE ROLE poller_reader",
                 "CREATE ROLE poller_guest",
+                "CREATE ROLE poller_web ROLE modest",
                 "CREATE ROLE grafana LOGIN IN ROLE poller_reader",
                 f"CREATE DATABASE hard OWNER {'modest' if owns_database else 'poller'}",
             ],
