@@ -1,4 +1,4 @@
-"""The limit of open files of this process: raised as far as the system allows, and compared with what polls need."""
+"""Raises this process's limit of open files as far as the system allows, and compares it with what polls need."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def fit_open_files(
 ) -> Settings:
     """Raises the soft limit of open files; if it is still too low, warns and lowers POLLER_CONCURRENCY.
 
-    `web_connections`: how many a web server of this process may have, which depends on the limit; None: no web server.
-    A limit that allows no request at all is a `UsageError`.
+    `web_connections`: how many connections a web server of this process may have, depending on the limit; None: no web
+    server. A limit that allows no request at all is a `UsageError`.
     """
     limit = _raise_limit()
     for_web = 0 if web_connections is None else web_connections()
@@ -43,7 +43,7 @@ def fit_open_files(
 
 
 def _raise_limit() -> int:
-    """Raises the soft limit towards the hard one; the soft limit afterwards."""
+    """Raises the soft limit towards the hard one; returns the soft limit afterwards."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     goal = ENOUGH if hard == resource.RLIM_INFINITY else min(ENOUGH, hard)
     if soft == resource.RLIM_INFINITY:

@@ -1,8 +1,8 @@
-"""Finds days worth a person's look in daily counts: steps, falls to zero, freezes, silences, and counts that disagree.
+"""Finds unusual days in daily counts: steps, falls to zero, freezes, silences, and counts that disagree.
 
-Rules look only at the past of the day they judge: an anomaly found once is found again, on the same day, however much
-history follows. Each says what was before and after, what would have been usual, and why it was raised. The thresholds
-and how often they alarm on real head counts are in docs/forecasting.md.
+A rule compares a day only with the days before it, so that a later run finds the same anomaly on the same day again.
+Each anomaly has the count before and after, the usual range, and the reason. The thresholds, and how often they raise
+an alarm on real head counts, are in docs/forecasting.md.
 """
 
 from __future__ import annotations
@@ -41,8 +41,7 @@ _YEAR: Final = 365
 _FREEZE_TIMES: Final = 2
 _FREEZE_DAYS: Final = 3
 _FREEZE_CHANCE: Final = 0.02
-"""The chance of a false freeze in a year, if changes were random: a series that rarely changes can stand still for
-twice its longest standstill by chance."""
+"""The accepted chance of a false freeze in a year: a series that rarely changes may stand still for long by chance."""
 _FREEZE_HISTORY: Final = 90
 _FREEZE_MOVING_SHARE: Final = 0.05
 _QUIET_DAYS: Final = 3
@@ -50,7 +49,7 @@ _DISAGREE_DAYS: Final = 2
 
 
 class DetectedAnomaly(NamedTuple):
-    """One day worth a look. `day`: its index in the history. Numbers are users, None where there is none."""
+    """One unusual day. `day`: its index in the history. Numbers are users; None: there is no such number."""
 
     kind: str
     user_type: str
@@ -73,12 +72,12 @@ def in_series(values: Vector, user_type: str = "") -> list[DetectedAnomaly]:
 def in_org(counts: Mapping[str, Vector]) -> list[DetectedAnomaly]:
     """Anomalies of one org: its daily counts by user type, all of one length.
 
-    A step is raised for `ActiveUsers`, and for `AllUsers` only on days when the former shows none.
+    `AllUsers` gets a step only on days without a step of `ActiveUsers`.
     """
     active = in_series(counts[ACTIVE], ACTIVE)
     taken = {one.day for one in active if one.kind in {"step", "zero"}}
     everybody = [one for one in in_series(counts[ALL], ALL) if one.kind in {"step", "zero"} and one.day not in taken]
-    # If Zoho counts no users at all, its other zeros mean nothing, and the return from them is no rise.
+    # If Zoho counts no users at all, its other zeros mean nothing, and the end of these zeros is not a rise.
     no_users = counts[ALL] == 0
     admins, gone, here = (np.where(no_users, np.nan, counts[user_type]) for user_type in (ADMINS, DEACTIVE, ACTIVE))
     found = [*active, *everybody, *_admin_rises(admins), *_surges(gone, here)]
@@ -97,10 +96,10 @@ def _usual_move(held: Vector, day: int) -> float | None:
 
 
 def _steps(held: Vector, values: Vector, user_type: str) -> Iterator[DetectedAnomaly]:
-    """Moves of a day that are large for the level and far beyond the series' own moves.
+    """Daily moves that are large for the level and far beyond the usual moves of the series.
 
-    What goes on in the same direction within a week, or returns, is the same event and not raised again. After unknown
-    days more is usual: as many moves lie between the two counts as days.
+    A further move in the same direction within a week, or a return, is the same event and not raised again. After
+    unknown days a larger move is usual, because it is the sum of several daily moves.
     """
     passed = _days_passed(values)
     moves = np.diff(held)
@@ -141,14 +140,14 @@ def _zeros(held: Vector, user_type: str) -> Iterator[DetectedAnomaly]:
         was = float(held[day - 1])
         usual = _usual_move(held, day) or 0.0
         low = max(was - max(_STEP_TIMES * usual, 1.0), 0.0)
-        # A lone user more or less is the life of a small org.
+        # One user more or less is normal in a small org.
         if was >= _LEAST_LEVEL or low > 1:
             why = f"fell from {was:.0f} to zero in a day"
             yield DetectedAnomaly("zero", user_type, day, was, 0.0, low, was + _STEP_TIMES * usual, "critical", why)
 
 
 def _freezes(held: Vector, values: Vector, user_type: str) -> Iterator[DetectedAnomaly]:
-    """Standstills of more than twice the longest of the past year and three days; raised on the day that is passed."""
+    """Standstills longer than three days and twice the longest of the past year; raised on the day they exceed it."""
     start = int(np.argmax(~np.isnan(held))) if len(held) else 0
     changes = (np.flatnonzero(np.nan_to_num(np.diff(held)) != 0) + 1).tolist()
     for place, day in enumerate(changes):
@@ -160,7 +159,7 @@ def _freezes(held: Vector, values: Vector, user_type: str) -> Iterator[DetectedA
         longest = max(int(np.diff(past).max()), past[0] - max(day - _YEAR, start))
         due = math.ceil(math.log(len(past) / _FREEZE_CHANCE) * seen / len(past))
         raised = day + max(_FREEZE_TIMES * longest + _FREEZE_DAYS, due)
-        # Unknown days are no standstill: the counts of at least half of the days must be known.
+        # Unknown days are not a standstill: the counts of at least half of the days must be known.
         if raised < until and np.isnan(values[day:raised]).mean() <= _HALF:
             level = float(held[day])
             why = f"has not moved for {raised - day} days; the longest standstill of the year before was {longest}"
@@ -168,7 +167,7 @@ def _freezes(held: Vector, values: Vector, user_type: str) -> Iterator[DetectedA
 
 
 def _silences(values: Vector, user_type: str) -> Iterator[DetectedAnomaly]:
-    """Stretches of unknown days longer than twice any before, and than three days; raised on the day that is passed."""
+    """Periods of unknown days longer than three days and twice any before; raised on the day they exceed it."""
     known = np.flatnonzero(~np.isnan(values)).tolist()
     longest = 0
     for place, day in enumerate(known):
@@ -190,7 +189,7 @@ def _admin_rises(admins: Vector) -> Iterator[DetectedAnomaly]:
 
 
 def _surges(deactive: Vector, active: Vector) -> Iterator[DetectedAnomaly]:
-    """Days on which far more users were deactivated than ever, measured against the active users there were."""
+    """Days on which far more users were deactivated than on any day before, as a share of the active users."""
     held, level = hold(deactive[None, :])[0], hold(active[None, :])[0]
     moves, passed = np.diff(held), _days_passed(deactive)
     with np.errstate(invalid="ignore"):
@@ -205,10 +204,10 @@ def _surges(deactive: Vector, active: Vector) -> Iterator[DetectedAnomaly]:
 
 
 def _disagreements(counts: Mapping[str, Vector]) -> Iterator[DetectedAnomaly]:
-    """Sums that have not added up for two known days: one day may be a user added between two requests.
+    """Sums that do not add up on two known days in a row.
 
-    The user type is the first of the parts. Two sums that begin to disagree on one day are one anomaly: their whole is
-    what is wrong.
+    On a single day, a user may have been added between two requests. The anomaly has the user type of the first part.
+    Two sums that begin to disagree on one day are one anomaly: the total is probably wrong.
     """
     raised: set[int] = set()
     for whole, parts in SUMS:
@@ -225,7 +224,7 @@ def _disagreements(counts: Mapping[str, Vector]) -> Iterator[DetectedAnomaly]:
 
 
 def _wrong_current_users(current: Vector) -> Iterator[DetectedAnomaly]:
-    """CurrentUser is the user the token belongs to: always one. Raised once for each stretch."""
+    """Days on which CurrentUser, the user that the token belongs to, is not 1. Raised once for each such period."""
     known = np.flatnonzero(~np.isnan(current))
     wrong_before = False
     for day in known.tolist():

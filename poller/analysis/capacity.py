@@ -1,8 +1,8 @@
-"""What a fleet costs: credits, requests, workers and disk, by arithmetic alone.
+"""Computes what a fleet costs: credits, requests, workers and disk.
 
-Groups of orgs and the cost of one poll in; figures by group and in all out. Every figure is an average over a day:
-polls are spread evenly over the interval, so that the busiest second is hardly busier than the average one. Credits
-are a customer's; requests for tokens cost none. Times are in seconds.
+Input: groups of orgs and the cost of one poll. Output: figures by group and in total. Every figure is an average over a
+day: polls are spread evenly over the interval, so that the busiest second is hardly busier than the average second.
+Requests for tokens cost no credits. Times are in seconds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DAY_SECONDS: Final = 86_400
 YEAR_DAYS: Final = 365
 USER_TYPES: Final = 10
-"""Counts of a poll: as many requests if every one is answered at once, and as many daily counts of an org."""
+"""Counts of a poll: also the number of requests if none is repeated, and of daily counts of an org."""
 MONTH_DAYS: Final = 31
 """Snapshots are dropped in whole months: the oldest is up to a month older than the retention."""
 MAX_PROCESSOR_SHARE: Final = 0.6
@@ -28,7 +28,7 @@ MAX_PLACES_SHARE: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class OrgGroup:
-    """Orgs that cost the same. `effective_seconds`: the interval that the share of the credits pays for.
+    """Orgs with the same costs. `effective_seconds`: the shortest interval that the share of the credits pays for.
 
     `daily_credits`: what Zoho allows each org in 24 hours; `share_credits`: what the poller may spend of them.
     `in_flight`: requests that the poller sends to one org at once.
@@ -63,7 +63,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What one worker can do at once, and for how many days rows are kept (None: for ever)."""
+    """How many polls and requests one worker can do in parallel, and how many days rows are kept (None: for ever)."""
 
     concurrency: int
     polls_at_once: int
@@ -95,7 +95,7 @@ class GroupPlan:
 
 @dataclass(frozen=True, slots=True)
 class FleetPlan:
-    """The figures of all groups. Bytes of the database: a year from an empty one, and what it grows by later.
+    """The figures of all groups. Bytes of the database: after the first year, and the growth in each later year.
 
     `snapshot_bytes_at_most` is None if snapshots are kept for ever. `cores`, `database_cores`: processor cores in use.
     """
@@ -124,7 +124,7 @@ def plan_group(group: OrgGroup, costs: Costs) -> GroupPlan:
     polls, extra = _affordable(group, costs, slots)
     credits_per_org = polls * costs.requests_per_poll + extra
     tokens = polls / max(math.ceil(costs.token_seconds / group.effective_seconds), 1)
-    # A poll that is refused has a row too: it says why nothing is known.
+    # A refused poll writes a row too, with the reason why the counts are unknown.
     rows = group.orgs * slots * YEAR_DAYS
     daily = group.orgs * USER_TYPES * YEAR_DAYS
     return GroupPlan(
@@ -179,7 +179,7 @@ def plan_fleet(groups: Sequence[OrgGroup], costs: Costs, capacity: Capacity) -> 
 
 
 def _affordable(group: OrgGroup, costs: Costs, slots: float) -> tuple[float, float]:
-    """Polls and extra requests by org and day that the credits pay for. A poll begins if ten credits are left."""
+    """Polls and extra requests per org and day that the credits pay for. A poll starts if ten credits are left."""
     if group.share_credits < USER_TYPES:
         return 0.0, 0.0
     extra = costs.extra_requests if group.share_credits >= USER_TYPES + costs.extra_requests else 0.0
@@ -187,7 +187,7 @@ def _affordable(group: OrgGroup, costs: Costs, slots: float) -> tuple[float, flo
 
 
 def _workers(cores: float, polls_under_way: float, requests_under_way: float, capacity: Capacity) -> int:
-    """How many workers are enough; 0 where there is nothing to poll."""
+    """How many workers are enough; 0 if there is nothing to poll."""
     return max(
         math.ceil(cores / MAX_PROCESSOR_SHARE),
         math.ceil(polls_under_way / (capacity.polls_at_once * MAX_PLACES_SHARE)),
@@ -201,5 +201,5 @@ def _seat_bytes(orgs: int, costs: Costs) -> float:
 
 
 def _years(days: int | None, more: int) -> float:
-    """Years of rows that are there at most, `more`: days they are kept beyond their retention."""
+    """The most years of rows that are kept at a time. `more`: days that rows are kept beyond their retention."""
     return math.inf if days is None else (days + more) / YEAR_DAYS

@@ -1,7 +1,8 @@
 """Quantiles of forecast errors on real head counts, in expected standard deviations, for small fleets.
 
-A row a horizon, a column a pool of expected changes within it (`intervals.CHANGE_EDGES`). Made from 392,612 errors of
-763 series of organisations, teams and accounts, forecast from every fourteenth day of their past.
+One row per horizon, one column per pool of expected changes within the horizon (`intervals.CHANGE_EDGES`). Computed
+from 392,612 errors of 763 series of organisations, teams and accounts, forecast from every fourteenth day of their
+past.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Forecasts daily counts: a level, a shrunk trend, a weekday swing only where it pays, and honest intervals.
+"""Forecasts daily counts from a level, a damped trend and weekday effects, with intervals.
 
-Histories hold through gaps, lose single-day spikes, and end on their last known day. Where no window of the past shows
-a significant move there is no trend, and the forecast says "flat". Means and intervals are whole users wherever the
-history is. Measured against other methods in docs/forecasting.md.
+Gaps in a history are filled with the last known count, and single-day spikes are removed. If no window of the past
+shows a significant move, there is no trend, and the method is called "flat". Weekday effects are used only if they
+reduce the errors. If all counts of a history are whole numbers, so are its means and intervals. docs/forecasting.md
+compares the method with others.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ if TYPE_CHECKING:
 
 LONGEST_HORIZON: Final = 365
 CHUNK: Final = 500
-"""Series computed at once: 100 MB at the most."""
+"""Series computed at the same time: they take at most 100 MB."""
 ORIGINS: Final = (30, 60, 90, 180)
-"""Days before the end from which the past is forecast, to learn how large errors are."""
+"""How many days before the end the forecasts of the past start, which show how large errors are."""
 BACKTEST_DAYS: Final = 30
 _LEAST_DAYS: Final = 30
-"""Of history before an origin."""
+"""The shortest history before an origin, in days."""
 
 
 class Backtest(NamedTuple):
-    """The forecast's errors on the series' own past, 30 days ahead.
+    """The errors of forecasts of the series' own past, 30 days ahead.
 
-    `scaled_error`: mean |error| in units of the series' own mean 30-day move, at least a user; NaN without a window.
-    `coverage80`: the share of windows whose truth lay inside the 80 % interval.
+    `scaled_error`: mean |error| in units of the mean 30-day move of the series (at least one user); NaN without a
+    window. `coverage80`: the share of windows whose real count was inside the 80 % interval.
     """
 
     windows: np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -45,7 +46,7 @@ class Backtest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Forecasts:
-    """Forecasts of some series, `rows` of those asked for; matrices have a row a series and a column a day ahead."""
+    """Forecasts of some series, `rows` of the input; matrices have one row per series and one column per day ahead."""
 
     rows: np.ndarray[tuple[int], np.dtype[np.int64]]
     mean: Matrix
@@ -59,12 +60,12 @@ class Forecasts:
     backtest: Backtest
 
     def method(self, row: int) -> str:
-        """What the forecast of this row is made of: `flat`, `trend`, `flat+week` or `trend+week`."""
+        """The parts of this row's forecast: `flat`, `trend`, `flat+week` or `trend+week`."""
         return ("trend" if self.per_day[row] else "flat") + ("+week" if self.weekly[row] else "")
 
 
 class _Spread(NamedTuple):
-    """What the width of intervals on `days` ahead is made of; see `half_widths`. `whole`: whether counts are whole."""
+    """The input of `half_widths` for these `days` ahead. `whole`: whether counts are whole numbers."""
 
     days: Vector
     deviations: Matrix
@@ -73,7 +74,7 @@ class _Spread(NamedTuple):
 
 
 class _SeriesState(NamedTuple):
-    """What is known of some series at one origin."""
+    """What is known about some series at one origin."""
 
     level: Level
     trend: Vector
@@ -86,7 +87,7 @@ class _SeriesState(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """A forecast made from the past of some series (`rows`), a month ahead, and what came; NaN if unknown."""
+    """A forecast of a month from the past of some series (`rows`), and the real counts; NaN if unknown."""
 
     rows: np.ndarray[tuple[int], np.dtype[np.int64]]
     mean: Matrix
@@ -99,14 +100,14 @@ def forecast(
 ) -> Iterator[Forecasts]:
     """Forecasts each history (a value a day, NaN for unknown, the last one known) `horizon` days ahead, 1 to 365.
 
-    `quantiles` are those of `fleet_quantiles`; None: they are made from these histories. Yields chunks of at most
+    `quantiles` are those of `fleet_quantiles`; None: they are computed from these histories. Yields chunks of at most
     `CHUNK` series, in their order. An empty history or a wrong horizon is a `ValueError`.
     """
     if not 1 <= horizon <= LONGEST_HORIZON:
         raise ValueError(f"a horizon is 1 to {LONGEST_HORIZON} days, not {horizon}")
     chunks = list(_chunks(len(histories)))
     pool = ErrorPool()
-    # The past is forecast once: for the quantiles, and for each series' own back-test.
+    # The past is forecast once, for the quantiles and for the back-test of each series.
     past = None if quantiles else [_forecast_past(_matrix(histories, rows), pool) for rows in chunks]
     chosen = quantiles or pool.quantiles()
     for place, rows in enumerate(chunks):
@@ -116,7 +117,7 @@ def forecast(
 
 
 def fleet_quantiles(histories: Sequence[Vector]) -> tuple[Matrix, Matrix]:
-    """The 80 and 95 % quantiles of the errors made on these histories' own past, weighed against the shipped table."""
+    """The 80 and 95 % quantiles of errors on the past of these histories, combined with the shipped table."""
     pool = ErrorPool()
     for rows in _chunks(len(histories)):
         _forecast_past(_matrix(histories, rows), pool)
@@ -163,7 +164,7 @@ def _cut(values: Matrix, days: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.
 
 
 def _forecast_past(values: Matrix, pool: ErrorPool | None = None) -> list[_Window]:
-    """Forecasts each series from each origin of its past: what its back-test needs, and its errors into `pool`."""
+    """Forecasts each series from each origin of its past; returns the windows, and adds the errors to `pool`."""
     windows = []
     day = np.array([float(BACKTEST_DAYS)])
     for cut in ORIGINS:
@@ -213,7 +214,7 @@ def _forecast_chunk(
 
 
 def _lines(mean: Matrix, spread: _Spread, quantiles: Matrix) -> tuple[Matrix, Matrix]:
-    """The low and the high line, rounded inward to whole users: an error in whole users is inside as before."""
+    """The low and the high line, rounded inward to whole users, which covers the same whole counts."""
     widths = half_widths(quantiles, spread.deviations, spread.changes, spread.days)
     low, high = np.maximum(mean - widths, 0.0), mean + widths
     whole = spread.whole[:, None]
@@ -223,7 +224,7 @@ def _lines(mean: Matrix, spread: _Spread, quantiles: Matrix) -> tuple[Matrix, Ma
 
 
 def _backtest(values: Matrix, past: Sequence[_Window], quantiles: Matrix) -> Backtest:
-    """Judges the forecasts of each series' own past; windows whose truth is unknown do not count."""
+    """Measures the forecasts of each series' own past; windows with an unknown real count are left out."""
     count = np.zeros(len(values), dtype=np.int64)
     errors, inside = np.zeros(len(values)), np.zeros(len(values))
     move = _typical_move(values)

@@ -1,4 +1,4 @@
-"""Prepares daily histories for forecasting: holds counts through gaps, removes single-day spikes, finds weekday swings.
+"""Prepares daily histories for forecasting: fills gaps, removes single-day spikes, finds weekday effects.
 
 A matrix of histories has one series per row and one day per column; every row ends on its last known day, in the last
 column. Days before a series began are NaN.
@@ -16,9 +16,9 @@ Vector = NDArray[np.float64]
 
 WEEK: Final = 7
 MOST_DAYS: Final = 800
-"""Of a history; older days change nothing."""
+"""The days of a history that are used; older days change nothing."""
 _SPIKE_LEAST: Final = 3.0
-"""Users: a smaller jump is never called a spike."""
+"""The smallest jump that counts as a spike, in users."""
 _SPIKE_RATIO: Final = 6.0
 """A spike is at least this many times the mean daily move."""
 _SPIKE_SPANS: Final = (1, 3)
@@ -27,17 +27,17 @@ _SPIKE_RETURN: Final = 0.25
 """A spike returns to within this share of its size."""
 _SEASON_DAYS: Final = 84
 _SEASON_GAIN: Final = 0.85
-"""Weekday effects are used where they cut past one-day errors to at most this share."""
+"""Weekday effects are used if they reduce past one-day errors to at most this share."""
 _SMOOTH_GAIN: Final = 0.9
 _SMOOTH_DAYS: Final = 120
 _ALPHAS: Final = (0.1, 0.2, 0.35, 0.5, 0.7)
 
 
 class Level(NamedTuple):
-    """Where each series stands at its end.
+    """The level of each series at its end.
 
-    `level`: users, without the weekday's effect. `effects`: users to add on the days 1 to 7 ahead, one row a series;
-    zero where no weekday swing was found. `clean`: the histories without spikes and weekday effects.
+    `level`: users, without the weekday's effect. `effects`: users to add on the days 1 to 7 ahead, one row per series;
+    zero without weekday effects. `clean`: the histories without spikes and weekday effects.
     """
 
     level: Vector
@@ -83,7 +83,7 @@ def _without_spikes(held: Matrix, span: int) -> Matrix:
 
 
 def find_level(clean: Matrix) -> Level:
-    """The level each series ends at: its last value, smoothed and freed of weekday effects only where that pays."""
+    """The level at the end of each series: its last value, or a smoothed one if that forecasts better."""
     by_column = _weekday_effects(clean)
     columns = clean.shape[1]
     place = (columns - 1 - np.arange(columns)) % WEEK
@@ -93,7 +93,7 @@ def find_level(clean: Matrix) -> Level:
 
 
 def _weekday_effects(clean: Matrix) -> Matrix:
-    """Users to add by place in the week; place 0 is the weekday of the last column. Zero where it does not pay."""
+    """Users to add by place in the week; 0 is the weekday of the last column. Zero if the effects do not help."""
     rows, columns = clean.shape
     effects = np.zeros((rows, WEEK))
     if columns < 6 * WEEK:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from poller.analysis.history import Matrix, Vector
 
 CHANGE_EDGES: Final = np.array([0.1, 0.3, 0.6, 1, 2, 4, 8, 16, 32, 64, 128])
-"""Between the pools: changes expected within the horizon."""
+"""The limits between the pools: changes expected within the horizon."""
 PROBABILITIES: Final = (0.81, 0.96)
 """A little above 80 and 95 %: intervals of whole users cannot cover an exact share, and must cover at least this."""
 TABLE_WEIGHT: Final = 150
@@ -46,7 +46,7 @@ class ErrorPool:
                 self._series[key] = max(self._series.get(key, 0), 0) + len(chosen)
 
     def quantiles(self) -> tuple[Matrix, Matrix]:
-        """The 80 and 95 % quantiles, in standard deviations: a row a horizon, a column a pool."""
+        """The 80 and 95 % quantiles, in standard deviations: one row per horizon, one column per pool."""
         results = []
         for probability, table in zip(PROBABILITIES, _TABLES, strict=True):
             own = table.copy()
@@ -67,7 +67,7 @@ def pool_of(expected_changes: Vector) -> np.ndarray[tuple[int], np.dtype[np.int6
 def half_widths(quantiles: Matrix, deviations: Matrix, changes: Vector, days: Vector) -> Matrix:
     """Users to either side of the mean for each of `days` ahead; never narrower on a later day.
 
-    `deviations` has a row a series and a column a day, `changes` is the expected number a day.
+    `deviations` has one row per series and one column per day; `changes` is the expected number per day.
     """
     pools = pool_of(changes[:, None] * _HORIZONS)
     chosen = quantiles[np.arange(len(_HORIZONS)), pools]

@@ -1,4 +1,4 @@
-"""Quantiles of forecast errors as plain lists, for keeping them elsewhere, and back."""
+"""Converts quantiles of forecast errors to plain lists, to store them, and back."""
 
 from __future__ import annotations
 

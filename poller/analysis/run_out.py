@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class RunOut(NamedTuple):
-    """Days ahead, 1 for tomorrow; 0: not within the horizon.
+    """The day when seats run out, in days ahead: 1 is tomorrow; 0: not within the horizon.
 
     `low`: the first day the high line reaches the seats. `high`: the first day the low line does. `day`: the first day
-    the mean does; a day is named only then.
+    the mean does. Callers name a day only if `day` is not 0.
     """
 
     day: np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -24,7 +24,7 @@ class RunOut(NamedTuple):
 
 
 def run_out(mean: Matrix, low: Matrix, high: Matrix, seats: Vector) -> RunOut:
-    """When the lines of a forecast (a row a series, a column a day) reach `seats`; NaN seats are never reached."""
+    """When the lines of a forecast (one row per series, one column per day) reach `seats`; NaN: never."""
     return RunOut(_first(mean, seats), _first(high, seats), _first(low, seats))
 
 

@@ -1,7 +1,7 @@
-"""How far a series is expected to move: its variance per day over several spans, and how often it changes at all.
+"""How far a series is expected to move: its variance per day over several spans, and how often it changes.
 
-Longer spans lean on shorter ones, and the daily one leans on what series of the same level do, as far as a series' own
-history is too short to say. A series that never moved gets its scale from the others.
+If the history of a series is short, its variance over a long span is estimated from shorter spans too, and its daily
+variance from other series of the same level. A series that never moved gets its scale from the others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SPANS: Final = (1, 7, 30, 90)
 """Days."""
 _LEAN: Final = 4.0
-"""Windows of a longer span are believed against this many of the shorter one."""
+"""The estimate from the shorter span weighs as much as this many windows of the longer one."""
 _LEAN_DAYS: Final = 45.0
 """Days of own history that weigh as much as the other series of the same level."""
 _CLIP: Final = 0.97
@@ -26,7 +26,7 @@ _PRIOR_DAYS: Final = 60.0
 
 
 class Scale(NamedTuple):
-    """What is expected of each series, one row each.
+    """The expected moves of each series, one row per series.
 
     `variances`: users² a day, a column for each of `SPANS`. `changes`: expected changes a day.
     """
@@ -35,7 +35,7 @@ class Scale(NamedTuple):
     changes: Vector
 
     def at(self, horizons: Vector) -> Matrix:
-        """The standard deviation in users at each of these horizons (days), one row a series."""
+        """The standard deviation in users at each of these horizons (days), one row per series."""
         spans = np.log(np.array(SPANS, dtype=float))
         place = np.clip(np.interp(np.log(horizons), spans, np.arange(len(SPANS))), 0, len(SPANS) - 1)
         low = np.minimum(place.astype(int), len(SPANS) - 2)
@@ -46,7 +46,7 @@ class Scale(NamedTuple):
 
 
 def expected_variance(level: Vector) -> Vector:
-    """Users² a day of a series at this level before anything is known of the series itself."""
+    """Users² a day of a series at this level, if the series itself has no history yet."""
     return np.asarray(0.004 * np.maximum(level, 1.0) ** 0.9)
 
 
@@ -69,7 +69,7 @@ def measure(clean: Matrix, raw: Matrix, trend: Vector) -> Scale:
 
 
 def _variance(clean: Matrix, trend: Vector, span: int) -> tuple[Vector, Vector]:
-    """Users² a day of the moves over `span` days, large ones clipped, and how many windows apart they are worth."""
+    """Users² a day of the moves over `span` days, with large moves clipped, and the number of independent windows."""
     if clean.shape[1] <= span:
         return np.zeros(len(clean)), np.zeros(len(clean))
     moves = np.abs(clean[:, span:] - clean[:, :-span] - (trend * span)[:, None])
@@ -78,7 +78,7 @@ def _variance(clean: Matrix, trend: Vector, span: int) -> tuple[Vector, Vector]:
     moves[~known] = np.inf
     at = np.clip(np.ceil(_CLIP * count).astype(int) - 1, 0, None)
     if span == 1:
-        # Most daily moves are zero: the clip is that of the moves that are not.
+        # Most daily moves are zero, so the limit for clipping is computed from the others.
         zeros = (moves == 0).sum(axis=1)
         at = np.clip(zeros + np.ceil(_CLIP * (count - zeros)).astype(int) - 1, 0, moves.shape[1] - 1)
     ordered = np.sort(moves, axis=1)

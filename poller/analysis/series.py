@@ -26,7 +26,7 @@ class History(NamedTuple):
 def histories(series: array[int], days: array[int], values: array[float]) -> list[History]:
     """Histories by the index of their series; three arrays of equal length, days as ordinals, NaN for unknown.
 
-    Of a day that is there twice the later reading counts. A series without any known value is left out.
+    If a day occurs twice, the later reading counts. A series without any known value is left out.
     """
     known = ~np.isnan(np.frombuffer(values, dtype=np.float64)) if len(values) else np.zeros(0, dtype=bool)
     if not known.any():
@@ -48,13 +48,13 @@ def _dense(series: int, days: np.ndarray[tuple[int], np.dtype[np.int32]], values
     recent = days > last - MOST_DAYS
     days, values = days[recent], values[recent]
     dense = np.full(last - int(days[0]) + 1, np.nan)
-    # Days are in order, and of equal ones the last is written last.
+    # The days are sorted, and of equal days the last one is written last.
     dense[days - days[0]] = values
     return History(series, last, dense)
 
 
 def dense(days: Sequence[int], values: Sequence[float], first: int | None = None, last: int | None = None) -> Vector:
-    """A value a day from `first` to `last` (ordinals; by default the first and the last of `days`), NaN for unknown.
+    """One value per day from `first` to `last` (ordinals; default: first and last of `days`), NaN for unknown.
 
     `days` are in order; at least one.
     """

@@ -1,7 +1,7 @@
-"""The daily move of a series that its own past supports: a mean over several windows, shrunk towards none.
+"""The daily trend of a series: the mean move over several windows, damped towards zero.
 
-A line fitted through the data is refused: it does not start from the last value, and was five times worse than no
-forecast at all on real head counts a week ahead.
+No line is fitted through the data: it would not start from the last value, and on real head counts it was five times
+worse a week ahead than assuming no change.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from poller.analysis.history import Matrix, Vector
 
 WINDOWS: Final = (112, 224)
-"""Days; the whole history is one window more."""
+"""The windows in days; the whole history is an additional window."""
 _LEAST_DAYS: Final = 21
 _SHRINK: Final = 2.5
-"""Times the variance of the mean move over its square: that share of the move is taken away."""
+"""The share of the move that is subtracted: this factor times the variance of the mean move, divided by its square."""
 _ONE_WAY: Final = 0.9
-"""Of all movement, the share that must be net movement for a trend to count as one-way."""
+"""The share of all movement that must be net movement, for a trend to count as one-way."""
 _ONE_WAY_MOVES: Final = 12
 _BASE_WEIGHT: Final = 0.25
-"""A window that shows no trend still counts this much against one that shows it fully."""
+"""The weight of a window without a trend; a window with a full trend weighs 1 more."""
 _LEAST_VARIANCE: Final = 0.02
-"""Of the moves' variance stays at least this share, however much they take each other back."""
+"""The smallest share of the moves' variance that is used, even if the moves cancel each other out."""
 _CLIP: Final = 0.95
 
 
 def moves_of(clean: Matrix) -> Matrix:
-    """Daily moves in users, each clipped to the series' own 95 % quantile of moves that are not zero."""
+    """Daily moves in users, clipped to the 95 % quantile of the series' moves that are not zero."""
     moves = np.diff(clean, axis=1)
     sizes = np.abs(moves)
     sizes[sizes == 0] = np.nan
@@ -41,7 +41,7 @@ def moves_of(clean: Matrix) -> Matrix:
 
 
 def daily_trend(moves: Matrix) -> Vector:
-    """Users a day, exactly zero where no window shows a significant move."""
+    """The trend in users a day; exactly zero if no window shows a significant move."""
     known = ~np.isnan(moves)
     filled = np.where(known, moves, 0.0)[:, ::-1]
     sums, squares = np.cumsum(filled, axis=1), np.cumsum(filled * filled, axis=1)
@@ -57,10 +57,10 @@ def daily_trend(moves: Matrix) -> Vector:
             enough &= counts[:, -1] >= 0.9 * window
         mean = sums[:, at] / days
         daily = np.maximum(squares[:, at] / days - mean * mean, 0.0)
-        # Moves that take each other back, as noise does, make the mean surer than independent moves would.
+        # Moves that cancel each other out, like noise, make the mean more certain than independent moves would.
         beside = np.minimum(pairs[:, at] / days - mean * mean, 0.0)
         variance = np.maximum(daily + 2 * beside, _LEAST_VARIANCE * daily) / np.maximum(days - 1, 1)
-        # Moves that nearly all go one way leave doubt about the pace, not about the direction: nothing is taken away.
+        # If nearly all moves go one way, the direction is certain and only the pace is not: nothing is subtracted.
         one_way = (np.abs(sums[:, at]) >= _ONE_WAY * sizes[:, at]) & (changes[:, at] >= _ONE_WAY_MOVES)
         shrink = np.where(one_way, 0.0, _SHRINK)
         kept = np.maximum(0.0, 1.0 - shrink * variance / np.where(mean == 0, np.inf, mean * mean))

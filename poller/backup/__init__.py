@@ -1,7 +1,7 @@
-"""Backup and restore of the embedded database: one file with a dump, the key file, and what they are.
+"""Backup and restore of the embedded database: one file with a dump, the key file and a manifest.
 
-A backup is one moment of the database, and may be made while it is used. A restore verifies the whole file and makes a
-new cluster from it before it touches the old one, which is then kept beside it under another name.
+A backup has the state of one moment, and may be made while the database is in use. A restore verifies the whole file
+and creates a new cluster from it; only then it renames the old cluster, which is kept.
 
 Refuses to: touch a database that the operator runs; overwrite a file; restore while another process uses the database.
 """

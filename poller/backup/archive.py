@@ -1,4 +1,4 @@
-"""The file of a backup: a ZIP of a dump, the key file, and a manifest that says what they are."""
+"""The file of a backup: a ZIP with a dump, the key file, and a manifest that describes them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NO_BACKUP: Final = "name a file that `poller backup` made"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup is of. `keys`: ids of the keys its credentials are encrypted with; `key_file`: they are in it."""
+    """Describes a backup. `keys`: ids of the keys that encrypt its credentials; `key_file`: it contains the keys."""
 
     format: int
     poller: str
@@ -46,7 +46,7 @@ class Manifest:
 
 
 def write(part: Path, manifest: Manifest, key_file: Path, dump: Callable[[IO[bytes]], None]) -> None:
-    """Write a new file, for this user alone, and return once it is on disk; `dump` writes the dump."""
+    """Writes a new file that only this user can read, and waits until it is on disk; `dump` writes the dump."""
     descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w+b") as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -60,7 +60,7 @@ def write(part: Path, manifest: Manifest, key_file: Path, dump: Callable[[IO[byt
 
 
 def verify(source: Path) -> Manifest:
-    """Read the whole file; every checksum in it must be right."""
+    """Reads the whole file and checks every checksum."""
     try:
         with zipfile.ZipFile(source) as archive:
             manifest = Manifest.read(archive)
@@ -89,7 +89,7 @@ def _check_keys(text: str, source: Path) -> None:
 
 
 def unpack_keys(source: Path, folder: Path) -> None:
-    """Write the key file of a backup into a data folder."""
+    """Writes the key file of a backup into a data folder."""
     with zipfile.ZipFile(source) as archive, open(folder / KEY_FILE, "xb", opener=_private) as file:
         file.write(archive.read(KEY_FILE))
         os.fsync(file.fileno())

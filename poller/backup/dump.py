@@ -1,4 +1,4 @@
-"""PostgreSQL's own programs: they dump the embedded database, and load a dump into another one."""
+"""Dumps the embedded database and loads dumps, with PostgreSQL's own programs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROLES: Final = ("poller_reader", "poller_guest", "poller_web")
 
 
 def dump(server: EmbeddedServer, target: IO[bytes]) -> None:
-    """Write a dump of one moment of the database to `target`."""
+    """Writes a dump of one moment of the database to `target`."""
     command = server.program("pg_dump", "-Fc")
     with (
         tempfile.TemporaryFile() as said,
@@ -38,7 +38,7 @@ def dump(server: EmbeddedServer, target: IO[bytes]) -> None:
 
 
 def load(server: EmbeddedServer, source: IO[bytes]) -> None:
-    """Read a dump from `source` into an empty database, everything or nothing."""
+    """Loads a dump from `source` into an empty database, completely or not at all."""
     roles = "; ".join(f"CREATE ROLE {role} NOLOGIN" for role in _ROLES)
     _run(server, ("psql", "-qc", roles), None)
     _run(server, ("pg_restore", "--exit-on-error", "--single-transaction"), source)

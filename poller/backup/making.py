@@ -1,4 +1,4 @@
-"""Making a backup of the embedded database, while it is used or not."""
+"""Makes a backup of the embedded database, which may be in use."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 async def back_up(settings: Settings, target: Path) -> Manifest:
-    """Write a backup of the embedded database to `target`, which is there in the end whole or not at all."""
+    """Writes a backup of the embedded database to `target`, completely or not at all."""
     require_embedded(settings, "pg_dump -Fc")
     await asyncio.to_thread(_require_absent, target)
     server = await asyncio.to_thread(start_embedded, settings.data_dir)
@@ -35,7 +35,7 @@ async def back_up(settings: Settings, target: Path) -> Manifest:
         part = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
             await asyncio.to_thread(write, part, manifest, settings.key_file, partial(dump, server))
-            os.link(part, target)  # unlike a rename, never over a file that was made since
+            os.link(part, target)  # unlike a rename, a link never replaces a file that was created meanwhile
         except OSError as wrong:
             what = f"{target} cannot be written: {wrong.strerror}"
             raise OperationError(what, "name a file in a folder you may write to, with room for it") from wrong
@@ -45,7 +45,7 @@ async def back_up(settings: Settings, target: Path) -> Manifest:
 
 
 def require_embedded(settings: Settings, program: str) -> None:
-    """Refuse a database that the operator runs."""
+    """Raises an error for a database that the operator runs."""
     if not settings.embedded:
         raise UsageError("POLLER_DATABASE_URL names a database of yours", f"use its own tools: {program}")
 
@@ -63,7 +63,7 @@ async def _describe(settings: Settings, server: EmbeddedServer) -> Manifest:
             state = await schema.read_state(connection)
         if state.current is None:
             raise OperationError(f"the database in {settings.data_dir} is empty", "run `poller migrate` first")
-        # backup.count: what a backup says that it holds.
+        # backup.count: for the manifest.
         row = await database.fetchrow("SELECT (SELECT count(*) FROM orgs) orgs, (SELECT count(*) FROM org_snapshots) n")
         keys = sorted(await key_usage(database))
     key_file = settings.secret_keys is None and (settings.key_file).exists()

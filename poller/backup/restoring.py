@@ -1,4 +1,4 @@
-"""Putting a backup in the place of the embedded database: everything, or nothing is changed."""
+"""Restores a backup in place of the embedded database, completely or not at all."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RestoredBackup:
-    """What was restored, where the files of the old database are now, and which keys the settings lack for it."""
+    """What was restored, where the old database's files are now, and the keys that the settings lack."""
 
     manifest: Manifest
     aside: list[Path]
@@ -38,13 +38,13 @@ class RestoredBackup:
 
 
 async def restore(settings: Settings, source: Path) -> RestoredBackup:
-    """Put the database of a backup in the place of the embedded one; the old one is moved aside."""
+    """Replaces the embedded database with the one of a backup; the old one is renamed."""
     require_embedded(settings, "pg_restore")
     manifest = await asyncio.to_thread(verify, source)
     data_dir = settings.data_dir
     embedded.make_data_dir(data_dir)
     with unused(data_dir):
-        pass  # before minutes are spent on a restore that cannot end well
+        pass  # before a restore that would fail takes minutes
     with temporary_data_dir(data_dir) as folder:
         await _make_cluster(source, folder, manifest)
         also = (KEY_FILE,) if manifest.key_file else ()
@@ -65,7 +65,7 @@ def _missing_keys(settings: Settings, manifest: Manifest) -> list[str]:
 
 
 async def _make_cluster(source: Path, folder: Path, manifest: Manifest) -> None:
-    """A cluster in `folder` with everything of the backup in it, up to date and looked at."""
+    """Creates a cluster in `folder` from the backup, migrates it and checks it."""
     if manifest.key_file:
         await asyncio.to_thread(unpack_keys, source, folder)
     server = await asyncio.to_thread(embedded.start, folder)
@@ -75,7 +75,7 @@ async def _make_cluster(source: Path, folder: Path, manifest: Manifest) -> None:
         async with await connect(server.dsn(), max_size=1, application_name="poller restore") as database:
             await grant_readers(database)
             await set_up_readers(database)
-            # backup.count_orgs: whether everything has come.
+            # backup.count_orgs: to check that the dump is complete.
             orgs = await database.fetchval("SELECT count(*) FROM orgs")
     if orgs != manifest.orgs:
         what = f"{source} holds {orgs} orgs and says that it holds {manifest.orgs}"

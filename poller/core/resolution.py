@@ -1,4 +1,4 @@
-"""Which step a series has: the shortest one that keeps the number of points small, as a chart of Grafana does."""
+"""Chooses the step of a series: the shortest one with few enough points for a chart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from poller.core.durations import DAY_SECONDS
 
 MOST_POINTS: Final = 2_000
-"""Of one user type: more than a screen has pixels across."""
+"""The most points of one user type: more than a chart has pixels across."""
 HOUR_SECONDS: Final = 3_600
 _DAYS: Final = (DAY_SECONDS, 7 * DAY_SECONDS, 28 * DAY_SECONDS, 364 * DAY_SECONDS)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MIGRATE: Final = "run `poller migrate`"
 _LONG: Final = timedelta(minutes=1)
 _TOO_LONG: Final = timedelta(seconds=10)
-"""The poller's own locks are held for seconds at most, and it waits for them no longer than this."""
+"""The poller waits at most this long for locks; its own are held for seconds."""
 _LOOK_AGAIN_SECONDS: Final = 2.0
 """Between two looks at transactions whose start time this role may not see."""
 
@@ -58,7 +58,7 @@ async def check_web_role(_settings: Settings, database: Database) -> CheckResult
 
 
 async def check_locks(_settings: Settings, database: Database) -> CheckResult:
-    """Whether another session keeps a transaction open that polls, drops of months or migrations have to wait for."""
+    """Whether another session's open transaction blocks polls, migrations, or the deletion of old months."""
     found = await other_holders(database)
     if any(blocker.since is None for blocker in found):
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)

@@ -1,4 +1,4 @@
-"""Checks what is stored in the database: months, keys, retention, orgs that are there twice."""
+"""Checks what is stored in the database: months, keys, retention, orgs stored under two names."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ YEAR: Final = 365
 SEAT_TYPE: Final = "ActiveUsers"
 """The user type that takes seats."""
 JUDGED: Final = timedelta(days=400)
-"""How far back anomalies are searched for each time."""
+"""How far back each search for anomalies goes."""
 _LEAD: Final = timedelta(days=365)
 """Additional history before those days: rules look back a year."""
 

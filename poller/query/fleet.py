@@ -69,7 +69,7 @@ async def fleet_status(database: Database, now: datetime, *, listed: int | None 
     `listed`: how many orgs to name per state and reason, None: all. Of the stretched orgs only the first are named.
     """
     async with asyncio.TaskGroup() as group:
-        # In parallel on as many cores as a small server has, over few connections.
+        # In parallel, but over few connections: a small server has few cores.
         states = group.create_task(read_states(database, NEED_A_PERSON, listed))
         figures = group.create_task(fleet_stats(database, now))
         polls, spent = await poll_sums(database, now), await credit_sum(database, counted_after(now))

@@ -1,4 +1,4 @@
-"""The capacity plan of an installation: what polling its orgs costs, now or after changes that somebody considers."""
+"""The capacity plan of an installation: what polling its orgs costs, now or after planned changes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PlannedOrgs:
-    """Orgs that are alike, and what polling them takes."""
+    """Orgs of one group, and the cost of polling them."""
 
     orgs: OrgsAlike
     group: OrgGroup
@@ -35,7 +35,7 @@ class PlannedOrgs:
 
     @property
     def is_stretched(self) -> bool:
-        """Whether the share of the credits pays for fewer polls than the interval asks for."""
+        """Whether the share of the credits pays for fewer polls than the interval needs."""
         return self.group.effective_seconds > self.group.interval_seconds
 
 
@@ -48,7 +48,7 @@ class Plan:
     whole: FleetPlan
 
     def rows(self) -> list[PlannedRow]:
-        """Orgs of one edition, interval and effective interval together, those with the most orgs first."""
+        """One row per edition, interval and effective interval; those with the most orgs come first."""
         alike: dict[tuple[str | None, int, int], list[PlannedOrgs]] = {}
         for one in self.planned:
             if one.orgs.orgs:
@@ -74,17 +74,17 @@ class PlannedRow:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of those that exist."""
+        """The names of the orgs that exist already."""
         return tuple(sorted(name for one in self.parts for name in one.orgs.names))
 
     @property
     def is_stretched(self) -> bool:
-        """Whether the orgs are polled more rarely than their interval says."""
+        """Whether the orgs are polled less often than their interval says."""
         return self.effective_seconds > self.interval_seconds
 
     @property
     def credits_a_day(self) -> float:
-        """Credits of all its orgs."""
+        """Credits a day of all its orgs."""
         return sum(one.plan.credits_a_day for one in self.parts)
 
     @property
@@ -93,7 +93,7 @@ class PlannedRow:
         return max(one.plan.allowance_share for one in self.parts)
 
     def fields(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The row as JSON values."""
         plans = [one.plan for one in self.parts]
         return {
             "edition": self.edition,
@@ -115,7 +115,7 @@ class PlannedRow:
 
 @dataclass(frozen=True, slots=True)
 class CapacityPlan:
-    """The plan of the fleet as it is, the one after the changes of `what_if` if there are any, and their figures."""
+    """The plan of the fleet now, the plan after the changes of `what_if` if any, and the figures used."""
 
     now: Plan
     changed: Plan | None
@@ -124,14 +124,14 @@ class CapacityPlan:
 
     @property
     def plan(self) -> Plan:
-        """The plan that was asked for."""
+        """The plan to show: after the changes if there are any, else of the fleet now."""
         return self.changed or self.now
 
 
 async def capacity_plan(
     database: Database, settings: Settings, changes: Sequence[Changes], now: datetime
 ) -> CapacityPlan:
-    """The plan by the settings of the service, or by those of this process if no service ran yet."""
+    """The plan with the settings of the service, or with those of this process if no service ran yet."""
     recorded = await recorded_settings(database)
     scenario = scenario_of(await orgs_to_plan(database), settings)
     if recorded is not None:
@@ -165,12 +165,12 @@ def plan_scenario(scenario: Scenario, costs: Costs, now: datetime) -> Plan:
 
 
 def groups_of(scenario: Scenario) -> list[OrgGroup]:
-    """The groups of a scenario, with the limits that the poller keeps to."""
+    """The groups of a scenario, with the limits that apply to them."""
     return [_group(one, scenario) for one in scenario.groups]
 
 
 def plan_fields(found: CapacityPlan) -> dict[str, Any]:
-    """The plan as one JSON object: the figures that were asked for, and with `what_if` those of the fleet as it is."""
+    """The plan as one JSON object; with `what_if` also the figures of the fleet now."""
     plan, figures = found.plan, found.figures
     return {
         **_totals(plan),
@@ -203,7 +203,7 @@ def _totals(plan: Plan) -> dict[str, Any]:
 
 
 def _rounded(value: float | None) -> float | None:
-    """Large numbers whole, others with six digits that say something."""
+    """Rounds large numbers to whole ones, others to six significant digits."""
     if not isinstance(value, float):
         return value
     return round(value) if value >= 1_000 else float(f"{value:.6g}")

@@ -1,4 +1,4 @@
-"""The figures a capacity plan is computed with: measured by this installation where it has enough, else defaults.
+"""The figures of a capacity plan: measured by this installation if it has enough data, else defaults.
 
 Polls and credits are measured over 24 hours that end at the last quarter of an hour, because credits are kept by
 quarter hours.
@@ -30,9 +30,9 @@ QUARTER_SECONDS: Final = 900
 FEWEST_POLLS: Final = 200
 FEWEST_ORGS: Final = 5
 FEWEST_ROWS: Final = 10_000
-"""From so many on a figure is an average, and the first pages of a table do not distort it."""
+"""With fewer rows, a figure would not be an average, and the first pages of a table would distort it."""
 FEWEST_POLLS_PER_SECOND: Final = 1.0
-"""Of a worker that polls less, most processor time is not for polls."""
+"""A worker that polls less often uses most of its processor time for other work."""
 _YOUNGEST_WORKER: Final = timedelta(minutes=10)
 _BENCHMARK: Final = "the benchmark in docs/benchmarks.md"
 
@@ -62,7 +62,7 @@ _DEFAULT_SOURCES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The figures, and where each comes from. `measured`: the sources of measured ones, by name.
+    """The figures and their sources. `measured`: the sources of measured ones, by name.
 
     `workers`: the number of workers that run. `credits_per_org`: spent by each org in 24 hours, None: not known.
     """
@@ -79,7 +79,7 @@ class Figures:
 
 
 async def read_figures(database: Database, now: datetime, longest_seconds: int) -> Figures:
-    """Measures what there is enough of. `longest_seconds`: the longest interval of any org."""
+    """Measures each figure for which there is enough data. `longest_seconds`: the longest interval of any org."""
     until = slot_of(now, QUARTER_SECONDS)
     since = until - timedelta(days=1)
     polls = await polls_taken(database, since, until, longest_seconds)
@@ -106,7 +106,8 @@ def _of_polls(taken: Sequence[PollsTaken]) -> Iterator[tuple[str, float, str]]:
         return
     source = f"{polls:,} polls of 24 hours"
     yield "requests_per_poll", requests / polls, source
-    # Requests of one poll are sent side by side, as many as the edition allows: seconds are of one after the other.
+    # The requests of one poll are sent in parallel, as many as the edition allows; these are the seconds of all in
+    # sequence.
     rounds = sum(one.requests / min(limits_of(one.edition).in_flight, USER_TYPES) for one in taken)
     yield "request_seconds", sum(one.milliseconds for one in taken) / 1_000 / rounds, source
 

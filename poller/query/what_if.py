@@ -1,4 +1,4 @@
-"""What a capacity plan is made for: the fleet as it is polled now, or changed as `--what-if` says."""
+"""The scenario of a capacity plan: the fleet as it is polled now, or changed by `--what-if`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class OrgsAlike:
     """Orgs with the same edition, licences and own interval (None: that of the service).
 
-    `names`: of orgs that exist; empty where a change was about their number.
+    `names`: of orgs that exist; empty after a change of their number.
     """
 
     edition: str | None
@@ -35,7 +35,7 @@ class OrgsAlike:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A fleet and the settings it is polled by."""
+    """A fleet and the settings of its polls."""
 
     groups: tuple[OrgsAlike, ...]
     interval_seconds: int
@@ -52,7 +52,7 @@ class Scenario:
 
 
 def scenario_of(orgs: Iterable[OrgToPlan], settings: Settings) -> Scenario:
-    """The fleet as it is, polled by these settings."""
+    """The fleet now, polled with these settings."""
     alike: dict[tuple[str | None, int | None, int | None], list[str]] = {}
     for org in orgs:
         alike.setdefault((org.edition, org.licences, org.interval_seconds), []).append(org.name)
@@ -92,9 +92,10 @@ def read_changes(text: str) -> Changes:
 
 
 def apply(scenario: Scenario, change: Changes) -> Scenario:
-    """The scenario with these changes. `edition` and `licences` are of the orgs that `orgs=+N` adds, else of all.
+    """The scenario with these changes. `edition` and `licences` apply to the orgs that `orgs=+N` adds, else to all.
 
-    Orgs are added and removed in proportion to the fleet's mix. A new interval holds for every org, own ones included.
+    Orgs are added and removed in proportion to the sizes of the groups. A new interval applies to every org, even if it
+    has its own.
     """
     groups, changes = scenario.groups, change.values
     given = {name: changes[name] for name in ("edition", "licences") if name in changes}
@@ -118,7 +119,7 @@ def apply(scenario: Scenario, change: Changes) -> Scenario:
 
 
 def _without(groups: tuple[OrgsAlike, ...], number: int, given: Mapping[str, Any]) -> tuple[OrgsAlike, ...]:
-    """The groups after `number` orgs left, in proportion; only such as are `given`."""
+    """The groups without `number` orgs, taken in proportion from the groups with the `given` edition and licences."""
     leaving = [all(getattr(one, name) == value for name, value in given.items()) for one in groups]
     present = sum(one.orgs for one, leaves in zip(groups, leaving, strict=True) if leaves)
     if number > present:
@@ -128,7 +129,7 @@ def _without(groups: tuple[OrgsAlike, ...], number: int, given: Mapping[str, Any
 
 
 def _scaled(groups: Sequence[OrgsAlike], number: int) -> tuple[OrgsAlike, ...]:
-    """`number` orgs in the mix of these groups: shares rounded down, the rest to the largest remainders."""
+    """`number` orgs, shared among these groups in proportion: rounded down, the rest to the largest remainders."""
     whole = sum(one.orgs for one in groups) or 1
     parts = [one.orgs * number // whole for one in groups]
     order = sorted(range(len(groups)), key=lambda place: -(groups[place].orgs * number % whole))

@@ -1,4 +1,4 @@
-"""The settings: `POLLER_*` variables of the environment or of a file that is named, read once, passed on as values.
+"""The settings: `POLLER_*` variables of the environment or of a settings file, read once and passed on as values.
 
 sources = read_sources(env_file)    what is written, and where
 settings = check(sources)           the values, or every error at once

@@ -1,4 +1,4 @@
-"""Settings from their sources: every wrong one at once, as one line each with its remedy."""
+"""Turns sources into settings; reports all wrong settings at once, one line each with its remedy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def load(env_file: Path | None = None) -> Settings:
-    """The settings of this process's environment, then of `env_file`; what is empty counts as not set.
+    """The settings of this process's environment, then of `env_file`; an empty value counts as not set.
 
     Raises a `SettingsError` for the first wrong setting, with a note (PEP 678) for each further one.
     """
@@ -28,7 +28,7 @@ def load(env_file: Path | None = None) -> Settings:
 
 
 def check(sources: Sources) -> Settings:
-    """The settings that were written, checked; `model_fields_set` has those that are no defaults."""
+    """Checks the written settings; `model_fields_set` has those that are not defaults."""
     values, fields = sources.values, Settings.model_fields
     written = {field: values[name].text for field in fields if (name := variable(field)) in values}
     try:
@@ -42,20 +42,21 @@ def check(sources: Sources) -> Settings:
     error = SettingsError(*faults[0])
     for what, remedy in faults[1:]:
         error.add_note(f"{what}; {remedy}")
-    # The cause would carry the values, secrets among them.
+    # The cause would contain the values, which may be secrets.
     raise error from None
 
 
 def unknown(sources: Sources, *, database: bool = True) -> list[str]:
     """A sentence for each `POLLER_` variable that is not a setting.
 
-    Raises `SettingsError` for one that seems to name the database; `database`: whether one is used at all.
+    Raises `SettingsError` for a variable that seems to name the database; `database`: whether a database is used at
+    all.
     """
     return misspelled(sources.others, sources.values if database else {*sources.values, DATABASE})
 
 
 def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
-    """What is wrong with settings that are right one by one."""
+    """Settings that are valid one by one but contradict each other."""
     if settings.database_url is not None and settings.secret_keys is None:
         name = "POLLER_SECRET_KEYS"
         yield f"{name}: it is required where {DATABASE} is set", REMEDIES[name]
@@ -68,7 +69,7 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _fault(details: ErrorDetails) -> tuple[str, str]:
-    """What is wrong and what to do: in our own words, and with the value where it is not a secret."""
+    """The error and its remedy as one sentence, with the value unless it is a secret."""
     field = str(details["loc"][0]) if details["loc"] else ""
     name = variable(field) if field in Settings.model_fields else f"{PREFIX}{field.upper()}"
     if "error" in details.get("ctx", {}):

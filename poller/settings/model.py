@@ -1,7 +1,6 @@
-"""The settings as values, each checked alone and against the others.
+"""The settings as checked values.
 
-Refuses to touch what it names: no folder is made, no database opened, no key decoded here. The value of a secret is
-never part of an error.
+Creates no folder, opens no database and decodes no key. The value of a secret is never part of an error.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ KEY_FILE: Final = "secret.key"
 
 
 class LogFormat(StrEnum):
-    """How a log event is written."""
+    """The format of log events."""
 
     CONSOLE = "console"
     JSON = "json"
@@ -52,7 +51,7 @@ Addresses = Annotated[tuple[SecretStr, ...], BeforeValidator(values.notify_urls)
 
 
 def _own_folder() -> Path:
-    """The platform's folder for a user's data; not an absolute path where this user has no home folder."""
+    """The platform's folder for a user's data; not an absolute path if this user has no home folder."""
     try:
         return user_data_path("poller")
     except (RuntimeError, KeyError):
@@ -60,7 +59,7 @@ def _own_folder() -> Path:
 
 
 class Settings(BaseModel):
-    """Every setting, checked. Made by `load`; tests make their own, which reads nothing but what they pass."""
+    """Every setting, checked. Created by `load`; tests create their own from arguments only."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", validate_by_name=True, arbitrary_types_allowed=True)
 
@@ -73,27 +72,27 @@ class Settings(BaseModel):
     poll_interval_seconds: Seconds = Field(default=900, validation_alias="POLLER_POLL_INTERVAL")
     credit_share: Share = 0.10
     in_flight_share: Share = 0.5
-    """Of the calls Zoho allows an org to have in flight: the customer's other apps live off the rest."""
+    """The share of an org's requests in flight that the poller may use: the rest is for the customer's other apps."""
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 64
     request_timeout_seconds: Seconds = Field(default=15, validation_alias="POLLER_REQUEST_TIMEOUT")
     data_centers: Annotated[Mapping[str, DataCenter], BeforeValidator(values.data_centers)] = ZOHO_DATA_CENTERS
-    """By name: Zoho's own and the operator's."""
+    """By name: Zoho's data centres and those that the operator adds."""
     proxy: Annotated[SecretStr, AfterValidator(values.proxy)] | None = None
-    """Of requests to Zoho: an address, or `environment` for HTTPS_PROXY and NO_PROXY; None: no proxy."""
+    """The proxy for requests to Zoho: an address, or `environment` for HTTPS_PROXY and NO_PROXY; None: no proxy."""
     snapshot_retention: Kept = Retention(months=13)
-    """For snapshots: their months are dropped whole, this long after their end."""
+    """How long snapshots are kept: a month is dropped as a whole, this long after its end."""
     daily_retention: Kept = None
-    """For daily counts."""
+    """How long daily counts are kept."""
     web_host: str = "127.0.0.1"
     web_port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     web_origin: Annotated[str, AfterValidator(values.web_origin)] | None = None
-    """The address people use."""
+    """The https address at which people open the pages."""
     trusted_proxies: Networks = ()
-    """Whose `X-Forwarded-*` headers count."""
+    """Proxies whose `X-Forwarded-*` headers are believed."""
     api_key: Annotated[SecretStr, AfterValidator(values.api_key)] | None = None
-    """What a caller of the API must show; None: there is no API."""
+    """The key for the API; None: there is no API."""
     metrics_orgs: Annotated[int, Field(ge=0)] = 0
-    """How large a fleet may be whose orgs are named at `/metrics/orgs`; 0: none is."""
+    """The largest fleet whose orgs are named at `/metrics/orgs`; 0: no org is named."""
     notify_urls: Addresses = ()
     """Where alerts and digests are sent."""
     log_format: Annotated[LogFormat, BeforeValidator(values.lower)] | None = None

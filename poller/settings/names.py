@@ -1,4 +1,4 @@
-"""The names of the settings and the remedy for each wrong one; which unknown names are misspelled settings."""
+"""The names of the settings, the remedy for each, and which unknown names are misspelled settings."""
 
 from __future__ import annotations
 
@@ -52,21 +52,21 @@ REMEDIES: Final[Mapping[str, str]] = {
 NAMES: Final = tuple(REMEDIES)
 """Every setting, in the order of the documentation."""
 SECRETS: Final = (DATABASE, "POLLER_SECRET_KEYS", "POLLER_API_KEY", "POLLER_PROXY", "POLLER_NOTIFY_URLS")
-"""The settings whose value may be in a file of its own, named by the variable with `_FILE` behind it."""
+"""Settings whose value may be in a file: the variable with `_FILE` at its end names the file."""
 VARIABLES: Final = frozenset({*NAMES, *(f"{name}{FILE_SUFFIX}" for name in SECRETS), ENV_FILE})
 """Every variable the poller reads."""
 
 _DATABASE_LIKE: Final = re.compile(r"POLLER_(.*_)?(DATABASE|DB|DSN|POSTGRES|POSTGRESQL|PG[A-Z]*)(_.*)?|POLLER_UR[LI]")
 _DECISIVE: Final = (DATABASE, f"{DATABASE}{FILE_SUFFIX}", FOLDER)
 _OF_OTHERS: Final = frozenset({"DATABASE_URL", "DATABASE_URL_FILE"})
-"""What most programs call it. It decides nothing here, where the poller's own name is not set."""
+"""The names that most programs use for these settings. The poller does not read them."""
 
 
 def misspelled(others: Mapping[str, str], used: Collection[str]) -> list[str]:
-    """A sentence for each `POLLER_` variable of `others` (name, place) that is not a setting; `used`: those that are.
+    """A sentence for each `POLLER_` variable of `others` (name, place) that is not a setting; `used`: the settings.
 
-    A warning, not an error, because a newer release's environment must not stop an older one that is rolled back to.
-    Raises `SettingsError` for a name that seems to say which database to use, where no setting says it.
+    A warning, not an error: after a rollback, the environment may have settings of the newer release. Raises
+    `SettingsError` for a name that seems to name the database, if no setting does.
     """
     found = []
     for name in sorted(others):
@@ -81,7 +81,7 @@ def misspelled(others: Mapping[str, str], used: Collection[str]) -> list[str]:
 
 
 def _database_setting(name: str) -> str | None:
-    """The setting that an unknown name stands for, where that setting decides which database is used."""
+    """The setting that an unknown name probably means, if that setting decides which database is used."""
     if name.startswith(_TESTS):
         return None
     if _DATABASE_LIKE.fullmatch(name) or name in _OF_OTHERS:
@@ -89,12 +89,12 @@ def _database_setting(name: str) -> str | None:
     if name.startswith(PREFIX):
         meant = _closest(name.removeprefix(PREFIX), 0.7)
         return meant if meant in _DECISIVE else None
-    # A misprint of the prefix itself, such as POLER_DATABASE_URL.
+    # A misspelled prefix, such as POLER_DATABASE_URL.
     return next(iter(difflib.get_close_matches(name, _DECISIVE, n=1, cutoff=0.9)), None)
 
 
 def _closest(rest: str, cutoff: float) -> str | None:
-    """The variable whose name behind the prefix is most like `rest`."""
+    """The variable whose name after the prefix is most similar to `rest`."""
     names = sorted(name.removeprefix(PREFIX) for name in VARIABLES)
     close = difflib.get_close_matches(rest, names, n=1, cutoff=cutoff)
     return f"{PREFIX}{close[0]}" if close else None

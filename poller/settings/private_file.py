@@ -1,4 +1,4 @@
-"""Reads a file that may decide where credentials go: only a file that no other user can have written.
+"""Reads a file only if no other user can have written it, because it decides where credentials are sent.
 
 Refuses a file of another user (except root) and a file that its group or others may write. Another user may have
 written such a file, so the remedy is to read it first. Checks the owner and mode of the opened file, so that another
@@ -21,7 +21,7 @@ _WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 def read_private(path: Path, what: str) -> str:
-    """Return the text of `path`, named `what` in errors."""
+    """Returns the text of `path`, which errors call `what`."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())

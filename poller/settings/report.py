@@ -1,4 +1,4 @@
-"""What is in force: every setting with its value and the place it comes from. No secret is in a result."""
+"""Reports every setting with its value and its source; secrets are masked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KEPT: Final = frozenset({"snapshot_retention", "daily_retention"})
 
 
 class SettingRow(NamedTuple):
-    """A setting: its variable, its value as text (empty: not set), and where that comes from."""
+    """One setting: its variable, its value as text (empty: not set), and its source."""
 
     name: str
     value: str

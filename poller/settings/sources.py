@@ -1,8 +1,7 @@
 """Where the settings are written: the environment, a named file of settings, and files of single secrets.
 
-Nothing is read that the operator did not name. A value is stripped of surrounding whitespace here and nowhere else, an
-empty one counts as not set. What Kubernetes and Docker write into the environment for a service that is called `poller`
-is not a setting and is passed over.
+Reads no file that the operator did not name. Strips whitespace around values; an empty value counts as not set.
+Kubernetes and Docker set variables for a service called `poller`: these are ignored.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://\S+:\d+")
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """The text of one setting, and the place it comes from."""
+    """The text of one setting, and its source."""
 
     text: str = field(repr=False)
     origin: str
@@ -42,16 +41,16 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Everything that was written: the settings by name, and all other variables that are set."""
+    """The settings by name, and all other variables that are set."""
 
     values: Mapping[str, Value]
     others: Mapping[str, str]
-    """By name: where it is set. Never the value: it may be a secret."""
+    """Where each is set, by name, without the value, which may be a secret."""
     env_file: Path | None = None
 
 
 def read_sources(env_file: Path | None = None, environ: Mapping[str, str] | None = None) -> Sources:
-    """Read `environ` (this process's own) and then `env_file`, or the file that POLLER_ENV_FILE names.
+    """Reads `environ` (by default this process's) and then `env_file`, or the file that POLLER_ENV_FILE names.
 
     The environment wins over the file. Raises `SettingsError` for a file that cannot be used.
     """
@@ -79,7 +78,7 @@ def _stripped(written: Mapping[str, str]) -> dict[str, str]:
 
 
 def _values(place: str, found: Mapping[str, str]) -> dict[str, Value]:
-    """The settings of one place; a secret may be in a file that the place names."""
+    """The settings of one source; a secret may be in a file that the source names."""
     settings = {name.upper(): text for name, text in found.items() if name.upper() in VARIABLES}
     settings |= {name: text for name, text in found.items() if name in VARIABLES}  # the exact spelling wins
     values = {}
@@ -103,7 +102,7 @@ def _file_of_settings(path: Path) -> dict[str, str]:
     text = read_private(path, "the file of settings")
     for line in parse_stream(io.StringIO(text)):
         if line.error:
-            # The line itself may hold a secret.
+            # The line itself may contain a secret.
             raise SettingsError(f"line {line.original.line} of {path} is not a setting", "write NAME=value")
     return {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""The text of a setting into its value, or a `ValueError` that says what is wrong with it and repeats no secret."""
+"""Reads the value of each setting from its text; a `ValueError` says what is wrong and repeats no secret."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def retention(value: object) -> object:
 
 
 def database_url(url: SecretStr) -> SecretStr:
-    """The address of a PostgreSQL; the driver reads the rest."""
+    """The address of a PostgreSQL server; only its form is checked."""
     try:
         parts = urlsplit(url.get_secret_value())
     except ValueError:
@@ -62,14 +62,14 @@ def database_url(url: SecretStr) -> SecretStr:
 
 
 def api_key(key: SecretStr) -> SecretStr:
-    """A key long enough not to be guessed."""
+    """A key that is too long to guess."""
     if len(key.get_secret_value()) < SHORTEST_API_KEY:
         raise ValueError(f"it is shorter than {SHORTEST_API_KEY} characters")
     return key
 
 
 def api_version(version: str) -> str:
-    """A version of Zoho's API: a path segment."""
+    """A version of Zoho's API, such as `v8`, which is a segment of a path."""
     if not re.fullmatch(API_VERSION, version):
         raise ValueError(f"{shown(version)} is not a version of Zoho's API")
     return version
@@ -112,7 +112,7 @@ def proxy(url: SecretStr) -> SecretStr:
 
 
 def web_origin(url: str) -> str:
-    """An https origin without its last slash; http for loopback alone."""
+    """An https origin without a slash at the end; http only for loopback."""
     return check_origin(url)
 
 
@@ -150,12 +150,12 @@ def folder(path: Path) -> Path:
 
 
 def lower(value: object) -> object:
-    """Small letters."""
+    """The value in lower case."""
     return value.lower() if isinstance(value, str) else value
 
 
 def shown(text: str) -> str:
-    """A value that is not secret, short enough for a line."""
+    """A value that is not secret, cut to the length of a line."""
     return repr(text if len(text) <= 60 else f"{text[:60]}…")
 
 

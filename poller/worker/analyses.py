@@ -1,4 +1,4 @@
-"""Maintenance tasks that keep forecasts and anomalies: safe to repeat, right again after late rows and back-fills."""
+"""Maintenance tasks that compute forecasts and anomalies; repeated runs correct earlier results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from poller.store.database import Database
 
 LEARNED_FROM: Final = 2_000
-"""Orgs whose past the quantiles are made from: more would not change them."""
+"""The quantiles are computed from this many orgs: more would not change them."""
 _PAGE: Final = 250
 _ANOMALY_PAGE: Final = 50
 _KEPT: Final = timedelta(days=2)
@@ -24,7 +24,7 @@ _KEPT: Final = timedelta(days=2)
 
 
 async def forecast_fleet(database: Database, now: datetime) -> str:
-    """Forecasts the seat-taking users of every polled org and keeps when its seats run out."""
+    """Forecasts the users that take seats of every polled org, and stores when its seats run out."""
     today = now.date()
     learned: list[int] = []
     async for page in pages_of_orgs(database, page=_PAGE):
@@ -45,7 +45,7 @@ async def forecast_fleet(database: Database, now: datetime) -> str:
 
 
 async def search_anomalies(database: Database, now: datetime) -> str:
-    """Searches the last year of every polled org again, and makes what is kept what is found."""
+    """Searches the counts of every polled org again, and replaces the stored anomalies by those that are found."""
     today, new = now.date(), 0
     async for page in pages_of_orgs(database, page=_ANOMALY_PAGE):
         ids = [org.org_id for org in page]

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add both commands."""
+    """Adds both commands."""
     app.command("backup")(back_up)
     app.command("restore")(restore)
 
 
 def back_up(file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; not there yet.")]) -> None:
-    """Write the embedded database and its keys to one file, while it is used or not.
+    """Write the embedded database and its keys to one file; the database may be in use.
 
-    The file has the credentials of every org in it, and their keys: keep it as you keep keys.
+    The file contains the credentials of every org and the keys that decrypt them: protect it like a key.
 
     Example: [bold]poller backup poller-2026-11-27.zip[/bold]
     """
@@ -40,9 +40,9 @@ def back_up(file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to;
 
 
 def restore(file: Annotated[Path, typer.Argument(metavar="FILE", help="Made by `poller backup`.")]) -> None:
-    """Put the database of a backup in the place of the embedded one; the old one is kept under another name.
+    """Replace the embedded database with the one of a backup; the old one is kept under another name.
 
-    The file is verified and the new database made before anything is moved. No other poller may run at the same time.
+    The file is verified and the new database created before anything is renamed. No other poller may run meanwhile.
 
     Example: [bold]poller restore poller-2026-11-27.zip[/bold]
     """

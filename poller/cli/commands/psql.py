@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Make the command known; everything after it is psql's."""
+    """Adds the command; all arguments after it are passed to psql."""
     app.command("psql", context_settings={"ignore_unknown_options": True})(psql)
 
 
@@ -40,7 +40,8 @@ def _psql(data_dir: Path, arguments: list[str]) -> int:
 
     with start_embedded(data_dir) as server:
         command = server.psql(*arguments)
-        # Ctrl-C is psql's: it cancels the query, not the session. A handler, unlike SIG_IGN, is not handed down.
+        # psql handles Ctrl-C itself: it cancels the query, not the session. A handler, unlike SIG_IGN, is not
+        # inherited.
         before = signal.signal(signal.SIGINT, lambda *_: None)
         try:
             return subprocess.run(  # noqa: S603 - the bundled psql, with what the person typed

@@ -1,4 +1,4 @@
-"""`poller settings`: what is in force, and where it is set."""
+"""`poller settings`: the value of every setting, and where it is set."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from poller.query.rows import json_text
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command."""
+    """Adds the command."""
     app.command("settings")(show_settings)
 
 
 def show_settings(
     *, as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and setting.")] = False
 ) -> None:
-    """Show every setting: its value, and the place it comes from. Secrets are masked.
+    """Show the value and the source of every setting. Secrets are masked.
 
-    The first line names the database in use. Nothing is opened or made.
+    The first line names the database in use. Nothing is opened or created.
 
     Example: [bold]poller settings --json[/bold]
     """

@@ -179,7 +179,7 @@ async def _plot(settings: Settings, asked_at: AskedAt, path: Path) -> None:
 
 
 async def _warn(app: App, question: TrendQuestion) -> None:
-    """Says so where the question reaches back further than snapshots are kept: those steps are shown as gaps."""
+    """Warns if the question begins before the first kept snapshots: those steps are shown as gaps."""
     if (kept := await question.snapshots_kept_since(app.database)) is not None:
         terminal.err(
             f"Snapshots before {kept} are not kept any longer: of what is before, days of UTC are known"

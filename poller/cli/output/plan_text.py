@@ -37,7 +37,7 @@ _IN_MILLISECONDS: Final = frozenset({"processor_seconds", "database_seconds"})
 
 
 def groups_table(plan: Plan) -> Table:
-    """A row for each edition, interval and effective interval. `of its credits`: the most that any org spends."""
+    """One row per edition, interval and effective interval. `of its credits`: the most that any org spends."""
     numbers = ("orgs", "interval", "polled every", "credits an org", "of its credits", "requests/s", "disk a year")
     table = Table(("edition", *numbers), right=numbers, spare=("disk a year", "requests/s", "of its credits"))
     for row in plan.rows():
@@ -86,7 +86,7 @@ def sentences(found: CapacityPlan) -> Iterator[str]:
 
 
 def figures(found: Figures) -> Iterator[str]:
-    """The figures of the plan, and where each comes from: whole on a terminal of any width."""
+    """The figures of the plan and their sources; complete on a terminal of any width."""
     table = Table(("figure", "value", "source"), right=("value",))
     for field in fields(Costs):
         label, shape = _FIGURES[field.name]
@@ -172,11 +172,11 @@ def _disk(found: CapacityPlan) -> str:
 
 
 def _percent(share: float) -> str:
-    """A share with two digits that say something: `9.6 %`, `0.04 %`, `41 %`."""
+    """A share with two significant digits: `9.6 %`, `0.04 %`, `41 %`."""
     percent = 100 * share
     return f"{percent:,.0f} %" if percent >= 10 or not percent else f"{percent:.2g} %"
 
 
 def _rate(number: float) -> str:
-    """A number with at least two digits that say something."""
+    """A number with at least two significant digits."""
     return f"{number:,.0f}" if number >= 100 or not number else f"{number:.1f}" if number >= 1 else f"{number:.2g}"

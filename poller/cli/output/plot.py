@@ -131,7 +131,7 @@ def _axes(panel: Any, edges: Sequence[datetime], zone: tzinfo) -> None:
     panel.set_xlim(edges[0], edges[-1])
     low, high = panel.get_ylim()
     if high - low < 4:
-        # A count that hardly moves is not to look as if it did.
+        # A count that hardly moves must look like that.
         panel.set_ylim(max((low + high) / 2 - 2, -0.2), (low + high) / 2 + 2)
     panel.grid(alpha=0.25)
     panel.spines[["top", "right"]].set_visible(False)

@@ -133,7 +133,7 @@ def poll_table(rows: Iterable[tuple[str, Snapshot]]) -> Table:
 
 
 def poll_summary(outcomes: Counter[Outcome], requests: int, seconds: float) -> str:
-    """One line about all polls: outcomes by severity, the good one first."""
+    """One line about all polls: the number of each outcome, `ok` first, then by severity."""
     fates = ", ".join(f"{outcomes[outcome]:,} {outcome.value}" for outcome in Outcome if outcomes[outcome])
     total = outcomes.total()
     return f"{count(total, 'org')}: {fates} · {count(requests, 'request')} in {seconds:.1f} s"

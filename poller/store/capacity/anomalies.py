@@ -1,4 +1,4 @@
-"""Stores the anomalies of each org: an anomaly that is found again keeps its first date; one no longer found goes."""
+"""Stores the anomalies of each org: one that is found again keeps its first date; one no longer found is deleted."""
 
 from __future__ import annotations
 

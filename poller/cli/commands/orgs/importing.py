@@ -118,7 +118,7 @@ def _entry(settings: Settings, given: Mapping[str, str | None], grant: str) -> O
     if grant not in GRANTS:
         raise UsageError(f"--grant {grant} is not a kind of credential", f"use one of {', '.join(GRANTS)}")
     secrets = prompts.prompted(given, grant) if sys.stdin.isatty() else prompts.piped(sys.stdin.read())
-    # An option that is left out says nothing; an empty one clears the field.
+    # An option that is left out changes nothing; an empty one clears the field.
     written = {field: value for field, value in {**given, **secrets}.items() if value is not None}
     entry = entry_from(written, settings.data_centers)
     if isinstance(entry, list):
