@@ -62,11 +62,12 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
         *_parameters(endpoint.query_model, "query", schemas),
         *([_IDEMPOTENCY_KEY] if endpoint.method == "POST" else []),
     ]
+    more = " CSV with `?format=csv`." if endpoint.rows is not None else ""
     right = f" Needs a key with the right `{endpoint.right}`."
     return {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
-        "description": f"{endpoint.description}{right}".strip(),
+        "description": f"{endpoint.description}{more}{right}".strip(),
         "tags": [endpoint.group],
         **({"parameters": parameters} if parameters else {}),
         "responses": _responses(endpoint, schemas),

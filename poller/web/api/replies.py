@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 CACHE: Final = "private, no-cache"
 """A cache may keep a reply for its one user, and asks each time whether it is still the same."""
 
+_TIMES_OF_ANSWER: Final = frozenset({"at", "made_at"})
+
 log = structlog.get_logger("poller.web")
 
 
@@ -36,12 +38,13 @@ def json_reply(
 ) -> web.Response:
     """The fields as JSON; for a GET, 304 without a body if the client has them already.
 
-    The tag is weak and leaves out `at`, the time of the answer.
+    The tag is weak: it leaves out the time of the answer.
     """
     headers = {"Cache-Control": CACHE, "Vary": "Accept", **headers}
     body = orjson.dumps(fields, default=_plain)
     if request.method == "GET":
-        tagged = body if "at" not in fields else orjson.dumps({**fields, "at": None}, default=_plain)
+        steady = {name: value for name, value in fields.items() if name not in _TIMES_OF_ANSWER}
+        tagged = body if len(steady) == len(fields) else orjson.dumps(steady, default=_plain)
         headers["ETag"] = tag = f'W/"{blake2b(tagged, digest_size=12).hexdigest()}"'
         if _matches(request.headers.get("If-None-Match", ""), tag):
             return web.Response(status=304, headers=headers)

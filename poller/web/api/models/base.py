@@ -32,10 +32,11 @@ def _whole(value: Any) -> Any:
     return value
 
 
-WholeNumber = Annotated[int, BeforeValidator(_whole)]
+WHOLE: Final = BeforeValidator(_whole)
+"""The last of a number's annotations: it runs first, and the bounds before it stay in the document."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_TEXT, pattern=_PRINTABLE)]
 Search = Annotated[str, StringConstraints(max_length=LONGEST_TEXT, pattern=_PRINTABLE)]
-Id = Annotated[WholeNumber, Field(ge=1, le=LARGEST_ID)]
+Id = Annotated[int, Field(ge=1, le=LARGEST_ID), WHOLE]
 Texts = Annotated[tuple[Text, ...], Field(max_length=MOST_VALUES)]
 FormatName = Literal["json", "csv"]
 
@@ -62,7 +63,7 @@ class PageQuery(RowsQuery):
     """Parameters of every list."""
 
     limit: Annotated[
-        Annotated[WholeNumber, Field(ge=1, le=MOST_ROWS)] | None,
+        Annotated[int, Field(ge=1, le=MOST_ROWS), WHOLE] | None,
         Field(description=f"Rows of a page, 1 to {MOST_ROWS}. Default: {DEFAULT_ROWS}; CSV: every row."),
     ] = None
     cursor: Annotated[

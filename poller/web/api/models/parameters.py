@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from poller.core.model import UserType  # pydantic reads it
-from poller.web.api.models.base import MOST_VALUES, Model, PageQuery, RowsQuery, Texts, WholeNumber
+from poller.web.api.models.base import MOST_VALUES, WHOLE, Model, PageQuery, RowsQuery, Texts
 
 LONGEST_HORIZON = 365
 When = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[0-9A-Za-z:.+-]*$")]
@@ -46,7 +46,7 @@ class SeatsQuery(OrgsOfAList):
     """Parameters of GET /seats."""
 
     renews_within: Annotated[
-        Annotated[WholeNumber, Field(ge=1, le=3_650)] | None,
+        Annotated[int, Field(ge=1, le=3_650), WHOLE] | None,
         Field(description="Only orgs whose contract renews within this number of days."),
     ] = None
 
@@ -55,7 +55,7 @@ class ForecastsQuery(OrgsOfAList):
     """Parameters of GET /forecasts."""
 
     exhausted_within: Annotated[
-        Annotated[WholeNumber, Field(ge=1, le=3_650)] | None,
+        Annotated[int, Field(ge=1, le=3_650), WHOLE] | None,
         Field(description="Only orgs whose seats are forecast to run out within this number of days."),
     ] = None
 
@@ -92,7 +92,7 @@ class ForecastQuery(RowsQuery):
     """Parameters of GET /orgs/{id}/forecast."""
 
     type: Annotated[UserType, Field(description="The user type.")] = UserType.ACTIVE
-    horizon: Annotated[WholeNumber, Field(ge=1, le=LONGEST_HORIZON, description="Days ahead.")] = 90
+    horizon: Annotated[int, Field(ge=1, le=LONGEST_HORIZON, description="Days ahead."), WHOLE] = 90
 
 
 class TrendQuery(Model):
