@@ -175,7 +175,7 @@ async def _live_through(dsn: str) -> Day:
     keyring = Keyring({"k1": bytes(range(KEY_BYTES))})
     async with (
         await databases.connect(dsn) as database,
-        line(database, keyring, orgs=len(NAMES), faults=faults, settings={"request_timeout_seconds": 3}) as mine,
+        line(database, keyring, orgs=len(NAMES), faults=faults, settings={"request_timeout_seconds": 8}) as mine,
     ):
         await mine.poll()
         seen = {name: await _seen(mine, index) for index, name in enumerate(NAMES)}

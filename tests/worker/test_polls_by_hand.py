@@ -28,7 +28,7 @@ async def test_commands_and_workers_that_poll_the_same_orgs_never_exceed_the_lim
     # Each poll asks all ten at once: two polls of an org are more than ten in flight, and more than some orgs allow.
     slow = {"latency_median_seconds": 0.1, "latency_p99_seconds": 0.2}
     async with (
-        service(orgs=6, interval=2, options=slow, in_flight_share=0.4) as mine,
+        service(orgs=6, interval=4, options=slow, in_flight_share=0.4) as mine,
         mine.worker(),
         AsyncExitStack() as commands,
     ):
