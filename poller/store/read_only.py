@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 CONNECTIONS: Final = 3
 STATEMENT_SECONDS: Final = 5.0
 """Limit of one statement, and of waiting for a free connection."""
-_LIMIT: Final = f"SET LOCAL statement_timeout = {1_000 * STATEMENT_SECONDS:.0f}"
+_LIMIT: Final = f"SET LOCAL statement_timeout = {1_000 * STATEMENT_SECONDS:.0f}; SET LOCAL jit = off"
+"""With many orgs the planner would compile a query, which takes longer than the query itself."""
 
 
 class ReadOnlyDatabase(Database):

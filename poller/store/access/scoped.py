@@ -60,7 +60,8 @@ may_be_web() AND EXISTS (
 # scoped.take_role: in the order of the columns, since the role may not see what comes after it. Every setting ends with
 # the transaction. "$user" in the search path would mean the new role, so the path is written out.
 _TAKE_ROLE: Final = f"""
-SELECT set_config('statement_timeout', $1, true), set_config('poller.tags', $2::text[]::text, true),
+SELECT set_config('statement_timeout', $1, true), set_config('jit', 'off', true),
+       set_config('poller.tags', $2::text[]::text, true),
        set_config('search_path', (SELECT string_agg(quote_ident(s), ', ') FROM unnest(current_schemas(false)) s), true),
        CASE WHEN {_WALL_STANDS} THEN set_config('role', 'poller_web', true) END
 """  # noqa: S608 - it stands above

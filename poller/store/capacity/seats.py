@@ -102,23 +102,35 @@ ON CONFLICT (org_id) DO UPDATE SET code = excluded.code, remedy = excluded.remed
 RETURNING since = $4
 """
 
-# seats.facts: seats from the contract, else from Zoho's last answer. Zoho's number of used seats counts for two days;
-# after that the last count of active users is more accurate.
-_FACTS: Final = """
-SELECT o.id AS org_id, o.name AS org, o.tags, s.purchased, s.used, s.purchased - s.used AS available,
-       greatest(s.purchased - s.used, 0) AS idle, coalesce(r.edition, o.edition) AS edition,
-       coalesce(c.renews_on, r.renews_on) AS renews_on, c.price, c.currency,
-       greatest(s.purchased - s.used, 0) * c.price AS idle_cost, r.taken_at, f.code, f.remedy
-FROM orgs o
+SEATS_OF_ORG: Final = """
 LEFT JOIN seat_contracts c ON c.org_id = o.id
-LEFT JOIN seat_refusals f ON f.org_id = o.id
-LEFT JOIN latest_snapshots l ON l.org_id = o.id
 LEFT JOIN LATERAL (SELECT * FROM seat_readings WHERE org_id = o.id ORDER BY taken_at DESC LIMIT 1) AS r ON true
 CROSS JOIN LATERAL (
-    SELECT coalesce(c.purchased, r.purchased, o.licences) AS purchased,
-           coalesce(CASE WHEN r.taken_at > now() - interval '2 days' THEN r.used END, l.active_users, r.used) AS used
+    SELECT known.purchased, known.used,
+           CASE WHEN known.purchased >= known.used THEN known.purchased - known.used
+                WHEN known.purchased < known.used THEN 0 END AS idle
+    FROM (SELECT coalesce(c.purchased, r.purchased, o.licences) AS purchased,
+                 coalesce(CASE WHEN r.taken_at > now() - interval '2 days' THEN r.used END, l.active_users, r.used)
+                     AS used) AS known
 ) AS s
-WHERE """
+"""
+"""Joins of `orgs o` and `latest_snapshots l`: seats from the contract, else from Zoho's last answer.
+
+Zoho's number of used seats counts for two days; after that the last count of active users is more accurate. `idle` is
+unknown where one of the two is, never 0.
+"""
+
+# seats.facts
+_FACTS: Final = f"""
+SELECT o.id AS org_id, o.name AS org, o.tags, s.purchased, s.used, s.purchased - s.used AS available,
+       s.idle, coalesce(r.edition, o.edition) AS edition,
+       coalesce(c.renews_on, r.renews_on) AS renews_on, c.price, c.currency,
+       s.idle * c.price AS idle_cost, r.taken_at, f.code, f.remedy
+FROM orgs o
+LEFT JOIN seat_refusals f ON f.org_id = o.id
+LEFT JOIN latest_snapshots l ON l.org_id = o.id
+{SEATS_OF_ORG}
+WHERE """  # noqa: S608 - it stands above
 _OF_THESE: Final = "CASE WHEN $1::int[] IS NULL THEN o.removed_at IS NULL ELSE o.id = ANY($1) END"
 
 # seats.page

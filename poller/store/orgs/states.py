@@ -24,7 +24,10 @@ SORTS: Final[tuple[Sort, ...]] = ("org", "since", "last_polled_at", "counts_at")
 
 @dataclass(frozen=True, slots=True)
 class StateFilter:
-    """Which orgs to list; an empty field matches every org. Removed orgs are left out unless `removed`."""
+    """Which orgs to list; an empty field matches every org. Removed orgs are left out unless `removed`.
+
+    `visible_tags`: the caller sees only orgs with one of these tags; None: every org.
+    """
 
     org_ids: Sequence[int] | None = None
     search: str | None = None
@@ -33,6 +36,7 @@ class StateFilter:
     data_centers: Sequence[str] = ()
     editions: Sequence[str] = ()
     removed: bool = False
+    visible_tags: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +53,8 @@ async def read_page(
     """Returns a page of orgs, sorted by name or by a time: unknown times first, then the oldest."""
     where = "" if which.removed else " AND o.removed_at IS NULL"
     if after is not None:
-        where += f" AND ({_KEYS[sort]}, o.id) > ($8, $9)"
-    query = f"{_ORGS}{where} ORDER BY {_KEYS[sort]}, o.id LIMIT $7"
+        where += f" AND ({_KEYS[sort]}, o.id) > ($9, $10)"
+    query = f"{_ORGS}{where} ORDER BY {_KEYS[sort]}, o.id LIMIT $8"
     rows = await database.fetch(query, *_arguments(which), limit, *(after or ()))
     last = rows[-1] if len(rows) == limit else None
     key = None if last is None else (last["org"] if sort == "org" else last[sort] or _LONG_AGO, last["org_id"])
@@ -72,12 +76,14 @@ async def longest_name(database: Queries) -> int:
 
 
 def _arguments(which: StateFilter) -> list[object]:
-    pattern = None if not which.search else f"%{_escaped(which.search)}%"
+    pattern = None if not which.search else f"%{escaped(which.search)}%"
     lists = [list(one) or None for one in (which.tags, which.states, which.data_centers, which.editions)]
-    return [None if which.org_ids is None else list(which.org_ids), pattern, *lists]
+    visible = None if which.visible_tags is None else list(which.visible_tags)
+    return [None if which.org_ids is None else list(which.org_ids), pattern, *lists, visible]
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Returns the text for LIKE, where nothing in it is a pattern."""
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
@@ -97,6 +103,7 @@ _WHERE: Final = """
 WHERE ($1::int[] IS NULL OR o.id = ANY($1)) AND ($2::text IS NULL OR o.name ILIKE $2)
   AND ($3::text[] IS NULL OR o.tags @> $3) AND ($4::text[] IS NULL OR s.state = ANY($4))
   AND ($5::text[] IS NULL OR o.data_center = ANY($5)) AND ($6::text[] IS NULL OR o.edition = ANY($6))
+  AND ($7::text[] IS NULL OR o.tags && $7)
 """
 
 # states.page: reads `orgs` first, so that the index on names gives the first page.
