@@ -40,7 +40,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WAITING: Final = ("acceptance", "breakage", "chaos", "worker", "embedded")
-COMPUTING: Final = ("web", "store", ".", "cli")
+COMPUTING: Final = ("browser", "web", "store", ".", "cli")
 """The folders whose files take longest, and what they do meanwhile. `make test` starts a file of each kind in turn, so
 that the processor is never idle while all wait; the short files of other folders fill the end of the run."""
 

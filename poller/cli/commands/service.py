@@ -89,13 +89,16 @@ def new_worker(app: App, runner: PollRunner, metrics: WorkerMetrics, other: Inst
 
 
 @asynccontextmanager
-async def serving(app: App, worker: Worker, metrics: WorkerMetrics, access: Access | None) -> AsyncIterator[None]:
-    """Runs the web server of this worker, with its own database connections; nothing where `access` is None."""
+async def serving(app: App, worker: Worker, metrics: WorkerMetrics, access: Access | None) -> AsyncIterator[str | None]:
+    """Runs the web server of this worker, with its own database connections; yields its address.
+
+    Without `access`, or where the default port is in use, there is none.
+    """
     from poller.query.reader import open_reader
     from poller.web import Api, Health, serve
 
     if access is None:
-        yield
+        yield None
         return
     settings = app.settings
     async with open_reader(app.dsn, worker.now) as reader:
@@ -104,8 +107,8 @@ async def serving(app: App, worker: Worker, metrics: WorkerMetrics, access: Acce
         # A second worker on a machine finds the default port in use, and polls without a web server.
         chosen = bool({"web_host", "web_port"} & settings.model_fields_set)
         place = settings.web_host, settings.web_port
-        async with serve(*place, health, metrics, api, access=access, required=chosen):
-            yield
+        async with serve(*place, health, metrics, api, access=access, required=chosen) as url:
+            yield url
 
 
 def _watch(metrics: WorkerMetrics, worker: Worker, settings: Settings) -> None:

@@ -1,0 +1,76 @@
+"""Each page in a real browser: no errors, accessible in both themes, usable by keyboard, on a phone, without script."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.axe import faults
+from tests.browser.watch import Watch
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Page
+
+    from tests.browser.service import Service
+
+PAGES: Final = ("/", "/health", "/docs")
+"""Every page that the navigation links to, and that of an org."""
+THEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
+ORG: Final = 10
+"""The number of the org whose page is opened."""
+
+
+def address(service: Service, path: str) -> str:
+    """The address of a page of `PAGES`."""
+    return path.replace("ID", str(service.ids[service.names[ORG]]))
+
+
+async def test_the_navigation_links_to_the_pages_that_are_tested_here(page: Page) -> None:
+    await page.goto("/")
+    links = await page.locator("nav a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+    assert set(links) - {"/alerts", "/seats"} == set(PAGES) - {"/orgs/ID"}
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_has_no_grave_fault_of_accessibility_in_either_theme(
+    page: Page, service: Service, path: str
+) -> None:
+    await page.goto(address(service, path))
+    for theme in THEMES:
+        await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        assert await faults(page) == [], theme
+        menus = page.locator("details.menu > summary")
+        for place in range(await menus.count()):
+            if not await menus.nth(place).is_visible():
+                continue
+            await menus.nth(place).click()
+            assert await faults(page) == [], f"{theme}, with the menu {await menus.nth(place).inner_text()} open"
+            await page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_fits_a_phone_without_sideways_scrolling(browser: Browser, service: Service, path: str) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    async with Watch.over(browser, service.url, **phone) as watch:
+        page = await watch.page()
+        await page.goto(address(service, path))
+        await expect(page.locator("h1").first).to_be_attached()
+        width = await page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 390, f"{path} is {width} pixels wide"
+
+
+async def test_the_skip_link_is_the_first_stop_of_the_keyboard(page: Page) -> None:
+    await page.goto("/")
+    await page.keyboard.press("Tab")
+    await expect(page.locator("a.skip")).to_be_focused()
+    await expect(page.locator("a.skip")).to_be_in_viewport()
+
+
+async def test_the_chosen_theme_is_kept(page: Page) -> None:
+    await page.goto("/")
+    await page.locator("#theme").click()
+    await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    await page.goto("/")
+    await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
