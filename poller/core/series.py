@@ -63,6 +63,16 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class GapSpan:
+    """Unknown slots in a row: the first and the last one, how many, and the reason (outcome and code)."""
+
+    first: datetime
+    last: datetime
+    slots: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownOrgs:
     """Orgs that were never polled, and orgs whose first slot is later than the start of the question.
 

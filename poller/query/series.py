@@ -11,7 +11,7 @@ from poller.core.errors import UsageError
 from poller.core.model import USER_TYPES
 from poller.core.resolution import MOST_POINTS, resolution
 from poller.query.parameters import moment_of, seconds_of, type_of, zone_of
-from poller.store.orgs.states import StateFilter, read_page
+from poller.store.orgs.visible import find_visible
 from poller.store.series.columns import fleet_columns, org_columns, usual_spacing_seconds
 from poller.store.series.retention import raw_since
 from poller.store.series.trends import bucket_edges
@@ -80,6 +80,10 @@ class Series:
     zone: tzinfo = UTC
     kept_since: date | None = None
 
+    def fields(self) -> dict[str, Any]:
+        """The series as one JSON object."""
+        return {"step_seconds": self.step_seconds, "kept_since": self.kept_since, "points": list(self.points())}
+
     def points(self) -> Iterator[dict[str, Any]]:
         """A JSON object for each type and step; the numbers of a step without a known count are None."""
         starts = [edge.astimezone(self.zone).isoformat() for edge in self.edges[:-1]]
@@ -94,10 +98,10 @@ async def org_series(
     database: Database, org_id: int, question: SeriesQuestion, *, visible_tags: Sequence[str] | None
 ) -> Series | None:
     """The series of one org, removed or not; None where the caller sees no such org."""
-    page = await read_page(database, StateFilter(org_ids=[org_id], removed=True))
-    if not page.orgs or not (visible_tags is None or set(visible_tags) & set(page.orgs[0].tags)):
+    org = await find_visible(database, org_id, visible_tags)
+    if org is None:
         return None
-    return await series_of(database, org_id, question, page.orgs[0].effective_interval_seconds)
+    return await series_of(database, org_id, question, org["effective_interval_seconds"])
 
 
 async def series_of(database: Database, org_id: int, question: SeriesQuestion, interval_seconds: int) -> Series:

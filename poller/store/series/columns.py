@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.series import TypeSeries
+from poller.store.reading import reading
 from poller.store.series.trends import BUCKETS_OF_DAYS, BUCKETS_OF_SNAPSHOTS, are_days
 
 if TYPE_CHECKING:
@@ -57,9 +58,7 @@ async def _columns(
     database: Database, query: str, edges: Sequence[datetime], which: Any, user_types: Sequence[UserType]
 ) -> list[TypeSeries]:
     names = [user_type.value for user_type in user_types]
-    async with database.connection() as connection, connection.transaction(readonly=True):
-        # The planner would compile this plan, which takes longer than running it.
-        await connection.execute("SET LOCAL jit = off")
+    async with reading(database) as connection:
         rows = await connection.fetch(query, list(edges), which, names)
     found = {row["place"]: row for row in rows}
     return [_series(user_type, found.get(place), len(edges) - 1) for place, user_type in enumerate(user_types, start=1)]

@@ -37,7 +37,7 @@ async def stream_gaps(
     async with database.connection() as connection, connection.transaction(readonly=True):
         # The planner would compile this wide plan, which takes longer than running it.
         await connection.execute("SET LOCAL jit = off")
-        async for row in connection.cursor(_GAPS, since, until, org_ids, interval_seconds, prefetch=_PREFETCH):
+        async for row in connection.cursor(GAPS_IN_ORDER, since, until, org_ids, interval_seconds, prefetch=_PREFETCH):
             yield Gap(*row)
 
 
@@ -79,7 +79,7 @@ ORDER BY o.name LIMIT $2
 
 # gaps.stream: a gap follows on the one before if there is no snapshot between them, and their distance is at most the
 # org's interval or equals the distance of a neighbouring pair: the interval may have been different then.
-_GAPS: Final = """
+GAPS_IN_ORDER: Final = """
 WITH gaps AS (
     SELECT g.org_id, g.org, g.slot, g.reason, lag(g.slot) OVER by_org AS before,
            lag(g.slot, 2) OVER by_org AS earlier, lead(g.slot) OVER by_org AS after,

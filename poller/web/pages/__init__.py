@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from poller.web.pages import fleet, health, reference
+from poller.web.pages import fleet, health, org, reference
 from poller.web.pages.problems import shown_as_page
 
 if TYPE_CHECKING:
@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
     from poller.web.pages.site import Site
 
-PAGES: Final[tuple[Callable[[Site], Iterable[web.RouteDef]], ...]] = (fleet.routes, health.routes, reference.routes)
+PAGES: Final[tuple[Callable[[Site], Iterable[web.RouteDef]], ...]] = (
+    fleet.routes,
+    org.routes,
+    health.routes,
+    reference.routes,
+)
 """Each page's routes."""
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 HTML = {"Accept": "text/html"}
-_VOID = {"meta", "link", "input", "br", "hr", "img", "path", "rect", "circle", "line"}
+_VOID = {"meta", "link", "input", "br", "hr", "img"}
 
 
 @dataclass

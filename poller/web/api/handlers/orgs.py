@@ -98,5 +98,4 @@ def _question(call: Call) -> SeriesQuestion:
 
 
 def _series(found: Series) -> Answer:
-    fields = {"step_seconds": found.step_seconds, "kept_since": found.kept_since, "points": list(found.points())}
-    return Answer(fields)
+    return Answer(found.fields())

@@ -1,0 +1,80 @@
+"""Everything that a page shows of one org now, apart from its history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import date, datetime
+    from decimal import Decimal
+
+    from poller.core.model import UserType
+
+
+@dataclass(frozen=True, slots=True)
+class OrgFacts:
+    """One org as it is now; None: not known, or not the case.
+
+    `since`: when the state began. `due_at`: when its next slot is polled. `retry_at`: when it is probed or its hold
+    ends. `token_expires_at`: of the stored access token. `earlier`: the user types whose count is older than
+    `counts_at`.
+    """
+
+    org_id: int
+    org: str
+    state: str
+    state_reason: str | None
+    since: datetime | None
+    tags: Sequence[str]
+    data_center: str
+    edition: str | None
+    licences: int | None
+    interval_seconds: int
+    effective_interval_seconds: int
+    credits_spent: int
+    credits_share: int
+    last_polled_at: datetime | None
+    last_outcome: str | None
+    last_error: str | None
+    counts_at: datetime | None
+    zgid: str | None
+    api_version: str
+    own_interval_seconds: int | None
+    created_at: datetime
+    resumed_at: datetime | None
+    paused_at: datetime | None
+    parked_at: datetime | None
+    parked_code: str | None
+    parked_remedy: str | None
+    probe_at: datetime | None
+    probes: int
+    due_at: datetime | None
+    hold_until: datetime | None
+    holds: int
+    rate_factor: float
+    credits_remaining: int | None
+    credits_remaining_at: datetime | None
+    token_issued_at: datetime | None
+    token_expires_at: datetime | None
+    cool_until: datetime | None
+    credit_share: float
+    in_flight_share: float
+    seats: int | None
+    seats_used: int | None
+    seats_source: str | None
+    renews_on: date | None
+    price: Decimal | None
+    currency: str | None
+    seats_code: str | None
+    seats_remedy: str | None
+    active_7d: int | None
+    active_30d: int | None
+    counts: Mapping[UserType, int]
+    earlier: Mapping[UserType, datetime]
+
+    @property
+    def idle(self) -> int | None:
+        """Seats that nobody uses."""
+        return None if self.seats is None or self.seats_used is None else max(self.seats - self.seats_used, 0)

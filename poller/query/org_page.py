@@ -1,0 +1,152 @@
+"""What the page of one org shows: facts, series, last polls, gaps, seats, forecast, anomalies and events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+from poller.core.model import USER_TYPES
+from poller.core.remedies import remedy_for
+from poller.core.states import State
+from poller.query.anomalies import Anomaly
+from poller.query.forecast_fans import read_prediction
+from poller.query.lists import list_polls
+from poller.query.series import series_of
+from poller.store.capacity.anomalies import stream_anomalies
+from poller.store.capacity.org_history import seat_changes
+from poller.store.orgs.facts import read_facts
+from poller.store.series.columns import org_columns
+from poller.store.series.gap_ranges import gap_ranges
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from poller.core.org_facts import OrgFacts
+    from poller.core.series import GapSpan, TypeSeries
+    from poller.query.capacity import Point
+    from poller.query.forecast_fans import ForecastFans, OrgPrediction
+    from poller.query.series import Series, SeriesQuestion
+    from poller.store.database import Database
+
+LAST_POLLS: Final = 24
+MOST_GAPS: Final = 100
+"""Ranges of gaps on one page; a longer list is that of `poller gaps`."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrgEvent:
+    """Something that happened to the org: `kind` is `added`, `paused`, `resumed`, `parked`, `removed` or `seats`.
+
+    An anomaly has its own kind, such as `step`. `text`: the same in words.
+    """
+
+    at: datetime
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrgNow:
+    """The org at `at`: what changes with each poll. `polls`: the last ones, the newest first, as the API shows them."""
+
+    at: datetime
+    facts: OrgFacts
+    polls: Sequence[Mapping[str, Any]]
+    forecast: OrgPrediction | None
+
+    @property
+    def remedy(self) -> str | None:
+        """What a person should do about the state; None: nothing."""
+        if self.facts.state == State.PARKED:
+            return self.facts.parked_remedy
+        if self.facts.state in {State.FAILING, State.HELD} and self.facts.last_error is not None:
+            return remedy_for(self.facts.last_error)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class OrgView:
+    """Everything on the page. `totals`: the numbers of the whole range for each of the ten types, as one step.
+
+    `gaps` are the newest first; `more_gaps`: there are older ranges that are not in the list. `seats`: when the number
+    of seats changed, and to what. `fan`: the days of the forecast.
+    """
+
+    current: OrgNow
+    series: Series
+    totals: Sequence[TypeSeries]
+    gaps: Sequence[GapSpan]
+    more_gaps: bool
+    seats: Sequence[tuple[datetime, int]]
+    fan: Sequence[Point]
+    anomalies: Sequence[Anomaly]
+    events: Sequence[OrgEvent]
+
+
+async def read_org_now(
+    database: Database, org_id: int, *, now: datetime, visible_tags: Sequence[str] | None
+) -> OrgNow | None:
+    """Reads the org as it is now; None where the caller sees no such org."""
+    facts = await read_facts(database, org_id, visible_tags)
+    if facts is None:
+        return None
+    polls = (await list_polls(database, org_id, limit=LAST_POLLS)).items
+    return OrgNow(now, facts, polls, await read_prediction(database, org_id))
+
+
+async def read_org_page(
+    database: Database,
+    current: OrgNow,
+    question: SeriesQuestion,
+    fans: ForecastFans,
+    *,
+    fan_days: int = 0,
+) -> OrgView:
+    """Reads the rest of the page; `fan_days`: how far to forecast, 0: not at all."""
+    facts, org_id = current.facts, current.facts.org_id
+    series = await series_of(database, org_id, question, facts.effective_interval_seconds)
+    begin, end = series.edges[0], series.edges[-1]
+    totals = await org_columns(database, org_id, [begin, end], USER_TYPES)
+    gaps = await gap_ranges(
+        database, org_id, begin, min(end, current.at), interval_seconds=facts.interval_seconds, limit=MOST_GAPS + 1
+    )
+    seats = await seat_changes(database, org_id)
+    anomalies = [Anomaly(**dict(row)) async for row in stream_anomalies(database, [org_id], begin.date())]
+    anomalies = [one for one in anomalies if one.day <= end.date()]
+    return OrgView(
+        current,
+        series,
+        totals,
+        gaps[:MOST_GAPS],
+        len(gaps) > MOST_GAPS,
+        seats,
+        await fans.days(database, facts, current.forecast, fan_days),
+        anomalies,
+        _events(facts, seats, anomalies, begin, end),
+    )
+
+
+def _events(
+    facts: OrgFacts, seats: Sequence[tuple[datetime, int]], anomalies: Sequence[Anomaly], begin: datetime, end: datetime
+) -> list[OrgEvent]:
+    """What happened in the range, the oldest first."""
+    known = [
+        (facts.created_at, "added", "the org was added"),
+        (facts.paused_at, "paused", "paused: the org is not polled"),
+        (facts.resumed_at, "resumed", "resumed"),
+        (facts.parked_at, "parked", f"parked: {facts.parked_code}"),
+        (facts.since if facts.state == State.REMOVED else None, "removed", "removed"),
+    ]
+    found = [OrgEvent(at, kind, text) for at, kind, text in known if at is not None]
+    found += [
+        OrgEvent(at, "seats", f"seats changed from {before:,} to {after:,}")
+        for (_, before), (at, after) in pairwise(seats)
+    ]
+    found += [OrgEvent(_noon(one.day), one.kind, f"{one.user_type}: {one.why}") for one in anomalies]
+    return sorted((one for one in found if begin <= one.at < end), key=lambda one: one.at)
+
+
+def _noon(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, 12, tzinfo=UTC)

@@ -1,0 +1,186 @@
+"""The page `/orgs/{id}`: one org's state, its counts over time, its last polls and limits; also as CSV and JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+
+from poller.core.durations import DAY_SECONDS
+from poller.core.errors import UsageError
+from poller.query.forecast_fans import FAN_DAYS, ForecastFans
+from poller.query.one_org import org_fields
+from poller.query.org_page import read_org_now, read_org_page
+from poller.query.rows import csv_lines
+from poller.query.series import SERIES_COLUMNS, series_of
+from poller.web.api.replies import CACHE, json_reply
+from poller.web.api.streaming import send_lines
+from poller.web.callers import CALLER
+from poller.web.pages import org_words
+from poller.web.pages.chart_data import chart_of
+from poller.web.pages.chart_svg import chart_svg
+from poller.web.pages.org_address import LAYERS, RANGES, OrgAddress, day_of, org_id_of
+from poller.web.pages.problems import wants_html
+from poller.web.pages.series_rows import series_rows
+from poller.web.refusals import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+    from poller.query.org_page import OrgNow, OrgView
+    from poller.query.series import Series, SeriesQuestion
+    from poller.web.pages.site import Site
+
+_TIMES: Final = re.compile(r"(?<=>)[^<]*(?=</time>)")
+_FAN_FROM_SECONDS: Final = 14 * DAY_SECONDS
+"""A forecast of months beside a range of a day would only show the forecast."""
+
+
+def routes(site: Site) -> Iterable[web.RouteDef]:
+    """The routes of this page."""
+    fans = ForecastFans()
+
+    async def page(request: web.Request) -> web.StreamResponse:
+        address = _address(request)
+        current = await _current(site, request, address)
+        question = address.question(current.at)
+        database = site.reader.seen_by(request[CALLER])
+        if format_of(request) != "html":
+            return await _data(site, request, current, question)
+        days = _fan_days(address, question)
+        view = await read_org_page(database, current, question, fans, fan_days=days)
+        values = _now_values(current, address) | _chart_values(view, address)
+        return site.renderer.page(request, "org.html", **values)
+
+    def part(template: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Answers with a part of the page that changes with each poll; 304 while nothing has changed."""
+
+        async def handler(request: web.Request) -> web.StreamResponse:
+            address = _address(request)
+            values = _now_values(await _current(site, request, address), address)
+            text = site.renderer.text(template, request=request, caller=request[CALLER], **values)
+            # Ages grow in the browser: they are no change.
+            tag = f'"{hashlib.sha256(_TIMES.sub("", text).encode()).hexdigest()[:16]}"'
+            if request.headers.get("If-None-Match") == tag:
+                return web.Response(status=304, headers={"ETag": tag})
+            return web.Response(text=text, content_type="text/html", headers={"ETag": tag})
+
+        return handler
+
+    return [
+        web.get("/orgs/{id}", page),
+        web.get("/orgs/{id}/now", part("org_now.html")),
+        web.get("/orgs/{id}/polls", part("org_polls.html")),
+    ]
+
+
+def _address(request: web.Request) -> OrgAddress:
+    org_id = org_id_of(request.match_info["id"])
+    if org_id is None:
+        raise _no_such_org()
+    return OrgAddress.parse(org_id, request.query)
+
+
+async def _current(site: Site, request: web.Request, address: OrgAddress) -> OrgNow:
+    caller = request[CALLER]
+    current = await read_org_now(
+        site.reader.seen_by(caller), address.org_id, now=site.reader.now(), visible_tags=caller.visible_tags
+    )
+    if current is None:
+        raise _no_such_org()
+    return current
+
+
+def _fan_days(address: OrgAddress, question: SeriesQuestion) -> int:
+    """How many days of forecast the chart shows: a third of the range."""
+    if not address.is_live or "forecast" in address.hidden or question.span_seconds < _FAN_FROM_SECONDS:
+        return 0
+    return min(round(question.span_seconds / DAY_SECONDS / 3), FAN_DAYS)
+
+
+def _no_such_org() -> Problem:
+    """The same for an org of other tags as for one that does not exist."""
+    return Problem(404, "there is no such org", "look for it by its name on the Fleet page")
+
+
+async def _data(site: Site, request: web.Request, current: OrgNow, question: SeriesQuestion) -> web.StreamResponse:
+    """The figures of the page for programs: the series as CSV, or the org and its series as JSON."""
+    database, facts = site.reader.seen_by(request[CALLER]), current.facts
+    series = await series_of(database, facts.org_id, question, facts.effective_interval_seconds)
+    headers = {"Vary": "Accept", "Cache-Control": CACHE}
+    if format_of(request) == "csv":
+        headers["Content-Disposition"] = f'attachment; filename="org-{facts.org_id}.csv"'
+        reply = web.StreamResponse(headers={**headers, "Content-Type": "text/csv; charset=utf-8"})
+        await send_lines(request, reply, csv_lines(SERIES_COLUMNS, _each(series)), site.share)
+        return reply
+    org = await org_fields(database, facts.org_id, visible_tags=request[CALLER].visible_tags)
+    if org is None:
+        raise _no_such_org()
+    return json_reply(request, {"org": org, "series": series.fields()}, 200, headers)
+
+
+async def _each(series: Series) -> AsyncIterator[dict[str, Any]]:
+    for point in series.points():
+        yield point
+
+
+def format_of(request: web.Request) -> str:
+    """What the client asks for: `csv`, `json` or `html`, by `format`, else by its `Accept`."""
+    chosen = request.query.get("format")
+    if chosen is None:
+        return "html" if wants_html(request) or "json" not in request.headers.get("Accept", "") else "json"
+    if chosen not in {"csv", "json"}:
+        raise UsageError(f"{chosen[:50]!r} is not a format", "ask for csv or json, or leave it out")
+    return chosen
+
+
+def _now_values(current: OrgNow, address: OrgAddress) -> dict[str, Any]:
+    today = current.at.date()
+    return {
+        "as_of": current.at,
+        "now": current.at,
+        "today": today,
+        "facts": current.facts,
+        "polls": current.polls,
+        "forecast": current.forecast,
+        "address": address,
+        "meaning": org_words.state_meaning(current.facts.state),
+        "outcomes": org_words.OUTCOMES,
+        "rate": org_words.rate_words(current.facts),
+        "interval": org_words.interval_words(current.facts),
+        "run_out": org_words.run_out_words(current.forecast, current.facts, today),
+        "remedy": current.remedy,
+        "steps": _steps(current.remedy),
+    }
+
+
+def _chart_values(view: OrgView, address: OrgAddress) -> dict[str, Any]:
+    facts, series = view.current.facts, view.series
+    chart = chart_of(view, address)
+    step = org_words.step_words(series.step_seconds, facts.effective_interval_seconds)
+    names = ", ".join(line.user_type.value for line in series.types)
+    links = [(word, address.link(since=since, until="", every=""), since) for word, since in RANGES.items()]
+    last = "" if address.is_live else f"{series.edges[-2]:%Y-%m-%d}"
+    return {
+        "view": view,
+        "gap_words": org_words.gap_words,
+        "past_error": org_words.past_error_words(view.current.forecast) if view.fan and view.current.forecast else "",
+        "legend": [(total, address.toggled(total.user_type)) for total in view.totals],
+        "older_gaps": view.more_gaps,
+        "chart": chart,
+        "step_words": step,
+        "svg": chart_svg(chart, f"{names} of {facts.org}, {step}"),
+        "rows": series_rows(chart),
+        "colors": {line.user_type: place for place, line in enumerate(series.types)},
+        "ranges": [(word, link, address.is_live and address.since == since) for word, link, since in links],
+        "layers": [(layer, address.with_layer(layer), layer not in address.hidden) for layer in LAYERS],
+        "days": (day_of(address.since, series.edges[0]), last),
+    }
+
+
+def _steps(remedy: str | None) -> list[str]:
+    """What a person should do, one step after the other; empty where nothing is wrong."""
+    parts = [part.strip() for part in (remedy or "").split("; ") if part]
+    return [part[:1].upper() + part[1:] for part in parts]
