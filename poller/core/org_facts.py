@@ -17,17 +17,16 @@ if TYPE_CHECKING:
 class OrgFacts:
     """One org as it is now; None: not known, or not the case.
 
-    `since`: when the state began. `due_at`: when its next slot is polled. `retry_at`: when it is probed or its hold
-    ends. `token_expires_at`: of the stored access token. `earlier`: the user types whose count is older than
-    `counts_at`.
+    `since`: when the state began. `due_at`: when its next slot is polled. `token_expires_at`: of the stored access
+    token. `earlier`: the user types whose count is older than `counts_at`.
     """
 
     org_id: int
     org: str
-    state: str
-    state_reason: str | None
-    since: datetime | None
     tags: Sequence[str]
+    state: str
+    since: datetime | None
+    state_reason: str | None
     data_center: str
     edition: str | None
     licences: int | None
@@ -44,12 +43,12 @@ class OrgFacts:
     own_interval_seconds: int | None
     created_at: datetime
     resumed_at: datetime | None
-    paused_at: datetime | None
     parked_at: datetime | None
     parked_code: str | None
     parked_remedy: str | None
     probe_at: datetime | None
     probes: int
+    paused_at: datetime | None
     due_at: datetime | None
     hold_until: datetime | None
     holds: int
