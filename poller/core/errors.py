@@ -4,6 +4,7 @@ Expected results (a throttled org, a malformed reply) are values, never exceptio
 
     PollerError                 one line on standard error, with the remedy
     ├── UsageError              exit 2: the command or a setting is invalid
+    │   ├── UnknownOrgError     there is no such org, or the caller may not see it
     │   └── SettingsError       a setting is missing or wrong
     └── OperationError          exit 1: a valid command failed
         ├── DatabaseError       PostgreSQL is unreachable, refuses, or has another schema
@@ -11,6 +12,7 @@ Expected results (a throttled org, a malformed reply) are values, never exceptio
         ├── ClockError          a row would lie in the future of PostgreSQL's clock
         ├── CredentialError     a stored secret cannot be decrypted with this process's keys
         │   └── MissingKeyError the key it is encrypted with is not among them
+        ├── ConflictError       the org is in a state in which the operation has no effect
         └── EmbeddedError       the embedded PostgreSQL cannot start or be used
 """
 
@@ -38,12 +40,23 @@ class UsageError(PollerError):
     exit_code = 2
 
 
+class UnknownOrgError(UsageError):
+    """There is no such org, or the caller may not see it: both are the same error."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such org", "GET /api/v1/orgs lists the orgs that this key sees")
+
+
 class SettingsError(UsageError):
     """A setting is missing or wrong."""
 
 
 class OperationError(PollerError):
     """A valid command failed."""
+
+
+class ConflictError(OperationError):
+    """The org is in a state in which the operation has no effect."""
 
 
 class DatabaseError(OperationError):

@@ -29,7 +29,7 @@ INFO_REQUESTS: Final = 2
 class PollState:
     """A slot and its org at `now`: read by one query, completed by what the worker itself knows.
 
-    The schedule: `due` is None if a person asks for the poll. `active`: neither paused nor removed. `known`: all ten
+    The schedule: `due` is None if a command polls. `active`: neither paused nor removed. `known`: all ten
     counts of the slot are known. `polled_at`: when the slot was last polled. `busy`: another slot of the org is being
     polled. `probe`: poll the org even if it is parked.
 

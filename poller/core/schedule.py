@@ -18,6 +18,8 @@ from poller.core.slots import phase_of, slot_of
 
 LONGEST_LOOKAHEAD: Final = timedelta(minutes=1)
 """Slots are added to the queue at most this long before they are due."""
+ALMOST: Final = timedelta(seconds=5)
+"""A slot that is over within this time leaves no time for a poll that a person asks for."""
 
 
 class Cursor(NamedTuple):
@@ -30,21 +32,26 @@ class Cursor(NamedTuple):
 
 
 class Due(NamedTuple):
-    """A slot to be polled once it is due."""
+    """A slot to be polled once it is due. `asked_at`: a person asked then to poll the slot again; None: nobody did."""
 
     org_id: int
     slot: datetime
     interval_seconds: int
+    asked_at: datetime | None = None
 
     @property
     def at(self) -> datetime:
-        """When the slot is due."""
-        return self.slot + timedelta(seconds=phase_of(self.org_id, self.interval_seconds))
+        """When the slot is due, or was asked for."""
+        return self.asked_at or self._phased
 
     @property
     def until(self) -> datetime:
         """When the slot is over: the next slot is due."""
-        return self.at + timedelta(seconds=self.interval_seconds)
+        return self._phased + timedelta(seconds=self.interval_seconds)
+
+    @property
+    def _phased(self) -> datetime:
+        return self.slot + timedelta(seconds=phase_of(self.org_id, self.interval_seconds))
 
 
 class Missed(NamedTuple):
@@ -97,6 +104,12 @@ def brought_back(org_id: int, cursor: Cursor, now: datetime) -> Cursor:
     if cursor.slot <= now + 2 * LONGEST_LOOKAHEAD + step:
         return cursor
     return Cursor(newest_over(org_id, cursor.interval_seconds, now), cursor.interval_seconds)
+
+
+def asked_slot(org_id: int, interval_seconds: int, now: datetime) -> Due:
+    """The slot in which an org is polled that a person asks for now: the open one, unless it is almost over."""
+    open_slot = newest_over(org_id, interval_seconds, now + ALMOST) + timedelta(seconds=interval_seconds)
+    return Due(org_id, open_slot, interval_seconds, now)
 
 
 def newest_over(org_id: int, interval_seconds: int, now: datetime) -> datetime:

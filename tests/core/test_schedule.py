@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import given, strategies as st
 
-from poller.core.schedule import Cursor, Due, Missed, advance
+from poller.core.schedule import Cursor, Due, Missed, advance, asked_slot
 from poller.core.slots import slot_of
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -119,3 +119,12 @@ def test_repeated_changes_of_the_interval_return_no_slot_twice() -> None:
         cursor = handout.cursor
         slots += [due.slot for due in handout.due]
     assert len(slots) == len(set(slots))
+
+
+def test_a_poll_that_a_person_asks_for_is_of_the_open_slot_and_due_at_once() -> None:
+    for second in range(0, 900, 7):
+        now = datetime(2026, 11, 23, 12, tzinfo=UTC) + timedelta(seconds=second)
+        due = asked_slot(17, 900, now)
+        assert due.at == due.asked_at == now
+        assert timedelta(seconds=5) < due.until - now <= timedelta(seconds=905)
+        assert Due(17, due.slot, 900).at <= now + timedelta(seconds=5)

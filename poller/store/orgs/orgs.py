@@ -85,10 +85,14 @@ async def has_credentials(database: Database, name: str) -> bool:
 
 async def pause(database: Database, names: Sequence[str], now: datetime) -> int:
     """Stops polling these orgs until they are resumed; returns how many were not paused before."""
+    return await pause_ids(database, [org.id for org in await find_orgs(database, names)], now)
+
+
+async def pause_ids(database: Database, org_ids: Sequence[int], now: datetime) -> int:
+    """The same for orgs by id."""
     # orgs.pause
-    return await _change(
-        database, names, "UPDATE orgs SET paused_at = $2, updated_at = $2 WHERE id = ANY($1) AND paused_at IS NULL", now
-    )
+    statement = "UPDATE orgs SET paused_at = $2, updated_at = $2 WHERE id = ANY($1) AND paused_at IS NULL"
+    return _rows(await database.execute(statement, list(org_ids), now))
 
 
 async def resume(database: Database, names: Sequence[str], now: datetime) -> int:
@@ -96,28 +100,32 @@ async def resume(database: Database, names: Sequence[str], now: datetime) -> int
 
     Raises a `UsageError` for a restored org that has no credentials yet.
     """
+    return await resume_ids(database, [org.id for org in await find_orgs(database, names)], now)
+
+
+async def resume_ids(database: Database, org_ids: Sequence[int], now: datetime) -> int:
+    """The same for orgs by id."""
     # orgs.resumable
     missing = await database.fetch(
-        "SELECT name FROM orgs"
-        " WHERE name = ANY($1::text[]) AND paused_reason = 'no_credentials' AND removed_at IS NULL",
-        names,
+        "SELECT name FROM orgs WHERE id = ANY($1::int[]) AND paused_reason = 'no_credentials' AND removed_at IS NULL",
+        list(org_ids),
     )
     if missing:
         raise UsageError(
             f"the org {missing[0]['name']!r} has no credentials", "import it with its credentials: it is polled then"
         )
     # orgs.resume
-    return await _change(
-        database,
-        names,
+    status = await database.execute(
         """
         UPDATE orgs SET paused_at = NULL, paused_reason = NULL, parked_at = NULL, parked_code = NULL,
                         parked_remedy = NULL, parked_outcome = NULL, probe_at = NULL, probes = 0, resumed_at = $2,
                         updated_at = $2
         WHERE id = ANY($1) AND (paused_at IS NOT NULL OR parked_at IS NOT NULL)
         """,
+        list(org_ids),
         now,
     )
+    return _rows(status)
 
 
 async def remove(database: Database, names: Sequence[str], now: datetime) -> int:
@@ -187,11 +195,6 @@ async def _lock(connection: Connection, ids: Sequence[int]) -> None:
     """Locks orgs, and so waits for writers of rows that refer to them; in the order of ids, so none deadlocks."""
     # orgs.lock
     await connection.execute("SELECT FROM orgs WHERE id = ANY($1) ORDER BY id FOR UPDATE", ids)
-
-
-async def _change(database: Database, names: Sequence[str], statement: str, now: datetime) -> int:
-    ids = [org.id for org in await find_orgs(database, names)]
-    return _rows(await database.execute(statement, ids, now))
 
 
 def _rows(status: str) -> int:

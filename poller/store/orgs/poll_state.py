@@ -60,7 +60,7 @@ async def read_poll_states(
             slot=due[place].slot,
             due=due[place],
             active=row["active"],
-            known=row["slot_outcome"] == Outcome.OK,
+            known=row["slot_outcome"] == Outcome.OK and not _asked_after(due[place], row["slot_polled_at"]),
             polled_at=row["slot_polled_at"],
             busy=row["busy"],
             cool_until=row["cool_until"],
@@ -188,6 +188,11 @@ def _state(
         is_unproven=bool(row["is_unproven"]),
         **of_slot,
     )
+
+
+def _asked_after(due: Due, polled_at: datetime | None) -> bool:
+    """Whether a person asked for the slot after it was polled: then known counts are requested again."""
+    return due.asked_at is not None and (polled_at is None or polled_at < due.asked_at)
 
 
 # poll_state.data_centers

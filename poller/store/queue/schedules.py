@@ -81,13 +81,15 @@ async def enqueue_due_slots(
 
 def due_payload(due: Due) -> bytes:
     """The payload of the job for this slot."""
-    return orjson.dumps({"org": due.org_id, "slot": int(due.slot.timestamp()), "interval": due.interval_seconds})
+    fields = {"org": due.org_id, "slot": int(due.slot.timestamp()), "interval": due.interval_seconds}
+    return orjson.dumps(fields if due.asked_at is None else {**fields, "asked": due.asked_at.timestamp()})
 
 
 def read_due(payload: bytes) -> Due:
     """The slot of a job's payload."""
     fields = orjson.loads(payload)
-    return Due(fields["org"], _moment(fields["slot"]), fields["interval"])
+    asked = fields.get("asked")
+    return Due(fields["org"], _moment(fields["slot"]), fields["interval"], None if asked is None else _moment(asked))
 
 
 def read_missed(payload: bytes) -> Missed:
@@ -200,5 +202,5 @@ def _missed_job(missed: Missed) -> NewJob:
     return NewJob(RECORD_MISSED, key, orjson.dumps(payload), timedelta())
 
 
-def _moment(seconds: int) -> datetime:
+def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)

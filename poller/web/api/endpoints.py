@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from poller.web.api.endpoint import Endpoint
-from poller.web.api.handlers import lists as list_handlers, orgs as org_handlers
-from poller.web.api.models import lists, orgs, parameters
+from poller.web.api.handlers import lists as list_handlers, orgs as org_handlers, service as service_handlers
+from poller.web.api.models import lists, orgs, parameters, service
 from poller.web.api.models.base import OrgPath
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -104,6 +104,15 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         query_model=parameters.AnomaliesQuery,
         rows="items",
         group="capacity",
+    ),
+    Endpoint(
+        "GET",
+        "/health",
+        "How the polls of the last 24 hours went, and how the service is",
+        service_handlers.health,
+        service.HealthReply,
+        group="service",
+        description="The verdict first. `service` is null for a key that sees only some orgs.",
     ),
     Endpoint(
         "GET",
