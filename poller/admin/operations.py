@@ -42,7 +42,15 @@ class Operated:
 
     def fields(self) -> dict[str, Any]:
         """As one JSON object."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {
+            "org_id": self.org_id,
+            "org": self.org,
+            "action": self.action,
+            "changed": self.changed,
+            "message": self.message,
+            "workers": self.workers,
+            "not_before": self.not_before,
+        }
 
 
 async def poll(database: Database, caller: Caller, org_id: int) -> Operated:

@@ -10,6 +10,16 @@ from poller.web.api.models import lists, orgs, parameters, service
 from poller.web.api.models.base import OrgPath
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    Endpoint(
+        "GET",
+        "/orgs",
+        "All orgs with state, counts, changes and seats",
+        org_handlers.orgs,
+        orgs.OrgList,
+        query_model=parameters.OrgsQuery,
+        rows="items",
+        description="Filters combine with AND. By default the orgs that need a person come first.",
+    ),
     Endpoint("GET", "/orgs/{id}", "One org", org_handlers.org, orgs.OrgReply, OrgPath),
     Endpoint(
         "GET",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING, Final
 
+from poller.core.states import State
+from poller.query.fleet_page import FleetQuestion, Position, StateFilter, fleet_page, fleet_row_fields, order_of
 from poller.query.forecasts import ForecastQuestion, forecast_org
 from poller.query.lists import list_polls
 from poller.query.one_org import org_fields
@@ -24,6 +26,25 @@ LONGEST_SERIES: Final = "40y"
 def no_such_org() -> Problem:
     """The one refusal of an org that does not exist, or that the caller may not see."""
     return Problem(404, "there is no such org", "GET /api/v1/orgs lists the orgs of this key")
+
+
+async def orgs(call: Call) -> Answer:
+    """A page of the orgs that the caller sees."""
+    query = call.query
+    which = StateFilter(
+        search=query.q or None,
+        tags=query.tag,
+        states=query.state,
+        data_centers=query.data_center,
+        editions=query.edition,
+        visible_tags=call.caller.visible_tags,
+        removed=State.REMOVED in query.state,
+    )
+    after = None if call.after is None else Position(*call.after)
+    question = FleetQuestion(which, order_of(query.sort), query.type, call.limit, after)
+    found = await fleet_page(call.reader.seen_by(call.caller), question)
+    items = [fleet_row_fields(row) for row in found.orgs]
+    return page(items, tuple(found.orgs[-1].position) if found.has_after else None)
 
 
 async def org(call: Call) -> Answer:

@@ -12,6 +12,46 @@ from poller.core.states import State
 from poller.web.api.models.base import CountsReply, Model
 
 
+class SeatsOfOrg(Model):
+    """Seats bought and used; null: not known."""
+
+    purchased: int | None
+    used: int | None
+
+
+class OrgItem(Model):
+    """One org in a list."""
+
+    id: int
+    name: str
+    state: State
+    state_reason: Annotated[str | None, Field(description="The code that explains the state.")]
+    remedy: Annotated[str | None, Field(description="What a person should do; null: nothing.")]
+    since: datetime | None
+    data_center: str
+    edition: str | None
+    licences: int | None
+    tags: tuple[str, ...]
+    interval_seconds: int
+    effective_interval_seconds: Annotated[int, Field(description="Longer than `interval_seconds` to save credits.")]
+    last_polled_at: datetime | None
+    last_outcome: Outcome | None
+    last_error: str | None
+    counts_at: Annotated[datetime | None, Field(description="When the last known counts were polled.")]
+    counts: CountsReply
+    change_7d: int | None
+    change_30d: int | None
+    seats: SeatsOfOrg
+    exhausted_on: Annotated[date | None, Field(description="When the seats are forecast to run out.")]
+
+
+class OrgList(Model):
+    """Orgs in the order asked for."""
+
+    items: list[OrgItem]
+    next_cursor: str | None
+
+
 class LimitsReply(Model):
     """What limits the polls of an org."""
 

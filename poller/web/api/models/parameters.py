@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
-from poller.core.model import UserType  # pydantic reads it
-from poller.web.api.models.base import MOST_VALUES, WHOLE, Model, PageQuery, RowsQuery, Texts
+from poller.core.model import UserType
+from poller.core.states import State
+from poller.query.fleet_page import SORTS
+from poller.web.api.models.base import MOST_VALUES, WHOLE, Model, PageQuery, RowsQuery, Search, Texts
 
 LONGEST_HORIZON = 365
+ORDERS = tuple(sign + name for name in SORTS for sign in ("", "-"))
+
+
+def _order(text: str) -> str:
+    if text not in ORDERS:
+        raise ValueError(f"use one of {', '.join(SORTS)}, with - in front for the reverse")
+    return text
+
+
 When = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[0-9A-Za-z:.+-]*$")]
 Zone = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[0-9A-Za-z/_+-]*$")]
 UserTypes = Annotated[tuple[UserType, ...], Field(max_length=MOST_VALUES)]
@@ -29,6 +40,32 @@ class OrgsOfAList(PageQuery):
     org: Annotated[Texts, Field(description="Only orgs of this name. Repeatable: of one of these names.")] = ()
     tag: Annotated[Texts, Field(description="Only orgs with this tag. Repeatable: with all of these tags.")] = ()
     data_center: Annotated[Texts, Field(description="Only orgs of this data centre. Repeatable: of one of these.")] = ()
+
+
+class OrgsQuery(PageQuery):
+    """Parameters of GET /orgs."""
+
+    q: Annotated[Search, Field(description="Only orgs whose name contains this text, in any case.")] = ""
+    tag: Annotated[Texts, Field(description="Only orgs with this tag. Repeatable: with all of these tags.")] = ()
+    state: Annotated[
+        tuple[State, ...],
+        Field(max_length=MOST_VALUES, description="Only orgs in this state. Repeatable: in one of these states."),
+    ] = ()
+    data_center: Annotated[Texts, Field(description="Only orgs of this data centre. Repeatable: of one of these.")] = ()
+    edition: Annotated[
+        Texts, Field(description="Only orgs of this edition, or `unknown`. Repeatable: of one of these.")
+    ] = ()
+    sort: Annotated[
+        str,
+        Field(
+            description="The order; with `-` in front the reverse. `need`: orgs that need a person first.",
+            json_schema_extra={"enum": list(ORDERS)},
+        ),
+        AfterValidator(_order),
+    ] = "need"
+    type: Annotated[UserType, Field(description="The user type that sorting by count and the changes are about.")] = (
+        UserType.ACTIVE
+    )
 
 
 class LatestQuery(OrgsOfAList):
