@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from poller.core.rate_limit import RateLimitState
 from poller.core.schedule import advance
 from poller.polling.batch_writer import BatchWriter
 from poller.polling.instrumentation import NullInstrumentation
+from poller.polling.poll_all import poll_all
+from poller.store.database import connect
 from poller.store.orgs.rate_limits import RateLimitUpdate, save_limits
 from poller.store.queue.jobs import JobQueue
 from poller.store.queue.schedules import POLL, enqueue_due_slots, read_due
@@ -19,6 +22,7 @@ from poller.worker.dispatcher import Dispatcher
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from poller.polling.ports import RequestCount
     from poller.polling.results import Admitted
     from poller.polling.runner import PollRunner
 
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
 ORGS = 3
 HOUR = timedelta(hours=1)
+TEN_MINUTES = timedelta(minutes=10)
 
 
 class Freezing:
@@ -132,3 +137,55 @@ async def test_a_held_slot_waits_in_the_queue_until_its_hold_ends_and_is_then_po
             await claim()
             result = (await read.get()).result
             assert (result.snapshot.slot, result.snapshot.outcome) == (due.slot, Outcome.OK)
+
+
+class Requests(NullInstrumentation):
+    """Records how many statements had run when each request for a count was sent."""
+
+    def __init__(self, statements: Sequence[str]) -> None:
+        self.statements = statements
+        self.sent_after: list[int] = []
+
+    def wrap_request_count(self, request: RequestCount) -> RequestCount:
+        async def sent(*arguments: Any) -> Any:
+            self.sent_after.append(len(self.statements))
+            return await request(*arguments)
+
+        return sent
+
+
+async def test_three_statements_run_between_the_claim_of_jobs_and_their_first_request(
+    service: OpenService, database_url: str
+) -> None:
+    statements: list[str] = []
+    requests = Requests(statements)
+    async with (
+        service(orgs=ORGS, interval=600) as mine,
+        await connect(database_url, max_size=1) as database,
+        open_runner(replace(mine.app, database=database), instrumentation=requests) as runner,
+    ):
+        await poll_all(runner, None, lambda _batch: None)  # obtains the tokens
+        await database.execute("DELETE FROM org_snapshots")  # the slots to poll may be the same
+        now = await database.fetchval("SELECT now()")
+        await enqueue_due_slots(
+            database,
+            lambda org, cursor, at: advance(org.id, 600, cursor, at, TEN_MINUTES),
+            now,
+            TEN_MINUTES,
+            interval_seconds=600,
+        )
+        await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '1 s'")
+        queue = JobQueue(database, uuid.uuid4())
+        writer: BatchWriter[Any] = BatchWriter(lambda _: asyncio.sleep(0))
+        dispatcher = Dispatcher(
+            runner, queue, writer, now=lambda: now + TEN_MINUTES, jitter=lambda: 0.0, max_concurrent_polls=32
+        )
+        async with database.connection() as connection:
+            connection.add_query_logger(lambda statement: statements.append(statement.query))  # type: ignore[attr-defined]
+        requests.sent_after.clear()
+        async with writer, asyncio.TaskGroup() as tasks:
+            jobs = await queue.claim_polls(POLL, ORGS, {"sim-us": ORGS, "sim-eu": ORGS})
+            await dispatcher.start(jobs, tasks, dispatcher.cancellations)
+    assert len(jobs) == ORGS
+    assert len(requests.sent_after) == 10 * ORGS
+    assert requests.sent_after[0] == len(statements) == 3, statements
