@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from poller.core.errors import SettingsError
 from poller.core.quantities import count
+from poller.store.access.keys import count_by_pepper
 from poller.store.orgs import key_rotation
 from poller.store.queue.workers import list_workers
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
 
-ENCRYPTED_TABLES: Final = key_rotation.TABLES
+ACCESS_KEYS: Final = "access_keys"
+"""Only hashes of them are stored: their next use moves them to the first key."""
+TABLES: Final = (*key_rotation.TABLES, ACCESS_KEYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,12 @@ async def require_keys(database: Database, keyring: Keyring, place: str) -> None
 
 async def list_keys(database: Database, keyring: Keyring) -> list[KeyUse]:
     """The keys of this process in their order, then keys in use that it lacks."""
-    usage = await key_rotation.key_usage_by_table(database)
-    unused = dict.fromkeys(ENCRYPTED_TABLES, 0)
+    encrypted, hashed = await key_rotation.key_usage_by_table(database), await count_by_pepper(database)
+    unused = dict.fromkeys(TABLES, 0)
+    usage = {
+        key_id: {**unused, **encrypted.get(key_id, {}), ACCESS_KEYS: hashed.get(key_id, 0)}
+        for key_id in sorted({*encrypted, *hashed})
+    }
     ids = [*keyring.ids, *(key_id for key_id in usage if key_id not in keyring.ids)]
     return [KeyUse(key_id, _state(key_id, keyring.ids, usage), usage.get(key_id, unused)) for key_id in ids]
 

@@ -42,6 +42,8 @@ COMMANDS: Final = {
     "migrate": "migrate",
     "orgs": "orgs",
     "keys": "keys",
+    "access": "access",
+    "audit": "audit",
     "poll": "poll",
     "run": "service",
     "web": "web",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Right(StrEnum):
@@ -37,3 +38,11 @@ class Caller:
     def may_operate(self) -> bool:
         """Whether the caller may poll, pause and resume orgs."""
         return self.right == Right.OPERATE
+
+
+THIS_MACHINE: Final = Caller("this machine", Right.OPERATE)
+"""Where the service is open on loopback: whoever can connect may also run the commands."""
+ENVIRONMENT: Final = Caller("environment", Right.READ)
+"""Shows the key of POLLER_API_KEY."""
+COMMAND_LINE: Final = Caller("command line", Right.OPERATE, source="command line")
+"""Whoever runs the commands."""

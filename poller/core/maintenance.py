@@ -20,5 +20,6 @@ TASK_SECONDS: Final[Mapping[str, int]] = {
     "token budgets": _HOUR,
     "queue log": 5 * _MINUTE,
     "workers": _HOUR,
+    "audit log": 6 * _HOUR,
     "retention": 6 * _HOUR,
 }

@@ -6,6 +6,16 @@ from poller.web.access import Access, access_from
 from poller.web.api import Api
 from poller.web.connections import ConnectionLimits
 from poller.web.metrics import ProcessMetrics, WorkerMetrics
-from poller.web.server import Health, serve
+from poller.web.server import Health, serve, web_app
 
-__all__ = ["Access", "Api", "ConnectionLimits", "Health", "ProcessMetrics", "WorkerMetrics", "access_from", "serve"]
+__all__ = [
+    "Access",
+    "Api",
+    "ConnectionLimits",
+    "Health",
+    "ProcessMetrics",
+    "WorkerMetrics",
+    "access_from",
+    "serve",
+    "web_app",
+]

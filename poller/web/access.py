@@ -1,8 +1,9 @@
-"""Who may ask for what: the API key, and the rule that nothing but probes is served off loopback without one.
+"""Who may ask for what: the rules that follow from the settings.
 
-The probes `/healthz` and `/readyz` need no key: orchestrators have none, and neither says anything about an org. The
-API always needs one. Everything else needs one as soon as the service can be reached from another machine: it listens
-off loopback, or a proxy passes requests on to it (POLLER_WEB_ORIGIN is set).
+The probes `/healthz` and `/readyz` need no key: orchestrators have none, and neither says anything about an org. Static
+files and the log-in need none either. Everything else needs one as soon as the service can be reached from another
+machine (it listens off loopback, or a proxy passes requests on to it: POLLER_WEB_ORIGIN is set), or an access key is
+stored. Until then the pages are open to this machine, and the API too unless POLLER_API_KEY is set.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from poller.core.errors import SettingsError
-from poller.web.hosts import Origin, is_loopback
-from poller.web.refusals import Problem
+from poller.core.secret import Secret
+from poller.web.hosts import Origin, address_of, client_address, is_loopback, parse_host
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aiohttp import web
     from pydantic import SecretStr
 
     from poller.web.hosts import Network
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 STATIC_PATH: Final = "/static/"
 """Style sheets and scripts: the same for everybody, and the page to log in needs them."""
+OPEN_PATHS: Final = frozenset({"/login", "/logout"})
+"""Whoever has no session yet, or none any more, asks for them."""
+_ADD_KEY: Final = "make one with `poller access add NAME --may read`, or set POLLER_API_KEY"
 _LOOPBACK_REMEDY: Final = "or set POLLER_WEB_HOST=127.0.0.1, or start `poller run --no-web`"
 
 
@@ -32,59 +37,76 @@ _LOOPBACK_REMEDY: Final = "or set POLLER_WEB_HOST=127.0.0.1, or start `poller ru
 class Access:
     """What must be shown to this server, and whom it believes.
 
-    `key` None: there is no API. `published`: others than this machine may ask.
+    `key`: of POLLER_API_KEY. `published`: others than this machine may ask.
     """
 
     key: SecretStr | None = None
     origin: Origin | None = None
     published: bool = False
     trusted_proxies: Sequence[Network] = ()
-    """Whose `X-Forwarded-For` counts."""
+    """Whose `X-Forwarded-*` count."""
 
-    def check(self, path: str, authorization: str) -> None:
-        """Raise a `Problem` unless `authorization`, the header's value, is good enough for `path`."""
-        is_api = path == "/api" or path.startswith("/api/")
-        if path in PROBES or path.startswith(STATIC_PATH) or not (is_api or self.published):
-            return
-        if self.key is None:
-            raise Problem(404, "there is no API without a key", "set POLLER_API_KEY to have an API")
-        if not self._shows_key(authorization, self.key):
-            raise Problem(
-                401,
-                "the key is missing or wrong",
-                "send the key of POLLER_API_KEY as Authorization: Bearer …",
-                {"WWW-Authenticate": "Bearer"},
-            )
+    @property
+    def environment_key(self) -> Secret | None:
+        """The key of POLLER_API_KEY."""
+        return None if self.key is None else Secret(self.key.get_secret_value())
 
-    @staticmethod
-    def _shows_key(authorization: str, key: SecretStr) -> bool:
-        scheme, _, shown = authorization.partition(" ")
+    def is_environment_key(self, shown: str) -> bool:
+        """Whether this is the key of POLLER_API_KEY; compared in constant time."""
         # Bytes that are not UTF-8 arrive as surrogates.
-        right = hmac.compare_digest(
-            shown.strip().encode("utf-8", "surrogateescape"), key.get_secret_value().encode("utf-8", "surrogateescape")
+        return self.key is not None and hmac.compare_digest(
+            shown.encode("utf-8", "surrogateescape"), self.key.get_secret_value().encode("utf-8", "surrogateescape")
         )
-        return right and scheme.lower() == "bearer"
+
+    def source(self, request: web.Request) -> str:
+        """The address that a request comes from."""
+        return client_address(request.remote, request.headers.getall("X-Forwarded-For", []), self.trusted_proxies)
+
+    def keeps_cookies(self, request: web.Request) -> bool:
+        """Whether a browser keeps our cookies: over https, and over plain http only from this machine."""
+        named = parse_host(request.headers.get("Host", ""))
+        if named is None:
+            return False
+        if is_loopback(named[0]) or (self.origin is not None and self.origin.is_named_by(*named)):
+            return True
+        peer = address_of(request.remote or "")
+        trusted = peer is not None and any(peer in network for network in self.trusted_proxies)
+        return trusted and request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"
+
+
+def is_api(path: str) -> bool:
+    """Whether programs ask for this path: it answers problems, and no page to log in."""
+    return path in {"/api", "/openapi.json"} or path.startswith("/api/")
 
 
 def access_from(
-    host: str, key: SecretStr | None, origin: str | None, trusted_proxies: Sequence[Network] = ()
+    host: str,
+    key: SecretStr | None,
+    origin: str | None,
+    trusted_proxies: Sequence[Network] = (),
+    *,
+    stored_keys: bool = False,
 ) -> Access:
-    """The rules for a server at `host`; a `SettingsError` where it would be served to others unprotected."""
+    """The rules for a server at `host`; a `SettingsError` where it would be served to others unprotected.
+
+    `stored_keys`: whether somebody may log in with a key of `poller access`.
+    """
+    keyless = key is None and not stored_keys
     if not is_loopback(host):
-        if key is None:
+        if keyless:
             raise SettingsError(
-                f"POLLER_WEB_HOST: {host} can be reached by others and there is no POLLER_API_KEY",
-                f"make a key with: openssl rand -hex 32, {_LOOPBACK_REMEDY}",
+                f"POLLER_WEB_HOST: {host} can be reached by others and there is no access key",
+                f"{_ADD_KEY}, {_LOOPBACK_REMEDY}",
             )
         if origin is None or not origin.startswith("https://"):
             raise SettingsError(
                 f"POLLER_WEB_HOST: {host} can be reached by others and POLLER_WEB_ORIGIN is not an https address",
                 f"set POLLER_WEB_ORIGIN to the https address of the proxy that people use, {_LOOPBACK_REMEDY}",
             )
-    if origin is not None and key is None:
+    if origin is not None and keyless:
         raise SettingsError(
-            "POLLER_WEB_ORIGIN: others are to reach the service and there is no POLLER_API_KEY",
-            "make a key with: openssl rand -hex 32, or unset POLLER_WEB_ORIGIN",
+            "POLLER_WEB_ORIGIN: others are to reach the service and there is no access key",
+            f"{_ADD_KEY}, or unset POLLER_WEB_ORIGIN",
         )
     parsed = None if origin is None else Origin.parse(origin)
     published = parsed is not None or not is_loopback(host)

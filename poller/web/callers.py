@@ -6,11 +6,10 @@ from typing import Final
 
 from aiohttp import web
 
-from poller.core.callers import Caller, Right
+from poller.admin.writer import Writer
+from poller.core.callers import Caller
 
+WRITER: Final = web.AppKey("writer", Writer)
+"""The database that writes go to. It is not set where nothing may be changed."""
 CALLER: Final = web.RequestKey("caller", Caller)
-"""Set for every request but probes."""
-THIS_MACHINE: Final = Caller("this machine", Right.OPERATE)
-"""The caller without a key on loopback: a user who can connect may also run the commands."""
-ENVIRONMENT: Final = Caller("environment", Right.READ)
-"""The caller with the key of POLLER_API_KEY."""
+"""Set for every request but those to probes, static files and the log-in."""

@@ -37,6 +37,17 @@ class Origin:
         parts = urlsplit(url)
         return cls(parts.scheme, _canonical(parts.hostname or ""), parts.port or _DEFAULT_PORTS[parts.scheme])
 
+    @classmethod
+    def of_header(cls, header: str) -> Origin | None:
+        """From the header `Origin` of a request; None for `null` and what is none."""
+        scheme, separator, rest = header.partition("://")
+        named = parse_host(rest) if separator and scheme in _DEFAULT_PORTS else None
+        return None if named is None else cls(scheme, named[0], named[1] or _DEFAULT_PORTS[scheme])
+
+    def is_named_by(self, host: str, port: int | None) -> bool:
+        """Whether a `Host` header with this host and port means it."""
+        return (host, port or _DEFAULT_PORTS[self.scheme]) == (self.host, self.port)
+
 
 def parse_host(header: str) -> tuple[str, int | None] | None:
     """Host (lower case, without brackets or a final dot) and port of a `Host` header; None if it is invalid."""
@@ -48,11 +59,19 @@ def parse_host(header: str) -> tuple[str, int | None] | None:
 
 def is_allowed(host: str, port: int | None, local: tuple[str, int], origin: Origin | None) -> bool:
     """Whether `host` and `port` name this server; `local` is the address and port the connection arrived at."""
-    if origin is not None and (host, port or _DEFAULT_PORTS[origin.scheme]) == (origin.host, origin.port):
+    if origin is not None and origin.is_named_by(host, port):
         return True
     if (port or _DEFAULT_PORTS["http"]) != local[1]:
         return False
     return is_loopback(host) or (address_of(host) is not None and address_of(host) == address_of(local[0]))
+
+
+def is_own(origin: Origin, host: str, port: int | None, public: Origin | None) -> bool:
+    """Whether a page at `origin` is ours: at the address people use, or at the allowed host of this request."""
+    if origin == public:
+        return True
+    by_public_name = public is not None and public.is_named_by(host, port)
+    return not by_public_name and origin == Origin("http", host, port or _DEFAULT_PORTS["http"])
 
 
 def is_loopback(host: str) -> bool:

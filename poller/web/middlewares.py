@@ -1,4 +1,4 @@
-"""The checks that every request passes, outermost first: replies, Host, key, load, body."""
+"""The checks that every request passes, outermost first: replies, Host, key, Origin, load, body."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import asyncio
 import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
 
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import RequestPayloadError
 
+from poller.core.callers import THIS_MACHINE
 from poller.core.errors import DatabaseError, UsageError
 from poller.log import bound
-from poller.web.access import PROBES
-from poller.web.callers import CALLER, ENVIRONMENT, THIS_MACHINE
-from poller.web.hosts import client_address, is_allowed, parse_host
-from poller.web.refusals import Problem, from_router, refusal_reply, unavailable
+from poller.web.access import OPEN_PATHS, PROBES, STATIC_PATH, is_api
+from poller.web.authentication import unauthorized
+from poller.web.callers import CALLER
+from poller.web.hosts import Origin, is_allowed, is_own, parse_host
+from poller.web.refusals import Problem, database_away, from_router, refusal_reply, unavailable, wants_html
 from poller.web.security_headers import add_security_headers
 
 if TYPE_CHECKING:
@@ -26,11 +29,15 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
     from poller.web.access import Access
+    from poller.web.authentication import Authenticator
     from poller.web.rate_limited_log import RateLimitedLog
 
 AT_ONCE: Final = 8
+LOG_INS_AT_ONCE: Final = 4
+METRICS_PATH: Final = "/metrics"
 LONGEST_BODY: Final = 65_536
 BODY_SECONDS: Final = 5.0
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 REQUEST_ID: Final = "X-Request-Id"
 GIVEN_ID: Final = web.RequestKey("request_id", str)
 HOST_IS_OURS: Final = web.RequestKey("host_is_ours", bool)
@@ -93,17 +100,11 @@ def host_check(access: Access, rejected: RateLimitedLog) -> Middleware:
         refusal = _host_refusal(request, access)
         request[HOST_IS_OURS] = refusal is None
         if refusal is not None and request.path not in PROBES:
-            rejected.event(
-                "web.wrong_host", client=_client(request, access), host=request.headers.get("Host", "")[:100]
-            )
+            rejected.event("web.wrong_host", client=access.source(request), host=request.headers.get("Host", "")[:100])
             raise refusal
         return await handler(request)
 
     return middleware
-
-
-def _client(request: web.Request, access: Access) -> str:
-    return client_address(request.remote, request.headers.getall("X-Forwarded-For", []), access.trusted_proxies)
 
 
 def _host_refusal(request: web.Request, access: Access) -> Problem | None:
@@ -121,40 +122,103 @@ def _host_refusal(request: web.Request, access: Access) -> Problem | None:
     )
 
 
-def key_check(access: Access, rejected: RateLimitedLog) -> Middleware:
-    """Refuses requests without the key that their address needs."""
+def key_check(
+    authenticator: Authenticator,
+    rejected: RateLimitedLog,
+    show_problem: Callable[[web.Request, Problem], web.StreamResponse] | None = None,
+) -> Middleware:
+    """Finds the caller. Without one, a browser is sent to the log-in and a program gets 401.
+
+    `show_problem`: how a person sees that the database, which knows the keys, does not answer.
+    """
+    access = authenticator.access
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        path = request.path
+        if path in PROBES or path in OPEN_PATHS or path.startswith(STATIC_PATH):
+            return await handler(request)
         try:
-            access.check(request.path, request.headers.get("Authorization", ""))
+            caller = THIS_MACHINE if _is_open_metric(path, access) else await authenticator.caller(request)
+            if caller is None and wants_page(request):
+                return web.Response(status=303, headers={"Location": f"/login?{urlencode({'next': request.path_qs})}"})
+            if caller is None:
+                raise unauthorized()
         except Problem as refusal:
             if refusal.status == 401:
-                rejected.event("web.wrong_key", client=_client(request, access), path=request.path[:100])
+                rejected.event("web.wrong_key", client=access.source(request), path=path[:100])
             raise
-        shown = access.key is not None and "Authorization" in request.headers
-        request[CALLER] = replace(ENVIRONMENT if shown else THIS_MACHINE, source=_client(request, access))
+        except DatabaseError:
+            if show_problem is None or not wants_page(request):
+                raise
+            return show_problem(request, database_away())
+        if caller.tags and path.startswith(METRICS_PATH):
+            raise Problem(403, "metrics are about every org", "use a key without tags")
+        request[CALLER] = replace(caller, source=access.source(request))
         return await handler(request)
 
     return middleware
 
 
-def load_limit(at_once: int = AT_ONCE) -> Middleware:
-    """Answers `at_once` requests at a time, and refuses the others for a few seconds; probes always pass."""
-    under_way = 0
+def _is_open_metric(path: str, access: Access) -> bool:
+    return path.startswith(METRICS_PATH) and not access.published
+
+
+def wants_page(request: web.Request) -> bool:
+    """Whether a person opens a page: a script or a program asks for another type, or for a path of the API."""
+    return request.method in _READING and wants_html(request) and not is_api(request.path)
+
+
+def origin_check(access: Access, rejected: RateLimitedLog) -> Middleware:
+    """Refuses requests that change something and come from a page of another site.
+
+    A browser adds a session to every request, and says in `Origin` whose page sent it. A program that shows its key
+    need not say where it comes from.
+    """
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        nonlocal under_way
+        if request.method not in _READING and not _is_from_us(request, access):
+            rejected.event("web.wrong_origin", client=access.source(request), path=request.path[:100])
+            raise Problem(
+                403,
+                "this request does not come from a page of this service",
+                "send it with an Authorization header, or with an Origin header that names this service",
+            )
+        return await handler(request)
+
+    return middleware
+
+
+def _is_from_us(request: web.Request, access: Access) -> bool:
+    given = request.headers.getall("Origin", [])
+    if not given:
+        return "Authorization" in request.headers and request.path not in OPEN_PATHS
+    origin = Origin.of_header(given[0]) if len(given) == 1 else None
+    named = parse_host(request.headers.get("Host", ""))
+    return origin is not None and named is not None and is_own(origin, *named, access.origin)
+
+
+def load_limit(at_once: int = AT_ONCE) -> Middleware:
+    """Answers `at_once` requests at a time, and refuses the others for a few seconds; probes always pass.
+
+    Log-ins have places of their own: whoever has no key cannot keep others from their pages.
+    """
+    under_way = {False: 0, True: 0}
+    most = {False: at_once, True: LOG_INS_AT_ONCE}
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path in PROBES:
             return await handler(request)
-        if under_way >= at_once:
-            raise unavailable(f"{at_once} requests are being answered, and no more are at once")
-        under_way += 1
+        kind = request.path in OPEN_PATHS
+        if under_way[kind] >= most[kind]:
+            raise unavailable(f"{most[kind]} requests are being answered, and no more are at once")
+        under_way[kind] += 1
         try:
             return await handler(request)
         finally:
-            under_way -= 1
+            under_way[kind] -= 1
 
     return middleware
 

@@ -42,6 +42,18 @@ def unavailable(what: str, remedy: str = "try again in a few seconds") -> Proble
     return Problem(503, what, remedy, {"Retry-After": str(BUSY_SECONDS)})
 
 
+def database_away() -> Problem:
+    """503 for a person: PostgreSQL does not answer."""
+    return unavailable(
+        "the database does not answer", "see whether PostgreSQL runs and can be reached: `poller doctor`"
+    )
+
+
+def wants_html(request: web.Request) -> bool:
+    """Whether a person's browser asks: neither for JSON nor for CSV."""
+    return "text/html" in request.headers.get("Accept", "") and request.query.get("format") != "csv"
+
+
 def refusal_reply(path: str, refusal: Problem) -> web.Response:
     """The reply to a request for `path`: problem JSON for the API, else one line of text."""
     if path.startswith("/api/"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from poller.core.errors import LockedError
 from poller.core.maintenance import TASK_SECONDS
 from poller.core.quantities import count
+from poller.store.access.audit import delete_expired_entries
 from poller.store.orgs import credits as credit_store
 from poller.store.orgs.future_limits import clear_future_limits
 from poller.store.orgs.token_budgets import delete_expired_budgets
@@ -95,6 +96,10 @@ async def _delete_old_workers(database: Database, now: datetime) -> str:
     return f"{await delete_expired_workers(database, now - _WORKERS_KEPT)} forgotten"
 
 
+async def _delete_old_audit(database: Database, _now: datetime) -> str:
+    return f"{await delete_expired_entries(database)} forgotten"
+
+
 async def _retain(database: Database, now: datetime, *, snapshots: Retention | None, days: Retention | None) -> str:
     """Deletes what is older than its retention, counted back from the newest known counts, a month at a time."""
     if snapshots is None and days is None:
@@ -145,4 +150,5 @@ _TASKS: Final[Mapping[str, Callable[[Database, datetime], Awaitable[str]]]] = {
     "token budgets": _delete_old_budgets,
     "queue log": _delete_old_log,
     "workers": _delete_old_workers,
+    "audit log": _delete_old_audit,
 }

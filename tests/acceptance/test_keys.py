@@ -160,8 +160,18 @@ async def test_keys_are_listed_with_the_number_of_rows_they_encrypt(
         await mine.run("poll")
         listed = await with_keys(mine, f"{NEW},{OLD}").run("keys", "list", "--json")
         assert [json.loads(line) for line in listed.out.splitlines()] == [
-            {"key": "k2", "state": "encrypts", "rows": {"org_credentials": 0, "access_tokens": 0}, "total": 0},
-            {"key": "k1", "state": "decrypts", "rows": {"org_credentials": 3, "access_tokens": 3}, "total": 6},
+            {
+                "key": "k2",
+                "state": "encrypts",
+                "rows": {"org_credentials": 0, "access_tokens": 0, "access_keys": 0},
+                "total": 0,
+            },
+            {
+                "key": "k1",
+                "state": "decrypts",
+                "rows": {"org_credentials": 3, "access_tokens": 3, "access_keys": 0},
+                "total": 6,
+            },
         ]
         rotated = await with_keys(mine, NEW).run("keys", "rotate")
         assert rotated.code == 1

@@ -141,7 +141,9 @@ async def test_a_request_whose_body_does_not_arrive_is_refused_after_a_while() -
     async with served(ConnectionLimits()) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
         host = url.removeprefix("http://")
-        writer.write(f"POST /metrics HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000\r\n\r\n".encode())
+        writer.write(
+            f"POST /metrics HTTP/1.1\r\nHost: {host}\r\nOrigin: {url}\r\nContent-Length: 1000\r\n\r\n".encode()
+        )
         assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
         writer.close()
 
@@ -150,7 +152,9 @@ async def test_a_body_that_is_too_large_is_refused() -> None:
     async with served(ConnectionLimits()) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
         host = url.removeprefix("http://")
-        writer.write(f"POST /metrics HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100000\r\n\r\n".encode())
+        writer.write(
+            f"POST /metrics HTTP/1.1\r\nHost: {host}\r\nOrigin: {url}\r\nContent-Length: 100000\r\n\r\n".encode()
+        )
         writer.write(b"x" * 100_000)
         assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
         writer.close()

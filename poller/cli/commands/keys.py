@@ -57,18 +57,18 @@ def rotate() -> None:
 
 
 async def _list(settings: Settings, *, as_json: bool) -> None:
-    from poller.admin.keys import ENCRYPTED_TABLES, list_keys
+    from poller.admin.keys import TABLES, list_keys
     from poller.app import open_app
     from poller.cli.output.table import Table
 
     async with open_app(settings, name="poller keys") as app:
         found = await list_keys(app.database, app.keyring)
-    table = Table(("key", "state", *ENCRYPTED_TABLES), right=ENCRYPTED_TABLES)
+    table = Table(("key", "state", *TABLES), right=TABLES)
     for key in found:
         if as_json:
             total = sum(key.rows.values())
             terminal.out(json.dumps({"key": key.key_id, "state": key.state, "rows": key.rows, "total": total}))
-        table.rows.append((key.key_id, key.state, *(f"{key.rows[name]:,}" for name in ENCRYPTED_TABLES)))
+        table.rows.append((key.key_id, key.state, *(f"{key.rows[name]:,}" for name in TABLES)))
     if not as_json:
         terminal.show(table)
 
@@ -96,12 +96,20 @@ async def _rotate(settings: Settings) -> None:
 
 def _removable(key: KeyUse, workers_behind: Sequence[str], first: str) -> str:
     """Whether a key that is no longer the first one can be removed, or what still uses it."""
+    from poller.admin.keys import ACCESS_KEYS
+
     if workers_behind:
         workers = ", ".join(workers_behind)
         return (
             f"Keep {key.key_id}: other keys are still the first of {workers}; put {first} first there, then run this "
             "again."
         )
-    if used := ", ".join(f"{count(rows, 'row')} of {table}" for table, rows in key.rows.items() if rows):
+    encrypted = {table: rows for table, rows in key.rows.items() if rows and table != ACCESS_KEYS}
+    if used := ", ".join(f"{count(rows, 'row')} of {table}" for table, rows in encrypted.items()):
         return f"Keep {key.key_id}: {used} still use it; run this again."
+    if waiting := key.rows[ACCESS_KEYS]:
+        return (
+            f"Keep {key.key_id}: {count(waiting, 'access key')} can only be checked with it; each moves to {first} when"
+            " it is used next, see `poller access list`."
+        )
     return f"No row uses {key.key_id} any more: remove it, unless a backup needs it."

@@ -56,9 +56,9 @@ async def _run(settings: Settings, *, web: bool) -> int:
     from poller.web import ConnectionLimits, WorkerMetrics
 
     settings = fit_open_files(settings, _warn, web_connections=ConnectionLimits().most_connections if web else None)
-    access = access_of(settings) if web else None
     metrics = WorkerMetrics()
     async with open_app(settings, name="poller run", create=True) as app:
+        access = await access_of(app) if web else None
         await require_keys(app.database, app.keyring, place_of_keys(settings))
         async with open_spans() as spans, open_runner(app, instrumentation=combine(metrics, spans)) as runner:
             worker = new_worker(app, runner, metrics)
@@ -94,6 +94,7 @@ async def serving(app: App, worker: Worker, metrics: WorkerMetrics, access: Acce
 
     Without `access`, or where the default port is in use, there is none.
     """
+    from poller.admin.writer import open_writer
     from poller.query.reader import open_reader
     from poller.web import Api, Health, serve
 
@@ -101,13 +102,16 @@ async def serving(app: App, worker: Worker, metrics: WorkerMetrics, access: Acce
         yield None
         return
     settings = app.settings
-    async with open_reader(app.dsn, worker.now) as reader:
+    async with (
+        open_reader(app.dsn, worker.now) as reader,
+        open_writer(app.dsn, app.keyring, app.database.clock) as writer,
+    ):
         health = Health(worker.not_ready_reason, reader.fleet_stats, reader.org_ages, settings.metrics_orgs)
         api = Api(reader)
         # A second worker on a machine finds the default port in use, and polls without a web server.
         chosen = bool({"web_host", "web_port"} & settings.model_fields_set)
         place = settings.web_host, settings.web_port
-        async with serve(*place, health, metrics, api, access=access, required=chosen) as url:
+        async with serve(*place, health, metrics, api, access=access, required=chosen, writer=writer) as url:
             yield url
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hmac
 import os
 import re
 import secrets
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from poller.core.errors import CredentialError, MissingKeyError, SettingsError
 from poller.core.secret import Secret
@@ -46,11 +49,12 @@ class Column(StrEnum):
 class Keyring:
     """The encryption keys by id: the first encrypts, all decrypt."""
 
-    __slots__ = ("_keys", "current_id")
+    __slots__ = ("_keys", "_peppers", "current_id")
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         self.current_id = next(iter(keys))
         self._keys = {key_id: AESGCM(key) for key_id, key in keys.items()}
+        self._peppers = {key_id: _pepper(key) for key_id, key in keys.items()}
 
     @classmethod
     def from_setting(cls, text: str) -> Self:
@@ -105,8 +109,27 @@ class Keyring:
             ) from wrong
         return Secret(plain.decode())
 
+    def mac(self, key_id: str, purpose: str, secret: Secret) -> bytes:
+        """HMAC-SHA256 of a random secret, under a pepper derived from a key, to recognise the secret later."""
+        pepper = self._peppers.get(key_id)
+        if pepper is None:
+            raise MissingKeyError(
+                f"the {purpose} cannot be checked without the encryption key {key_id!r}, which this process lacks",
+                f"add {key_id} to POLLER_SECRET_KEYS (or to the key file), or make a new one",
+                key_id=key_id,
+            )
+        return hmac.digest(pepper, f"{purpose}\0{secret.reveal()}".encode("utf-8", "surrogateescape"), "sha256")
+
+    def macs(self, purpose: str, secret: Secret) -> list[bytes]:
+        """The same under each key."""
+        return [self.mac(key_id, purpose, secret) for key_id in self._peppers]
+
     def __repr__(self) -> str:
         return f"Keyring({', '.join(self.ids)})"
+
+
+def _pepper(key: bytes) -> bytes:
+    return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"poller access").derive(key)
 
 
 def _bound_to(org_id: int, column: Column) -> bytes:

@@ -6,7 +6,7 @@ from functools import wraps
 from typing import TYPE_CHECKING
 
 from poller.core.errors import DatabaseError, UsageError
-from poller.web.refusals import BUSY_SECONDS, Problem
+from poller.web.refusals import Problem, database_away, wants_html
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -27,12 +27,7 @@ def shown_as_page(site: Site, handler: Handler) -> Handler:
         except Problem as error:
             problem = error
         except (DatabaseError, TimeoutError):
-            problem = Problem(
-                503,
-                "the database does not answer",
-                "see whether PostgreSQL runs and can be reached: `poller doctor`",
-                {"Retry-After": str(BUSY_SECONDS)},
-            )
+            problem = database_away()
         else:
             site.answered_at = site.reader.now()
             return response
@@ -50,8 +45,3 @@ def problem_page(site: Site, request: web.Request, problem: Problem) -> web.Resp
     response = site.renderer.page(request, "problem.html", status=problem.status, **values)
     response.headers.update(problem.headers)
     return response
-
-
-def wants_html(request: web.Request) -> bool:
-    """Whether a person's browser asks: neither for JSON nor for CSV."""
-    return "text/html" in request.headers.get("Accept", "") and request.query.get("format") != "csv"

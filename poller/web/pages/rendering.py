@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from poller import __version__
 from poller.core.states import State
+from poller.web.authentication import LOGGED_IN
 from poller.web.callers import CALLER
 from poller.web.pages.formats import FILTERS, percent
 from poller.web.pages.sparkline import sparkline
@@ -66,8 +67,9 @@ class Renderer:
         self._environment.globals["pages"] = paths
 
     def page(self, request: web.Request, template: str, /, *, status: int = 200, **values: Any) -> web.Response:
-        """A reply with the page. The template sees `request`, `caller` and `values`."""
-        text = self.text(template, request=request, caller=request.get(CALLER), **values)
+        """A reply with the page. The template sees `request`, `caller`, `logged_in` and `values`."""
+        whose = {"caller": request.get(CALLER), "logged_in": request.get(LOGGED_IN, False)}
+        text = self.text(template, request=request, **whose, **values)
         body = text.encode()
         headers = {
             "Content-Type": "text/html; charset=utf-8",
