@@ -14,7 +14,7 @@ from poller.store.access.scoped import missing_role
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from poller.core.access_keys import AccessKey, ShownKey
+    from poller.core.access_key import AccessKey, ShownKey
     from poller.core.callers import Caller, Right
     from poller.core.secret import Secret
     from poller.store.database import Database

@@ -35,8 +35,7 @@ _STAND_INS: Final = dict(zip("·▁▂▃▄▅▆▇█…±━╺╸", ".12345
 
 _HELP: Final = """Every user count of every Zoho CRM org you look after, as a time series in PostgreSQL.
 
-Example: [bold]poller demo[/bold] shows it all without Zoho; [bold]poller orgs import orgs.csv && poller poll[/bold]
-is the real thing."""
+Example: [bold]poller demo[/bold] (without Zoho), or [bold]poller orgs import orgs.csv && poller poll[/bold]"""
 
 COMMANDS: Final = {
     "migrate": "migrate",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from poller.core.access_keys import AccessKey
+    from poller.core.access_key import AccessKey
     from poller.core.audit import AuditEntry
     from poller.store.database import Database
 
@@ -22,7 +22,7 @@ _REFUSED_WITHIN: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class KeyUse:
+class AccessKeyUse:
     """Keys in use, those used last first; and by source, log-ins that were refused within a day."""
 
     keys: Sequence[AccessKey]
@@ -50,8 +50,8 @@ def audit_facts(entry: AuditEntry) -> dict[str, Any]:
     return {name: getattr(entry, name) for name in COLUMNS}
 
 
-async def read_key_use(database: Database, now: datetime) -> KeyUse:
+async def read_key_use(database: Database, now: datetime) -> AccessKeyUse:
     """Who used which key lately, and whose log-ins were refused. Only for callers that see every org."""
     keys = [key for key in await list_keys(database) if key.revoked_at is None]
     keys.sort(key=lambda key: (key.last_used_at is not None, key.last_used_at or key.created_at), reverse=True)
-    return KeyUse(keys, await refused_log_ins(database, now - _REFUSED_WITHIN))
+    return AccessKeyUse(keys, await refused_log_ins(database, now - _REFUSED_WITHIN))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from poller.core.access_keys import ShownKey
+from poller.core.access_key import ShownKey
 from poller.core.callers import ENVIRONMENT, THIS_MACHINE, Caller
 from poller.core.errors import MissingKeyError
 from poller.core.secret import Secret

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from poller.admin.access import list_keys, revoke_key
 from poller.admin.keys import list_keys as list_encryption_keys
 from poller.admin.writer import Writer
-from poller.core.access_keys import ShownKey
+from poller.core.access_key import ShownKey
 from poller.core.callers import Caller, Right
 from poller.core.errors import OperationError, UsageError
 from poller.core.secret import Secret

@@ -15,7 +15,7 @@ from poller.core.errors import UsageError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from poller.core.access_keys import AccessKey
+    from poller.core.access_key import AccessKey
     from poller.settings import Settings
 
 access = typer.Typer(

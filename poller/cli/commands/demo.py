@@ -62,7 +62,7 @@ async def _demo(settings: Settings, options: DemoOptions, polls: int) -> bool:
     from poller.demo import FOLDER, IntervalTally, is_of_another_fleet, open_demo
     from poller.web import WorkerMetrics
 
-    access, settings = access_of(settings), _with_free_port(settings)
+    settings = _with_free_port(settings)
     folder = settings.data_dir / FOLDER
     if is_of_another_fleet(folder, options):
         terminal.out(f"The demo's database in {folder} is of another fleet or of fewer days; it is replaced.")
@@ -70,7 +70,7 @@ async def _demo(settings: Settings, options: DemoOptions, polls: int) -> bool:
     metrics, tally = WorkerMetrics(), IntervalTally()
     async with open_demo(settings, options, metrics) as running:
         worker = new_worker(running.app, running.runner, metrics, tally)
-        async with serving(running.app, worker, metrics, access):
+        async with serving(running.app, worker, metrics, await access_of(running.app)):
             terminal.out(f"A simulated Zoho listens at {', '.join(running.simulator.urls.values())}.")
             terminal.out(f"The demo's PostgreSQL lives in {folder}.")
             await _back_fill(running, options, await running.import_fleet())

@@ -10,7 +10,7 @@ import hmac
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from poller.core.access_keys import SECRET_BYTES, AccessKey, ShownKey
+from poller.core.access_key import SECRET_BYTES, AccessKey, ShownKey
 from poller.core.callers import Caller, Right
 from poller.core.secret import Secret
 

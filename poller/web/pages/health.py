@@ -22,7 +22,7 @@ from poller.web.api.parameters import parameters
 from poller.web.callers import CALLER
 from poller.web.pages.formats import span
 from poller.web.pages.outcome_bars import BAR, HEIGHT, WIDTH, outcome_bars
-from poller.web.pages.problems import wants_html
+from poller.web.refusals import wants_html
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
