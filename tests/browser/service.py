@@ -75,7 +75,7 @@ async def _running(app: App, web: App) -> AsyncIterator[str]:
     metrics, stopping = WorkerMetrics(), asyncio.Event()
     async with open_runner(app, instrumentation=metrics) as runner:
         worker = new_worker(app, runner, metrics)
-        async with serving(web, worker, metrics, access_of(app.settings)) as url, asyncio.TaskGroup() as tasks:
+        async with serving(web, worker, metrics, await access_of(app)) as url, asyncio.TaskGroup() as tasks:
             assert url is not None
             tasks.create_task(worker.run(stopping))
             try:

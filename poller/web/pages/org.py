@@ -22,9 +22,8 @@ from poller.web.pages import org_words
 from poller.web.pages.chart_data import chart_of
 from poller.web.pages.chart_svg import chart_svg
 from poller.web.pages.org_address import LAYERS, RANGES, OrgAddress, day_of, org_id_of
-from poller.web.pages.problems import wants_html
 from poller.web.pages.series_rows import series_rows
-from poller.web.refusals import Problem
+from poller.web.refusals import Problem, wants_html
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
