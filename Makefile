@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install test chaos soak check format demo bench picture sdk lock clean
+.PHONY: help install test chaos soak check format demo bench picture screenshots sdk lock clean
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
@@ -60,6 +60,9 @@ bench: install  ## measure the figures in docs/benchmarks.md; one group: make be
 
 picture: install  ## redraw docs/demo.svg, the picture of the demo
 	$(BIN)/python docs/picture.py
+
+screenshots: install  ## take docs/screenshots/*.png of the dashboard (needs Chromium)
+	$(BIN)/python -m docs.screenshots $(SCREENSHOTS)
 
 sdk: install  ## install Zoho's SDK into .venv/zoho-sdk for the tests that use it (they also do this themselves)
 	$(BIN)/python -m tests.simulator.zoho_sdk

@@ -72,7 +72,7 @@ class Taken(NamedTuple):
 async def main(orgs: int | None = None) -> None:
     """Print a table for each size of fleet: the least of seven rounds, which other work disturbs least."""
     for size in SIZES if orgs is None else (orgs,):
-        async with _fleet(size) as environ:
+        async with filled_fleet(size) as environ:
             figures = []
             for name, arguments in COMMANDS.items():
                 taken = [await _take(arguments, environ, stop=arguments[0] in _STOPPED) for _ in range(ROUNDS)]
@@ -107,7 +107,7 @@ async def _take(arguments: tuple[str, ...], environ: Mapping[str, str], *, stop:
 
 
 @asynccontextmanager
-async def _fleet(size: int) -> AsyncIterator[Mapping[str, str]]:
+async def filled_fleet(size: int) -> AsyncIterator[Mapping[str, str]]:
     """The environment of commands for a database with `size` orgs, as it is after a day of the service."""
     with tempfile.TemporaryDirectory(prefix="poller-bench-") as folder:
         server = await asyncio.to_thread(embedded.start, Path(folder))

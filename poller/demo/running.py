@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from poller.app import App, open_app, open_runner
@@ -74,6 +75,25 @@ class Demo:
         new = troubles.never_polled(self._options.orgs)
         skipped = None if new is None else self._ids[new]
         await poll_all(self.runner, None, committed, wanted=lambda org_id, _slot: org_id != skipped)
+        if troubles.has_trouble(self._options.orgs):
+            await self._backdate()
+
+    async def _backdate(self) -> None:
+        """Parks and pauses orgs since when the history says, and not since this demo began."""
+        now = self.app.database.clock.now()
+        since = {index: now - timedelta(hours=failure.hours) for index, failure in troubles.FAILURES.items()}
+        since[troubles.PAUSED] = now - timedelta(days=troubles.PAUSED_DAYS)
+        # demo.backdate
+        await self.app.database.execute(
+            """
+            UPDATE orgs SET parked_at = CASE WHEN parked_at IS NOT NULL THEN least(parked_at, given.since) END,
+                            paused_at = CASE WHEN paused_at IS NOT NULL THEN least(paused_at, given.since) END
+            FROM unnest($1::int[], $2::timestamptz[]) AS given (org_id, since)
+            WHERE id = given.org_id AND (parked_at IS NOT NULL OR paused_at IS NOT NULL)
+            """,
+            [self._ids[index] for index in since],
+            list(since.values()),
+        )
 
     def _history(self) -> History:
         database = self.app.database

@@ -1,0 +1,202 @@
+"""Takes `docs/screenshots/*.png` of the dashboard over the demo's fleet (`make screenshots`).
+
+It starts the demo, an empty service, and a fleet of 5,000 orgs, and opens their pages in the system's Chromium.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import sys
+import tempfile
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+from PIL import Image
+from playwright.async_api import async_playwright
+
+from benchmarks.fleet import filled_fleet
+from benchmarks.web import add_history
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from playwright.async_api import Browser, Page
+
+FOLDER: Final = Path(__file__).with_name("screenshots")
+CHROMIUM: Final = "/usr/bin/chromium"
+COLOURS: Final = 128
+MOST_BYTES: Final = 150_000
+DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+
+
+class View(NamedTuple):
+    """A picture: its name, the address, and what must be visible."""
+
+    name: str
+    path: str
+    visible: str = "main h1"
+
+
+class Look(NamedTuple):
+    """A theme and a size of the window."""
+
+    name: str
+    theme: str
+    viewport: Mapping[str, int]
+
+
+LOOKS: Final = (
+    Look("light", "light", DESKTOP),
+    Look("dark", "dark", DESKTOP),
+    Look("phone", "light", PHONE),
+)
+PAGES: Final = (
+    View("fleet", "/", "tr[data-org]"),
+    View("org", "ORG", "main table"),
+    View("health", "/health"),
+    View("seats", "/seats", "main table"),
+    View("api", "/docs"),
+    View("login", "/login", "form"),
+    View("failing", "PARKED"),
+    View("not-there", "/orgs/999999999"),
+)
+LARGEST, PARKED = "Fairway Housing Inc", "Yarrow Interiors Oy"
+
+
+async def main(wanted: list[str]) -> None:
+    """Takes all pictures, or those of the named groups: demo, empty, large, away."""
+    FOLDER.mkdir(exist_ok=True)
+    groups = {"demo": _demo, "empty": _empty, "large": _large, "away": _away}
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for group in wanted or groups:
+            await groups[group](browser)
+        await browser.close()
+
+
+async def _demo(browser: Browser) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with _running("demo", environ={"POLLER_DATA_DIR": folder}) as process:
+            assert process.stdout is not None
+            url = (await process.stdout.readline()).decode().split()[1]
+            lines = 0
+            while lines < 3:
+                lines += b"orgs: " in await process.stdout.readline()
+            asyncio.get_running_loop().create_task(_drain(process.stdout))
+            for view in PAGES:
+                for look in LOOKS:
+                    await _take(browser, url, view, look)
+
+
+async def _empty(browser: Browser) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with _running("run", environ={"POLLER_DATA_DIR": folder, "POLLER_WEB_PORT": "0"}) as process:
+            url = await _served_at(process)
+            for look in LOOKS:
+                await _take(browser, url, View("empty", "/"), look)
+
+
+async def _large(browser: Browser) -> None:
+    async with filled_fleet(5_000) as environ:
+        await add_history(environ["POLLER_DATABASE_URL"])
+        async with _running("web", environ=environ) as process:
+            url = await _served_at(process)
+            for look in LOOKS:
+                await _take(browser, url, View("fleet-5000", "/", "tr[data-org]"), look)
+            await _take(browser, url, View("health-5000", "/health"), LOOKS[0])
+
+
+async def _away(browser: Browser) -> None:
+    """A page that is open while PostgreSQL stops, and one that is opened afterwards."""
+    async with filled_fleet(300) as environ:
+        await add_history(environ["POLLER_DATABASE_URL"])
+        async with _running("web", environ=environ) as process:
+            url = await _served_at(process)
+            context = await browser.new_context(viewport=DESKTOP, color_scheme="light")  # type: ignore[arg-type]
+            page = await context.new_page()
+            await page.goto(url)
+            folder = Path(parse_qs(urlsplit(environ["POLLER_DATABASE_URL"]).query)["host"][0])
+            postmaster = int((folder / "postmaster.pid").read_text(encoding="ascii").split()[0])
+            os.kill(postmaster, 2)
+            with suppress(Exception):
+                await page.locator("#as-of.stale, [data-stale]").first.wait_for(timeout=20_000)
+            await _save(page, "away-open")
+            await page.goto(url)
+            await _save(page, "away-new")
+            await context.close()
+
+
+async def _take(browser: Browser, url: str, view: View, look: Look) -> None:
+    context = await browser.new_context(
+        base_url=url,
+        viewport=look.viewport,  # type: ignore[arg-type]
+        color_scheme=look.theme,  # type: ignore[arg-type]
+        device_scale_factor=1,
+        reduced_motion="reduce",
+        timezone_id="UTC",
+    )
+    page = await context.new_page()
+    path = view.path
+    if path in {"ORG", "PARKED"}:
+        await page.goto(f"/?q={LARGEST if path == 'ORG' else PARKED}")
+        await page.locator("tr[data-org] a").first.click()
+        await page.wait_for_url("**/orgs/*")
+    else:
+        await page.goto(path)
+    await page.locator(view.visible).first.wait_for()
+    await page.wait_for_load_state("networkidle")
+    await _save(page, f"{view.name}-{look.name}")
+    await context.close()
+
+
+async def _save(page: Page, name: str) -> None:
+    """Writes the picture with few colours, which text and lines do not miss."""
+    picture = Image.open(io.BytesIO(await page.screenshot())).convert("RGB")
+    for colours in (COLOURS, COLOURS // 2, COLOURS // 4):
+        small = io.BytesIO()
+        picture.quantize(colours, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+        if small.tell() <= MOST_BYTES:
+            break
+    (FOLDER / f"{name}.png").write_bytes(small.getvalue())
+    sys.stdout.write(f"{name}: {small.tell() / 1_000:.0f} kB\n")
+
+
+@asynccontextmanager
+async def _running(*arguments: str, environ: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "poller", *arguments),
+        env={**os.environ, "POLLER_LOG_FORMAT": "json", "POLLER_WEB_PORT": "0", **environ},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=None if arguments == ("demo",) else asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _served_at(process: asyncio.subprocess.Process) -> str:
+    """The address that a starting service logs."""
+    assert process.stderr is not None
+    while line := await process.stderr.readline():
+        with suppress(ValueError):
+            event = json.loads(line)
+            if event["event"] == "web.served":
+                asyncio.get_running_loop().create_task(_drain(process.stderr))
+                return str(event["url"])
+    raise AssertionError("the service ended")
+
+
+async def _drain(stream: asyncio.StreamReader) -> None:
+    while await stream.read(65_536):
+        pass
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1:]))
