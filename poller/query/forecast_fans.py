@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from poller.query.capacity import Point
     from poller.store.capacity.forecasts import ForecastRecord
     from poller.store.database import Database
+    from poller.store.queries import Queries
 
 FAN_DAYS: Final = 90
 _MOST_KEPT: Final = 500
@@ -32,9 +33,9 @@ class OrgPrediction:
     made_at: datetime
 
 
-async def read_prediction(database: Database, org_id: int) -> OrgPrediction | None:
+async def read_prediction(queries: Queries, org_id: int) -> OrgPrediction | None:
     """The latest stored forecast of an org; None if there is none."""
-    found = await stored_forecast(database, org_id, SEAT_TYPE)
+    found = await stored_forecast(queries, org_id, SEAT_TYPE)
     return None if found is None else OrgPrediction(*found)
 
 

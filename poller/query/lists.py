@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from poller.core.org_filter import OrgFilter
     from poller.store.database import Database
     from poller.store.listing import RowPage
-    from poller.store.queries import Row
+    from poller.store.queries import Queries, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ async def list_anomalies(
 
 
 async def list_polls(
-    database: Database,
+    database: Queries,
     org_id: int,
     *,
     since: datetime | None = None,

@@ -14,9 +14,9 @@ from poller.query.anomalies import Anomaly
 from poller.query.forecast_fans import read_prediction
 from poller.query.lists import list_polls
 from poller.query.series import series_of
-from poller.store.capacity.anomalies import stream_anomalies
-from poller.store.capacity.org_history import seat_changes
+from poller.store.capacity.org_history import org_anomalies, seat_changes
 from poller.store.orgs.facts import read_facts
+from poller.store.reading import reading
 from poller.store.series.columns import org_columns
 from poller.store.series.gap_ranges import gap_ranges
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from poller.query.forecast_fans import ForecastFans, OrgPrediction
     from poller.query.series import Series, SeriesQuestion
     from poller.store.database import Database
+    from poller.store.queries import Queries
 
 LAST_POLLS: Final = 24
 MOST_GAPS: Final = 100
@@ -81,7 +82,6 @@ class OrgView:
     more_gaps: bool
     seats: Sequence[tuple[datetime, int]]
     fan: Sequence[Point]
-    anomalies: Sequence[Anomaly]
     events: Sequence[OrgEvent]
 
 
@@ -89,43 +89,48 @@ async def read_org_now(
     database: Database, org_id: int, *, now: datetime, visible_tags: Sequence[str] | None
 ) -> OrgNow | None:
     """Reads the org as it is now; None where the caller sees no such org."""
-    facts = await read_facts(database, org_id, visible_tags)
-    if facts is None:
-        return None
-    polls = (await list_polls(database, org_id, limit=LAST_POLLS)).items
-    return OrgNow(now, facts, polls, await read_prediction(database, org_id))
+    async with reading(database) as connection:
+        return await _org_now(connection, org_id, now, visible_tags)
 
 
 async def read_org_page(
     database: Database,
-    current: OrgNow,
+    org_id: int,
     question: SeriesQuestion,
     fans: ForecastFans,
     *,
+    now: datetime,
+    visible_tags: Sequence[str] | None,
     fan_days: int = 0,
-) -> OrgView:
-    """Reads the rest of the page; `fan_days`: how far to forecast, 0: not at all."""
-    facts, org_id = current.facts, current.facts.org_id
-    series = await series_of(database, org_id, question, facts.effective_interval_seconds)
-    begin, end = series.edges[0], series.edges[-1]
-    totals = await org_columns(database, org_id, [begin, end], USER_TYPES)
-    gaps = await gap_ranges(
-        database, org_id, begin, min(end, current.at), interval_seconds=facts.interval_seconds, limit=MOST_GAPS + 1
-    )
-    seats = await seat_changes(database, org_id)
-    anomalies = [Anomaly(**dict(row)) async for row in stream_anomalies(database, [org_id], begin.date())]
-    anomalies = [one for one in anomalies if one.day <= end.date()]
-    return OrgView(
-        current,
-        series,
-        totals,
-        gaps[:MOST_GAPS],
-        len(gaps) > MOST_GAPS,
-        seats,
-        await fans.days(database, facts, current.forecast, fan_days),
-        anomalies,
-        _events(facts, seats, anomalies, begin, end),
-    )
+) -> OrgView | None:
+    """Reads the page over one connection; None where the caller sees no such org.
+
+    `fan_days`: how many days of the forecast to show; 0: none.
+    """
+    async with reading(database) as connection:
+        current = await _org_now(connection, org_id, now, visible_tags)
+        if current is None:
+            return None
+        facts = current.facts
+        series = await series_of(connection, org_id, question, facts.effective_interval_seconds)
+        begin, end = series.edges[0], series.edges[-1]
+        totals = await org_columns(connection, org_id, [begin, end], USER_TYPES)
+        usual, most = facts.interval_seconds, MOST_GAPS + 1
+        gaps = await gap_ranges(connection, org_id, begin, min(end, now), interval_seconds=usual, limit=most)
+        seats = await seat_changes(connection, org_id)
+        rows = await org_anomalies(connection, org_id, begin.date(), end.date())
+    anomalies = [Anomaly(**dict(row)) for row in rows]
+    events = _events(facts, seats, anomalies, begin, end)
+    fan = await fans.days(database, facts, current.forecast, fan_days)
+    return OrgView(current, series, totals, gaps[:MOST_GAPS], len(gaps) > MOST_GAPS, seats, fan, events)
+
+
+async def _org_now(queries: Queries, org_id: int, now: datetime, visible_tags: Sequence[str] | None) -> OrgNow | None:
+    facts = await read_facts(queries, org_id, visible_tags)
+    if facts is None:
+        return None
+    polls = (await list_polls(queries, org_id, limit=LAST_POLLS)).items
+    return OrgNow(now, facts, polls, await read_prediction(queries, org_id))
 
 
 def _events(

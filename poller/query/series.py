@@ -12,6 +12,7 @@ from poller.core.model import USER_TYPES
 from poller.core.resolution import MOST_POINTS, resolution
 from poller.query.parameters import moment_of, seconds_of, type_of, zone_of
 from poller.store.orgs.visible import find_visible
+from poller.store.reading import reading
 from poller.store.series.columns import fleet_columns, org_columns, usual_spacing_seconds
 from poller.store.series.retention import raw_since
 from poller.store.series.trends import bucket_edges
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from poller.core.model import UserType
     from poller.core.series import TypeSeries
     from poller.store.database import Database
+    from poller.store.queries import Queries
 
 SERIES_COLUMNS: Final = ("at", "type", "first", "last", "min", "max", "avg", "samples", "missing")
 
@@ -98,24 +100,25 @@ async def org_series(
     database: Database, org_id: int, question: SeriesQuestion, *, visible_tags: Sequence[str] | None
 ) -> Series | None:
     """The series of one org, removed or not; None where the caller sees no such org."""
-    org = await find_visible(database, org_id, visible_tags)
-    if org is None:
-        return None
-    return await series_of(database, org_id, question, org["effective_interval_seconds"])
+    async with reading(database) as connection:
+        org = await find_visible(connection, org_id, visible_tags)
+        if org is None:
+            return None
+        return await series_of(connection, org_id, question, org["effective_interval_seconds"])
 
 
-async def series_of(database: Database, org_id: int, question: SeriesQuestion, interval_seconds: int) -> Series:
+async def series_of(queries: Queries, org_id: int, question: SeriesQuestion, interval_seconds: int) -> Series:
     """The series of an org that the caller may see; its slots are `interval_seconds` apart now."""
-    kept = await raw_since(database)
+    kept = await raw_since(queries)
     is_older = question.since.date() < kept
     shortest = question.every_seconds or interval_seconds
     step = resolution(question.span_seconds, shortest, only_days=is_older)
     if question.every_seconds is None and step == interval_seconds < DAY_SECONDS:
-        spacing = await usual_spacing_seconds(database, org_id, question.since, question.until)
+        spacing = await usual_spacing_seconds(queries, org_id, question.since, question.until)
         step = resolution(question.span_seconds, min(spacing or step, DAY_SECONDS))
     zone = UTC if is_older else question.zone
     edges = bucket_edges(question.since, question.until, step, zone, most=MOST_POINTS)
-    types = await org_columns(database, org_id, edges, question.user_types)
+    types = await org_columns(queries, org_id, edges, question.user_types)
     return Series(step, edges, types, question.zone, kept if is_older else None)
 
 
@@ -127,4 +130,5 @@ async def fleet_series(database: Database, question: SeriesQuestion, *, visible_
     """
     step = resolution(question.span_seconds, question.every_seconds or DAY_SECONDS, only_days=True)
     edges = bucket_edges(question.since, question.until, step, UTC, most=MOST_POINTS)
-    return Series(step, edges, await fleet_columns(database, edges, question.user_types, tags=visible_tags))
+    async with reading(database) as connection:
+        return Series(step, edges, await fleet_columns(connection, edges, question.user_types, tags=visible_tags))

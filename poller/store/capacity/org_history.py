@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 from poller.store.capacity.forecasts import ForecastRecord
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date, datetime
 
-    from poller.store.queries import Queries
+    from poller.store.queries import Queries, Row
 
 
 async def seat_changes(queries: Queries, org_id: int) -> list[tuple[datetime, int]]:
@@ -23,6 +23,11 @@ async def stored_forecast(queries: Queries, org_id: int, user_type: str) -> tupl
     return None if not rows else (ForecastRecord(*rows[0][1:]), rows[0][0])
 
 
+async def org_anomalies(queries: Queries, org_id: int, since: date, until: date) -> list[Row]:
+    """Returns the anomalies of the org on the days from `since` to `until`, the newest first."""
+    return await queries.fetch(_ANOMALIES, org_id, since, until)
+
+
 # org_history.seat_changes
 _CHANGES: Final = """
 SELECT taken_at, purchased FROM (
@@ -30,6 +35,12 @@ SELECT taken_at, purchased FROM (
     FROM seat_readings WHERE org_id = $1 AND purchased IS NOT NULL
 ) AS readings
 WHERE purchased IS DISTINCT FROM before ORDER BY taken_at
+"""
+
+# org_history.anomalies
+_ANOMALIES: Final = """
+SELECT org, user_type, day, kind, before, after, expected_low, expected_high, severity, why FROM anomalies
+WHERE org_id = $1 AND day BETWEEN $2 AND $3 ORDER BY day DESC, kind, user_type
 """
 
 # org_history.forecast

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.series import TypeSeries
-from poller.store.reading import reading
 from poller.store.series.trends import BUCKETS_OF_DAYS, BUCKETS_OF_SNAPSHOTS, are_days
 
 if TYPE_CHECKING:
@@ -16,12 +15,11 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from poller.core.model import UserType
-    from poller.store.database import Database
-    from poller.store.queries import Row
+    from poller.store.queries import Queries, Row
 
 
 async def org_columns(
-    database: Database, org_id: int, edges: Sequence[datetime], user_types: Sequence[UserType]
+    queries: Queries, org_id: int, edges: Sequence[datetime], user_types: Sequence[UserType]
 ) -> list[TypeSeries]:
     """Returns each user type, in the order given, with a value for every bucket between two `edges`.
 
@@ -29,11 +27,11 @@ async def org_columns(
     same.
     """
     query = _OF_DAYS if are_days(edges) else _OF_SNAPSHOTS
-    return await _columns(database, query, edges, org_id, user_types)
+    return await _columns(queries, query, edges, org_id, user_types)
 
 
 async def fleet_columns(
-    database: Database, edges: Sequence[datetime], user_types: Sequence[UserType], *, tags: Sequence[str] | None
+    queries: Queries, edges: Sequence[datetime], user_types: Sequence[UserType], *, tags: Sequence[str] | None
 ) -> list[TypeSeries]:
     """Returns the sums of the fleet; all `edges` must be midnights of UTC. `tags`: only orgs with one of these tags.
 
@@ -41,25 +39,24 @@ async def fleet_columns(
     in the sums, and those without a known count.
     """
     if tags is None:
-        return await _columns(database, _OF_FLEET, edges, None, user_types)
-    return await _columns(database, _OF_TAGS, edges, list(tags), user_types)
+        return await _columns(queries, _OF_FLEET, edges, None, user_types)
+    return await _columns(queries, _OF_TAGS, edges, list(tags), user_types)
 
 
-async def usual_spacing_seconds(database: Database, org_id: int, since: datetime, until: datetime) -> int | None:
+async def usual_spacing_seconds(queries: Queries, org_id: int, since: datetime, until: datetime) -> int | None:
     """Returns the distance of neighbouring snapshots that 95 % do not exceed; None with fewer than two snapshots.
 
     That is longer than the interval of the org now if the interval was longer in most of that time.
     """
-    spacing: timedelta | None = await database.fetchval(_SPACING, org_id, since, until)
+    spacing: timedelta | None = (await queries.fetch(_SPACING, org_id, since, until))[0][0]
     return None if spacing is None else round(spacing.total_seconds())
 
 
 async def _columns(
-    database: Database, query: str, edges: Sequence[datetime], which: Any, user_types: Sequence[UserType]
+    queries: Queries, query: str, edges: Sequence[datetime], which: Any, user_types: Sequence[UserType]
 ) -> list[TypeSeries]:
     names = [user_type.value for user_type in user_types]
-    async with reading(database) as connection:
-        rows = await connection.fetch(query, list(edges), which, names)
+    rows = await queries.fetch(query, list(edges), which, names)
     found = {row["place"]: row for row in rows}
     return [_series(user_type, found.get(place), len(edges) - 1) for place, user_type in enumerate(user_types, start=1)]
 

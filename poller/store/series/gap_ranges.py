@@ -5,21 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from poller.core.series import GapSpan
-from poller.store.reading import reading
 from poller.store.series.gaps import GAPS_IN_ORDER
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from poller.store.database import Database
+    from poller.store.queries import Queries
 
 
 async def gap_ranges(
-    database: Database, org_id: int, since: datetime, until: datetime, *, interval_seconds: int, limit: int
+    queries: Queries, org_id: int, since: datetime, until: datetime, *, interval_seconds: int, limit: int
 ) -> list[GapSpan]:
     """Returns the newest ranges of gaps in `[since, until)`, at most `limit`, the newest first."""
-    async with reading(database) as connection:
-        rows = await connection.fetch(_RANGES, since, until, [org_id], interval_seconds, limit)
+    rows = await queries.fetch(_RANGES, since, until, [org_id], interval_seconds, limit)
     return [GapSpan(*row) for row in rows]
 
 

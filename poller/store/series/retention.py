@@ -15,7 +15,7 @@ from poller.store.locks import lock_days_exclusive
 
 if TYPE_CHECKING:
     from poller.store.database import Database
-    from poller.store.queries import Connection
+    from poller.store.queries import Connection, Queries
 
 _FIRST_TYPE: Final = 1
 
@@ -38,10 +38,10 @@ async def newest_known(database: Database, until: datetime) -> datetime | None:
     return newest
 
 
-async def raw_since(database: Database) -> date:
+async def raw_since(queries: Queries) -> date:
     """Returns the first day whose snapshots are all kept; snapshots of earlier days may have been dropped."""
     # retention.raw_since
-    (row,) = await database.fetch("SELECT raw_since FROM rollup_state")
+    (row,) = await queries.fetch("SELECT raw_since FROM rollup_state")
     found: date = row["raw_since"]
     return found
 

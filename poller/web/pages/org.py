@@ -14,7 +14,7 @@ from poller.query.forecast_fans import FAN_DAYS, ForecastFans
 from poller.query.one_org import org_fields
 from poller.query.org_page import read_org_now, read_org_page
 from poller.query.rows import csv_lines
-from poller.query.series import SERIES_COLUMNS, series_of
+from poller.query.series import SERIES_COLUMNS, org_series
 from poller.web.api.replies import CACHE, json_reply
 from poller.web.api.streaming import send_lines
 from poller.web.callers import CALLER
@@ -42,15 +42,22 @@ def routes(site: Site) -> Iterable[web.RouteDef]:
     fans = ForecastFans()
 
     async def page(request: web.Request) -> web.StreamResponse:
-        address = _address(request)
-        current = await _current(site, request, address)
-        question = address.question(current.at)
-        database = site.reader.seen_by(request[CALLER])
+        address, caller, now = _address(request), request[CALLER], site.reader.now()
+        question = address.question(now)
         if format_of(request) != "html":
-            return await _data(site, request, current, question)
-        days = _fan_days(address, question)
-        view = await read_org_page(database, current, question, fans, fan_days=days)
-        values = _now_values(current, address) | _chart_values(view, address)
+            return await _data(site, request, address.org_id, question)
+        view = await read_org_page(
+            site.reader.seen_by(caller),
+            address.org_id,
+            question,
+            fans,
+            now=now,
+            visible_tags=caller.visible_tags,
+            fan_days=_fan_days(address, question),
+        )
+        if view is None:
+            raise _no_such_org()
+        values = _now_values(view.current, address) | _chart_values(view, address)
         return site.renderer.page(request, "org.html", **values)
 
     def part(template: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -104,20 +111,21 @@ def _no_such_org() -> Problem:
     return Problem(404, "there is no such org", "look for it by its name on the Fleet page")
 
 
-async def _data(site: Site, request: web.Request, current: OrgNow, question: SeriesQuestion) -> web.StreamResponse:
+async def _data(site: Site, request: web.Request, org_id: int, question: SeriesQuestion) -> web.StreamResponse:
     """The figures of the page for programs: the series as CSV, or the org and its series as JSON."""
-    database, facts = site.reader.seen_by(request[CALLER]), current.facts
-    series = await series_of(database, facts.org_id, question, facts.effective_interval_seconds)
-    headers = {"Vary": "Accept", "Cache-Control": CACHE}
-    if format_of(request) == "csv":
-        headers["Content-Disposition"] = f'attachment; filename="org-{facts.org_id}.csv"'
-        reply = web.StreamResponse(headers={**headers, "Content-Type": "text/csv; charset=utf-8"})
-        await send_lines(request, reply, csv_lines(SERIES_COLUMNS, _each(series)), site.share)
-        return reply
-    org = await org_fields(database, facts.org_id, visible_tags=request[CALLER].visible_tags)
-    if org is None:
+    caller = request[CALLER]
+    database = site.reader.seen_by(caller)
+    series = await org_series(database, org_id, question, visible_tags=caller.visible_tags)
+    org = await org_fields(database, org_id, visible_tags=caller.visible_tags)
+    if series is None or org is None:
         raise _no_such_org()
-    return json_reply(request, {"org": org, "series": series.fields()}, 200, headers)
+    headers = {"Vary": "Accept", "Cache-Control": CACHE}
+    if format_of(request) == "json":
+        return json_reply(request, {"org": org, "series": series.fields()}, 200, headers)
+    headers |= {"Content-Disposition": f'attachment; filename="org-{org_id}.csv"'}
+    reply = web.StreamResponse(headers={**headers, "Content-Type": "text/csv; charset=utf-8"})
+    await send_lines(request, reply, csv_lines(SERIES_COLUMNS, _each(series)), site.share)
+    return reply
 
 
 async def _each(series: Series) -> AsyncIterator[dict[str, Any]]:
@@ -174,9 +182,19 @@ def _chart_values(view: OrgView, address: OrgAddress) -> dict[str, Any]:
         "rows": series_rows(chart),
         "colors": {line.user_type: place for place, line in enumerate(series.types)},
         "ranges": [(word, link, address.is_live and address.since == since) for word, link, since in links],
-        "layers": [(layer, address.with_layer(layer), layer not in address.hidden) for layer in LAYERS],
+        "layers": _layers(view, address),
         "days": (day_of(address.since, series.edges[0]), last),
     }
+
+
+def _layers(view: OrgView, address: OrgAddress) -> list[tuple[str, str, bool]]:
+    """The layers of the chart that this range can have: name, address without or with it, and whether it is shown."""
+    possible = {
+        "band": view.series.step_seconds >= DAY_SECONDS,
+        "seats": view.current.facts.seats is not None,
+        "forecast": bool(view.fan) or "forecast" in address.hidden,
+    }
+    return [(layer, address.with_layer(layer), layer not in address.hidden) for layer in LAYERS if possible[layer]]
 
 
 def _steps(remedy: str | None) -> list[str]:
