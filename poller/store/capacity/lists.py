@@ -34,14 +34,27 @@ async def anomalies_page(
     since: date,
     *,
     kinds: Sequence[str] = (),
+    severities: Sequence[str] = (),
     limit: int,
     after: Sequence[Any] | None = None,
 ) -> RowPage:
     """Returns the anomalies since that day, the newest first."""
     key = {"day": "a.day", "org_id": "a.org_id", "kind": "a.kind", "user_type": "a.user_type"}
-    arguments = [*matching(which), since, list(kinds) or None]
+    arguments = [*matching(which), since, list(kinds) or None, list(severities) or None]
     return await read_rows(database, _ANOMALIES, arguments, limit=limit, after=after, key=key, descending=True)
 
+
+async def count_anomalies(database: Queries, which: OrgFilter, since: date) -> dict[tuple[str, str], int]:
+    """Counts the anomalies since that day by kind and severity."""
+    rows = await database.fetch(_KINDS, *matching(which), since)
+    return {(row["kind"], row["severity"]): row["found"] for row in rows}
+
+
+# capacity_lists.kinds
+_KINDS: Final = f"""
+SELECT a.kind, a.severity, count(*)::int AS found FROM anomalies a JOIN orgs o ON o.id = a.org_id
+WHERE {MATCHES} AND a.day >= $5 GROUP BY a.kind, a.severity
+"""  # noqa: S608 - it stands in `listing`
 
 # capacity_lists.forecasts
 _FORECASTS: Final = f"""
@@ -57,4 +70,5 @@ SELECT a.org_id, a.org, a.user_type, a.day, a.kind, a.before, a.after, a.expecte
        a.why
 FROM anomalies a JOIN orgs o ON o.id = a.org_id
 WHERE {MATCHES} AND a.day >= $5 AND ($6::text[] IS NULL OR a.kind = ANY($6))
+  AND ($7::text[] IS NULL OR a.severity = ANY($7))
 """  # noqa: S608 - the same

@@ -121,7 +121,7 @@ unknown where one of the two is, never 0.
 """
 
 # seats.facts
-_FACTS: Final = f"""
+FACTS: Final = f"""
 SELECT o.id AS org_id, o.name AS org, o.tags, s.purchased, s.used, s.purchased - s.used AS available,
        s.idle, coalesce(r.edition, o.edition) AS edition,
        coalesce(c.renews_on, r.renews_on) AS renews_on, c.price, c.currency,
@@ -135,13 +135,13 @@ _OF_THESE: Final = "CASE WHEN $1::int[] IS NULL THEN o.removed_at IS NULL ELSE o
 
 # seats.page
 _PAGE: Final = f"""
-{_FACTS} {MATCHES} AND ($5::date IS NULL
+{FACTS} {MATCHES} AND ($5::date IS NULL
     OR (coalesce(c.renews_on, r.renews_on) >= current_date AND coalesce(c.renews_on, r.renews_on) < $5))
 """
 
 # seats.list
 _SEATS: Final = f"""
-SELECT * FROM ({_FACTS} {_OF_THESE}) AS seats
+SELECT * FROM ({FACTS} {_OF_THESE}) AS seats
 WHERE $2::date IS NULL OR (renews_on >= current_date AND renews_on < $2) ORDER BY org, org_id
 """  # noqa: S608 - it stands above
 
@@ -149,6 +149,6 @@ WHERE $2::date IS NULL OR (renews_on >= current_date AND renews_on < $2) ORDER B
 _BY_TAG: Final = f"""
 SELECT tag, currency, count(*) AS orgs, sum(purchased) AS purchased, sum(used) AS used, sum(idle) AS idle,
        sum(idle_cost) AS idle_cost, min(renews_on) FILTER (WHERE renews_on >= current_date) AS next_renewal
-FROM ({_FACTS} {_OF_THESE}) AS seats LEFT JOIN LATERAL unnest(tags) AS tag ON true
+FROM ({FACTS} {_OF_THESE}) AS seats LEFT JOIN LATERAL unnest(tags) AS tag ON true
 GROUP BY tag, currency ORDER BY tag NULLS LAST, currency NULLS LAST
 """  # noqa: S608 - it stands above

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from poller.web.pages import fleet, health, org, reference
+from poller.web.pages import fleet, health, org, reference, seats
 from poller.web.pages.problems import shown_as_page
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ PAGES: Final[tuple[Callable[[Site], Iterable[web.RouteDef]], ...]] = (
     org.routes,
     health.routes,
     reference.routes,
+    seats.routes,
 )
 """Each page's routes."""
 
