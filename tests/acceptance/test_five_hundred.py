@@ -47,8 +47,8 @@ async def test_five_hundred_orgs_of_which_a_third_fail_each_have_a_row_and_no_ro
     database: Database, keyring: Keyring
 ) -> None:
     faults = tuple(Fault(name=name, org=index) for index in range(ORGS) if (name := fault_of(index)) is not None)
-    # A fault that hangs lasts this long; with a second, a busy machine took healthy requests for such ones.
-    clock, settings = Clock(TUESDAY_MORNING), {"request_timeout_seconds": 3}
+    # A fault that hangs lasts this long; with three seconds, a busy machine took healthy requests for such ones.
+    clock, settings = Clock(TUESDAY_MORNING), {"request_timeout_seconds": 6}
     async with line(database, keyring, clock=clock, settings=settings, orgs=ORGS, faults=faults) as mine:
         expected: dict[str, set[Any]] = {name: set() for name in mine.names}
         for seconds in POLLS_AT:
