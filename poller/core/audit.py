@@ -24,6 +24,11 @@ class AuditAction(StrEnum):
     POLL = "poll"
     PAUSE = "pause"
     RESUME = "resume"
+    SET = "set"
+    RENAME = "rename"
+    REMOVE = "remove"
+    PURGE = "purge"
+    RESTORE = "restore"
 
 
 @dataclass(frozen=True, slots=True)

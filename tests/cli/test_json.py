@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 DO_NOT_LIST: Final = {
     # They change something, and say so in a sentence.
+    *("access add", "access revoke"),
     *("migrate", "keys rotate", "backup", "restore", "export", "demo"),
     *(f"orgs {name}" for name in ("import", "add", "set", "rename", "pause", "resume", "remove", "restore")),
     # They serve until they are stopped.
@@ -57,6 +58,7 @@ def fleet(poller: Poller, on_database: str, monkeypatch: pytest.MonkeyPatch, tmp
         ' "refresh_token": "1000.abcdef.123456", "edition": "enterprise", "licences": 60, "tags": "gold"}'
     )
     assert poller("orgs", "import", "orgs.jsonl").err == ""
+    assert poller("access", "add", "noc", "--may", "read").code == 0
 
     async def write() -> None:
         async with await connect(on_database) as database:
