@@ -30,7 +30,7 @@ _OUTAGE_EVERY: Final = 97
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class DemoHistory:
     """Writes the history of the orgs `ids`, in the order of their numbers in the simulator."""
 
     database: Database

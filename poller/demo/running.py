@@ -10,7 +10,7 @@ from poller.app import App, open_app, open_runner
 from poller.core.datacenters import with_operators
 from poller.demo import troubles
 from poller.demo.folder import FOLDER, forget_another_fleet, only_one
-from poller.demo.history import History
+from poller.demo.history import DemoHistory
 from poller.demo.orgs import entries
 from poller.polling.poll_all import poll_all
 from poller.simulator import Simulator, SimulatorOptions
@@ -53,7 +53,7 @@ class Demo:
         return len(valid)
 
     async def back_fill(self, progress: Callable[[int, int], None]) -> int:
-        """Writes the missing history; see `History.write`."""
+        """Writes the missing history; see `DemoHistory.write`."""
         return await self._history().write(progress)
 
     async def analyse(self) -> None:
@@ -95,9 +95,9 @@ class Demo:
             list(since.values()),
         )
 
-    def _history(self) -> History:
+    def _history(self) -> DemoHistory:
         database = self.app.database
-        return History(database, self.simulator, self._options, self._ids, database.clock.now())
+        return DemoHistory(database, self.simulator, self._options, self._ids, database.clock.now())
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SMALLEST_FLEET: Final = 20
 
 
-class Failure(NamedTuple):
+class DemoFailure(NamedTuple):
     """What the polls of an org came to since a number of hours ago."""
 
     outcome: Outcome
@@ -44,10 +44,10 @@ PAUSED: Final = 12
 PAUSED_DAYS: Final = 9
 
 FAILURES: Final = {
-    3: Failure(Outcome.UNAUTHORIZED, "invalid_code", 5),
-    17: Failure(Outcome.UNAUTHORIZED, "invalid_code", 76),
-    NARROWED: Failure(Outcome.FORBIDDEN, "OAUTH_SCOPE_MISMATCH", 29),
-    UNAVAILABLE: Failure(Outcome.UNAVAILABLE, "http_503", 2),
+    3: DemoFailure(Outcome.UNAUTHORIZED, "invalid_code", 5),
+    17: DemoFailure(Outcome.UNAUTHORIZED, "invalid_code", 76),
+    NARROWED: DemoFailure(Outcome.FORBIDDEN, "OAUTH_SCOPE_MISMATCH", 29),
+    UNAVAILABLE: DemoFailure(Outcome.UNAVAILABLE, "http_503", 2),
 }
 _RETRY_AFTER_SECONDS: Final = 45
 
@@ -62,7 +62,7 @@ def never_polled(orgs: int) -> int | None:
     return orgs - 1 if has_trouble(orgs) else None
 
 
-def past_failure(orgs: int, index: int, slot: datetime, now: datetime) -> Failure | None:
+def past_failure(orgs: int, index: int, slot: datetime, now: datetime) -> DemoFailure | None:
     """Why the poll of an org at `slot` failed, if it did."""
     failure = FAILURES.get(index) if has_trouble(orgs) else None
     return failure if failure is not None and slot > now - timedelta(hours=failure.hours) else None

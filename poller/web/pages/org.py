@@ -60,26 +60,27 @@ def routes(site: Site) -> Iterable[web.RouteDef]:
         values = _now_values(view.current, address) | _chart_values(view, address)
         return site.renderer.page(request, "org.html", **values)
 
-    def part(template: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """Answers with a part of the page that changes with each poll; 304 while nothing has changed."""
-
-        async def handler(request: web.Request) -> web.StreamResponse:
-            address = _address(request)
-            values = _now_values(await _current(site, request, address), address)
-            text = site.renderer.text(template, request=request, caller=request[CALLER], **values)
-            # Ages grow in the browser: they are no change.
-            tag = f'"{hashlib.sha256(_TIMES.sub("", text).encode()).hexdigest()[:16]}"'
-            if request.headers.get("If-None-Match") == tag:
-                return web.Response(status=304, headers={"ETag": tag})
-            return web.Response(text=text, content_type="text/html", headers={"ETag": tag})
-
-        return handler
-
     return [
         web.get("/orgs/{id}", page),
-        web.get("/orgs/{id}/now", part("org_now.html")),
-        web.get("/orgs/{id}/polls", part("org_polls.html")),
+        web.get("/orgs/{id}/now", _part(site, "org_now.html")),
+        web.get("/orgs/{id}/polls", _part(site, "org_polls.html")),
     ]
+
+
+def _part(site: Site, template: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Answers with a part of the page that changes with each poll; 304 while nothing has changed."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        address = _address(request)
+        values = _now_values(await _current(site, request, address), address)
+        text = site.renderer.text(template, request=request, caller=request[CALLER], **values)
+        # Ages grow in the browser: they are no change.
+        tag = f'"{hashlib.sha256(_TIMES.sub("", text).encode()).hexdigest()[:16]}"'
+        if request.headers.get("If-None-Match") == tag:
+            return web.Response(status=304, headers={"ETag": tag})
+        return web.Response(text=text, content_type="text/html", headers={"ETag": tag})
+
+    return handler
 
 
 def _address(request: web.Request) -> OrgAddress:
