@@ -10,7 +10,16 @@ from poller.core.model import USER_TYPES, UserType
 from poller.core.remedies import remedy_for
 from poller.core.states import State
 from poller.store.fleet_filter import UNKNOWN_EDITION
-from poller.store.fleet_rows import SORTS, FleetOrder, FleetOrg, Position, changed_ids, read_outcomes, read_rows
+from poller.store.fleet_rows import (
+    SORTS,
+    TEXT_SORTS,
+    FleetOrder,
+    FleetOrg,
+    Position,
+    changed_ids,
+    read_outcomes,
+    read_rows,
+)
 from poller.store.orgs.states import StateFilter
 
 if TYPE_CHECKING:
@@ -20,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SORTS",
+    "TEXT_SORTS",
     "UNKNOWN_EDITION",
     "FleetOrder",
     "FleetOrg",

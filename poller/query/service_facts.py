@@ -16,7 +16,7 @@ from poller.store.queue.workers import list_workers
 from poller.store.service_health import MonthSize, month_sizes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from poller.core.checks import CheckResult
     from poller.core.fleet import TaskRecord, WorkerRecord
@@ -63,16 +63,21 @@ class ServiceFacts:
 
     def open_circuits(self) -> list[OpenCircuit]:
         """Data centres that any worker cannot reach, since the first worker found out."""
-        found: dict[str, OpenCircuit] = {}
-        for worker in self.workers:
-            for name, away in worker.facts.get("away", {}).items():
-                since, before = datetime.fromisoformat(away["since"]), found.get(name)
-                if before is None:
-                    found[name] = OpenCircuit(name, since, away["error"], (worker.name,))
-                else:
-                    first = min(since, before.since)
-                    found[name] = OpenCircuit(name, first, before.error, (*before.workers, worker.name))
-        return [found[name] for name in sorted(found)]
+        return open_circuits(self.workers)
+
+
+def open_circuits(workers: Iterable[WorkerRecord]) -> list[OpenCircuit]:
+    """Data centres that any of these workers cannot reach, since the first worker found out."""
+    found: dict[str, OpenCircuit] = {}
+    for worker in workers:
+        for name, away in worker.facts.get("away", {}).items():
+            since, before = datetime.fromisoformat(away["since"]), found.get(name)
+            if before is None:
+                found[name] = OpenCircuit(name, since, away["error"], (worker.name,))
+            else:
+                first = min(since, before.since)
+                found[name] = OpenCircuit(name, first, before.error, (*before.workers, worker.name))
+    return [found[name] for name in sorted(found)]
 
 
 async def read_service(

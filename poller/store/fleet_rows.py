@@ -178,9 +178,11 @@ _KEYS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 }
 """The sort key of each sort, and the joins it needs; by name there is none beside the name."""
 SORTS: Final = tuple(_KEYS)
+TEXT_SORTS: Final = frozenset({"data_center", "edition", "tags"})
+"""The sorts whose keys are text; the others have numbers."""
 
 _DIGEST: Final = """left(md5(concat_ws('|', o.name, t.state, t.state_reason, extract(epoch FROM t.last_polled_at),
-    l.slot, l.<column>, extract(epoch FROM o.updated_at))), 6)"""
+    l.slot, l.<column>, extract(epoch FROM o.updated_at))), 4)"""
 
 # fleet_rows.page: chooses the rows of the page first, then reads everything about these. Dirty days, and days from the
 # watermark on, are computed for the orgs of the page only. OFFSET 0: else the planner computes the state of all orgs.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Final
 
+from markupsafe import Markup, escape
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -82,6 +84,14 @@ def day(on: date | None, today: date | None = None) -> str:
     return f"{on.day} {_MONTHS[on.month - 1]}" + ("" if near else f" {on.year}")
 
 
+def marked(text: str) -> Markup:
+    """The text with `commands` between backticks as code."""
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
+    )
+
+
 FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "number": number,
     "change": change,
@@ -91,4 +101,5 @@ FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "moment": moment,
     "iso": iso,
     "day": day,
+    "marked": marked,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -21,21 +22,36 @@ def sparkline(values: Sequence[float | None], step: int = 4, height: int = 20) -
         return ""
     low, high = scale(known)
     unit = (height - 2) / (high - low)
+    levels = [None if value is None else height - 1 - round((value - low) * unit) for value in values]
     path: list[str] = []
-    last: int | None = None
-    alone = False
-    for place, value in enumerate(values):
-        if value is None:
-            path.append("h0" if alone else "")
-            last, alone = None, False
+    place = 0
+    while place < len(levels):
+        first = levels[place]
+        end = place + 1
+        while first is not None and end < len(levels) and levels[end] is not None:
+            end += 1
+        if first is not None:
+            path.append(f"M{place * step} {first}")
+            path.append(_line([level for level in levels[place:end] if level is not None], step) or "h0")
+        place = end
+    return "".join(path)
+
+
+def _line(levels: Sequence[int], step: int) -> str:
+    """The steps from the first level to the last; relative, and level ones in one, so that they are few bytes."""
+    parts: list[str] = []
+    flat = 0
+    for before, level in itertools.pairwise(levels):
+        if level == before:
+            flat += step
             continue
-        y = height - 1 - round((value - low) * unit)
-        alone = last is None
-        # Relative steps are short, and alike from row to row, which compresses well.
-        path.append(f"M{place * step} {y}l" if last is None else f"{step} {y - last} ")
-        last = y
-    text = "".join(path) + ("h0" if alone else "")
-    return text.replace("lh0", "h0").replace(" M", "M").replace(" -", "-").removesuffix(" ")
+        if flat:
+            parts.append(f"h{flat}")
+            flat = 0
+        parts.append(f"l{step} {level - before}".replace(" -", "-"))
+    if flat:
+        parts.append(f"h{flat}")
+    return "".join(parts)
 
 
 def scale(known: Sequence[float]) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 // What every page does: the theme switch, times in the reader's zone, keys, and menus that close.
 import { showTimes } from "./times.js";
 import { listenToKeys } from "./keys.js";
+import "./live.js";
 
 const root = document.documentElement;
 const button = document.getElementById("theme");
@@ -34,6 +35,18 @@ document.addEventListener("keydown", (event) => {
   const open = event.key === "Escape" && document.querySelector("details.menu[open]");
   if (open) { open.open = false; open.querySelector("summary").focus(); }
 });
+
+// Details with data-load show the table of another page when they are opened; without a script they link to it.
+document.addEventListener("toggle", async (event) => {
+  const details = event.target;
+  if (!details.open || !details.dataset?.load) return;
+  const place = details.querySelector("a")?.parentElement;
+  if (!place || place.querySelector("table")) return;
+  const reply = await fetch(details.dataset.load, { headers: { Accept: "text/html" } });
+  if (!reply.ok) return;
+  const table = new DOMParser().parseFromString(await reply.text(), "text/html").querySelector("main table");
+  if (table) place.replaceChildren(table);
+}, true);
 
 showTimes(document);
 listenToKeys();

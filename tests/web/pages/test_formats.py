@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 import pytest
@@ -36,7 +37,7 @@ def test_spans_and_days_are_written_in_their_largest_unit() -> None:
 
 
 def test_a_gap_interrupts_a_sparkline_and_a_lone_reading_is_a_dot() -> None:
-    assert sparkline([0, 10, None, 5, None]) == "M0 19l4-18M12 10h0"
+    assert sparkline([0, 10, None, 5, None, 5, 5, 5]) == "M0 19l4-18M12 10h0M20 10h8"
     assert sparkline([None, None]) == ""
     assert sparkline([7]) == "M0 10h0"
     assert sparkline([0, None, 10]) == "M0 19h0M8 1h0"
@@ -46,15 +47,14 @@ def test_a_gap_interrupts_a_sparkline_and_a_lone_reading_is_a_dot() -> None:
 def test_a_sparkline_stays_in_its_box_and_has_a_point_for_every_reading(values: list[int | None]) -> None:
     path = sparkline(values)
     x, y, points = 0, 0, 0
-    for part in path.replace("h0", " ").replace("-", " -").replace("M", " M").split("M")[1:]:
-        start, _, steps = part.partition("l")
-        x, y = (int(word) for word in start.split())
-        points += 1
-        moves = [int(word) for word in steps.split()]
-        for dx, dy in zip(moves[::2], moves[1::2], strict=True):
-            x, y = x + dx, y + dy
-            points += 1
-            assert 1 <= y <= 19
+    for command, numbers in re.findall(r"([Mlh])([0-9 -]+)", path):
+        moves = [int(number) for number in re.findall(r"-?[0-9]+", numbers)]
+        if command == "M":
+            x, y, points = *moves, points + 1
+        elif command == "h":
+            x, points = x + moves[0], points + moves[0] // 4
+        else:
+            x, y, points = x + moves[0], y + moves[1], points + 1
         assert 0 <= x <= 4 * (len(values) - 1)
         assert 1 <= y <= 19
     assert points == sum(value is not None for value in values)
