@@ -20,7 +20,7 @@ from poller.web.pages.fleet_export import csv_reply, json_reply
 from poller.web.pages.fleet_query import Column, FleetQuery
 from poller.web.pages.fleet_view import row_views
 from poller.web.pages.formats import iso
-from poller.web.pages.problems import wants_html
+from poller.web.refusals import wants_html
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
