@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +14,7 @@ from poller.query.anomalies import Anomaly
 from poller.query.forecast_fans import read_prediction
 from poller.query.lists import list_polls
 from poller.query.series import series_of
+from poller.store.access.audit import operations_on
 from poller.store.capacity.org_history import org_anomalies, seat_changes
 from poller.store.orgs.facts import read_facts
 from poller.store.reading import reading
@@ -23,6 +24,7 @@ from poller.store.series.gap_ranges import gap_ranges
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from poller.core.audit import AuditEntry
     from poller.core.org_facts import OrgFacts
     from poller.core.series import GapSpan, TypeSeries
     from poller.query.capacity import Point
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from poller.store.queries import Queries
 
 LAST_POLLS: Final = 24
+_OPERATIONS: Final = timedelta(days=90)
+MOST_OPERATIONS: Final = 20
+_OPERATED: Final = {"poll": "poll asked for", "pause": "paused", "resume": "resumed"}
 MOST_GAPS: Final = 100
 """Ranges of gaps on one page; a longer list is that of `poller gaps`."""
 
@@ -50,12 +55,16 @@ class OrgEvent:
 
 @dataclass(frozen=True, slots=True)
 class OrgNow:
-    """The org at `at`: what changes with each poll. `polls`: the last ones, the newest first, as the API shows them."""
+    """The org at `at`: what changes with each poll. `polls`: the last ones, the newest first, as the API shows them.
+
+    `operations`: who polled, paused or resumed it lately, the newest first.
+    """
 
     at: datetime
     facts: OrgFacts
     polls: Sequence[Mapping[str, Any]]
     forecast: OrgPrediction | None
+    operations: Sequence[AuditEntry]
 
     @property
     def remedy(self) -> str | None:
@@ -120,7 +129,7 @@ async def read_org_page(
         seats = await seat_changes(connection, org_id)
         rows = await org_anomalies(connection, org_id, begin.date(), end.date())
     anomalies = [Anomaly(**dict(row)) for row in rows]
-    events = _events(facts, seats, anomalies, begin, end)
+    events = _events(current, seats, anomalies, begin, end)
     fan = await fans.days(database, facts, current.forecast, fan_days)
     return OrgView(current, series, totals, gaps[:MOST_GAPS], len(gaps) > MOST_GAPS, seats, fan, events)
 
@@ -130,13 +139,15 @@ async def _org_now(queries: Queries, org_id: int, now: datetime, visible_tags: S
     if facts is None:
         return None
     polls = (await list_polls(queries, org_id, limit=LAST_POLLS)).items
-    return OrgNow(now, facts, polls, await read_prediction(queries, org_id))
+    operations = await operations_on(queries, org_id, now - _OPERATIONS, MOST_OPERATIONS)
+    return OrgNow(now, facts, polls, await read_prediction(queries, org_id), operations)
 
 
 def _events(
-    facts: OrgFacts, seats: Sequence[tuple[datetime, int]], anomalies: Sequence[Anomaly], begin: datetime, end: datetime
+    current: OrgNow, seats: Sequence[tuple[datetime, int]], anomalies: Sequence[Anomaly], begin: datetime, end: datetime
 ) -> list[OrgEvent]:
     """What happened in the range, the oldest first."""
+    facts = current.facts
     known = [
         (facts.created_at, "added", "the org was added"),
         (facts.paused_at, "paused", "paused: the org is not polled"),
@@ -148,6 +159,10 @@ def _events(
     found += [
         OrgEvent(at, "seats", f"seats changed from {before:,} to {after:,}")
         for (_, before), (at, after) in pairwise(seats)
+    ]
+    found += [
+        OrgEvent(one.at, one.action, _OPERATED.get(one.action, one.action) + f" by {one.caller}")
+        for one in current.operations
     ]
     found += [OrgEvent(_noon(one.day), one.kind, f"{one.user_type}: {one.why}") for one in anomalies]
     return sorted((one for one in found if begin <= one.at < end), key=lambda one: one.at)

@@ -66,6 +66,22 @@ async def list_entries(
     return [AuditEntry(*row) for row in rows]
 
 
+async def operations_on(queries: Queries, org_id: int, since: datetime, limit: int) -> list[AuditEntry]:
+    """Who polled, paused or resumed the org since a time, the newest first."""
+    # audit.operations
+    rows = await queries.fetch(
+        """
+        SELECT a.id, a.at, a.key_id, a.caller, a.source, a.action, a.org_id, o.name AS org, a.detail
+        FROM audit a JOIN orgs o ON o.id = a.org_id
+        WHERE a.org_id = $1 AND a.at >= $2 AND a.action IN ('poll', 'pause', 'resume') ORDER BY a.id DESC LIMIT $3
+        """,
+        org_id,
+        since,
+        limit,
+    )
+    return [AuditEntry(*row) for row in rows]
+
+
 async def refused_log_ins(queries: Queries, since: datetime) -> list[tuple[str, int, datetime]]:
     """By source: how many log-ins were refused since a time, and when the last one was; the latest first."""
     # audit.refused

@@ -9,27 +9,22 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from poller.core.durations import DAY_SECONDS
-from poller.core.errors import UsageError
 from poller.query.forecast_fans import FAN_DAYS, ForecastFans
-from poller.query.one_org import org_fields
 from poller.query.org_page import read_org_now, read_org_page
-from poller.query.rows import csv_lines
-from poller.query.series import SERIES_COLUMNS, org_series
-from poller.web.api.replies import CACHE, json_reply
-from poller.web.api.streaming import send_lines
-from poller.web.callers import CALLER
+from poller.web.callers import CALLER, WRITER
 from poller.web.pages import org_words
 from poller.web.pages.chart_data import chart_of
 from poller.web.pages.chart_svg import chart_svg
-from poller.web.pages.org_address import LAYERS, RANGES, OrgAddress, day_of, org_id_of
+from poller.web.pages.org_actions import Notices, action_routes, buttons_of
+from poller.web.pages.org_address import LAYERS, RANGES, OrgAddress, day_of, no_such_org, org_id_of
+from poller.web.pages.org_data import format_of, org_data
 from poller.web.pages.series_rows import series_rows
-from poller.web.refusals import Problem, wants_html
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from poller.query.org_page import OrgNow, OrgView
-    from poller.query.series import Series, SeriesQuestion
+    from poller.query.series import SeriesQuestion
     from poller.web.pages.site import Site
 
 _TIMES: Final = re.compile(r"(?<=>)[^<]*(?=</time>)")
@@ -39,13 +34,13 @@ _FAN_FROM_SECONDS: Final = 14 * DAY_SECONDS
 
 def routes(site: Site) -> Iterable[web.RouteDef]:
     """The routes of this page."""
-    fans = ForecastFans()
+    fans, notices = ForecastFans(), Notices()
 
     async def page(request: web.Request) -> web.StreamResponse:
         address, caller, now = _address(request), request[CALLER], site.reader.now()
         question = address.question(now)
         if format_of(request) != "html":
-            return await _data(site, request, address.org_id, question)
+            return await org_data(site, request, address.org_id, question)
         view = await read_org_page(
             site.reader.seen_by(caller),
             address.org_id,
@@ -56,14 +51,16 @@ def routes(site: Site) -> Iterable[web.RouteDef]:
             fan_days=_fan_days(address, question),
         )
         if view is None:
-            raise _no_such_org()
-        values = _now_values(view.current, address) | _chart_values(view, address)
+            raise no_such_org()
+        values = _now_values(request, view.current, address) | _chart_values(view, address)
+        values["notice"] = notices.take(address.done)
         return site.renderer.page(request, "org.html", **values)
 
     return [
         web.get("/orgs/{id}", page),
         web.get("/orgs/{id}/now", _part(site, "org_now.html")),
         web.get("/orgs/{id}/polls", _part(site, "org_polls.html")),
+        *action_routes(notices),
     ]
 
 
@@ -72,7 +69,7 @@ def _part(site: Site, template: str) -> Callable[[web.Request], Awaitable[web.St
 
     async def handler(request: web.Request) -> web.StreamResponse:
         address = _address(request)
-        values = _now_values(await _current(site, request, address), address)
+        values = _now_values(request, await _current(site, request, address), address)
         text = site.renderer.text(template, request=request, caller=request[CALLER], **values)
         # Ages grow in the browser: they are no change.
         tag = f'"{hashlib.sha256(_TIMES.sub("", text).encode()).hexdigest()[:16]}"'
@@ -86,7 +83,7 @@ def _part(site: Site, template: str) -> Callable[[web.Request], Awaitable[web.St
 def _address(request: web.Request) -> OrgAddress:
     org_id = org_id_of(request.match_info["id"])
     if org_id is None:
-        raise _no_such_org()
+        raise no_such_org()
     return OrgAddress.parse(org_id, request.query)
 
 
@@ -96,7 +93,7 @@ async def _current(site: Site, request: web.Request, address: OrgAddress) -> Org
         site.reader.seen_by(caller), address.org_id, now=site.reader.now(), visible_tags=caller.visible_tags
     )
     if current is None:
-        raise _no_such_org()
+        raise no_such_org()
     return current
 
 
@@ -107,45 +104,9 @@ def _fan_days(address: OrgAddress, question: SeriesQuestion) -> int:
     return min(round(question.span_seconds / DAY_SECONDS / 3), FAN_DAYS)
 
 
-def _no_such_org() -> Problem:
-    """The same for an org of other tags as for one that does not exist."""
-    return Problem(404, "there is no such org", "look for it by its name on the Fleet page")
-
-
-async def _data(site: Site, request: web.Request, org_id: int, question: SeriesQuestion) -> web.StreamResponse:
-    """The figures of the page for programs: the series as CSV, or the org and its series as JSON."""
-    caller = request[CALLER]
-    database = site.reader.seen_by(caller)
-    series = await org_series(database, org_id, question, visible_tags=caller.visible_tags)
-    org = await org_fields(database, org_id, visible_tags=caller.visible_tags)
-    if series is None or org is None:
-        raise _no_such_org()
-    headers = {"Vary": "Accept", "Cache-Control": CACHE}
-    if format_of(request) == "json":
-        return json_reply(request, {"org": org, "series": series.fields()}, 200, headers)
-    headers |= {"Content-Disposition": f'attachment; filename="org-{org_id}.csv"'}
-    reply = web.StreamResponse(headers={**headers, "Content-Type": "text/csv; charset=utf-8"})
-    await send_lines(request, reply, csv_lines(SERIES_COLUMNS, _each(series)), site.share)
-    return reply
-
-
-async def _each(series: Series) -> AsyncIterator[dict[str, Any]]:
-    for point in series.points():
-        yield point
-
-
-def format_of(request: web.Request) -> str:
-    """What the client asks for: `csv`, `json` or `html`, by `format`, else by its `Accept`."""
-    chosen = request.query.get("format")
-    if chosen is None:
-        return "html" if wants_html(request) or "json" not in request.headers.get("Accept", "") else "json"
-    if chosen not in {"csv", "json"}:
-        raise UsageError(f"{chosen[:50]!r} is not a format", "ask for csv or json, or leave it out")
-    return chosen
-
-
-def _now_values(current: OrgNow, address: OrgAddress) -> dict[str, Any]:
+def _now_values(request: web.Request, current: OrgNow, address: OrgAddress) -> dict[str, Any]:
     today = current.at.date()
+    operates = request[CALLER].may_operate and WRITER in request.app
     return {
         "as_of": current.at,
         "now": current.at,
@@ -154,12 +115,15 @@ def _now_values(current: OrgNow, address: OrgAddress) -> dict[str, Any]:
         "polls": current.polls,
         "forecast": current.forecast,
         "address": address,
+        "with_commands": org_words.with_commands,
         "meaning": org_words.state_meaning(current.facts.state),
         "outcomes": org_words.OUTCOMES,
         "rate": org_words.rate_words(current.facts),
         "interval": org_words.interval_words(current.facts),
         "run_out": org_words.run_out_words(current.forecast, current.facts, today),
         "remedy": current.remedy,
+        "buttons": buttons_of(current.facts) if operates else [],
+        "operation": current.operations[0] if current.operations else None,
         "steps": _steps(current.remedy),
     }
 

@@ -15,6 +15,7 @@ from poller.core.model import USER_TYPES, UserType
 from poller.query.parameters import type_of
 from poller.query.series import SeriesQuestion
 from poller.web.api.parameters import parameters
+from poller.web.refusals import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,12 +78,13 @@ class OrgAddress:
 
     def link(self, **changes: Any) -> str:
         """The address with these changes; what is as by default is left out."""
-        one = replace(self, done="", **changes)
+        one = replace(self, **{"done": "", **changes})
         query = [("since", one.since)] if one.since != DEFAULT_RANGE else []
         query += [(name, value) for name, value in (("until", one.until), ("every", one.every)) if value]
         if tuple(one.user_types) != (DEFAULT_TYPE,):
             query += [("type", user_type.value) for user_type in one.user_types]
         query += [(layer, "0") for layer in LAYERS if layer in one.hidden]
+        query += [("done", one.done)] if one.done else []
         return f"/orgs/{one.org_id}" + (f"?{urlencode(query)}" if query else "")
 
     def toggled(self, user_type: UserType) -> str:
@@ -101,6 +103,11 @@ def org_id_of(text: str) -> int | None:
         return None
     number = int(text)
     return number if number <= _LARGEST_ID else None
+
+
+def no_such_org() -> Problem:
+    """The same for an org of other tags as for one that does not exist."""
+    return Problem(404, "there is no such org", "look for it by its name on the Fleet page")
 
 
 def _day_after(text: str) -> str:

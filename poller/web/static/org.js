@@ -83,6 +83,13 @@ document.addEventListener("submit", (event) => {
 });
 addEventListener("popstate", () => swap(location.href, { push: false }));
 
+// The notice of an operation was shown: the address is that of the page again.
+if (new URL(location.href).searchParams.has("done")) {
+  const address = new URL(location.href);
+  address.searchParams.delete("done");
+  history.replaceState(history.state, "", address);
+}
+
 // New counts came while the page is open: draw the chart again, at most once a minute, and not under the cursor.
 new MutationObserver(() => {
   const at = document.querySelector(".org-now")?.dataset.countsAt;

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 import aiohttp
 
+from poller.admin.writer import open_writer
 from poller.query.reader import Reader
 from poller.store.read_only import connect_read_only
 from poller.web import Api, Health, ProcessMetrics, serve
@@ -17,6 +18,9 @@ from tests.web.test_web import Process
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from datetime import datetime
+
+    from poller.store.orgs.encryption import Keyring
+    from poller.web import Access
 
 HTML = {"Accept": "text/html"}
 _VOID = {"meta", "link", "input", "br", "hr", "img"}
@@ -100,6 +104,12 @@ class Pages:
         async with self.session.get(self.url + path, headers=headers, allow_redirects=False) as reply:
             return reply.status, await reply.text(), reply.headers
 
+    async def post(self, path: str, headers: Mapping[str, str] = HTML) -> tuple[int, str, Mapping[str, str]]:
+        """Status, text and headers of the reply to an empty form of our own page."""
+        ours = {"Origin": self.url, **headers}
+        async with self.session.post(self.url + path, headers=ours, allow_redirects=False) as reply:
+            return reply.status, await reply.text(), reply.headers
+
     async def page(self, path: str) -> Element:
         """The tree of a page that is there."""
         status, text, _ = await self.get(path)
@@ -108,14 +118,27 @@ class Pages:
 
 
 @asynccontextmanager
-async def pages_of(database_url: str, now: Callable[[], datetime] | None = None) -> AsyncIterator[Pages]:
-    """Serves the pages of a database, through the pool that only reads."""
+async def pages_of(
+    database_url: str,
+    now: Callable[[], datetime] | None = None,
+    *,
+    keyring: Keyring | None = None,
+    access: Access | None = None,
+) -> AsyncIterator[Pages]:
+    """Serves the pages of a database, through the pool that only reads; with a keyring they may also change orgs."""
     process = Process()
     health = Health(lambda: None, process.figures, process.ages)
     async with (
         await connect_read_only(database_url) as database,
         aiohttp.ClientSession() as session,
-        serve("127.0.0.1", 0, health, ProcessMetrics(), Api(Reader(database, now))) as url,
+        AsyncExitStack() as stack,
     ):
+        writer = None
+        if keyring is not None:
+            writer = await stack.enter_async_context(open_writer(database_url, keyring, database.clock))
+        serving = serve(
+            "127.0.0.1", 0, health, ProcessMetrics(), Api(Reader(database, now)), access=access, writer=writer
+        )
+        url = await stack.enter_async_context(serving)
         assert url is not None
         yield Pages(url, session)
