@@ -43,9 +43,9 @@ class Service:
 
 
 @asynccontextmanager
-async def open_service(dsn: str, *, web_dsn: str | None = None) -> AsyncIterator[Service]:
+async def open_service(dsn: str, *, web_dsn: str | None = None, orgs: int = ORGS) -> AsyncIterator[Service]:
     """Fills the database and runs a worker and a web server on it; `web_dsn`: another way for the web server."""
-    async with Simulator(SimulatorOptions(orgs=ORGS)) as sim:
+    async with Simulator(SimulatorOptions(orgs=orgs)) as sim:
         settings = Settings(
             database_url=SecretStr(dsn),
             secret_keys=SecretStr(KEYS),

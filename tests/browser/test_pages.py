@@ -15,22 +15,24 @@ if TYPE_CHECKING:
 
     from tests.browser.service import Service
 
-PAGES: Final = ("/", "/health", "/docs")
-"""Every page that the navigation links to, and that of an org."""
+PAGES: Final = ("/", "/orgs/ID", "/orgs/PARKED", "/health", "/seats", "/docs")
+"""Every page that the navigation links to, and that of an org without and with trouble."""
 THEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
+PARKED_ID: Final = 33
+"""See `tests.browser.fleet`."""
 ORG: Final = 10
 """The number of the org whose page is opened."""
 
 
 def address(service: Service, path: str) -> str:
     """The address of a page of `PAGES`."""
-    return path.replace("ID", str(service.ids[service.names[ORG]]))
+    return path.replace("ID", str(service.ids[service.names[ORG]])).replace("PARKED", str(PARKED_ID))
 
 
 async def test_the_navigation_links_to_the_pages_that_are_tested_here(page: Page) -> None:
     await page.goto("/")
     links = await page.locator("nav a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
-    assert set(links) - {"/alerts", "/seats"} == set(PAGES) - {"/orgs/ID"}
+    assert set(links) - {"/alerts"} == set(PAGES) - {"/orgs/ID", "/orgs/PARKED"}
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -50,6 +52,20 @@ async def test_a_page_has_no_grave_fault_of_accessibility_in_either_theme(
             await page.keyboard.press("Escape")
 
 
+@pytest.mark.parametrize("theme", THEMES)
+async def test_the_page_of_an_unknown_org_is_accessible_and_says_what_to_do(
+    watch: Watch, theme: Literal["light", "dark"]
+) -> None:
+    watch.expected.append("status of 404")
+    page = await watch.page()
+    await page.emulate_media(color_scheme=theme)
+    reply = await page.goto("/orgs/2000000000")
+    assert reply is not None
+    assert reply.status == 404
+    await expect(page.locator("main h1")).to_be_visible()
+    assert await faults(page) == []
+
+
 @pytest.mark.parametrize("path", PAGES)
 async def test_a_page_fits_a_phone_without_sideways_scrolling(browser: Browser, service: Service, path: str) -> None:
     phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -59,6 +75,15 @@ async def test_a_page_fits_a_phone_without_sideways_scrolling(browser: Browser, 
         await expect(page.locator("h1").first).to_be_attached()
         width = await page.evaluate("document.documentElement.scrollWidth")
         assert width <= 390, f"{path} is {width} pixels wide"
+
+
+@pytest.mark.parametrize("path", PAGES[1:])
+async def test_a_page_says_the_same_without_scripts(browser: Browser, service: Service, path: str) -> None:
+    async with Watch.over(browser, service.url, java_script_enabled=False) as watch:
+        page = await watch.page()
+        await page.goto(address(service, path))
+        assert await page.locator("main h1").count() == 1
+        assert await page.locator("main table tbody tr, main dl dd").count() > 0
 
 
 async def test_the_skip_link_is_the_first_stop_of_the_keyboard(page: Page) -> None:
