@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from poller.admin.audit import record
 from poller.core.editions import REQUESTS_PER_POLL
 from poller.core.errors import ConflictError, UnknownOrgError, UsageError
 from poller.core.states import State
@@ -71,7 +72,7 @@ async def poll(database: Database, caller: Caller, org_id: int) -> Operated:
         message = "A worker polls the org within a few seconds."
     if not added:
         message = f"A poll of the org was asked for already. {message}"
-    return Operated(org_id, org["org"], "poll", added, message, workers, not_before)
+    return await _noted(database, caller, Operated(org_id, org["org"], "poll", added, message, workers, not_before))
 
 
 async def pause(database: Database, caller: Caller, org_id: int) -> Operated:
@@ -79,7 +80,8 @@ async def pause(database: Database, caller: Caller, org_id: int) -> Operated:
     org, now = await _found(database, caller, org_id), database.clock.now()
     changed = bool(await pause_ids(database, [org_id], now))
     message = "The org is not polled until it is resumed." if changed else "The org was paused already."
-    return Operated(org_id, org["org"], "pause", changed, message, len(await list_workers(database, now)))
+    workers = len(await list_workers(database, now))
+    return await _noted(database, caller, Operated(org_id, org["org"], "pause", changed, message, workers))
 
 
 async def resume(database: Database, caller: Caller, org_id: int) -> Operated:
@@ -93,7 +95,13 @@ async def resume(database: Database, caller: Caller, org_id: int) -> Operated:
     message = "The org is polled in its next slot." if changed else "The org was neither paused nor parked."
     if not workers:
         message = f"{message} No worker runs: start `poller run`."
-    return Operated(org_id, org["org"], "resume", changed, message, workers)
+    return await _noted(database, caller, Operated(org_id, org["org"], "resume", changed, message, workers))
+
+
+async def _noted(database: Database, caller: Caller, done: Operated) -> Operated:
+    """Writes the operation into the audit log."""
+    await record(database, caller, done.action, done.org_id, {"changed": done.changed})
+    return done
 
 
 async def _found(database: Database, caller: Caller, org_id: int) -> Row:

@@ -10,6 +10,7 @@ from poller.query.cache import AnswerCache
 from poller.store.access.scoped import scoped
 from poller.store.clock_reader import clock_kept_right
 from poller.store.fleet_stats import fleet_stats, org_ages
+from poller.store.orgs.visible import visible_ids
 from poller.store.read_only import connect_read_only
 from poller.store.series.trends import count_orgs_with_series
 
@@ -49,14 +50,25 @@ class Reader:
         """Seconds since the newest known counts of up to `at_most` orgs, by name; infinite: never known."""
         return await org_ages(self.database, self.now(), at_most)
 
-    async def count_points(self, question: TrendQuestion, edges: Sequence[datetime]) -> int:
+    async def count_points(self, question: TrendQuestion, edges: Sequence[datetime], caller: Caller) -> int:
         """The number of points that the answer to `question` has at most."""
-        orgs = 1 if question.org is not None else await count_orgs_with_series(self.database)
+        database, tags = self.seen_by(caller), caller.visible_tags
+        if question.org is not None:
+            orgs = 1
+        else:
+            orgs = await (count_orgs_with_series(database) if tags is None else _count_visible(database, tags))
         return orgs * len(question.user_types()) * (len(edges) - 1)
 
-    async def points(self, question: TrendQuestion, edges: Sequence[datetime]) -> aclosing[AsyncGenerator[TrendPoint]]:
-        """The points of the answer, as a generator to be closed."""
-        return await question.points(self.database, question.user_types(), edges)
+    async def points(
+        self, question: TrendQuestion, edges: Sequence[datetime], caller: Caller
+    ) -> aclosing[AsyncGenerator[TrendPoint]]:
+        """The points of the answer that this caller may see, as a generator to be closed."""
+        database, tags = self.seen_by(caller), caller.visible_tags
+        return await question.points(database, question.user_types(), edges, visible_tags=tags)
+
+
+async def _count_visible(database: Database, tags: Sequence[str]) -> int:
+    return len(await visible_ids(database, tags))
 
 
 @asynccontextmanager

@@ -6,9 +6,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from poller.core.errors import UsageError
 from poller.core.model import USER_TYPES
 from poller.query.rows import csv_lines, json_lines, json_objects
 from poller.query.selection import Selection
+from poller.store.orgs.visible import visible_ids
 from poller.store.series.retention import raw_since
 from poller.store.series.trends import MOST_BUCKETS, are_days, bucket_edges, org_trend
 
@@ -45,14 +47,25 @@ class TrendQuestion:
         return room_for if self.user_type is None else (self.user_type,)
 
     async def points(
-        self, database: Database, user_types: Sequence[UserType], edges: Sequence[datetime] | None = None
+        self,
+        database: Database,
+        user_types: Sequence[UserType],
+        edges: Sequence[datetime] | None = None,
+        *,
+        visible_tags: Sequence[str] | None = None,
     ) -> aclosing[AsyncGenerator[TrendPoint]]:
         """The points, as a generator to be closed: a reader who stops early returns the connection that way.
 
-        `edges`: the result of `edges()`, if the caller has it. A `UsageError` where there is no such org.
+        `edges`: the result of `edges()`, if the caller has it. `visible_tags`: only orgs with one of these tags, and
+        not `among`; None: every org. A `UsageError` where there is no such org.
         """
-        chosen = self.among if self.org is None else replace(self.among, names=(self.org,))
-        ids = await chosen.ids(database, removed=True)
+        if visible_tags is None:
+            chosen = self.among if self.org is None else replace(self.among, names=(self.org,))
+            ids = await chosen.ids(database, removed=True)
+        else:
+            ids = await visible_ids(database, visible_tags, self.org)
+            if self.org is not None and not ids:
+                raise UsageError(f"there is no org {self.org!r}", "GET /api/v1/orgs lists the orgs that this key sees")
         points = org_trend(database, edges or self.edges(), org_ids=ids, user_types=user_types)
         return aclosing(cast("AsyncGenerator[TrendPoint]", points))
 

@@ -21,6 +21,19 @@ async def find_visible(database: Queries, org_id: int, visible_tags: Sequence[st
     return rows[0] if rows else None
 
 
+async def visible_ids(database: Queries, visible_tags: Sequence[str], name: str | None = None) -> list[int]:
+    """Returns the ids of the orgs with one of these tags: those that are not removed, or the ones of this name."""
+    rows = await database.fetch(_IDS, list(visible_tags), name)
+    return [row["id"] for row in rows]
+
+
+# visible.ids: of a name, the org that is not removed, else the last removed.
+_IDS: Final = """
+SELECT id FROM orgs
+WHERE tags && $1::text[] AND CASE WHEN $2::text IS NULL THEN removed_at IS NULL ELSE name = $2 END
+ORDER BY removed_at DESC NULLS FIRST, id DESC LIMIT CASE WHEN $2 IS NOT NULL THEN 1 END
+"""
+
 # visible.find
 _FIND: Final = f"""
 SELECT s.*, o.zgid, o.api_version, o.created_at, o.parked_remedy, o.probe_at,

@@ -12,11 +12,12 @@ from poller.web.api.streaming import LONGEST_SECONDS, PATIENCE_SECONDS
 from poller.web.api.trend import AT_ONCE, MOST_POINTS, TrendRoute
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from aiohttp import web
 
     from poller.query.reader import Reader
+    from poller.web.api.endpoint import Endpoint
     from poller.web.loop_share import LoopShare
 
 __all__ = ["Api", "Cursors"]
@@ -32,12 +33,13 @@ class Api:
     most_points: int = MOST_POINTS
     patience_seconds: float = PATIENCE_SECONDS
     longest_seconds: float = LONGEST_SECONDS
+    endpoints: Sequence[Endpoint] = ENDPOINTS
 
     def routes(self, share: LoopShare) -> Iterable[web.RouteDef]:
         """The routes of all endpoints, and of the OpenAPI document; long answers are made in slices of `share`."""
         trend = TrendRoute(self.reader, self.at_once, self.most_points, self.patience_seconds, self.longest_seconds)
         return [
-            *Router(self.reader, self.cursors, share).routes(ENDPOINTS),
+            *Router(self.reader, self.cursors, share).routes(self.endpoints),
             trend.route(share),
-            document_route(ENDPOINTS),
+            document_route(self.endpoints),
         ]

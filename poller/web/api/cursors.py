@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
 
+from poller.core.secret import Secret
 from poller.web.refusals import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+_DERIVED_FROM: Final = Secret("cursors of lists")
 _SIGNATURE_BYTES: Final = 8
 _REMEDY: Final = "use next_cursor of the page before, with the same address and filters, or start without a cursor"
 
@@ -30,6 +32,11 @@ class Cursors:
     """Signs with the first of `keys`, and accepts each, so that a key rotation invalidates no cursor."""
 
     keys: Sequence[bytes]
+
+    @classmethod
+    def of(cls, macs: Callable[[str, Secret], Sequence[bytes]]) -> Self:
+        """Cursors signed with keys that are derived from the encryption keys."""
+        return cls(tuple(macs("cursor", _DERIVED_FROM)))
 
     @classmethod
     def random(cls) -> Self:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+    from poller.admin.writer import Writer
     from poller.core.callers import Caller
     from poller.query.reader import Reader
 
@@ -24,10 +25,11 @@ PREFIX = "/api/v1"
 class Call:
     """One request whose parameters are checked. `after`: the key of the last row before this page; None: first page.
 
-    `path` and `query` are values of the endpoint's models.
+    `path` and `query` are values of the endpoint's models. `writer` None: this process changes nothing.
     """
 
     reader: Reader
+    writer: Writer | None
     caller: Caller
     now: datetime
     path: Any

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from poller.core.callers import Right
 from poller.web.api.endpoint import Endpoint
-from poller.web.api.handlers import lists as list_handlers, orgs as org_handlers, service as service_handlers
+from poller.web.api.handlers import (
+    lists as list_handlers,
+    operations as operation_handlers,
+    orgs as org_handlers,
+    service as service_handlers,
+)
 from poller.web.api.models import lists, orgs, parameters, service
 from poller.web.api.models.base import OrgPath
 
@@ -52,6 +58,42 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         parameters.ForecastQuery,
         rows="points",
         description="Computed now, with 80 and 95 % intervals. 404 also while no count of the org is known.",
+    ),
+    Endpoint(
+        "POST",
+        "/orgs/{id}/poll",
+        "Poll an org now",
+        operation_handlers.poll,
+        orgs.OperationReply,
+        OrgPath,
+        right=Right.OPERATE,
+        refusals=(409, 422),
+        status=202,
+        description="`message` says what happens next, `Location` names the polls. 409 if no poll would be made.",
+    ),
+    Endpoint(
+        "POST",
+        "/orgs/{id}/pause",
+        "Stop polling an org",
+        operation_handlers.pause,
+        orgs.OperationReply,
+        OrgPath,
+        right=Right.OPERATE,
+        refusals=(409, 422),
+        status=200,
+        description="Until it is resumed; its history stays.",
+    ),
+    Endpoint(
+        "POST",
+        "/orgs/{id}/resume",
+        "Poll a paused or parked org again",
+        operation_handlers.resume,
+        orgs.OperationReply,
+        OrgPath,
+        right=Right.OPERATE,
+        refusals=(409, 422),
+        status=200,
+        description="409 while it has no credentials.",
     ),
     Endpoint(
         "GET",

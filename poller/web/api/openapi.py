@@ -31,7 +31,7 @@ _STATUS: Final[Mapping[int, str]] = {
     403: "The key lacks the right `operate`.",
     404: "There is no such org, or the key may not see it.",
     409: "The org is in a state in which this has no effect.",
-    422: "The cursor does not belong to this list.",
+    422: "The cursor does not belong to this list, or the Idempotency-Key to this request.",
     503: "Busy, or the database does not answer: try again after `Retry-After` seconds.",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Union, get_args, get_origin
 from urllib.parse import unquote_to_bytes
@@ -33,6 +34,16 @@ def query_values(model: type[M], request: web.Request) -> M:
     """The parameters after the question mark: each known, and given once unless it is repeatable."""
     _require_utf8(request.rel_url.raw_query_string)
     return _validated(model, _collected(model, request.query), "query")
+
+
+def header_value(request: web.Request, name: str) -> str | None:
+    """The value of a header of visible ASCII characters; None: it is not sent."""
+    values = request.headers.getall(name, [])
+    if not values:
+        return None
+    if len(values) > 1 or not re.fullmatch(r"[!-~]{1,200}", values[0]):
+        raise refuse([_error(name, "header", "send it once, as 1 to 200 visible ASCII characters")])
+    return values[0]
 
 
 def repeatable(annotation: Any) -> bool:

@@ -41,14 +41,19 @@ def json_reply(
     The tag is weak: it leaves out the time of the answer.
     """
     headers = {"Cache-Control": CACHE, "Vary": "Accept", **headers}
-    body = orjson.dumps(fields, default=_plain)
+    body = json_body(fields)
     if request.method == "GET":
         steady = {name: value for name, value in fields.items() if name not in _TIMES_OF_ANSWER}
-        tagged = body if len(steady) == len(fields) else orjson.dumps(steady, default=_plain)
+        tagged = body if len(steady) == len(fields) else json_body(steady)
         headers["ETag"] = tag = f'W/"{blake2b(tagged, digest_size=12).hexdigest()}"'
         if _matches(request.headers.get("If-None-Match", ""), tag):
             return web.Response(status=304, headers=headers)
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)
+
+
+def json_body(fields: Mapping[str, Any]) -> bytes:
+    """The fields as JSON."""
+    return orjson.dumps(fields, default=_plain)
 
 
 async def csv_reply(

@@ -9,13 +9,16 @@ from urllib.parse import urlencode
 import orjson
 from aiohttp import web
 
+from poller.admin.idempotency import answer_once
 from poller.core.callers import Right
+from poller.core.errors import ConflictError, UnknownOrgError, UsageError
 from poller.web.api import openapi
+from poller.web.api.cursors import Cursors
 from poller.web.api.endpoint import Call
 from poller.web.api.models.base import DEFAULT_ROWS, MOST_ROWS
-from poller.web.api.parameters import path_values, query_values
-from poller.web.api.replies import csv_reply, json_reply, wants_csv
-from poller.web.callers import CALLER
+from poller.web.api.parameters import header_value, path_values, query_values
+from poller.web.api.replies import csv_reply, json_body, json_reply, wants_csv
+from poller.web.callers import CALLER, WRITER
 from poller.web.refusals import Problem
 
 if TYPE_CHECKING:
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
 
     from poller.core.callers import Caller
     from poller.query.reader import Reader
-    from poller.web.api.cursors import Cursors
     from poller.web.api.endpoint import Answer, Endpoint
     from poller.web.loop_share import LoopShare
 
@@ -57,21 +59,24 @@ class Router:
         require_right(caller, endpoint.right)
         call = Call(
             self.reader,
+            request.app.get(WRITER),
             caller,
             self.reader.now(),
             path_values(endpoint.path_model, request),
             query_values(endpoint.query_model, request),
         )
-        listing = _listing(request, endpoint, call.query)
+        if endpoint.method == "POST":
+            return await _written(request, endpoint, call)
+        listing, cursors = _listing(request, endpoint, call.query), self._cursors(call)
         if endpoint.is_list:
-            after = None if call.query.cursor is None else self.cursors.open(listing, call.query.cursor)
+            after = None if call.query.cursor is None else cursors.open(listing, call.query.cursor)
             call = replace(call, limit=call.query.limit or DEFAULT_ROWS, after=after)
         if endpoint.rows is not None and wants_csv(request, call.query.format):
             return await self._csv(request, endpoint, call, listing)
         answer = await _answer(endpoint, call)
         fields = dict(answer.fields)
         if endpoint.is_list:
-            fields["next_cursor"] = None if answer.after is None else self.cursors.seal(listing, answer.after)
+            fields["next_cursor"] = None if answer.after is None else cursors.seal(listing, answer.after)
         return json_reply(request, fields, endpoint.status, _headers(answer))
 
     async def _csv(self, request: web.Request, endpoint: Endpoint, call: Call, listing: str) -> web.StreamResponse:
@@ -81,9 +86,13 @@ class Router:
         link = None
         if answer.after is not None:
             query = [(name, value) for name, value in request.query.items() if name != "cursor"]
-            query.append(("cursor", self.cursors.seal(listing, answer.after)))
+            query.append(("cursor", self._cursors(call).seal(listing, answer.after)))
             link = f'<{endpoint.address}?{urlencode(query)}>; rel="next"'
         return await csv_reply(request, endpoint, _rows_of(endpoint, answer), self.share, link)
+
+    def _cursors(self, call: Call) -> Cursors:
+        """Cursors that every process with the same encryption keys accepts."""
+        return self.cursors if call.writer is None else Cursors.of(call.writer.keyring.macs)
 
 
 def document_route(endpoints: Iterable[Endpoint]) -> web.RouteDef:
@@ -109,7 +118,38 @@ def require_right(caller: Caller, right: Right) -> None:
 
 async def _answer(endpoint: Endpoint, call: Call) -> Answer:
     assert endpoint.answer is not None  # noqa: S101  # such endpoints have no route here
-    return await endpoint.answer(call)
+    try:
+        return await endpoint.answer(call)
+    except UnknownOrgError as unknown:
+        raise Problem(404, unknown.what, unknown.remedy) from None
+    except ConflictError as conflict:
+        raise Problem(409, conflict.what, conflict.remedy) from None
+
+
+async def _written(request: web.Request, endpoint: Endpoint, call: Call) -> web.Response:
+    """The reply to a write request; a repeated request with the same Idempotency-Key gets the reply of the first."""
+    headers = {}
+
+    async def answer() -> tuple[int, bytes]:
+        done = await _answer(endpoint, call)
+        headers.update(_headers(done))
+        return endpoint.status, json_body(done.fields)
+
+    key = header_value(request, "Idempotency-Key")
+    if key is None or call.writer is None:
+        status, body = await answer()
+    else:
+        try:
+            (status, body), kept = await answer_once(call.writer.database, call.caller, key, request.path, answer)
+        except ConflictError as conflict:
+            raise Problem(409, conflict.what, conflict.remedy) from None
+        except UsageError as used:
+            wrong = {"parameter": "Idempotency-Key", "in": "header", "detail": used.what}
+            raise Problem(422, used.what, used.remedy, errors=[wrong]) from None
+        if kept:
+            headers["Idempotency-Replayed"] = "true"
+    headers.setdefault("Location", f"{request.path.rpartition('/')[0]}/polls")
+    return web.Response(status=status, body=body, content_type="application/json", headers=headers)
 
 
 async def _every_row(endpoint: Endpoint, call: Call) -> AsyncGenerator[Mapping[str, Any]]:

@@ -19,6 +19,7 @@ from poller.query.parameters import seconds_of, since_of, type_of, zone_of
 from poller.query.trend import TrendQuestion, trend_json
 from poller.web.api.parameters import parameters
 from poller.web.api.streaming import LONGEST_SECONDS, PATIENCE_SECONDS, send_lines
+from poller.web.callers import CALLER
 from poller.web.refusals import Problem, unavailable
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from multidict import MultiMapping
 
+    from poller.core.callers import Caller
     from poller.query.reader import Reader
     from poller.web.loop_share import LoopShare
 
@@ -70,7 +72,7 @@ class TrendRoute:
         question = _question(request.query, self.reader.now())
         # Thousands of days of a time zone take milliseconds.
         edges = await asyncio.to_thread(question.edges, MOST_STEPS)
-        await self._check_size(question, edges)
+        await self._check_size(question, edges, request[CALLER])
         response = web.StreamResponse()
         response.content_type = "application/json"
         try:
@@ -86,8 +88,8 @@ class TrendRoute:
                 request.transport.abort()
         return response
 
-    async def _check_size(self, question: TrendQuestion, edges: Sequence[datetime]) -> None:
-        points = await self.reader.count_points(question, edges)
+    async def _check_size(self, question: TrendQuestion, edges: Sequence[datetime], caller: Caller) -> None:
+        points = await self.reader.count_points(question, edges, caller)
         if points > self.most_points:
             raise UsageError(
                 f"that is {points:,} points, and an answer has {self.most_points:,} at most",
@@ -103,7 +105,7 @@ class TrendRoute:
         share: LoopShare,
     ) -> None:
         async with (
-            await self.reader.points(question, edges) as points,
+            await self.reader.points(question, edges, request[CALLER]) as points,
             aclosing(trend_json(points, question.zone)) as lines,
         ):
             await send_lines(

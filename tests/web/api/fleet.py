@@ -12,6 +12,7 @@ import aiohttp
 import orjson
 from pydantic import SecretStr
 
+from poller.admin.writer import Writer
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.query.reader import Reader
 from poller.store.capacity.seats import Contract, SeatReading, save_refusal, save_seats, set_contract
@@ -95,15 +96,26 @@ class Reply:
 
 
 @asynccontextmanager
-async def client_of(database_url: str, api: Api | None = None, **of_api: Any) -> AsyncIterator[Client]:
-    """Serves the API of a database, through the pool that only reads."""
+async def client_of(
+    database_url: str, api: Api | None = None, *, may_write: bool = False, **of_api: Any
+) -> AsyncIterator[Client]:
+    """Serves the API of a database, through the pool that only reads; `may_write`: with stored keys and operations."""
     process = Process()
     health = Health(lambda: None, process.figures, process.ages)
     access = Access(SecretStr(KEY))
     async with (
         await connect_read_only(database_url) as database,
+        await connect(database_url) as writable,
         aiohttp.ClientSession() as session,
-        serve("127.0.0.1", 0, health, ProcessMetrics(), api or Api(Reader(database), **of_api), access=access) as url,
+        serve(
+            "127.0.0.1",
+            0,
+            health,
+            ProcessMetrics(),
+            api or Api(Reader(database), **of_api),
+            access=access,
+            writer=Writer(writable, KEYRING) if may_write else None,
+        ) as url,
     ):
         assert url is not None
         yield Client(url, session)

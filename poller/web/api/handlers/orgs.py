@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING, Final
 
+from poller.core.errors import UnknownOrgError
 from poller.core.states import State
 from poller.query.fleet_page import FleetQuestion, Position, StateFilter, fleet_page, fleet_row_fields, order_of
 from poller.query.forecasts import ForecastQuestion, forecast_org
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
     from poller.web.api.endpoint import Call
 
 LONGEST_SERIES: Final = "40y"
-
-
-def no_such_org() -> Problem:
-    """The one refusal of an org that does not exist, or that the caller may not see."""
-    return Problem(404, "there is no such org", "GET /api/v1/orgs lists the orgs of this key")
 
 
 async def orgs(call: Call) -> Answer:
@@ -51,7 +47,7 @@ async def org(call: Call) -> Answer:
     """One org."""
     found = await org_fields(call.reader.seen_by(call.caller), call.path.id, visible_tags=call.caller.visible_tags)
     if found is None:
-        raise no_such_org()
+        raise UnknownOrgError
     return Answer(found)
 
 
@@ -71,7 +67,7 @@ async def series(call: Call) -> Answer:
     database, tags = call.reader.seen_by(call.caller), call.caller.visible_tags
     found = await org_series(database, call.path.id, question, visible_tags=tags)
     if found is None:
-        raise no_such_org()
+        raise UnknownOrgError
     return _series(found)
 
 

@@ -14,7 +14,7 @@ MOST_ROWS: Final = 500
 DEFAULT_ROWS: Final = 100
 LONGEST_TEXT: Final = 200
 LONGEST_CURSOR: Final = 2_000
-MOST_VALUES: Final = 100
+MOST_VALUES: Final = 20
 """Of one repeatable parameter."""
 _PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
 
