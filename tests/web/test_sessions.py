@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from hypothesis import given, strategies as st
 from pydantic import SecretStr
 
 from poller.admin.access import revoke_key
 from poller.core.callers import Right
-from poller.web import Access, access_from
+from poller.web import access_from
 from poller.web.log_in_limit import LogInLimit
-from poller.web.pages.login import own_path
+from poller.web.pages.login import NOT_KEPT, own_path
 from tests.web.doors import COOKIE, HTML, Doors, cookie_of, doors
 
 if TYPE_CHECKING:
@@ -176,17 +177,34 @@ def test_a_target_after_the_log_in_is_a_path_of_this_service(target: str) -> Non
     assert path == "/" or (path == target and path[0] == "/" and path[1:2] not in {"/", "\\"})
 
 
-async def test_over_plain_http_from_another_machine_the_page_says_why_no_session_is_kept(
+@pytest.mark.parametrize(
+    ("host", "headers", "kept"),
+    [
+        ("127.0.0.1:8080", {}, True),
+        ("localhost:8080", {}, True),
+        ("[::1]:8080", {}, True),
+        ("poller.example.org", {}, True),
+        ("192.0.2.7:8080", {}, False),
+        ("192.0.2.7:8080", {"X-Forwarded-Proto": "https"}, False),
+        ("", {}, False),
+    ],
+)
+def test_a_session_is_only_offered_where_a_browser_keeps_its_cookie(
+    host: str, headers: dict[str, str], *, kept: bool
+) -> None:
+    access = access_from("127.0.0.1", None, ORIGIN, stored_keys=True)
+    assert access.keeps_cookies(make_mocked_request("GET", "/login", {"Host": host, **headers})) is kept
+
+
+async def test_behind_a_proxy_the_log_in_comes_from_the_public_origin(
     database: Database, database_url: str, keyring: Keyring
 ) -> None:
     access = access_from("127.0.0.1", None, ORIGIN, stored_keys=True)
     async with doors(database, database_url, keyring, access) as opened:
-        key = await opened.key("noc")
-        public = {"Host": "poller.example.org"}
+        key, public = await opened.key("noc"), {"Host": "poller.example.org"}
         assert (await opened.log_in(key, Origin=ORIGIN, **public)).status == 303
-        assert "plain http" not in await (await opened.ask("/login", headers={**HTML, **public})).text()
-    plain = Access(None, None, published=True)
-    assert plain.origin is None
+        assert (await opened.log_in(key, Origin="http://poller.example.org", **public)).status == 403
+        assert NOT_KEPT not in await (await opened.ask("/login", headers={**HTML, **public})).text()
 
 
 async def test_the_key_of_the_environment_logs_in_until_it_is_another_one(
