@@ -121,8 +121,11 @@ async def test_slots_by_hour_outcome_reason_and_lateness_are_those_of_the_rows(d
     assert (found.p50, found.p99) == (late[-(-len(late) // 2) - 1], late[-(-99 * len(late) // 100) - 1])
 
 
+@pytest.mark.parametrize("walls", [OneWall, Reader])
 @pytest.mark.parametrize("seed", range(2))
-async def test_a_caller_with_tags_gets_the_figures_of_those_orgs_only(database: Database, seed: int) -> None:
+async def test_a_caller_with_tags_gets_the_figures_of_those_orgs_only(
+    database: Database, seed: int, walls: type[Reader]
+) -> None:
     chance, now = random.Random(seed), database.clock.now()
     north = await added(database, "a", "b")
     south = await added(database, "c", "d", "e", tag="south", data_center="in")
@@ -134,7 +137,7 @@ async def test_a_caller_with_tags_gets_the_figures_of_those_orgs_only(database: 
     ]
     await write_snapshots(database, written)
     await working(database)
-    report = await report_of(database, NORTH, now=now)
+    report = await read_health(walls(database, lambda: now), NORTH)
 
     own = [one for one in written if one.org_id in north]
     assert report.recorded == len(own)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from poller.core.callers import Caller
 from poller.query.cache import AnswerCache
+from poller.query.reader import Reader
 from poller.query.seats_page import SHOWN, SORTS, SeatRowFilter, SeatsQuestion, read_seats, stream_seat_rows
 
 if TYPE_CHECKING:
@@ -110,9 +112,10 @@ async def test_filters_and_totals_are_those_of_the_orgs_and_a_caller_counts_only
         sums = [sum(org[name] for org in both) if both else None for name in ("purchased", "used")]
         idle = sum(idle_of(org) or 0 for org in both) if both else None
         assert [totals["purchased"], totals["used"], totals["idle"]] == [*sums, idle]
+        of_caller = Reader(database).seen_by(Caller("somebody", tags=tuple(visible or ())))
         for show in SHOWN:
             expected = {org["name"] for org in seen if MATCHES[show](org)}
-            found = await names(database, SeatsQuestion(replace(which, show=show)))
+            found = await names(of_caller, SeatsQuestion(replace(which, show=show)))
             assert (show, set(found), len(found)) == (show, expected, len(expected))
             assert totals[f"shown_{show}"] == len(expected)
 

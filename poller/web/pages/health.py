@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
@@ -14,6 +15,7 @@ from poller.core.errors import UsageError
 from poller.core.model import Outcome
 from poller.core.quantities import size_of
 from poller.core.remedies import remedy_for
+from poller.query.audit import read_key_use
 from poller.query.health import read_gaps, read_health
 from poller.query.health_fields import health_fields
 from poller.query.health_verdict import share_text, verdict
@@ -54,7 +56,8 @@ def routes(site: Site) -> Iterable[web.RouteDef]:
         gaps = None
         if hour is not None or outcome is not None:
             gaps = await read_gaps(site.reader, request[CALLER], hour=hour, outcome=outcome)
-        return site.renderer.page(request, "health.html", **_values(report, gaps))
+        key_use = None if report.service is None else await read_key_use(site.reader.database, report.at)
+        return site.renderer.page(request, "health.html", **_values(report, gaps), key_use=key_use)
 
     return [web.get("/health", page)]
 
@@ -68,12 +71,15 @@ def _values(report: HealthReport, gaps: GapsOfHours | None) -> dict[str, Any]:
         "lines": lines,
         "wrong": sum(line.status is CheckStatus.WRONG for line in lines),
         "line_marks": MARKS,
+        "missed_text": ", ".join(f"{slots:,} {reason}" for reason, slots in report.missed().items()),
         "late": report.lateness(),
         "bars": outcome_bars(report.hours),
         "bar_size": (WIDTH, BAR, HEIGHT),
         "outcomes": _outcome_sums(report),
+        "reasons": _reasons(report),
         "circuits": {} if report.service is None else {one.data_center: one for one in report.service.open_circuits()},
         "gaps": gaps,
+        "gap_groups": [] if gaps is None else _grouped(gaps),
         "share_text": share_text,
         "size_of": size_of,
         "late_text": _late_text,
@@ -85,14 +91,42 @@ def _values(report: HealthReport, gaps: GapsOfHours | None) -> dict[str, Any]:
 
 
 def _late_text(seconds: int | None) -> str:
-    """Whole seconds rounded down: 0 is less than one second."""
-    return "under 1 s" if seconds == 0 else span(seconds or 0)
+    """Whole seconds that were rounded down: 0 is anything below one second."""
+    return span((seconds or 0) + 1)
 
 
 def _outcome_sums(report: HealthReport) -> list[tuple[str, int]]:
     """Slots by outcome, `ok` first."""
     sums = {outcome.value: sum(hour.outcomes.get(outcome, 0) for hour in report.hours) for outcome in Outcome}
     return [(outcome, slots) for outcome, slots in sums.items() if slots]
+
+
+@dataclass(slots=True)
+class Reason:
+    """Unknown slots for one reason, and the data centres that have any, those with the most first."""
+
+    outcome: str
+    reason: str | None
+    slots: int = 0
+    where: list[str] = field(default_factory=list)
+
+
+def _reasons(report: HealthReport) -> list[Reason]:
+    """The reasons of unknown slots, the most frequent first."""
+    found: dict[tuple[str, str | None], Reason] = {}
+    for one in report.unknown():
+        reason = found.setdefault((one.outcome, one.reason), Reason(one.outcome, one.reason))
+        reason.slots += one.slots
+        reason.where.append(one.data_center)
+    return sorted(found.values(), key=lambda reason: -reason.slots)
+
+
+def _grouped(gaps: GapsOfHours) -> list[tuple[tuple[str, str | None], list[OrgGap]]]:
+    """The gaps by outcome and reason, those with the most slots first."""
+    found: dict[tuple[str, str | None], list[OrgGap]] = {}
+    for row in gaps.rows:
+        found.setdefault((row.outcome, row.error), []).append(row)
+    return sorted(found.items(), key=lambda group: -sum(row.slots for row in group[1]))
 
 
 def _address(hour: datetime | None = None, outcome: str | None = None) -> str:
