@@ -169,6 +169,13 @@ class GapsOfHours:
     total: int
     rows: Sequence[OrgGap]
 
+    def by_reason(self) -> list[tuple[tuple[str, str | None], list[OrgGap]]]:
+        """The rows by outcome and reason, the reasons with the most slots first."""
+        found: dict[tuple[str, str | None], list[OrgGap]] = {}
+        for row in self.rows:
+            found.setdefault((row.outcome, row.error), []).append(row)
+        return sorted(found.items(), key=lambda group: -sum(row.slots for row in group[1]))
+
 
 async def read_gaps(
     reader: Reader, caller: Caller, *, hour: datetime | None, outcome: str | None, listed: int = GAPS_LISTED

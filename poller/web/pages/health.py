@@ -57,7 +57,10 @@ def routes(site: Site) -> Iterable[web.RouteDef]:
         if hour is not None or outcome is not None:
             gaps = await read_gaps(site.reader, request[CALLER], hour=hour, outcome=outcome)
         key_use = None if report.service is None else await read_key_use(site.reader.database, report.at)
-        return site.renderer.page(request, "health.html", **_values(report, gaps), key_use=key_use)
+        values = {**_values(report, gaps), "key_use": key_use}
+        if "X-Refresh" in request.headers:
+            return site.renderer.part(request, "health_now.html", **values)
+        return site.renderer.page(request, "health.html", **values)
 
     return [web.get("/health", page)]
 
@@ -79,7 +82,7 @@ def _values(report: HealthReport, gaps: GapsOfHours | None) -> dict[str, Any]:
         "reasons": _reasons(report),
         "circuits": {} if report.service is None else {one.data_center: one for one in report.service.open_circuits()},
         "gaps": gaps,
-        "gap_groups": [] if gaps is None else _grouped(gaps),
+        "gap_groups": [] if gaps is None else gaps.by_reason(),
         "share_text": share_text,
         "size_of": size_of,
         "late_text": _late_text,
@@ -119,14 +122,6 @@ def _reasons(report: HealthReport) -> list[Reason]:
         reason.slots += one.slots
         reason.where.append(one.data_center)
     return sorted(found.values(), key=lambda reason: -reason.slots)
-
-
-def _grouped(gaps: GapsOfHours) -> list[tuple[tuple[str, str | None], list[OrgGap]]]:
-    """The gaps by outcome and reason, those with the most slots first."""
-    found: dict[tuple[str, str | None], list[OrgGap]] = {}
-    for row in gaps.rows:
-        found.setdefault((row.outcome, row.error), []).append(row)
-    return sorted(found.items(), key=lambda group: -sum(row.slots for row in group[1]))
 
 
 def _address(hour: datetime | None = None, outcome: str | None = None) -> str:

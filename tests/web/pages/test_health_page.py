@@ -14,7 +14,7 @@ from poller.core.model import Outcome
 from poller.store.queue.maintenance import record_task_end, record_task_start
 from poller.store.series.snapshots import write_snapshots
 from tests.query.test_health import added, row, slots, working
-from tests.web.pages.served import pages_of
+from tests.web.pages.served import pages_of, parse
 
 if TYPE_CHECKING:
     from poller.store.database import Database
@@ -71,9 +71,10 @@ async def test_each_hour_leads_to_its_gaps_with_org_reason_and_remedy(database: 
         assert len(hours) == 24
         assert "4 unavailable" in hours[2]["aria-label"]
         (gaps,) = (await pages.page(hours[2]["href"].partition("#")[0])).all("section", id="gaps")
-        (found,) = gaps.all("tr", data_org="Birch & <Sons>")
-        assert "http_503" in found.text
-        assert "tries again" in found.text
+        (found,) = gaps.all("li", data_org="Birch & <Sons>")
+        assert "4 slots" in found.text
+        assert "http_503" in gaps.text
+        assert "tries again" in gaps.text
         (nothing,) = (await pages.page(hours[4]["href"].partition("#")[0])).all("section", id="gaps")
         assert "Every recorded slot of this time is known" in nothing.text
 
@@ -116,3 +117,17 @@ async def test_a_wrong_parameter_is_refused_with_its_remedy(database_url: str, q
     async with pages_of(database_url) as pages:
         status, text, _ = await pages.get(f"/health?{query}")
     assert (status, what in text) == (400, True)
+
+
+async def test_an_open_page_refreshes_what_can_change_and_says_as_of_when(
+    database: Database, database_url: str
+) -> None:
+    await fill(database)
+    async with pages_of(database_url) as pages:
+        whole = await pages.page("/health?outcome=unavailable")
+        address = next(one["data-refresh"] for one in whole.all("div") if one["data-refresh"])
+        _, text, headers = await pages.get(address, {"Accept": "text/html", "X-Refresh": "1"})
+    assert "<html" not in text
+    assert verdict_of(parse(text)) == verdict_of(whole)
+    assert 'data-org="Birch &amp; &lt;Sons&gt;"' in text
+    assert headers["X-As-Of"].endswith("Z")
