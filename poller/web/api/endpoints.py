@@ -168,6 +168,17 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     ),
     Endpoint(
         "GET",
+        "/audit",
+        "Who changed or saw what, the newest first",
+        service_handlers.audit,
+        service.AuditList,
+        query_model=parameters.AuditQuery,
+        rows="items",
+        group="service",
+        description="A key with tags sees the entries about its orgs.",
+    ),
+    Endpoint(
+        "GET",
         "/trend",
         "The points of `poller trend`, as one streamed list",
         None,

@@ -12,7 +12,9 @@ import aiohttp
 import orjson
 from pydantic import SecretStr
 
+from poller.admin.audit import record
 from poller.admin.writer import Writer
+from poller.core.callers import Caller, Right
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.query.reader import Reader
 from poller.store.capacity.seats import Contract, SeatReading, save_refusal, save_seats, set_contract
@@ -144,6 +146,8 @@ async def _fill(database_url: str) -> dict[str, int]:
             ids[PARKED],
         )
         await _capacity(database, ids, now)
+        for action in ("poll", "pause", "resume", "poll", "pause"):
+            await record(database, Caller("noc", Right.OPERATE, source="127.0.0.1"), action, ids[OK], {"changed": True})
     return ids
 
 

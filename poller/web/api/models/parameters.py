@@ -106,6 +106,12 @@ class AnomaliesQuery(OrgsOfAList):
     ] = ()
 
 
+class AuditQuery(PageQuery):
+    """Parameters of GET /audit."""
+
+    since: Since = "7d"
+
+
 class PollsQuery(PageQuery):
     """Parameters of GET /orgs/{id}/polls."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -158,6 +158,27 @@ class ServiceReply(Model):
     queue: QueueReply
     maintenance: list[MaintenanceReply]
     database: DatabaseReply
+
+
+class AuditItem(Model):
+    """What a caller changed or saw. `org_id` null: no single org."""
+
+    id: int
+    at: datetime
+    key_id: int | None
+    caller: str
+    source: Annotated[str, Field(description="The address the request came from, or `command line`.")]
+    action: str
+    org_id: int | None
+    org: str | None
+    detail: dict[str, Any] | None
+
+
+class AuditList(Model):
+    """The audit log, the newest first."""
+
+    items: list[AuditItem]
+    next_cursor: str | None
 
 
 class HealthReply(Model):
