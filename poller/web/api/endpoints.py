@@ -7,12 +7,13 @@ from typing import Final
 from poller.core.callers import Right
 from poller.web.api.endpoint import Endpoint
 from poller.web.api.handlers import (
+    fleet as fleet_handlers,
     lists as list_handlers,
     operations as operation_handlers,
     orgs as org_handlers,
     service as service_handlers,
 )
-from poller.web.api.models import lists, orgs, parameters, service
+from poller.web.api.models import fleet, lists, orgs, parameters, service
 from poller.web.api.models.base import OrgPath
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -94,6 +95,16 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         refusals=(409, 422),
         status=200,
         description="409 while it has no credentials.",
+    ),
+    Endpoint(
+        "GET",
+        "/fleet",
+        "Sums over all orgs, and what needs a person",
+        fleet_handlers.fleet,
+        fleet.FleetReply,
+        query_model=parameters.FleetSumsQuery,
+        group="fleet",
+        description="Not older than a minute. A facet counts the orgs that remain with each of its values.",
     ),
     Endpoint(
         "GET",

@@ -55,6 +55,25 @@ async def test_an_org_shows_state_limits_and_counts(fleet: SharedFleet, api: Cli
     assert partial["counts"]["CurrentUser"] is None
 
 
+async def test_the_fleet_is_summed_and_what_needs_a_person_has_a_remedy(api: Client) -> None:
+    found = await api.json("/fleet")
+    assert (found["orgs"], found["users"]["orgs"]) == (len(NAMES), len(NAMES) - 1)
+    assert sum(found["states"].values()) == len(NAMES)
+    assert found["tags"] == {"gold": 2, "emea": 2, "silver": 2}
+    parked = next(one for one in found["needs_a_person"] if one["state"] == "parked")
+    assert (parked["orgs"], parked["count"], parked["remedy"]) == (["Cedar"], 1, "make a new one")
+    gold = await api.json("/fleet?tag=gold&tag=emea")
+    assert (gold["orgs"], gold["users"]["total"]) == (1, 89)
+
+
+async def test_the_audit_log_is_listed_from_the_newest(fleet: SharedFleet, api: Client) -> None:
+    found = await api.every_item("/audit?since=1d", 2)
+    assert [(one["caller"], one["action"], one["org"]) for one in found][:2] == [
+        ("noc", "pause", OK),
+        ("noc", "poll", OK),
+    ]
+
+
 async def test_the_series_follows_type_step_and_zone(fleet: SharedFleet, api: Client) -> None:
     path = f"/orgs/{fleet.ids[OK]}/series?type=ActiveUsers&type=AdminUsers&since=3d&every=1d&tz=Europe/Berlin"
     found = await api.json(path)

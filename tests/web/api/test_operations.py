@@ -101,11 +101,12 @@ async def test_an_org_of_other_tags_is_the_same_404_byte_for_byte(database: Data
 async def test_a_key_with_tags_sees_only_its_orgs_in_every_list_and_sum(database: Database, database_url: str) -> None:
     async with desk_of(database, database_url) as desk:
         shown = {"Authorization": f"Bearer {desk.keys['gold']}"}
-        for path in ("/orgs", "/latest", "/seats", "/gaps", "/forecasts", "/anomalies", "/health", "/fleet/series"):
+        for path in ("/orgs", "/latest", "/seats", "/gaps", "/forecasts", "/anomalies", "/health", "/fleet", "/audit"):
             body = (await desk.client.ask(path, shown)).body
             assert b"Birch" not in body
             assert b"Cedar" not in body
         assert [one["name"] for one in (await desk.client.ask("/orgs", shown)).json["items"]] == ["Acme"]
+        assert (await desk.client.ask("/fleet", shown)).json["orgs"] == 1
         trend = await desk.client.ask("/trend?since=1d", shown)
         assert {one["org"] for one in trend.json} == {"Acme"}
         foreign = await desk.client.ask("/trend?org=Birch", shown)

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 LONGEST_SERIES: Final = "40y"
 
 
-async def orgs(call: Call) -> Answer:
-    """A page of the orgs that the caller sees."""
+def filter_of(call: Call) -> StateFilter:
+    """The orgs that match the filters of the request, and that the caller sees."""
     query = call.query
-    which = StateFilter(
+    return StateFilter(
         search=query.q or None,
         tags=query.tag,
         states=query.state,
@@ -36,8 +36,12 @@ async def orgs(call: Call) -> Answer:
         visible_tags=call.caller.visible_tags,
         removed=State.REMOVED in query.state,
     )
+
+
+async def orgs(call: Call) -> Answer:
+    """A page of the orgs that the caller sees."""
     after = None if call.after is None else Position(*call.after)
-    question = FleetQuestion(which, order_of(query.sort), query.type, call.limit, after)
+    question = FleetQuestion(filter_of(call), order_of(call.query.sort), call.query.type, call.limit, after)
     found = await fleet_page(call.reader.seen_by(call.caller), question)
     items = [fleet_row_fields(row) for row in found.orgs]
     return page(items, tuple(found.orgs[-1].position) if found.has_after else None)

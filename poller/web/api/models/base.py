@@ -51,7 +51,7 @@ class OrgPath(Model):
     id: Annotated[Id, Field(description="The number of the org: `id` in GET /orgs.")]
 
 
-class RowsQuery(Model):
+class FormatQuery(Model):
     """Parameters of every endpoint that answers rows."""
 
     format: Annotated[
@@ -59,7 +59,7 @@ class RowsQuery(Model):
     ] = None
 
 
-class PageQuery(RowsQuery):
+class PageQuery(FormatQuery):
     """Parameters of every list."""
 
     limit: Annotated[

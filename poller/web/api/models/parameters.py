@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from poller.core.model import UserType
 from poller.core.states import State
 from poller.query.fleet_page import SORTS
-from poller.web.api.models.base import MOST_VALUES, WHOLE, Model, PageQuery, RowsQuery, Search, Texts
+from poller.web.api.models.base import MOST_VALUES, WHOLE, FormatQuery, Model, PageQuery, Search, Texts
 
 LONGEST_HORIZON = 365
 ORDERS = tuple(sign + name for name in SORTS for sign in ("", "-"))
@@ -42,8 +42,8 @@ class OrgsOfAList(PageQuery):
     data_center: Annotated[Texts, Field(description="Only orgs of this data centre. Repeatable: of one of these.")] = ()
 
 
-class OrgsQuery(PageQuery):
-    """Parameters of GET /orgs."""
+class FilteredOrgs(Model):
+    """Which orgs to list or to sum; the filters combine with AND."""
 
     q: Annotated[Search, Field(description="Only orgs whose name contains this text, in any case.")] = ""
     tag: Annotated[Texts, Field(description="Only orgs with this tag. Repeatable: with all of these tags.")] = ()
@@ -55,6 +55,14 @@ class OrgsQuery(PageQuery):
     edition: Annotated[
         Texts, Field(description="Only orgs of this edition, or `unknown`. Repeatable: of one of these.")
     ] = ()
+    type: Annotated[UserType, Field(description="The user type that sums, changes and sorting by count are about.")] = (
+        UserType.ACTIVE
+    )
+
+
+class OrgsQuery(FilteredOrgs, PageQuery):
+    """Parameters of GET /orgs."""
+
     sort: Annotated[
         str,
         Field(
@@ -63,9 +71,10 @@ class OrgsQuery(PageQuery):
         ),
         AfterValidator(_order),
     ] = "need"
-    type: Annotated[UserType, Field(description="The user type that sorting by count and the changes are about.")] = (
-        UserType.ACTIVE
-    )
+
+
+class FleetSumsQuery(FilteredOrgs):
+    """Parameters of GET /fleet."""
 
 
 class LatestQuery(OrgsOfAList):
@@ -118,7 +127,7 @@ class PollsQuery(PageQuery):
     since: Annotated[When | None, Field(description="Only slots from here on, written as in GET /gaps.")] = None
 
 
-class SeriesQuery(RowsQuery):
+class SeriesQuery(FormatQuery):
     """Parameters of GET /orgs/{id}/series and GET /fleet/series."""
 
     type: Annotated[UserTypes, Field(description="Only this user type. Repeatable. Default: all ten.")] = ()
@@ -131,7 +140,7 @@ class SeriesQuery(RowsQuery):
     tz: Annotated[Zone, Field(description="The time zone whose days these are: `Europe/Berlin`.")] = "UTC"
 
 
-class ForecastQuery(RowsQuery):
+class ForecastQuery(FormatQuery):
     """Parameters of GET /orgs/{id}/forecast."""
 
     type: Annotated[UserType, Field(description="The user type.")] = UserType.ACTIVE
