@@ -49,7 +49,21 @@ _SHOWN_VALUES: Final = 40
 """Values of a facet in its menu: the most frequent ones."""
 _REASONS: Final = 4
 """Reasons that the short line of a group names."""
-_SORT_WORDS: Final = {"need": "those that need a person first", "org": "by name"}
+_SORT_WORDS: Final = {
+    "org": "name",
+    "state": "state",
+    "data_center": "data centre",
+    "edition": "edition",
+    "tags": "tags",
+    "count": "users",
+    "seats": "seats",
+    "idle": "idle seats",
+    "change_7d": "change in 7 days",
+    "change_30d": "change in 30 days",
+    "exhausted_on": "the day the seats run out",
+    "seen": "last poll",
+}
+"""What each order but the default one is called, after "by"."""
 
 
 class FacetLink(NamedTuple):
@@ -151,11 +165,10 @@ def _heading(query: FleetQuery, links: Links, name: str) -> Heading:
 
 
 def _sort_word(query: FleetQuery) -> str:
-    if query.sort in _SORT_WORDS:
-        return _SORT_WORDS[query.sort]
-    name = query.sort.removeprefix("-")
-    word = "name" if name == "org" else COLUMNS.get(name, name).lower()
-    return f"by {word}" + (", highest first" if query.sort.startswith("-") else "")
+    name, reverse = query.sort.removeprefix("-"), query.sort.startswith("-")
+    if name == "need":
+        return f"those that need a person {'last' if reverse else 'first'}"
+    return f"by {_SORT_WORDS[name]}" + (", highest first" if reverse else "")
 
 
 def _before(query: FleetQuery, links: Links, page: FleetPage) -> str | None:

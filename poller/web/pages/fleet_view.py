@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -53,6 +52,7 @@ class RowView:
     runs_out: str
     runs_out_why: str
     seen: datetime | None
+    age: str
     polls: str
 
 
@@ -69,7 +69,7 @@ def _row_view(row: FleetOrg, now: datetime, today: date, outcomes: Sequence[str]
     runs_out, runs_out_why = _runs_out(row, today)
     whole = _why(row, now)
     share = f"{min(row.used / row.purchased, 1):.2f}" if row.used is not None and row.purchased else "1"
-    why = textwrap.shorten(whole, _LONGEST_WHY, placeholder=" …")
+    why = _cut(whole)
     return RowView(
         id=org.org_id,
         name=org.org,
@@ -94,6 +94,7 @@ def _row_view(row: FleetOrg, now: datetime, today: date, outcomes: Sequence[str]
         runs_out=runs_out,
         runs_out_why=runs_out_why,
         seen=org.last_polled_at,
+        age="" if org.last_polled_at is None else span((now - org.last_polled_at).total_seconds()),
         polls="".join(_HEARTBEATS.get(outcome, "x") for outcome in outcomes),
     )
 
@@ -108,6 +109,11 @@ def _why(row: FleetOrg, now: datetime) -> str:
     if org.state == State.HELD and org.state_reason:
         return f"{org.state_reason}{since}: Zoho's limits delay its polls; they go on automatically"
     return ""
+
+
+def _cut(text: str) -> str:
+    """The text, or as many of its words as there is room for."""
+    return text if len(text) <= _LONGEST_WHY else text[:_LONGEST_WHY].rpartition(" ")[0] + " …"
 
 
 def _runs_out(row: FleetOrg, today: date) -> tuple[str, str]:

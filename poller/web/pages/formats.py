@@ -73,7 +73,7 @@ def moment(at: datetime) -> str:
 
 def iso(at: datetime) -> str:
     """For the `datetime` attribute: 2026-11-27T14:32:08Z."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def day(on: date | None, today: date | None = None) -> str:

@@ -48,7 +48,8 @@ function replaceContent(element, html) {
   showTimes(element);
 }
 
-const numberOf = (row) => row.querySelector("a").pathname.split("/").pop();
+// The address as it is written: links in a template have no base address.
+const numberOf = (row) => row.querySelector("a").getAttribute("href").split("/").pop();
 
 function replaceRows(element, html) {
   const holder = document.createElement("template");
