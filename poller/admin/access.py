@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import asyncio
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from poller.admin.audit import record
 from poller.core.audit import AuditAction
 from poller.core.callers import COMMAND_LINE
-from poller.core.errors import OperationError, UsageError
+from poller.core.errors import DatabaseError, OperationError, UsageError
 from poller.store.access import keys, sessions
 from poller.store.access.scoped import missing_role
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
     from poller.core.access_key import AccessKey, ShownKey
     from poller.core.callers import Caller, Right
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
 
+T = TypeVar("T")
+
+PATIENCE_SECONDS: Final = 5.0
 SESSION_SECONDS: Final = sessions.LONGEST_SECONDS
 _LONGEST_NAME: Final = 100
 _LONGEST_SECONDS: Final = 100 * 365 * 86_400
@@ -81,32 +85,43 @@ async def second_wall_missing(database: Database) -> bool:
 
 
 class AccessStore:
-    """What requests show, looked up: keys, and sessions of browsers."""
+    """Looks up what requests show: keys, and sessions of browsers. Raises a `DatabaseError` after `patience_seconds`.
 
-    def __init__(self, database: Database, keyring: Keyring) -> None:
+    Without that limit requests would queue for the few connections while the database is slow.
+    """
+
+    def __init__(self, database: Database, keyring: Keyring, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self.database = database
         self._keyring = keyring
+        self._patience_seconds = patience_seconds
         self._key_was_stored = False
 
     async def caller_of_key(self, shown: ShownKey) -> Caller | None:
         """The caller with this key; None if it is wrong, expired or revoked. A `MissingKeyError`: see `find_caller`."""
-        return await keys.find_caller(self.database, self._keyring, shown)
+        return await self._in_time(keys.find_caller(self.database, self._keyring, shown))
 
     async def caller_of_session(self, session_id: Secret, environment_key: Secret | None) -> Caller | None:
         """The caller that logged in; None if the session is over."""
-        return await sessions.find_session(self.database, self._keyring, session_id, environment_key)
+        return await self._in_time(sessions.find_session(self.database, self._keyring, session_id, environment_key))
 
     async def start_session(self, caller: Caller, environment_key: Secret | None) -> Secret:
         """Starts a session and returns its id."""
-        return await sessions.start_session(self.database, self._keyring, caller, environment_key)
+        return await self._in_time(sessions.start_session(self.database, self._keyring, caller, environment_key))
 
     async def end_session(self, session_id: Secret) -> None:
         """Ends a session; nothing happens if there is none."""
-        await sessions.end_session(self.database, self._keyring, session_id)
+        await self._in_time(sessions.end_session(self.database, self._keyring, session_id))
 
     async def has_keys(self) -> bool:
         """Whether a key was ever stored. Without one, the service is open to this machine."""
         # Keys are never deleted, so the answer changes once.
         if not self._key_was_stored:
-            self._key_was_stored = await keys.any_key(self.database)
+            self._key_was_stored = await self._in_time(keys.any_key(self.database))
         return self._key_was_stored
+
+    async def _in_time(self, asked: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(self._patience_seconds):
+                return await asked
+        except TimeoutError:
+            raise DatabaseError("the database does not answer", "try again in a few seconds", passing=True) from None

@@ -13,12 +13,12 @@ from aiohttp.test_utils import TestServer
 from hypothesis import HealthCheck, given, settings, strategies as st
 from pydantic import SecretStr
 
-from poller.admin.access import list_keys, revoke_key
+from poller.admin.access import AccessStore, list_keys, revoke_key
 from poller.admin.keys import list_keys as list_encryption_keys
 from poller.admin.writer import Writer
 from poller.core.access_key import ShownKey
 from poller.core.callers import Caller, Right
-from poller.core.errors import OperationError, UsageError
+from poller.core.errors import DatabaseError, OperationError, UsageError
 from poller.core.secret import Secret
 from poller.log import redact
 from poller.store.orgs.encryption import KEY_BYTES, Keyring
@@ -269,6 +269,19 @@ async def test_an_export_is_noted_each_time_with_what_was_asked_for(database: Da
     rows = await database.fetch("SELECT caller, key_id, source, action, org_id, detail FROM audit ORDER BY id")
     export_row = ("noc", 7, "192.0.2.1", "export", 3, {"path": "/orgs/3", "query": "format=csv"})
     assert [tuple(row) for row in rows[:3]] == [export_row, export_row, ("noc", 7, "192.0.2.1", "seen", 4, None)]
+
+
+async def test_a_slow_database_is_not_waited_for_longer_than_a_few_seconds(
+    database: Database, database_url: str, keyring: Keyring
+) -> None:
+    async with doors(database, database_url, keyring) as opened, database.transaction() as other:
+        key = ShownKey.parse(await opened.key("noc"))
+        assert key is not None
+        store = AccessStore(database, keyring, patience_seconds=0.2)
+        assert await store.caller_of_key(key) is not None
+        await other.execute("LOCK TABLE access_keys IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(DatabaseError, match="the database does not answer"):
+            await store.caller_of_key(key)
 
 
 async def test_the_audit_log_refuses_changes_and_keeps_a_year(database: Database) -> None:
