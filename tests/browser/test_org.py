@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from playwright.async_api import expect
 
-from tests.browser.watch import Watch
+from tests.browser.watch import PATIENCE_MS, Watch
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
@@ -139,3 +139,12 @@ async def test_pausing_asks_first_and_says_what_happened(page: Page, service: Se
         await expect(page.locator(".notices")).to_be_visible()
         await expect(page.locator(".org-state")).to_contain_text(state)
     await expect(page).to_have_url(re.compile(r"since=7d$"))
+
+
+async def test_new_polls_appear_while_the_page_is_open(page: Page, service: Service) -> None:
+    await page.goto(f"/orgs/{service.ids[service.names[0]]}?since=24h")
+    newest = page.locator("#polls tbody time").first
+    before = await newest.get_attribute("datetime")
+    assert before is not None
+    await expect(newest).not_to_have_attribute("datetime", before, timeout=PATIENCE_MS)
+    await expect(page.locator("#as-of")).to_have_class(re.compile("live"))

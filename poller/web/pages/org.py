@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from poller.query.series import SeriesQuestion
     from poller.web.pages.site import Site
 
-_TIMES: Final = re.compile(r"(?<=>)[^<]*(?=</time>)")
 _FAN_FROM_SECONDS: Final = 14 * DAY_SECONDS
 """A forecast of months beside a range of a day would only show the forecast."""
 
@@ -70,12 +67,7 @@ def _part(site: Site, template: str) -> Callable[[web.Request], Awaitable[web.St
     async def handler(request: web.Request) -> web.StreamResponse:
         address = _address(request)
         values = _now_values(request, await _current(site, request, address), address)
-        text = site.renderer.text(template, request=request, caller=request[CALLER], **values)
-        # Ages grow in the browser: they are no change.
-        tag = f'"{hashlib.sha256(_TIMES.sub("", text).encode()).hexdigest()[:16]}"'
-        if request.headers.get("If-None-Match") == tag:
-            return web.Response(status=304, headers={"ETag": tag})
-        return web.Response(text=text, content_type="text/html", headers={"ETag": tag})
+        return site.renderer.part(request, template, **values)
 
     return handler
 
