@@ -13,7 +13,7 @@ from poller.web.api.rows import flat_row
 from poller.web.api.streaming import send_lines
 from poller.web.callers import CALLER
 from poller.web.pages.seats_address import DEFAULTS, SeatsAddress
-from poller.web.pages.seats_words import SHOWN, growth, idle_costs, money, outlook, remedy_of
+from poller.web.pages.seats_words import SHOWN, growth, money, outlook, remedy_of
 from poller.web.refusals import wants_html
 
 if TYPE_CHECKING:
@@ -63,7 +63,6 @@ def _values(query: SeatsAddress, question: SeatsQuestion, answer: SeatsAnswer) -
         "anomalies_since": question.anomalies_since,
         "growth": growth,
         "money": money,
-        "idle_costs": idle_costs,
         "outlook": outlook,
         "remedy_of": remedy_of,
         **_neighbours(query, answer),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from poller.web.pages.formats import change, day
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from datetime import date
     from decimal import Decimal
 
@@ -78,8 +78,3 @@ def growth(per_day: float) -> str:
 def money(amount: Decimal | float | None, currency: str | None) -> str:
     """An amount with its currency: 1,240 EUR."""
     return "–" if amount is None else f"{amount:,.0f} {currency or ''}".rstrip()
-
-
-def idle_costs(sums: Iterable[tuple[str | None, Decimal]]) -> str:
-    """Amounts of several currencies, which are not added up."""
-    return " + ".join(money(amount, currency) for currency, amount in sums)
