@@ -161,9 +161,11 @@ def _tasks(report: HealthReport, service: ServiceFacts) -> Iterator[CheckResult]
 
 def share_text(part: int, whole: int) -> str:
     """A share in percent with as many decimals as it takes not to show 100 % of less than all."""
+    if part == whole:
+        return "100 %"
     share = 100 * part / whole
     for decimals in (1, 2, 3):
         text = f"{share:.{decimals}f}"
-        if part == whole or not text.startswith("100."):
+        if not text.startswith("100."):
             return f"{text} %"
     return "99.999 %"

@@ -299,7 +299,7 @@ async def test_readers_share_an_answer_until_it_is_old(database: Database) -> No
 
 @pytest.mark.parametrize(
     ("part", "whole", "text"),
-    [(1, 1, "100.0 %"), (999, 1_000, "99.9 %"), (99_999, 100_000, "99.999 %"), (0, 3, "0.0 %"), (1, 3, "33.3 %"),
+    [(1, 1, "100 %"), (999, 1_000, "99.9 %"), (99_999, 100_000, "99.999 %"), (0, 3, "0.0 %"), (1, 3, "33.3 %"),
      (10**9 - 1, 10**9, "99.999 %")],
 )  # fmt: skip
 def test_a_share_never_says_all_where_one_is_missing(part: int, whole: int, text: str) -> None:
