@@ -181,6 +181,6 @@ async def test_keys_are_listed_with_the_number_of_rows_they_encrypt(
         )
         table = await with_keys(mine, NEW).run("keys", "list")
         assert [line.split() for line in table.out.splitlines()[1:]] == [
-            ["k2", "encrypts", "0", "0"],
-            ["k1", "missing", "3", "0"],
+            ["k2", "encrypts", "0", "0", "0"],
+            ["k1", "missing", "3", "0", "0"],
         ]
