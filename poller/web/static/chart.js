@@ -233,7 +233,7 @@ export function drawChart(figure, actions) {
     const paint = colors(figure), { values, described, bands } = series(data, paint);
     const size = () => ({ width: figure.clientWidth, height: figure.clientWidth < 500 ? 240 : 330 });
     chart = new uPlot({
-      ...size(), padding: [8, 18, 0, 0], series: described, bands, axes: axes(data, paint), legend: { show: false },
+      ...size(), padding: [8, 24, 0, 0], series: described, bands, axes: axes(data, paint), legend: { show: false },
       tzDate: (at) => (data.step >= DAY ? uPlot.tzDate(new Date(at * 1e3), "UTC") : new Date(at * 1e3)),
       scales: { x: { time: true, range: (_, low, high) => [low ?? data.begin, high ?? data.end] }, y: { range: scaleOf } },
       cursor: {

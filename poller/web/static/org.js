@@ -8,6 +8,8 @@ const CHART_REFRESH_MS = 60_000;
 let remove = () => {};
 let loading = null;
 let drawnAt = Date.now();
+const place = () => location.pathname + location.search;
+let shown = place();
 
 function mount() {
   remove();
@@ -21,7 +23,8 @@ function mount() {
   }, { once: true });
 }
 
-async function swap(address, { push = true, zoomed = false } = {}) {
+// `quiet`: a refresh that nobody asked for; if it fails, the page stays as it is, and live.js says since when.
+async function swap(address, { push = true, zoomed = false, quiet = false } = {}) {
   loading?.abort();
   loading = new AbortController();
   const { signal } = loading;
@@ -29,18 +32,20 @@ async function swap(address, { push = true, zoomed = false } = {}) {
   panel.setAttribute("aria-busy", "true");
   try {
     const reply = await fetch(address, { headers: { Accept: "text/html" }, signal });
-    if (!reply.ok || reply.redirected) return void location.assign(address);
+    if (!reply.ok || reply.redirected) throw new Error(`status ${reply.status}`);
     const page = new DOMParser().parseFromString(await reply.text(), "text/html");
     const focused = focusKey(document.activeElement);
     const isOpen = document.getElementById("figures").open;
     if (push) history.pushState({ zoomed }, "", address);
+    shown = place();
     for (const id of PARTS) document.getElementById(id).replaceWith(page.getElementById(id));
     for (const id of PARTS) showTimes(document.getElementById(id));
     mount();
     document.getElementById("figures").open = isOpen;
     if (focused) document.querySelector(focused)?.focus({ preventScroll: true });
   } catch (error) {
-    if (error.name !== "AbortError") location.assign(address);
+    if (error.name !== "AbortError" && !quiet) location.assign(address);
+    panel.removeAttribute("aria-busy");
   }
 }
 
@@ -81,13 +86,16 @@ document.addEventListener("submit", (event) => {
   for (const [name, value] of new FormData(event.target)) if (value) address.searchParams.append(name, value);
   swap(address.href);
 });
-addEventListener("popstate", () => swap(location.href, { push: false }));
+addEventListener("popstate", () => {
+  if (place() !== shown) swap(location.href, { push: false });
+});
 
 // The notice of an operation was shown: the address is that of the page again.
 if (new URL(location.href).searchParams.has("done")) {
   const address = new URL(location.href);
   address.searchParams.delete("done");
   history.replaceState(history.state, "", address);
+  shown = place();
 }
 
 // New counts came while the page is open: draw the chart again, at most once a minute, and not under the cursor.
@@ -95,7 +103,7 @@ new MutationObserver(() => {
   const at = document.querySelector(".org-now")?.dataset.countsAt;
   const figure = document.getElementById("chart");
   if (!at || at === figure.dataset.countsAt || Date.now() - drawnAt < CHART_REFRESH_MS || figure.matches(":hover, :focus-within")) return;
-  if (!new URL(location.href).searchParams.has("until")) swap(location.href, { push: false });
+  if (!new URL(location.href).searchParams.has("until")) swap(location.href, { push: false, quiet: true });
 }).observe(document.getElementById("now"), { childList: true, subtree: true });
 
 mount();

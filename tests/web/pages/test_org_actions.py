@@ -45,6 +45,8 @@ async def test_pausing_comes_back_to_the_same_range_with_a_message_that_is_shown
     page = await pages.page(headers["Location"])
     assert "not polled until it is resumed" in page.one("ul", class_="notices").text
     assert "‖ paused" in page.one("p", class_="org-state").text
+    assert "paused by this machine" in page.one("p", class_="org-state").text
+    assert "paused by this machine" in page.one("ul", class_="events").text
     assert buttons(page) == ["resume"]
     assert not list((await pages.page(headers["Location"])).all("ul", class_="notices"))
     _, _, headers = await pages.post(f"/orgs/{org}/resume")
