@@ -92,8 +92,10 @@ async def _page(site: Site, request: web.Request) -> web.StreamResponse:
         summary = group.create_task(fleet_summary(site.reader, caller, question.which, query.type))
     shown, now = found.result(), site.reader.now()
     views = await _views(site, caller, shown.orgs, query.columns)
-    values = page_values(query, shown, summary.result())
-    return site.renderer.page(request, "fleet.html", as_of=now, rows=views, **values)
+    values = {"as_of": now, "rows": views, **page_values(query, shown, summary.result())}
+    parts = {name: site.renderer.markup(request, f"fleet_{name}.html", **values) for name in ("summary", "rows")}
+    values |= {"summary_html": parts["summary"], "rows_html": parts["rows"]}
+    return site.renderer.page(request, "fleet.html", **values)
 
 
 async def _changed_rows(site: Site, request: web.Request) -> web.Response:

@@ -27,7 +27,7 @@ _LONGEST_WHY: Final = 150
 
 @dataclass(frozen=True, slots=True)
 class RowView:
-    """One row, with everything as text. `more`: the org's page says more than `why`."""
+    """One row as text. `share`: of used seats, in percent. `more`: the org's page says more than `why`."""
 
     id: int
     name: str
@@ -42,7 +42,7 @@ class RowView:
     tags: str
     count: str
     used: int | None
-    share: str
+    share: int
     full: bool
     purchased: int | None
     idle: str
@@ -68,7 +68,7 @@ def _row_view(row: FleetOrg, now: datetime, today: date, outcomes: Sequence[str]
     idle = None if row.purchased is None or row.used is None else max(row.purchased - row.used, 0)
     runs_out, runs_out_why = _runs_out(row, today)
     whole = _why(row, now)
-    share = f"{min(row.used / row.purchased, 1):.2f}" if row.used is not None and row.purchased else "1"
+    share = min(round(100 * row.used / row.purchased), 100) if row.used is not None and row.purchased else 100
     why = _cut(whole)
     return RowView(
         id=org.org_id,

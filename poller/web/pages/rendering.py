@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from poller import __version__
 from poller.core.states import State
@@ -74,6 +75,10 @@ class Renderer:
         """A reply with the page. The template sees `request`, `caller`, `logged_in` and `values`."""
         text = self.text(template, **_whose(request), **values)
         return _html_reply(request, text.encode(), status, {"Vary": "Accept, Accept-Encoding"})
+
+    def markup(self, request: web.Request, template: str, /, **values: Any) -> Markup:
+        """A part of a page for `page`: much faster than `include`, which passes every piece through all templates."""
+        return Markup(self.text(template, **_whose(request), **values))  # noqa: S704  # the template escaped it
 
     def part(self, request: web.Request, template: str, /, *, as_of: datetime, **values: Any) -> web.Response:
         """A reply with a part of a page, for `static/live.js`: 304 where the browser shows the same already.
