@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import async_playwright
+from playwright.async_api import async_playwright, expect
 
 from tests.browser.service import open_service
-from tests.browser.watch import Watch
+from tests.browser.watch import PATIENCE_MS, Watch
 from tests.postgres import cloned
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 FOLDER: Final = Path(__file__).parent
 CHROMIUM: Final = next((path for path in ("/usr/bin/chromium", "/usr/bin/google-chrome") if Path(path).exists()), None)
-PATIENCE_MS: Final = 30_000
-"""Far more than a page needs on an idle machine."""
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

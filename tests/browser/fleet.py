@@ -77,7 +77,7 @@ def _slots(now: datetime) -> list[datetime]:
     """One slot a day, and one every second hour of the last day."""
     hour = slot_of(now, 3_600)
     days = [hour - timedelta(days=back) for back in range(DAYS, 1, -1)]
-    return days + [hour - timedelta(hours=back) for back in range(_HOURS, 0, -2)]
+    return days + [hour - timedelta(hours=back) for back in range(_HOURS, -1, -2)]
 
 
 def _snapshot(sim: Simulator, place: int, org_id: int, slot: datetime) -> Snapshot:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
 PATIENCE_MS = 30_000.0
+"""Far more than a page needs on an idle machine; an open page asks for its rows every five seconds."""
 
 
 @dataclass

@@ -1,0 +1,111 @@
+"""Pages that stay open: rows change by themselves, and a page that cannot be kept fresh says so."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import expect
+
+from poller.core.model import COLUMNS, Outcome, Snapshot
+from poller.core.slots import slot_of
+from poller.simulator import Fault
+from poller.store.series.snapshots import write_snapshots
+from tests.browser.service import open_service
+from tests.browser.watch import Watch
+from tests.postgres import cloned
+from tests.worker.cable import Cable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from playwright.async_api import Browser, Locator, Page
+
+    from tests.browser.service import Service
+
+
+def row(page: Page, name: str) -> Locator:
+    """The row of an org."""
+    return page.locator(f'tr[data-org="{name}"]')
+
+
+async def test_the_row_of_an_org_that_fails_and_recovers_changes_while_the_page_is_open(
+    page: Page, service: Service
+) -> None:
+    name = service.names[0]
+    await page.goto(f"/?q={quote(name)}")
+    await expect(row(page, name)).to_have_attribute("data-state", "ok")
+    service.sim.add_faults(Fault(name="unavailable", org=0))
+    try:
+        await expect(row(page, name)).to_have_attribute("data-state", "failing")
+        await expect(row(page, name)).to_contain_text("failing")
+    finally:
+        service.sim.clear_faults()
+    await expect(row(page, name)).to_have_attribute("data-state", "ok")
+
+
+async def test_counts_that_another_worker_writes_show_on_an_open_page(page: Page, service: Service) -> None:
+    # This org is polled once an hour: nobody but this test writes now.
+    name = service.names[20]
+    await page.goto(f"/?q={quote(name)}")
+    await expect(row(page, name)).to_be_visible()
+    now = service.app.database.clock.now()
+    slot = slot_of(now, 60) - timedelta(seconds=60)
+    counts = dict.fromkeys(COLUMNS, 86_421)
+    await write_snapshots(service.app.database, [Snapshot(service.ids[name], slot, now, Outcome.OK, counts=counts)])
+    await expect(row(page, name)).to_contain_text("86,421")
+
+
+async def test_seven_tabs_of_one_browser_all_stay_fresh(watch: Watch, service: Service) -> None:
+    name = service.names[1]
+    pages = [await watch.page() for _ in range(7)]
+    for page in pages:
+        await page.goto(f"/?q={quote(name)}")
+        await expect(row(page, name)).to_have_attribute("data-state", "ok")
+    service.sim.add_faults(Fault(name="unavailable", org=1))
+    try:
+        for page in pages:
+            await expect(row(page, name)).to_have_attribute("data-state", "failing")
+    finally:
+        service.sim.clear_faults()
+
+
+@pytest.fixture(scope="module")
+def cut_off_dsn(server_dsn: str, template: str) -> Iterator[str]:
+    """A database of its own, since this file cuts the way to it."""
+    with cloned(server_dsn, template) as dsn:
+        yield dsn
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def cable(cut_off_dsn: str) -> AsyncIterator[Cable]:
+    """The web server's way to PostgreSQL."""
+    async with Cable(cut_off_dsn) as opened:
+        yield opened
+
+
+async def test_a_page_says_since_when_the_database_does_not_answer_and_recovers(
+    browser: Browser, cut_off_dsn: str, cable: Cable
+) -> None:
+    async with (
+        open_service(cut_off_dsn, web_dsn=cable.dsn, orgs=8) as service,
+        Watch.over(browser, service.url) as watch,
+    ):
+        watch.expected += ["status of 503"]
+        page = await watch.page()
+        await page.goto("/")
+        await expect(page.locator("tr[data-org]").first).to_be_visible()
+        await cable.cut()
+        await expect(page.locator("#as-of")).to_contain_text("not updated since")
+        newly_opened = await watch.page()
+        reply = await newly_opened.goto("/")
+        assert reply is not None
+        assert reply.status == 503
+        await expect(newly_opened.locator("main")).to_contain_text("database")
+        await cable.repair()
+        await expect(page.locator("#as-of")).not_to_contain_text("not updated since")
+        await newly_opened.reload()
+        await expect(newly_opened.locator("tr[data-org]").first).to_be_visible()
