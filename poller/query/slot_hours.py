@@ -34,29 +34,30 @@ _NOTHING: Final = HourSums([], {})
 
 @dataclass(frozen=True, slots=True)
 class SlotHour:
-    """One hour from `at` on; `read_at`: when its rows were read."""
+    """One hour from `at` on. `outcomes`: slots by outcome, in the order of `Outcome`; `read_at`: when it was read."""
 
     at: datetime
     read_at: datetime
     sums: HourSums
+    outcomes: Mapping[str, int]
 
-    @property
-    def outcomes(self) -> Mapping[str, int]:
-        """Slots by outcome, in the order of `Outcome`, those that occur."""
+    @classmethod
+    def of(cls, at: datetime, read_at: datetime, sums: HourSums) -> SlotHour:
+        """The hour with these sums."""
         found: Counter[str] = Counter()
-        for one in self.sums.outcomes:
+        for one in sums.outcomes:
             found[one.outcome] += one.slots
-        return {outcome.value: found[outcome] for outcome in Outcome if found[outcome]}
+        return cls(at, read_at, sums, {outcome.value: found[outcome] for outcome in Outcome if found[outcome]})
 
     @property
     def slots(self) -> int:
         """The number of slots that have a row."""
-        return sum(one.slots for one in self.sums.outcomes)
+        return sum(self.outcomes.values())
 
     @property
     def known(self) -> int:
         """The number of slots whose ten counts are known."""
-        return sum(one.slots for one in self.sums.outcomes if one.outcome == Outcome.OK)
+        return self.outcomes.get(Outcome.OK, 0)
 
 
 def first_hour(now: datetime) -> datetime:
@@ -81,7 +82,7 @@ async def read_slot_hours(
         for first, last in _runs([hour for hour in hours if hour not in found]):
             sums = await sum_slots(database, first, last + HOUR, visible_tags)
             for hour in _between(first, last):
-                found[hour] = SlotHour(hour, now, sums.get(hour, _NOTHING))
+                found[hour] = SlotHour.of(hour, now, sums.get(hour, _NOTHING))
                 cache.keep(("slot hour", whose, hour), found[hour])
     return [found[hour] for hour in hours]
 
