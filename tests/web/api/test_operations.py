@@ -10,15 +10,18 @@ import orjson
 
 from poller.admin.access import add_key
 from poller.core.callers import Right
+from poller.store.database import connect
 from poller.web.api.cursors import Cursors
+from poller.web.api.endpoints import ENDPOINTS
 from poller.web.api.models.orgs import OperationReply
 from tests.store.fleet import added, entry
-from tests.web.api.fleet import KEYRING, client_of
+from tests.web.api.fleet import KEYRING, OK, client_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from poller.store.database import Database
+    from tests.web.api.conftest import SharedFleet
     from tests.web.api.fleet import Client, Reply
 
 
@@ -112,6 +115,19 @@ async def test_a_key_with_tags_sees_only_its_orgs_in_every_list_and_sum(database
         foreign = await desk.client.ask("/trend?org=Birch", shown)
         unknown = await desk.client.ask("/trend?org=Bircj", shown)
         assert (foreign.status, foreign.body.replace(b"Birch", b"Bircj")) == (404, unknown.body)
+
+
+async def test_a_key_with_tags_gets_an_answer_from_every_endpoint_about_its_own_org(fleet: SharedFleet) -> None:
+    async with await connect(fleet.database_url) as database:
+        _, key = await add_key(database, KEYRING, "gold", right=Right.READ, tags=("gold",))
+    async with client_of(fleet.database_url, may_write=True) as client:
+        for endpoint in ENDPOINTS:
+            if endpoint.method == "GET":
+                path = endpoint.path.replace("{id}", str(fleet.ids[OK]))
+                reply = await client.ask(path, {"Authorization": f"Bearer {key.reveal()}"})
+                assert reply.status == 200, (path, reply.body)
+                endpoint.reply.model_validate_json(reply.body)
+                assert b"Cedar" not in reply.body, path
 
 
 async def test_a_repeated_request_with_the_same_idempotency_key_gets_the_first_reply(
