@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 class Shares:
     """`total` places. A data centre without a reserve (see `share_out`) takes common places."""
 
-    __slots__ = ("common", "parts", "total")
+    __slots__ = ("common", "free", "parts", "total")
 
     def __init__(self, total: int) -> None:
         self.total = total
+        self.free = total
+        """Places that nobody has taken, common and reserved."""
         self.common = total
         """Free places outside the reserves; below 0 while others still use the places of a reserve that has grown."""
         self.parts: dict[str, Part] = {}
@@ -27,7 +29,7 @@ class Shares:
     @property
     def used(self) -> int:
         """How many places are taken."""
-        return sum(part.used for part in self.parts.values())
+        return self.total - self.free
 
     def part(self, name: str) -> Part:
         """The places of one data centre."""
@@ -68,15 +70,19 @@ class Part:
 
     def take(self) -> None:
         """Take a place, from the reserve first. Allowed only if `is_free`."""
+        shares = self._shares
         if self.used >= self.reserve:
-            self._shares.common -= 1
+            shares.common -= 1
+        shares.free -= 1
         self.used += 1
 
     def give_back(self) -> None:
         """Give a place back."""
+        shares = self._shares
         self.used -= 1
+        shares.free += 1
         if self.used >= self.reserve:
-            self._shares.common += 1
+            shares.common += 1
 
 
 def polls_at_once(concurrency: int) -> int:

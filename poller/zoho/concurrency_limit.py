@@ -56,8 +56,9 @@ class ConcurrencyLimit:
 
     def wake_next(self) -> None:
         """Give the free permits to waiting orgs, one to each data centre in turn."""
-        waiting, skipped = self.waiting, 0
-        while skipped < len(waiting):
+        waiting, shares, skipped = self.waiting, self._shares, 0
+        # Usually one permit is free, and none afterwards: then no other data centre is looked at.
+        while shares.free > 0 and skipped < len(waiting):
             permits = waiting[0]
             waiting.rotate(-1)
             if not permits.part.is_free:

@@ -117,26 +117,27 @@ def _one_connection_per_request() -> aiohttp.TraceConfig:
 
 async def read_body(content: aiohttp.StreamReader, headers: CIMultiDictProxy[str]) -> bytes | None:
     """The whole body, or None as soon as it is too large; the caller then closes the connection."""
-    body = await _read_encoded(content, headers)
+    # A count arrives with its headers, so that there is nothing to wait for.
+    body = content.read_nowait() if content.is_eof() else await _received(content, headers)
+    if body is None or len(body) > MAX_BODY:
+        return None
     encoding = headers.get(hdrs.CONTENT_ENCODING)
     return body if encoding is None or not body else _decompressed(body, encoding)
 
 
-async def _read_encoded(content: aiohttp.StreamReader, headers: CIMultiDictProxy[str]) -> bytes | None:
+async def _received(content: aiohttp.StreamReader, headers: CIMultiDictProxy[str]) -> bytes | None:
+    """The body as it was sent; None if its length is said to be too large, else perhaps a chunk more than allowed."""
     length = headers.get(hdrs.CONTENT_LENGTH)
     if length is not None and length.isdecimal() and int(length) > MAX_BODY:
         return None
-    body = await content.readany()
-    if content.at_eof():
-        return body if len(body) <= MAX_BODY else None
-    chunks, size = [body], len(body)
+    chunks, size = [], 0
     while size <= MAX_BODY:
         chunk = await content.readany()
         if not chunk:
-            return b"".join(chunks)
+            break
         chunks.append(chunk)
         size += len(chunk)
-    return None
+    return b"".join(chunks)
 
 
 def _decompressed(body: bytes, encoding: str) -> bytes | None:

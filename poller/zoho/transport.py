@@ -75,15 +75,18 @@ class Transport:
                     protocol, transport = _ready(connection)
                     sent = True
                     transport.write(b"%bAuthorization: %b\r\n\r\n" % (request.head, authorization.encode()))
-                    response = await _read(protocol)
+                    message, content = await protocol.read()
+                    while message.code < 200 and message.code != _SWITCHING:
+                        message, content = await protocol.read()
+                    body = await read_body(content, message.headers)
                 except BaseException:
                     connection.close()
                     raise
-                if response.body is None:
+                if body is None:
                     connection.close()
                 # Back to the pool, or closed if the body has not been read to its end.
                 connection.release()
-                return response
+                return RawResponse(message.code, message.headers, body)
         except UNEXPECTED as changed:
             raise IncompatibleError(place_of(changed), sent=sent) from changed
 
@@ -97,10 +100,3 @@ def _ready(connection: aiohttp.connector.Connection) -> tuple[ResponseHandler, a
         read_until_eof=True, auto_decompress=False, max_line_size=MAX_HEADER, max_field_size=MAX_HEADER
     )
     return protocol, transport
-
-
-async def _read(protocol: ResponseHandler) -> RawResponse:
-    message, content = await protocol.read()
-    while message.code < 200 and message.code != _SWITCHING:
-        message, content = await protocol.read()
-    return RawResponse(message.code, message.headers, await read_body(content, message.headers))

@@ -82,6 +82,6 @@ def test_any_sequence_of_takes_and_releases_leaves_the_reserves_of_others_free(
             part.take()
         elif not takes and part.used:
             part.give_back()
-        assert shares.used <= total
+        assert shares.used == sum(one.used for one in shares.parts.values()) <= total
         assert shares.common == total - sum(max(one.used, one.reserve) for one in shares.parts.values()) >= 0
         assert all(one.room >= one.reserve - one.used for one in shares.parts.values())
