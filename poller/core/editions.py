@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ EDITIONS: Final[Mapping[str, Edition]] = {
 """Editions by Zoho's `paid_type`."""
 
 
+@lru_cache(maxsize=256)
 def edition_of(paid_type: str | None) -> Edition:
     """The edition of Zoho's `paid_type`, in any spelling ("CRM Plus"); an unknown one counts as free.
 

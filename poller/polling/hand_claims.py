@@ -85,7 +85,8 @@ class HandClaims:
         if new:
             self._job_ids |= await hand_claims.claim(self._database, self._holder, new, HEARTBEAT_TIMEOUT)
         # After the claim, so that two processes that claim at the same time see each other.
-        elsewhere = await hand_claims.polled_elsewhere(self._database, self._job_ids.values(), HEARTBEAT_TIMEOUT)
+        org_ids = [state.org.id for state in polls]
+        elsewhere = await hand_claims.polled_elsewhere(self._database, self._holder, org_ids, HEARTBEAT_TIMEOUT)
         ready: list[Admitted] = []
         for state, decision in admitted:
             org_id = state.org.id

@@ -60,23 +60,22 @@ async def poll_org(
 
     `unanswered(code)` is called as soon as a pass over the counts ends without any reply: if every request runs into
     its timeout, the poll itself ends much later. `prove()` is called between the token and the first count; if it
-    returns a refusal, no count is requested.
+    returns a refusal, no count is requested. The caller binds org and slot to the events of the log.
     """
     polled_at = ports.now()
-    with structlog.contextvars.bound_contextvars(org=org.name, slot=slot.isoformat()):
-        run = _PollRun(org, limiter, ports, unanswered)
-        token = await ports.get_token(org, known_token)
-        if isinstance(token, NoToken):
-            run.refuse(USER_TYPES, CountRefusal(token.outcome, token.code))
-        elif prove is not None and (refusal := await prove()) is not None:
-            run.refuse(USER_TYPES, refusal)
-        else:
-            await run.run(token)
-        snapshot = run.snapshot(slot, polled_at, late_seconds)
-        if snapshot.counts and run.throttled_at is None:
-            limiter.recover()
-        _report(snapshot)
-        return snapshot
+    run = _PollRun(org, limiter, ports, unanswered)
+    token = await ports.get_token(org, known_token)
+    if isinstance(token, NoToken):
+        run.refuse(USER_TYPES, CountRefusal(token.outcome, token.code))
+    elif prove is not None and (refusal := await prove()) is not None:
+        run.refuse(USER_TYPES, refusal)
+    else:
+        await run.run(token)
+    snapshot = run.snapshot(slot, polled_at, late_seconds)
+    if snapshot.counts and run.throttled_at is None:
+        limiter.recover()
+    _report(snapshot)
+    return snapshot
 
 
 @dataclass(slots=True)

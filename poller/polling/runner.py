@@ -178,6 +178,8 @@ class PollRunner:
         if updates:
             await save_limits(self.database, list(updates.values()))
         for one in batch:
+            if one.snapshot.counts and one.parked is None:
+                continue  # almost every org: its health does not change
             with bound(org=one.org.name, slot=one.snapshot.slot.isoformat()):
                 await self._health.update(one.org, one.snapshot, one.parked, probed=one.reserved > 0)
         if corrections := credit_corrections(batch):

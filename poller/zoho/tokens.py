@@ -67,18 +67,28 @@ class Tokens:
         A token that is due but still valid stays in use while no new one can be had.
         """
 
+        at_hand = self._data_centers.get(org.data_center)
+        if known is not None and at_hand is not None:
+            token = self._usable(known, at_hand)
+            if token is not None and not self._is_due(org, token):
+                return token
+
         async def flow(data_center: DataCenter) -> AccessToken | NoToken:
             stored = known or await self._ports.read(org.id)
             token = self._usable(stored, data_center)
             if token is None:
                 return await self._obtain(org, data_center, stored.generation if stored else 0)
-            if self._ports.now() < refresh_at(token.issued_at, token.expires_at, _spread(org, token)):
+            if not self._is_due(org, token):
                 return token
             found = await self._obtain(org, data_center, token.generation, wait=False)
             temporary = isinstance(found, NoToken) and found.outcome is not Outcome.UNAUTHORIZED
             return token if temporary and self._ports.now() < token.expires_at else found
 
         return await self._with_data_center(org, flow)
+
+    def _is_due(self, org: Org, token: AccessToken) -> bool:
+        """Whether to request a new token, although this one may be valid."""
+        return self._ports.now() >= refresh_at(token.issued_at, token.expires_at, _spread(org, token))
 
     async def renew(self, org: Org, stale: AccessToken) -> AccessToken | NoToken:
         """Replaces a token that Zoho called invalid, by another worker's newer one or a new one. Once per poll."""

@@ -78,15 +78,16 @@ async def test_one_of_two_commands_holds_an_org_until_it_releases_it_or_its_hear
         due = Due(org_id, await database.fetchval("SELECT date_trunc('hour', now())"), 3_600)
         (job,) = (await hand_claims.claim(database, one, [due], HEARTBEAT_TIMEOUT)).values()
         assert await hand_claims.claim(database, other, [due], HEARTBEAT_TIMEOUT) == {}
-        assert await hand_claims.polled_elsewhere(database, [job], HEARTBEAT_TIMEOUT) == set()
-        assert await hand_claims.polled_elsewhere(database, [], HEARTBEAT_TIMEOUT) == {org_id}
+        assert await hand_claims.polled_elsewhere(database, one, [org_id], HEARTBEAT_TIMEOUT) == set()
+        assert await hand_claims.polled_elsewhere(database, other, [org_id], HEARTBEAT_TIMEOUT) == {org_id}
+        assert await hand_claims.polled_elsewhere(database, other, [org_id + 1], HEARTBEAT_TIMEOUT) == set()
         await hand_claims.release(database, other, [job])
         assert await hand_claims.claim(database, other, [due], HEARTBEAT_TIMEOUT) == {}
         await database.execute("UPDATE pgqueuer SET heartbeat = now() - interval '31 s'")
         await hand_claims.keep(database, one)
         assert await hand_claims.claim(database, other, [due], HEARTBEAT_TIMEOUT) == {}
         await database.execute("UPDATE pgqueuer SET heartbeat = now() - interval '31 s'")
-        assert await hand_claims.polled_elsewhere(database, [], HEARTBEAT_TIMEOUT) == set()
+        assert await hand_claims.polled_elsewhere(database, other, [org_id], HEARTBEAT_TIMEOUT) == set()
         assert await hand_claims.claim(database, other, [due], HEARTBEAT_TIMEOUT) == {org_id: job}
         await hand_claims.release(database, other, [job])
         assert list(await hand_claims.claim(database, one, [due], HEARTBEAT_TIMEOUT)) == [org_id]

@@ -28,9 +28,11 @@ async def claim(database: Queries, holder: UUID, slots: Sequence[Due], heartbeat
     return {row["org_id"]: row["id"] for row in rows}
 
 
-async def polled_elsewhere(database: Queries, own_jobs: Collection[int], heartbeat_timeout: timedelta) -> set[int]:
-    """The orgs that other processes poll at the moment."""
-    return {row["org_id"] for row in await database.fetch(_ELSEWHERE, POLL, list(own_jobs), heartbeat_timeout)}
+async def polled_elsewhere(
+    database: Queries, holder: UUID, org_ids: Sequence[int], heartbeat_timeout: timedelta
+) -> set[int]:
+    """Those of these orgs that other processes than `holder` poll at the moment."""
+    return {row["org_id"] for row in await database.fetch(_ELSEWHERE, POLL, holder, org_ids, heartbeat_timeout)}
 
 
 async def keep(database: Queries, holder: UUID) -> None:
@@ -59,7 +61,8 @@ RETURNING id, split_part(dedupe_key, ':', 1)::int AS org_id
 # hand_claims.elsewhere
 _ELSEWHERE: Final = """
 SELECT DISTINCT split_part(dedupe_key, ':', 1)::int AS org_id FROM pgqueuer
-WHERE status = 'picked' AND entrypoint = $1 AND id <> ALL($2::bigint[]) AND heartbeat >= now() - $3::interval
+WHERE status = 'picked' AND entrypoint = $1 AND queue_manager_id IS DISTINCT FROM $2
+  AND heartbeat >= now() - $4::interval AND split_part(dedupe_key, ':', 1) = ANY($3::int[]::text[])
 """
 
 # hand_claims.keep
