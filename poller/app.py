@@ -85,7 +85,8 @@ async def open_zoho(
 
     settings, hooks = app.settings, instrumentation or NULL_INSTRUMENTATION
     in_seconds = app.database.clock.seconds if now is None else _in_seconds(now)
-    limiter = Limiter(settings.concurrency, now=in_seconds, sleep=sleep, waited=hooks.limiter_waited)
+    waited = None if hooks is NULL_INSTRUMENTATION else hooks.limiter_waited
+    limiter = Limiter(settings.concurrency, now=in_seconds, sleep=sleep, waited=waited)
     now = now or app.database.clock.now
     async with open_client(
         connections=connections_needed(settings.concurrency),

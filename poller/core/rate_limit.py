@@ -52,7 +52,8 @@ def reserve(state: RateLimitState, now: float, limits: Limits) -> tuple[RateLimi
     due_at, hold_until, holds, rate_factor = state
     _, rate, burst = limits
     spacing = 1.0 / (rate * rate_factor)
-    # Runs for every request, so `_burst_tolerance` and two calls of `max` are written out.
+    # `ahead`: how many requests may be sent ahead of their spacing: the burst minus one; it shrinks with the rate.
+    # Runs for every request, so two calls of `max` are written out.
     ahead = burst * rate_factor - 1.0
     allowed_at = due_at - ahead * spacing if ahead > 0.0 else due_at
     if allowed_at < hold_until:  # noqa: PLR1730 - see above
@@ -68,9 +69,13 @@ def would_wait(state: RateLimitState, now: float, limits: Limits, requests: int 
     """Seconds until the last of `requests` requests would be allowed, if all came now. Reserves nothing."""
     due_at, hold_until, _, rate_factor = state
     spacing = 1.0 / (limits.rate * rate_factor)
-    start = max(now, hold_until)
-    last = max(due_at, start) + (requests - 1) * spacing - _burst_tolerance(limits, rate_factor) * spacing
-    return max(last, start) - now
+    ahead = limits.burst * rate_factor - 1.0
+    # Runs for most requests, so calls of `max` are written out here too.
+    start = hold_until if hold_until > now else now  # noqa: FURB136 - see above
+    last = (due_at if due_at > start else start) + (requests - 1) * spacing  # noqa: FURB136 - see above
+    if ahead > 0.0:
+        last -= ahead * spacing
+    return (last if last > start else start) - now  # noqa: FURB136 - see above
 
 
 def throttled(state: RateLimitState, now: float, retry_after_seconds: float | None = None) -> RateLimitState:
@@ -117,8 +122,3 @@ def compact(state: RateLimitState) -> RateLimitState:
 def is_idle(state: RateLimitState, now: float) -> bool:
     """True if the initial state would decide the same from `now` on, so that this state can be dropped."""
     return state.rate_factor == 1.0 and not state.holds and state.due_at <= now and state.hold_until <= now
-
-
-def _burst_tolerance(limits: Limits, rate_factor: float) -> float:
-    """How many requests may be sent ahead of their spacing: the burst minus one; it shrinks with the rate."""
-    return max(limits.burst * rate_factor - 1.0, 0.0)

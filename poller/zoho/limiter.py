@@ -42,8 +42,8 @@ def steady_clock() -> Callable[[], float]:
 class Limiter:
     """The limits of one process: `concurrency` permits for all orgs, and a limiter per org.
 
-    `waited` is called after every request that could not be sent at once, with the seconds it waited, also if the
-    request then gave up.
+    `waited`, if given, is called after every request that could not be sent at once, with the seconds it waited, also
+    if the request then gave up.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Limiter:
         *,
         now: Callable[[], float] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        waited: Callable[[float], None] = lambda _seconds: None,
+        waited: Callable[[float], None] | None = None,
     ) -> None:
         self.waited = waited
         self.now = now or steady_clock()
@@ -147,9 +147,12 @@ class OrgLimiter:
         """
         if self._free and self._part.is_free and not self._lock.locked() and self._reserve():
             return 0.0
+        waited = self._process.waited
+        if waited is None:
+            return await self._wait(max_wait)
         started_at = self._now()
         wait = await self._wait(max_wait)
-        self._process.waited(self._now() - started_at)
+        waited(self._now() - started_at)
         return wait
 
     def release(self) -> None:

@@ -66,7 +66,6 @@ class Tokens:
 
         A token that is due but still valid stays in use while no new one can be had.
         """
-
         at_hand = self._data_centers.get(org.data_center)
         if known is not None and at_hand is not None:
             token = self._usable(known, at_hand)
