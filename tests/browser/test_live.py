@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -10,10 +12,13 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
+from poller.admin.access import add_key, revoke_key
+from poller.core.callers import Right
 from poller.core.model import COLUMNS, Outcome, Snapshot
 from poller.core.slots import slot_of
 from poller.simulator import Fault
 from poller.store.series.snapshots import write_snapshots
+from tests.browser.axe import faults
 from tests.browser.service import open_service
 from tests.browser.watch import Watch
 from tests.postgres import cloned
@@ -80,32 +85,58 @@ def cut_off_dsn(server_dsn: str, template: str) -> Iterator[str]:
         yield dsn
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def cable(cut_off_dsn: str) -> AsyncIterator[Cable]:
-    """The web server's way to PostgreSQL."""
-    async with Cable(cut_off_dsn) as opened:
-        yield opened
+@dataclass
+class CutOff:
+    """A service whose web server reaches PostgreSQL by a cable."""
+
+    service: Service
+    cable: Cable
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def cut_off(cut_off_dsn: str) -> AsyncIterator[CutOff]:
+    async with Cable(cut_off_dsn) as cable, open_service(cut_off_dsn, web_dsn=cable.dsn, orgs=8) as service:
+        yield CutOff(service, cable)
 
 
 async def test_a_page_says_since_when_the_database_does_not_answer_and_recovers(
-    browser: Browser, cut_off_dsn: str, cable: Cable
+    browser: Browser, cut_off: CutOff
 ) -> None:
-    async with (
-        open_service(cut_off_dsn, web_dsn=cable.dsn, orgs=8) as service,
-        Watch.over(browser, service.url) as watch,
-    ):
+    async with Watch.over(browser, cut_off.service.url) as watch:
         watch.expected += ["status of 503"]
         page = await watch.page()
         await page.goto("/")
         await expect(page.locator("tr[data-org]").first).to_be_visible()
-        await cable.cut()
+        await cut_off.cable.cut()
         await expect(page.locator("#as-of")).to_contain_text("not updated since")
         newly_opened = await watch.page()
         reply = await newly_opened.goto("/")
         assert reply is not None
         assert reply.status == 503
         await expect(newly_opened.locator("main")).to_contain_text("database")
-        await cable.repair()
+        await cut_off.cable.repair()
         await expect(page.locator("#as-of")).not_to_contain_text("not updated since")
         await newly_opened.reload()
         await expect(newly_opened.locator("tr[data-org]").first).to_be_visible()
+
+
+async def test_a_revoked_key_ends_the_session_of_an_open_page(browser: Browser, cut_off: CutOff) -> None:
+    app = cut_off.service.app
+    _, key = await add_key(app.database, app.keyring, "noc", right=Right.READ)
+    async with Watch.over(browser, cut_off.service.url) as watch:
+        watch.expected += ["status of 40[13]", "status of 429"]
+        page = await watch.page()
+        await page.goto("/")
+        assert await faults(page) == []
+        await page.locator("input[name=key]").fill(key.reveal() + "0")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("alert")).to_be_visible()
+        assert await faults(page) == [], "with an error shown"
+        await page.locator("input[name=key]").fill(key.reveal())
+        await page.keyboard.press("Enter")
+        await expect(page.locator("tr[data-org]").first).to_be_visible()
+        await expect(page.locator("header")).to_contain_text("noc")
+        await revoke_key(app.database, "noc")
+        await expect(page).to_have_url(re.compile(r"/login\?next="))
+        await page.goto("/seats")
+        await expect(page).to_have_url(re.compile(r"/login\?next="))
