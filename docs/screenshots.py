@@ -95,7 +95,7 @@ async def _demo(browser: Browser) -> None:
             async with _running("access", "add", "noc", "--may", "read", environ=own) as adding:
                 await adding.wait()
             for look in LOOKS:
-                await _take(browser, url, View("login", "/login", "form input"), look)
+                await _take(browser, url, View("login", "/login", "input[name=key]"), look)
 
 
 async def _empty(browser: Browser) -> None:
