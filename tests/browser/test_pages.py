@@ -77,7 +77,7 @@ async def test_a_page_fits_a_phone_without_sideways_scrolling(browser: Browser, 
         assert width <= 390, f"{path} is {width} pixels wide"
 
 
-@pytest.mark.parametrize("path", PAGES[1:])
+@pytest.mark.parametrize("path", PAGES)
 async def test_a_page_says_the_same_without_scripts(browser: Browser, service: Service, path: str) -> None:
     async with Watch.over(browser, service.url, java_script_enabled=False) as watch:
         page = await watch.page()
