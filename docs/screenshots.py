@@ -14,7 +14,6 @@ import tempfile
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import parse_qs, urlsplit
 
 from PIL import Image
 from playwright.async_api import async_playwright
@@ -68,9 +67,9 @@ LARGEST, PARKED = "Fairway Housing Inc", "Yarrow Interiors Oy"
 
 
 async def main(wanted: list[str]) -> None:
-    """Takes all pictures, or those of the named groups: demo, empty, large, away."""
+    """Takes all pictures, or those of the named groups: demo, empty, large."""
     FOLDER.mkdir(exist_ok=True)
-    groups = {"demo": _demo, "empty": _empty, "large": _large, "away": _away}
+    groups = {"demo": _demo, "empty": _empty, "large": _large}
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for group in wanted or groups:
@@ -114,26 +113,6 @@ async def _large(browser: Browser) -> None:
             for look in LOOKS:
                 await _take(browser, url, View("fleet-5000", "/", "tr[data-org]"), look)
             await _take(browser, url, View("health-5000", "/health"), LOOKS[0])
-
-
-async def _away(browser: Browser) -> None:
-    """A page that is open while PostgreSQL stops, and one that is opened afterwards."""
-    async with filled_fleet(300) as environ:
-        await add_history(environ["POLLER_DATABASE_URL"])
-        async with _running("web", environ=environ) as process:
-            url = await _served_at(process)
-            context = await browser.new_context(viewport=DESKTOP, color_scheme="light")  # type: ignore[arg-type]
-            page = await context.new_page()
-            await page.goto(url)
-            folder = Path(parse_qs(urlsplit(environ["POLLER_DATABASE_URL"]).query)["host"][0])
-            postmaster = int((folder / "postmaster.pid").read_text(encoding="ascii").split()[0])
-            os.kill(postmaster, 2)
-            with suppress(Exception):
-                await page.locator("#as-of.stale, [data-stale]").first.wait_for(timeout=20_000)
-            await _save(page, "away-open")
-            await page.goto(url)
-            await _save(page, "away-new")
-            await context.close()
 
 
 async def _take(browser: Browser, url: str, view: View, look: Look) -> None:
