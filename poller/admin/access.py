@@ -9,8 +9,11 @@ from poller.admin.audit import record
 from poller.core.audit import AuditAction
 from poller.core.callers import COMMAND_LINE
 from poller.core.errors import DatabaseError, OperationError, UsageError
+from poller.core.names import normal_name
+from poller.core.org_entry_fields import TAG_SEPARATOR
 from poller.store.access import keys, sessions
 from poller.store.access.scoped import missing_role
+from poller.store.orgs.selection import unused_tags
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -44,12 +47,17 @@ async def add_key(
         raise UsageError(
             f"{name[:50]!a} cannot be the name of a key", f"give 1 to {_LONGEST_NAME} printable characters"
         )
-    if bad := [tag for tag in tags if not tag.strip() or not tag.isprintable()]:
-        raise UsageError(f"{bad[0][:50]!a} is not a tag", "give printable text")
+    if bad := [tag for tag in tags if not tag.strip() or not tag.isprintable() or TAG_SEPARATOR.search(tag)]:
+        raise UsageError(f"{bad[0][:50]!a} is not a tag", "give printable text, and repeat --tag for several tags")
     if expires_seconds is not None and expires_seconds > _LONGEST_SECONDS:
         raise UsageError("a key cannot end in more than 100 years", "make it shorter, or without an end")
     added = await keys.insert_key(
-        database, keyring, name, right=right, tags=list(dict.fromkeys(tags)), expires_seconds=expires_seconds
+        database,
+        keyring,
+        name,
+        right=right,
+        tags=list(dict.fromkeys(map(normal_name, tags))),
+        expires_seconds=expires_seconds,
     )
     if added is None:
         remedy = f"give another name, or revoke it with: poller access revoke '{name}'"
@@ -58,6 +66,11 @@ async def add_key(
     detail = {"id": key.id, "name": key.name, "may": right.value, "tags": list(key.tags), "expires_at": key.expires_at}
     await record(database, COMMAND_LINE, AuditAction.KEY_ADDED, detail=detail)
     return key, shown.text()
+
+
+async def tags_of_no_org(database: Database, tags: Sequence[str]) -> list[str]:
+    """Those of `tags` that no org has; a key with only such tags sees nothing."""
+    return await unused_tags(database, tags)
 
 
 async def list_keys(database: Database) -> list[AccessKey]:

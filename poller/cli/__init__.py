@@ -145,7 +145,8 @@ def _parsing(cause: BaseException) -> int:
         return 2
     context = getattr(cause, "ctx", None)
     path = context.command_path if context is not None else "poller"
-    what = " ".join(describe().split()).rstrip(".")
+    # The parser's own words for a value that is none of the choices.
+    what = " ".join(describe().split()).rstrip(".").replace(": Value error, ", ": ")
     hint = "; before a name that begins with - write --" if _may_be_a_name(cause, context) else ""
     _complain(f"{what}; see `{path} --help`{hint}")
     return 2

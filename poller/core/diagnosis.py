@@ -143,15 +143,33 @@ def check_keys(ids: Sequence[str], usage: Mapping[str, int], orgs: Sequence[str]
     if missing:
         rows = sum(usage[key] for key in missing)
         names = ", ".join(orgs[:3]) + (f" and {len(orgs) - 3} more" if len(orgs) > 3 else "")
-        back = "put its key file back" if file else "put it back behind the others in POLLER_SECRET_KEYS"
         return CheckResult(
             "keys",
             CheckStatus.WRONG,
             f"missing: the key {', '.join(missing)} of {count(rows, 'row')}: {names or 'tokens only'}",
-            f"{back}, from where keys are kept; if it is lost, import these orgs again",
+            f"{_put_back(file=file)}, from where keys are kept; if it is lost, import these orgs again",
         )
     used = ", ".join(f"{count(rows, 'row')} under {key}" for key, rows in usage.items())
     return CheckResult("keys", CheckStatus.OK, f"{ids[0]} encrypts; {used or 'nothing is encrypted yet'}")
+
+
+def check_peppers(ids: Sequence[str], usage: Mapping[str, int], *, file: bool) -> CheckResult:
+    """Whether this process has each encryption key that access keys are checked with; `usage`: how many, by key."""
+    missing = [key for key in usage if key not in ids]
+    if not missing:
+        return CheckResult("access keys", CheckStatus.OK, f"{count(sum(usage.values()), 'key')} in use")
+    refused = sum(usage[key] for key in missing)
+    return CheckResult(
+        "access keys",
+        CheckStatus.WRONG,
+        f"{count(refused, 'key')} cannot be used: they are checked with the encryption key {', '.join(missing)}, which"
+        " is not here",
+        f"{_put_back(file=file)}, or make new keys: `poller access list` names those that are unusable",
+    )
+
+
+def _put_back(*, file: bool) -> str:
+    return "put its key file back" if file else "put it back behind the others in POLLER_SECRET_KEYS"
 
 
 def check_disk(folder: str, free: int, total: int, used: int) -> CheckResult:

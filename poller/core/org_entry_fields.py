@@ -26,6 +26,8 @@ SECRETS: Final = frozenset({"client_secret", "refresh_token", "grant_code"})
 LONGEST_QUOTED: Final = 5
 """The largest number of characters of a value that a reason quotes."""
 
+TAG_SEPARATOR: Final = re.compile(r"[,;|]")
+"""Between tags in one text; no tag contains it."""
 _LONGEST: Final = {"name": 200, "edition": 50, "tags": 1_000}
 _LONGEST_CREDENTIAL: Final = 1_000
 _LONGEST_COMPARED: Final = 30
@@ -131,7 +133,7 @@ def _interval(field: str, value: object) -> int:
 def _tags(field: str, value: object) -> tuple[str, ...]:
     if isinstance(value, list) and all(isinstance(tag, str) for tag in value):
         value = ",".join(value)
-    return tuple(dict.fromkeys(tag for part in re.split(r"[,;|]", _name(field, value)) if (tag := normal_name(part))))
+    return tuple(dict.fromkeys(tag for part in TAG_SEPARATOR.split(_name(field, value)) if (tag := normal_name(part))))
 
 
 def known_data_center(text: str, data_centers: Collection[str]) -> str:

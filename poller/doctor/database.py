@@ -126,6 +126,7 @@ async def _migrations(database: Database) -> CheckResult:
 _STORED: Final = {
     "partitions": stored_data.check_partitions,
     "keys": stored_data.check_stored_keys,
+    "access keys": stored_data.check_access_keys,
     "roles": readers.check_roles,
     "web role": readers.check_web_role,
     "locks": readers.check_locks,

@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from poller.core.checks import CheckResult, CheckStatus
-from poller.core.diagnosis import check_keys, check_months, check_retention
+from poller.core.diagnosis import check_keys, check_months, check_peppers, check_retention
+from poller.store.access.keys import count_by_pepper
 from poller.store.orgs.credentials import read_credentials
 from poller.store.orgs.encryption import Keyring
 from poller.store.orgs.identity import twins
@@ -41,15 +42,11 @@ async def check_partitions(_settings: Settings, database: Database) -> CheckResu
 async def check_stored_keys(settings: Settings, database: Database) -> CheckResult:
     """Whether this process can decrypt every row: it has each key in use, and one org under each key decrypts."""
     usage = await key_usage(database)
-    path = settings.key_file
-    if settings.secret_keys is not None:
-        keyring = Keyring.from_setting(settings.secret_keys.get_secret_value())
-    elif path.exists():
-        keyring = Keyring.from_key_file(path)
-    elif usage:
+    keyring = _keyring(settings)
+    if keyring is None and usage:
         return check_keys((), usage, await orgs_under_keys(database, list(usage)), file=True)
-    else:
-        return CheckResult("keys", CheckStatus.OK, f"{path} is created on first use")
+    if keyring is None:
+        return CheckResult("keys", CheckStatus.OK, f"{settings.key_file} is created on first use")
     missing = [key for key in usage if key not in keyring.ids]
     result = check_keys(keyring.ids, usage, await orgs_under_keys(database, missing), file=settings.secret_keys is None)
     if result.status is CheckStatus.OK:
@@ -57,6 +54,19 @@ async def check_stored_keys(settings: Settings, database: Database) -> CheckResu
         for org_id in await one_org_per_key(database):
             await read_credentials(database, keyring, org_id)
     return result
+
+
+async def check_access_keys(settings: Settings, database: Database) -> CheckResult:
+    """Whether this process has the encryption keys that the access keys in use are checked with."""
+    usage, keyring = await count_by_pepper(database), _keyring(settings)
+    return check_peppers(() if keyring is None else keyring.ids, usage, file=settings.secret_keys is None)
+
+
+def _keyring(settings: Settings) -> Keyring | None:
+    """The encryption keys; None where the key file does not exist yet."""
+    if settings.secret_keys is not None:
+        return Keyring.from_setting(settings.secret_keys.get_secret_value())
+    return Keyring.from_key_file(settings.key_file) if settings.key_file.exists() else None
 
 
 async def check_stored_retention(settings: Settings, database: Database) -> CheckResult:

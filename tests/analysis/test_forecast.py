@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from poller.analysis.forecast import Forecasts, forecast
+from poller.analysis.intervals import ErrorPool
+from poller.analysis.quantiles import as_lists, as_matrices
 from poller.analysis.run_out import run_out
 
 counts = st.lists(st.one_of(st.integers(0, 2_000), st.none()), min_size=1, max_size=140)
@@ -139,3 +141,14 @@ def test_there_is_no_run_out_day_if_seats_are_unknown_or_not_reached() -> None:
 def test_seats_that_are_all_in_use_run_out_on_the_first_forecast_day() -> None:
     made = of([40] * 100)
     assert [int(day[0]) for day in run_out(made.mean, made.low95, made.high95, np.array([40.0]))] == [1, 1, 1]
+
+
+def test_stored_quantiles_are_read_back_and_anything_else_counts_as_absent() -> None:
+    good = as_lists(ErrorPool().quantiles())
+    restored = as_matrices(good)
+    assert restored is not None
+    assert as_lists(restored) == good
+    holed = [[None, *row[1:]] for row in good[0]]
+    for wrong in ([[1.0, 2.0]], [], [1.0], good[0][:-1], [row[:-1] for row in good[0]], holed, [[1.0], [1.0, 2.0]]):
+        assert as_matrices((wrong, good[1])) is None  # type: ignore[arg-type]
+        assert as_matrices((good[0], wrong)) is None  # type: ignore[arg-type]

@@ -56,11 +56,12 @@ def test_list_tells_what_each_key_may_do_and_whether_it_works(poller: Poller, on
     ("arguments", "code", "told"),
     [
         (("add", "noc"), 2, "--may"),
-        (("add", "noc", "--may", "everything"), 2, "'read', 'operate'"),
+        (("add", "noc", "--may", "everything"), 2, "'--may': 'everything' is not one of 'read', 'operate'; see"),
         (("add", "noc", "--may", "read", "--expires", "soon"), 2, "'soon' is not a duration; write 15m"),
         (("add", "noc", "--may", "read", "--expires", "999999999y"), 2, "a key cannot end in more than 100 years"),
         (("add", " ", "--may", "read"), 2, "cannot be the name of a key; give 1 to 100 printable characters"),
         (("add", "noc", "--may", "read", "--tag", ""), 2, "is not a tag; give printable text"),
+        (("add", "noc", "--may", "read", "--tag", "emea,gold"), 2, "is not a tag; give printable text, and repeat"),
         (("revoke", "nobody"), 1, "no key named 'nobody' is in use; see them with `poller access list`"),
     ],
 )
@@ -75,11 +76,27 @@ def test_bad_input_gets_one_line_with_the_remedy(
 
 def test_a_name_in_use_is_refused_until_its_key_is_revoked(poller: Poller) -> None:
     assert poller("access", "add", "noc", "--may", "read").code == 0
-    again = poller("access", "add", "noc", "--may", "read")
+    for _ in range(3):
+        again = poller("access", "add", "noc", "--may", "read")
     assert (again.code, again.out) == (1, "")
     assert "there is a key named 'noc'; give another name, or revoke it with: poller access revoke 'noc'" in again.err
     assert poller("access", "revoke", "noc").code == 0
-    assert poller("access", "add", "noc", "--may", "read").code == 0
+    assert poller("access", "add", "noc", "--may", "read").out.startswith("poller_2_"), "refusals use up no number"
+
+
+def test_a_tag_that_no_org_has_is_a_warning_beside_the_key(poller: Poller, on_database: str) -> None:
+    asyncio.run(
+        run_on(on_database, "INSERT INTO orgs (name, data_center, tags) VALUES ('acme', 'eu', '{gold,north sea}')")
+    )
+    wrong = poller("access", "add", "noc", "--may", "read", "--tag", "glod", "--tag", "gold")
+    assert wrong.code == 0
+    assert ShownKey.parse(wrong.out.removesuffix("\n")) is not None
+    assert [line for line in wrong.err.splitlines() if "warning" in line] == [
+        "poller: warning: no org has the tag 'glod' now; see tags with `poller orgs list`"
+    ]
+    right = poller("access", "add", "sea", "--may", "read", "--tag", " north  sea ")
+    assert "may see orgs tagged north sea, until" in right.err
+    assert "warning" not in right.err
 
 
 def test_audit_tells_which_keys_were_added_and_revoked_the_newest_first(poller: Poller) -> None:

@@ -137,6 +137,28 @@ async def test_the_sixth_log_in_of_a_minute_waits(opened: Doors) -> None:
     assert len(rows) == 2, "what strangers can cause is noted within limits"
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "status"),
+    [
+        ("multipart/form-data; boundary=x", b"--x\r\nno header\r\n\r\nz\r\n--x--", 415),
+        ("multipart/form-data", b"", 415),
+        ("application/json", b"{}", 415),
+        ("\xff", b"key=a", 415),
+        ("application/x-www-form-urlencoded; charset=utf-16", b"key=a&next=%2F", 401),
+        ("application/x-www-form-urlencoded; charset=nosuch", b"key=a&key=b", 401),
+        ("application/x-www-form-urlencoded", b"key=%00\xff", 400),
+        ("application/x-www-form-urlencoded", b"key=%ED%A0%80", 400),
+        ("application/x-www-form-urlencoded", b"&".join([b"key=a"] * 200), 400),
+        ("application/x-www-form-urlencoded", b"", 401),
+    ],
+)
+async def test_a_log_in_that_is_no_form_is_refused(opened: Doors, kind: str, body: bytes, status: int) -> None:
+    headers = {"Origin": opened.url, "Content-Type": kind, **HTML}
+    refused = await opened.ask("/login", method="POST", headers=headers, data=body)
+    assert refused.status == status
+    assert "Traceback" not in await refused.text()
+
+
 def test_log_ins_are_limited_by_source_in_all_and_for_a_minute() -> None:
     limit = LogInLimit()
     assert [limit.take("192.0.2.1", n) for n in range(6)] == [0, 0, 0, 0, 0, 55]

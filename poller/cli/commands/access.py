@@ -83,13 +83,15 @@ def _seconds(expires: str | None) -> int | None:
 
 
 async def _add(settings: Settings, name: str, right: Right, tags: list[str], expires_seconds: int | None) -> None:
-    from poller.admin.access import add_key
+    from poller.admin.access import add_key, tags_of_no_org
     from poller.app import open_app
 
     async with open_app(settings, name="poller access") as app:
         key, text = await add_key(
             app.database, app.keyring, name, right=right, tags=tags, expires_seconds=expires_seconds
         )
+        for tag in await tags_of_no_org(app.database, key.tags):
+            terminal.err(f"poller: warning: no org has the tag {tag!r} now; see tags with `poller orgs list`")
     terminal.out(text.reveal())
     until = "until it is revoked" if key.expires_at is None else f"until {key.expires_at:%Y-%m-%d %H:%M} UTC"
     orgs = f"orgs tagged {' or '.join(key.tags)}" if key.tags else "all orgs"

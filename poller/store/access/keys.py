@@ -29,11 +29,12 @@ async def insert_key(
     """Stores a new key; returns it with its secret, or None if a key of that name is in use."""
     secret = Secret(secrets.token_hex(SECRET_BYTES))
     pepper_id = keyring.current_id
-    # keys.insert
+    # keys.insert: the first condition saves the number of a key that is refused, the second is for two at once.
     rows = await queries.fetch(
         """
         INSERT INTO access_keys (name, hash, pepper_id, may, tags, expires_at)
-        VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))
+        SELECT $1, $2, $3, $4, $5, now() + make_interval(secs => $6)
+        WHERE NOT EXISTS (SELECT FROM access_keys WHERE name = $1 AND revoked_at IS NULL)
         ON CONFLICT (name) WHERE revoked_at IS NULL DO NOTHING
         RETURNING id, name, may, tags, created_at, expires_at, last_used_at, revoked_at, pepper_id
         """,

@@ -30,6 +30,17 @@ async def find_selected(
     return {row["org_id"]: row["org"] for row in rows}
 
 
+async def unused_tags(queries: Queries, tags: Sequence[str]) -> list[str]:
+    """Returns those of `tags` that no org has; removed orgs do not count."""
+    return [row[0] for row in await queries.fetch(_UNUSED, list(tags))]
+
+
+# selection.unused_tags
+_UNUSED: Final = """
+SELECT tag FROM unnest($1::text[]) AS tag
+WHERE NOT EXISTS (SELECT FROM orgs WHERE tags @> ARRAY[tag] AND removed_at IS NULL)
+"""
+
 # selection.by_org
 _BY_ORG: Final = """
 SELECT id AS org_id, name AS org FROM orgs

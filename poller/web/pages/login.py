@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -15,6 +16,7 @@ from poller.core.callers import Caller
 from poller.web.authentication import COOKIE
 from poller.web.log_in_limit import LogInLimit
 from poller.web.pages.problems import shown_as_page
+from poller.web.refusals import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,15 +63,15 @@ class LogIn:
     async def log_in(self, request: web.Request) -> web.StreamResponse:
         """Starts a session for the key in the form."""
         source = self.authenticator.access.source(request)
-        form = await request.post()
-        shown, target = form.get("key"), own_path(str(form.get("next", "")))
+        form = await read_form(request)
+        shown, target = form.get("key", ""), own_path(form.get("next", ""))
         if not self.authenticator.access.keeps_cookies(request):
             return self._page(request, target, status=400)
         if wait := self.limit.take(source, asyncio.get_running_loop().time()):
             reply = self._page(request, target, f"Too many log-ins: try again in {wait} seconds.", status=429)
             reply.headers["Retry-After"] = str(wait)
             return reply
-        caller = await self.authenticator.caller_with(shown.strip()) if isinstance(shown, str) else None
+        caller = await self.authenticator.caller_with(shown.strip())
         if caller is None:
             await self._note_refusal(source)
             return self._page(request, target, NOT_VALID, status=401)
@@ -107,6 +109,18 @@ class LogIn:
         if status == 401:
             reply.headers["WWW-Authenticate"] = "Bearer"
         return reply
+
+
+async def read_form(request: web.Request) -> dict[str, str]:
+    """The fields of a form as browsers send it; of a field that is there twice, the first. A `Problem` for another."""
+    try:
+        # As aiohttp reads other types and encodings, it fails in many ways.
+        if request.content_type != "application/x-www-form-urlencoded":
+            raise Problem(415, "this is not a form", "send it as application/x-www-form-urlencoded")
+        pairs = parse_qsl((await request.read()).decode(), keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError:
+        raise Problem(400, "the form cannot be read", "send it as UTF-8, percent-encoded") from None
+    return dict(reversed(pairs))
 
 
 def own_path(text: str) -> str:

@@ -346,6 +346,20 @@ def test_an_org_encrypted_with_a_missing_key_is_named(
     assert told.startswith("missing: the key k1 of 1 row: acme; put it back behind the others in POLLER_SECRET_KEYS")
 
 
+def test_access_keys_that_are_checked_with_a_missing_key_are_counted(
+    poller: Poller, fleet: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "other", "gone"):
+        assert poller("access", "add", name, "--may", "read").code == 0
+    assert poller("access", "revoke", "gone").code == 0
+    assert findings(poller("doctor", "--json"))["access keys"]["what"] == "2 keys in use"
+    monkeypatch.setenv("POLLER_SECRET_KEYS", OTHER_KEYS.replace("k1", "k2"))
+    found = findings(poller("doctor", "--json"))["access keys"]
+    assert found["verdict"] == "wrong"
+    assert found["what"] == "2 keys cannot be used: they are checked with the encryption key k1, which is not here"
+    assert found["remedy"].startswith("put it back behind the others in POLLER_SECRET_KEYS, or make new keys")
+
+
 def test_a_different_key_with_the_same_id_is_detected(
     poller: Poller, fleet: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

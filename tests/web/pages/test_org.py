@@ -291,6 +291,10 @@ async def test_the_forecast_is_a_fan_with_its_past_error_and_the_seats_are_a_lin
     assert list(page.all("path", class_="fan80"))
     bare = chart(await pages.page(f"/orgs/{org}?seats=0&forecast=0"))
     assert (bare["seats"], bare["fan"]) == ([], [])
+    # Stored errors that are no table of this version count as absent.
+    await database.execute("UPDATE forecast_quantiles SET errors80 = '{{1,2}}'")
+    await database.execute("UPDATE forecast_results SET made_at = made_at - interval '1 second'")
+    assert len(chart(await pages.page(f"/orgs/{org}"))["fan"]) == 30
 
 
 async def test_the_parts_that_change_are_sent_again_only_after_a_change(
