@@ -18,7 +18,8 @@ class OrgFacts:
     """One org as it is now; None: not known, or not the case.
 
     `since`: when the state began. `due_at`: when its next slot is polled. `token_expires_at`: of the stored access
-    token. `earlier`: the user types whose count is older than `counts_at`.
+    token. `change_7d`, `change_30d`: of active users, measured from a count of the last 24 hours. `earlier`: the user
+    types whose count is older than `counts_at`.
     """
 
     org_id: int
@@ -68,8 +69,8 @@ class OrgFacts:
     currency: str | None
     seats_code: str | None
     seats_remedy: str | None
-    active_7d: int | None
-    active_30d: int | None
+    change_7d: int | None
+    change_30d: int | None
     counts: Mapping[UserType, int]
     earlier: Mapping[UserType, datetime]
 

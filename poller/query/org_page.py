@@ -164,8 +164,15 @@ def _events(
         OrgEvent(one.at, one.action, _OPERATED.get(one.action, one.action) + f" by {one.caller}")
         for one in current.operations
     ]
-    found += [OrgEvent(_noon(one.day), one.kind, f"{one.user_type}: {one.why}") for one in anomalies]
+    found += [OrgEvent(_noon(one.day), one.kind, _anomaly_words(one)) for one in anomalies]
     return sorted((one for one in found if begin <= one.at < end), key=lambda one: one.at)
+
+
+def _anomaly_words(one: Anomaly) -> str:
+    """The anomaly in words: `Administrators 73 → 74`, where the counts say it all."""
+    if one.kind == "admins_up" and one.before is not None and one.after is not None:
+        return f"Administrators {one.before:,.0f} → {one.after:,.0f}"
+    return f"{one.user_type}: {one.why}"
 
 
 def _noon(day: date) -> datetime:

@@ -174,6 +174,7 @@ _KEYS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "seats": ("s.purchased::float8", ("seats",)),
     "idle": ("s.idle::float8", ("seats",)),
     "exhausted_on": ("(f.exhausted_on - date '2000-01-01')::float8", ("forecast",)),
+    "counts_at": (_EPOCH.format("l.polled_at"), ("latest",)),
     "seen": (_EPOCH.format("t.last_polled_at"), ("state",)),
 }
 """The sort key of each sort, and the joins it needs; by name there is none beside the name."""

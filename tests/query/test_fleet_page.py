@@ -72,6 +72,7 @@ def expected_key(row: Row, sort: str) -> float | str | None:
         "seats": row.seats,
         "idle": None if row.seats is None or row.count is None else max(row.seats - row.count, 0),
         "exhausted_on": row.runs_out_in,
+        "counts_at": None if row.count is None else 0,
     }[sort]
 
 

@@ -73,7 +73,8 @@ async def operations_on(queries: Queries, org_id: int, since: datetime, limit: i
         """
         SELECT a.id, a.at, a.key_id, a.caller, a.source, a.action, a.org_id, o.name AS org, a.detail
         FROM audit a JOIN orgs o ON o.id = a.org_id
-        WHERE a.org_id = $1 AND a.at >= $2 AND a.action IN ('poll', 'pause', 'resume') ORDER BY a.id DESC LIMIT $3
+        WHERE a.org_id = $1 AND a.at >= $2 AND a.action IN ('poll', 'pause', 'resume')
+        ORDER BY a.at DESC, a.id DESC LIMIT $3
         """,
         org_id,
         since,

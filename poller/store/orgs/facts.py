@@ -34,6 +34,10 @@ async def read_facts(queries: Queries, org_id: int, visible_tags: Sequence[str] 
 
 _COUNTS: Final = ", ".join(f"l.{column}, l.{column}_polled_at" for column in COLUMNS.values())
 
+_CURRENT: Final = """CASE WHEN coalesce(l.active_users_polled_at, l.polled_at) > now() - interval '24 hours'
+            THEN l.active_users END"""
+_TODAY: Final = "(now() AT TIME ZONE 'UTC')::date"
+
 # facts.org: $1 org, $2 tags of the caller or NULL. Seats are those of the contract, else of Zoho's last answer, else
 # the licences; Zoho's number of used seats counts for two days, then the last count of active users.
 _FACTS: Final = f"""
@@ -50,7 +54,8 @@ SELECT s.org_id, s.org, s.state, s.state_reason, s.since, s.tags, s.data_center,
        CASE WHEN k.purchased IS NOT NULL THEN 'contract' WHEN r.purchased IS NOT NULL THEN r.source
             WHEN o.licences IS NOT NULL THEN 'licences' END AS seats_source,
        coalesce(k.renews_on, r.renews_on) AS renews_on, k.price, k.currency,
-       f.code AS seats_code, f.remedy AS seats_remedy, week.last AS active_7d, month.last AS active_30d, {_COUNTS}
+       f.code AS seats_code, f.remedy AS seats_remedy, ({_CURRENT}) - week.last AS change_7d,
+       ({_CURRENT}) - month.last AS change_30d, {_COUNTS}
 FROM orgs o
 JOIN org_states s ON s.org_id = o.id
 LEFT JOIN latest_snapshots l ON l.org_id = o.id
@@ -61,15 +66,9 @@ LEFT JOIN seat_contracts k ON k.org_id = o.id
 LEFT JOIN seat_refusals f ON f.org_id = o.id
 LEFT JOIN service_settings v ON true
 LEFT JOIN LATERAL (SELECT * FROM seat_readings WHERE org_id = o.id ORDER BY taken_at DESC LIMIT 1) AS r ON true
-LEFT JOIN LATERAL (
-    SELECT d.last FROM daily_user_counts d
-    WHERE d.org_id = o.id AND d.user_type = 'ActiveUsers' AND d.last IS NOT NULL
-      AND d.day BETWEEN current_date - 14 AND current_date - 7 ORDER BY d.day DESC LIMIT 1
-) AS week ON true
-LEFT JOIN LATERAL (
-    SELECT d.last FROM daily_user_counts d
-    WHERE d.org_id = o.id AND d.user_type = 'ActiveUsers' AND d.last IS NOT NULL
-      AND d.day BETWEEN current_date - 37 AND current_date - 30 ORDER BY d.day DESC LIMIT 1
-) AS month ON true
+LEFT JOIN daily_user_counts AS week
+    ON week.org_id = o.id AND week.user_type = 'ActiveUsers' AND week.day = {_TODAY} - 7
+LEFT JOIN daily_user_counts AS month
+    ON month.org_id = o.id AND month.user_type = 'ActiveUsers' AND month.day = {_TODAY} - 30
 WHERE o.id = $1 AND ($2::text[] IS NULL OR o.tags && $2)
 """  # noqa: S608 - names of the model

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from markupsafe import Markup, escape
 
 from poller.core.durations import DAY_SECONDS
-from poller.web.pages.formats import number
+from poller.web.pages.formats import day, number
 from poller.web.pages.sparkline import scale
 
 if TYPE_CHECKING:
@@ -74,9 +74,10 @@ def _grid(
         yield f'<text x="{_LEFT - 6}" y="{y(tick) + 4:g}" text-anchor="end">{number(tick)}</text>'
     step = next((step for step in _TIME_STEPS if (chart.end - chart.begin) / step <= 8), _TIME_STEPS[-1])
     at = (chart.begin // step + 1) * step
+    today = datetime.fromtimestamp(chart.now, UTC).date()
     while at < chart.end:
         moment = datetime.fromtimestamp(at, UTC)
-        text = f"{moment.day} {moment:%b}" if step >= DAY_SECONDS or not moment.hour else f"{moment:%H:%M}"
+        text = day(moment.date(), today) if step >= DAY_SECONDS or not moment.hour else f"{moment:%H:%M}"
         yield f'<text x="{x(at):g}" y="{HEIGHT - 6}" text-anchor="middle">{text}</text>'
         at += step
 

@@ -62,6 +62,7 @@ _SORT_WORDS: Final = {
     "change_30d": "change in 30 days",
     "exhausted_on": "the day the seats run out",
     "seen": "last poll",
+    "counts_at": "the age of the counts",
 }
 """What each order but the default one is called, after "by"."""
 

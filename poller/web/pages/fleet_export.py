@@ -33,7 +33,7 @@ _OF_COLUMNS: Final = {
     "change_7d": ("change_7d",),
     "change_30d": ("change_30d",),
     "exhausted_on": ("exhausted_on",),
-    "seen": ("last_polled_at", "last_outcome", "last_error", "counts_at"),
+    "counts_at": ("last_polled_at", "last_outcome", "last_error", "counts_at"),
 }
 """The columns of the CSV for each column of the table that has any."""
 

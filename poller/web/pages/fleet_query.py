@@ -32,7 +32,7 @@ Column = Literal[
     "history",
     "polls",
     "exhausted_on",
-    "seen",
+    "counts_at",
 ]
 COLUMNS: Final[Mapping[str, str]] = {
     "state": "State",
@@ -47,7 +47,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "history": "30 days",
     "polls": "Last polls",
     "exhausted_on": "Runs out",
-    "seen": "Seen",
+    "counts_at": "Counts",
 }
 """Every column beside the name, in the order of the table, with its heading."""
 DEFAULT_COLUMNS: Final = tuple(name for name in COLUMNS if name not in {"edition", "idle", "polls"})

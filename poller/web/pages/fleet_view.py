@@ -51,7 +51,7 @@ class RowView:
     path: str
     runs_out: str
     runs_out_why: str
-    seen: datetime | None
+    counts_at: datetime | None
     age: str
     polls: str
 
@@ -93,8 +93,8 @@ def _row_view(row: FleetOrg, now: datetime, today: date, outcomes: Sequence[str]
         path=sparkline(row.history),
         runs_out=runs_out,
         runs_out_why=runs_out_why,
-        seen=org.last_polled_at,
-        age="" if org.last_polled_at is None else span((now - org.last_polled_at).total_seconds()),
+        counts_at=org.counts_at,
+        age="" if org.counts_at is None else span((now - org.counts_at).total_seconds()),
         polls="".join(_HEARTBEATS.get(outcome, "x") for outcome in outcomes),
     )
 

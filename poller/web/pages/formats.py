@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from markupsafe import Markup, escape
 
+from poller.core.durations import format_duration
+from poller.core.quantities import count
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -60,15 +63,21 @@ def span(seconds: float) -> str:
     return f"{seconds // _DAY:.0f} d"
 
 
+def interval(seconds: int) -> str:
+    """A length of time that is written exactly: 90 s, 15 m, 1 h."""
+    text = format_duration(seconds)
+    return f"{text[:-1]} {text[-1]}"
+
+
 def clock(at: datetime) -> str:
     """The time of day in UTC: 14:32:08."""
     return at.astimezone(UTC).strftime("%H:%M:%S")
 
 
-def moment(at: datetime) -> str:
-    """Day and time in UTC: 27 Nov 14:32 UTC."""
+def moment(at: datetime, today: date | None = None) -> str:
+    """Day and time in UTC: 27 Nov 14:32 UTC, with the year where it is not this one."""
     at = at.astimezone(UTC)
-    return f"{at.day} {_MONTHS[at.month - 1]} {at:%H:%M} UTC"
+    return f"{day(at.date(), today or datetime.now(UTC).date())} {at:%H:%M} UTC"
 
 
 def iso(at: datetime) -> str:
@@ -77,11 +86,11 @@ def iso(at: datetime) -> str:
 
 
 def day(on: date | None, today: date | None = None) -> str:
-    """A day: 4 Feb, with the year if it is not that of `today` or within a year after it."""
+    """A day: 4 Feb, with the year where it is not that of `today`: 4 Feb 2027."""
     if on is None:
         return UNKNOWN
-    near = today is not None and -180 < (on - today).days < 330
-    return f"{on.day} {_MONTHS[on.month - 1]}" + ("" if near else f" {on.year}")
+    is_this_year = today is not None and on.year == today.year
+    return f"{on.day} {_MONTHS[on.month - 1]}" + ("" if is_this_year else f" {on.year}")
 
 
 def marked(text: str) -> Markup:
@@ -96,7 +105,9 @@ FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "number": number,
     "change": change,
     "short": short,
+    "count": count,
     "span": span,
+    "interval": interval,
     "clock": clock,
     "moment": moment,
     "iso": iso,

@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from poller.core.checks import CheckStatus
-from poller.core.durations import format_duration
 from poller.core.errors import UsageError
 from poller.core.model import Outcome
 from poller.core.quantities import size_of
@@ -87,7 +86,6 @@ def _values(report: HealthReport, gaps: GapsOfHours | None) -> dict[str, Any]:
         "size_of": size_of,
         "late_text": _late_text,
         "month_text": lambda month: f"{month:%B %Y}",
-        "duration": format_duration,
         "remedy_for": remedy_for,
         "address": _address,
     }

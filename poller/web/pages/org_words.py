@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from markupsafe import Markup, escape
 
-from poller.core.durations import DAY_SECONDS, format_duration
+from poller.core.durations import DAY_SECONDS
 from poller.core.editions import daily_credits, is_known_edition, limits_of
 from poller.core.model import Outcome
+from poller.core.quantities import count
 from poller.core.resolution import HOUR_SECONDS
 from poller.core.states import State
-from poller.web.pages.formats import change, day, number
+from poller.web.pages.formats import change, day, interval
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -61,11 +62,11 @@ def state_meaning(state: str) -> str:
 
 
 def step_words(step_seconds: int, interval_seconds: int) -> str:
-    """The step of a series: `by day of UTC`, or `every 15m, as polled`."""
+    """The step of a series: `by day of UTC`, or `every 15 m, as polled`."""
     named = _STEPS.get(step_seconds)
     if named is not None:
         return named
-    words = f"every {format_duration(step_seconds)}"
+    words = f"every {interval(step_seconds)}"
     return f"{words}, as polled" if step_seconds <= interval_seconds else words
 
 
@@ -88,11 +89,11 @@ def interval_words(facts: OrgFacts) -> str:
     """How often the org is polled, and why less often than asked for."""
     seconds, asked = facts.effective_interval_seconds, facts.interval_seconds
     if seconds == asked:
-        return f"every {format_duration(seconds)}, not stretched"
+        return f"every {interval(seconds)}, not stretched"
     known = "" if is_known_edition(facts.edition) else "; the edition is not known, so the limits of the free one apply"
     credits_a_day = daily_credits(facts.edition, facts.licences)
     return (
-        f"every {format_duration(seconds)}, stretched from {format_duration(asked)}: "
+        f"every {interval(seconds)}, stretched from {interval(asked)}: "
         f"{facts.credit_share:.0%} of {credits_a_day:,} credits a day pay no more{known}"
     )
 
@@ -141,4 +142,4 @@ def past_error_words(forecast: OrgPrediction) -> str:
     words = f"30 days ahead it was off by {record.backtest_error:.1f} of the usual monthly move"
     if record.backtest_coverage80 is not None:
         words += f", and {record.backtest_coverage80:.0%} of the truth lay inside the 80 % band"
-    return f"{words} ({number(record.backtest_windows)} tests on its own past)"
+    return f"{words} ({count(record.backtest_windows, 'test')} on its own past)"

@@ -161,7 +161,7 @@ function axes(data, paint) {
     const { y, m, d, h, min } = parts(at);
     if (increment < DAY && (h || min)) return `${two(h)}:${two(min)}`;
     const before = n ? parts(all[n - 1]) : null;
-    return `${d} ${MONTHS[m]}` + (before && before.y !== y ? ` ${y}` : "");
+    return `${d} ${MONTHS[m]}` + ((before ? before.y : parts(data.now).y) !== y ? ` ${y}` : "");
   };
   return [
     { ...common, grid: { show: false }, size: 28, space: 70, values: (_, all, __, ___, increment) => all.map((at, n) => label(at, n, all, increment)) },

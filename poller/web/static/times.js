@@ -21,6 +21,12 @@ export function clock(date) {
   return date.toLocaleTimeString("en-GB", CLOCK);
 }
 
+// A day of this year, by the server's clock, has no year.
+function moment(date) {
+  const isThisYear = date.getFullYear() === new Date(Date.now() + ahead).getFullYear();
+  return date.toLocaleString("en-GB", isThisYear ? MOMENT : { ...MOMENT, year: "numeric" });
+}
+
 function show(element) {
   const at = new Date(element.dateTime);
   if (Number.isNaN(at.getTime())) return;
@@ -28,7 +34,7 @@ function show(element) {
   const local = at.toLocaleString("en-GB", { ...MOMENT, year: "numeric", second: "2-digit" });
   element.title = element.dataset.show === "age" ? `${local} (${utc})` : utc;
   if (element.dataset.show === "clock") element.textContent = clock(at);
-  else if (element.dataset.show === "moment") element.textContent = at.toLocaleString("en-GB", MOMENT);
+  else if (element.dataset.show === "moment") element.textContent = moment(at);
   else if (element.dataset.show === "age") element.textContent = span((Date.now() + ahead - at) / 1000);
 }
 

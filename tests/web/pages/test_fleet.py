@@ -313,3 +313,31 @@ async def _eventually_away(pages: Pages) -> tuple[int, Element]:
             status, text, _ = await pages.get("/")
             if status != 200:
                 return status, parse(text)
+
+
+async def test_the_age_is_that_of_the_counts_and_not_of_the_last_attempt(database: Database, database_url: str) -> None:
+    ids = await write(database, (Row("fresh"), Row("old", state="parked", count=7), Row("unknown", count=None)))
+    await database.execute(
+        "UPDATE latest_snapshots SET polled_at = now() - interval '5 hours' WHERE org_id = $1", ids[1]
+    )
+    async with pages_of(database_url) as pages:
+        page = await pages.page("/?sort=counts_at")
+        assert orgs_of(page) == ["old", "fresh", "unknown"]
+        assert row_of(page, "old").one("td", class_="c-at").text == "5 h"
+        assert row_of(page, "unknown").one("td", class_="c-at").one("abbr")["title"] == "no count is known yet"
+        assert orgs_of(await pages.page("/?sort=-counts_at")) == ["fresh", "old", "unknown"]
+
+
+async def test_the_change_of_an_org_with_old_counts_is_unknown_on_both_pages(
+    database: Database, database_url: str
+) -> None:
+    ids = await write(database, (Row("fresh", week_ago=8), Row("old", week_ago=8)))
+    await database.execute(
+        "UPDATE latest_snapshots SET polled_at = now() - interval '2 days' WHERE org_id = $1", ids[1]
+    )
+    async with pages_of(database_url) as pages:
+        fleet = await pages.page("/")
+        for org_id, name, change in zip(ids, ("fresh", "old"), ("+2", "–"), strict=True):
+            assert row_of(fleet, name).one("td", class_="c-7d").text == change
+            figures = (await pages.page(f"/orgs/{org_id}")).one("dl", class_="figures")
+            assert f"Active users 10 {change} in 7 d" in figures.text

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import given, strategies as st
 
-from poller.web.pages.formats import change, day, number, percent, short, span
+from poller.web.pages.formats import change, day, interval, moment, number, percent, short, span
 from poller.web.pages.sparkline import LEAST_SPAN, scale, sparkline
 
 
@@ -32,8 +32,16 @@ def test_a_share_is_100_percent_only_if_nothing_is_missing() -> None:
 
 def test_spans_and_days_are_written_in_their_largest_unit() -> None:
     assert [span(seconds) for seconds in (8, 90, 7_300, 90_000, 400_000)] == ["8 s", "1 m", "2 h", "25 h", "4 d"]
-    assert day(date(2027, 2, 4), date(2026, 11, 27)) == "4 Feb"
-    assert day(date(2029, 2, 4), date(2026, 11, 27)) == "4 Feb 2029"
+    assert [interval(seconds) for seconds in (90, 900, 5_400, 3_600)] == ["90 s", "15 m", "90 m", "1 h"]
+
+
+def test_a_day_of_another_year_is_written_with_its_year() -> None:
+    today = date(2026, 11, 27)
+    assert day(date(2026, 2, 4), today) == "4 Feb"
+    assert day(date(2027, 1, 12), today) == "12 Jan 2027"
+    assert day(date(2025, 12, 31), today) == "31 Dec 2025"
+    assert moment(datetime(2025, 12, 31, 9, 5, tzinfo=UTC), today) == "31 Dec 2025 09:05 UTC"
+    assert moment(datetime(2026, 12, 31, 9, 5, tzinfo=UTC), today) == "31 Dec 09:05 UTC"
 
 
 def test_a_gap_interrupts_a_sparkline_and_a_lone_reading_is_a_dot() -> None:

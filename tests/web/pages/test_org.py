@@ -105,7 +105,7 @@ async def test_the_page_shows_state_counts_polls_and_limits_of_the_org(
     assert "ok 180 10 41,200 0 s" in polls.text
     limits = page.one("div", id="polls").text
     assert "10 in flight, 50 a second" in limits
-    assert "every 15m, not stretched" in limits
+    assert "every 15 m, not stretched" in limits
 
 
 async def test_the_table_below_the_chart_has_the_figures_of_the_chart_the_csv_and_the_json(
