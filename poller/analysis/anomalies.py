@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from poller.analysis.history import hold
-from poller.core.quantities import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -185,7 +184,7 @@ def _admin_rises(admins: Vector) -> Iterator[DetectedAnomaly]:
     held = hold(admins[None, :])[0]
     for day in (np.flatnonzero(np.nan_to_num(np.diff(held)) > 0) + 1).tolist():
         was, now = float(held[day - 1]), float(held[day])
-        why = f"{count(round(now - was), 'more administrator')} than the day before"
+        why = f"{now - was:.0f} more administrator{'' if now - was == 1 else 's'} than the day before"
         yield DetectedAnomaly("admins_up", ADMINS, day, was, now, 0.0, was, "warning", why)
 
 
