@@ -7,7 +7,7 @@ most a hundredth of the database's time, and at most a minute.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -132,7 +132,11 @@ async def _read_trend(
     edges = bucket_edges(now - timedelta(days=TREND_DAYS), now, _DAY_SECONDS)
     (series,) = await fleet_columns(database, edges, [user_type], tags=visible_tags)
     days = zip(edges[:-1], series.last, series.missing, strict=True)
-    return [FleetDay(edge.date(), last, missing) for edge, last, missing in days]
+    found = [FleetDay(edge.date(), last, missing) for edge, last, missing in days]
+    # Orgs that were counted yesterday and have no slot yet today are not known today.
+    orgs = [known + missing for known, missing in zip(series.samples, series.missing, strict=True)]
+    waiting = max(orgs[-2] - orgs[-1], 0)
+    return [*found[:-1], replace(found[-1], unknown=found[-1].unknown + waiting)]
 
 
 def _key(which: StateFilter) -> tuple[Any, ...]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from poller.core.model import USER_TYPES, UserType
 from poller.core.states import NEED_A_PERSON, State
 from poller.query.fleet_summary import trouble_remedy
+from poller.web.pages.fleet_chart import HEIGHT, STEP, fleet_chart
 from poller.web.pages.fleet_query import COLUMNS, ROWS, UNSORTED, FleetQuery, Links, sealed
 from poller.web.pages.rendering import MARKS
-from poller.web.pages.sparkline import sparkline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,8 +31,6 @@ TYPE_WORDS: Final[Mapping[UserType, str]] = {
 }
 """Each type, before the word "users"."""
 FACETS: Final = (("DC", "data_center"), ("Edition", "edition"), ("Tag", "tag"))
-CHART_STEP: Final = 4
-CHART_HEIGHT: Final = 64
 _NEED: Final = [state.value for state in NEED_A_PERSON]
 _WHOLE_FLEET: Final = Links(FleetQuery())
 PRESETS: Final = (
@@ -137,8 +135,8 @@ def summary_values(query: FleetQuery, summary: FleetSummary) -> dict[str, Any]:
         "states": list(_state_links(query, links, summary)),
         "facets": [(word, name, list(_facet_links(query, links, summary, name))) for word, name in FACETS],
         "removable": list(_removable(query, links)),
-        "chart": sparkline([day.total for day in summary.trend], CHART_STEP, CHART_HEIGHT),
-        "chart_size": (CHART_STEP * (len(summary.trend) - 1), CHART_HEIGHT),
+        "chart": fleet_chart(summary.trend),
+        "chart_size": (STEP * (len(summary.trend) - 1), HEIGHT),
         "known_days": [day for day in summary.trend if day.total is not None],
         "least_known": _least_known(summary.trend),
     }

@@ -12,15 +12,18 @@ LEAST_SPAN: Final = 0.10
 """The height of a sparkline is at least this share of the level, so that noise looks like noise."""
 
 
-def sparkline(values: Sequence[float | None], step: int = 4, height: int = 20) -> str:
+def sparkline(
+    values: Sequence[float | None], step: int = 4, height: int = 20, bounds: tuple[float, float] | None = None
+) -> str:
     """The `d` of a path with one point each `step` units; None is a gap, and a reading between two gaps a dot.
 
     A dot is a line of no length, which a round line cap makes visible. An empty string where nothing is known.
+    `bounds`: the lowest and highest value that it shows, where several lines share a scale.
     """
     known = [value for value in values if value is not None]
     if not known:
         return ""
-    low, high = scale(known)
+    low, high = bounds or scale(known)
     unit = (height - 2) / (high - low)
     levels = [None if value is None else height - 1 - round((value - low) * unit) for value in values]
     path: list[str] = []

@@ -73,7 +73,7 @@ async def test_unknown_counts_are_a_dash_with_a_reason_and_never_zero(database: 
     assert "+2" in known
     assert "−8" in known
     totals = [figure.text for figure in page.all("div", class_="figure")]
-    assert totals[0] == "Active users 35 +2 in 7 days · 1 unknown"
+    assert totals[0] == "Active users 35 +2 in 7 days of 1 org, 4 not comparable · 1 unknown"
     assert totals[1] == "Seats 15 80 % used · 4 unknown"
 
 
