@@ -99,3 +99,14 @@ async def test_the_chosen_theme_is_kept(page: Page) -> None:
     await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     await page.goto("/")
     await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+async def test_the_head_of_a_page_takes_two_rows_on_a_phone(browser: Browser, service: Service) -> None:
+    async with Watch.over(browser, service.url, viewport={"width": 390, "height": 844}) as watch:
+        page = await watch.page()
+        for path in ("/", "/health"):
+            await page.goto(path)
+            box = await page.locator("header.top").bounding_box()
+            assert box is not None
+            assert box["height"] < 100
+            await expect(page.get_by_role("link", name="Health", exact=True)).to_be_in_viewport()

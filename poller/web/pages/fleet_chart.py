@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 STEP: Final = 4
 HEIGHT: Final = 64
 _TICK: Final = 4
+_LARGEST_MOVE: Final = 0.01
+"""Of the sum, from one day with unknown orgs to the next; a larger move means that other orgs are unknown."""
 
 
 class FleetChart(NamedTuple):
@@ -44,8 +46,8 @@ def fleet_chart(trend: Sequence[FleetDay]) -> FleetChart:
 def drawn_levels(trend: Sequence[FleetDay]) -> list[float | None]:
     """The height of each day: the sum; where orgs are unknown, as if their counts had not changed since.
 
-    When the number of unknown orgs changes, the sum moves because of them, and the line goes on at the height of the
-    day before. From day to day with as many unknown orgs it moves as the sum does.
+    When the number of unknown orgs changes, or the sum moves so far that other ones must be unknown, the line goes on
+    at the height of the day before. From day to day with as many unknown orgs it moves as the sum does.
     """
     levels: list[float | None] = []
     missing, unknown = 0.0, 0
@@ -56,7 +58,9 @@ def drawn_levels(trend: Sequence[FleetDay]) -> list[float | None]:
             continue
         if not day.unknown:
             missing = 0.0
-        elif day.unknown != unknown and before is not None:
+        elif before is not None and (
+            day.unknown != unknown or abs(day.total + missing - before) > _LARGEST_MOVE * before
+        ):
             missing = max(before - day.total, 0.0)
         unknown, before = day.unknown, day.total + missing
         levels.append(before)

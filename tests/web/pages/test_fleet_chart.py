@@ -13,8 +13,10 @@ def days(*found: tuple[int | None, int]) -> list[FleetDay]:
 
 
 def test_a_day_with_unknown_orgs_is_no_fall_of_the_total() -> None:
-    trend = days((100, 0), (60, 1), (62, 1), (30, 2), (None, 3), (108, 0), (105, 0))
-    assert drawn_levels(trend) == [100, 100, 102, 102, None, 108, 105]
+    trend = days((100, 0), (60, 1), (61, 1), (30, 2), (None, 3), (108, 0), (105, 0))
+    assert drawn_levels(trend) == [100, 100, 101, 101, None, 108, 105]
+    another_org = days((1000, 0), (900, 1), (905, 1), (600, 1), (602, 1), (1010, 0))
+    assert drawn_levels(another_org) == [1000, 1000, 1005, 1005, 1007, 1010]
 
 
 def test_days_with_unknown_orgs_are_dashed_and_marked() -> None:
