@@ -90,6 +90,17 @@ REMEDIES: Final[Mapping[str, str]] = {
         "the org's credentials do not decrypt with the key of that id: compare POLLER_SECRET_KEYS with the other "
         "workers', or import the org again"
     ),
+    "too_late": (
+        "no worker had time for the slot: start another `poller run`, raise POLLER_CONCURRENCY, or lengthen the "
+        "interval; `poller plan` says how many workers the fleet needs"
+    ),
+    "not_running": "no worker ran when the slot was due: start `poller run`, and see why it had stopped: poller doctor",
+    "crashed": "the poller made a mistake: look for poll.crashed in the log of the worker, and report it",
+    "held": "nothing to do: Zoho refused requests for a while (429), and the poller waits as long as Zoho asks",
+    "credit_share_spent": (
+        "the poller's share of the org's credits is spent: lengthen poll_interval or raise POLLER_CREDIT_SHARE; "
+        "`poller orgs show` says how many credits a day the interval needs"
+    ),
     # no reply, or an unreadable one
     "data_center_away": _NETWORK,
     "dns": _NETWORK,

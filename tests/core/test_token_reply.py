@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from poller.core import remedies
+from poller.core.admission import CRASHED, CREDIT_SHARE_SPENT, HELD, NOT_RUNNING, TOO_LATE
 from poller.core.reply import BY_CODE, BY_FAILURE, Failure, NoReply, Reply
 from poller.core.secret import Secret
 from poller.core.token_reply import (
@@ -226,7 +227,8 @@ def test_a_token_that_arrives_expired_is_due_for_refresh_at_once() -> None:
 
 def test_every_code_that_a_person_can_fix_has_its_own_remedy() -> None:
     general = remedies.remedy_for("BRAND_NEW_CODE")
-    codes = [*BY_CODE, *PERMANENT, *BY_FAILURE, "throttled", "redirect", "not_json", "current_user_not_one", "http_502"]
+    own = [TOO_LATE, NOT_RUNNING, CRASHED, HELD, CREDIT_SHARE_SPENT, "throttled", "current_user_not_one"]
+    codes = [*BY_CODE, *PERMANENT, *BY_FAILURE, *own, "redirect", "not_json", "http_502"]
     assert [code for code in codes if remedies.remedy_for(code) == general] == []
 
 
