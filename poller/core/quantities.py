@@ -13,13 +13,16 @@ def count(number: int, thing: str, things: str | None = None) -> str:
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {things or f'{thing}s'}"
 
 
-def age_of(span: timedelta) -> str:
-    """A length of time in its largest unit of which there are two: `90s`, `15m`, `36h`, `12d`."""
+def age_of(span: timedelta, space: str = "") -> str:
+    """A length of time in its largest unit of which there are two: `90s`, `15m`, `36h`, `12d`.
+
+    `space`: what stands before the unit; pages write `15 m`.
+    """
     seconds = max(int(span.total_seconds()), 0)
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds >= 2 * size:
-            return f"{seconds // size:,}{unit}"
-    return f"{seconds}s"
+            return f"{seconds // size:,}{space}{unit}"
+    return f"{seconds}{space}s"
 
 
 def size_of(number: int) -> str:

@@ -134,7 +134,7 @@ def _circuits(report: HealthReport, service: ServiceFacts) -> Iterator[CheckResu
     orgs = {center.data_center: center for center in report.data_centers}
     for circuit in service.open_circuits():
         waiting = orgs[circuit.data_center].orgs if circuit.data_center in orgs else 0
-        what = f"data centre {circuit.data_center} cannot be reached for {age_of(report.at - circuit.since)}"
+        what = f"data centre {circuit.data_center} cannot be reached for {age_of(report.at - circuit.since, ' ')}"
         yield CheckResult(
             "data centres",
             CheckStatus.WRONG,
@@ -146,7 +146,7 @@ def _circuits(report: HealthReport, service: ServiceFacts) -> Iterator[CheckResu
 def _tasks(report: HealthReport, service: ServiceFacts) -> Iterator[CheckResult]:
     wrong = [(task, check) for task, check in service.tasks if check.status is not CheckStatus.OK]
     for task, check in wrong:
-        done = "never done" if task.done_at is None else f"last done {age_of(report.at - task.done_at)} ago"
+        done = "never done" if task.done_at is None else f"last done {age_of(report.at - task.done_at, ' ')} ago"
         why = f": {task.error}" if task.error else ""
         yield CheckResult("maintenance", check.status, f"task {task.name} {done}{why}", check.remedy)
     if len(service.tasks) < len(TASK_SECONDS) and service.workers:

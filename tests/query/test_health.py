@@ -258,7 +258,7 @@ async def test_a_task_that_failed_says_when_it_was_done_last_and_why_it_failed(d
     await record_task_end(database, "rollups", now - timedelta(days=2), detail="7 days of orgs")
     await record_task_end(database, "rollups", now - HOUR, error="the disk is full")
     report = await report_of(database, now=now)
-    assert lines_of(report)["maintenance"] == ("wrong", "task rollups last done 2d ago: the disk is full")
+    assert lines_of(report)["maintenance"] == ("wrong", "task rollups last done 2 d ago: the disk is full")
     assert report.service is not None
     ((task, check),) = report.service.tasks
     assert (task.detail, task.error, check.status) == ("7 days of orgs", "the disk is full", CheckStatus.WRONG)

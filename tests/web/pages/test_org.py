@@ -340,3 +340,22 @@ async def test_types_are_shown_and_hidden_by_links_in_the_legend_and_one_always_
     assert [line["type"] for line in chart(both)["lines"]] == ["ActiveUsers", "AdminUsers"]
     same = await pages.page(links["ActiveUsers"]["href"])
     assert [line["type"] for line in chart(same)["lines"]] == ["ActiveUsers"]
+
+
+async def test_the_newest_six_events_are_shown_and_the_others_on_demand(
+    database: Database, pages: Pages, org: int, slot: Callable[[int], datetime]
+) -> None:
+    await write_snapshots(database, [ok(org, slot(1), 900)])
+    await database.execute(
+        "INSERT INTO found_anomalies (org_id, user_type, day, kind, before, after, expected_low, expected_high,"
+        " severity, why, found_at) SELECT $1, 'AdminUsers', current_date - n, 'admins_up', 72, 73, 0, 72, 'warning',"
+        " '1 more administrator than the day before', now() FROM generate_series(1, 9) AS n",
+        org,
+    )
+    page = await pages.page(f"/orgs/{org}?since=30d")
+    older = page.one("details", class_="older")
+    shown = [item.text for events in page.all("ul", class_="events") for item in events.all("li")]
+    assert len(shown) == 10
+    assert len(list(older.all("li"))) == 4
+    assert older.one("summary").text == "and 4 more"
+    assert shown[1].endswith("Administrators 72 → 73")
