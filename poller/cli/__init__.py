@@ -7,9 +7,6 @@ are imported only by the commands that need them.
 
 from __future__ import annotations
 
-import codecs
-import errno
-import io
 import os
 import sys
 from importlib import import_module
@@ -21,7 +18,8 @@ import typer
 from poller import __version__
 from poller.cli.options.arguments import env_file_first, require_text
 from poller.cli.output import help_texts
-from poller.core.errors import OperationError, PollerError, UsageError
+from poller.cli.output.standard_output import forget_output, refuse_lost_output, trouble_with_output, write_anything
+from poller.core.errors import PollerError
 from poller.core.visible import visible
 
 if TYPE_CHECKING:
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 INTERRUPTED: Final = 130
 PIPE_CLOSED: Final = 141
 _BUG: Final = 1
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_STAND_INS: Final = dict(zip("·▁▂▃▄▅▆▇█…±━╺╸", ".12345678~ ---", strict=True))
 
 _HELP: Final = """Every user count of every Zoho CRM org you look after, as a time series in PostgreSQL.
 
@@ -87,13 +83,13 @@ def run(arguments: Sequence[str]) -> int:
     help_texts.install(command)
     try:
         require_text(arguments)
-        _write_anything()
+        write_anything()
         try:
             # Handles a request of the shell for completions, and exits.
             command._main_shell_completion({}, "poller", "_POLLER_COMPLETE")  # noqa: SLF001  # `main` would call it
             with command.make_context("poller", env_file_first(arguments)) as context:
                 command.invoke(context)
-            _refuse_lost_output()
+            refuse_lost_output()
             code = 0
         except typer.Exit as end:
             code = end.exit_code
@@ -122,14 +118,14 @@ def _end(cause: BaseException) -> int:
         case SystemExit():
             return cause.code if isinstance(cause.code, int) else _BUG
         case BrokenPipeError():
-            _forget_output()
+            forget_output()
             return PIPE_CLOSED
         case PollerError():
             for line in (str(cause), *getattr(cause, "__notes__", [])):
                 _complain(line)
             return cause.exit_code
-        case OSError() if (trouble := _with_output(cause)) is not None:
-            _forget_output()
+        case OSError() if (trouble := trouble_with_output(cause)) is not None:
+            forget_output()
             return _end(trouble)
         case _:
             return _parsing(cause)
@@ -169,47 +165,6 @@ def _bug(cause: BaseException) -> int:
     what = " ".join(redact_text(f"{type(cause).__name__}: {cause}").split())
     _complain(f"unexpected {what}; this is a bug: please report it with the output of POLLER_LOG_LEVEL=debug")
     return _BUG
-
-
-def _write_anything() -> None:
-    """Lets standard output replace characters that its encoding lacks with `?`, instead of failing.
-
-    The characters of sparklines and bars are replaced with ASCII characters of the same width.
-    """
-
-    def stand_in(error: UnicodeError) -> tuple[str, int]:
-        if not isinstance(error, UnicodeEncodeError):
-            raise error
-        missing = error.object[error.start : error.end]
-        return "".join(_STAND_INS.get(letter, "?") for letter in missing), error.end
-
-    codecs.register_error("poller.stand_in", stand_in)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="poller.stand_in")
-
-
-def _with_output(cause: OSError) -> PollerError | None:
-    """The error to report where writing the output failed; None for any other error."""
-    if cause.errno in _FULL:
-        return OperationError(cause.strerror or "no room", "make room, and run it again")
-    if cause.errno != errno.EBADF:
-        return None
-    try:
-        os.write(1, b"")
-    except OSError:
-        return UsageError("standard output cannot be written to", "open it for writing, and run it again")
-    return None
-
-
-def _refuse_lost_output() -> None:
-    """Raises an error where standard output is closed, so that the result was lost; the command itself is done."""
-    if getattr(sys.stdout, "lost", False):
-        raise OperationError("standard output is closed, and the answer is lost", "run it again with it open")
-
-
-def _forget_output() -> None:
-    """Discards buffered output, which the interpreter would try to write at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _complain(line: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from poller.core.checks import CheckResult, CheckStatus
 from poller.core.diagnosis import check_keys, check_months, check_peppers, check_retention
+from poller.core.errors import SettingsError
 from poller.store.access.keys import count_by_pepper
 from poller.store.orgs.credentials import read_credentials
 from poller.store.orgs.encryption import Keyring
@@ -58,7 +59,11 @@ async def check_stored_keys(settings: Settings, database: Database) -> CheckResu
 
 async def check_access_keys(settings: Settings, database: Database) -> CheckResult:
     """Whether this process has the encryption keys that the access keys in use are checked with."""
-    usage, keyring = await count_by_pepper(database), _keyring(settings)
+    try:
+        keyring = _keyring(settings)
+    except SettingsError:
+        return CheckResult("access keys", CheckStatus.OK, "not checked, because the encryption keys cannot be read")
+    usage = await count_by_pepper(database)
     return check_peppers(() if keyring is None else keyring.ids, usage, file=settings.secret_keys is None)
 
 

@@ -249,7 +249,7 @@ async def test_a_data_centre_that_a_worker_cannot_reach_is_named_since_when_and_
         "error": "connect_timeout",
     }
     status, what = lines_of(report)["data centres"]
-    assert (status, what) == ("wrong", "data centre in cannot be reached for 50m: connect_timeout; 2 orgs wait")
+    assert (status, what) == ("wrong", "data centre in cannot be reached for 50 m: connect_timeout; 2 orgs wait")
 
 
 async def test_a_task_that_failed_says_when_it_was_done_last_and_why_it_failed(database: Database) -> None:
