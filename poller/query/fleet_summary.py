@@ -6,10 +6,9 @@ most a hundredth of the database's time, and at most a minute.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.remedies import remedy_for
 from poller.core.states import State
@@ -21,7 +20,7 @@ from poller.store.series.columns import fleet_columns
 from poller.store.series.trends import bucket_edges
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Sequence
+    from collections.abc import Sequence
     from datetime import date, datetime
 
     from poller.core.callers import Caller
@@ -32,11 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FleetDay", "FleetSummary", "FleetTrouble", "fleet_days", "fleet_summary", "trouble_remedy"]
 
-T = TypeVar("T")
-
 TREND_DAYS: Final = 90
-_LEAST_SECONDS: Final = 5.0
-_MOST_SECONDS: Final = 60.0
 _TREND_SECONDS: Final = 300.0
 _DAY_SECONDS: Final = 86_400
 LATE_REMEDY: Final = "see whether enough workers run: `poller doctor`"
@@ -99,7 +94,7 @@ async def _kept_sums(
     async def read() -> tuple[FleetTotals, list[Facet]]:
         return await read_totals(database, which, user_type), await read_facets(database, which)
 
-    return await _kept(reader, ("fleet sums", _key(which), user_type), read)
+    return await reader.cache.get_costly(("fleet sums", _key(which), user_type), read)
 
 
 async def _kept_troubles(
@@ -109,21 +104,7 @@ async def _kept_troubles(
         workers = await list_workers(database, reader.now()) if circuits else []
         return await read_troubles(database, which.visible_tags), open_circuits(workers)
 
-    return await _kept(reader, ("fleet troubles", _frozen(which.visible_tags)), read)
-
-
-async def _kept(reader: Reader, key: Hashable, read: Callable[[], Awaitable[T]]) -> T:
-    """The kept answer, or a new one; it is kept longer the longer it took to read."""
-    clock = asyncio.get_running_loop().time
-    async with reader.cache.reading(key):
-        kept: tuple[float, T] | None = reader.cache.find(key, _MOST_SECONDS)
-        if kept is None or clock() > kept[0]:
-            began = clock()
-            answer = await read()
-            took = clock() - began
-            kept = (clock() + min(max(100 * took, _LEAST_SECONDS), _MOST_SECONDS), answer)
-            reader.cache.keep(key, kept)
-        return kept[1]
+    return await reader.cache.get_costly(("fleet troubles", _frozen(which.visible_tags)), read)
 
 
 async def _read_trend(

@@ -95,7 +95,7 @@ async def read_seats(
 ) -> SeatsAnswer:
     """Reads the page; with `by_tag`, sums by tag instead of rows of orgs."""
     which = question.which
-    sums = [dict(row) for row in await seat_totals(database, which)]
+    sums = await _totals(cache, database, which)
     rows, before, after = ([], False, False) if by_tag else await _page(database, question)
     return SeatsAnswer(
         rows=rows,
@@ -105,7 +105,7 @@ async def read_seats(
         currencies=[one for one in sums if one["currency"] is not None],
         tags=_by_tag([dict(row) for row in await seat_sums_of_tags(database, which)]) if by_tag else [],
         facets=await _facets(cache, database, which.visible_tags),
-        anomalies=await _anomalies(database, question),
+        anomalies=await _anomalies(cache, database, question),
     )
 
 
@@ -149,6 +149,15 @@ async def _rows(database: Database, question: SeatsQuestion, limit: int) -> list
     return [dict(row) for row in rows]
 
 
+async def _totals(cache: AnswerCache, database: Database, which: SeatRowFilter) -> list[dict[str, Any]]:
+    """Sums over every matching org: costly in a large fleet, so they are kept for a while."""
+
+    async def read() -> list[dict[str, Any]]:
+        return [dict(row) for row in await seat_totals(database, which)]
+
+    return await cache.get_costly(("seat totals", repr(replace(which, show="all"))), read)
+
+
 def _by_tag(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One row for each tag, with the idle cost of each of its currencies."""
     found: dict[str | None, dict[str, Any]] = {}
@@ -178,16 +187,18 @@ async def _facets(
     return await cache.get(("seat facets", whose), _FACETS_SECONDS, read)
 
 
-async def _anomalies(database: Database, question: SeatsQuestion) -> Anomalies:
-    which = question.which
+async def _anomalies(cache: AnswerCache, database: Database, question: SeatsQuestion) -> Anomalies:
+    which, since = question.which, question.anomalies_since
     orgs = OrgFilter(which.visible_tags, which.tags, which.data_centers)
     page = await anomalies_page(
         database,
         orgs,
-        question.anomalies_since,
+        since,
         kinds=question.kinds,
         severities=question.severities,
         limit=ANOMALIES_LISTED,
     )
-    counts = await count_anomalies(database, orgs, question.anomalies_since)
+    counts = await cache.get_costly(
+        ("anomaly counts", repr(orgs), since), lambda: count_anomalies(database, orgs, since)
+    )
     return Anomalies([dict(row) for row in page.rows], counts, page.after is not None)
