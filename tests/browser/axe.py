@@ -10,17 +10,18 @@ if TYPE_CHECKING:
 
 _SOURCE: Final = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 _RUN: Final = """
-async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.flatMap(
-    (found) => found.nodes.map((node) => ({
+async (within) => (
+    await axe.run(within === null ? document : { include: [within] }, { resultTypes: ["violations"] })
+).violations.flatMap((found) => found.nodes.map((node) => ({
         rule: found.id, impact: found.impact, element: node.html.slice(0, 200), why: node.failureSummary
     })))
 """
 _GRAVE: Final = {"serious", "critical"}
 
 
-async def faults(page: Page) -> list[str]:
-    """The serious and critical faults of what the page shows."""
+async def faults(page: Page, *, within: str | None = None) -> list[str]:
+    """The serious and critical faults of what the page shows, or of the elements that a CSS selector finds."""
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(_SOURCE)
-    found = await page.evaluate(_RUN)
+    found = await page.evaluate(_RUN, within)
     return [f"{one['rule']}: {one['element']}: {one['why']}" for one in found if one["impact"] in _GRAVE]

@@ -48,7 +48,8 @@ async def test_a_page_has_no_grave_fault_of_accessibility_in_either_theme(
             if not await menus.nth(place).is_visible():
                 continue
             await menus.nth(place).click()
-            assert await faults(page) == [], f"{theme}, with the menu {await menus.nth(place).inner_text()} open"
+            opened = f"{theme}, with the menu {await menus.nth(place).inner_text()} open"
+            assert await faults(page, within="details.menu[open]") == [], opened
             await page.keyboard.press("Escape")
 
 
