@@ -29,7 +29,7 @@ $(INSTALLED): pyproject.toml requirements-dev.lock
 # Files start in the order of tests/conftest.py: some wait while others compute.
 # Compiled modules are kept whatever the shell says, for the processes that tests start and for the next run.
 test: install  ## run all tests; some: make test TEST=tests/core
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder $(TEST)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(TEST)
 
 # Prints its seed first and a summary last. SEED=0 picks a random seed.
 chaos: install  ## five minutes of random failures with three workers; repeat a run: make chaos SEED=…

@@ -70,7 +70,7 @@ async def test_an_outage_of_every_data_centre_is_recorded_and_the_first_slots_af
 
 async def test_slow_replies_are_waited_for_and_do_not_delay_other_orgs(database_url: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {"latency_median_seconds": SECONDS, "latency_p99_seconds": SECONDS}
-    settings = {"POLLER_REQUEST_TIMEOUT": str(SECONDS * 3 // 2), "POLLER_IN_FLIGHT_SHARE": "0.5"}
+    settings = {"POLLER_REQUEST_TIMEOUT": str(SECONDS * 3), "POLLER_IN_FLIGHT_SHARE": "0.5"}
     async with lab(database_url, tmp_path, orgs=8, interval=4 * SECONDS, settings=settings, **options) as there:
         await there.start()
         await all_polled(there)

@@ -211,6 +211,9 @@ async def test_a_statement_timeout_is_retried(service: OpenService, database_url
                 await mine.app.database.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", name
                 )
+                # The worker has new sessions, and has got over the loss of the old ones.
+                await mine.until("SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = $1", name)
+                await eventually(lambda: not worker.database_retry.active)
                 async with locked(mine.app.database, "latest_snapshots"):
                     await eventually(lambda: worker.database_retry.active and worker.facts()["held"])
                 await run_on(database_url, f'ALTER DATABASE "{base}" RESET statement_timeout')
