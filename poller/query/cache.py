@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 
 T = TypeVar("T")
 
@@ -24,7 +25,7 @@ class AnswerCache:
     """Answers by key; None is no answer. The oldest goes when there are too many, and errors are not kept."""
 
     _kept: OrderedDict[Hashable, tuple[float, Any]] = field(default_factory=OrderedDict)
-    _locks: defaultdict[Hashable, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    _locks: WeakValueDictionary[Hashable, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     async def get(self, key: Hashable, max_age_seconds: float, read: Callable[[], Awaitable[T]]) -> T:
         """The kept answer, or a new one if it is older than that. Readers that ask at the same time share one read."""
@@ -53,8 +54,9 @@ class AnswerCache:
 
     @asynccontextmanager
     async def reading(self, key: Hashable) -> AsyncIterator[None]:
-        """One reader of this key at a time. Keys are few: kinds of answers, and tags of callers."""
-        async with self._locks[key]:
+        """One reader of this key at a time. A lock lives as long as a reader holds it or waits for it."""
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
             yield
 
     def find(self, key: Hashable, max_age_seconds: float) -> Any:
@@ -68,3 +70,8 @@ class AnswerCache:
         self._kept.move_to_end(key)
         if len(self._kept) > MOST_ANSWERS:
             self._kept.popitem(last=False)
+
+
+def key_of_tags(visible_tags: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The part of a key that says which orgs a caller sees; None: every org."""
+    return None if visible_tags is None else tuple(sorted(visible_tags))

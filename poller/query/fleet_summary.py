@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from poller.core.remedies import remedy_for
-from poller.core.states import State
+from poller.core.durations import DAY_SECONDS
+from poller.core.remedies import trouble_remedy
+from poller.query.cache import key_of_tags
 from poller.query.parallel import parallel
 from poller.query.service_facts import OpenCircuit, open_circuits
 from poller.store.fleet_totals import Facet, FleetTotals, FleetTrouble, read_facets, read_totals, read_troubles
@@ -29,12 +30,10 @@ if TYPE_CHECKING:
     from poller.store.database import Database
     from poller.store.orgs.states import StateFilter
 
-__all__ = ["FleetDay", "FleetSummary", "FleetTrouble", "fleet_days", "fleet_summary", "trouble_remedy"]
+__all__ = ["FleetDay", "FleetSummary", "FleetTrouble", "fleet_days", "fleet_summary", "remedy_of_trouble"]
 
 TREND_DAYS: Final = 90
 _TREND_SECONDS: Final = 300.0
-_DAY_SECONDS: Final = 86_400
-LATE_REMEDY: Final = "see whether enough workers run: `poller doctor`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +78,13 @@ async def fleet_summary(reader: Reader, caller: Caller, which: StateFilter, user
 async def fleet_days(reader: Reader, caller: Caller, user_type: UserType) -> list[FleetDay]:
     """The sums of the last 90 days, today's last, over every org that the caller sees; not older than five minutes."""
     database, visible = reader.seen_by(caller), caller.visible_tags
-    key = ("fleet trend", _frozen(visible), user_type)
+    key = ("fleet trend", key_of_tags(visible), user_type)
     return await reader.cache.get(key, _TREND_SECONDS, lambda: _read_trend(database, reader.now(), user_type, visible))
 
 
-def trouble_remedy(trouble: FleetTrouble) -> str:
+def remedy_of_trouble(trouble: FleetTrouble) -> str:
     """What a person should do about these orgs."""
-    return trouble.remedy or (LATE_REMEDY if trouble.state == State.LATE else remedy_for(trouble.reason or ""))
+    return trouble_remedy(trouble.state, trouble.reason, trouble.remedy)
 
 
 async def _kept_sums(
@@ -104,13 +103,13 @@ async def _kept_troubles(
         workers = await list_workers(database, reader.now()) if circuits else []
         return await read_troubles(database, which.visible_tags), open_circuits(workers)
 
-    return await reader.cache.get_costly(("fleet troubles", _frozen(which.visible_tags)), read)
+    return await reader.cache.get_costly(("fleet troubles", key_of_tags(which.visible_tags)), read)
 
 
 async def _read_trend(
     database: Database, now: datetime, user_type: UserType, visible_tags: Sequence[str] | None
 ) -> list[FleetDay]:
-    edges = bucket_edges(now - timedelta(days=TREND_DAYS), now, _DAY_SECONDS)
+    edges = bucket_edges(now - timedelta(days=TREND_DAYS), now, DAY_SECONDS)
     (series,) = await fleet_columns(database, edges, [user_type], tags=visible_tags)
     days = zip(edges[:-1], series.last, series.missing, strict=True)
     found = [FleetDay(edge.date(), last, missing) for edge, last, missing in days]
@@ -122,8 +121,4 @@ async def _read_trend(
 
 def _key(which: StateFilter) -> tuple[Any, ...]:
     lists = (which.tags, which.states, which.data_centers, which.editions)
-    return (_frozen(which.visible_tags), which.search, *(tuple(sorted(one)) for one in lists))
-
-
-def _frozen(tags: Sequence[str] | None) -> tuple[str, ...] | None:
-    return None if tags is None else tuple(tags)
+    return (key_of_tags(which.visible_tags), which.search, *(tuple(sorted(one)) for one in lists))

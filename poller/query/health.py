@@ -10,9 +10,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from poller.core.admission import NOT_RUNNING
 from poller.core.errors import UsageError
 from poller.core.model import Outcome
 from poller.core.slots import slot_of
+from poller.query.cache import key_of_tags
 from poller.query.service_facts import ServiceFacts, read_service
 from poller.query.slot_hours import HOUR, first_hour, read_slot_hours
 from poller.store.orgs.credits import counted_after
@@ -122,7 +124,7 @@ class HealthReport:
         sums: Counter[str] = Counter()
         for one in self.unknown():
             if one.outcome == Outcome.MISSED:
-                sums[one.reason or "not_running"] += one.slots
+                sums[one.reason or NOT_RUNNING] += one.slots
         return dict(sums.most_common())
 
     def lateness(self) -> Lateness:
@@ -197,4 +199,4 @@ async def _credits(cache: AnswerCache, database: Database, now: datetime, tags: 
         near = await orgs_near_share(database, counted_after(now), tags, LISTED)
         return Credits(*near, *await longest_stretched(database, tags, LISTED))
 
-    return await cache.get(("credits", None if tags is None else tuple(sorted(tags))), _CREDITS_SECONDS, read)
+    return await cache.get(("credits", key_of_tags(tags)), _CREDITS_SECONDS, read)

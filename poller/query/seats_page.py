@@ -7,7 +7,8 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.org_filter import OrgFilter
-from poller.query.seats import SEAT_COLUMNS
+from poller.query.cache import key_of_tags
+from poller.query.seats import SEAT_COLUMNS, problem_of
 from poller.store.capacity.lists import anomalies_page, count_anomalies
 from poller.store.capacity.seat_rows import (
     SHOWN,
@@ -120,7 +121,7 @@ async def stream_seat_rows(database: Database, question: SeatsQuestion) -> Async
 
 def seat_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     """One row as a JSON object; `problem`: why Zoho does not say how many seats there are."""
-    problem = None if row["code"] is None else {"code": row["code"], "remedy": row["remedy"]}
+    problem = problem_of(row["code"], row["remedy"])
     return {name: problem if name == "problem" else row[name] for name in SEAT_FIELDS}
 
 
@@ -183,8 +184,7 @@ async def _facets(
             found[row["facet"]].append((row["value"], row["orgs"]))
         return found
 
-    whose = None if visible_tags is None else tuple(sorted(visible_tags))
-    return await cache.get(("seat facets", whose), _FACETS_SECONDS, read)
+    return await cache.get(("seat facets", key_of_tags(visible_tags)), _FACETS_SECONDS, read)
 
 
 async def _anomalies(cache: AnswerCache, database: Database, question: SeatsQuestion) -> Anomalies:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from poller.core.model import Outcome
 from poller.core.slots import slot_of
+from poller.query.cache import key_of_tags
 from poller.store.series.slot_sums import HourSums, sum_slots
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ async def read_slot_hours(
     cache: AnswerCache, database: Database, now: datetime, visible_tags: Sequence[str] | None
 ) -> list[SlotHour]:
     """The current hour and the 23 before it, the oldest first. `visible_tags` None: the slots of every org."""
-    whose = None if visible_tags is None else tuple(sorted(visible_tags))
+    whose = key_of_tags(visible_tags)
     hours = [first_hour(now) + HOUR * later for later in range(HOURS)]
     current = hours[-1]
     async with cache.reading(("slot hours", whose)):
