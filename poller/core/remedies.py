@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from poller.core.states import NEED_A_PERSON, State
 from poller.core.token import SCOPES
 
 if TYPE_CHECKING:
@@ -130,9 +131,22 @@ REMEDIES: Final[Mapping[str, str]] = {
     ),
     "current_user_not_one": "Zoho counts more than one user as the token's own: see whose consent it is",
 }
+_LATE: Final = "see whether enough workers run: `poller doctor`"
 _GENERAL: Final = "the poller tries again automatically; if it lasts, report this code with the poller's version"
 
 
 def remedy_for(code: str) -> str:
     """What to do about `code`: one sentence without a full stop."""
     return REMEDIES.get(code, _WAIT if code.startswith("http_5") else _GENERAL)
+
+
+def trouble_remedy(state: str, reason: str | None, parked_remedy: str | None) -> str:
+    """What to do about orgs in a state that needs a person. `parked_remedy`: what was stored when they were parked."""
+    if state == State.LATE:
+        return _LATE
+    return (parked_remedy if state == State.PARKED else None) or remedy_for(reason or "")
+
+
+def remedy_of_state(state: str, reason: str | None, parked_remedy: str | None) -> str | None:
+    """What to do about an org in any state; None: nothing."""
+    return trouble_remedy(state, reason, parked_remedy) if state in NEED_A_PERSON else None

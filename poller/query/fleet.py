@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.fleet import FRESHNESS_SECONDS
-from poller.core.remedies import remedy_for
+from poller.core.remedies import trouble_remedy
 from poller.core.states import NEED_A_PERSON, State
 from poller.store.fleet_states import credit_sum, poll_sums, read_states, stretched_orgs
 from poller.store.fleet_stats import fleet_stats
@@ -81,11 +81,7 @@ async def fleet_status(database: Database, now: datetime, *, listed: int | None 
 
 def remedy_of(trouble: Trouble) -> str:
     """What a person should do about these orgs."""
-    if trouble.remedy is not None:
-        return trouble.remedy
-    if trouble.state == State.LATE:
-        return "see whether enough workers run: `poller doctor`"
-    return remedy_for(trouble.reason or "")
+    return trouble_remedy(trouble.state, trouble.reason, trouble.remedy)
 
 
 def status_fields(status: FleetStatus) -> dict[str, Any]:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.errors import UsageError
 from poller.core.model import USER_TYPES, UserType
-from poller.core.remedies import remedy_for
-from poller.core.states import State
+from poller.core.remedies import remedy_of_state
 from poller.store.fleet_filter import UNKNOWN_EDITION
 from poller.store.fleet_rows import (
     SORTS,
@@ -48,7 +47,6 @@ __all__ = [
 
 _CHUNK: Final = 500
 """Rows read at a time where all are wanted."""
-_LATE_REMEDY: Final = "see whether enough workers run: `poller doctor`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +117,7 @@ async def last_outcomes(database: Database, orgs: Sequence[FleetOrg], polls: int
 
 def remedy_of(org: FleetOrg) -> str | None:
     """What a person should do about an org; None: nothing."""
-    state = org.org
-    if state.state == State.LATE:
-        return _LATE_REMEDY
-    if state.state == State.PARKED:
-        return state.parked_remedy or remedy_for(state.state_reason or "")
-    return remedy_for(state.state_reason or "") if state.state == State.FAILING else None
+    return remedy_of_state(org.org.state, org.org.state_reason, org.org.parked_remedy)
 
 
 def fleet_row_fields(row: FleetOrg) -> dict[str, Any]:

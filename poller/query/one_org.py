@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from poller.core.remedies import remedy_for
-from poller.core.states import State
+from poller.core.remedies import remedy_of_state
 from poller.query.lists import counts_of
 from poller.store.orgs.visible import find_visible
 
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from poller.store.database import Database
-    from poller.store.queries import Row
 
 _AS_THEY_ARE: Final = (
     "state",
@@ -44,18 +42,9 @@ async def org_fields(database: Database, org_id: int, *, visible_tags: Sequence[
     return {
         "id": row["org_id"],
         "name": row["org"],
-        "remedy": _remedy(row),
+        "remedy": remedy_of_state(row["state"], row["state_reason"], row["parked_remedy"]),
         "tags": list(row["tags"]),
         **{name: row[name] for name in _AS_THEY_ARE},
         "limits": {name: row[name] for name in _LIMITS},
         "counts": counts_of(row),
     }
-
-
-def _remedy(row: Row) -> str | None:
-    """What a person should do about the org; None: nothing."""
-    if row["state"] == State.PARKED:
-        remedy: str | None = row["parked_remedy"]
-        return remedy
-    reason: str | None = row["state_reason"]
-    return remedy_for(reason) if row["state"] == State.FAILING and reason else None

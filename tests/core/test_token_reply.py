@@ -237,3 +237,20 @@ def test_a_remedy_is_one_line_without_a_full_stop() -> None:
         assert remedy == " ".join(remedy.split())
         assert remedy
         assert not remedy.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "parked_remedy", "remedy"),
+    [
+        ("parked", "invalid_code", "import it again", "import it again"),
+        ("parked", "invalid_code", None, remedies.remedy_for("invalid_code")),
+        ("failing", "dns", None, remedies.remedy_for("dns")),
+        ("failing", None, None, remedies.remedy_for("?")),
+        ("late", None, None, "see whether enough workers run: `poller doctor`"),
+        *((state, "held", None, None) for state in ("ok", "held", "paused", "never_polled", "removed")),
+    ],
+)
+def test_an_org_has_a_remedy_where_its_state_needs_a_person(
+    state: str, reason: str | None, parked_remedy: str | None, remedy: str | None
+) -> None:
+    assert remedies.remedy_of_state(state, reason, parked_remedy) == remedy

@@ -55,6 +55,17 @@ async def test_an_org_shows_state_limits_and_counts(fleet: SharedFleet, api: Cli
     assert partial["counts"]["CurrentUser"] is None
 
 
+async def test_an_org_says_the_same_alone_as_in_the_list(fleet: SharedFleet, api: Client) -> None:
+    listed = {item["name"]: item for item in await api.every_item("/orgs", 500)}
+    assert set(listed) == set(NAMES)
+    for name, item in listed.items():
+        alone = await api.json(f"/orgs/{fleet.ids[name]}")
+        shared = {*item} & {*alone}
+        assert {"state", "state_reason", "remedy", "counts"} <= shared
+        assert {key: alone[key] for key in shared} == {key: item[key] for key in shared}
+        assert (alone["remedy"] is None) == (alone["state"] not in {"failing", "parked", "late"})
+
+
 async def test_the_fleet_is_summed_and_what_needs_a_person_has_a_remedy(api: Client) -> None:
     found = await api.json("/fleet")
     assert (found["orgs"], found["users"]["orgs"]) == (len(NAMES), len(NAMES) - 1)
