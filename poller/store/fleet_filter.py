@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.model import COLUMNS
 from poller.store.capacity.seats import SEATS_OF_ORG
-from poller.store.orgs.states import escaped
+from poller.store.listing import containing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -43,7 +43,7 @@ def conditions(which: StateFilter, arguments: Arguments) -> list[str]:
     if which.org_ids is not None:
         found.append(f"o.id = ANY ({arguments.add(list(which.org_ids))}::int[])")
     if which.search:
-        found.append(f"o.name ILIKE {arguments.add(f'%{escaped(which.search)}%')}")
+        found.append(f"o.name ILIKE {arguments.add(containing(which.search))}")
     for template, values in _LISTS.items():
         if given := list(getattr(which, values)):
             found.append(template.format(arguments.add(given)))

@@ -107,7 +107,7 @@ async def read_outcomes(database: Database, org_ids: Sequence[int], polls: int) 
 
 
 def _order_by(key: str, order: FleetOrder, *, backwards: bool) -> str:
-    """The order of the rows, or the reverse of it."""
+    """The order of the rows, or its reverse."""
     down, up = ("ASC", "DESC") if backwards else ("DESC", "ASC")
     if not key:
         name = down if order.descending else up

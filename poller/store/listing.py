@@ -35,6 +35,12 @@ def matching(which: OrgFilter) -> list[list[str] | None]:
     return [visible, *(list(one) or None for one in (which.tags, which.data_centers, which.names))]
 
 
+def containing(text: str) -> str:
+    """The pattern of ILIKE for names that contain `text`."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
+
+
 async def read_rows(
     database: Queries,
     statement: str,

@@ -1,7 +1,7 @@
 """Access keys in the database: only an HMAC of each key's secret, under a pepper of the encryption key `pepper_id`.
 
-After a rotation of the encryption keys, a key gets a hash under the first one when it is used next, since nobody else
-knows its secret.
+After a rotation of the encryption keys, a key gets a hash under the first one at its next use: only then is its
+secret known.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ async def any_key(queries: Queries) -> bool:
 
 
 async def any_usable_key(queries: Queries) -> bool:
-    """Whether somebody may log in with a stored key now."""
+    """Whether any stored key opens a session now."""
     # keys.any_usable
     rows = await queries.fetch(
         "SELECT EXISTS (SELECT FROM access_keys"

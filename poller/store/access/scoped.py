@@ -1,7 +1,7 @@
 """The database as a caller with tags sees it: PostgreSQL hides the rows of all other orgs.
 
 Each read-only transaction takes the role `poller_web` and sets the tags. Row-level security then applies to every
-table, whatever the query asks for. This is the second wall: queries filter by tag themselves.
+table, in every query. This is the second wall: queries filter by tag themselves.
 
 The role and its rights are made by `admit_web` in the database. Where an administrator has not let the poller's role
 take it, transactions go on without it, and `poller doctor` says so.

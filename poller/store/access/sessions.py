@@ -1,7 +1,7 @@
 """Browser sessions in the database: only an HMAC of the random id that the browser keeps in its cookie.
 
-A session ends after 12 hours, after 30 minutes without a request, with a log-out, and with its key. The session of
-somebody who logged in with POLLER_API_KEY keeps an HMAC of that key, and ends when the key is another one.
+A session ends after 12 hours, after 30 minutes without a request, with a log-out, and with its key. The session of a
+log-in with POLLER_API_KEY keeps an HMAC of that key, and ends when the key changes.
 """
 
 from __future__ import annotations

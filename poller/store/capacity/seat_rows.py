@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from poller.store.capacity.seats import FACTS
+from poller.store.listing import containing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,9 +33,8 @@ class SeatRowFilter:
     def arguments(self) -> list[object]:
         """`$1` to `$6` of the statements."""
         visible = None if self.visible_tags is None else list(self.visible_tags)
-        search = self.search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         lists = [list(one) or None for one in (self.tags, self.data_centers, self.editions)]
-        return [self.today, visible, f"%{search}%" if search else None, *lists]
+        return [self.today, visible, containing(self.search) if self.search else None, *lists]
 
 
 async def read_seat_rows(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from poller.core.model import COLUMNS
 from poller.core.states import OrgState
+from poller.store.listing import containing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,15 +77,10 @@ async def longest_name(database: Queries) -> int:
 
 
 def _arguments(which: StateFilter) -> list[object]:
-    pattern = None if not which.search else f"%{escaped(which.search)}%"
+    pattern = None if not which.search else containing(which.search)
     lists = [list(one) or None for one in (which.tags, which.states, which.data_centers, which.editions)]
     visible = None if which.visible_tags is None else list(which.visible_tags)
     return [None if which.org_ids is None else list(which.org_ids), pattern, *lists, visible]
-
-
-def escaped(text: str) -> str:
-    """Returns the text for LIKE, where nothing in it is a pattern."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def _state(row: Row) -> OrgState:
