@@ -7,9 +7,6 @@ the default 15 seconds. Half-way every API and token request of one data centre 
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
-import os
 import signal
 import sys
 from contextlib import asynccontextmanager
@@ -19,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 from benchmarks import machine
 from benchmarks.aims import Figure, show
 from benchmarks.parts import poller_over
+from benchmarks.service import service_environment
 from poller.core.schedule import Due
 from poller.simulator import Fault, Simulator, SimulatorOptions
-from poller.store.orgs.encryption import KEY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -85,15 +82,7 @@ async def main(orgs: int | None) -> None:
 
 @asynccontextmanager
 async def _workers(app: App, data_centers: object) -> AsyncIterator[None]:
-    environment = {
-        "PATH": os.environ.get("PATH", ""),
-        "POLLER_DATABASE_URL": f"postgresql://poller@/poller?host={app.settings.data_dir / 'postgresql'}",
-        "POLLER_SECRET_KEYS": f"bench:{base64.b64encode(bytes(KEY_BYTES)).decode()}",
-        "POLLER_DATA_CENTERS": json.dumps(data_centers),
-        "POLLER_POLL_INTERVAL": str(INTERVAL_SECONDS),
-        "POLLER_CREDIT_SHARE": "1",
-        "POLLER_WEB_PORT": "0",
-    }
+    environment = service_environment(app, data_centers, INTERVAL_SECONDS)
     processes = [
         await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "poller", "run"),

@@ -6,9 +6,7 @@ Both minutes are of one run of `poller run`, which serves the pages itself.
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
-import os
 import sys
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -20,8 +18,8 @@ from benchmarks.aims import Figure, show
 from benchmarks.machine import CLIENT_CPU, SERVER_CPU, pinned
 from benchmarks.parts import poller_over
 from benchmarks.poll.lab import responding
+from benchmarks.service import service_environment
 from poller.core.schedule import Due
-from poller.store.orgs.encryption import KEY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -95,16 +93,7 @@ async def _drain(lines: asyncio.StreamReader) -> None:
 
 @asynccontextmanager
 async def _service(app: App, responder: Responder) -> AsyncIterator[str]:
-    environment = {
-        "PATH": os.environ.get("PATH", ""),
-        "POLLER_DATABASE_URL": f"postgresql://poller@/poller?host={app.settings.data_dir / 'postgresql'}",
-        "POLLER_SECRET_KEYS": f"bench:{base64.b64encode(bytes(KEY_BYTES)).decode()}",
-        "POLLER_DATA_CENTERS": json.dumps(responder.data_centers),
-        "POLLER_POLL_INTERVAL": str(INTERVAL_SECONDS),
-        "POLLER_CREDIT_SHARE": "1",
-        "POLLER_WEB_PORT": "0",
-        "POLLER_LOG_FORMAT": "json",
-    }
+    environment = service_environment(app, responder.data_centers, INTERVAL_SECONDS) | {"POLLER_LOG_FORMAT": "json"}
     # The worker has a core of its own: whoever asks for pages, PostgreSQL and the responder share the other.
     with pinned(CLIENT_CPU):
         process = await asyncio.create_subprocess_exec(

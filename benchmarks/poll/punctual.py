@@ -7,9 +7,6 @@ minute, a fifteenth of the default.
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
-import os
 import signal
 import sys
 from datetime import timedelta
@@ -19,8 +16,8 @@ from benchmarks.aims import Figure, show
 from benchmarks.machine import CLIENT_CPU, pinned
 from benchmarks.parts import poller_over
 from benchmarks.poll.lab import responding
+from benchmarks.service import service_environment
 from poller.core.schedule import Due
-from poller.store.orgs.encryption import KEY_BYTES
 
 if TYPE_CHECKING:
     from benchmarks.poll.lab import Responder
@@ -65,15 +62,7 @@ async def measure(rounds: int, orgs: int | None) -> None:
 
 async def _serve(app: App, responder: Responder, seconds: float) -> None:
     """Run the service for `seconds`, as an operator does."""
-    environment = {
-        "PATH": os.environ.get("PATH", ""),
-        "POLLER_DATABASE_URL": f"postgresql://poller@/poller?host={app.settings.data_dir / 'postgresql'}",
-        "POLLER_SECRET_KEYS": f"bench:{base64.b64encode(bytes(KEY_BYTES)).decode()}",
-        "POLLER_DATA_CENTERS": json.dumps(responder.data_centers),
-        "POLLER_POLL_INTERVAL": str(INTERVAL_SECONDS),
-        "POLLER_CREDIT_SHARE": "1",
-        "POLLER_WEB_PORT": "0",
-    }
+    environment = service_environment(app, responder.data_centers, INTERVAL_SECONDS)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "poller", "run"),
         env=environment,
