@@ -1,4 +1,4 @@
-"""Access keys of pages and API: adding, listing, revoking, and what is shown by a request, in exchange for a caller."""
+"""Adds, lists and revokes access keys, and finds the caller whose key or session a request shows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from poller.admin.audit import record
 from poller.core.audit import AuditAction
 from poller.core.callers import COMMAND_LINE
+from poller.core.durations import DAY_SECONDS
 from poller.core.errors import DatabaseError, OperationError, UsageError
 from poller.core.names import normal_name
 from poller.core.org_entry_fields import TAG_SEPARATOR
@@ -29,7 +30,7 @@ T = TypeVar("T")
 PATIENCE_SECONDS: Final = 5.0
 SESSION_SECONDS: Final = sessions.LONGEST_SECONDS
 _LONGEST_NAME: Final = 100
-_LONGEST_SECONDS: Final = 100 * 365 * 86_400
+_LONGEST_SECONDS: Final = 100 * 365 * DAY_SECONDS
 
 
 async def add_key(
@@ -41,7 +42,7 @@ async def add_key(
     tags: Sequence[str] = (),
     expires_seconds: int | None = None,
 ) -> tuple[AccessKey, Secret]:
-    """Makes a key; returns what is kept of it, and the key itself, which nobody can read again."""
+    """Makes a key; returns what is stored of it, and its text, which can never be read again."""
     name = name.strip()
     if not name or len(name) > _LONGEST_NAME or not name.isprintable():
         raise UsageError(
@@ -88,7 +89,7 @@ async def revoke_key(database: Database, name: str) -> AccessKey:
 
 
 async def any_usable_key(database: Database) -> bool:
-    """Whether somebody may log in with a stored key now."""
+    """Whether any stored key opens a session now."""
     return await keys.any_usable_key(database)
 
 

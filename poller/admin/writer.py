@@ -29,7 +29,7 @@ class Writer:
 
 @asynccontextmanager
 async def open_writer(dsn: str, keyring: Keyring, clock: DatabaseClock) -> AsyncIterator[Writer]:
-    """A writer with its own connections. `clock`: PostgreSQL's time, which somebody else keeps right."""
+    """A writer with its own connections. `clock`: PostgreSQL's time; its owner keeps it right."""
     async with await connect(
         dsn,
         schema_check=False,

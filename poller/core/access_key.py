@@ -1,4 +1,4 @@
-"""Access keys: how one is written, and what is known of it without its secret."""
+"""Access keys: their text, and what is stored about a key besides its secret."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LARGEST_ID: Final = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class ShownKey:
-    """A key as somebody shows it: the number it is found by, and the secret that proves it."""
+    """A key as a request shows it: the number to look it up by, and the secret that proves it."""
 
     key_id: int
     secret: Secret
@@ -41,7 +41,7 @@ class ShownKey:
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
-    """A stored key, without anything that would let somebody in. `pepper_id`: the encryption key it is checked with."""
+    """A stored key, without its secret. `pepper_id`: the encryption key it is checked with."""
 
     id: int
     name: str

@@ -41,8 +41,8 @@ class Caller:
 
 
 THIS_MACHINE: Final = Caller("this machine", Right.OPERATE)
-"""Where the service is open on loopback: whoever can connect may also run the commands."""
+"""The caller where the service is open on loopback: a user of this machine, who may also run the commands."""
 ENVIRONMENT: Final = Caller("environment", Right.READ)
-"""Shows the key of POLLER_API_KEY."""
+"""The caller that shows the key of POLLER_API_KEY."""
 COMMAND_LINE: Final = Caller("command line", Right.OPERATE, source="command line")
-"""Whoever runs the commands."""
+"""The user of the command line."""

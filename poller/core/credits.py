@@ -1,4 +1,4 @@
-"""Credits of an org: how often it can be polled with its share of them, and how many the poller may spend now.
+"""Credits of an org: the interval that its share of credits pays for, and the credits that may be spent now.
 
 The poller takes a share of the edition's credits for a rolling day. An org whose interval costs more than that gets a
 longer interval.

@@ -76,5 +76,5 @@ class OrgFacts:
 
     @property
     def idle(self) -> int | None:
-        """Seats that nobody uses."""
+        """Seats without a user."""
         return None if self.seats is None or self.seats_used is None else max(self.seats - self.seats_used, 0)

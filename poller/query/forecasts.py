@@ -10,11 +10,13 @@ from poller.store.capacity.forecasts import read_quantiles
 from poller.store.capacity.histories import pages_of_orgs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
 
     from poller.query.capacity import OrgForecast
     from poller.query.selection import Selection
+    from poller.store.capacity.forecasts import Quantiles
+    from poller.store.capacity.histories import OrgToForecast
     from poller.store.database import Database
 
 _PAGE: Final = 250
@@ -67,28 +69,27 @@ async def stream_forecasts(database: Database, question: ForecastQuestion) -> As
     ids = await question.orgs.ids(database)
     quantiles = await read_quantiles(database)
     async for orgs in pages_of_orgs(database, page=_PAGE, org_ids=ids):
-        made = await forecast_orgs(
-            database,
-            orgs,
-            user_type=question.user_type,
-            horizon=question.horizon,
-            quantiles=quantiles,
-            today=question.made_at.date(),
-        )
+        made = await _forecast(database, orgs, question, quantiles)
         yield ForecastPage(made, len(orgs) - len(made))
 
 
 async def forecast_org(database: Database, org_id: int, question: ForecastQuestion) -> OrgForecast | None:
-    """The forecast of one org, whichever orgs the question names; None without a known count."""
+    """The forecast of one org; None without a known count. The orgs of the question do not count."""
     quantiles = await read_quantiles(database)
     async for orgs in pages_of_orgs(database, page=1, org_ids=[org_id]):
-        made = await forecast_orgs(
-            database,
-            orgs,
-            user_type=question.user_type,
-            horizon=question.horizon,
-            quantiles=quantiles,
-            today=question.made_at.date(),
-        )
+        made = await _forecast(database, orgs, question, quantiles)
         return made[0] if made else None
     return None
+
+
+async def _forecast(
+    database: Database, orgs: Sequence[OrgToForecast], question: ForecastQuestion, quantiles: Quantiles | None
+) -> list[OrgForecast]:
+    return await forecast_orgs(
+        database,
+        orgs,
+        user_type=question.user_type,
+        horizon=question.horizon,
+        quantiles=quantiles,
+        today=question.made_at.date(),
+    )

@@ -50,8 +50,13 @@ class SeatUsage:
 
     def fields(self) -> dict[str, Any]:
         """As one JSON object."""
-        problem = None if self.code is None else {"code": self.code, "remedy": self.remedy}
+        problem = problem_of(self.code, self.remedy)
         return {name: getattr(self, name) for name in SEAT_COLUMNS} | {"problem": problem}
+
+
+def problem_of(code: str | None, remedy: str | None) -> dict[str, str | None] | None:
+    """Why Zoho does not say how many seats there are, as JSON; None where it does."""
+    return None if code is None else {"code": code, "remedy": remedy}
 
 
 async def stream_seat_usage(

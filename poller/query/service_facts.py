@@ -29,7 +29,7 @@ _MONTH_DAYS: Final = 365.25 / 12
 _TYPES: Final = 10
 """Daily counts of one org."""
 _FEWEST_ROWS: Final = 10_000
-"""From so many rows on, their mean size is measured; below, it is that of the benchmark."""
+"""With at least this number of rows their mean size is measured; with fewer it is that of the benchmark."""
 _SIZES_SECONDS: Final = 60.0
 
 

@@ -28,7 +28,7 @@ PROBES: Final = frozenset({"/healthz", "/readyz"})
 STATIC_PATH: Final = "/static/"
 """Style sheets and scripts: the same for everybody, and the page to log in needs them."""
 OPEN_PATHS: Final = frozenset({"/login", "/logout"})
-"""Whoever has no session yet, or none any more, asks for them."""
+"""Browsers without a session request them."""
 _ADD_KEY: Final = "make one with `poller access add NAME --may read`, or set POLLER_API_KEY"
 _LOOPBACK_REMEDY: Final = "or set POLLER_WEB_HOST=127.0.0.1, or start `poller run --no-web`"
 
@@ -89,7 +89,7 @@ def access_from(
 ) -> Access:
     """The rules for a server at `host`; a `SettingsError` where it would be served to others unprotected.
 
-    `stored_keys`: whether somebody may log in with a key of `poller access`.
+    `stored_keys`: whether any key of `poller access` opens a session.
     """
     keyless = key is None and not stored_keys
     if not is_loopback(host):

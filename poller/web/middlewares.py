@@ -202,7 +202,7 @@ def _is_from_us(request: web.Request, access: Access) -> bool:
 def load_limit(at_once: int = AT_ONCE) -> Middleware:
     """Answers `at_once` requests at a time, and refuses the others for a few seconds; probes always pass.
 
-    Log-ins have places of their own: whoever has no key cannot keep others from their pages.
+    Log-ins have places of their own, so that strangers without a key cannot keep others from their pages.
     """
     under_way = {False: 0, True: 0}
     most = {False: at_once, True: LOG_INS_AT_ONCE}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from markupsafe import Markup, escape
 
-from poller.core.durations import format_duration
+from poller.core.durations import DAY_SECONDS, format_duration
 from poller.core.quantities import count
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ UNKNOWN: Final = "–"
 _MINUS: Final = "−"  # as wide as a plus
 _MINUTE: Final = 60
 _HOUR: Final = 3_600
-_DAY: Final = 86_400
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -58,9 +57,9 @@ def span(seconds: float) -> str:
         return f"{seconds:.0f} s"
     if seconds < _HOUR:
         return f"{seconds // _MINUTE:.0f} m"
-    if seconds < 2 * _DAY:
+    if seconds < 2 * DAY_SECONDS:
         return f"{seconds // _HOUR:.0f} h"
-    return f"{seconds // _DAY:.0f} d"
+    return f"{seconds // DAY_SECONDS:.0f} d"
 
 
 def interval(seconds: int) -> str:

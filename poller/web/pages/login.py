@@ -53,7 +53,7 @@ class LogIn:
         ]
 
     async def form(self, request: web.Request) -> web.StreamResponse:
-        """The page to log in; whoever needs no log-in is sent on."""
+        """The page to log in; a browser that needs no log-in is sent to the page it wants."""
         target = own_path(request.query.get("next", ""))
         caller = None if "Authorization" in request.headers else await self.authenticator.caller_of_page(request)
         if caller is not None:
@@ -93,7 +93,7 @@ class LogIn:
         return reply
 
     async def _note_refusal(self, source: str) -> None:
-        """Notes some refusals a minute, with how many others there were, so that nobody can fill the database."""
+        """Notes some refusals a minute, with how many others there were, so that strangers cannot fill the database."""
         self._unnoted += 1
         if self._noted.take(source, asyncio.get_running_loop().time()):
             return

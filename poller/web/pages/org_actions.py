@@ -75,7 +75,7 @@ class Notices:
         self._kept: dict[str, Notice] = {}
 
     def keep(self, notice: Notice) -> str:
-        """Keeps a notice; returns its name for the address, which nobody can guess."""
+        """Keeps a notice; returns its name for the address, which cannot be guessed."""
         if len(self._kept) >= _MOST_NOTICES:
             del self._kept[next(iter(self._kept))]
         name = secrets.token_urlsafe(9)

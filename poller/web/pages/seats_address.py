@@ -74,7 +74,7 @@ class SeatsAddress(Model):
         )
 
     def address(self, **changes: Any) -> str:
-        """The address with these parameters changed; the page begins anew unless `after` or `before` is given."""
+        """The address with these parameters changed; the first page, unless `after` or `before` is given."""
         values = {**self.model_dump(), "after": None, "before": None, "format": None, **changes}
         given = {name: value for name, value in values.items() if value not in (None, "", (), DEFAULTS[name])}
         return f"/seats?{urlencode(given, doseq=True)}" if given else "/seats"

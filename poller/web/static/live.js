@@ -1,8 +1,8 @@
 // Keeps parts of a page fresh. An element with data-refresh="URL" is asked for again every 5 seconds, or every
 // data-refresh-seconds, while the page is visible. 204 and 304 say that nothing changed; 200 is the element's new
 // content. Where the element holds [data-row] elements with a digest, only those that changed are asked for (a row's
-// number is the end of its link's address), and each is replaced where it stands: no row moves under the reader. Errors make it ask less often, and the page says since when it has
-// not been updated.
+// number is the end of its link's address), and each is replaced where it stands: no row moves under the reader.
+// Errors make it ask less often, and the page says since when it has not been updated.
 import { clock, setServerTime, showTimes } from "./times.js";
 
 const SECONDS = 5;
