@@ -1,11 +1,42 @@
-"""Numbers, sizes and ages in words: the one way they are written for people."""
+"""Numbers, changes, days, sizes and ages: the one way they are written for people. Unknown is "–", never 0 or blank."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import date, timedelta
+
+UNKNOWN: Final = "–"
+MINUS: Final = "−"  # as wide as a plus
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def number(value: float | None) -> str:
+    """A whole number with commas: 1,373,335."""
+    return UNKNOWN if value is None else f"{value:,.0f}".replace("-", MINUS)
+
+
+def change(value: float | None) -> str:
+    """A difference with its sign: +12, −10, +0."""
+    return UNKNOWN if value is None else f"{value:+,.0f}".replace("-", MINUS)
+
+
+def percent(part: float | None, whole: float | None) -> str:
+    """A share in whole percent; 100 % only where nothing is missing."""
+    if part is None or not whole:
+        return UNKNOWN
+    share = 100 * part / whole
+    shown = 99 if part < whole and share > 99 else 1 if part > 0 and share < 1 else round(share)
+    return f"{shown} %"
+
+
+def day(on: date | None, today: date | None = None) -> str:
+    """A day: 4 Feb, with the year where it is not that of `today`: 4 Feb 2027."""
+    if on is None:
+        return UNKNOWN
+    is_this_year = today is not None and on.year == today.year
+    return f"{on.day} {_MONTHS[on.month - 1]}" + ("" if is_this_year else f" {on.year}")
 
 
 def count(number: int, thing: str, things: str | None = None) -> str:

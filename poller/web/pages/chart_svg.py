@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from markupsafe import Markup, escape
 
+from poller.core.chart_scale import nice_ticks, runs, scale
 from poller.core.durations import DAY_SECONDS
 from poller.web.pages.formats import day, number
-from poller.web.pages.sparkline import scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 WIDTH: Final = 960
 HEIGHT: Final = 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 10, 10, 24
-_TICKS: Final = 5
 _TIME_STEPS: Final = (
     3_600,
     10_800,
@@ -52,18 +51,6 @@ def chart_svg(chart: Chart, label: str) -> Markup:
         parts.append(f'<path class="seats" d="M{" ".join(points)}"/>')
     head = f'<svg class="chart-svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">'
     return Markup(head + "".join(parts) + "</svg>")  # noqa: S704 - numbers, and text that is escaped above
-
-
-def nice_ticks(low: float, high: float) -> list[float]:
-    """Round numbers that divide the scale into about five parts, whole users at least."""
-    rough = max((high - low) / _TICKS, 1.0)
-    power = 10 ** (len(f"{rough:.0f}") - 1)
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
-    first = int(low // step)
-    ticks = [first * step]
-    while ticks[-1] < high:
-        ticks.append(ticks[-1] + step)
-    return [float(tick) for tick in ticks]
 
 
 def _grid(
@@ -105,31 +92,18 @@ def _fan(chart: Chart, x: Callable[[float], float], y: Callable[[float], float])
 def _lines(chart: Chart, x: Callable[[float], float], y: Callable[[float], float]) -> Iterator[str]:
     for place, line in enumerate(chart.lines):
         if chart.has_band:
-            for run in _runs(line.last):
+            for run in runs(line.last):
                 above = [f"{x(chart.starts[n]):g} {y(line.max[n] or 0):g}" for n in run]
                 below = [f"{x(chart.starts[n]):g} {y(line.min[n] or 0):g}" for n in reversed(run)]
                 if len(run) > 1:
                     yield f'<path class="band c{place % 5 + 1}" d="M{" ".join([*above, *below])}z"/>'
         path = []
-        for run in _runs(line.last):
+        for run in runs(line.last):
             points = [f"{x(chart.starts[n]):g} {y(line.last[n] or 0):g}" for n in run]
             # A reading between two gaps is a line of no length, which a round line cap makes a dot.
             path.append("M" + " ".join(points) + ("h0" if len(run) == 1 else ""))
         dashed = " dashed" if place >= 5 else ""
         yield f'<path class="line c{place % 5 + 1}{dashed}" d="{"".join(path)}"/>'
-
-
-def _runs(values: Sequence[float | None]) -> Iterator[list[int]]:
-    """The places of known values that follow each other."""
-    run: list[int] = []
-    for place, value in enumerate(values):
-        if value is not None:
-            run.append(place)
-        elif run:
-            yield run
-            run = []
-    if run:
-        yield run
 
 
 def _stairs(line: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:

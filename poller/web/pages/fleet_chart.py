@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from poller.web.pages.sparkline import scale, sparkline
+from poller.core.chart_scale import scale
+from poller.web.pages.sparkline import sparkline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

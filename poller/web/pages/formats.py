@@ -8,26 +8,29 @@ from typing import TYPE_CHECKING, Final
 from markupsafe import Markup, escape
 
 from poller.core.durations import DAY_SECONDS, format_duration
-from poller.core.quantities import count
+from poller.core.quantities import MINUS, UNKNOWN, change, count, day, number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-UNKNOWN: Final = "–"
-_MINUS: Final = "−"  # as wide as a plus
+__all__ = [
+    "FILTERS",
+    "UNKNOWN",
+    "change",
+    "clock",
+    "day",
+    "interval",
+    "iso",
+    "marked",
+    "moment",
+    "number",
+    "percent",
+    "short",
+    "span",
+]
+
 _MINUTE: Final = 60
 _HOUR: Final = 3_600
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
-def number(value: float | None) -> str:
-    """A whole number with commas: 1,373,335."""
-    return UNKNOWN if value is None else f"{value:,.0f}".replace("-", _MINUS)
-
-
-def change(value: float | None) -> str:
-    """A difference with its sign: +12, −10, +0."""
-    return UNKNOWN if value is None else f"{value:+,.0f}".replace("-", _MINUS)
 
 
 def short(value: float | None) -> str:
@@ -37,17 +40,8 @@ def short(value: float | None) -> str:
     for unit, size in (("M", 1_000_000), ("k", 1_000)):
         if abs(value) >= 10 * size or (unit == "M" and abs(value) >= size):
             scaled = value / size
-            return f"{scaled:.{2 if abs(scaled) < 10 else 1 if abs(scaled) < 100 else 0}f} {unit}".replace("-", _MINUS)
+            return f"{scaled:.{2 if abs(scaled) < 10 else 1 if abs(scaled) < 100 else 0}f} {unit}".replace("-", MINUS)
     return number(value)
-
-
-def percent(part: float | None, whole: float | None) -> str:
-    """A share in whole percent; 100 % only where nothing is missing."""
-    if part is None or not whole:
-        return UNKNOWN
-    share = 100 * part / whole
-    shown = 99 if part < whole and share > 99 else 1 if part > 0 and share < 1 else round(share)
-    return f"{shown} %"
 
 
 def span(seconds: float) -> str:
@@ -82,14 +76,6 @@ def moment(at: datetime, today: date | None = None) -> str:
 def iso(at: datetime) -> str:
     """For the `datetime` attribute: 2026-11-27T14:32:08Z."""
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def day(on: date | None, today: date | None = None) -> str:
-    """A day: 4 Feb, with the year where it is not that of `today`: 4 Feb 2027."""
-    if on is None:
-        return UNKNOWN
-    is_this_year = today is not None and on.year == today.year
-    return f"{on.day} {_MONTHS[on.month - 1]}" + ("" if is_this_year else f" {on.year}")
 
 
 def marked(text: str) -> Markup:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from poller.core.chart_scale import scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-LEAST_SPAN: Final = 0.10
-"""The height of a sparkline is at least this share of the level, so that noise looks like noise."""
 
 
 def sparkline(
@@ -55,13 +54,3 @@ def _line(levels: Sequence[int], step: int) -> str:
     if flat:
         parts.append(f"h{flat}")
     return "".join(parts)
-
-
-def scale(known: Sequence[float]) -> tuple[float, float]:
-    """The lowest and highest value that a chart of these values shows: at least a tenth of the level apart."""
-    low, high = min(known), max(known)
-    least = max(LEAST_SPAN * max(abs(low), abs(high)), 1.0)
-    if high - low >= least:
-        return low, high
-    middle = (low + high) / 2
-    return middle - least / 2, middle + least / 2

@@ -8,8 +8,9 @@ from datetime import UTC, date, datetime
 import pytest
 from hypothesis import given, strategies as st
 
+from poller.core.chart_scale import LEAST_SPAN, scale
 from poller.web.pages.formats import change, day, interval, moment, number, percent, short, span
-from poller.web.pages.sparkline import LEAST_SPAN, scale, sparkline
+from poller.web.pages.sparkline import sparkline
 
 
 def test_unknown_is_a_dash_and_never_zero() -> None:
