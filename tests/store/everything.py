@@ -69,6 +69,8 @@ async def fill(connection: Any, revision: str, keyring: Keyring) -> None:
             await connection.execute(statement, *arguments)
     if revision >= "0020":
         await fill_capacity(connection)
+    if revision >= "0029":
+        await fill_alerts(connection)
 
 
 async def fill_orgs(connection: Any, keyring: Keyring) -> None:
@@ -204,6 +206,25 @@ async def fill_capacity(connection: Any) -> None:
         "INSERT INTO found_anomalies VALUES (1, 'AdminUsers', $1, 'admins_up', 1, 2, 0, 1, 'warning', 'one more', $2)",
         *(day, NOW),
     )
+
+
+async def fill_alerts(connection: Any) -> None:
+    """A firing alert, its change, an exclusion, and a message about it to an address."""
+    rule = "SELECT id FROM alert_rules WHERE name = 'seats_used'"
+    await connection.execute(f"""
+        INSERT INTO alert_states (rule_id, org_id, user_type, state, severity, since, evaluated_at, message, remedy)
+        VALUES (({rule}), 1, 'ActiveUsers', 'firing', 'warning', now(), now(), '96 % of seats are used', 'buy seats')
+    """)
+    for statement in (
+        "INSERT INTO alert_changes (alert_id, at, to_state, by) SELECT id, now(), 'firing', 'poller' FROM alert_states",
+        "INSERT INTO alert_exclusions (org_id, created_by) VALUES (2, 'command line')",
+        "INSERT INTO notify_addresses (url, key_id, fingerprint, scheme) VALUES ('url', 'k1', 'mac', 'mailto')",
+        """
+        INSERT INTO notify_messages (address_id, alert_id, about, content)
+        SELECT n.id, a.id, 'firing', '{}' FROM notify_addresses n, alert_states a
+        """,
+    ):
+        await connection.execute(statement)
 
 
 async def contents(connection: Any) -> dict[str, list[dict[str, Any]]]:

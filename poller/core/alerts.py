@@ -1,0 +1,125 @@
+"""What alert rules may watch, and the values of rules and alerts that the rest of the poller passes on.
+
+A metric is a user type, a figure of an org, a kind of anomaly, or the clock of a worker. Metrics without a unit are
+conditions: they hold or not, and a rule on them has no threshold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from poller.core.model import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime, time
+
+
+class AlertState(StrEnum):
+    """The state of an alert. All but `resolved` are open: a subject has at most one open alert of a rule."""
+
+    PENDING = "pending"
+    """The condition holds, not yet for as long as the rule demands."""
+    FIRING = "firing"
+    ACKNOWLEDGED = "acknowledged"
+    """It fires, and a person has it in hand: no more messages until it is over."""
+    SNOOZED = "snoozed"
+    """No messages until a time; then it fires again if the condition still holds."""
+    RESOLVED = "resolved"
+
+
+class Severity(StrEnum):
+    """How urgent an alert is."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Metric(NamedTuple):
+    """What a rule watches. `unit` None: a condition without a number."""
+
+    name: str
+    unit: str | None
+    meaning: str
+
+
+ANOMALY_KINDS: Final = (
+    "step",
+    "freeze",
+    "zero",
+    "admins_up",
+    "deactivated_surge",
+    "sums_disagree",
+    "current_user",
+    "quiet",
+)
+METRICS: Final[Mapping[str, Metric]] = {
+    metric.name: metric
+    for metric in (
+        *(Metric(user_type, "users", f"the last known count of {user_type}") for user_type in COLUMNS),
+        Metric("seats_used_percent", "%", "seats in use, of those bought"),
+        Metric("days_to_exhaustion", "days", "days until the forecast says that the seats run out"),
+        Metric("idle_cost", "a month", "what unused seats cost a month, in the contract's currency"),
+        Metric("gap_hours", "hours", "hours since the counts were last known; paused orgs are left out"),
+        Metric("credits_percent", "%", "credits spent in 24 hours, of the share the poller may spend"),
+        Metric("parked", None, "a person must repair the org: credentials, consent or rights"),
+        Metric("worker_clock", None, "the clock of a worker's machine is wrong"),
+        *(Metric(kind, None, f"an anomaly of the kind {kind} was found") for kind in ANOMALY_KINDS),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """Local times between which messages wait, and the time zone they are in; they may pass midnight."""
+
+    start: time
+    end: time
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRule:
+    """One rule. Empty `org_ids`, `tags`, `data_centers`: every org; several that are not empty must all match."""
+
+    id: int
+    name: str
+    metric: str
+    comparison: str | None
+    threshold: float | None
+    for_seconds: int
+    clear_seconds: int
+    severity: Severity
+    org_ids: Sequence[int] = ()
+    tags: Sequence[str] = ()
+    data_centers: Sequence[str] = ()
+    quiet: QuietHours | None = None
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert, as commands, pages, API and messages show it; `delivered_at`: when its first message arrived."""
+
+    id: int
+    rule: str
+    org_id: int | None
+    org: str | None
+    user_type: str | None
+    subject: str | None
+    state: AlertState
+    severity: Severity
+    since: datetime
+    fired_at: datetime | None
+    resolved_at: datetime | None
+    snoozed_until: datetime | None
+    unknown_since: datetime | None
+    value: float | None
+    threshold: float | None
+    message: str
+    remedy: str
+    resolved_reason: str | None
+    delivered_at: datetime | None

@@ -1,0 +1,1 @@
+"""Messages about alerts: who gets them, in what words, and how they are delivered."""
