@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from poller.core.model import COLUMNS
 
@@ -123,3 +123,27 @@ class Alert:
     remedy: str
     resolved_reason: str | None
     delivered_at: datetime | None
+
+    def fields(self) -> dict[str, Any]:
+        """As one JSON object: the same for commands, API and webhooks. Values without a number are None."""
+        return {
+            "id": self.id,
+            "rule": self.rule,
+            "org": self.org,
+            "user_type": self.user_type,
+            "state": self.state.value,
+            "severity": self.severity.value,
+            "since": self.since,
+            "value": self.value,
+            "threshold": self.threshold,
+            "message": self.message,
+            "remedy": self.remedy,
+            "delivered_at": self.delivered_at,
+            "org_id": self.org_id,
+            "subject": self.subject,
+            "fired_at": self.fired_at,
+            "resolved_at": self.resolved_at,
+            "snoozed_until": self.snoozed_until,
+            "unknown_since": self.unknown_since,
+            "resolved_reason": self.resolved_reason,
+        }
