@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TESTS: Final = Path(__file__).parent
 PACKAGE: Final = TESTS.parent / "poller"
-WITHOUT_A_PACKAGE: Final = {"acceptance", "breakage", "browser", "chaos", "soak", "tools"}
+WITHOUT_A_PACKAGE: Final = {"acceptance", "breakage", "browser", "chaos", "deploy", "soak", "tools"}
 """Folders of tests of the whole poller, and of the tools of this repository."""
 MOST_LINES_OF_A_FILE: Final = 250
 MOST_LINES_OF_A_FUNCTION: Final = 40
