@@ -147,3 +147,16 @@ class Alert:
             "unknown_since": self.unknown_since,
             "resolved_reason": self.resolved_reason,
         }
+
+
+class AlertTransition(NamedTuple):
+    """One change of state of an alert. `from_state` None: the alert is new. `announce`: whether messages are sent."""
+
+    alert: Alert
+    """As it is after the change."""
+    rule: AlertRule
+    from_state: AlertState | None
+    to_state: AlertState
+    at: datetime
+    detail: str
+    announce: bool
