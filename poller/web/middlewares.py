@@ -24,7 +24,7 @@ from poller.web.refusals import Problem, database_away, from_router, refusal_rep
 from poller.web.security_headers import add_security_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from aiohttp.typedefs import Handler, Middleware
 
@@ -125,7 +125,7 @@ def _host_refusal(request: web.Request, access: Access) -> Problem | None:
 def key_check(
     authenticator: Authenticator,
     rejected: RateLimitedLog,
-    show_problem: Callable[[web.Request, Problem], web.StreamResponse] | None = None,
+    show_problem: Callable[[web.Request, Problem], Awaitable[web.StreamResponse]] | None = None,
 ) -> Middleware:
     """Finds the caller. Without one, a browser is sent to the log-in and a program gets 401.
 
@@ -151,7 +151,7 @@ def key_check(
         except DatabaseError:
             if show_problem is None or not wants_page(request):
                 raise
-            return show_problem(request, database_away())
+            return await show_problem(request, database_away())
         if caller.tags and path.startswith(METRICS_PATH):
             raise Problem(403, "metrics are about every org", "use a key without tags")
         request[CALLER] = replace(caller, source=access.source(request))

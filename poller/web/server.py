@@ -27,6 +27,7 @@ from poller.web.metrics.routes import metric_routes
 from poller.web.pages import page_routes
 from poller.web.pages.login import LogIn
 from poller.web.pages.problems import problem_page
+from poller.web.pages.rendering import Renderer
 from poller.web.pages.site import Site
 from poller.web.probes import probe_routes
 from poller.web.rate_limited_log import RateLimitedLog
@@ -114,7 +115,7 @@ def web_app(
 ) -> web.Application:
     """The application with every route; tests walk over its router."""
     share, rejected = LoopShare(), rejected or RateLimitedLog()
-    site = None if api is None else Site(api.reader, share)
+    site = None if api is None else Site(api.reader, share, Renderer(share))
     store = None if writer is None else AccessStore(writer.database, writer.keyring)
     authenticator = Authenticator(access, store, rejected)
     checks = [

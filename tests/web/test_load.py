@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import signal
 import sys
 import time
@@ -31,7 +32,7 @@ from tests.web.test_api import KEY, RIGHT, ask, refusal
 from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from poller.store.database import Database
     from poller.store.orgs.encryption import Keyring
@@ -203,6 +204,30 @@ async def test_all_slices_together_take_at_most_half_of_the_loop() -> None:
     assert [one.result() for one in counts] == [100] * 3
     # A busy machine only makes this share smaller.
     assert busy / (time.monotonic() - began) <= 0.55
+
+
+async def test_everything_else_has_a_turn_after_each_step_of_a_page_and_pages_are_made_one_after_the_other() -> None:
+    share, others = LoopShare(step_seconds=0.0), 0
+    made: list[tuple[str, int]] = []
+
+    def page(name: str) -> Iterator[str]:
+        for number in range(50):
+            made.append((name, others))
+            yield f"{name}{number}"
+
+    async def polls() -> None:
+        nonlocal others
+        while len(made) < 100:
+            others += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(polls())
+        pages = [group.create_task(share.in_steps(page(name))) for name in "ab"]
+    assert [page.result() for page in pages] == [[f"{name}{number}" for number in range(50)] for name in "ab"]
+    assert [name for name, _ in made] == ["a"] * 50 + ["b"] * 50
+    turns = [turn for _, turn in made]
+    assert all(before < after for before, after in itertools.pairwise(turns)), turns
 
 
 async def test_an_unknown_key_is_refused_without_a_database_query(database: Database) -> None:

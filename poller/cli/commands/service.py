@@ -62,9 +62,9 @@ async def _run(settings: Settings, *, web: bool) -> int:
         await require_keys(app.database, app.keyring, place_of_keys(settings))
         async with open_spans() as spans, open_runner(app, instrumentation=combine(metrics, spans)) as runner:
             worker = new_worker(app, runner, metrics)
-            terminal.tune_gc()
             with terminal.stop_signals() as stopped:
                 async with serving(app, worker, metrics, access):
+                    terminal.tune_gc()
                     await worker.run(stopped)
             return worker.lost_rows
 

@@ -61,4 +61,5 @@ async def _web(settings: Settings) -> None:
         place, api = (settings.web_host, settings.web_port), Api(reader)
         with terminal.stop_signals() as stopped:
             async with serve(*place, health, ProcessMetrics(), api, access=access, required=True, writer=writer):
+                terminal.tune_gc()
                 await stopped.wait()

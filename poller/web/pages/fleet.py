@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from aiohttp import web
 from pydantic import Field, StringConstraints
@@ -18,16 +18,17 @@ from poller.web.callers import CALLER
 from poller.web.pages.fleet_controls import TYPE_WORDS, page_values, summary_values
 from poller.web.pages.fleet_export import csv_reply, json_reply
 from poller.web.pages.fleet_query import Column, FleetQuery
-from poller.web.pages.fleet_view import row_views
+from poller.web.pages.fleet_rows import row_markup
 from poller.web.pages.formats import iso
 from poller.web.refusals import wants_html
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from markupsafe import Markup
+
     from poller.core.callers import Caller
     from poller.query.fleet_page import FleetOrg
-    from poller.web.pages.fleet_view import RowView
     from poller.web.pages.site import Site
 
 POLLS: Final = 24
@@ -69,13 +70,13 @@ def routes(site: Site) -> Iterable[web.RouteDef]:
         caller = request[CALLER]
         found = await fleet_summary(site.reader, caller, query.filter(caller.visible_tags), query.type)
         values = summary_values(query, found)
-        return site.renderer.part(request, "fleet_summary.html", as_of=site.reader.now(), **values)
+        return await site.renderer.part(request, "fleet_summary.html", as_of=site.reader.now(), **values)
 
     async def days(request: web.Request) -> web.Response:
         query, caller = query_values(DaysQuery, request), request[CALLER]
         found = await fleet_days(site.reader, caller, query.type)
         word = TYPE_WORDS[query.type]
-        return site.renderer.page(request, "days.html", as_of=site.reader.now(), days=found, type_word=word)
+        return await site.renderer.page(request, "days.html", as_of=site.reader.now(), days=found, type_word=word)
 
     return [web.get("/", page), web.get("/rows", rows), web.get("/summary", summary), web.get("/days", days)]
 
@@ -91,11 +92,10 @@ async def _page(site: Site, request: web.Request) -> web.StreamResponse:
         found = group.create_task(fleet_page(database, question))
         summary = group.create_task(fleet_summary(site.reader, caller, question.which, query.type))
     shown, now = found.result(), site.reader.now()
-    views = await _views(site, caller, shown.orgs, query.columns)
-    values = {"as_of": now, "rows": views, **page_values(query, shown, summary.result())}
-    parts = {name: site.renderer.markup(request, f"fleet_{name}.html", **values) for name in ("summary", "rows")}
-    values |= {"summary_html": parts["summary"], "rows_html": parts["rows"]}
-    return site.renderer.page(request, "fleet.html", **values)
+    rows_html = await _rows(site, caller, shown.orgs, query.columns)
+    values = {"as_of": now, "rows_html": rows_html, **page_values(query, shown, summary.result())}
+    values["summary_html"] = await site.renderer.markup(request, "fleet_summary.html", **values)
+    return await site.renderer.page(request, "fleet.html", **values)
 
 
 async def _changed_rows(site: Site, request: web.Request) -> web.Response:
@@ -106,10 +106,10 @@ async def _changed_rows(site: Site, request: web.Request) -> web.Response:
     if not changed:
         return web.Response(status=204, headers={"X-As-Of": iso(now)})
     columns = FleetQuery(column=query.column).columns
-    values: dict[str, Any] = {"rows": await _views(site, caller, changed, columns), "columns": columns}
-    return site.renderer.part(request, "fleet_rows.html", as_of=now, **values)
+    return await site.renderer.piece(request, await _rows(site, caller, changed, columns), now)
 
 
-async def _views(site: Site, caller: Caller, orgs: Sequence[FleetOrg], columns: Sequence[str]) -> list[RowView]:
+async def _rows(site: Site, caller: Caller, orgs: Sequence[FleetOrg], columns: Sequence[str]) -> Markup:
+    """The rows as HTML."""
     outcomes = await last_outcomes(site.reader.seen_by(caller), orgs, POLLS) if "polls" in columns else {}
-    return row_views(orgs, site.reader.now(), outcomes)
+    return await site.renderer.rows(row_markup(orgs, site.reader.now(), outcomes, columns))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
-from urllib.parse import urlencode
 
 import orjson
 from pydantic import BeforeValidator, Field, StringConstraints, TypeAdapter
@@ -14,6 +12,7 @@ from poller.core.model import UserType
 from poller.core.states import State  # noqa: TC001  # pydantic reads it
 from poller.query.fleet_page import TEXT_SORTS, FleetQuestion, Position, StateFilter, order_of
 from poller.web.api.models.base import WHOLE, Id, Model, Search, Texts
+from poller.web.pages.addresses import parameter
 from poller.web.refusals import Problem
 
 if TYPE_CHECKING:
@@ -122,28 +121,30 @@ class FleetQuery(Model):
 
 
 _ROWS: Final = {str(number) for number in ROWS}
+_KEPT: Final = {
+    name: field.default
+    for name, field in FleetQuery.model_fields.items()
+    if name not in {"after", "before", "start", "format"}
+}
+"""The parameters that links keep, with their defaults."""
 
 
-@dataclass(frozen=True, slots=True)
 class Links:
     """Addresses that differ from the page's own in some parameters."""
 
-    query: FleetQuery
+    def __init__(self, query: FleetQuery) -> None:
+        self.query = query
+        self._given = {name: parameter(name, value) for name, value in self.parameters().items()}
 
     def to(self, path: str = "/", /, **changes: Any) -> str:
         """The address with these parameters; None removes one. A change leads to the first page."""
-        given = {**self.parameters(), **changes}
-        pairs = [(name, value) for name, values in given.items() for value in _values(values)]
-        return f"{path}?{urlencode(pairs)}" if pairs else path
+        given = {**self._given, **{name: parameter(name, value) for name, value in changes.items()}}
+        text = "&".join(filter(None, given.values()))
+        return f"{path}?{text}" if text else path
 
     def parameters(self) -> dict[str, Any]:
         """The parameters that are not at their defaults, without the place."""
-        left_out = {"after", "before", "start", "format"}
-        return {
-            name: value
-            for name in FleetQuery.model_fields
-            if name not in left_out and (value := getattr(self.query, name)) != FleetQuery.model_fields[name].default
-        }
+        return {name: value for name, default in _KEPT.items() if (value := getattr(self.query, name)) != default}
 
     def toggled(self, name: str, value: str) -> str:
         """The address with a value added to a repeatable parameter, or without it where it is chosen."""
@@ -172,9 +173,3 @@ def opened(text: str, sort: str) -> Position:
     if place is None or (place[0] is not None and isinstance(place[0], str) != (sort in TEXT_SORTS)):
         raise Problem(422, "this place in the list is none", "start at the first page")
     return Position(*place)
-
-
-def _values(values: Any) -> list[str]:
-    if values is None or values == "":
-        return []
-    return [str(one) for one in values] if isinstance(values, list | tuple) else [str(values)]

@@ -58,8 +58,8 @@ def routes(site: Site) -> Iterable[web.RouteDef]:
         key_use = None if report.service is None else await read_key_use(site.reader.database, report.at)
         values = {**_values(report, gaps), "key_use": key_use}
         if "X-Refresh" in request.headers:
-            return site.renderer.part(request, "health_now.html", **values)
-        return site.renderer.page(request, "health.html", **values)
+            return await site.renderer.part(request, "health_now.html", **values)
+        return await site.renderer.page(request, "health.html", **values)
 
     return [web.get("/health", page)]
 

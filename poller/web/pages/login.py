@@ -58,7 +58,7 @@ class LogIn:
         caller = None if "Authorization" in request.headers else await self.authenticator.caller_of_page(request)
         if caller is not None:
             return _see(target)
-        return self._page(request, target)
+        return await self._page(request, target)
 
     async def log_in(self, request: web.Request) -> web.StreamResponse:
         """Starts a session for the key in the form."""
@@ -66,15 +66,15 @@ class LogIn:
         form = await read_form(request)
         shown, target = form.get("key", ""), own_path(form.get("next", ""))
         if not self.authenticator.access.keeps_cookies(request):
-            return self._page(request, target, status=400)
+            return await self._page(request, target, status=400)
         if wait := self.limit.take(source, asyncio.get_running_loop().time()):
-            reply = self._page(request, target, f"Too many log-ins: try again in {wait} seconds.", status=429)
+            reply = await self._page(request, target, f"Too many log-ins: try again in {wait} seconds.", status=429)
             reply.headers["Retry-After"] = str(wait)
             return reply
         caller = await self.authenticator.caller_with(shown.strip())
         if caller is None:
             await self._note_refusal(source)
-            return self._page(request, target, NOT_VALID, status=401)
+            return await self._page(request, target, NOT_VALID, status=401)
         await self.authenticator.end_session(request)
         session_id = await self.authenticator.start_session(caller)
         await record(self.writer.database, replace(caller, source=source), AuditAction.LOG_IN)
@@ -102,10 +102,10 @@ class LogIn:
             self.writer.database, Caller(_NOBODY, source=source), AuditAction.LOG_IN_REFUSED, detail={"count": count}
         )
 
-    def _page(self, request: web.Request, target: str, error: str = "", *, status: int = 200) -> web.Response:
+    async def _page(self, request: web.Request, target: str, error: str = "", *, status: int = 200) -> web.Response:
         kept = self.authenticator.access.keeps_cookies(request)
         values = {"target": target, "error": error if kept else NOT_KEPT, "as_of": self.site.reader.now()}
-        reply = self.site.renderer.page(request, "login.html", status=status, **values)
+        reply = await self.site.renderer.page(request, "login.html", status=status, **values)
         if status == 401:
             reply.headers["WWW-Authenticate"] = "Bearer"
         return reply

@@ -51,7 +51,7 @@ def routes(site: Site) -> Iterable[web.RouteDef]:
             raise no_such_org()
         values = _now_values(request, view.current, address) | _chart_values(view, address)
         values["notice"] = notices.take(address.done)
-        return site.renderer.page(request, "org.html", **values)
+        return await site.renderer.page(request, "org.html", **values)
 
     return [
         web.get("/orgs/{id}", page),
@@ -67,7 +67,7 @@ def _part(site: Site, template: str) -> Callable[[web.Request], Awaitable[web.St
     async def handler(request: web.Request) -> web.StreamResponse:
         address = _address(request)
         values = _now_values(request, await _current(site, request, address), address)
-        return site.renderer.part(request, template, **values)
+        return await site.renderer.part(request, template, **values)
 
     return handler
 

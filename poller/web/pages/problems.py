@@ -33,15 +33,15 @@ def shown_as_page(site: Site, handler: Handler) -> Handler:
             return response
         if not wants_html(request):
             raise problem
-        return problem_page(site, request, problem)
+        return await problem_page(site, request, problem)
 
     return handle
 
 
-def problem_page(site: Site, request: web.Request, problem: Problem) -> web.Response:
+async def problem_page(site: Site, request: web.Request, problem: Problem) -> web.Response:
     """The page of a refusal; one with status 503 says since when and is tried again automatically."""
     since = site.answered_at if problem.status == 503 else None
     values = {"problem": problem, "since": since, "as_of": site.reader.now()}
-    response = site.renderer.page(request, "problem.html", status=problem.status, **values)
+    response = await site.renderer.page(request, "problem.html", status=problem.status, **values)
     response.headers.update(problem.headers)
     return response

@@ -46,7 +46,7 @@ def routes(site: Site) -> Iterable[web.RouteDef]:
 
     async def page(request: web.Request) -> web.Response:
         values = {"groups": groups, "problem": problem, "about": about, "as_of": site.reader.now()}
-        return site.renderer.page(request, "reference.html", **values)
+        return await site.renderer.page(request, "reference.html", **values)
 
     return [web.get("/docs", page)]
 

@@ -13,7 +13,8 @@ from poller.web.api.rows import flat_row
 from poller.web.api.streaming import send_lines
 from poller.web.callers import CALLER
 from poller.web.pages.seats_address import DEFAULTS, SeatsAddress
-from poller.web.pages.seats_words import SHOWN, growth, money, outlook, remedy_of
+from poller.web.pages.seats_rows import anomaly_rows, seat_rows
+from poller.web.pages.seats_words import SHOWN, money
 from poller.web.refusals import wants_html
 
 if TYPE_CHECKING:
@@ -38,7 +39,10 @@ def routes(site: Site) -> Iterable[web.RouteDef]:
         answer = await read_seats(site.reader.cache, database, question, by_tag=query.by == "tag")
         if not wants_html(request):
             return web.Response(text=json_text(_fields(query, answer)), content_type="application/json")
-        return site.renderer.page(request, "seats.html", as_of=now, **_values(query, question, answer))
+        values = _values(query, question, answer)
+        values["rows_html"] = await site.renderer.rows(seat_rows(answer.rows, now.date()))
+        values["anomalies_html"] = await site.renderer.rows(anomaly_rows(answer.anomalies.rows, now.date()))
+        return await site.renderer.page(request, "seats.html", as_of=now, **values)
 
     return [web.get("/seats", page)]
 
@@ -61,10 +65,7 @@ def _values(query: SeatsAddress, question: SeatsQuestion, answer: SeatsAnswer) -
         "kinds": sorted(kinds.items()),
         "severities": sorted(severities.items()),
         "anomalies_since": question.anomalies_since,
-        "growth": growth,
         "money": money,
-        "outlook": outlook,
-        "remedy_of": remedy_of,
         **_neighbours(query, answer),
     }
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
-from urllib.parse import urlencode
 
 from poller.query.seats_page import SORTS, SeatRowFilter, SeatsQuestion
 from poller.web.api.models.base import FormatName, Id, Model, Search, Texts
+from poller.web.pages.addresses import parameter
 
 if TYPE_CHECKING:
     from datetime import date
@@ -75,9 +76,14 @@ class SeatsAddress(Model):
 
     def address(self, **changes: Any) -> str:
         """The address with these parameters changed; the first page, unless `after` or `before` is given."""
-        values = {**self.model_dump(), "after": None, "before": None, "format": None, **changes}
-        given = {name: value for name, value in values.items() if value not in (None, "", (), DEFAULTS[name])}
-        return f"/seats?{urlencode(given, doseq=True)}" if given else "/seats"
+        given = {**self.parameters, **{name: _parameter(name, value) for name, value in changes.items()}}
+        text = "&".join(filter(None, given.values()))
+        return f"/seats?{text}" if text else "/seats"
+
+    @cached_property
+    def parameters(self) -> dict[str, str]:
+        """Each parameter that links keep as a part of an address, empty where it has its default."""
+        return {name: _parameter(name, getattr(self, name)) for name in DEFAULTS if name not in _PLACE}
 
     def toggled(self, name: str, value: str) -> str:
         """The address with this value added to a repeatable parameter, or taken away."""
@@ -98,4 +104,9 @@ class SeatsAddress(Model):
         return "descending" if self.sort.startswith("-") else "ascending"
 
 
+def _parameter(name: str, value: Any) -> str:
+    return "" if value == DEFAULTS[name] else parameter(name, value)
+
+
 DEFAULTS: Final = {name: field.default for name, field in SeatsAddress.model_fields.items()}
+_PLACE: Final = frozenset({"after", "before", "format"})

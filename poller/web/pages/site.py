@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from poller.web.pages.rendering import Renderer
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.query.reader import Reader
     from poller.web.loop_share import LoopShare
+    from poller.web.pages.rendering import Renderer
 
 
 @dataclass(slots=True)
@@ -20,6 +19,6 @@ class Site:
 
     reader: Reader
     share: LoopShare
-    renderer: Renderer = field(default_factory=Renderer)
+    renderer: Renderer
     answered_at: datetime | None = None
     """When the database last answered a page; None: not since this process started."""

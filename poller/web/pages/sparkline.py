@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
 from poller.core.chart_scale import scale
@@ -23,34 +22,28 @@ def sparkline(
     if not known:
         return ""
     low, high = bounds or scale(known)
-    unit = (height - 2) / (high - low)
-    levels = [None if value is None else height - 1 - round((value - low) * unit) for value in values]
+    unit, bottom = (height - 2) / (high - low), height - 1
     path: list[str] = []
-    place = 0
-    while place < len(levels):
-        first = levels[place]
-        end = place + 1
-        while first is not None and end < len(levels) and levels[end] is not None:
-            end += 1
-        if first is not None:
-            path.append(f"M{place * step} {first}")
-            path.append(_line([level for level in levels[place:end] if level is not None], step) or "h0")
-        place = end
-    return "".join(path)
-
-
-def _line(levels: Sequence[int], step: int) -> str:
-    """The steps from the first level to the last; relative, and level ones in one, so that they are few bytes."""
-    parts: list[str] = []
-    flat = 0
-    for before, level in itertools.pairwise(levels):
-        if level == before:
-            flat += step
+    before: int | None = None
+    flat, drawn = 0, True
+    for place, value in enumerate(values):
+        if value is None:
+            if flat or not drawn:
+                path.append(f"h{flat}")
+            before, flat, drawn = None, 0, True
             continue
-        if flat:
-            parts.append(f"h{flat}")
-            flat = 0
-        parts.append(f"l{step} {level - before}".replace(" -", "-"))
-    if flat:
-        parts.append(f"h{flat}")
-    return "".join(parts)
+        level = bottom - round((value - low) * unit)
+        if before is None:
+            path.append(f"M{place * step} {level}")
+            drawn = False
+        elif level == before:
+            flat += step
+        else:
+            if flat:
+                path.append(f"h{flat}")
+            path.append(f"l{step} {level - before}" if level > before else f"l{step}{level - before}")
+            flat, drawn = 0, True
+        before = level
+    if flat or not drawn:
+        path.append(f"h{flat}")
+    return "".join(path)
