@@ -59,9 +59,11 @@ CREATE TABLE alert_exclusions (
 """
 EXCLUSIONS_BY_ORG: Final = "CREATE INDEX alert_exclusions_org_idx ON alert_exclusions (org_id)"
 
-# `subject`: the worker, or the day of an anomaly; empty elsewhere. `held_seconds`: how long the condition has held,
-# without the time in which it was unknown. `clear_since`: since when it holds no more. `unknown_since`: since when
-# nothing is known. `delivered_at`: the first time that a message about the firing alert was delivered.
+# `subject`: the worker, or the day of an anomaly; empty elsewhere. `held_seconds` and `cleared_seconds`: how long the
+# condition held and was over until `counted_from`, without the time in which it was unknown; a row is written only when
+# something changes. `clear_since`: since when it holds no more. `unknown_since`: since when nothing is known.
+# `announced`: receivers were told that it fires, last at `announced_at`. `delivered_at`: the first time that a message
+# about the firing alert was delivered.
 ALERTS: Final = """
 CREATE TABLE alert_states (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -76,9 +78,12 @@ CREATE TABLE alert_states (
     resolved_at     timestamptz,
     snoozed_until   timestamptz,
     held_seconds    double precision NOT NULL DEFAULT 0,
+    cleared_seconds double precision NOT NULL DEFAULT 0,
+    counted_from    timestamptz NOT NULL,
     clear_since     timestamptz,
     unknown_since   timestamptz,
-    evaluated_at    timestamptz NOT NULL,
+    announced       boolean NOT NULL DEFAULT false,
+    announced_at    timestamptz,
     value           double precision,
     threshold       double precision,
     message         text NOT NULL,
@@ -97,6 +102,15 @@ WHERE state <> 'resolved'
 ALERTS_BY_ORG: Final = "CREATE INDEX alert_states_org_idx ON alert_states (org_id, id DESC)"
 ALERTS_BY_RULE: Final = "CREATE INDEX alert_states_rule_idx ON alert_states (rule_id, id DESC)"
 ALERTS_RESOLVED: Final = "CREATE INDEX alert_states_resolved_idx ON alert_states (resolved_at) WHERE state = 'resolved'"
+
+# One row. A long time between two evaluations counts neither as holding nor as over.
+EVALUATED: Final = """
+CREATE TABLE alert_evaluation (
+    alone boolean PRIMARY KEY DEFAULT true CHECK (alone),
+    at    timestamptz NOT NULL
+)
+"""
+LOCK: Final = "INSERT INTO poller_locks (name) VALUES ('alerts') ON CONFLICT DO NOTHING"
 
 # `by`: who did it: the name of an access key, "command line", or "poller".
 CHANGES: Final = """
@@ -197,7 +211,10 @@ ON_TABLE: Final = {
     "rule_id": "Number of the rule: alert_rules.id",
     "held_seconds": "Seconds for which the condition has held, without those in which it was unknown",
     "clear_since": "Since when the condition holds no more; NULL: it holds",
-    "evaluated_at": "When the rule was last evaluated",
+    "cleared_seconds": "Seconds for which the condition has been over, without those in which it was unknown",
+    "counted_from": "The time up to which those seconds are counted",
+    "announced": "Whether receivers were told that it fires",
+    "announced_at": "When receivers were last told that it fires; NULL: never",
     "flaps": "How often it fired again soon after it was over",
 }
 CHANGE_COLUMNS: Final = {
@@ -225,6 +242,7 @@ TABLES: Final = {
     "alert_rules": "Rules by which alerts fire",
     "alert_states": "Alerts; the view alerts shows them with names",
     "alert_changes": "Changes of state of each alert",
+    "alert_evaluation": "Internal, not for queries: when the rules were last evaluated",
     "alert_exclusions": "Internal, not for queries: orgs and user types without alerts; poller alerts rules shows them",
     "notify_addresses": "Internal, not for queries: where messages are sent, encrypted",
     "notify_messages": "Internal, not for queries: messages about alerts, sent and not yet sent",
@@ -260,6 +278,8 @@ def upgrade() -> None:
         ALERTS_BY_ORG,
         ALERTS_BY_RULE,
         ALERTS_RESOLVED,
+        EVALUATED,
+        LOCK,
         CHANGES,
         CHANGES_BY_ALERT,
         ADDRESSES,

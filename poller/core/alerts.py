@@ -160,3 +160,52 @@ class AlertTransition(NamedTuple):
     at: datetime
     detail: str
     announce: bool
+
+
+class AlertChange(NamedTuple):
+    """One row of an alert's history. `by`: an access key, `command line` or `poller`."""
+
+    id: int
+    alert_id: int
+    rule: str
+    org: str | None
+    at: datetime
+    from_state: AlertState | None
+    to_state: AlertState
+    by: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFilter:
+    """Selects alerts. Empty: no condition; several conditions must all match.
+
+    `visible_tags`: what the caller may see; None: every alert, else those of orgs with one of these tags.
+    """
+
+    states: Sequence[AlertState] = ()
+    rules: Sequence[str] = ()
+    severities: Sequence[Severity] = ()
+    org_ids: Sequence[int] = ()
+    tags: Sequence[str] = ()
+    data_centers: Sequence[str] = ()
+    visible_tags: Sequence[str] | None = None
+    search: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """A subject without alerts until a time; None: every rule, org or user type, and for ever.
+
+    `rule` and `org` are the names, for lists; `id` 0: not stored yet.
+    """
+
+    id: int
+    rule_id: int | None
+    org_id: int | None
+    user_type: str | None
+    reason: str
+    until: datetime | None
+    created_by: str
+    rule: str | None = None
+    org: str | None = None

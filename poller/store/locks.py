@@ -24,6 +24,7 @@ class Lock(StrEnum):
     MONTHS = "months"
     SLOTS = "slots"
     IMPORTS = "imports"
+    ALERTS = "alerts"
     MIGRATIONS = "migrations"
 
 
@@ -33,6 +34,7 @@ _SECONDS: Final = 10
 _OLD_KEYS: Final = {
     Lock.MONTHS: str(int.from_bytes(b"months")),
     Lock.SLOTS: str(int.from_bytes(b"slots")),
+    Lock.ALERTS: str(int.from_bytes(b"alerts")),
     Lock.IMPORTS: "hashtext('poller.import_orgs')",
     Lock.MIGRATIONS: str(int.from_bytes(b"poller")),
 }

@@ -212,11 +212,12 @@ async def fill_alerts(connection: Any) -> None:
     """A firing alert, its change, an exclusion, and a message about it to an address."""
     rule = "SELECT id FROM alert_rules WHERE name = 'seats_used'"
     await connection.execute(f"""
-        INSERT INTO alert_states (rule_id, org_id, user_type, state, severity, since, evaluated_at, message, remedy)
+        INSERT INTO alert_states (rule_id, org_id, user_type, state, severity, since, counted_from, message, remedy)
         VALUES (({rule}), 1, 'ActiveUsers', 'firing', 'warning', now(), now(), '96 % of seats are used', 'buy seats')
     """)
     for statement in (
         "INSERT INTO alert_changes (alert_id, at, to_state, by) SELECT id, now(), 'firing', 'poller' FROM alert_states",
+        "INSERT INTO alert_evaluation (at) VALUES (now())",
         "INSERT INTO alert_exclusions (org_id, created_by) VALUES (2, 'command line')",
         "INSERT INTO notify_addresses (url, key_id, fingerprint, scheme) VALUES ('url', 'k1', 'mac', 'mailto')",
         """
