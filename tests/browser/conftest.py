@@ -1,4 +1,4 @@
-"""Fixtures of browser tests: one Chromium, one fleet of two hundred orgs with its service, and a context per test."""
+"""Fixtures of browser tests: one Chromium with its contexts, and one fleet of sixty orgs with its service."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest_asyncio
 from playwright.async_api import async_playwright, expect
 
 from tests.browser.service import open_service
-from tests.browser.watch import PATIENCE_MS, Watch
+from tests.browser.watch import PATIENCE_MS, Contexts, Watch
 from tests.postgres import cloned
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Page
 
     from tests.browser.service import Service
 
@@ -35,12 +35,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    """The system's Chromium."""
+async def contexts() -> AsyncIterator[Contexts]:
+    """The contexts of the system's Chromium."""
     async with async_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
         opened = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield opened
+        yield Contexts(opened)
         await opened.close()
 
 
@@ -59,9 +59,9 @@ async def service(fleet_dsn: str) -> AsyncIterator[Service]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def watch(browser: Browser, service: Service) -> AsyncIterator[Watch]:
-    """Opens pages in a new context; whatever a page complained about fails the test."""
-    async with Watch.over(browser, service.url) as opened:
+async def watch(contexts: Contexts, service: Service) -> AsyncIterator[Watch]:
+    """Opens pages of a desktop screen; whatever a page complained about fails the test."""
+    async with Watch.over(contexts, service.url) as opened:
         yield opened
 
 

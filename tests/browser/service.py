@@ -22,7 +22,8 @@ from tests.command import KEYS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-ORGS: Final = 200
+ORGS: Final = 60
+"""More than a page of fifty rows."""
 LIVE: Final = 6
 """The first orgs of the fleet are polled every two seconds, the others once an hour."""
 

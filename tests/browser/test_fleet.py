@@ -10,16 +10,17 @@ from playwright.async_api import expect
 from tests.browser.watch import Watch
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Page
 
     from tests.browser.service import Service
+    from tests.browser.watch import Contexts
 
 ORG = 10
 """The number of the org that is searched for."""
 
 
-async def test_the_fleet_can_be_searched_and_opened_without_scripts(browser: Browser, service: Service) -> None:
-    async with Watch.over(browser, service.url, java_script_enabled=False) as watch:
+async def test_the_fleet_can_be_searched_and_opened_without_scripts(contexts: Contexts, service: Service) -> None:
+    async with Watch.over(contexts, service.url, java_script_enabled=False) as watch:
         page = await watch.page()
         await page.goto("/")
         name = service.names[ORG]

@@ -27,9 +27,10 @@ from tests.worker.cable import Cable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from playwright.async_api import Browser, Locator, Page
+    from playwright.async_api import Locator, Page
 
     from tests.browser.service import Service
+    from tests.browser.watch import Contexts
 
 
 def row(page: Page, name: str) -> Locator:
@@ -100,9 +101,9 @@ async def cut_off(cut_off_dsn: str) -> AsyncIterator[CutOff]:
 
 
 async def test_a_page_says_since_when_the_database_does_not_answer_and_recovers(
-    browser: Browser, cut_off: CutOff
+    contexts: Contexts, cut_off: CutOff
 ) -> None:
-    async with Watch.over(browser, cut_off.service.url) as watch:
+    async with Watch.over(contexts, cut_off.service.url) as watch:
         watch.expected += ["status of 503"]
         page = await watch.page()
         await page.goto("/")
@@ -120,10 +121,10 @@ async def test_a_page_says_since_when_the_database_does_not_answer_and_recovers(
         await expect(newly_opened.locator("tr[data-org]").first).to_be_visible()
 
 
-async def test_a_revoked_key_ends_the_session_of_an_open_page(browser: Browser, cut_off: CutOff) -> None:
+async def test_a_revoked_key_ends_the_session_of_an_open_page(contexts: Contexts, cut_off: CutOff) -> None:
     app = cut_off.service.app
     _, key = await add_key(app.database, app.keyring, "noc", right=Right.READ)
-    async with Watch.over(browser, cut_off.service.url) as watch:
+    async with Watch.over(contexts, cut_off.service.url) as watch:
         watch.expected += ["status of 40[13]", "status of 429"]
         page = await watch.page()
         await page.goto("/")

@@ -10,9 +10,10 @@ from playwright.async_api import expect
 from tests.browser.watch import PATIENCE_MS, Watch
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Page
 
     from tests.browser.service import Service
+    from tests.browser.watch import Contexts
 
 ORG = 10
 
@@ -97,9 +98,9 @@ async def test_paper_shows_the_drawing_of_the_server(page: Page, service: Servic
 
 
 async def test_without_a_script_the_page_has_its_chart_its_table_and_its_ranges(
-    browser: Browser, service: Service
+    contexts: Contexts, service: Service
 ) -> None:
-    async with Watch.over(browser, service.url, java_script_enabled=False) as watch:
+    async with Watch.over(contexts, service.url, java_script_enabled=False) as watch:
         page = await watch.page()
         await page.goto(path(service))
         await expect(page.locator(".chart-svg")).to_be_visible()
@@ -113,9 +114,9 @@ async def test_without_a_script_the_page_has_its_chart_its_table_and_its_ranges(
         await expect(page.locator(".own > summary")).to_contain_text("2026-01-01")
 
 
-async def test_two_fingers_zoom_and_a_tap_shows_a_value(browser: Browser, service: Service) -> None:
+async def test_two_fingers_zoom_and_a_tap_shows_a_value(contexts: Contexts, service: Service) -> None:
     phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-    async with Watch.over(browser, service.url, **phone) as watch:
+    async with Watch.over(contexts, service.url, **phone) as watch:
         page = await watch.page()
         await opened(page, service)
         await page.locator(".u-over").scroll_into_view_if_needed()

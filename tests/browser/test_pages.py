@@ -11,12 +11,13 @@ from tests.browser.axe import faults
 from tests.browser.watch import Watch
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Page
 
     from tests.browser.service import Service
+    from tests.browser.watch import Contexts
 
-PAGES: Final = ("/", "/orgs/ID", "/orgs/PARKED", "/health", "/seats", "/docs")
-"""Every page that the navigation links to, and that of an org without and with trouble."""
+PAGES: Final = ("/?rows=50", "/orgs/ID", "/orgs/PARKED", "/health", "/seats?limit=50", "/docs")
+"""Every page that the navigation links to, and that of an org without and with trouble; lists end before the fleet."""
 THEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 PARKED_ID: Final = 33
 """See `tests.browser.fleet`."""
@@ -32,7 +33,7 @@ def address(service: Service, path: str) -> str:
 async def test_the_navigation_links_to_the_pages_that_are_tested_here(page: Page) -> None:
     await page.goto("/")
     links = await page.locator("header nav a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
-    assert set(links) - {"/alerts"} == set(PAGES) - {"/orgs/ID", "/orgs/PARKED"}
+    assert set(links) - {"/alerts"} == {path.partition("?")[0] for path in PAGES} - {"/orgs/ID", "/orgs/PARKED"}
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -68,9 +69,9 @@ async def test_the_page_of_an_unknown_org_is_accessible_and_says_what_to_do(
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_a_page_fits_a_phone_without_sideways_scrolling(browser: Browser, service: Service, path: str) -> None:
+async def test_a_page_fits_a_phone_without_sideways_scrolling(contexts: Contexts, service: Service, path: str) -> None:
     phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-    async with Watch.over(browser, service.url, **phone) as watch:
+    async with Watch.over(contexts, service.url, **phone) as watch:
         page = await watch.page()
         await page.goto(address(service, path))
         await expect(page.locator("h1").first).to_be_attached()
@@ -79,8 +80,8 @@ async def test_a_page_fits_a_phone_without_sideways_scrolling(browser: Browser, 
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_a_page_says_the_same_without_scripts(browser: Browser, service: Service, path: str) -> None:
-    async with Watch.over(browser, service.url, java_script_enabled=False) as watch:
+async def test_a_page_says_the_same_without_scripts(contexts: Contexts, service: Service, path: str) -> None:
+    async with Watch.over(contexts, service.url, java_script_enabled=False) as watch:
         page = await watch.page()
         await page.goto(address(service, path))
         assert await page.locator("main h1").count() == 1
@@ -102,8 +103,8 @@ async def test_the_chosen_theme_is_kept(page: Page) -> None:
     await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
-async def test_the_head_of_a_page_takes_two_rows_on_a_phone(browser: Browser, service: Service) -> None:
-    async with Watch.over(browser, service.url, viewport={"width": 390, "height": 844}) as watch:
+async def test_the_head_of_a_page_takes_two_rows_on_a_phone(contexts: Contexts, service: Service) -> None:
+    async with Watch.over(contexts, service.url, viewport={"width": 390, "height": 844}) as watch:
         page = await watch.page()
         for path in ("/", "/health"):
             await page.goto(path)

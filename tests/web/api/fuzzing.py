@@ -39,7 +39,7 @@ async def fuzz(url: str, headers: Mapping[str, str], *, examples: int, operation
 def _fuzz(url: str, headers: Mapping[str, str], examples: int, operations: str) -> Fuzzed:
     config = SchemathesisConfig.from_path(SETTINGS)
     config.projects.default.update(headers=dict(headers), base_url=url)
-    config.projects.default.generation.max_examples = examples
+    config.projects.default.generation.update(max_examples=examples)
     request = Request(f"{url}/openapi.json", headers=dict(headers))
     with urlopen(request) as reply:
         document = json.load(reply)

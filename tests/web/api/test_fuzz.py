@@ -27,7 +27,7 @@ def faults(found: Fuzzed) -> str:
 
 async def test_schemathesis_finds_nothing_with_a_key_that_may_read(fleet: SharedFleet) -> None:
     async with client_of(fleet.database_url, may_write=True) as client:
-        found = await fuzz(client.url, RIGHT, examples=4)
+        found = await fuzz(client.url, RIGHT, examples=10)
     assert faults(found) == ""
     assert len(found.operations) == len(ENDPOINTS)
     assert found.requests >= 500
@@ -65,6 +65,6 @@ def planted(endpoint: Endpoint) -> Endpoint:
 async def test_schemathesis_finds_a_crash_and_a_reply_that_breaks_its_model(fleet: SharedFleet) -> None:
     endpoints = [planted(endpoint) for endpoint in ENDPOINTS]
     async with client_of(fleet.database_url, endpoints=endpoints) as client:
-        found = await fuzz(client.url, RIGHT, examples=20, operations="/(seats|latest)$")
+        found = await fuzz(client.url, RIGHT, examples=100, operations="/(seats|latest)$")
     assert "not_a_server_error GET /api/v1/seats" in found.failures
     assert "response_schema_conformance GET /api/v1/latest" in found.failures
