@@ -66,9 +66,16 @@ class ForecastPage:
 
 async def stream_forecasts(database: Database, question: ForecastQuestion) -> AsyncIterator[ForecastPage]:
     """The forecasts, a page of orgs at a time; without a selection, those of every org that is polled."""
-    ids = await question.orgs.ids(database)
+    async for page in forecasts_of(database, await question.orgs.ids(database), question):
+        yield page
+
+
+async def forecasts_of(
+    database: Database, org_ids: Sequence[int] | None, question: ForecastQuestion
+) -> AsyncIterator[ForecastPage]:
+    """The forecasts of orgs by id, None: of every org that is polled. The orgs of the question do not count."""
     quantiles = await read_quantiles(database)
-    async for orgs in pages_of_orgs(database, page=_PAGE, org_ids=ids):
+    async for orgs in pages_of_orgs(database, page=_PAGE, org_ids=org_ids):
         made = await _forecast(database, orgs, question, quantiles)
         yield ForecastPage(made, len(orgs) - len(made))
 

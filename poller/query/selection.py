@@ -58,9 +58,13 @@ class Selection:
             removed=removed and (bool(self.names) or State.REMOVED in self.states),
         )
         if self.is_filter and not found:
-            which = "none of these orgs matches" if self.names else "no org matches"
-            raise UsageError(f"{which} {self}", "see `poller orgs list`")
+            raise self.nothing_found()
         return found if named is None else {org_id: found[org_id] for org_id in named.values() if org_id in found}
+
+    def nothing_found(self) -> UsageError:
+        """The error for a filter that no org matches."""
+        which = "none of these orgs matches" if self.names else "no org matches"
+        return UsageError(f"{which} {self}", "see `poller orgs list`")
 
     async def pollable(self, database: Database) -> list[str] | None:
         """The names of the orgs to poll or check; None for every active org.

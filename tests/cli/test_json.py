@@ -43,7 +43,7 @@ LISTINGS: Final = {
     # A group of commands: others begin with its name.
     and not any(other[: len(path)] == path and other != path for other in commands())
 }
-ARGUMENTS: Final = {"orgs show": ["acme"], "orgs check": ["acme"], "poll": ["acme"]}
+ARGUMENTS: Final = {"orgs show": ["acme"], "orgs check": ["acme"], "poll": ["acme"], "report": ["--out", "report.html"]}
 """Of the commands that want an org, or would ask every one."""
 OF_SERIES: Final = ("forecast", "anomalies")
 

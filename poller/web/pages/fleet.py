@@ -8,6 +8,7 @@ from aiohttp import web
 from pydantic import Field, StringConstraints
 
 from poller.core.model import UserType
+from poller.core.user_types import TYPE_WORDS
 from poller.query.fleet_page import fleet_page, last_outcomes, rows_that_changed
 from poller.query.fleet_summary import fleet_days, fleet_summary
 from poller.query.parallel import parallel
@@ -15,7 +16,7 @@ from poller.web.api.models.base import LARGEST_ID, Model
 from poller.web.api.parameters import query_values
 from poller.web.api.replies import wants_csv
 from poller.web.callers import CALLER
-from poller.web.pages.fleet_controls import TYPE_WORDS, page_values, summary_values
+from poller.web.pages.fleet_controls import page_values, summary_values
 from poller.web.pages.fleet_export import csv_reply, json_reply
 from poller.web.pages.fleet_query import Column, FleetQuery
 from poller.web.pages.fleet_rows import row_markup

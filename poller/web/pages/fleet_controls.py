@@ -4,32 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from poller.core.model import USER_TYPES, UserType
+from poller.core.model import USER_TYPES
 from poller.core.states import NEED_A_PERSON, State
+from poller.core.user_types import TYPE_WORDS
 from poller.query.fleet_summary import remedy_of_trouble
 from poller.web.pages.fleet_chart import HEIGHT, STEP, fleet_chart
 from poller.web.pages.fleet_query import COLUMNS, ROWS, UNSORTED, FleetQuery, Links, sealed
 from poller.web.pages.rendering import MARKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from poller.query.fleet_page import FleetPage
     from poller.query.fleet_summary import FleetDay, FleetSummary, FleetTrouble
 
-TYPE_WORDS: Final[Mapping[UserType, str]] = {
-    UserType.ALL: "All",
-    UserType.ACTIVE: "Active",
-    UserType.DEACTIVE: "Deactivated",
-    UserType.CONFIRMED: "Confirmed",
-    UserType.NOT_CONFIRMED: "Not confirmed",
-    UserType.DELETED: "Deleted",
-    UserType.ACTIVE_CONFIRMED: "Active confirmed",
-    UserType.ADMIN: "Admin",
-    UserType.ACTIVE_CONFIRMED_ADMIN: "Active confirmed admin",
-    UserType.CURRENT: "Current",
-}
-"""Each type, before the word "users"."""
 FACETS: Final = (("DC", "data_center"), ("Edition", "edition"), ("Tag", "tag"))
 _NEED: Final = [state.value for state in NEED_A_PERSON]
 _WHOLE_FLEET: Final = Links(FleetQuery())
