@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from benchmarks import fleet, isolation, memory, store, web
+from benchmarks import fleet, grafana, isolation, memory, store, web
 from benchmarks.capacity import anomalies, forecast
 from benchmarks.poll import group as poll
 
@@ -20,6 +20,7 @@ GROUPS: dict[str, Callable[[argparse.Namespace], Coroutine[None, None, None]]] =
     "isolation": lambda given: isolation.main(given.orgs),
     "fleet": lambda given: fleet.main(given.orgs),
     "web": lambda given: web.main(given.orgs),
+    "grafana": lambda given: grafana.main(given.orgs),
     "memory": lambda given: memory.main(given.orgs),
     "store": lambda given: store.main(given.orgs, given.days, explain=given.explain),
     "anomalies": lambda given: anomalies.main(given.orgs),
