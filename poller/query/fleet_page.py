@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 from poller.core.errors import UsageError
 from poller.core.model import USER_TYPES, UserType
 from poller.core.remedies import remedy_of_state
-from poller.store.fleet_filter import UNKNOWN_EDITION
+from poller.store.fleet_filter import UNKNOWN_EDITION, Position
+from poller.store.fleet_order import SORTS, TEXT_SORTS, FleetOrder
 from poller.store.fleet_rows import (
-    SORTS,
-    TEXT_SORTS,
-    FleetOrder,
     FleetOrg,
-    Position,
     changed_ids,
     read_outcomes,
     read_rows,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from poller.core.model import COLUMNS
 from poller.store.capacity.seats import SEATS_OF_ORG
@@ -21,6 +21,14 @@ CURRENT: Final = (
     "CASE WHEN coalesce(l.<column>_polled_at, l.polled_at) > now() - interval '24 hours' THEN l.<column> END"
 )
 """The count that changes are measured from: none where the last known one is older than a day."""
+
+
+class Position(NamedTuple):
+    """Where a row stands in a sorted list: the value of the sorted column, the sort key of its name, and its id."""
+
+    key: str | float | None
+    name_key: str
+    org_id: int
 
 
 class Arguments:

@@ -8,12 +8,14 @@ names, with numbers in names in natural order.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from poller.core.model import COLUMNS, UserType
-from poller.core.states import NEED_A_PERSON, OrgState, State
+from poller.core.states import OrgState
 from poller.store.capacity.seats import SEATS_OF_ORG
-from poller.store.fleet_filter import CURRENT, TODAY, Arguments, conditions, joins
+from poller.store.fleet_filter import CURRENT, TODAY, Arguments, Position
+from poller.store.fleet_need import is_quick, page_by_need
+from poller.store.fleet_order import FleetOrder, sorted_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,21 +27,6 @@ if TYPE_CHECKING:
 
 HISTORY_DAYS: Final = 30
 """Days before today in a row's history."""
-
-
-class Position(NamedTuple):
-    """Where a row stands in a sorted list: the value of the sorted column, the sort key of its name, and its id."""
-
-    key: str | float | None
-    name_key: str
-    org_id: int
-
-
-class FleetOrder(NamedTuple):
-    """The order of a list: one of `SORTS`, and its direction."""
-
-    sort: str = "need"
-    descending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +62,13 @@ async def read_rows(
 ) -> list[FleetOrg]:
     """Returns up to `limit` rows in order: the first ones, or the ones next to a position, after or before it."""
     arguments = Arguments()
-    where = conditions(which, arguments)
-    key, needed = _KEYS[order.sort]
     position, backwards = after or before, before is not None
-    if position is not None:
-        where.append(_beyond(key, order, position, arguments, backwards=backwards))
-    query = (
-        _ROWS.replace("<key>", key or "NULL::float8")
-        .replace("<joins>", joins({*needed, *({"state"} if which.states else ())}, user_type))
-        .replace("<where>", " AND ".join(where))
-        .replace("<order>", _order_by(key, order, backwards=backwards))
-        .replace("<limit>", arguments.add(limit))
-    )
+    if order.sort == "need" and is_quick(which, position):
+        last_first = order.descending
+        page = page_by_need(which, arguments, position, last_first=last_first, backwards=backwards, limit=limit)
+    else:
+        page = sorted_page(which, order, user_type, arguments, position, backwards=backwards, limit=limit)
+    query = _ROWS.replace("<page>", page)
     rows = await database.fetch(_of_type(query, user_type), *arguments.values)
     found = [_org(row) for row in rows]
     return found[::-1] if backwards else found
@@ -104,28 +86,6 @@ async def read_outcomes(database: Database, org_ids: Sequence[int], polls: int) 
     """Returns the outcomes of the last polls of each org, oldest first."""
     rows = await database.fetch(_OUTCOMES, list(org_ids), polls)
     return {row["org_id"]: row["outcomes"] for row in rows}
-
-
-def _order_by(key: str, order: FleetOrder, *, backwards: bool) -> str:
-    """The order of the rows, or its reverse."""
-    down, up = ("ASC", "DESC") if backwards else ("DESC", "ASC")
-    if not key:
-        name = down if order.descending else up
-        return f"o.name_key {name}, o.id {name}"
-    return f"({key}) IS NULL {up}, {key} {down if order.descending else up}, o.name_key {up}, o.id {up}"
-
-
-def _beyond(key: str, order: FleetOrder, at: Position, arguments: Arguments, *, backwards: bool) -> str:
-    """The condition for rows after the position, or before it if `backwards`."""
-    names = f"({arguments.add(at.name_key)}::text, {arguments.add(at.org_id)}::int)"
-    if not key:
-        return f"(o.name_key, o.id) {'<' if order.descending != backwards else '>'} {names}"
-    beside = f"(o.name_key, o.id) {'<' if backwards else '>'} {names}"
-    if at.key is None:
-        return f"({key} IS NOT NULL OR {beside})" if backwards else f"({key} IS NULL AND {beside})"
-    value = f"{arguments.add(at.key)}::{'text' if isinstance(at.key, str) else 'float8'}"
-    further = f"{key} {'<' if order.descending != backwards else '>'} {value} OR ({key} = {value} AND {beside})"
-    return f"({further})" if backwards else f"({further} OR {key} IS NULL)"
 
 
 def _of_type(query: str, user_type: UserType) -> str:
@@ -158,43 +118,13 @@ def _org(row: Row) -> FleetOrg:
 
 
 _STATE_FIELDS: Final = [name for name in OrgState.__dataclass_fields__ if name not in {"counts", "tags", "grant"}]
-_STATE_ORDER: Final = ", ".join(f"'{state}'" for state in State)
-_NEED: Final = ", ".join(f"'{state}'" for state in NEED_A_PERSON)
-_EPOCH: Final = "(extract(epoch FROM {}))::float8"
-_KEYS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
-    "need": (f"(t.state NOT IN ({_NEED}))::int::float8", ("state",)),
-    "org": ("", ()),
-    "state": (f"array_position(ARRAY[{_STATE_ORDER}], t.state)::float8", ("state",)),
-    "data_center": ('o.data_center COLLATE "C"', ()),
-    "edition": ('lower(o.edition) COLLATE "C"', ()),
-    "tags": ("nullif(array_to_string(o.tags, ' '), '') COLLATE \"C\"", ()),
-    "count": ("l.<column>::float8", ("latest",)),
-    "change_7d": (f"(({CURRENT}) - d7.last)::float8", ("latest", "7")),
-    "change_30d": (f"(({CURRENT}) - d30.last)::float8", ("latest", "30")),
-    "seats": ("s.purchased::float8", ("seats",)),
-    "idle": ("s.idle::float8", ("seats",)),
-    "exhausted_on": ("(f.exhausted_on - date '2000-01-01')::float8", ("forecast",)),
-    "counts_at": (_EPOCH.format("l.polled_at"), ("latest",)),
-    "seen": (_EPOCH.format("t.last_polled_at"), ("state",)),
-}
-"""The sort key of each sort, and the joins it needs; by name there is none beside the name."""
-SORTS: Final = tuple(_KEYS)
-TEXT_SORTS: Final = frozenset({"data_center", "edition", "tags"})
-"""The sorts whose keys are text; the others have numbers."""
-
 _DIGEST: Final = """left(md5(concat_ws('|', o.name, t.state, t.state_reason, extract(epoch FROM t.last_polled_at),
     l.slot, l.<column>, extract(epoch FROM o.updated_at))), 4)"""
 
 # fleet_rows.page: chooses the rows of the page first, then reads everything about these. Dirty days, and days from the
 # watermark on, are computed for the orgs of the page only. OFFSET 0: else the planner computes the state of all orgs.
 _ROWS: Final = f"""
-WITH page AS MATERIALIZED (
-    SELECT o.id, o.name_key, <key> AS key, row_number() OVER (ORDER BY <order>) AS place
-    FROM orgs o
-    <joins>
-    WHERE <where>
-    ORDER BY <order> LIMIT <limit>
-), open AS MATERIALIZED (
+WITH <page>, open AS MATERIALIZED (
     SELECT day FROM open_days() AS open (day) WHERE day < {TODAY}
 )
 SELECT page.key, page.name_key, t.org_id, t.org, t.state, t.state_reason, t.since, t.tags, t.data_center, t.edition,

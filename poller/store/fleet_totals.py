@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from poller.core.model import COLUMNS
-from poller.core.states import NEED_A_PERSON
 from poller.store.fleet_filter import (
     CURRENT,
     DATA_CENTER_CONDITION,
@@ -19,6 +18,7 @@ from poller.store.fleet_filter import (
     conditions,
     joins,
 )
+from poller.store.fleet_need import needing
 from poller.store.orgs.states import StateFilter
 
 if TYPE_CHECKING:
@@ -111,7 +111,9 @@ async def read_facets(database: Database, which: StateFilter) -> list[Facet]:
 
 async def read_troubles(database: Database, visible_tags: Sequence[str] | None) -> list[FleetTrouble]:
     """Returns the orgs that need a person by state and reason, the largest group first."""
-    rows = await database.fetch(_TROUBLES, [state.value for state in NEED_A_PERSON], visible_tags, _NAMED)
+    arguments = Arguments()
+    query = _TROUBLES.replace("<needing>", needing(StateFilter(visible_tags=visible_tags), arguments))
+    rows = await database.fetch(query.replace("<named>", str(_NAMED)), *arguments.values)
     return [FleetTrouble(**row) for row in rows]
 
 
@@ -157,17 +159,12 @@ WHERE by_state AND by_data_center AND by_edition AND by_tag GROUP BY tag
 ORDER BY orgs DESC, value
 """  # noqa: S608 - it stands above
 
-# fleet_totals.troubles: finds the orgs first, and reads since when only for these.
+# fleet_totals.troubles
 _TROUBLES: Final = """
-WITH bad AS MATERIALIZED (
-    SELECT o.id FROM orgs o
-    JOIN LATERAL (SELECT state FROM org_states WHERE org_id = o.id) AS t ON true
-    WHERE o.removed_at IS NULL AND ($2::text[] IS NULL OR o.tags && $2) AND t.state = ANY ($1::text[])
-)
-SELECT t.state, t.state_reason AS reason, min(o.parked_remedy) FILTER (WHERE t.state = 'parked') AS remedy,
-       count(*)::int AS orgs, (array_agg(o.name ORDER BY o.name_key, o.id))[1:$3::int] AS names, min(t.since) AS since
-FROM bad JOIN orgs o ON o.id = bad.id
-JOIN LATERAL (SELECT * FROM org_states WHERE org_id = bad.id OFFSET 0) AS t ON true
-GROUP BY t.state, t.state_reason
+WITH <needing>
+SELECT n.state, n.state_reason AS reason, min(o.parked_remedy) FILTER (WHERE n.state = 'parked') AS remedy,
+       count(*)::int AS orgs, (array_agg(o.name ORDER BY o.name_key, o.id))[1:<named>] AS names, min(n.since) AS since
+FROM needing n JOIN orgs o ON o.id = n.id
+GROUP BY n.state, n.state_reason
 ORDER BY count(*) DESC, 1, 2
 """

@@ -77,13 +77,27 @@ def expected_key(row: Row, sort: str) -> float | str | None:
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=ROWS, sort=st.sampled_from(SORTS), descending=st.booleans(), limit=st.integers(1, 5))
-async def test_paging_forwards_and_backwards_shows_every_row_once_and_in_order(
-    database: Database, rows: list[Row], sort: str, descending: bool, limit: int
+@given(
+    rows=ROWS,
+    order=st.builds(FleetOrder, st.one_of(st.just("need"), st.sampled_from(SORTS)), st.booleans()),
+    limit=st.integers(1, 5),
+    states=st.sampled_from([(), (), ("late",), ("failing", "parked"), ("ok", "late")]),
+    visible=st.sampled_from([None, None, ("gold",), ("emea", "silver")]),
+)
+async def test_paging_forwards_and_backwards_shows_every_row_that_matches_once_and_in_order(
+    database: Database,
+    rows: list[Row],
+    order: FleetOrder,
+    limit: int,
+    *,
+    states: tuple[str, ...],
+    visible: tuple[str, ...] | None,
 ) -> None:
     await write(database, rows)
-    by_name = {row.name: row for row in rows}
-    question = FleetQuestion(order=FleetOrder(sort, descending), limit=limit)
+    matching = [row for row in rows if not states or row.state in states]
+    by_name = {row.name: row for row in matching if visible is None or set(row.tags) & set(visible)}
+    which = StateFilter(states=states, visible_tags=visible)
+    question = FleetQuestion(which, order, limit=limit)
     pages = [await fleet_page(database, question)]
     assert not pages[0].has_before
     while pages[-1].has_after:
@@ -95,11 +109,11 @@ async def test_paging_forwards_and_backwards_shows_every_row_once_and_in_order(
     assert [one async for one in stream_fleet(database, question)] == seen
     for earlier, later in itertools.pairwise(pages):
         assert (await fleet_page(database, replace(question, before=later.orgs[0].position))).orgs == earlier.orgs
-    if sort != "seen":
-        keys = [expected_key(by_name[name], sort) for name in names]
+    if order.sort != "seen":
+        keys = [expected_key(by_name[name], order.sort) for name in names]
         known = [key for key in keys if key is not None]
         assert keys == known + [None] * (len(keys) - len(known)), "unknown comes last"
-        assert known == sorted(known, reverse=descending)
+        assert known == sorted(known, reverse=order.descending)
 
 
 async def test_numbers_in_names_are_in_natural_order_without_regard_to_case_and_accents(database: Database) -> None:
@@ -125,6 +139,25 @@ async def test_orgs_that_need_a_person_come_first_and_name_their_remedy(database
     assert [one["state"] for one in fields] == ["parked", "failing", "late", "ok", "paused", "never_polled"]
     assert all(one["remedy"] for one in fields[:3])
     assert not any(one["remedy"] for one in fields[3:])
+
+
+async def test_orgs_that_are_late_by_their_own_interval_come_first_too(database: Database) -> None:
+    names = ["a hourly", "b", "c each minute", "d each minute", "e removed"]
+    await write(database, [Row(name) for name in names])
+    await database.execute("UPDATE latest_polls SET polled_at = now() - interval '10 minutes'")
+    await database.execute("UPDATE orgs SET poll_interval_seconds = 3600 WHERE name = 'a hourly'")
+    await database.execute(
+        "UPDATE orgs SET poll_interval_seconds = 60, edition = 'ultimate' WHERE name LIKE '% minute'"
+    )
+    await database.execute("UPDATE orgs SET resumed_at = now() WHERE name = 'd each minute'")
+    await database.execute("UPDATE orgs SET parked_at = now(), removed_at = now() WHERE name = 'e removed'")
+    page = await fleet_page(database, FleetQuestion())
+    states = [(one.org.org, one.org.state) for one in page.orgs]
+    assert states == [("c each minute", "late"), ("a hourly", "ok"), ("b", "ok"), ("d each minute", "ok")]
+    late = FleetQuestion(StateFilter(states=["late", "parked"]))
+    assert [one.org.org for one in (await fleet_page(database, late)).orgs] == ["c each minute"]
+    beyond = replace(late, after=page.orgs[1].position)
+    assert (await fleet_page(database, beyond)).orgs == [], "a place after all orgs that need a person"
 
 
 async def test_changes_are_those_from_the_end_of_the_day_a_week_and_a_month_ago(database: Database) -> None:
