@@ -43,7 +43,7 @@ async def test_seats_move_over_two_years_and_always_agree_with_the_counts_and_wi
 
 
 async def test_requests_for_seats_are_audited_cost_a_credit_and_count_as_in_flight() -> None:
-    async with playing(orgs=40, latency_median_seconds=0.2) as caller:
+    async with playing(orgs=40, latency_median_seconds=1.0) as caller:
         index = org_of_edition(caller.sim, "standard")
         token = await caller.token(index)
         state = caller.sim.zoho.org_state(index)

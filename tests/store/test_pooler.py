@@ -149,7 +149,7 @@ async def test_a_lock_ends_with_the_client_that_held_it(database_url: str) -> No
             await connection.execute("BEGIN")
             await connection.execute("SELECT FROM poller_locks WHERE name = 'months' FOR UPDATE")
             database.terminate()
-        async with await connect(dsn) as another, asyncio.timeout(10):
+        async with await connect(dsn) as another, asyncio.timeout(60):
             assert await ensure_partitions(another, NOW, NOW)
 
 

@@ -121,7 +121,7 @@ async def test_a_connection_without_a_complete_request_is_closed_after_a_while(s
     async with served(ConnectionLimits(idle_seconds=0.2)) as url:
         with opened(url, 1) as (slow,):
             await asyncio.get_running_loop().sock_sendall(slow, sent) if sent else None
-            await eventually(lambda: is_closed(slow), 5)
+            await eventually(lambda: is_closed(slow))
 
 
 async def test_a_header_that_arrives_byte_by_byte_is_not_waited_for() -> None:
@@ -170,8 +170,8 @@ async def test_a_client_that_reads_nothing_is_disconnected() -> None:
                 await asyncio.get_running_loop().sock_sendall(
                     stdout_closed, f"GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
                 )
-                await eventually(lambda: any(one["event"] == "web.reader_stalled" for one in logs), 20)
-                await eventually(lambda: _drained(stdout_closed), 20)
+                await eventually(lambda: any(one["event"] == "web.reader_stalled" for one in logs))
+                await eventually(lambda: _drained(stdout_closed))
 
 
 async def test_web_connections_take_at_most_an_eighth_of_the_file_descriptors() -> None:

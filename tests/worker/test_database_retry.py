@@ -150,8 +150,8 @@ async def test_a_worker_stopped_during_a_database_outage_ends_after_its_grace_pe
             await mine.until("SELECT count(*) = 2 FROM org_snapshots WHERE outcome = 'ok'")
             await cable.cut()
             stopped_at = loop.time()
-        # A grace of 5 seconds is the wall's; the rest is for a busy machine.
-        assert loop.time() - stopped_at < 15
+        # A grace of 5 seconds is the wall's; the rest is for a busy machine, and the outage lasts for ever.
+        assert loop.time() - stopped_at < 45
         assert worker.lost_rows == 0
 
 

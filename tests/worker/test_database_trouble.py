@@ -245,7 +245,7 @@ async def test_a_stopped_worker_ends_after_its_grace_period_even_if_the_database
             await mine.until("SELECT count(*) FROM pgqueuer WHERE status = 'queued' AND execute_after < now()")
             stopped_at = loop.time()
         # A grace of 2.5 seconds is the wall's; the rest is for a busy machine.
-        assert loop.time() - stopped_at < 8
+        assert loop.time() - stopped_at < 30
         cable.unclog()
 
 

@@ -28,7 +28,7 @@ def shown(answer):
 
 async def main(base, token):
     log.configure(log_format="json", level="info")
-    async with open_client(connections=4, request_timeout_seconds=10) as client:
+    async with open_client(connections=4, request_timeout_seconds=60) as client:
         answers = [shown(await client.count(base, "v7", UserType.ALL, Secret(token))) for _ in range(3)]
         answers.append(shown(await client.post_token(base, {"refresh_token": Secret(token)})))
         print(json.dumps({"mode": client.mode, "answers": answers}))

@@ -22,6 +22,7 @@ from poller.simulator import Fault, Simulator, SimulatorOptions, control
 from poller.zoho.limiter import Limiter
 from poller.zoho.org_check import Check, check_org
 from poller.zoho.org_requests import CheckPorts
+from tests.worker.waiting import PATIENCE_SECONDS
 from tests.zoho.modes import open_client
 from tests.zoho.token_shelf import Shelf, refusal_of, token_of, tokens
 
@@ -108,7 +109,7 @@ async def lab(**options: Any) -> AsyncIterator[Lab]:
     clock = Clock()
     async with (
         Simulator(SimulatorOptions(now=clock.now, **({"orgs": 4} | options))) as sim,
-        open_client(connections=64, request_timeout_seconds=5.0) as client,
+        open_client(connections=64, request_timeout_seconds=PATIENCE_SECONDS) as client,
     ):
         yield Lab(sim, client, clock, with_operators(sim.data_centers_setting()))
 

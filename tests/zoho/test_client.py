@@ -28,6 +28,7 @@ from poller.core.reply import Failure, NoReply, Reply
 from poller.core.secret import Secret
 from poller.settings import Settings
 from poller.zoho.client import MAX_BODY, ClientMode, ZohoClient
+from tests.worker.waiting import PATIENCE_SECONDS
 from tests.zoho.modes import open_client, opened_for
 
 pytestmark = pytest.mark.usefixtures("every_mode")
@@ -125,13 +126,13 @@ async def reset(writer: asyncio.StreamWriter, _: Standin) -> None:
 
 @asynccontextmanager
 async def client(
-    seconds: float = 5.0, trust: ssl.SSLContext | None = SYSTEM, resolver: AbstractResolver | None = None
+    seconds: float = PATIENCE_SECONDS, trust: ssl.SSLContext | None = SYSTEM, resolver: AbstractResolver | None = None
 ) -> AsyncIterator[ZohoClient]:
     async with open_client(connections=20, request_timeout_seconds=seconds, trust=trust, resolver=resolver) as opened:
         yield opened
 
 
-async def count_from(answer: Answer, seconds: float = 5.0) -> Reply | NoReply:
+async def count_from(answer: Answer, seconds: float = PATIENCE_SECONDS) -> Reply | NoReply:
     async with standin(answer) as zoho, client(seconds) as asking:
         return await asking.count(zoho.base, "v7", UserType.ALL, TOKEN)
 
@@ -359,7 +360,7 @@ async def test_a_connection_whose_request_timed_out_is_not_used_again() -> None:
             await silence(writer, seen)
         writer.write(OK)
 
-    async with standin(late_then_prompt) as zoho, client(seconds=0.2) as asking:
+    async with standin(late_then_prompt) as zoho, client(seconds=2.0) as asking:
         assert await asking.count(zoho.base, "v7", UserType.ALL, TOKEN) == NoReply(Failure.TIMEOUT)
         assert isinstance(await asking.count(zoho.base, "v7", UserType.ALL, TOKEN), Reply)
     assert zoho.connections == 2
@@ -589,7 +590,8 @@ async def test_an_api_version_with_characters_that_would_change_the_request_is_r
     ],
 )
 def test_broken_replies_are_the_same_failures_on_uvloop(answer: Answer, failure: Failure) -> None:
-    assert uvloop.run(count_from(answer, seconds=0.2)) == NoReply(failure)
+    seconds = 0.2 if failure is Failure.TIMEOUT else PATIENCE_SECONDS
+    assert uvloop.run(count_from(answer, seconds)) == NoReply(failure)
 
 
 def test_failed_connection_attempts_are_the_same_failures_on_uvloop(authority: trustme.CA) -> None:

@@ -14,6 +14,7 @@ from poller.core.model import UserType
 from poller.core.reply import Failure, NoReply, Reply
 from poller.core.secret import Secret
 from poller.zoho.local_failures import local_failure
+from tests.worker.waiting import PATIENCE_SECONDS
 from tests.zoho.modes import open_client
 from tests.zoho.test_client import OK, saying, standin
 
@@ -36,7 +37,10 @@ def no_descriptor_left() -> Iterator[None]:
 
 @pytest.mark.usefixtures("every_mode")
 async def test_a_request_without_a_free_file_descriptor_is_a_local_failure_and_the_next_one_succeeds() -> None:
-    async with standin(saying(OK)) as zoho, open_client(connections=4, request_timeout_seconds=5) as client:
+    async with (
+        standin(saying(OK)) as zoho,
+        open_client(connections=4, request_timeout_seconds=PATIENCE_SECONDS) as client,
+    ):
         with no_descriptor_left():
             refused = NoReply(Failure.LOCAL_RESOURCES)
             assert await client.count(zoho.base, "v7", UserType.ALL, TOKEN) == refused
@@ -48,7 +52,7 @@ async def test_a_request_without_a_free_file_descriptor_is_a_local_failure_and_t
 
 @pytest.mark.usefixtures("every_mode")
 async def test_a_name_lookup_that_fails_for_lack_of_file_descriptors_is_a_local_failure() -> None:
-    async with open_client(connections=4, request_timeout_seconds=5) as client:
+    async with open_client(connections=4, request_timeout_seconds=PATIENCE_SECONDS) as client:
         with no_descriptor_left():
             answer = await client.count("http://localhost:1", "v7", UserType.ALL, TOKEN)
             try:

@@ -308,7 +308,7 @@ async def test_without_the_database_the_page_says_since_when_and_recovers(
 
 
 async def _eventually_away(pages: Pages) -> tuple[int, Element]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             status, text, _ = await pages.get("/")
             if status != 200:
