@@ -1,4 +1,7 @@
-"""The interval of each maintenance task in seconds; `poller.worker.maintenance` defines the tasks."""
+"""The interval of each maintenance task in seconds; `poller.worker.maintenance` defines the tasks.
+
+`alerts` is not in the queue: `poller.worker.alert_evaluations` does it beside the other tasks.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ _MINUTE: Final = 60
 _HOUR: Final = 3_600
 
 TASK_SECONDS: Final[Mapping[str, int]] = {
+    "alerts": 30,
+    "alert history": 6 * _HOUR,
     "partitions": 6 * _HOUR,
     "packing": 6 * _HOUR,
     "rollups": 10 * _MINUTE,

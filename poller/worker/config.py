@@ -19,6 +19,10 @@ class WorkerConfig:
     min_lookahead_seconds: float = 15.0
     max_lookahead_seconds: float = 60.0
     idle_seconds: float = 1.0
+    alert_interval_seconds: float = 30.0
+    """How often the alert rules are evaluated; the same for all workers of a database."""
+    alert_idle_seconds: float = 5.0
+    """How often a worker looks whether an evaluation is due."""
     claim_interval_seconds: float = 0.02
     """The pause between two claims, so that jobs come in batches and other workers get their share."""
     batch_rows: int = 200

@@ -13,6 +13,7 @@ from poller.core.errors import LockedError
 from poller.core.maintenance import TASK_SECONDS
 from poller.core.quantities import count
 from poller.store.access.audit import delete_expired_entries
+from poller.store.capacity.alert_states import delete_expired_alerts
 from poller.store.orgs import credits as credit_store
 from poller.store.orgs.future_limits import clear_future_limits
 from poller.store.orgs.token_budgets import delete_expired_budgets
@@ -100,6 +101,10 @@ async def _delete_old_audit(database: Database, _now: datetime) -> str:
     return f"{await delete_expired_entries(database)} forgotten"
 
 
+async def _delete_old_alerts(database: Database, now: datetime) -> str:
+    return f"{await delete_expired_alerts(database, now)} forgotten"
+
+
 async def _retain(database: Database, now: datetime, *, snapshots: Retention | None, days: Retention | None) -> str:
     """Deletes what is older than its retention, counted back from the newest known counts, a month at a time."""
     if snapshots is None and days is None:
@@ -134,10 +139,10 @@ async def _drop_month(database: Database, cutoff: datetime) -> list[str]:
 
 
 def maintenance_tasks(*, snapshots: Retention | None, days: Retention | None) -> Mapping[str, MaintenanceTask]:
-    """Every task by its name. `snapshots`, `days`: how long snapshots and daily counts are kept; None: forever."""
+    """The tasks of the queue by name. `snapshots`, `days`: how long these are kept; None: forever."""
     tasks = dict(_TASKS)
     tasks["retention"] = partial(_retain, snapshots=snapshots, days=days)
-    return {name: MaintenanceTask(seconds, tasks[name]) for name, seconds in TASK_SECONDS.items()}
+    return {name: MaintenanceTask(seconds, tasks[name]) for name, seconds in TASK_SECONDS.items() if name in tasks}
 
 
 _TASKS: Final[Mapping[str, Callable[[Database, datetime], Awaitable[str]]]] = {
@@ -151,4 +156,5 @@ _TASKS: Final[Mapping[str, Callable[[Database, datetime], Awaitable[str]]]] = {
     "queue log": _delete_old_log,
     "workers": _delete_old_workers,
     "audit log": _delete_old_audit,
+    "alert history": _delete_old_alerts,
 }

@@ -29,6 +29,7 @@ from poller.polling.instrumentation import NULL_INSTRUMENTATION, Instrumentation
 from poller.store.queue.jobs import JobQueue
 from poller.store.queue.service_settings import save_service_settings
 from poller.store.queue.workers import deregister
+from poller.worker.alert_evaluations import AlertEvaluations, message_writer
 from poller.worker.background import BackgroundJobs
 from poller.worker.claiming import Claimer
 from poller.worker.clock_watch import ClockWatch
@@ -175,6 +176,7 @@ class Worker:
             heartbeats.watch_for_stall(),
             heartbeats.heartbeat_worker(partial(self._record, self.now())),
             background.run(self._pause, self.config.idle_seconds, lambda: not self.clock_watch.wrong_seconds),
+            self._alert_evaluations().run(self._pause, self.config.alert_idle_seconds),
         ]
 
     async def _run_until_abandoned(self, loop: Awaitable[None]) -> None:
@@ -208,6 +210,15 @@ class Worker:
             retention=self.settings.snapshot_retention,
             now=self.now,
             instrumentation=self.instrumentation,
+        )
+
+    def _alert_evaluations(self) -> AlertEvaluations:
+        return AlertEvaluations(
+            self.database,
+            self.database_retry,
+            message_writer(self.settings, self.runner.keyring),
+            interval_seconds=self.config.alert_interval_seconds,
+            now=self.now,
         )
 
     def _heartbeats(self) -> Heartbeats:

@@ -29,8 +29,8 @@ def alert_rule(metric: str, comparison: str | None = None, threshold: float | No
 
 
 async def add_rule(connection: Connection, rule: AlertRule) -> int:
-    """The only rule on its metric, because a new installation has some."""
-    await connection.execute("UPDATE alert_rules SET enabled = false WHERE metric = $1 AND id <= 8", rule.metric)
+    """Adds a rule, and disables those of a new installation."""
+    await connection.execute("UPDATE alert_rules SET enabled = false WHERE id <= 8")
     return await save_rule(connection, rule, NOW)
 
 
