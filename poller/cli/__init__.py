@@ -50,6 +50,7 @@ COMMANDS: Final = {
     "seats": "seats",
     "forecast": "forecast",
     "anomalies": "anomalies",
+    "alerts": "alerts",
     "report": "report",
     "plan": "plan",
     "export": "export",

@@ -180,17 +180,23 @@ class AlertChange(NamedTuple):
 class AlertFilter:
     """Selects alerts. Empty: no condition; several conditions must all match.
 
-    `visible_tags`: what the caller may see; None: every alert, else those of orgs with one of these tags.
+    `visible_tags`: what the caller may see; None: every alert, else those of orgs with one of these tags. An org
+    matches `tags` if it has all of them, `org_ids` (None: every org) and `orgs`, the names, if it is one of them.
+    `resolved_since`: alerts that were resolved before are left out.
     """
+
+    alert_ids: Sequence[int] = ()
 
     states: Sequence[AlertState] = ()
     rules: Sequence[str] = ()
     severities: Sequence[Severity] = ()
-    org_ids: Sequence[int] = ()
+    org_ids: Sequence[int] | None = None
+    orgs: Sequence[str] = ()
     tags: Sequence[str] = ()
     data_centers: Sequence[str] = ()
     visible_tags: Sequence[str] | None = None
     search: str = ""
+    resolved_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

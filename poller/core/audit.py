@@ -29,6 +29,16 @@ class AuditAction(StrEnum):
     REMOVE = "remove"
     PURGE = "purge"
     RESTORE = "restore"
+    ACKNOWLEDGE = "acknowledge"
+    UNACKNOWLEDGE = "unacknowledge"
+    SNOOZE = "snooze"
+    UNSNOOZE = "unsnooze"
+    RULE_ADDED = "rule_added"
+    RULE_CHANGED = "rule_changed"
+    RULE_REMOVED = "rule_removed"
+    RULE_RESTORED = "rule_restored"
+    EXCLUDED = "excluded"
+    INCLUDED = "included"
 
 
 @dataclass(frozen=True, slots=True)

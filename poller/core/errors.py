@@ -5,6 +5,7 @@ Expected results (a throttled org, a malformed reply) are values, never exceptio
     PollerError                 one line on standard error, with the remedy
     ├── UsageError              exit 2: the command or a setting is invalid
     │   ├── UnknownOrgError     there is no such org, or the caller may not see it
+    │   ├── UnknownAlertError   the same of an alert
     │   └── SettingsError       a setting is missing or wrong
     └── OperationError          exit 1: a valid command failed
         ├── DatabaseError       PostgreSQL is unreachable, refuses, or has another schema
@@ -12,7 +13,7 @@ Expected results (a throttled org, a malformed reply) are values, never exceptio
         ├── ClockError          a row would lie in the future of PostgreSQL's clock
         ├── CredentialError     a stored secret cannot be decrypted with this process's keys
         │   └── MissingKeyError the key it is encrypted with is not among them
-        ├── ConflictError       the org is in a state in which the operation has no effect
+        ├── ConflictError       the org or alert is in a state in which the operation has no effect
         └── EmbeddedError       the embedded PostgreSQL cannot start or be used
 """
 
@@ -47,6 +48,13 @@ class UnknownOrgError(UsageError):
         super().__init__("there is no such org", "GET /api/v1/orgs lists the orgs that this key sees")
 
 
+class UnknownAlertError(UsageError):
+    """There is no such alert, or the caller may not see it: both are the same error."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such alert", "see `poller alerts`, or GET /api/v1/alerts")
+
+
 class SettingsError(UsageError):
     """A setting is missing or wrong."""
 
@@ -56,7 +64,7 @@ class OperationError(PollerError):
 
 
 class ConflictError(OperationError):
-    """The org is in a state in which the operation has no effect."""
+    """The org or alert is in a state in which the operation has no effect."""
 
 
 class DatabaseError(OperationError):

@@ -56,6 +56,27 @@ def moment_of(text: str, now: datetime, zone: tzinfo) -> datetime:
         raise UsageError(f"{text!r} is not a time", "write it as 2026-01-31T14:30:00Z") from None
 
 
+def later_time_of(text: str, now: datetime, zone: tzinfo) -> datetime:
+    """The time (UTC) in a duration from now, of the start of a day in `zone`, or of an ISO 8601 time; it is to come."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        try:
+            at = now + timedelta(seconds=seconds_of(text))
+        except OverflowError:
+            raise UsageError(f"{text!r} is after all calendars", "give less") from None
+        except UsageError:
+            what = f"{text[:40]!r} is not a time to come"
+            raise UsageError(what, "write 30d, 2026-12-31 or 2026-12-31T14:30:00Z") from None
+    try:
+        at = (at if at.tzinfo is not None else at.replace(tzinfo=zone)).astimezone(UTC)
+    except OverflowError:
+        raise UsageError(f"{text[:40]!r} is after all calendars", "give less") from None
+    if at <= now:
+        raise UsageError(f"{text[:40]} is not in the future", "give a later time")
+    return at
+
+
 @dataclass(frozen=True, slots=True)
 class Since:
     """Where a question about the past begins, as it was written: `90d`, or `2026-01-31`.

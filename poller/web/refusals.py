@@ -34,7 +34,7 @@ class Problem(PollerError):  # noqa: N818  # the word of HTTP's manuals, and of 
         self.status = status
         self.headers = dict(headers or {})
         self.errors = errors
-        """Each wrong parameter: `parameter`, `in` (path, query, header) and `detail`."""
+        """Each wrong parameter: `parameter`, `in` (path, query, header, body) and `detail`."""
 
 
 def unavailable(what: str, remedy: str = "try again in a few seconds") -> Problem:

@@ -14,6 +14,7 @@ from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.core.slots import slot_of
 from poller.store.database import connect
 from poller.store.series.snapshots import write_snapshots
+from tests.alert_rows import add_alert
 from tests.cli.test_run import commands
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ DO_NOT_LIST: Final = {
     *("access add", "access revoke"),
     *("migrate", "keys rotate", "backup", "restore", "export", "demo"),
     *(f"orgs {name}" for name in ("import", "add", "set", "rename", "pause", "resume", "remove", "restore")),
+    *(f"alerts {name}" for name in ("ack", "snooze", "test")),
+    *(f"alerts rules {name}" for name in ("add", "set", "remove", "exclude")),
     # They serve until they are stopped.
     *("run", "web", "simulate"),
     # It is another program.
@@ -59,6 +62,7 @@ def fleet(poller: Poller, on_database: str, monkeypatch: pytest.MonkeyPatch, tmp
     )
     assert poller("orgs", "import", "orgs.jsonl").err == ""
     assert poller("access", "add", "noc", "--may", "read").code == 0
+    assert poller("alerts", "rules", "exclude", "step", "--type", "DeletedUsers").code == 0
 
     async def write() -> None:
         async with await connect(on_database) as database:
@@ -75,6 +79,7 @@ def fleet(poller: Poller, on_database: str, monkeypatch: pytest.MonkeyPatch, tmp
             ]
             failed = Snapshot(1, slot_of(now - timedelta(hours=1), 900), now, Outcome.UNAVAILABLE, "timeout")
             await write_snapshots(database, [*known, failed])
+            await add_alert(database, "seats_used", 1)
 
     asyncio.run(write())
     return on_database

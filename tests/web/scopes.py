@@ -12,6 +12,7 @@ from poller.core.model import COLUMNS, Outcome, Snapshot
 from poller.core.slots import slot_of
 from poller.store.series.rollups import roll_up
 from poller.store.series.snapshots import write_snapshots
+from tests.alert_rows import add_alert
 from tests.store.fleet import added, entry
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ COUNTS: Final = {"a": 30_013, "b": 40_961}
 FIRST_ID: Final = 7_310_001
 """Ids that appear in a text in no other way."""
 NO_ORG: Final = 7_319_999
+FIRST_ALERT: Final = 7_320_001
 _DAYS: Final = 12
 
 _ROWS: Final = (
@@ -49,6 +51,8 @@ _ROWS: Final = (
     SELECT id, 'ActiveUsers', current_date - 2, 'step', 10, 20, 9, 11, 'high', 'rose from 10 to 20', now() FROM orgs
     """,
 )
+
+_ALERT_IDS: Final = "SELECT setval(pg_get_serial_sequence('alert_states', 'id'), $1, false)"
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,10 @@ class Scopes:
     keyring: Keyring
     ids: dict[str, list[int]] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    alerts: dict[str, list[int]] = field(default_factory=dict)
+    """The alerts about the orgs of each customer."""
+    alert_of_all: int = 0
+    """An alert about no org."""
 
     async def fill(self) -> None:
         """Imports two orgs of each customer, with everything a page may show of them."""
@@ -97,6 +105,21 @@ class Scopes:
         for statement in _ROWS:
             await self.database.execute(statement)
         await self._park(now)
+        await self.database.execute(_ALERT_IDS, FIRST_ALERT)
+        self.alert_of_all = await add_alert(self.database, "worker_clock", None, subject="host-1")
+        self.alerts = {
+            customer: [
+                await add_alert(self.database, "seats_used", org_id, message=NAMES[customer][0]) for org_id in ids
+            ]
+            for customer, ids in self.ids.items()
+        }
+
+    async def find_alerts(self) -> None:
+        """Finds the alerts of a database that is filled already."""
+        # scopes.alerts
+        rows = await self.database.fetch("SELECT id, org_id FROM alert_states ORDER BY id")
+        self.alert_of_all = next(row["id"] for row in rows if row["org_id"] is None)
+        self.alerts = {who: [row["id"] for row in rows if row["org_id"] in ids] for who, ids in self.ids.items()}
 
     def _snapshots(self, slot: datetime) -> Sequence[Snapshot]:
         return [

@@ -48,9 +48,9 @@ class Kind(Enum):
     SERVICE = auto()
     """Tells of the whole service: 403 to a key with tags."""
     ORG = auto()
-    """Tells of one org: 404 to a key that does not see it."""
+    """Tells of one org, or of one alert: 404 to a key that does not see it."""
     WRITE = auto()
-    """Changes one org: 403 without the right, 404 without the org."""
+    """Changes one org, or one alert: 403 without the right, 404 without the org."""
 
 
 ROUTES: Final[Mapping[tuple[str, str], Kind]] = {
@@ -94,6 +94,10 @@ ROUTES: Final[Mapping[tuple[str, str], Kind]] = {
         )
     },
     ("GET", "/api/v1/audit"): Kind.FLEET,
+    ("GET", "/api/v1/alerts/rules"): Kind.SERVICE,
+    ("GET", "/api/v1/alerts/{id}"): Kind.ORG,
+    ("POST", "/api/v1/alerts/{id}/ack"): Kind.WRITE,
+    ("POST", "/api/v1/alerts/{id}/snooze"): Kind.WRITE,
     **{("GET", f"/api/v1/orgs/{{id}}{path}"): Kind.ORG for path in ("", "/series", "/polls", "/forecast")},
     **{("POST", f"/api/v1/orgs/{{id}}/{what}"): Kind.WRITE for what in ("poll", "pause", "resume")},
 }
@@ -124,7 +128,10 @@ class Server:
         """Status and text of a reply."""
         self.asked += 1
         headers = {**asker.headers, "Accept": accept, "Origin": ORIGIN}
-        async with self.session.request(method, self.url + path, headers=headers, allow_redirects=False) as reply:
+        body = b'{"for": "7d"}' if path.endswith("/snooze") else None
+        async with self.session.request(
+            method, self.url + path, headers=headers, data=body, allow_redirects=False
+        ) as reply:
             return reply.status, await reply.text(errors="replace")
 
 
@@ -145,6 +152,7 @@ async def server_over(dsn: str, keyring: Any, make: Callable[..., Reader]) -> As
         if known:
             by_name = {row["name"]: row["id"] for row in known}
             scopes.ids = {who: [by_name[name] for name in names] for who, names in NAMES.items()}
+            await scopes.find_alerts()
             # scopes.forget
             await database.execute("DELETE FROM access_keys")
         else:
@@ -253,7 +261,7 @@ async def _check_org(server: Server, method: str, path: str, asker: Asker) -> No
     for accept in ("*/*",) if path.startswith("/api/") else ("*/*", "text/html"):
         absent = await _of_org(server, (method, path), asker, NO_ORG, accept)
         assert absent[0] in ({303, 401} if asker.right is None else {404}), (path, asker.name, absent)
-        for customer, ids in server.scopes.ids.items():
+        for customer, ids in _ids(server, path).items():
             for org_id in ids:
                 status, text = await _of_org(server, (method, path), asker, org_id, accept)
                 where = (method, path, accept, asker.name, customer, status)
@@ -270,7 +278,7 @@ async def _check_write(server: Server, method: str, path: str, asker: Asker) -> 
     refused = {303, 401, 403} if asker.right is None else {403}
     assert absent[0] in ({404} if allowed else refused), (path, asker.name, absent)
     before = await _facts(server)
-    for customer, ids in server.scopes.ids.items():
+    for customer, ids in _ids(server, path).items():
         status, text = await _of_org(server, (method, path), asker, ids[0], "*/*")
         where = (method, path, asker.name, customer, status)
         if allowed and asker.sees(customer):
@@ -278,14 +286,24 @@ async def _check_write(server: Server, method: str, path: str, asker: Asker) -> 
             assert status in {200, 202, 303, 409}, (where, text[:300])
         else:
             assert (status, text) == absent, where
-            assert (await _facts(server))[customer] == before[customer], where
+            assert (await _facts(server)).get(customer) == before.get(customer), where
         _tells_only_of_its_own(text, asker, where)
+
+
+def _ids(server: Server, path: str) -> dict[str, list[int]]:
+    """The numbers of the orgs, or of the alerts, that a route is about, by customer; `all`: of the whole service."""
+    if not path.startswith("/api/v1/alerts/"):
+        return server.scopes.ids
+    return {**server.scopes.alerts, "all": [server.scopes.alert_of_all]}
 
 
 async def _facts(server: Server) -> dict[str, Any]:
     """What a write would change, by customer."""
     # scopes.facts
-    query = "SELECT paused_at, resumed_at, updated_at FROM orgs WHERE id = ANY($1) ORDER BY id"
+    query = """
+        SELECT o.paused_at, o.resumed_at, o.updated_at, a.state, a.snoozed_until
+        FROM orgs o LEFT JOIN alert_states a ON a.org_id = o.id WHERE o.id = ANY($1) ORDER BY o.id
+    """
     return {who: await server.scopes.database.fetch(query, ids) for who, ids in server.scopes.ids.items()}
 
 
@@ -347,6 +365,7 @@ READ: Final = (
     "SELECT org FROM seat_usage",
     "SELECT org FROM seat_forecasts",
     "SELECT org FROM anomalies",
+    "SELECT org FROM alerts WHERE org IS NOT NULL",
     "SELECT o.name FROM org_snapshots s JOIN orgs o ON o.id = s.org_id",
     "SELECT DISTINCT unnest(tags) FROM orgs",
 )

@@ -10,6 +10,7 @@ import typer
 
 from poller.cli.options.orgs import states_of
 from poller.cli.output import terminal
+from poller.core.alerts import AlertState
 from poller.core.quantities import count
 from poller.query.rows import json_text
 
@@ -52,29 +53,36 @@ def status(
 
 async def _status(settings: Settings, *, as_json: bool, watch: bool) -> FleetStatus:
     from poller.app import open_app
+    from poller.query.alerts import alerts_by_state
     from poller.query.fleet import LISTED, fleet_status, status_fields
 
     async with open_app(settings, name="poller status") as app:
         while True:
             found = await fleet_status(app.database, app.database.clock.now(), listed=None if as_json else LISTED)
+            alerts = await alerts_by_state(app.database, None)
             if as_json:
-                terminal.out(json_text(status_fields(found)))
+                of_alerts = {
+                    state.value: number for state, number in alerts.items() if state is not AlertState.RESOLVED
+                }
+                terminal.out(json_text({**status_fields(found), "alerts": of_alerts}))
             else:
                 if watch and sys.stdout.isatty():
                     print(_CLEAR, end="")
-                _show(found)
+                _show(found, alerts[AlertState.FIRING])
             if not watch:
                 return found
             await asyncio.sleep(_WATCH_SECONDS)
             await app.database.read_clock()
 
 
-def _show(found: FleetStatus) -> None:
+def _show(found: FleetStatus, firing: int) -> None:
     from poller.cli.output import render
     from poller.cli.output.service_facts import service_facts
 
     for line in render.facts(_counts(found)):
         terminal.out(line)
+    if firing:
+        terminal.out(f"\n{count(firing, 'alert fires', 'alerts fire')}: `poller alerts`")
     for line in _needs_a_person(found):
         terminal.out_wrapped(line, _HANG)
     _tell("stretched", _stretched(found))

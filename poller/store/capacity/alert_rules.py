@@ -69,6 +69,12 @@ async def remove_rule(connection: Connection, name: str, now: datetime, *, by: s
     return True
 
 
+async def restore_rule(connection: Connection, rule_id: int, now: datetime) -> None:
+    """Brings back a removed rule, with its settings and addresses; its conditions are evaluated again."""
+    await lock(connection, Lock.ALERTS)
+    await connection.execute(_RESTORE, rule_id, now)
+
+
 async def resolve_open(connection: Connection, rule_id: int, reason: str, now: datetime, *, by: str = "poller") -> None:
     """Resolves the open alerts of a rule without a message."""
     await connection.execute(_RESOLVE, rule_id, reason, now, by)
@@ -149,6 +155,9 @@ WHERE id = $16
 _REMOVE: Final = """
 UPDATE alert_rules SET removed_at = $2, updated_at = $2 WHERE name = $1 AND removed_at IS NULL RETURNING id
 """
+
+# alert_rules.restore
+_RESTORE: Final = "UPDATE alert_rules SET removed_at = NULL, updated_at = $2 WHERE id = $1"
 
 # alert_rules.resolve: without `clear_since`, so that these alerts are not reopened.
 _RESOLVE: Final = """

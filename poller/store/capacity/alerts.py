@@ -58,12 +58,18 @@ async def read_changes(
     alert_id: int | None,
     *,
     visible_tags: Sequence[str] | None = None,
+    org_ids: Sequence[int] | None = None,
+    since: datetime | None = None,
     before: int | None = None,
     limit: int = 100,
 ) -> list[AlertChange]:
-    """Returns the history of an alert (None: of all), the newest change first. `before`: only smaller ids."""
-    tags = None if visible_tags is None else list(visible_tags)
-    return [_change_of(row) for row in await database.fetch(_CHANGES, alert_id, tags, before, limit)]
+    """Returns the history of an alert (None: of all), the newest change first. `before`: only smaller ids.
+
+    `org_ids`: only of these orgs; None: of all. `since`: only changes from then on.
+    """
+    lists = (None if one is None else list(one) for one in (visible_tags, org_ids))
+    rows = await database.fetch(_CHANGES, alert_id, *lists, since, before, limit)
+    return [_change_of(row) for row in rows]
 
 
 async def acknowledge(connection: Connection, alert_id: int, by: str, now: datetime) -> None:
@@ -117,10 +123,14 @@ def _change_of(row: Row) -> AlertChange:
 
 
 def _arguments(which: AlertFilter) -> list[Any]:
-    lists = (which.states, which.rules, which.severities, which.org_ids, which.tags, which.data_centers)
-    visible = None if which.visible_tags is None else list(which.visible_tags)
-    pattern = containing(which.search) if which.search else None
-    return [*(list(one) or None for one in lists), visible, pattern]
+    lists = (which.states, which.rules, which.severities, which.tags, which.data_centers, which.orgs, which.alert_ids)
+    optional = (which.visible_tags, which.org_ids)
+    return [
+        *(list(one) or None for one in lists),
+        *(None if one is None else list(one) for one in optional),
+        containing(which.search) if which.search else None,
+        which.resolved_since,
+    ]
 
 
 _LISTED_SQL: Final = f"array_position(ARRAY{[state.value for state in _LISTED]}, a.state) - 1"
@@ -130,12 +140,14 @@ _SEVERITY_SQL: Final = f"array_position(ARRAY{[severity.value for severity in _S
 _READ: Final = f"""
 SELECT a.* FROM alerts a LEFT JOIN orgs o ON o.id = a.org_id
 WHERE ($1::text[] IS NULL OR a.state = ANY ($1)) AND ($2::text[] IS NULL OR a.rule = ANY ($2))
-  AND ($3::text[] IS NULL OR a.severity = ANY ($3)) AND ($4::int[] IS NULL OR a.org_id = ANY ($4))
-  AND ($5::text[] IS NULL OR o.tags && $5) AND ($6::text[] IS NULL OR o.data_center = ANY ($6))
-  AND ($7::text[] IS NULL OR o.tags && $7)
-  AND ($8::text IS NULL OR concat_ws(' ', a.rule, a.org, a.subject, a.message) ILIKE $8)
-  AND ($9::int IS NULL OR ({_LISTED_SQL}, {_SEVERITY_SQL}, -a.id) > ($9, $10::int, -$11::bigint))
-ORDER BY {_LISTED_SQL}, {_SEVERITY_SQL}, a.id DESC LIMIT $12
+  AND ($3::text[] IS NULL OR a.severity = ANY ($3)) AND ($4::text[] IS NULL OR o.tags @> $4)
+  AND ($5::text[] IS NULL OR o.data_center = ANY ($5)) AND ($6::text[] IS NULL OR o.name = ANY ($6))
+  AND ($7::bigint[] IS NULL OR a.id = ANY ($7)) AND ($8::text[] IS NULL OR o.tags && $8)
+  AND ($9::int[] IS NULL OR a.org_id = ANY ($9))
+  AND ($10::text IS NULL OR concat_ws(' ', a.rule, a.org, a.subject, a.message) ILIKE $10)
+  AND ($11::timestamptz IS NULL OR a.state <> 'resolved' OR a.resolved_at >= $11)
+  AND ($12::int IS NULL OR ({_LISTED_SQL}, {_SEVERITY_SQL}, -a.id) > ($12, $13::int, -$14::bigint))
+ORDER BY {_LISTED_SQL}, {_SEVERITY_SQL}, a.id DESC LIMIT $15
 """  # noqa: S608 - members of enumerations
 
 # alerts.count
@@ -149,8 +161,9 @@ _CHANGES: Final = """
 SELECT c.id, c.alert_id, a.rule, a.org, c.at, c.from_state, c.to_state, c.by, c.detail
 FROM alert_changes c JOIN alerts a ON a.id = c.alert_id LEFT JOIN orgs o ON o.id = a.org_id
 WHERE ($1::bigint IS NULL OR c.alert_id = $1) AND ($2::text[] IS NULL OR o.tags && $2)
-  AND ($3::bigint IS NULL OR c.id < $3)
-ORDER BY c.id DESC LIMIT $4
+  AND ($3::int[] IS NULL OR a.org_id = ANY ($3)) AND ($4::timestamptz IS NULL OR c.at >= $4)
+  AND ($5::bigint IS NULL OR c.id < $5)
+ORDER BY c.id DESC LIMIT $6
 """
 
 # alerts.state

@@ -25,7 +25,7 @@ PREFIX = "/api/v1"
 class Call:
     """One request whose parameters are checked. `after`: the key of the last row before this page; None: first page.
 
-    `path` and `query` are values of the endpoint's models. `writer` None: this process changes nothing.
+    `path`, `query` and `body` are values of the endpoint's models. `writer` None: this process changes nothing.
     """
 
     reader: Reader
@@ -36,15 +36,15 @@ class Call:
     query: Any
     limit: int = 0
     after: tuple[Any, ...] | None = None
+    body: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The fields of a reply. `after`: the key of the last row, if more rows follow. `location`: a related address."""
+    """The fields of a reply. `after`: the key of the last row, if more rows follow."""
 
     fields: Mapping[str, Any]
     after: Sequence[Any] | None = None
-    location: str | None = None
 
 
 def page(items: Sequence[Mapping[str, Any]], after: Sequence[Any] | None) -> Answer:
@@ -56,7 +56,8 @@ def page(items: Sequence[Mapping[str, Any]], after: Sequence[Any] | None) -> Ans
 class Endpoint:
     """`rows`: the field of the reply that holds rows, which CSV has too. `refusals`: statuses beside the usual ones.
 
-    `answer` is None for an endpoint that writes its own reply.
+    `answer` is None for an endpoint that writes its own reply. `related`: what follows the address of the org or alert
+    in the `Location` of a write.
     """
 
     method: str
@@ -66,12 +67,14 @@ class Endpoint:
     reply: type[BaseModel] | Any
     path_model: type[BaseModel] = NoParameters
     query_model: type[BaseModel] = NoParameters
+    body_model: type[BaseModel] = NoParameters
     right: Right = Right.READ
     refusals: Sequence[int] = ()
     rows: str | None = None
     status: int = 200
     description: str = ""
     group: str = field(default="orgs", kw_only=True)
+    related: str = field(default="", kw_only=True)
 
     @property
     def address(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from poller.core.callers import Right
+from poller.web.api.alert_endpoints import ALERT_ENDPOINTS
 from poller.web.api.endpoint import Endpoint
 from poller.web.api.handlers import (
     fleet as fleet_handlers,
@@ -71,6 +72,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         refusals=(409, 422),
         status=202,
         description="`message` says what happens next, `Location` names the polls. 409 if no poll would be made.",
+        related="/polls",
     ),
     Endpoint(
         "POST",
@@ -83,6 +85,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         refusals=(409, 422),
         status=200,
         description="Until it is resumed; its history stays.",
+        related="/polls",
     ),
     Endpoint(
         "POST",
@@ -95,6 +98,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         refusals=(409, 422),
         status=200,
         description="409 while it has no credentials.",
+        related="/polls",
     ),
     Endpoint(
         "GET",
@@ -168,6 +172,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         rows="items",
         group="capacity",
     ),
+    *ALERT_ENDPOINTS,
     Endpoint(
         "GET",
         "/health",

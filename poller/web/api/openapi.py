@@ -23,14 +23,14 @@ User counts of Zoho CRM orgs, their seats, forecasts and gaps.
 Send a key as `Authorization: Bearer KEY`. Times are ISO 8601 in UTC. `null` means unknown, which is never 0.
 Lists come in pages: repeat the request with `cursor` set to `next_cursor` until that is null. Every reply to GET has an
 `ETag`: send it as `If-None-Match`, and the answer is 304 if nothing has changed. Endpoints with rows answer CSV too.
-An org that the key may not see is the same 404 as an org that does not exist."""
+An org or alert that the key may not see is the same 404 as one that does not exist."""
 _STATUS: Final[Mapping[int, str]] = {
     304: "Nothing has changed since the reply with that `ETag`.",
     400: "A parameter is wrong; `errors` names it.",
     401: "The key is missing or wrong.",
     403: "The key lacks the right `operate`.",
-    404: "There is no such org, or the key may not see it.",
-    409: "The org is in a state in which this has no effect.",
+    404: "There is no such org or alert, or the key may not see it.",
+    409: "The org or alert is in a state in which this has no effect.",
     422: "The cursor does not belong to this list, or the Idempotency-Key to this request.",
     503: "Busy, or the database does not answer: try again after `Retry-After` seconds.",
 }
@@ -70,7 +70,18 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
         "description": f"{endpoint.description}{more}{right}".strip(),
         "tags": [endpoint.group],
         **({"parameters": parameters} if parameters else {}),
+        **_body(endpoint, schemas),
         "responses": _responses(endpoint, schemas),
+    }
+
+
+def _body(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
+    model = endpoint.body_model
+    if not model.model_fields:
+        return {}
+    content = {"application/json": {"schema": {"$ref": _REF.format(model=_schema(model, schemas))}}}
+    return {
+        "requestBody": {"content": content, "required": any(one.is_required() for one in model.model_fields.values())}
     }
 
 

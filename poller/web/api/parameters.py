@@ -7,6 +7,7 @@ import types
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Union, get_args, get_origin
 from urllib.parse import unquote_to_bytes
 
+import orjson
 from pydantic import BaseModel, ValidationError
 
 from poller.core.errors import UsageError
@@ -34,6 +35,18 @@ def query_values(model: type[M], request: web.Request) -> M:
     """The parameters after the question mark: each known, and given once unless it is repeatable."""
     _require_utf8(request.rel_url.raw_query_string)
     return _validated(model, _collected(model, request.query), "query")
+
+
+async def body_values(model: type[M], request: web.Request) -> M:
+    """The fields of a JSON body; no body is one without fields. A model without fields reads none."""
+    raw = await request.read() if model.model_fields else b""
+    try:
+        found = orjson.loads(raw or b"{}")
+    except orjson.JSONDecodeError:
+        raise refuse([_error("body", "body", "it is not JSON")]) from None
+    if not isinstance(found, dict):
+        raise refuse([_error("body", "body", "it is not an object")])
+    return _validated(model, found, "body")
 
 
 def header_value(request: web.Request, name: str) -> str | None:
@@ -102,7 +115,7 @@ def _validated(model: type[M], found: Mapping[str, Any], place: str) -> M:
         return model.model_validate(found)
     except ValidationError as wrong:
         errors = [
-            _error(str(one["loc"][0]), place, _detail(one["type"], one["msg"]))
+            _error(str((*one["loc"], place)[0])[:50], place, _detail(one["type"], one["msg"]))
             for one in wrong.errors(include_url=False, include_context=False, include_input=False)
         ]
     raise refuse(errors)

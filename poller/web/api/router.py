@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -11,12 +12,12 @@ from aiohttp import web
 
 from poller.admin.idempotency import answer_once
 from poller.core.callers import Right
-from poller.core.errors import ConflictError, UnknownOrgError, UsageError
+from poller.core.errors import ConflictError, UnknownAlertError, UnknownOrgError, UsageError
 from poller.web.api import openapi
 from poller.web.api.cursors import Cursors
 from poller.web.api.endpoint import Call
 from poller.web.api.models.base import DEFAULT_ROWS, MOST_ROWS
-from poller.web.api.parameters import header_value, path_values, query_values
+from poller.web.api.parameters import body_values, header_value, path_values, query_values
 from poller.web.api.replies import csv_reply, json_body, json_reply, wants_csv
 from poller.web.callers import CALLER, WRITER
 from poller.web.refusals import Problem
@@ -66,7 +67,8 @@ class Router:
             query_values(endpoint.query_model, request),
         )
         if endpoint.method == "POST":
-            return await _written(request, endpoint, call)
+            body = await body_values(endpoint.body_model, request)
+            return await _written(request, endpoint, replace(call, body=body))
         listing, cursors = _listing(request, endpoint, call.query), self._cursors(call)
         if endpoint.is_list:
             after = None if call.query.cursor is None else cursors.open(listing, call.query.cursor)
@@ -77,7 +79,7 @@ class Router:
         fields = dict(answer.fields)
         if endpoint.is_list:
             fields["next_cursor"] = None if answer.after is None else cursors.seal(listing, answer.after)
-        return json_reply(request, fields, endpoint.status, _headers(answer))
+        return json_reply(request, fields, endpoint.status, {})
 
     async def _csv(self, request: web.Request, endpoint: Endpoint, call: Call, listing: str) -> web.StreamResponse:
         if endpoint.is_list and call.query.limit is None:
@@ -120,7 +122,7 @@ async def _answer(endpoint: Endpoint, call: Call) -> Answer:
     assert endpoint.answer is not None  # noqa: S101  # such endpoints have no route here
     try:
         return await endpoint.answer(call)
-    except UnknownOrgError as unknown:
+    except (UnknownOrgError, UnknownAlertError) as unknown:
         raise Problem(404, unknown.what, unknown.remedy) from None
     except ConflictError as conflict:
         raise Problem(409, conflict.what, conflict.remedy) from None
@@ -128,19 +130,18 @@ async def _answer(endpoint: Endpoint, call: Call) -> Answer:
 
 async def _written(request: web.Request, endpoint: Endpoint, call: Call) -> web.Response:
     """The reply to a write request; a repeated request with the same Idempotency-Key gets the reply of the first."""
-    headers = {}
+    headers = {"Location": f"{request.path.rpartition('/')[0]}{endpoint.related}"}
 
     async def answer() -> tuple[int, bytes]:
-        done = await _answer(endpoint, call)
-        headers.update(_headers(done))
-        return endpoint.status, json_body(done.fields)
+        return endpoint.status, json_body((await _answer(endpoint, call)).fields)
 
     key = header_value(request, "Idempotency-Key")
     if key is None or call.writer is None:
         status, body = await answer()
     else:
         try:
-            (status, body), kept = await answer_once(call.writer.database, call.caller, key, request.path, answer)
+            route = _route_of(request, call)
+            (status, body), kept = await answer_once(call.writer.database, call.caller, key, route, answer)
         except ConflictError as conflict:
             raise Problem(409, conflict.what, conflict.remedy) from None
         except UsageError as used:
@@ -148,7 +149,6 @@ async def _written(request: web.Request, endpoint: Endpoint, call: Call) -> web.
             raise Problem(422, used.what, used.remedy, errors=[wrong]) from None
         if kept:
             headers["Idempotency-Replayed"] = "true"
-    headers.setdefault("Location", f"{request.path.rpartition('/')[0]}/polls")
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)
 
 
@@ -177,5 +177,7 @@ def _listing(request: web.Request, endpoint: Endpoint, query: BaseModel) -> str:
     return f"{request.path if endpoint.path_model.model_fields else endpoint.address}?{orjson.dumps(filters).decode()}"
 
 
-def _headers(answer: Answer) -> dict[str, str]:
-    return {} if answer.location is None else {"Location": answer.location}
+def _route_of(request: web.Request, call: Call) -> str:
+    """What an Idempotency-Key is bound to: the address, and the body if there is one."""
+    given = call.body.model_dump_json(exclude_defaults=True)
+    return request.path if given == "{}" else f"{request.path} {sha256(given.encode()).hexdigest()[:16]}"

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
     from poller.web.pages.site import Site
 
-_GROUPS: Final = {"orgs": "Orgs", "fleet": "The fleet", "capacity": "Seats and forecasts", "service": "The service"}
+_GROUPS: Final = {
+    "orgs": "Orgs",
+    "fleet": "The fleet",
+    "capacity": "Seats and forecasts",
+    "alerts": "Alerts",
+    "service": "The service",
+}
 _METHODS: Final = ("get", "post")
 Parameter = tuple[str, str, str, str]
 """Name, place, type and meaning."""
@@ -73,14 +79,21 @@ def _entry(path: str, method: str, operation: Mapping[str, Any], schemas: Mappin
         path=path,
         summary=operation["summary"],
         description=operation["description"],
-        parameters=[
-            (one["name"], one["in"], _type(one["schema"], schemas), one["description"])
-            for one in operation.get("parameters", ())
-        ],
+        parameters=[*_parameters(operation, schemas)],
         fields=list(_fields(schema, schemas, 0)),
         refusals=[(status, one["description"]) for status, one in operation["responses"].items() if status >= "4"],
         example=_example(path, method),
     )
+
+
+def _parameters(operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterable[Parameter]:
+    """The parameters of path, query and header, then the fields of the body."""
+    for one in operation.get("parameters", ()):
+        yield one["name"], one["in"], _type(one["schema"], schemas), one["description"]
+    if "requestBody" in operation:
+        schema = operation["requestBody"]["content"]["application/json"]["schema"]
+        for _, name, kind, description in _fields(schema, schemas, 0):
+            yield name, "body", kind, description
 
 
 def _example(path: str, method: str) -> str:

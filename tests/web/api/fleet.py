@@ -26,6 +26,7 @@ from poller.store.series.rollups import roll_up
 from poller.store.series.snapshots import write_snapshots
 from poller.web import Access, Api, Health, ProcessMetrics, serve
 from poller.worker.analyses import forecast_fleet, search_anomalies
+from tests.alert_rows import add_alert
 from tests.store.fleet import added, entry
 from tests.web.test_web import Process
 
@@ -146,6 +147,9 @@ async def _fill(database_url: str) -> dict[str, int]:
             ids[PARKED],
         )
         await _capacity(database, ids, now)
+        for name, state in ((OK, "firing"), (FAILING, "pending"), (FORMULA, "acknowledged"), (PARKED, "resolved")):
+            await add_alert(database, "seats_used", ids[name], state, user_type="ActiveUsers")
+        await add_alert(database, "worker_clock", None, subject="host-1", severity="critical")
         for action in ("poll", "pause", "resume", "poll", "pause"):
             await record(database, Caller("noc", Right.OPERATE, source="127.0.0.1"), action, ids[OK], {"changed": True})
     return ids

@@ -9,6 +9,7 @@ from poller.admin.access import add_key
 from poller.core.callers import Right
 from poller.web.api.endpoint import Answer
 from poller.web.api.endpoints import ENDPOINTS
+from tests.alert_rows import add_alert
 from tests.store.fleet import added, entry
 from tests.web.api.fleet import KEYRING, RIGHT, client_of
 from tests.web.api.fuzzing import fuzz
@@ -34,14 +35,18 @@ async def test_schemathesis_finds_nothing_with_a_key_that_may_read(fleet: Shared
 
 
 async def test_schemathesis_finds_nothing_with_a_key_that_may_operate(database: Database, database_url: str) -> None:
-    await added(database, KEYRING, *(entry(f"Org {number}") for number in range(5)))
+    for org_id in await added(database, KEYRING, *(entry(f"Org {number}") for number in range(5))):
+        await add_alert(database, "seats_used", org_id)
     _, key = await add_key(database, KEYRING, "operator", right=Right.OPERATE)
     async with client_of(database_url, may_write=True) as client:
         found = await fuzz(
-            client.url, {"Authorization": f"Bearer {key.reveal()}"}, examples=10, operations="/(poll|pause|resume)$"
+            client.url,
+            {"Authorization": f"Bearer {key.reveal()}"},
+            examples=10,
+            operations="/(poll|pause|resume|ack|snooze)$",
         )
     assert faults(found) == ""
-    assert len(found.operations) == 3
+    assert len(found.operations) == 5
     assert found.requests >= 100
 
 

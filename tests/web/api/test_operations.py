@@ -122,7 +122,8 @@ async def test_a_key_with_tags_gets_an_answer_from_every_endpoint_about_its_own_
         _, key = await add_key(database, KEYRING, "gold", right=Right.READ, tags=("gold",))
     async with client_of(fleet.database_url, may_write=True) as client:
         for endpoint in ENDPOINTS:
-            if endpoint.method == "GET":
+            # Rules are about every org. The alert 1 and the org 1 are of the same org.
+            if endpoint.method == "GET" and endpoint.path != "/alerts/rules":
                 path = endpoint.path.replace("{id}", str(fleet.ids[OK]))
                 reply = await client.ask(path, {"Authorization": f"Bearer {key.reveal()}"})
                 assert reply.status == 200, (path, reply.body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from poller.admin import operations
-from poller.web.api.endpoint import PREFIX, Answer
+from poller.web.api.endpoint import Answer
 from poller.web.refusals import Problem
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ async def resume(call: Call) -> Answer:
 
 async def _operate(call: Call, operation: Callable[..., Awaitable[Operated]]) -> Answer:
     done = await operation(writable(call.writer).database, call.caller, call.path.id)
-    return Answer(done.fields(), location=f"{PREFIX}/orgs/{call.path.id}/polls")
+    return Answer(done.fields())
 
 
 def writable(writer: Writer | None) -> Writer:

@@ -30,10 +30,10 @@ def duration(name: str, text: str) -> int:
     return named(name, lambda: seconds_of(text))
 
 
-def named(name: str, read: Callable[[], T]) -> T:
+def named(name: str, read: Callable[[], T], place: str = "query") -> T:
     """The value that `read` returns; its `UsageError` is about the parameter `name`."""
     try:
         return read()
     except UsageError as wrong:
-        error = {"parameter": name, "in": "query", "detail": wrong.what}
+        error = {"parameter": name, "in": place, "detail": wrong.what}
         raise Problem(400, wrong.what, wrong.remedy, errors=[error]) from None

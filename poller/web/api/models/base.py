@@ -76,7 +76,7 @@ class WrongParameter(Model):
     """One parameter that is wrong, and why."""
 
     parameter: str
-    place: Annotated[Literal["path", "query", "header"], Field(alias="in")]
+    place: Annotated[Literal["path", "query", "header", "body"], Field(alias="in")]
     detail: str
 
 

@@ -1,0 +1,70 @@
+"""The part of the table of endpoints that is about alerts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from poller.core.callers import Right
+from poller.web.api.endpoint import Endpoint
+from poller.web.api.handlers import alerts as handlers
+from poller.web.api.models import alerts as models
+
+ALERT_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    Endpoint(
+        "GET",
+        "/alerts",
+        "Alerts: those that fire first",
+        handlers.alerts,
+        models.AlertList,
+        query_model=models.AlertsQuery,
+        rows="items",
+        group="alerts",
+        description="A key with tags sees the alerts of its orgs.",
+    ),
+    Endpoint(
+        "GET",
+        "/alerts/rules",
+        "The rules by which alerts fire",
+        handlers.rules,
+        models.AlertRuleList,
+        refusals=(403,),
+        group="alerts",
+        description="Only for keys that see every org.",
+    ),
+    Endpoint(
+        "GET",
+        "/alerts/{id}",
+        "One alert with its history",
+        handlers.alert,
+        models.AlertReply,
+        models.AlertPath,
+        group="alerts",
+    ),
+    Endpoint(
+        "POST",
+        "/alerts/{id}/ack",
+        "Acknowledge an alert",
+        handlers.acknowledge,
+        models.AlertOperationReply,
+        models.AlertPath,
+        body_model=models.AcknowledgeBody,
+        right=Right.OPERATE,
+        refusals=(409, 422),
+        group="alerts",
+        description='No more messages until it is resolved. `{"undo": true}` undoes it. 409 if it is resolved.',
+    ),
+    Endpoint(
+        "POST",
+        "/alerts/{id}/snooze",
+        "Snooze an alert",
+        handlers.snooze,
+        models.AlertOperationReply,
+        models.AlertPath,
+        body_model=models.SnoozeBody,
+        right=Right.OPERATE,
+        refusals=(409, 422),
+        group="alerts",
+        description='No messages for that time: `{"for": "7d"}`, or `{"until": "2026-12-01T09:00:00Z"}`.'
+        ' `{"undo": true}` ends it. 409 if the alert is resolved.',
+    ),
+)
