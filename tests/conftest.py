@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import uuid
+from contextlib import ExitStack
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,7 @@ from hypothesis import HealthCheck, settings
 
 from poller.store import database as databases, schema
 from poller.store.orgs.encryption import KEY_BYTES, Keyring
+from tests.memory import files_in_memory
 from tests.postgres import address, copy_of, run_on, running_postgres
 from tests.witness import WITNESS
 
@@ -43,6 +45,18 @@ WAITING: Final = ("acceptance", "breakage", "chaos", "worker", "embedded")
 COMPUTING: Final = ("browser", "web", "store", ".", "cli")
 """The folders whose files take longest, and what they do meanwhile. `make test` starts a file of each kind in turn, so
 that the processor is never idle while all wait; the short files of other folders fill the end of the run."""
+
+
+_FILES: Final = ExitStack()
+
+
+def pytest_configure() -> None:
+    """Keeps the files of tests in memory where there is room; the processes of `make test` share the folder."""
+    _FILES.enter_context(files_in_memory())
+
+
+def pytest_unconfigure() -> None:
+    _FILES.close()
 
 
 @pytest.hookimpl(trylast=True)

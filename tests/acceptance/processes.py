@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tests import command
 from tests.command import KEYS
+from tests.forkserver import needed_at_start
 from tests.witness import WITNESS
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Machine:
 def machine(sim: Simulator, database_url: str, **settings: str) -> Machine:
     """A machine whose poller polls the simulated Zoho and uses this database."""
     WITNESS.know_simulator(sim)
-    inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME", "LANG") if name in os.environ}
+    inherited = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"} or needed_at_start(name)}
     return Machine(
         {
             **inherited,

@@ -63,7 +63,7 @@ async def test_commands_show_no_secret_in_their_output_in_a_log_or_in_the_proces
         added = f"client_id=1000.A\nclient_secret={ADDED}-1\nrefresh_token={ADDED}-2\ndata_center=sim-us\n".encode()
         with process_list() as seen:
             ends = [
-                await command.run(*arguments, stdin=stdin, environ=environ)
+                await command.run(*arguments, stdin=stdin, environ=environ, fresh=True)
                 for arguments, stdin in (
                     (("orgs", "import", str(bad)), b""),
                     (("orgs", "import", str(good)), b""),
@@ -97,7 +97,7 @@ async def test_no_error_contains_the_password_of_the_database() -> None:
             {"POLLER_DATABASE_URL": nowhere.replace("127.0.0.1", "[::"), "POLLER_SECRET_KEYS": keys},
             {"POLLER_DATABASE_URL": nowhere},
         ):
-            ended = await command.run("migrate", environ={"POLLER_LOG_LEVEL": "debug"} | environ)
+            ended = await command.run("migrate", environ={"POLLER_LOG_LEVEL": "debug"} | environ, fresh=True)
             assert ended.code in {1, 2}
     assert seen.known_leaks() == []
 
@@ -105,5 +105,5 @@ async def test_no_error_contains_the_password_of_the_database() -> None:
 async def test_the_secret_search_finds_a_secret_on_a_command_line() -> None:
     own = Witness(secrets={f"{ADDED}-3"})
     with process_list(own) as seen:
-        await command.run("trend", "--type", f"{ADDED}-3", witness=own)
+        await command.run("trend", "--type", f"{ADDED}-3", witness=own, fresh=True)
     assert "the process list: a secret a test knows" in seen.known_leaks()[0]

@@ -18,6 +18,7 @@ from poller.core.schedule import Due
 from poller.simulator import Simulator, SimulatorOptions
 from poller.store.database import Database, connect
 from poller.store.orgs.encryption import KEY_BYTES, Keyring
+from tests import forkserver
 from tests.simulated_fleet import import_fleet
 from tests.witness import WITNESS
 from tests.worker.waiting import eventually
@@ -39,7 +40,7 @@ REAL = ("-m", "poller", "run")
 class Process:
     """A worker and its log."""
 
-    process: asyncio.subprocess.Process
+    process: asyncio.subprocess.Process | forkserver.Forked
     log: Path
 
     @property
@@ -92,11 +93,16 @@ class Lab:
         """Starts one more worker; returns once the worker has started."""
         log, clock = self.folder / f"worker-{len(self.workers)}.log", self.folder / "clock"
         clock.write_text("0", encoding="ascii")
+        environ = self.environ | settings
+        process: asyncio.subprocess.Process | forkserver.Forked
         with log.open("wb") as file:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, *program, *([str(clock)] if program == QUICK else []),
-                env=self.environ | settings, stdout=file, stderr=file, start_new_session=True,
-            )  # fmt: skip
+            if program == QUICK and forkserver.fits(environ):
+                process = await forkserver.start(QUICK[1], [str(clock)], environ=environ, output=file.fileno())
+            else:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, *program, *([str(clock)] if program == QUICK else []),
+                    env=environ, stdout=file, stderr=file, start_new_session=True,
+                )  # fmt: skip
         self.workers.append(Process(process, log))
         await self.workers[-1].says("worker.started")
         return self.workers[-1]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from tests import forkserver
 from tests.chaos.storm import WORKERS
 from tests.witness import WITNESS
 
@@ -25,7 +25,7 @@ class Crew:
         self._environ = environ
         self._clock = clock
         self._logs = logs
-        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._processes: dict[int, forkserver.Forked] = {}
         self._leaving = False
         self.started = 0
         self.codes: list[int] = []
@@ -40,10 +40,9 @@ class Crew:
     async def _keep_one(self, place: int) -> None:
         while not self._leaving:
             with (self._logs / f"worker-{place}.log").open("ab") as log:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "tests.chaos.worker", str(self._clock),
-                    env=self._environ, stdout=log, stderr=log, start_new_session=True,
-                )  # fmt: skip
+                process = await forkserver.start(
+                    "tests.chaos.worker", [str(self._clock)], environ=self._environ, output=log.fileno()
+                )
             self._processes[place] = process
             self.started += 1
             self.codes.append(await process.wait())

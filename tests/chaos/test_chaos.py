@@ -69,11 +69,20 @@ CROSS JOIN generate_series(first.slot, $2::timestamptz - $3::interval, $3) AS du
 WHERE NOT EXISTS (SELECT FROM org_snapshots s WHERE s.org_id = first.org_id AND s.slot = due.slot)
 """
 
-# How many of these processes said of late that they work; none while a job is in the hands of a dead one.
+# How many of these processes said of late that they work; none while a job is in the hands of another process, which
+# is dead: once the workers stop, nobody would take over that job.
 _AT_WORK = """
-SELECT count(*) FROM workers
-WHERE seen_at > now() - interval '2 s' AND split_part(name, ':', 2)::integer = ANY($1::integer[])
-  AND NOT EXISTS (SELECT FROM pgqueuer WHERE status = 'picked' AND heartbeat < now() - interval '2 s')
+WITH working AS (
+    SELECT id, seen_at FROM workers WHERE split_part(name, ':', 2)::integer = ANY($1::integer[])
+)
+SELECT count(*) FROM working
+WHERE seen_at > now() - interval '2 s'
+  AND NOT EXISTS (SELECT FROM pgqueuer WHERE status = 'picked' AND queue_manager_id NOT IN (SELECT id FROM working))
+"""
+
+_LEFT = """
+SELECT entrypoint, dedupe_key, queue_manager_id::text AS worker, now() - heartbeat AS silent_for
+FROM pgqueuer WHERE status = 'picked'
 """
 
 
@@ -227,8 +236,7 @@ async def classified(there: World, over: datetime) -> dict[str, Any]:
     events = there.crew.hear()
     assert audit["breaches"] == [], (SEED, audit["breaches"])
     assert not [event for event in events if "Traceback" in event], events
-    left = await there.database.fetchval("SELECT count(*) FROM pgqueuer WHERE status = 'picked'")
-    assert left == 0
+    assert [dict(job) for job in await there.database.fetch(_LEFT)] == [], SEED
     assert there.crew.codes[-3:] == [0, 0, 0]
     asked = sum(row["requests"] for row in rows)
     return {

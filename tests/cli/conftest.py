@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -57,3 +58,9 @@ def on_database(monkeypatch: pytest.MonkeyPatch, database_url: str) -> str:
 def process() -> Callable[..., Awaitable[Ended]]:
     """`await process("orgs", "list", stdin=b"…")` runs a command as a separate process."""
     return command.run
+
+
+@pytest.fixture
+def new_process() -> Callable[..., Awaitable[Ended]]:
+    """As `process`, but in a new interpreter: nothing of the poller is loaded when it starts."""
+    return partial(command.run, fresh=True)

@@ -51,16 +51,16 @@ async def test_poller_poll_logs_nothing_unless_a_log_level_is_set(
 
 
 async def test_a_fleet_is_imported_polled_and_shown_without_printing_a_secret(
-    process: Process, on_database: str, tmp_path: Path
+    new_process: Process, on_database: str, tmp_path: Path
 ) -> None:
     async with Simulator(SimulatorOptions(orgs=6, grant_share=0.0, soid_share=0.3)) as sim:
         environ = environ_of(sim)
         orgs = list(sim.fleet())
         sim.add_faults(Fault(name="oauth_scope_mismatch", org=1))
-        imported = await import_by_command(sim, tmp_path, process, environ=environ)
+        imported = await import_by_command(sim, tmp_path, new_process, environ=environ)
         assert imported.out == "6 orgs: 6 added, 0 changed, 0 same.\n"
 
-        polled = await process("poll", "--json", environ=environ)
+        polled = await new_process("poll", "--json", environ=environ)
         told = {line["org"]: line for line in map(json.loads, polled.out.splitlines())}
         assert polled.code == 1
         assert set(told) == {org.name for org in orgs}
@@ -80,18 +80,18 @@ async def test_a_fleet_is_imported_polled_and_shown_without_printing_a_secret(
         assert [fact for fact in of_orgs if fact.get("slot") != slots.get(fact.get("org"), "?")] == []
 
         sim.clear_faults()
-        again = await process("poll", orgs[1].name, environ=environ)
+        again = await new_process("poll", orgs[1].name, environ=environ)
         assert again.code == 0, "an org that is named is asked though it is parked"
         assert "1 org: 1 ok · 10 requests in " in again.out
 
-        trend = await process("trend", orgs[0].name, "--format", "csv", "--since", "1d", environ=environ)
+        trend = await new_process("trend", orgs[0].name, "--format", "csv", "--since", "1d", environ=environ)
         known = [row for row in csv.DictReader(trend.out.splitlines()) if row["last"]]
         assert {row["user_type"]: int(row["last"]) for row in known} == sim.expected_counts(0)
-        whole = await process("trend", "--format", "json", "--since", "2d", environ=environ)
+        whole = await new_process("trend", "--format", "json", "--since", "2d", environ=environ)
         steps = json.loads(whole.out)
         assert len(steps) == 6 * 10 * 3
         assert any(step["last"] is None for step in steps)
-        status = await process("status", environ=environ)
+        status = await new_process("status", environ=environ)
 
         printed = [imported, polled, again, trend, whole, status]
         assert any('"level": "debug"' in ended.err for ended in printed) or polled.err
@@ -133,7 +133,7 @@ async def test_a_poll_that_gets_a_stop_signal_ends_without_output(
     async with Simulator(slow) as sim, asyncio.timeout(60):
         environ = {**environ_of(sim), "POLLER_LOG_LEVEL": "error", "POLLER_REQUEST_TIMEOUT": "120s"}
         await import_by_command(sim, tmp_path, process, environ=environ)
-        polling = await start("poll", environ=environ)
+        polling = await start("poll", environ=environ, fresh=True)
         try:
             while not sim.audit()["requests"].get("token"):  # noqa: ASYNC110  # another process is waited for
                 await asyncio.sleep(0.05)
@@ -146,7 +146,7 @@ async def test_a_poll_that_gets_a_stop_signal_ends_without_output(
 
 async def test_the_simulator_runs_until_it_gets_a_stop_signal(tmp_path: Path) -> None:
     async with asyncio.timeout(60):
-        simulating = await start("simulate", "--orgs", "3", "--write-orgs", "fleet.csv")
+        simulating = await start("simulate", "--orgs", "3", "--write-orgs", "fleet.csv", fresh=True)
         try:
             line = (await simulating.stdout.readline()).decode()
             setting = line.removeprefix("export POLLER_DATA_CENTERS='").removesuffix("'\n")
@@ -167,7 +167,7 @@ async def test_a_pipe_closed_by_its_reader_is_not_an_error(tmp_path: Path, proce
     (tmp_path / "orgs.csv").write_text(f"name,data_center,client_id,client_secret,refresh_token\n{rows}")
     assert (await process("orgs", "import", "orgs.csv")).code == 0
     async with asyncio.timeout(60):
-        listing = await start("trend", "--format", "csv")
+        listing = await start("trend", "--format", "csv", fresh=True)
         try:
             await listing.stdout.readline()
             # The reader stops: the pipe is closed on our side.
