@@ -36,19 +36,21 @@ class AnswerCache:
                 self.keep(key, kept)
             return kept
 
-    async def get_costly(self, key: Hashable, read: Callable[[], Awaitable[T]]) -> T:
+    async def get_costly(
+        self, key: Hashable, read: Callable[[], Awaitable[T]], most_seconds: float = _MOST_SECONDS
+    ) -> T:
         """The kept answer, or a new one. It is kept a hundred times as long as it took to read, 5 to 60 seconds.
 
-        So it takes at most a hundredth of the database's time, and is never older than a minute.
+        So it takes at most a hundredth of the database's time, and is never older than a minute, or `most_seconds`.
         """
         clock = asyncio.get_running_loop().time
         async with self.reading(key):
-            kept: tuple[float, T] | None = self.find(key, _MOST_SECONDS)
+            kept: tuple[float, T] | None = self.find(key, most_seconds)
             if kept is None or clock() > kept[0]:
                 began = clock()
                 answer = await read()
                 took = clock() - began
-                kept = (clock() + min(max(_TIMES_ITS_COST * took, _LEAST_SECONDS), _MOST_SECONDS), answer)
+                kept = (clock() + min(max(_TIMES_ITS_COST * took, _LEAST_SECONDS), most_seconds), answer)
                 self.keep(key, kept)
             return kept[1]
 

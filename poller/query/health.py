@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 LISTED: Final = 5
 """Orgs named under one heading; the rest are counted."""
 GAPS_LISTED: Final = 200
+_WAITING_SECONDS: Final = 10.0
+"""How long sums over the newest slots of all orgs are kept at most."""
 _CREDITS_SECONDS: Final = 60.0
 """How long sums of credits are kept: they take longest to read."""
 
@@ -151,13 +153,12 @@ async def read_health(reader: Reader, caller: Caller) -> HealthReport:
     """Reads the report as this caller may see it."""
     now, database, tags = reader.now(), reader.seen_by(caller), caller.visible_tags
     hours = await read_slot_hours(reader.cache, database, now, tags)
-    centers = await orgs_of_data_centers(database, tags)
+    centers, unrecorded = await _waiting(reader.cache, database, hours[0].at, now, tags)
     service = None
     if tags is None:
         rows_a_day = sum(hour.slots for hour in hours) * (24 * HOUR / (now - hours[0].at))
         orgs = sum(center.orgs for center in centers)
         service = await read_service(reader.cache, database, now, orgs=orgs, rows_a_day=rows_a_day)
-    unrecorded = await unrecorded_slots(database, hours[0].at, now, tags)
     return HealthReport(now, hours, unrecorded, centers, await _credits(reader.cache, database, now, tags), service)
 
 
@@ -192,6 +193,17 @@ async def read_gaps(
         reader.seen_by(caller), since, until, caller.visible_tags, outcome=outcome, listed=listed
     )
     return GapsOfHours(since, until, outcome, *found)
+
+
+async def _waiting(
+    cache: AnswerCache, database: Database, since: datetime, now: datetime, tags: Sequence[str] | None
+) -> tuple[list[DataCenterOrgs], UnrecordedSlots]:
+    """Orgs that wait for their data centre, and slots since `since` without a row; of the last ten seconds."""
+
+    async def read() -> tuple[list[DataCenterOrgs], UnrecordedSlots]:
+        return await orgs_of_data_centers(database, tags), await unrecorded_slots(database, since, now, tags)
+
+    return await cache.get_costly(("waiting", key_of_tags(tags), since), read, _WAITING_SECONDS)
 
 
 async def _credits(cache: AnswerCache, database: Database, now: datetime, tags: Sequence[str] | None) -> Credits:

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.org_filter import OrgFilter
 from poller.query.cache import key_of_tags
+from poller.query.parallel import parallel
 from poller.query.seats import SEAT_COLUMNS, problem_of
 from poller.store.capacity.lists import anomalies_page, count_anomalies
 from poller.store.capacity.seat_rows import (
     SHOWN,
     SORTS,
     SeatRowFilter,
+    read_seat_order,
     read_seat_rows,
     seat_facets,
+    seat_rows_of,
     seat_sums_of_tags,
     seat_totals,
 )
@@ -96,8 +99,13 @@ async def read_seats(
 ) -> SeatsAnswer:
     """Reads the page; with `by_tag`, sums by tag instead of rows of orgs."""
     which = question.which
-    sums = await _totals(cache, database, which)
-    rows, before, after = ([], False, False) if by_tag else await _page(database, question)
+    async with parallel() as group:
+        totals = group.create_task(_totals(cache, database, which))
+        page = None if by_tag else group.create_task(_page(cache, database, question))
+        facets = group.create_task(_facets(cache, database, which.visible_tags))
+        anomalies = group.create_task(_anomalies(cache, database, question))
+    sums = totals.result()
+    rows, before, after = ([], False, False) if page is None else page.result()
     return SeatsAnswer(
         rows=rows,
         has_before=before,
@@ -105,17 +113,18 @@ async def read_seats(
         totals=next(one for one in sums if not one["is_currency"]),
         currencies=[one for one in sums if one["currency"] is not None],
         tags=_by_tag([dict(row) for row in await seat_sums_of_tags(database, which)]) if by_tag else [],
-        facets=await _facets(cache, database, which.visible_tags),
-        anomalies=await _anomalies(cache, database, question),
+        facets=facets.result(),
+        anomalies=anomalies.result(),
     )
 
 
 async def stream_seat_rows(database: Database, question: SeatsQuestion) -> AsyncIterator[dict[str, Any]]:
     """Every row of the filter, in order, as JSON and CSV have it."""
     after: int | None = None
-    while rows := await _rows(database, replace(question, after=after, before=None), _CHUNK):
+    which, sort, descending = question.which, question.sort, question.descending
+    while rows := await read_seat_rows(database, which, sort=sort, descending=descending, limit=_CHUNK, after=after):
         for row in rows:
-            yield seat_fields(row)
+            yield seat_fields(dict(row))
         after = rows[-1]["org_id"]
 
 
@@ -125,29 +134,40 @@ def seat_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: problem if name == "problem" else row[name] for name in SEAT_FIELDS}
 
 
-async def _page(database: Database, question: SeatsQuestion) -> tuple[list[dict[str, Any]], bool, bool]:
-    """Rows, and whether there are rows before and after. The first page, where that place is not in the list."""
+async def _page(
+    cache: AnswerCache, database: Database, question: SeatsQuestion
+) -> tuple[list[dict[str, Any]], bool, bool]:
+    """Rows, and whether there are rows before and after. The first page, where that place is not in the list.
+
+    To sort a large fleet is costly, so the order is kept for a while. The rows themselves are never kept.
+    """
+    key = ("seat order", repr(replace(question, kinds=(), severities=())))
+    org_ids, before, after = await cache.get_costly(key, lambda: _order(database, question))
+    return [dict(row) for row in await seat_rows_of(database, question.which, org_ids)], before, after
+
+
+async def _order(database: Database, question: SeatsQuestion) -> tuple[list[int], bool, bool]:
+    """The orgs of a page, and whether there are orgs before and after."""
     limit = question.limit
-    rows = await _rows(database, question, limit + 1)
-    if not rows or (question.before is not None and len(rows) <= limit):
+    org_ids = await _org_ids(database, question)
+    if not org_ids or (question.before is not None and len(org_ids) <= limit):
         question = replace(question, before=None, after=None)
-        rows = await _rows(database, question, limit + 1)
+        org_ids = await _org_ids(database, question)
     if question.before is not None:
-        return rows[-limit:], True, True
-    return rows[:limit], question.after is not None, len(rows) > limit
+        return org_ids[-limit:], True, True
+    return org_ids[:limit], question.after is not None, len(org_ids) > limit
 
 
-async def _rows(database: Database, question: SeatsQuestion, limit: int) -> list[dict[str, Any]]:
-    rows = await read_seat_rows(
+async def _org_ids(database: Database, question: SeatsQuestion) -> list[int]:
+    return await read_seat_order(
         database,
         question.which,
         sort=question.sort,
         descending=question.descending,
-        limit=limit,
+        limit=question.limit + 1,
         after=question.after,
         before=question.before,
     )
-    return [dict(row) for row in rows]
 
 
 async def _totals(cache: AnswerCache, database: Database, which: SeatRowFilter) -> list[dict[str, Any]]:

@@ -56,6 +56,13 @@ async def test_an_error_is_not_kept_and_the_next_reader_asks_again() -> None:
     assert await cache.get("key", 60.0, lambda: _answer(2)) == 2
 
 
+async def test_an_answer_is_never_older_than_its_reader_allows() -> None:
+    cache = AnswerCache()
+    assert await cache.get_costly("key", lambda: _answer(1)) == 1
+    assert await cache.get_costly("key", lambda: _answer(2)) == 1
+    assert await cache.get_costly("key", lambda: _answer(2), most_seconds=0.0) == 2
+
+
 async def _open_later(source: Source) -> None:
     await source.asked.wait()
     source.open.set()

@@ -295,6 +295,9 @@ async def test_readers_share_an_answer_until_it_is_old(database: Database) -> No
     assert (await read_health(reader, EVERYTHING)).recorded == 1
     assert (await read_health(reader, NORTH)).recorded == 2
     assert (await report_of(database, now=now)).recorded == 2
+    await added(database, "b", tag="south", data_center="in")
+    seen = [await read_health(reader, EVERYTHING), await read_health(reader, NORTH), await report_of(database, now=now)]
+    assert [{one.data_center for one in report.data_centers} for report in seen] == [{"eu"}, {"eu"}, {"eu", "in"}]
 
 
 @pytest.mark.parametrize(

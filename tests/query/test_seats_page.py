@@ -170,6 +170,28 @@ async def test_an_org_of_another_caller_marks_no_place_in_the_list(database: Dat
     assert found[0] == found[1] == found[2]
 
 
+async def test_the_order_of_a_page_is_kept_for_a_while_but_neither_its_rows_nor_who_may_see_them(
+    database: Database,
+) -> None:
+    orgs = random_orgs(random.Random(4), 12)
+    for place, org in enumerate(orgs):
+        org |= {"tags": ["north" if place % 2 else "south"], "purchased": 50 + place, "used": 10}
+    await store(database, orgs)
+    cache, question = AnswerCache(), SeatsQuestion(SeatRowFilter(TODAY, ["north"]), "idle", descending=True)
+    before = [row["org_id"] for row in (await read_seats(cache, database, question)).rows]
+    await database.execute("UPDATE seat_contracts SET purchased = 10 WHERE org_id = $1", before[0])
+    await database.execute("UPDATE orgs SET tags = '{south}' WHERE id = $1", before[1])
+    kept = (await read_seats(cache, database, question)).rows
+    assert [row["org_id"] for row in kept] == [before[0], *before[2:]]
+    assert (kept[0]["purchased"], kept[0]["idle"]) == (10, 0)
+    south = (await read_seats(cache, database, replace(question, which=SeatRowFilter(TODAY, ["south"])))).rows
+    assert {row["org_id"] for row in south} == {org["id"] for org in orgs[::2]} | {before[1]}
+    idle = replace(question, which=SeatRowFilter(TODAY, ["north"], show="idle"))
+    assert before[0] not in {row["org_id"] for row in (await read_seats(cache, database, idle)).rows}
+    renewed = (await read_seats(AnswerCache(), database, question)).rows
+    assert [row["org_id"] for row in renewed] == [*before[2:], before[0]]
+
+
 @pytest.mark.parametrize("seed", range(2))
 async def test_sums_by_tag_count_an_org_under_each_of_its_tags(database: Database, seed: int) -> None:
     orgs = random_orgs(random.Random(seed), 30)

@@ -48,13 +48,29 @@ async def read_seat_rows(
     before: int | None = None,
 ) -> list[Row]:
     """Returns up to `limit` rows after or before the row of an org (its id), in order; unknown values come last."""
-    value = f"coalesce({'-' if descending else ''}({SORTS[sort]})::float8, 'infinity')"
-    backwards, position = before is not None, after if before is None else before
-    place = "" if position is None else _PLACE.format(value=value, beyond="<" if backwards else ">")
-    direction = "DESC" if backwards else "ASC"
-    statement = _PAGE.format(value=value, shown=SHOWN[which.show], place=place, direction=direction)
-    rows = await database.fetch(statement, *which.arguments(), limit, *([] if position is None else [position]))
-    return rows[::-1] if backwards else rows
+    return await _page(database, "*", which, sort, descending=descending, limit=limit, after=after, before=before)
+
+
+async def read_seat_order(
+    database: Queries,
+    which: SeatRowFilter,
+    *,
+    sort: str,
+    descending: bool,
+    limit: int,
+    after: int | None = None,
+    before: int | None = None,
+) -> list[int]:
+    """Returns the ids of the orgs that `read_seat_rows` would return."""
+    rows = await _page(database, "org_id", which, sort, descending=descending, limit=limit, after=after, before=before)
+    return [row["org_id"] for row in rows]
+
+
+async def seat_rows_of(database: Queries, which: SeatRowFilter, org_ids: Sequence[int]) -> list[Row]:
+    """Returns the rows of those of these orgs that match, in the given order."""
+    rows = await database.fetch(_THESE.format(shown=SHOWN[which.show]), *which.arguments(), list(org_ids))
+    found = {row["org_id"]: row for row in rows}
+    return [found[org_id] for org_id in org_ids if org_id in found]
 
 
 async def seat_totals(database: Queries, which: SeatRowFilter) -> list[Row]:
@@ -70,6 +86,27 @@ async def seat_sums_of_tags(database: Queries, which: SeatRowFilter) -> list[Row
 async def seat_facets(database: Queries, visible_tags: Sequence[str] | None) -> list[Row]:
     """Returns how many orgs have each data centre, edition and tag, the most frequent first."""
     return await database.fetch(_FACETS, None if visible_tags is None else list(visible_tags))
+
+
+async def _page(
+    database: Queries,
+    columns: str,
+    which: SeatRowFilter,
+    sort: str,
+    *,
+    descending: bool,
+    limit: int,
+    after: int | None,
+    before: int | None,
+) -> list[Row]:
+    value = f"coalesce({'-' if descending else ''}({SORTS[sort]})::float8, 'infinity')"
+    backwards, position = before is not None, after if before is None else before
+    place = "" if position is None else _PLACE.format(value=value, beyond="<" if backwards else ">")
+    direction = "DESC" if backwards else "ASC"
+    shown = SHOWN[which.show]
+    statement = _PAGE.format(columns=columns, value=value, shown=shown, place=place, direction=direction)
+    rows = await database.fetch(statement, *which.arguments(), limit, *([] if position is None else [position]))
+    return rows[::-1] if backwards else rows
 
 
 _IS_FULL: Final = "(purchased IS NOT NULL AND used >= purchased)"
@@ -99,17 +136,18 @@ SHOWN: Final[Mapping[str, str]] = {
 """The conditions that a page can be limited to."""
 
 # seat_rows.seats: a part of the statements below.
-_SEATS: Final = f"""
+_OF: Final = f"""
 WITH seats AS MATERIALIZED (
     SELECT s.*, $1::date AS today, f.made_at, f.per_day, f.method, f.seats AS forecast_seats, f.exhausted_on,
            f.exhausted_low, f.exhausted_high, f.backtest_error, f.backtest_windows
     FROM ({FACTS} o.removed_at IS NULL AND ($2::text[] IS NULL OR o.tags && $2)
           AND ($3::text IS NULL OR o.name ILIKE $3) AND ($4::text[] IS NULL OR o.tags @> $4)
           AND ($5::text[] IS NULL OR o.data_center = ANY($5))
-          AND ($6::text[] IS NULL OR coalesce(o.edition, 'unknown') = ANY($6))) AS s
+          AND ($6::text[] IS NULL OR coalesce(o.edition, 'unknown') = ANY($6))<these>) AS s
     LEFT JOIN forecast_results f ON f.org_id = s.org_id AND f.user_type = 'ActiveUsers'
 )
 """  # noqa: S608 - it stands in `seats`
+_SEATS: Final = _OF.replace("<these>", "")
 _PLACE: Final = " AND ({value}, org, org_id) {beyond} (SELECT {value}, org, org_id FROM seats WHERE org_id = $8)"
 
 _ORDER: Final = "ORDER BY {value} {direction}, org {direction}, org_id {direction} LIMIT $7"
@@ -117,7 +155,13 @@ _ORDER: Final = "ORDER BY {value} {direction}, org {direction}, org_id {directio
 # seat_rows.page
 _PAGE: Final = f"""
 {_SEATS}
-SELECT * FROM seats WHERE {{shown}}{{place}} {_ORDER}
+SELECT {{columns}} FROM seats WHERE {{shown}}{{place}} {_ORDER}
+"""  # noqa: S608 - it stands above
+
+# seat_rows.these
+_THESE: Final = f"""
+{_OF.replace("<these>", " AND o.id = ANY ($7::int[])")}
+SELECT * FROM seats WHERE {{shown}}
 """  # noqa: S608 - it stands above
 
 # seat_rows.totals
