@@ -72,7 +72,8 @@ async def test_an_unreachable_data_centre_delays_no_other_and_is_polled_on_time_
             if home == "sim-us":
                 assert {row["outcome"] for row in of_org} == {"ok"}
                 assert max(row["late_seconds"] for row in of_org) <= 2 + lag.of_a_poll
-        assert {row["outcome"] for row in rows} == {"ok", "unavailable"}
+        # Partial: a poll that was running when the data centre became unreachable.
+        assert {row["outcome"] for row in rows} - {"partial"} == {"ok", "unavailable"}
         events = [entry["event"] for entry in logs]
         assert (events.count("data_center.away"), events.count("data_center.back")) == (1, 1)
         assert mine.sim.audit()["breaches"] == []

@@ -150,20 +150,25 @@ async def test_slots_without_a_running_poller_are_recorded_as_missed(service: Op
 
 
 async def test_a_job_of_a_dead_worker_is_polled_once_by_another(service: OpenService) -> None:
-    async with service(orgs=4, interval=60) as mine:
+    async with service(orgs=4, interval=15) as mine:
         database = mine.app.database
         async with mine.worker():
             await mine.until("SELECT count(*) = 4 FROM pgqueuer WHERE entrypoint = 'poll'")
-        await database.execute(
+        before = len(await mine.rows())
+        jobs = await database.fetch(
             """
             UPDATE pgqueuer SET status = 'picked', queue_manager_id = gen_random_uuid(), heartbeat = now(),
                                 execute_after = now() - interval '1 s'
-            WHERE entrypoint = 'poll'
+            WHERE entrypoint = 'poll' RETURNING id
             """
         )
         async with mine.worker():
-            await mine.until("SELECT count(*) = 4 FROM org_snapshots WHERE outcome = 'ok'")
-        assert {row["requests"] for row in await mine.rows()} == {10}
+            # By then the worker may have polled a job of its own too, where the machine is slow.
+            ended = "SELECT count(*) = 0 FROM pgqueuer WHERE id = ANY($1)"
+            await mine.until(ended, [job["id"] for job in jobs])
+        rows = await mine.rows()
+        assert len(rows) >= before + len(jobs)
+        assert {(row["outcome"], row["requests"]) for row in rows} == {("ok", 10)}
 
 
 async def test_maintenance_tasks_run_and_record_their_result(service: OpenService) -> None:
