@@ -1,4 +1,4 @@
-"""The error of a message that was not delivered."""
+"""The error of a message that was not delivered, and which HTTP statuses are refusals."""
 
 from __future__ import annotations
 
@@ -16,3 +16,13 @@ class DeliveryError(OperationError):
         super().__init__(what, remedy)
         self.retry_after = retry_after
         self.permanent = permanent
+
+
+def http_error(status: int, retry_after: float | None) -> DeliveryError:
+    """The error of an HTTP status: all of 4xx but 408 and 429 are refusals."""
+    if status == 429:
+        return DeliveryError("the receiver answered 429: too many messages", "wait: it is tried again", retry_after)
+    if 400 <= status < 500 and status != 408:
+        remedy = "correct the address: the receiver refuses it"
+        return DeliveryError(f"the receiver answered {status}", remedy, retry_after, permanent=True)
+    return DeliveryError(f"the receiver answered {status}", "see whether the receiver works", retry_after)

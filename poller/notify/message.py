@@ -14,7 +14,7 @@ class Message:
     """One message. `id` is the same for every attempt to send it, so that a receiver can recognise a repetition.
 
     `about`: firing, resolved, digest or test. `alerts`: the alerts as `poller alerts --json` prints them, for receivers
-    that are programs.
+    that are programs. `severity`: of the most urgent alert.
     """
 
     id: str
@@ -23,3 +23,27 @@ class Message:
     text: str
     html: str
     alerts: Sequence[Mapping[str, Any]] = ()
+    severity: str = "info"
+
+    def content(self) -> dict[str, Any]:
+        """What the outbox stores; the rest are columns."""
+        return {
+            "title": self.title,
+            "text": self.text,
+            "html": self.html,
+            "alerts": list(self.alerts),
+            "severity": self.severity,
+        }
+
+
+def stored_message(message_id: str, about: str, content: Mapping[str, Any]) -> Message:
+    """A message of the outbox, from its columns."""
+    return Message(
+        message_id,
+        about,
+        content.get("title", ""),
+        content.get("text", ""),
+        content.get("html", ""),
+        content.get("alerts", ()),
+        content.get("severity", "info"),
+    )

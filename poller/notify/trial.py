@@ -1,17 +1,19 @@
 """Sends a test message to an address: `poller alerts test URL`."""
 
-# ruff: noqa: ARG001
-
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from poller.notify.checks import check_addresses
 from poller.notify.message import Message
 from poller.notify.send import send
 
 if TYPE_CHECKING:
     from poller.core.secret import Secret
+
+_WORDS = "This is a test of the poller's alerts. Messages about alerts will arrive here."
 
 
 async def send_trial(url: Secret, *, web_origin: str | None) -> str:
@@ -19,6 +21,11 @@ async def send_trial(url: Secret, *, web_origin: str | None) -> str:
 
     Raises `SettingsError` (exit 2) for an address that cannot be used, `DeliveryError` (exit 1) if it is not delivered.
     """
-    message = Message(str(uuid4()), "test", "poller: test message", "This is a test.", "<p>This is a test.</p>")
+    await check_addresses([url], "the address")
+    text, html = _WORDS, f"<p>{escape(_WORDS)}</p>"
+    if web_origin is not None:
+        text += f"\n\n{web_origin}/alerts"
+        html += f'<p><a href="{escape(web_origin)}/alerts">Show all alerts</a></p>'
+    message = Message(str(uuid4()), "test", "[test] The poller's alerts arrive here", text, html)
     await send(url, message)
     return message.id

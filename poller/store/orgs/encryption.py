@@ -1,8 +1,9 @@
 """Encrypts secrets for the database with AES-256-GCM. Each row names the key of its ciphertexts.
 
-Org and column are authenticated with the ciphertext: one that is copied to another org's row or to another column does
-not decrypt. Stored form: 12 bytes of nonce, then ciphertext and tag. Nonces are random, which is safe for 2^32
-encryptions with one key (NIST SP 800-38D, 8.3): ten years of hourly tokens for 50,000 orgs.
+Row and column are authenticated with the ciphertext: one that is copied to another row (of an org, or of an address for
+messages) or to another column does not decrypt. Stored form: 12 bytes of nonce, then ciphertext and tag. Nonces are
+random, which is safe for 2^32 encryptions with one key (NIST SP 800-38D, 8.3): ten years of hourly tokens for 50,000
+orgs.
 
 No error, repr or log contains a key or a part of one.
 """
@@ -44,6 +45,8 @@ class Column(StrEnum):
     REFRESH = "org_credentials.refresh_token"
     CODE = "org_credentials.grant_code"
     ACCESS = "access_tokens.token"
+    ADDRESS = "notify_addresses.url"
+    """Bound to the id of the address. All others are bound to the id of the org."""
 
 
 class Keyring:
@@ -86,26 +89,27 @@ class Keyring:
         """The ids of all keys, the one that encrypts first."""
         return tuple(self._keys)
 
-    def encrypt(self, org_id: int, column: Column, secret: Secret) -> bytes:
-        """Returns the ciphertext of `secret` for `column` of an org, encrypted with the key `current_id`."""
+    def encrypt(self, row_id: int, column: Column, secret: Secret) -> bytes:
+        """Returns the ciphertext of `secret` for `column` of a row, encrypted with the key `current_id`."""
         nonce = os.urandom(NONCE_BYTES)
-        return nonce + self._keys[self.current_id].encrypt(nonce, secret.reveal().encode(), _bound_to(org_id, column))
+        return nonce + self._keys[self.current_id].encrypt(nonce, secret.reveal().encode(), _bound_to(row_id, column))
 
-    def decrypt(self, org_id: int, column: Column, key_id: str, ciphertext: bytes) -> Secret:
-        """Returns the plain secret; raises `CredentialError` if key, org or column differ from those of `encrypt`."""
+    def decrypt(self, row_id: int, column: Column, key_id: str, ciphertext: bytes) -> Secret:
+        """Returns the plain secret; raises `CredentialError` if key, row or column differ from those of `encrypt`."""
         key = self._keys.get(key_id)
+        owner, again = ("address", "set the address") if column is Column.ADDRESS else ("org", "import the org")
         if key is None:
             raise MissingKeyError(
-                f"{column.value} of org {org_id} is encrypted with the key {key_id!r}, which this process lacks",
-                f"add {key_id} to POLLER_SECRET_KEYS (or to the key file), or import the org again",
+                f"{column.value} of {owner} {row_id} is encrypted with the key {key_id!r}, which this process lacks",
+                f"add {key_id} to POLLER_SECRET_KEYS (or to the key file), or {again} again",
                 key_id=key_id,
             )
         try:
-            plain = key.decrypt(ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:], _bound_to(org_id, column))
+            plain = key.decrypt(ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:], _bound_to(row_id, column))
         except (InvalidTag, ValueError) as wrong:
             raise CredentialError(
-                f"{column.value} of org {org_id} does not decrypt with the key {key_id!r}",
-                "it was damaged, moved from elsewhere or made with another key of that id: import the org again",
+                f"{column.value} of {owner} {row_id} does not decrypt with the key {key_id!r}",
+                f"it was damaged, moved from elsewhere or made with another key of that id: {again} again",
             ) from wrong
         return Secret(plain.decode())
 
@@ -132,8 +136,8 @@ def _pepper(key: bytes) -> bytes:
     return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"poller access").derive(key)
 
 
-def _bound_to(org_id: int, column: Column) -> bytes:
-    return f"{org_id}:{column.value}".encode()
+def _bound_to(row_id: int, column: Column) -> bytes:
+    return f"{row_id}:{column.value}".encode()
 
 
 def _parse(text: str, where: str) -> dict[str, bytes]:

@@ -2,9 +2,9 @@
 
 Rotation runs while workers run, with old and new keys. It re-encrypts a page of rows at a time, each page in its own
 transaction, and never waits for a row that another process has locked. It can be stopped and started again at any time.
-It deletes an access token that no key decrypts, since the next poll requests a new one; it keeps credentials that no
-key decrypts, and reports them at the end. It removes no key: the operator does, once `key_usage` shows no row with the
-key and no backup needs it.
+It deletes an access token that no key decrypts, since the next poll requests a new one; it keeps credentials and
+addresses that no key decrypts, and reports them at the end. It removes no key: the operator does, once `key_usage`
+shows no row with the key and no backup needs it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from poller.core.errors import CredentialError
+from poller.store.orgs import address_rotation
 from poller.store.orgs.credentials import Grant, decrypt_credentials, reencrypt_credentials
 from poller.store.orgs.encryption import Column
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from poller.store.queries import Connection, Row
 
 PAGE: Final = 500
-TABLES: Final = ("org_credentials", "access_tokens")
+TABLES: Final = ("org_credentials", "access_tokens", address_rotation.TABLE)
 """The tables with ciphertexts; their column `key_id` names the key."""
 _SAMPLE: Final = 20
 _PAUSE_SECONDS: Final = 0.2
@@ -51,6 +52,8 @@ async def key_usage_by_table(database: Database) -> dict[str, Mapping[str, int]]
         SELECT 'org_credentials' AS name, key_id, count(*)::int AS rows FROM org_credentials GROUP BY key_id
         UNION ALL
         SELECT 'access_tokens', key_id, count(*)::int FROM access_tokens WHERE key_id IS NOT NULL GROUP BY key_id
+        UNION ALL
+        SELECT 'notify_addresses', key_id, count(*)::int FROM notify_addresses GROUP BY key_id
         """
     )
     usage: dict[str, dict[str, int]] = {}
@@ -107,14 +110,19 @@ def _decrypts(keyring: Keyring, column: Column, row: Row, name: str) -> bool:
 async def rotate(database: Database, keyring: Keyring, *, progress: Callable[[int], None] = lambda _done: None) -> int:
     """Encrypts all rows with the keyring's first key; returns how many it changed. Calls `progress` with that number.
 
-    Raises `CredentialError` for the first row of credentials that does not decrypt, once all others are done.
+    Raises `CredentialError` for the first row of credentials or addresses that does not decrypt, once all others are
+    done.
     """
     run = _RotationRun(database, keyring, progress)
     await run.all_pages("org_credentials", _rotate_credentials)
     await run.all_pages("access_tokens", _rotate_tokens, passes=_TOKEN_PASSES)
-    if run.unopened:
-        first = next(iter(run.unopened.values()))
-        others = f" (and so are {len(run.unopened) - 1} more orgs' credentials)" if len(run.unopened) > 1 else ""
+    changed, unopened_addresses = await address_rotation.rotate_addresses(database, keyring)
+    run.done += changed
+    progress(run.done)
+    if unopened := [*run.unopened.values(), *unopened_addresses]:
+        first = unopened[0]
+        kind = "rows" if unopened_addresses else "orgs' credentials"
+        others = f" (and so are {len(unopened) - 1} more {kind})" if len(unopened) > 1 else ""
         raise CredentialError(f"{first.what}{others}; {run.done:,} rows are re-encrypted", first.remedy) from first
     return run.done
 

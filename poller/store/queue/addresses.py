@@ -1,11 +1,15 @@
-"""The addresses that messages are sent to. Each is a secret: encrypted, and shown by its scheme only."""
+"""The addresses that messages are sent to. Each is a secret: encrypted, and shown by its scheme only.
 
-# ruff: noqa: ARG001
+An address is recognised by an HMAC, so that setting it again keeps its row, its waiting messages and its history.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from poller.store.orgs.address_rotation import PURPOSE
+from poller.store.orgs.encryption import Column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,14 +33,95 @@ class NotifyAddress:
         return f"{self.scheme}://…"
 
 
+def scheme_of(url: Secret) -> str:
+    """The part of an address that may be shown, before `://`."""
+    return url.reveal().partition("://")[0].lower()
+
+
 async def set_addresses(connection: Connection, rule_id: int, urls: Sequence[Secret], keyring: Keyring) -> None:
     """Replaces the addresses of a rule; none: its messages go to POLLER_NOTIFY_URLS.
 
     Addresses that stay keep their waiting messages; those of removed addresses are deleted. The caller checks the
     addresses first (`notify.checks`).
     """
+    kept = await _ensure(connection, rule_id, urls, keyring)
+    # addresses.delete
+    await connection.execute(
+        "DELETE FROM notify_addresses WHERE rule_id = $1 AND NOT id = ANY($2::int[])", rule_id, kept
+    )
 
 
 async def list_addresses(queries: Queries, rule_ids: Sequence[int] | None = None) -> list[NotifyAddress]:
     """The addresses of rules (None: all rules), the oldest first; not those of POLLER_NOTIFY_URLS."""
-    return []
+    # addresses.list
+    rows = await queries.fetch(
+        "SELECT id, rule_id, scheme FROM notify_addresses"
+        " WHERE rule_id IS NOT NULL AND ($1::int[] IS NULL OR rule_id = ANY($1)) ORDER BY rule_id, id",
+        None if rule_ids is None else list(rule_ids),
+    )
+    return [NotifyAddress(row["id"], row["rule_id"], row["scheme"]) for row in rows]
+
+
+async def list_schemes(queries: Queries) -> dict[int, str]:
+    """The scheme of every address by its id, those of POLLER_NOTIFY_URLS included."""
+    # addresses.schemes
+    return {row["id"]: row["scheme"] for row in await queries.fetch("SELECT id, scheme FROM notify_addresses")}
+
+
+async def default_addresses(connection: Connection, urls: Sequence[Secret], keyring: Keyring) -> list[NotifyAddress]:
+    """The rows of the addresses of POLLER_NOTIFY_URLS; those that are new are stored first."""
+    ids = await _ensure(connection, None, urls, keyring)
+    return [
+        NotifyAddress(address_id, None, scheme_of(url)) for address_id, url in zip(ids, _distinct(urls), strict=True)
+    ]
+
+
+async def delete_other_defaults(connection: Connection, urls: Sequence[Secret], keyring: Keyring) -> int:
+    """Deletes addresses that are no longer in POLLER_NOTIFY_URLS, with their messages; returns how many."""
+    macs = [mac for url in urls for mac in keyring.macs(PURPOSE, url)]
+    # addresses.delete_defaults
+    rows = await connection.fetch(
+        "DELETE FROM notify_addresses WHERE rule_id IS NULL AND NOT fingerprint = ANY($1::bytea[]) RETURNING id", macs
+    )
+    return len(rows)
+
+
+async def _ensure(connection: Connection, rule_id: int | None, urls: Sequence[Secret], keyring: Keyring) -> list[int]:
+    """The ids of the addresses, in their order and each once; those that are new are stored first."""
+    wanted = {url: keyring.macs(PURPOSE, url) for url in _distinct(urls)}
+    ids = await _find(connection, rule_id, wanted)
+    for url in (url for url in wanted if url not in ids):
+        # addresses.next_id: the ciphertext is bound to it.
+        address_id = await connection.fetchval("SELECT nextval(pg_get_serial_sequence('notify_addresses', 'id'))::int")
+        # addresses.insert: another session may have stored the same address in the meantime.
+        stored = await connection.fetchval(
+            """
+            INSERT INTO notify_addresses (id, rule_id, url, key_id, fingerprint, scheme)
+            VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (rule_id, fingerprint) DO NOTHING RETURNING id
+            """,
+            address_id,
+            rule_id,
+            keyring.encrypt(address_id, Column.ADDRESS, url),
+            keyring.current_id,
+            keyring.mac(keyring.current_id, PURPOSE, url),
+            scheme_of(url),
+        )
+        ids |= {url: stored} if stored is not None else await _find(connection, rule_id, {url: wanted[url]})
+    return [ids[url] for url in wanted]
+
+
+async def _find(connection: Connection, rule_id: int | None, wanted: dict[Secret, list[bytes]]) -> dict[Secret, int]:
+    """The ids of addresses that are stored, by any of their fingerprints."""
+    by_mac = {mac: url for url, macs in wanted.items() for mac in macs}
+    # addresses.find
+    rows = await connection.fetch(
+        "SELECT id, fingerprint FROM notify_addresses"
+        " WHERE rule_id IS NOT DISTINCT FROM $1 AND fingerprint = ANY($2::bytea[])",
+        rule_id,
+        list(by_mac),
+    )
+    return {by_mac[row["fingerprint"]]: row["id"] for row in rows}
+
+
+def _distinct(urls: Sequence[Secret]) -> list[Secret]:
+    return list(dict.fromkeys(urls))
