@@ -163,13 +163,13 @@ async def test_keys_are_listed_with_the_number_of_rows_they_encrypt(
             {
                 "key": "k2",
                 "state": "encrypts",
-                "rows": {"org_credentials": 0, "access_tokens": 0, "access_keys": 0},
+                "rows": {"org_credentials": 0, "access_tokens": 0, "notify_addresses": 0, "access_keys": 0},
                 "total": 0,
             },
             {
                 "key": "k1",
                 "state": "decrypts",
-                "rows": {"org_credentials": 3, "access_tokens": 3, "access_keys": 0},
+                "rows": {"org_credentials": 3, "access_tokens": 3, "notify_addresses": 0, "access_keys": 0},
                 "total": 6,
             },
         ]
@@ -181,6 +181,6 @@ async def test_keys_are_listed_with_the_number_of_rows_they_encrypt(
         )
         table = await with_keys(mine, NEW).run("keys", "list")
         assert [line.split() for line in table.out.splitlines()[1:]] == [
-            ["k2", "encrypts", "0", "0", "0"],
-            ["k1", "missing", "3", "0", "0"],
+            ["k2", "encrypts", "0", "0", "0", "0"],
+            ["k1", "missing", "3", "0", "0", "0"],
         ]

@@ -16,6 +16,16 @@ PURPOSE: Final = "address"
 """Of the fingerprint by which an address is recognised."""
 
 
+async def address_usage(database: Database) -> dict[str, int]:
+    """Returns by key id the number of encrypted addresses; none where the database is of an earlier release."""
+    # address_rotation.exists
+    if await database.fetchval("SELECT to_regclass('notify_addresses') IS NULL"):
+        return {}
+    # address_rotation.usage
+    rows = await database.fetch("SELECT key_id, count(*)::int AS rows FROM notify_addresses GROUP BY key_id")
+    return {row["key_id"]: row["rows"] for row in rows}
+
+
 async def rotate_addresses(database: Database, keyring: Keyring) -> tuple[int, list[CredentialError]]:
     """Encrypts the addresses with the first key, and renews their fingerprints.
 

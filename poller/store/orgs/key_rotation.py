@@ -52,13 +52,13 @@ async def key_usage_by_table(database: Database) -> dict[str, Mapping[str, int]]
         SELECT 'org_credentials' AS name, key_id, count(*)::int AS rows FROM org_credentials GROUP BY key_id
         UNION ALL
         SELECT 'access_tokens', key_id, count(*)::int FROM access_tokens WHERE key_id IS NOT NULL GROUP BY key_id
-        UNION ALL
-        SELECT 'notify_addresses', key_id, count(*)::int FROM notify_addresses GROUP BY key_id
         """
     )
     usage: dict[str, dict[str, int]] = {}
     for row in rows:
         usage.setdefault(row["key_id"], dict.fromkeys(TABLES, 0))[row["name"]] = row["rows"]
+    for key_id, addresses in (await address_rotation.address_usage(database)).items():
+        usage.setdefault(key_id, dict.fromkeys(TABLES, 0))[address_rotation.TABLE] = addresses
     return dict(sorted(usage.items()))
 
 
@@ -117,8 +117,9 @@ async def rotate(database: Database, keyring: Keyring, *, progress: Callable[[in
     await run.all_pages("org_credentials", _rotate_credentials)
     await run.all_pages("access_tokens", _rotate_tokens, passes=_TOKEN_PASSES)
     changed, unopened_addresses = await address_rotation.rotate_addresses(database, keyring)
-    run.done += changed
-    progress(run.done)
+    if changed:
+        run.done += changed
+        progress(run.done)
     if unopened := [*run.unopened.values(), *unopened_addresses]:
         first = unopened[0]
         kind = "rows" if unopened_addresses else "orgs' credentials"
