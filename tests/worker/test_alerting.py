@@ -11,6 +11,7 @@ import pytest
 from poller.core.alerts import AlertFilter, AlertState, Exclusion, Severity
 from poller.core.errors import ConflictError
 from poller.store.capacity.alert_rules import delete_exclusion, list_rules, remove_rule, save_exclusion, save_rule
+from poller.store.capacity.alert_states import delete_expired_alerts
 from poller.store.capacity.alerts import (
     acknowledge,
     count_alerts,
@@ -398,3 +399,24 @@ async def test_an_exclusion_is_replaced_by_one_of_the_same_subject_and_can_be_de
         assert first == second
         assert await delete_exclusion(connection, first)
         assert not await delete_exclusion(connection, first)
+
+
+async def test_alerts_are_kept_for_400_days_after_they_are_over_and_those_that_never_fired_for_seven(
+    installation: Installation,
+) -> None:
+    await installation.add(alert_rule("parked"))
+    for state, fired, days in (
+        ("resolved", NOW, 401),
+        ("resolved", NOW, 399),
+        ("resolved", None, 8),
+        ("resolved", None, 6),
+        ("firing", NOW, None),
+    ):
+        await installation.database.execute(
+            "INSERT INTO alert_states (rule_id, subject, state, severity, since, counted_from, fired_at, resolved_at,"
+            " message, remedy) VALUES (1, $1, $2, 'info', $3, $3, $4, $5, '', '')",
+            *(f"{state} {fired} {days}", state, NOW, fired, None if days is None else NOW - days * DAY),
+        )
+    assert await delete_expired_alerts(installation.database, NOW) == 2
+    rows = await installation.database.fetch("SELECT resolved_at FROM alert_states ORDER BY id")
+    assert [row[0] for row in rows] == [NOW - 399 * DAY, NOW - 6 * DAY, None]

@@ -174,7 +174,7 @@ async def test_a_job_of_a_dead_worker_is_polled_once_by_another(service: OpenSer
 async def test_maintenance_tasks_run_and_record_their_result(service: OpenService) -> None:
     async with service(orgs=1, interval=60) as mine:
         async with mine.worker():
-            names = list(maintenance_tasks(snapshots=None, days=None))
+            names = [*maintenance_tasks(snapshots=None, days=None), "alerts"]
             await mine.until("SELECT count(*) = $1 FROM chores WHERE done_at IS NOT NULL", len(names))
             await mine.until("SELECT count(*) = 0 FROM pgqueuer WHERE entrypoint = 'chore'")
         done = await mine.app.database.fetch("SELECT name, detail, error FROM chores")

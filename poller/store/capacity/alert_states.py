@@ -193,6 +193,7 @@ _EXPIRE: Final = """
 DELETE FROM alert_states WHERE id IN (
     SELECT id FROM alert_states
     WHERE state = 'resolved'
-      AND resolved_at < $1::timestamptz - make_interval(days => CASE WHEN fired_at IS NULL THEN $3 ELSE $2 END)
+      AND resolved_at < $1::timestamptz
+                        - make_interval(days => CASE WHEN fired_at IS NULL THEN $3::int ELSE $2::int END)
     ORDER BY resolved_at LIMIT $4)
 """
