@@ -1,6 +1,6 @@
 """Takes `docs/screenshots/*.png` of the dashboard over the demo's fleet (`make screenshots`).
 
-It starts the demo, an empty service, and a fleet of 5,000 orgs, and opens their pages in the system's Chromium.
+It starts the demo, an empty service, and a fleet of 5,000 orgs, writes a report, and opens their pages in the system's Chromium.
 """
 
 from __future__ import annotations
@@ -63,13 +63,15 @@ PAGES: Final = (
     View("failing", "PARKED"),
     View("not-there", "/orgs/999999999"),
 )
+REPORTED: Final = "Foxglove Education AB"
+PAGE_GAP: Final = 24
 LARGEST, PARKED = "Fairway Housing Inc", "Yarrow Interiors Oy"
 
 
 async def main(wanted: list[str]) -> None:
-    """Takes all pictures, or those of the named groups: demo, empty, large."""
+    """Takes all pictures, or those of the named groups: demo, empty, large, report."""
     FOLDER.mkdir(exist_ok=True)
-    groups = {"demo": _demo, "empty": _empty, "large": _large}
+    groups = {"demo": _demo, "empty": _empty, "large": _large, "report": _report}
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for group in wanted or groups:
@@ -115,6 +117,29 @@ async def _large(browser: Browser) -> None:
             await _take(browser, url, View("health-5000", "/health"), LOOKS[0])
 
 
+async def _report(browser: Browser) -> None:
+    """The summary of a monthly report beside the page of a customer, as they are printed."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = ("--orgs", "24", "--days", "420", "--polls", "1")
+        async with _running("demo", *options, environ={"POLLER_DATA_DIR": folder}) as process:
+            assert process.stdout is not None
+            await _drain(process.stdout)
+        path = Path(folder) / "report.html"
+        environ = {"POLLER_DATA_DIR": f"{folder}/demo"}
+        async with _running("report", "--out", str(path), environ=environ) as process:
+            assert await process.wait() == 0
+        page = await browser.new_page(viewport={"width": 794, "height": 1123})
+        await page.goto(path.as_uri())
+        parts = [page.locator(".summary"), page.locator(".customer").filter(has_text=REPORTED)]
+        pictures = [Image.open(io.BytesIO(await part.first.screenshot())).convert("RGB") for part in parts]
+        await page.close()
+    width, height = (max(size) for size in zip(*(picture.size for picture in pictures), strict=True))
+    both = Image.new("RGB", (2 * width + PAGE_GAP, height), "#eceae5")
+    for place, picture in enumerate(pictures):
+        both.paste(picture, (place * (width + PAGE_GAP), 0))
+    _store(both, "report")
+
+
 async def _take(browser: Browser, url: str, view: View, look: Look) -> None:
     context = await browser.new_context(
         base_url=url,
@@ -139,8 +164,11 @@ async def _take(browser: Browser, url: str, view: View, look: Look) -> None:
 
 
 async def _save(page: Page, name: str) -> None:
+    _store(Image.open(io.BytesIO(await page.screenshot())).convert("RGB"), name)
+
+
+def _store(picture: Image.Image, name: str) -> None:
     """Writes the picture with few colours, which text and lines do not miss."""
-    picture = Image.open(io.BytesIO(await page.screenshot())).convert("RGB")
     for colours in (COLOURS, COLOURS // 2, COLOURS // 4):
         small = io.BytesIO()
         picture.quantize(colours, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
@@ -156,7 +184,7 @@ async def _running(*arguments: str, environ: Mapping[str, str]) -> AsyncIterator
         *(sys.executable, "-m", "poller", *arguments),
         env={**os.environ, "POLLER_LOG_FORMAT": "json", "POLLER_WEB_PORT": "0", **environ},
         stdout=asyncio.subprocess.PIPE,
-        stderr=None if arguments == ("demo",) else asyncio.subprocess.PIPE,
+        stderr=None if arguments[0] in {"demo", "report"} else asyncio.subprocess.PIPE,
     )
     try:
         yield process

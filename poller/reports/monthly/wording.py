@@ -39,6 +39,7 @@ _REASONS: Final[Mapping[str, str]] = {
 }
 _SOURCES: Final[Mapping[str, str]] = {"contract": "by contract", "zoho": "as Zoho says", "licences": "as set up"}
 _EDGE: Final = 0.05
+_NBSP: Final = "\N{NO-BREAK SPACE}"
 
 
 def reason_words(reason: str) -> tuple[str, str]:
@@ -59,7 +60,7 @@ def source_words(source: str | None) -> str:
 
 def short_month(month: CalendarMonth) -> str:
     """A month in few letters: Oct 2026."""
-    return f"{MONTHS[month.number - 1][:3]} {month.year}"
+    return f"{MONTHS[month.number - 1][:3]}{_NBSP}{month.year}"
 
 
 def full_day(day: date) -> str:
@@ -104,14 +105,14 @@ def known_share(known: float, hours: float) -> str:
     share = 100 * known / hours
     if known < hours:
         share = min(share, 99.9)
-    return f"{share:.1f} %" if share < 100 else "100 %"
+    return f"{share:.1f}{_NBSP}%" if share < 100 else f"100{_NBSP}%"
 
 
 def share_change(change: int, before: int) -> str:
     """A change in percent of what was before: +3.4 %."""
     if not before:
         return ""
-    return f"{100 * change / before:+.1f}\N{NO-BREAK SPACE}%".replace("-", MINUS)
+    return f"{100 * change / before:+.1f}{_NBSP}%".replace("-", MINUS)
 
 
 def user_count(users: int) -> str:

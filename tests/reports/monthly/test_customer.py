@@ -60,7 +60,7 @@ def test_a_gap_has_its_hours_days_and_reason() -> None:
     counts[OCTOBER[4]] = None
     page = customer_page(org_month(counts=counts, reasons={OCTOBER[4]: {"unavailable: http_503": 24}}))
     assert list(page.gaps) == [("24 hours", "5 October", "Zoho did not answer", "http_503")]
-    assert "96.8 % of 744 hours" in page.known
+    assert "96.8\N{NO-BREAK SPACE}% of 744 hours" in page.known
     assert "24 hours are unknown" in page.known
 
 
