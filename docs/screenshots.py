@@ -1,6 +1,6 @@
 """Takes `docs/screenshots/*.png` of the dashboard over the demo's fleet (`make screenshots`).
 
-It starts the demo, an empty service, and a fleet of 5,000 orgs, writes a report, and opens all in the system's Chromium.
+It starts the demo, an empty service and a fleet of 5,000 orgs, writes a report, and opens all in the system's Chromium.
 """
 
 from __future__ import annotations
