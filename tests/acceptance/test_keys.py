@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ORGS: Final = 20
 INTERVAL_SECONDS: Final = 3
+WORKERS: Final = 2
+"""One with the keys before a step, and one with those after it."""
 OLD: Final = KEYS
 NEW: Final = "k2:bmV3LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldDE="
 LOOK_ALIKE: Final = OLD.replace("c2Vj", "dDVj")
@@ -64,7 +66,7 @@ async def test_a_key_is_replaced_under_load_without_losing_a_slot(
             POLLER_LOG_LEVEL="warning",
         )
         await imported(with_keys(mine, OLD), sim, tmp_path, database)
-        workers = [await with_keys(mine, OLD).start("run") for _ in range(3)]
+        workers = [await with_keys(mine, OLD).start("run") for _ in range(WORKERS)]
         cleanup.push_async_callback(end_all, workers)
         started = await eventually(lambda: database.fetchval("SELECT max(slot) FROM org_snapshots"))
 
@@ -105,13 +107,13 @@ async def end_all(workers: Sequence[command.Running]) -> None:
 
 
 async def at_work(database: Database) -> None:
-    """Waits until three workers run and the whole fleet was polled once more."""
+    """Waits until all workers run and the whole fleet was polled once more."""
     since = await database.fetchval("SELECT now()")
 
     async def is_so() -> bool:
         workers = await database.fetchval("SELECT count(*) FROM workers WHERE seen_at > now() - interval '20 seconds'")
         rows = await database.fetchval("SELECT count(*) FROM org_snapshots WHERE polled_at > $1", since)
-        return bool(workers == 3 and rows >= ORGS)
+        return bool(workers == WORKERS and rows >= ORGS)
 
     await eventually(is_so)
 
