@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gzip
 import itertools
 import math
 import signal
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import structlog
+from aiohttp.test_utils import make_mocked_request
 from pydantic import SecretStr
 
 from poller.core.errors import DatabaseError
@@ -26,6 +28,7 @@ from poller.store import database as databases
 from poller.store.read_only import CONNECTIONS, connect_read_only
 from poller.web import Access, Api, Health, ProcessMetrics, serve
 from poller.web.loop_share import LoopShare
+from poller.web.pages.rendering import Renderer
 from tests.acceptance.processes import machine, serving as serving_process
 from tests.simulated_fleet import import_by_command
 from tests.store.fleet import added, entry
@@ -251,6 +254,19 @@ async def test_everything_else_has_a_turn_after_each_step_of_a_page_and_pages_ar
     assert [name for name, _ in made] == ["a"] * 50 + ["b"] * 50
     turns = [turn for _, turn in made]
     assert all(before < after for before, after in itertools.pairwise(turns)), turns
+
+
+async def test_a_page_is_rendered_and_compressed_in_steps() -> None:
+    renderer, others = Renderer(LoopShare(step_seconds=0.0)), 0
+    request = make_mocked_request("GET", "/login", {"Accept-Encoding": "gzip"})
+    page = asyncio.ensure_future(renderer.page(request, "login.html", target="/", error="", as_of=datetime.now(UTC)))
+    while not page.done():
+        others += 1
+        await asyncio.sleep(0)
+    body = page.result().body
+    assert isinstance(body, bytes)
+    assert "<title>Log in · poller</title>" in gzip.decompress(body).decode()
+    assert others > 30, "a turn after each piece of the template and of the compressed text"
 
 
 async def test_an_unknown_key_is_refused_without_a_database_query(database: Database) -> None:

@@ -13,6 +13,8 @@ from poller.web.api.openapi import document
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from markupsafe import Markup
+
     from poller.web.pages.site import Site
 
 _GROUPS: Final = {
@@ -50,9 +52,13 @@ def routes(site: Site) -> Iterable[web.RouteDef]:
     problem = list(_fields(schemas["ProblemReply"], schemas, 0))
     about = whole["info"]["description"].split("\n\n")
 
+    made: list[Markup] = []
+
     async def page(request: web.Request) -> web.Response:
-        values = {"groups": groups, "problem": problem, "about": about, "as_of": site.reader.now()}
-        return await site.renderer.page(request, "reference.html", **values)
+        if not made:
+            values = {"groups": groups, "problem": problem, "about": about}
+            made.append(await site.renderer.markup(request, "reference_content.html", **values))
+        return await site.renderer.page(request, "reference.html", content_html=made[0], as_of=site.reader.now())
 
     return [web.get("/docs", page)]
 
