@@ -27,4 +27,5 @@ TASK_SECONDS: Final[Mapping[str, int]] = {
     "workers": _HOUR,
     "audit log": 6 * _HOUR,
     "retention": 6 * _HOUR,
+    "digest": 5 * _MINUTE,
 }

@@ -62,6 +62,9 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
         yield f"{name}: it is required where {DATABASE} is set", REMEDIES[name]
     if settings.embedded and not settings.data_dir.is_absolute():
         yield f"{FOLDER}: this user has no home folder to keep a database in", REMEDIES[FOLDER]
+    if settings.digest is not None and not settings.notify_urls:
+        name = "POLLER_NOTIFY_URLS"
+        yield f"POLLER_DIGEST: a digest is sent to {name}, which is not set", REMEDIES[name]
     snapshots, daily = settings.snapshot_retention, settings.daily_retention
     if daily is not None and (snapshots is None or daily.roughly_days < snapshots.roughly_days):
         name = "POLLER_DAILY_RETENTION"

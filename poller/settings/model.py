@@ -15,6 +15,7 @@ from platformdirs import user_data_path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from poller.core.datacenters import ZOHO_DATA_CENTERS, DataCenter
+from poller.core.digest_schedule import DigestSchedule  # noqa: TC001  # pydantic reads the annotations
 from poller.core.policy import PollPolicy
 from poller.core.retention import Retention
 from poller.core.secret import Secret
@@ -95,6 +96,8 @@ class Settings(BaseModel):
     """The largest fleet whose orgs are named at `/metrics/orgs`; 0: no org is named."""
     notify_urls: Addresses = ()
     """Where alerts and digests are sent."""
+    digest: Annotated[DigestSchedule | None, BeforeValidator(values.digest)] = None
+    """When a digest is sent to `notify_urls`; None: never."""
     log_format: Annotated[LogFormat, BeforeValidator(values.lower)] | None = None
     """None: console on a terminal, else JSON."""
     log_level: Annotated[LogLevel, BeforeValidator(values.lower)] = LogLevel.INFO
@@ -103,6 +106,11 @@ class Settings(BaseModel):
     def proxy_address(self) -> Secret | None:
         """`proxy`, as it is passed on."""
         return None if self.proxy is None else Secret(self.proxy.get_secret_value())
+
+    @property
+    def notify_addresses(self) -> tuple[Secret, ...]:
+        """`notify_urls`, as they are passed on."""
+        return tuple(Secret(url.get_secret_value()) for url in self.notify_urls)
 
     @property
     def key_file(self) -> Path:

@@ -46,6 +46,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     "POLLER_API_KEY": "make one with: openssl rand -hex 32",
     "POLLER_METRICS_ORGS": "write the number of orgs that may be named, 0 for none",
     "POLLER_NOTIFY_URLS": "write Apprise addresses, comma-separated, such as mailtos://user:password@mail.example",
+    "POLLER_DIGEST": "write daily 08:00 Europe/Berlin, or monday 08:00 Europe/Berlin",
     "POLLER_LOG_FORMAT": "write console or json",
     "POLLER_LOG_LEVEL": "write debug, info, warning or error",
 }

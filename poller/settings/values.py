@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from poller.core.database_address import ENCODE, login_breaks
 from poller.core.datacenters import check_origin, with_operators
+from poller.core.digest_schedule import DigestSchedule
 from poller.core.model import API_VERSION
 from poller.core.retention import parse_retention
 from poller.core.slots import parse_interval
@@ -139,6 +140,11 @@ def notify_urls(value: object) -> object:
         if not re.fullmatch("[a-z][a-z0-9+.-]*", scheme, re.IGNORECASE) or not rest:
             raise ValueError(f"address {number} is not of the form scheme://…")
     return tuple(SecretStr(address) for address in addresses)
+
+
+def digest(value: object) -> object:
+    """When a digest is sent, such as `daily 08:00 Europe/Berlin`."""
+    return DigestSchedule.parse(value) if isinstance(value, str) else value
 
 
 def folder(path: Path) -> Path:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from poller.core.errors import LockedError
 from poller.core.maintenance import TASK_SECONDS
@@ -50,11 +50,15 @@ MOST_DAYS: Final = 31
 _WORKERS_KEPT: Final = timedelta(days=1)
 
 
+TaskFunction: TypeAlias = "Callable[[Database, datetime], Awaitable[str]]"
+"""Does a task at PostgreSQL's time, and returns in a few words what it did."""
+
+
 class MaintenanceTask(NamedTuple):
-    """A function and its interval. The function returns in a few words what it did."""
+    """A function and its interval."""
 
     every_seconds: int
-    do: Callable[[Database, datetime], Awaitable[str]]
+    do: TaskFunction
 
 
 async def _make_partitions(database: Database, now: datetime) -> str:
@@ -105,6 +109,10 @@ async def _delete_old_alerts(database: Database, now: datetime) -> str:
     return f"{await delete_expired_alerts(database, now)} forgotten"
 
 
+async def _no_digest(_database: Database, _now: datetime) -> str:
+    return "none is set"
+
+
 async def _retain(database: Database, now: datetime, *, snapshots: Retention | None, days: Retention | None) -> str:
     """Deletes what is older than its retention, counted back from the newest known counts, a month at a time."""
     if snapshots is None and days is None:
@@ -138,14 +146,20 @@ async def _drop_month(database: Database, cutoff: datetime) -> list[str]:
     return parts
 
 
-def maintenance_tasks(*, snapshots: Retention | None, days: Retention | None) -> Mapping[str, MaintenanceTask]:
-    """The tasks of the queue by name. `snapshots`, `days`: how long these are kept; None: forever."""
+def maintenance_tasks(
+    *, snapshots: Retention | None, days: Retention | None, digest: TaskFunction | None = None
+) -> Mapping[str, MaintenanceTask]:
+    """The tasks of the queue by name. `snapshots`, `days`: how long these are kept; None: forever.
+
+    `digest` sends the digest when it is due; None: never.
+    """
     tasks = dict(_TASKS)
     tasks["retention"] = partial(_retain, snapshots=snapshots, days=days)
+    tasks["digest"] = digest or _no_digest
     return {name: MaintenanceTask(seconds, tasks[name]) for name, seconds in TASK_SECONDS.items() if name in tasks}
 
 
-_TASKS: Final[Mapping[str, Callable[[Database, datetime], Awaitable[str]]]] = {
+_TASKS: Final[Mapping[str, TaskFunction]] = {
     "partitions": _make_partitions,
     "packing": _pack,
     "rollups": _roll_up,

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from poller.settings import Settings
     from poller.store.database import Database
     from poller.worker.finished_job import FinishedJob
-    from poller.worker.maintenance import MaintenanceTask
+    from poller.worker.maintenance import MaintenanceTask, TaskFunction
 
 log = structlog.get_logger("poller.worker")
 
@@ -69,6 +69,7 @@ class Worker:
     instrumentation: Instrumentation = NULL_INSTRUMENTATION
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
+    digest: TaskFunction | None = None  # sends the digest when it is due
     id: UUID = field(default_factory=uuid4)
     batch_writer: BatchWriter[FinishedJob] = field(init=False)
     """Holds results until PostgreSQL has them."""
@@ -81,15 +82,14 @@ class Worker:
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        config = self.config
-        self.database_retry = DatabaseRetry(
-            sleep=self.sleep, jitter=self.jitter, count=self.instrumentation.database_error
+        config, kept, hooks = self.config, self.settings, self.instrumentation
+        self.database_retry = DatabaseRetry(sleep=self.sleep, jitter=self.jitter, count=hooks.database_error)
+        silence = timedelta(seconds=config.heartbeat_timeout_seconds)
+        self._queue = JobQueue(self.database, self.id, heartbeat_timeout=silence)
+        self._tasks = maintenance_tasks(
+            snapshots=kept.snapshot_retention, days=kept.daily_retention, digest=self.digest
         )
-        self._queue = JobQueue(
-            self.database, self.id, heartbeat_timeout=timedelta(seconds=config.heartbeat_timeout_seconds)
-        )
-        self._tasks = maintenance_tasks(snapshots=self.settings.snapshot_retention, days=self.settings.daily_retention)
-        self._writer = ResultWriter(self.database, self.runner, self._queue, self.database_retry, self.instrumentation)
+        self._writer = ResultWriter(self.database, self.runner, self._queue, self.database_retry, hooks)
         self.batch_writer = BatchWriter(self._write, rows=config.batch_rows, age_seconds=0.1)
         self._dispatcher = Dispatcher(
             self.runner,
@@ -98,7 +98,7 @@ class Worker:
             now=self.now,
             jitter=self.jitter,
             max_concurrent_polls=config.max_concurrent_polls,
-            instrumentation=self.instrumentation,
+            instrumentation=hooks,
         )
         self.clock_watch = ClockWatch(self.database, self.database_retry, stepped=self._dispatcher.release_all)
 

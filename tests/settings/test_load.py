@@ -36,6 +36,7 @@ GOOD = {
     "POLLER_API_KEY": "k" * 32,
     "POLLER_METRICS_ORGS": "500",
     "POLLER_NOTIFY_URLS": "mailto://a:b@c.example?to=d,e, json://h.example/x",
+    "POLLER_DIGEST": "Monday 8:30 Europe/Berlin",
     "POLLER_LOG_FORMAT": "JSON",
     "POLLER_LOG_LEVEL": "Debug",
 }
@@ -172,6 +173,8 @@ def test_a_variable_named_like_an_internal_field_sets_nothing(monkeypatch: pytes
         ("POLLER_TRUSTED_PROXIES", "10.0.0.0/33"),
         ("POLLER_TRUSTED_PROXIES", "proxy.example"),
         ("POLLER_NOTIFY_URLS", "hunter2"),
+        ("POLLER_DIGEST", "08:00"),
+        ("POLLER_DIGEST", "daily 08:00 Berlin"),
         ("POLLER_WEB_PORT", "65536"),
         ("POLLER_WEB_PORT", "eighty"),
         ("POLLER_API_KEY", "hunter2"),
@@ -257,9 +260,18 @@ def test_a_password_that_needs_percent_encoding_is_reported_as_such(
     assert "port is not" not in str(caught.value)
 
 
+def test_a_digest_needs_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLLER_DIGEST", GOOD["POLLER_DIGEST"])
+    with pytest.raises(SettingsError, match="POLLER_DIGEST: a digest is sent to POLLER_NOTIFY_URLS, which is not set"):
+        load()
+    monkeypatch.setenv("POLLER_NOTIFY_URLS", GOOD["POLLER_NOTIFY_URLS"])
+    assert str(load().digest) == "monday 08:30 Europe/Berlin"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_whitespace_around_a_value_is_ignored(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("POLLER_SECRET_KEYS", KEY)
+    monkeypatch.setenv("POLLER_NOTIFY_URLS", GOOD["POLLER_NOTIFY_URLS"])
     monkeypatch.setenv(name, GOOD[name])
     plain = load()
     monkeypatch.setenv(name, f" \t{GOOD[name]}\r\n")

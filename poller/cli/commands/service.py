@@ -16,9 +16,12 @@ from poller.cli.output import terminal
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from poller.admin.digests import DigestTask
     from poller.app import App
+    from poller.notify.message import Message
     from poller.polling.instrumentation import Instrumentation
     from poller.polling.runner import PollRunner
+    from poller.query.digest import DigestFacts
     from poller.settings import Settings
     from poller.web import Access, WorkerMetrics
     from poller.worker import Worker
@@ -83,9 +86,32 @@ def new_worker(app: App, runner: PollRunner, metrics: WorkerMetrics, other: Inst
 
     config = WorkerConfig(max_concurrent_polls=polls_at_once(app.settings.concurrency))
     hooks = combine(metrics, other)
-    worker = Worker(app.settings, app.database, runner, config, now=app.database.clock.now, instrumentation=hooks)
+    worker = Worker(
+        app.settings,
+        app.database,
+        runner,
+        config,
+        now=app.database.clock.now,
+        instrumentation=hooks,
+        digest=_digest_task(app),
+    )
     _watch(metrics, worker, app.settings)
     return worker
+
+
+def _digest_task(app: App) -> DigestTask | None:
+    """What sends the digest when it is due; None: there is none."""
+    from poller.admin.digests import DigestTask
+    from poller.reports.digest import make_digest
+
+    settings, schedule = app.settings, app.settings.digest
+    if schedule is None:
+        return None
+
+    def write(facts: DigestFacts) -> Message:
+        return make_digest(facts, schedule.zone, settings.web_origin).message()
+
+    return DigestTask(schedule, settings.notify_addresses, app.keyring, write)
 
 
 @asynccontextmanager

@@ -10,12 +10,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from poller.reports.monthly.customer import customer_page
 from poller.reports.monthly.summary import summary_page
 from poller.reports.monthly.wording import moment_words, period_words
+from poller.templating import templates_of
 
 if TYPE_CHECKING:
     from poller.query.monthly_org import OrgMonth, ReportPeriod
@@ -28,13 +28,7 @@ class ReportPages:
     """The templates of a report about one period."""
 
     def __init__(self, period: ReportPeriod) -> None:
-        environment = Environment(
-            trim_blocks=True,
-            lstrip_blocks=True,
-            undefined=StrictUndefined,
-            autoescape=True,
-            loader=FileSystemLoader(_TEMPLATES),
-        )
+        environment = templates_of(_TEMPLATES)
         environment.globals.update(
             period=period_words(period), made_at=moment_words(period.now), month=period.month.words
         )

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
-from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+from jinja2 import BytecodeCache
 from markupsafe import Markup
 
 from poller import __version__
 from poller.core.states import State
+from poller.templating import templates_of
 from poller.web.authentication import LOGGED_IN
 from poller.web.callers import CALLER
 from poller.web.pages.formats import FILTERS, iso, percent
@@ -77,15 +78,7 @@ class Renderer:
     def __init__(self, share: LoopShare, static: StaticFiles | None = None) -> None:
         self._share = share
         self.static = static or StaticFiles()
-        self._environment = Environment(
-            loader=FileSystemLoader(_FOLDER),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-            bytecode_cache=_CODE,
-        )
+        self._environment = templates_of(_FOLDER, _CODE)
         self._environment.filters.update(FILTERS)
         self._environment.globals.update(
             static_url=self.static.url, marks=MARKS, sparkline=sparkline, percent=percent, version=__version__, pages=()

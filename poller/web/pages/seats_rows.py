@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from poller.query.seat_outlook import outlook
 from poller.web.pages.formats import day, number, percent
 from poller.web.pages.markup import escape, reason_unknown
-from poller.web.pages.seats_words import growth, money, outlook, remedy_of
+from poller.web.pages.seats_words import growth, money, remedy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import date
 
-    from poller.web.pages.seats_words import Outlook
+    from poller.query.seat_outlook import Outlook
 
 _FULL: Final = 0.95
 """Share of used seats from which on few are left."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
-from poller.cli.commands.alerts import handling, listing, rule_changes, rules, trial
+from poller.cli.commands.alerts import digest, handling, listing, rule_changes, rules, trial
 
 _LIST: Final = "list"
 _HELP: Final = frozenset({"-h", "--help"})
@@ -37,7 +37,7 @@ _rules = typer.Typer(
     Example: [bold]poller alerts rules set seats_used --at-least 90[/bold]""",
     no_args_is_help=True,
 )
-for _family in (listing, handling, trial):
+for _family in (listing, handling, digest, trial):
     _family.add_to(alerts)
 for _family in (rules, rule_changes):
     _family.add_to(_rules)
