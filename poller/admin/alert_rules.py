@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from poller.admin.audit import record
 from poller.core.alert_rule_change import changed_rule, new_rule
 from poller.core.audit import AuditAction
-from poller.core.errors import UsageError
+from poller.core.errors import ConflictError
 from poller.notify.checks import check_addresses
 from poller.query.alert_rules import find_rule
 from poller.query.parameters import zone_of
@@ -51,7 +51,7 @@ async def remove_rule(database: Database, caller: Caller, name: str) -> None:
 async def restore_rule(database: Database, caller: Caller, name: str) -> None:
     """Brings back the rule of this name that was removed last."""
     if any(rule.name == name for rule in await store.list_rules(database)):
-        raise UsageError(f"the rule {name} is not removed", "see `poller alerts rules list`")
+        raise ConflictError(f"the rule {name} is not removed", "see `poller alerts rules list`")
     rule = await find_rule(database, name, removed=True)
     async with database.transaction() as connection:
         await store.restore_rule(connection, rule.id, database.clock.now())

@@ -6,6 +6,7 @@ Expected results (a throttled org, a malformed reply) are values, never exceptio
     ├── UsageError              exit 2: the command or a setting is invalid
     │   ├── UnknownOrgError     there is no such org, or the caller may not see it
     │   ├── UnknownAlertError   the same of an alert
+    │   ├── UnknownRuleError    there is no such alert rule
     │   └── SettingsError       a setting is missing or wrong
     └── OperationError          exit 1: a valid command failed
         ├── DatabaseError       PostgreSQL is unreachable, refuses, or has another schema
@@ -53,6 +54,10 @@ class UnknownAlertError(UsageError):
 
     def __init__(self) -> None:
         super().__init__("there is no such alert", "see `poller alerts`, or GET /api/v1/alerts")
+
+
+class UnknownRuleError(UsageError):
+    """There is no alert rule of this name."""
 
 
 class SettingsError(UsageError):

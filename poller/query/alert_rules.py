@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from poller.core.alerts import METRICS
-from poller.core.errors import UsageError
+from poller.core.errors import UnknownRuleError
 from poller.store.capacity.alert_rules import list_exclusions, list_rules
 from poller.store.orgs.selection import find_selected
 from poller.store.queue.addresses import list_addresses
@@ -65,15 +65,21 @@ async def described_rules(database: Queries) -> list[DescribedRule]:
     ]
 
 
+async def described_rule(database: Queries, name: str) -> DescribedRule:
+    """The rule of this name with its orgs and addresses."""
+    await find_rule(database, name)
+    return next(one for one in await described_rules(database) if one.rule.name == name)
+
+
 async def find_rule(database: Queries, name: str, *, removed: bool = False) -> AlertRule:
-    """The rule of this name; a `UsageError` suggests a similar name. `removed`: removed rules are found too."""
+    """The rule of this name; an `UnknownRuleError` suggests a similar name. `removed`: removed rules are found too."""
     rules = await list_rules(database, removed=removed)
     found = [rule for rule in rules if rule.name == name]
     if found:
         return found[-1]
     close = difflib.get_close_matches(name, [rule.name for rule in rules], n=1)
     remedy = f"did you mean {close[0]}?" if close else "see `poller alerts rules list`"
-    raise UsageError(f"there is no rule {name[:70]!a}", remedy)
+    raise UnknownRuleError(f"there is no rule {name[:70]!a}", remedy)
 
 
 async def all_exclusions(database: Queries) -> list[Exclusion]:

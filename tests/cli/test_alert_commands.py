@@ -53,7 +53,7 @@ BAD = (
     (("rules", "set", "step", "--above", "1", "--below", "2"), 2, "more than one threshold is given; give one of"),
     (("rules", "set", "step"), 2, "nothing to set; see the options"),
     (("rules", "remove", "stepp"), 2, "there is no rule 'stepp'; did you mean step?"),
-    (("rules", "remove", "step", "--undo"), 2, "the rule step is not removed"),
+    (("rules", "remove", "step", "--undo"), 1, "the rule step is not removed"),
     (("rules", "exclude"), 2, "nothing is given to exclude; name a rule, --org or --type"),
     (("rules", "exclude", "step", "--type", "Users"), 2, "'Users' is not a user type"),
     (("rules", "exclude", "step", "--until", "never"), 2, "'never' is not a time to come; write 30d"),

@@ -6,7 +6,7 @@ from typing import Final
 
 from poller.core.callers import Right
 from poller.web.api.endpoint import Endpoint
-from poller.web.api.handlers import alerts as handlers
+from poller.web.api.handlers import alert_rules as rule_handlers, alerts as handlers
 from poller.web.api.models import alerts as models
 
 ALERT_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -25,11 +25,37 @@ ALERT_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "GET",
         "/alerts/rules",
         "The rules by which alerts fire",
-        handlers.rules,
+        rule_handlers.rules,
         models.AlertRuleList,
         refusals=(403,),
         group="alerts",
         description="Only for keys that see every org.",
+    ),
+    Endpoint(
+        "POST",
+        "/alerts/rules/{name}",
+        "Add a rule, or change it",
+        rule_handlers.save,
+        models.RuleOperationReply,
+        models.RulePath,
+        body_model=models.RuleBody,
+        right=Right.OPERATE,
+        refusals=(409, 422),
+        group="alerts",
+        description="Only for keys that see every org. What is absent stays.",
+    ),
+    Endpoint(
+        "POST",
+        "/alerts/rules/{name}/remove",
+        "Remove a rule",
+        rule_handlers.remove,
+        models.RuleOperationReply,
+        models.RulePath,
+        body_model=models.RemoveBody,
+        right=Right.OPERATE,
+        refusals=(409, 422),
+        group="alerts",
+        description='Its open alerts are resolved; its history stays. `{"undo": true}` brings it back.',
     ),
     Endpoint(
         "GET",

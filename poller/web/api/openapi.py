@@ -29,8 +29,9 @@ _STATUS: Final[Mapping[int, str]] = {
     400: "A parameter is wrong; `errors` names it.",
     401: "The key is missing or wrong.",
     403: "The key lacks the right `operate`.",
-    404: "There is no such org or alert, or the key may not see it.",
+    404: "There is no such org, alert or rule, or the key may not see it.",
     409: "The org or alert is in a state in which this has no effect.",
+    413: "The body is larger than 64 KiB.",
     422: "The cursor does not belong to this list, or the Idempotency-Key to this request.",
     503: "Busy, or the database does not answer: try again after `Retry-After` seconds.",
 }
@@ -105,6 +106,8 @@ def statuses(endpoint: Endpoint) -> list[int]:
         usual.add(403)
     if endpoint.path_model.model_fields:
         usual.add(404)
+    if endpoint.body_model.model_fields:
+        usual.add(413)
     if endpoint.is_list:
         usual.add(422)
     return sorted(usual)

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from poller.admin.idempotency import answer_once
 from poller.core.callers import Right
-from poller.core.errors import ConflictError, UnknownAlertError, UnknownOrgError, UsageError
+from poller.core.errors import ConflictError, UnknownAlertError, UnknownOrgError, UnknownRuleError, UsageError
 from poller.web.api import openapi
 from poller.web.api.cursors import Cursors
 from poller.web.api.endpoint import Call
@@ -122,7 +122,7 @@ async def _answer(endpoint: Endpoint, call: Call) -> Answer:
     assert endpoint.answer is not None  # noqa: S101  # such endpoints have no route here
     try:
         return await endpoint.answer(call)
-    except (UnknownOrgError, UnknownAlertError) as unknown:
+    except (UnknownOrgError, UnknownAlertError, UnknownRuleError) as unknown:
         raise Problem(404, unknown.what, unknown.remedy) from None
     except ConflictError as conflict:
         raise Problem(409, conflict.what, conflict.remedy) from None

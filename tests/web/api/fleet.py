@@ -60,10 +60,12 @@ class Client:
     url: str
     session: aiohttp.ClientSession
 
-    async def ask(self, path: str, headers: Mapping[str, str] = RIGHT, method: str = "GET") -> Reply:
+    async def ask(
+        self, path: str, headers: Mapping[str, str] = RIGHT, method: str = "GET", body: bytes | None = None
+    ) -> Reply:
         """The reply to a request for a path under `/api/v1`, or for one that begins with two slashes."""
         address = f"{self.url}{path[1:] if path.startswith('//') else f'/api/v1{path}'}"
-        async with self.session.request(method, address, headers=headers) as reply:
+        async with self.session.request(method, address, headers=headers, data=body) as reply:
             return Reply(reply.status, reply.headers.copy(), await reply.read())
 
     async def json(self, path: str) -> Any:

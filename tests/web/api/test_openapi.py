@@ -53,7 +53,7 @@ def test_every_parameter_is_described_and_every_number_has_bounds() -> None:
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda one: one.name)
 async def test_every_endpoint_of_the_table_has_a_route(endpoint: Any, api: Client) -> None:
-    path = endpoint.path.replace("{id}", "2147483647")
+    path = endpoint.path.replace("{id}", "2147483647").replace("{name}", "step")
     reply = await api.ask(path, {}, endpoint.method)
     assert (reply.status, reply.headers["Content-Type"]) == (401, "application/problem+json")
     refused = await api.ask(path, RIGHT, "DELETE")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from poller.admin import alerts as admin
 from poller.core.alert_rule_change import snooze_seconds
 from poller.core.alerts import AlertFilter
-from poller.query.alert_rules import described_rules
 from poller.query.alerts import alert_fields, list_alerts
 from poller.query.parameters import later_time_of
 from poller.web.api.endpoint import Answer, page
@@ -43,13 +42,6 @@ async def alerts(call: Call) -> Answer:
 async def alert(call: Call) -> Answer:
     """One alert with its history."""
     return Answer(await alert_fields(call.reader.seen_by(call.caller), call.path.id, call.caller.visible_tags))
-
-
-async def rules(call: Call) -> Answer:
-    """The rules; they tell of every org, so that a key with tags does not see them."""
-    if call.caller.visible_tags is not None:
-        raise Problem(403, "rules are about every org", "use a key without tags")
-    return Answer({"items": [one.fields() for one in await described_rules(call.reader.seen_by(call.caller))]})
 
 
 async def acknowledge(call: Call) -> Answer:

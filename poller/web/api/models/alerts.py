@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
@@ -14,6 +14,8 @@ from poller.web.api.models.parameters import OrgsOfAList
 LARGEST_ALERT = 999_999_999_999
 RuleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Duration = Annotated[str, StringConstraints(pattern=r"^(0|[0-9]{1,3}(s|m|h|d|w|mo|y))$")]
+
+Address = Annotated[str, StringConstraints(min_length=1, max_length=2_000, pattern=r"^[!-~]+$")]
 
 
 class AlertPath(Model):
@@ -65,6 +67,43 @@ class SnoozeBody(_Body):
     ] = None
     until: Annotated[Text | None, Field(description="An ISO 8601 time.")] = None
     undo: Annotated[bool, Field(description="True: the alert fires again.")] = False
+
+
+class RulePath(Model):
+    """The address of a rule."""
+
+    name: Annotated[RuleName, Field(description="The name of the rule.")]
+
+
+class RuleBody(_Body):
+    """The fields of a rule that are set; what is absent stays, or has its default in a new rule."""
+
+    metric: Annotated[Text | None, Field(description="What is watched, such as `seats_used_percent`.")] = None
+    comparison: Annotated[Literal[">", ">=", "<", "<="] | None, Field(description="With a threshold.")] = None
+    threshold: Annotated[float | None, Field(ge=-1e15, le=1e15, description="None for a metric without a unit.")] = None
+    for_: Annotated[
+        Duration | None, Field(alias="for", description="How long it must hold before it fires: `1h`. Default: `0`.")
+    ] = None
+    clear: Annotated[
+        Duration | None, Field(description="How long it must be over before it is resolved. Default: `30m`.")
+    ] = None
+    severity: Annotated[Literal["critical", "warning", "info"] | None, Field(description="Default: `warning`.")] = None
+    orgs: Annotated[list[Text] | None, Field(max_length=1_000, description="Names; empty: every org.")] = None
+    tags: Annotated[list[Text] | None, Field(max_length=MOST_VALUES, description="Empty: every org.")] = None
+    data_centers: Annotated[list[Text] | None, Field(max_length=MOST_VALUES, description="Empty: every org.")] = None
+    quiet: Annotated[Text | None, Field(description="Messages wait in these hours: `22:00-07:00`, or `none`.")] = None
+    zone: Annotated[Text | None, Field(description="Whose hours: `Europe/Berlin`.")] = None
+    to: Annotated[
+        list[Address] | None,
+        Field(max_length=MOST_VALUES, description="Its own addresses; empty: POLLER_NOTIFY_URLS. Never shown again."),
+    ] = None
+    enabled: bool | None = None
+
+
+class RemoveBody(_Body):
+    """What may be sent to remove a rule; an empty body will do."""
+
+    undo: Annotated[bool, Field(description="True: the removed rule is brought back.")] = False
 
 
 class AlertItem(Model):
@@ -153,3 +192,10 @@ class AlertRuleList(Model):
     """The rules by name."""
 
     items: list[AlertRuleItem]
+
+
+class RuleOperationReply(Model):
+    """A rule after an operation; `rule` null: it is removed."""
+
+    rule: AlertRuleItem | None
+    message: str
