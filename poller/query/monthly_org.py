@@ -89,6 +89,7 @@ class SeatsOfMonth:
     """Seats at the end of the month, or now while it lasts. None: not known; `idle_cost` is a month's.
 
     `source` of the number bought: `contract`, `zoho` or `licences`; `read_on`: the day Zoho said it.
+    `used_on`: the day of the number in use.
     """
 
     purchased: int | None
@@ -100,6 +101,7 @@ class SeatsOfMonth:
     renews_on: date | None
     source: str | None
     read_on: date | None
+    used_on: date | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +154,13 @@ def seats_of(org: OrgInReport, active: TypeMonth | None, end: datetime) -> Seats
     sources = {"contract": org.contract_seats, "zoho": org.read_seats, "licences": org.licences}
     source = next((name for name, seats in sources.items() if seats is not None), None)
     purchased = None if source is None else sources[source]
-    is_fresh = org.read_at is not None and org.read_at > end - _FRESH
-    used = org.read_used if is_fresh and org.read_used is not None else None if active is None else active.last
+    used, used_on = (None, None) if active is None else (active.last, active.last_day)
+    if org.read_used is not None and org.read_at is not None and org.read_at > end - _FRESH:
+        used, used_on = org.read_used, org.read_at.date()
     idle = None if purchased is None or used is None else max(purchased - used, 0)
     cost = None if idle is None or org.price is None else idle * org.price
     read_on = org.read_at.date() if source == "zoho" and org.read_at is not None else None
-    return SeatsOfMonth(purchased, used, idle, org.price, org.currency, cost, org.renews_on, source, read_on)
+    return SeatsOfMonth(purchased, used, idle, org.price, org.currency, cost, org.renews_on, source, read_on, used_on)
 
 
 def history_of(columns: DailyColumns | None, period: ReportPeriod) -> list[int | None]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from poller.core.quantities import UNKNOWN, number, percent
 from poller.reports.monthly.facts import Fact
-from poller.reports.monthly.wording import full_day, money, source_words
+from poller.reports.monthly.wording import day_in, full_day, money, source_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,8 @@ def seats_tile(found: OrgMonth) -> Fact:
         return Fact("Seats in use", value, f"{number(seats.used - seats.purchased)} more than bought", "bad")
     if is_full(found):
         return Fact("Seats in use", value, "all of them", "bad")
-    return Fact("Seats in use", value, f"{percent(seats.used, seats.purchased)} in use")
+    since = f" on {day_in(seats.used_on, found.period.month.year)}" if seats.used_on is not None else ""
+    return Fact("Seats in use", value, f"{percent(seats.used, seats.purchased)} in use{since}")
 
 
 def idle_tile(found: OrgMonth) -> Fact:
@@ -50,15 +51,16 @@ def idle_tile(found: OrgMonth) -> Fact:
 
 def seat_facts(found: OrgMonth) -> Iterator[Fact]:
     """Each figure about seats with its unit and date."""
-    seats, at = found.seats, full_day(found.period.last_day)
+    seats = found.seats
+    at = "" if seats.used_on is None else f"on {full_day(seats.used_on)}"
     where = source_words(seats.source)
     if seats.read_on is not None:
         where = f"{where}, {full_day(seats.read_on)}"
     elif seats.source is not None:
         where = f"{where}, as of {full_day(found.period.now.date())}"
     yield Fact("Bought", _seats(seats.purchased), where or _why_unknown(found))
-    yield Fact("In use", _seats(seats.used), f"on {at}" if seats.used is not None else "no count is known")
-    yield Fact("Idle", _seats(seats.idle), f"on {at}" if seats.idle is not None else "")
+    yield Fact("In use", _seats(seats.used), at or "no count is known")
+    yield Fact("Idle", _seats(seats.idle), at if seats.idle is not None else "the seats are not known")
     price = f"{money(seats.price, seats.currency)}" if seats.price is not None else UNKNOWN
     yield Fact("Price", price, "a seat and month" if seats.price is not None else "not stated")
     yield Fact("Idle cost", idle_cost_words(found), _idle_cost_note(found))

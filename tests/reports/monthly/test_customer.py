@@ -22,7 +22,7 @@ def test_figures_have_their_unit_and_their_day() -> None:
     page = customer_page(org_month(about, dict.fromkeys(OCTOBER, 100), forecast=forecast_from(OCTOBER[-1], 100)))
     tiles = facts_of(page, "tiles")
     assert tiles["Active users"] == ("100", "on 31 October, +0 since 1 October")
-    assert tiles["Seats in use"] == ("100 of 120", "83 % in use")
+    assert tiles["Seats in use"] == ("100 of 120", "83 % in use on 31 October")
     assert tiles["Idle seats"] == ("20", "400.00 EUR a month")
     assert tiles["Seats run out"] == ("8 Feb 2027", "from 10 Dec 2026 on")
     assert facts_of(page, "seats")["Bought"] == ("120 seats", "by contract, as of 3 November 2026")
@@ -88,4 +88,5 @@ def test_a_removed_customer_is_named_as_removed_and_gets_no_forecast() -> None:
     assert "removed on 12 October 2026" in page.about
     assert facts_of(page, "outlook") == {"Forecast": ("–", "removed customers are not forecast")}
     assert facts_of(page, "tiles")["Active users"] == ("100", "on 12 October, +0 since 1 October")
+    assert facts_of(page, "seats")["In use"] == ("100 seats", "on 12 October 2026")
     assert PERIOD.is_over
