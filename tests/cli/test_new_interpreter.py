@@ -25,14 +25,14 @@ if TYPE_CHECKING:
         (["seats"], 0),
         (["forecast"], 0),
         (["alerts", "list"], 0),
-        (["report", "--out", "report.csv"], 0),
+        (["report", "--out", "report.csv"], 2),
         (["anomalies"], 0),
         (["plan"], 0),
         (["export", "--format", "csv", "--out", "folder"], 0),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-async def test_a_command_ends_as_it_should_in_a_new_interpreter(
+async def test_a_command_over_no_orgs_ends_as_it_should_in_a_new_interpreter(
     new_process: Callable[..., Awaitable[Ended]], arguments: list[str], code: int
 ) -> None:
     ended = await new_process(*arguments)
