@@ -89,14 +89,14 @@ async def receivers_of(connection: Connection, alert_ids: Sequence[int]) -> dict
     # outbox.receivers
     rows = await connection.fetch(
         """
-        SELECT alert_id, array_agg(DISTINCT address_id) AS addresses
-        FROM notify_messages, unnest(alert_ids) AS alert_id
-        WHERE about = 'firing' AND given_up_at IS NULL AND alert_ids && $1::bigint[] AND alert_id = ANY($1)
-        GROUP BY alert_id
+        SELECT named.id, array_agg(DISTINCT m.address_id) AS addresses
+        FROM notify_messages m, unnest(m.alert_ids) AS named (id)
+        WHERE m.about = 'firing' AND m.given_up_at IS NULL AND m.alert_ids && $1::bigint[] AND named.id = ANY($1)
+        GROUP BY named.id
         """,
         list(alert_ids),
     )
-    return {row["alert_id"]: row["addresses"] for row in rows}
+    return {row["id"]: row["addresses"] for row in rows}
 
 
 async def lease_addresses(database: Database, most: int, busy: Collection[int] = ()) -> list[LeasedAddress]:
