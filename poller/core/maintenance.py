@@ -16,6 +16,7 @@ _HOUR: Final = 3_600
 TASK_SECONDS: Final[Mapping[str, int]] = {
     "alerts": 30,
     "alert history": 6 * _HOUR,
+    "messages": 6 * _HOUR,
     "partitions": 6 * _HOUR,
     "packing": 6 * _HOUR,
     "rollups": 10 * _MINUTE,

@@ -74,8 +74,11 @@ class Deliverer:
             while not stopping.is_set():
                 started = await self._start_sending()
                 await self._wait(0 if started else self.idle_seconds)
+            if self._busy:
+                await asyncio.wait(self._busy.values(), timeout=self.finish_seconds)
         finally:
-            await self._finish()
+            for task in self._busy.values():
+                task.cancel()
 
     async def _start_sending(self) -> bool:
         """Leases addresses for the free places; returns whether there was one."""
@@ -181,10 +184,3 @@ class Deliverer:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
-
-    async def _finish(self) -> None:
-        """Lets running sends finish for a moment, then leaves them."""
-        if self._busy:
-            await asyncio.wait(self._busy.values(), timeout=self.finish_seconds)
-        for task in self._busy.values():
-            task.cancel()

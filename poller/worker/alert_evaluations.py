@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from poller.core.errors import DatabaseError, LockedError, PollerError
-from poller.core.secret import Secret
 from poller.notify.fan_out import enqueue_messages
 from poller.store.queue.maintenance import claim_task_start, record_task_end
 from poller.worker.alerting import evaluate_alerts
@@ -38,11 +37,15 @@ log = structlog.get_logger("poller.worker")
 
 def message_writer(settings: Settings, keyring: Keyring) -> EnqueueAt:
     """The function that writes the messages about changed alerts to the outbox."""
-    urls = [Secret(url.get_secret_value()) for url in settings.notify_urls]
 
     async def enqueue(connection: Connection, transitions: Sequence[AlertTransition], now: datetime) -> None:
         await enqueue_messages(
-            connection, transitions, keyring=keyring, default_urls=urls, web_origin=settings.web_origin, now=now
+            connection,
+            transitions,
+            keyring=keyring,
+            default_urls=settings.notify_addresses,
+            web_origin=settings.web_origin,
+            now=now,
         )
 
     return enqueue

@@ -18,6 +18,7 @@ from poller.store.orgs import credits as credit_store
 from poller.store.orgs.future_limits import clear_future_limits
 from poller.store.orgs.token_budgets import delete_expired_budgets
 from poller.store.queue.jobs import LOG_KEPT, delete_expired_log
+from poller.store.queue.outbox import delete_expired_messages
 from poller.store.queue.workers import delete_expired_workers
 from poller.store.series.future_rows import repair_future_rows
 from poller.store.series.partitions import (
@@ -105,6 +106,10 @@ async def _delete_old_audit(database: Database, _now: datetime) -> str:
     return f"{await delete_expired_entries(database)} forgotten"
 
 
+async def _delete_old_messages(database: Database, _now: datetime) -> str:
+    return f"{await delete_expired_messages(database)} forgotten"
+
+
 async def _delete_old_alerts(database: Database, now: datetime) -> str:
     return f"{await delete_expired_alerts(database, now)} forgotten"
 
@@ -171,4 +176,5 @@ _TASKS: Final[Mapping[str, TaskFunction]] = {
     "workers": _delete_old_workers,
     "audit log": _delete_old_audit,
     "alert history": _delete_old_alerts,
+    "messages": _delete_old_messages,
 }

@@ -35,6 +35,7 @@ from poller.worker.claiming import Claimer
 from poller.worker.clock_watch import ClockWatch
 from poller.worker.config import WorkerConfig
 from poller.worker.database_retry import DatabaseRetry
+from poller.worker.delivery import deliver
 from poller.worker.dispatcher import Dispatcher
 from poller.worker.heartbeat import Heartbeats
 from poller.worker.maintenance import maintenance_tasks
@@ -159,7 +160,9 @@ class Worker:
             running = [loops.create_task(self._run_until_abandoned(loop)) for loop in self._loops()]
             with suppress(DatabaseError):
                 await save_service_settings(self.database, self.runner.policy, self.now())
+            delivering = loops.create_task(deliver(self.database, self.runner.keyring, self.settings, self._stopping))
             await self._claimer().run()
+            await delivering
             for task in running:
                 task.cancel()
         with suppress(DatabaseError):
@@ -213,13 +216,8 @@ class Worker:
         )
 
     def _alert_evaluations(self) -> AlertEvaluations:
-        return AlertEvaluations(
-            self.database,
-            self.database_retry,
-            message_writer(self.settings, self.runner.keyring),
-            interval_seconds=self.config.alert_interval_seconds,
-            now=self.now,
-        )
+        enqueue, seconds = message_writer(self.settings, self.runner.keyring), self.config.alert_interval_seconds
+        return AlertEvaluations(self.database, self.database_retry, enqueue, interval_seconds=seconds, now=self.now)
 
     def _heartbeats(self) -> Heartbeats:
         return Heartbeats(

@@ -58,6 +58,11 @@ async def _run(settings: Settings, *, web: bool) -> int:
     from poller.traces import open_spans
     from poller.web import ConnectionLimits, WorkerMetrics
 
+    if settings.notify_addresses:
+        # This takes a second, because it imports Apprise.
+        from poller.notify.checks import check_addresses
+
+        await check_addresses(settings.notify_addresses, "POLLER_NOTIFY_URLS")
     settings = fit_open_files(settings, _warn, web_connections=ConnectionLimits().most_connections if web else None)
     metrics = WorkerMetrics()
     async with open_app(settings, name="poller run", create=True) as app:
