@@ -51,7 +51,8 @@ class Deliverer:
 
     database: Database
     keyring: Keyring
-    default_urls: Sequence[Secret] = ()
+    default_urls: Sequence[Secret] | None = ()
+    """Addresses of the setting that are not among these are deleted; None: they are left as they are."""
     concurrency: int = 8
     idle_seconds: float = 1.0
     finish_seconds: float = 5.0
@@ -67,9 +68,10 @@ class Deliverer:
     async def run(self, stopping: asyncio.Event) -> None:
         """Delivers until `stopping` is set; errors of the database never end it."""
         self._stopping = stopping
-        with suppress(DatabaseError):
-            async with self.database.transaction() as connection:
-                await delete_other_defaults(connection, self.default_urls, self.keyring)
+        if self.default_urls is not None:
+            with suppress(DatabaseError):
+                async with self.database.transaction() as connection:
+                    await delete_other_defaults(connection, self.default_urls, self.keyring)
         try:
             while not stopping.is_set():
                 started = await self._start_sending()
