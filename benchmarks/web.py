@@ -163,7 +163,9 @@ async def _refresh_path(session: aiohttp.ClientSession, url: str) -> str | None:
     found = re.search(r'data-refresh="([^"]*rows[^"]*)"', page)
     if found is None:
         return None
-    shown = "-".join(f"{row}.{digest}" for row, digest in re.findall(r'data-row="(\w+)" data-digest="(\w+)"', page))
+    rows = re.findall(r'data-digest="(\w+)">.*?href="/orgs/(\d+)"', page)
+    shown = "-".join(f"{row}.{digest}" for digest, row in rows)
+    assert shown, "the page has no row to refresh"
     path = found[1].replace("&amp;", "&")
     return f"{path}{'&' if '?' in path else '?'}shown={shown}"
 

@@ -24,15 +24,18 @@ def sparkline(
     low, high = bounds or scale(known)
     unit, bottom = (height - 2) / (high - low), height - 1
     path: list[str] = []
-    before: int | None = None
+    before, last = None, None
     flat, drawn = 0, True
     for place, value in enumerate(values):
         if value is None:
             if flat or not drawn:
                 path.append(f"h{flat}")
-            before, flat, drawn = None, 0, True
+            before, last, flat, drawn = None, None, 0, True
             continue
-        level = bottom - round((value - low) * unit)
+        if value == last:
+            flat += step
+            continue
+        last, level = value, bottom - round((value - low) * unit)
         if before is None:
             path.append(f"M{place * step} {level}")
             drawn = False
