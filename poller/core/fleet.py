@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +34,10 @@ class FleetStats:
     freshness_sum_seconds: float = 0.0
     """Sum of the ages, without orgs that have no known count."""
     unscheduled: int = 0
+    alerts: Mapping[str, int] = field(default_factory=dict)
+    """Firing alerts by severity."""
+    evaluated_seconds: float | None = None
+    """Since the alert rules were last evaluated; None: they never were."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from poller.core.alerts import Severity
 from poller.core.fleet import FRESHNESS_SECONDS, FleetStats
 from poller.store.queue.jobs import depth
 from poller.store.queue.maintenance import list_tasks
@@ -34,7 +35,20 @@ async def fleet_stats(database: Database, now: datetime) -> FleetStats:
         ages += row["ages"]
     jobs = {"waiting": queue.waiting, "overdue": queue.overdue, "under_way": queue.under_way}
     unscheduled = await count_unscheduled(database, now)
-    return FleetStats(dict(orgs), jobs, queue.overdue_seconds, workers, task_successes, freshness, ages, unscheduled)
+    (alerts,) = await database.fetch(_ALERTS, now)
+    firing = {severity.value: alerts[severity.value] for severity in Severity}
+    return FleetStats(
+        dict(orgs),
+        jobs,
+        queue.overdue_seconds,
+        workers,
+        task_successes,
+        freshness,
+        ages,
+        unscheduled,
+        firing,
+        alerts["evaluated_seconds"],
+    )
 
 
 async def org_ages(database: Database, now: datetime, at_most: int) -> Mapping[str, float]:
@@ -60,6 +74,15 @@ SELECT coalesce(width_bucket(extract(epoch FROM $2 - l.polled_at)::float8, $1::f
 FROM orgs o LEFT JOIN latest_snapshots l ON l.org_id = o.id
 WHERE o.removed_at IS NULL AND o.paused_at IS NULL AND o.parked_at IS NULL
 GROUP BY 1
+"""
+
+# fleet_stats.alerts: firing alerts by severity, and the seconds since the last evaluation.
+_ALERTS: Final = """
+SELECT count(*) FILTER (WHERE severity = 'critical')::int AS critical,
+       count(*) FILTER (WHERE severity = 'warning')::int AS warning,
+       count(*) FILTER (WHERE severity = 'info')::int AS info,
+       (SELECT extract(epoch FROM $1 - at)::float8 FROM alert_evaluation) AS evaluated_seconds
+FROM alert_states WHERE state = 'firing'
 """
 
 # fleet_stats.ages: the age of each org's counts, for the first $2 orgs.

@@ -102,7 +102,8 @@ _SOURCES: Final[Mapping[str, str]] = {
 {_SEATS}
 """,
     "idle_cost": f"""
-{_OF_ORG} (greatest(s.purchased - s.used, 0) * c.price)::float8 AS value, NULL::boolean AS truth,
+{_OF_ORG} (CASE WHEN s.used > s.purchased THEN 0 ELSE s.purchased - s.used END * c.price)::float8 AS value,
+       NULL::boolean AS truth,
        coalesce(c.currency, '') AS note, NULL AS remedy
 {_SEATS}
 """,

@@ -48,6 +48,13 @@ class FleetCollector(Collector):
             "chore",
             figures.task_successes,
         )
+        yield gauges("poller_alerts_firing", "Alerts that fire, by severity.", "severity", figures.alerts)
+        if figures.evaluated_seconds is not None:
+            yield gauge(
+                "poller_alerts_evaluated_seconds",
+                "Time since the alert rules were last evaluated.",
+                figures.evaluated_seconds,
+            )
         yield GaugeHistogramMetricFamily(
             "poller_org_freshness_seconds",
             "Age of the newest known counts of each org that is not paused.",

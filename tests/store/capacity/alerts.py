@@ -57,7 +57,9 @@ async def add_counts(connection: Connection, org_id: int, polled_at: datetime, *
     )
 
 
-async def add_seats(connection: Connection, org_id: int, taken_at: datetime, purchased: int | None, used: int) -> None:
+async def add_seats(
+    connection: Connection, org_id: int, taken_at: datetime, purchased: int | None, used: int | None
+) -> None:
     await connection.execute(
         "INSERT INTO seat_readings (org_id, taken_at, purchased, used, source) VALUES ($1, $2, $3, $4, 'features')",
         *(org_id, taken_at, purchased, used),

@@ -159,10 +159,12 @@ async def test_seats_used_of_an_old_reading_give_way_to_the_count_and_then_are_u
 
 
 @pytest.mark.parametrize(
-    ("price", "used", "cost"), [(19.9, 40, 199.0), (19.9, 60, 0.0), (None, 40, None)], ids=["idle", "none", "no price"]
+    ("price", "used", "cost"),
+    [(19.9, 40, 199.0), (19.9, 60, 0.0), (None, 40, None), (19.9, None, None)],
+    ids=["idle", "none", "no price", "unknown users"],
 )
 async def test_the_cost_of_idle_seats_needs_a_price(
-    connection: Connection, price: float | None, used: int, cost: float | None
+    connection: Connection, price: float | None, used: int | None, cost: float | None
 ) -> None:
     org_id = await add_org(connection)
     await add_seats(connection, org_id, NOW - HOUR, 50, used)
