@@ -110,7 +110,7 @@ def advance(
 def close(record: AlertRecord, reason: str, now: datetime, *, announce: bool, reopen: bool) -> AlertStep:
     """Resolves an open alert whatever was read: its org is paused, its anomaly withdrawn, and so on.
 
-    `announce`: whoever was told that it fires is told that it is over. `reopen`: it may be reopened, like an alert
+    `announce`: receivers of the message that it fires get one that it is over. `reopen`: it may be reopened, like an alert
     that a reading resolved.
     """
     told = announce and record.announced and record.state in {FIRING, ACKNOWLEDGED}

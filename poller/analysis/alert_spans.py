@@ -12,7 +12,7 @@ _DAY_SECONDS: Final = 86_400
 
 
 class DayReading(NamedTuple):
-    """One known day, as an ordinal: whether the condition held at any time of it, and the value farthest out."""
+    """One known day, as an ordinal: whether the condition held at any time, and the value farthest out."""
 
     day: int
     holds: bool
@@ -63,6 +63,6 @@ def _span(held: list[DayReading], *, until: int | None, lowest: bool) -> list[Al
 
 
 def find_gaps(days: Iterable[DayReading], *, hours: float) -> list[AlertSpan]:
-    """Returns runs of whole days without counts that last at least `hours`; a day `holds` if nothing is known of it."""
+    """Returns runs of whole days without counts that last at least `hours`; a day `holds` if it has no known count."""
     spans = find_spans(days, for_seconds=0, clear_seconds=0)
     return [span._replace(peak=24.0 * span.days) for span in spans if 24 * span.days >= hours]
