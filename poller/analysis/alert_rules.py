@@ -110,8 +110,8 @@ def advance(
 def close(record: AlertRecord, reason: str, now: datetime, *, announce: bool, reopen: bool) -> AlertStep:
     """Resolves an open alert whatever was read: its org is paused, its anomaly withdrawn, and so on.
 
-    `announce`: receivers of the message that it fires get one that it is over. `reopen`: it may be reopened, like an alert
-    that a reading resolved.
+    `announce`: receivers of the message that it fires get one that it is over. `reopen`: it may be reopened, like an
+    alert that a reading resolved.
     """
     told = announce and record.announced and record.state in {FIRING, ACKNOWLEDGED}
     resolved = replace(
