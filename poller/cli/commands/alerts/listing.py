@@ -131,6 +131,7 @@ def _show(found: Sequence[Alert], now: datetime) -> None:
     )
     for one in found:
         state = one.state.value if one.snoozed_until is None else f"snoozed until {one.snoozed_until:%Y-%m-%d %H:%M}"
+        state += "" if one.unknown_since is None else ", unknown"
         age = f"{age_of(now - one.since)} ago"
         org = plain(one.org or one.subject or "")
         table.rows.append((str(one.id), state, one.severity.value, one.rule, age, org, plain(one.message)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from poller.cli.options.addresses import given_addresses
-from poller.cli.options.orgs import selection
+from poller.cli.options.orgs import Tags, selection
 from poller.cli.output import terminal
 from poller.core.alert_rule_change import COMPARISONS, RuleChange
 from poller.core.alerts import METRICS, Severity
@@ -38,7 +38,7 @@ Clear = Annotated[
 SeverityName = Annotated[Severity | None, typer.Option("--severity", help="How urgent it is.")]
 Orgs = Annotated[list[str] | None, typer.Option("--org", metavar="ORG", help="Only this org, or several.")]
 OrgTags = Annotated[
-    list[str] | None, typer.Option("--tag", metavar="TAG", help="Only orgs with this tag, or with all.")
+    list[str] | None, typer.Option("--tag", metavar="TAG", help="Only orgs with this tag, or with one of several.")
 ]
 Centers = Annotated[
     list[str] | None, typer.Option("--data-center", metavar="DC", help="Only orgs of this data centre, or of several.")
@@ -155,7 +155,7 @@ def exclude(
     *,
     org: Orgs = None,
     user_type: Annotated[str | None, typer.Option("--type", metavar="T", help="Only this user type.")] = None,
-    tags: OrgTags = None,
+    tags: Tags = None,
     data_centers: Centers = None,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is shown with the exclusion.")] = "",
     until: Annotated[

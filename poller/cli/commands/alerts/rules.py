@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poller.cli.commands.alerts.rule_text import condition_of, show_trial
 from poller.cli.output import terminal
 from poller.query.rows import json_text
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.cli.output.table import Table
-    from poller.core.alerts import AlertRule, Exclusion
+    from poller.core.alerts import Exclusion
     from poller.query.alert_rules import DescribedRule
     from poller.settings import Settings
 
@@ -24,6 +25,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line."
 def add_to(app: typer.Typer) -> None:
     """Adds the commands to `poller alerts rules`."""
     app.command("list")(list_rules)
+    app.command("test")(try_rule)
     app.command("exclusions")(list_exclusions)
 
 
@@ -33,6 +35,20 @@ def list_rules(*, as_json: AsJson = False) -> None:
     Example: [bold]poller alerts rules list[/bold]
     """
     terminal.run(_list(terminal.settings(), as_json=as_json))
+
+
+def try_rule(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the rule.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show for which orgs a rule holds now, and which alerts it would have raised in the last 30 days.
+
+    Nothing is stored, and no message is sent.
+
+    Example: [bold]poller alerts rules test seats_used[/bold]
+    """
+    terminal.run(_try(terminal.settings(), name, as_json=as_json))
 
 
 def list_exclusions(*, as_json: AsJson = False) -> None:
@@ -72,24 +88,25 @@ def _show(found: Sequence[DescribedRule], default: int) -> None:
         terminal.err("Rules without an address of their own send no messages: set POLLER_NOTIFY_URLS, or --to.")
 
 
-def condition_of(rule: AlertRule) -> str:
-    """When a rule fires: `seats_used_percent >= 95 % for 1h`."""
-    from poller.core.alerts import METRICS
-    from poller.core.durations import format_duration
-
-    unit = METRICS[rule.metric].unit
-    threshold = "" if rule.threshold is None else f" {rule.comparison} {rule.threshold:,g}"
-    held = f" for {format_duration(rule.for_seconds)}" if rule.for_seconds else ""
-    return f"{rule.metric}{threshold}{'' if unit is None else f' {unit}'}{held}"
-
-
 def _orgs(one: DescribedRule) -> str:
     from poller.cli.output.render import plain
 
     parts = [", ".join(map(plain, one.orgs))] if one.orgs else []
-    parts += [f"tagged {' and '.join(map(plain, one.rule.tags))}"] if one.rule.tags else []
+    parts += [f"tagged {' or '.join(map(plain, one.rule.tags))}"] if one.rule.tags else []
     parts += [f"in {', '.join(one.rule.data_centers)}"] if one.rule.data_centers else []
     return "; ".join(parts) or "all"
+
+
+async def _try(settings: Settings, name: str, *, as_json: bool) -> None:
+    from poller.app import open_app
+    from poller.query.alert_trial import try_rule
+
+    async with open_app(settings, name="poller alerts") as app:
+        found = await try_rule(app.database, name, app.database.clock.now())
+    if as_json:
+        terminal.out(json_text(found.fields()))
+    else:
+        show_trial(found)
 
 
 async def _exclusions(settings: Settings, *, as_json: bool) -> None:
