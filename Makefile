@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install test chaos soak check format demo bench picture screenshots sdk deploy-tools lock clean
+.PHONY: help install test chaos soak check format demo bench picture screenshots sdk deploy-tools docs docs-tools lock clean
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
@@ -71,6 +71,13 @@ deploy-tools: install  ## install what checks the files of deploy/ (schemas of C
 	test -x .venv/deploy-tools/bin/python || $(BIN)/python -m venv .venv/deploy-tools
 	.venv/deploy-tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-deploy.lock
 
+docs: docs-tools  ## build the documents as a site in build/docs; every warning is an error
+	NO_MKDOCS_2_WARNING=1 .venv/docs-tools/bin/mkdocs build
+
+docs-tools: install  ## install what builds the site of the documents
+	test -x .venv/docs-tools/bin/python || $(BIN)/python -m venv .venv/docs-tools
+	.venv/docs-tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+
 lock:  ## resolve the dependencies and write the lock files (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
@@ -78,6 +85,8 @@ lock:  ## resolve the dependencies and write the lock files (needs uv)
 	  --custom-compile-command 'make lock' --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command 'make lock' --group deploy -o requirements-deploy.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command 'make lock' --group docs -o requirements-docs.lock
 	echo hatchling | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command 'make lock' -c requirements-dev.lock - -o requirements-build.lock
 
