@@ -38,7 +38,7 @@ chaos: install  ## five minutes of random failures with three workers; repeat a 
 soak: install  ## a simulated month of service in half an hour; shorter: make soak SOAK="--days 1"
 	$(BIN)/python -m tests.soak $(SOAK)
 
-check: install  ## check format, lint, types, import contracts, unused and duplicate code
+check: install  ## check format, lint, types, import contracts, unused and duplicate code, words, vulnerabilities
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -47,6 +47,7 @@ check: install  ## check format, lint, types, import contracts, unused and dupli
 	$(BIN)/pylint poller
 	$(BIN)/pylint --min-similarity-lines=5 tests
 	$(BIN)/python tools/plain_words.py
+	$(BIN)/python tools/audit.py
 
 format: install  ## format the code and apply the linter's automatic fixes
 	$(BIN)/ruff format .
