@@ -82,6 +82,8 @@ async def test_a_key_is_replaced_under_load_without_losing_a_slot(
             await stop(worker)
             workers[place] = await with_keys(mine, NEW).start("run")
             await at_work(database)
+        enough = started + timedelta(seconds=5 * INTERVAL_SECONDS)
+        await eventually(lambda: database.fetchval("SELECT max(slot) >= $1 FROM org_snapshots", enough))
         ended = await database.fetchval("SELECT max(slot) FROM org_snapshots")
         (listed,) = (await with_keys(mine, NEW).run("keys", "list", "--json")).out.splitlines()
         assert json.loads(listed)["key"] == "k2"

@@ -119,7 +119,8 @@ async def test_snapshots_taken_during_a_database_outage_are_written_after_it(
                 await eventually(lambda: worker.facts()["under_way"])
                 await cable.cut()
                 await eventually(lambda: worker.database_retry.active and not worker.facts()["under_way"])
-                assert worker.not_ready_reason() == "PostgreSQL: No such file or directory"
+                # The first error may be that of the cut, before a new connection is tried.
+                await eventually(lambda: worker.not_ready_reason() == "PostgreSQL: No such file or directory")
                 held = worker.facts()["held"]
                 assert held
                 written = await mine.app.database.fetchval("SELECT count(*) FROM org_snapshots")
