@@ -135,6 +135,7 @@ _STORED: Final = {
     "schedule": service.check_schedule,
     "future rows": service.check_future_rows,
     "maintenance": service.check_maintenance,
+    "messages": service.check_outbox,
     "retention": stored_data.check_stored_retention,
     "twins": stored_data.check_twins,
 }

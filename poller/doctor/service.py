@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Final
 from poller.core.checks import CheckResult, CheckStatus
 from poller.core.diagnosis import TaskRun, check_tasks
 from poller.core.maintenance import TASK_SECONDS
+from poller.core.message_health import check_messages
 from poller.core.quantities import count
 from poller.store.queue.jobs import depth
 from poller.store.queue.maintenance import list_tasks
+from poller.store.queue.outbox_health import read_outbox
 from poller.store.queue.schedule_health import count_unscheduled
 from poller.store.queue.workers import list_workers
 from poller.store.series.future_rows import find_future_rows
@@ -72,6 +74,11 @@ async def check_worker_clocks(_settings: Settings, database: Database) -> CheckR
     return CheckResult(
         "workers' clocks", CheckStatus.OK, "agree with PostgreSQL's" if workers else "no worker to compare"
     )
+
+
+async def check_outbox(_settings: Settings, database: Database) -> CheckResult:
+    """Whether messages about alerts arrive."""
+    return check_messages(await read_outbox(database), database.clock.now())
 
 
 async def check_maintenance(_settings: Settings, database: Database) -> CheckResult:

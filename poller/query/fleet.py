@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.fleet import FRESHNESS_SECONDS
+from poller.core.message_health import check_messages
 from poller.core.remedies import trouble_remedy
 from poller.core.states import NEED_A_PERSON, State
 from poller.store.fleet_states import credit_sum, poll_sums, read_states, stretched_orgs
 from poller.store.fleet_stats import fleet_stats
 from poller.store.orgs.credits import counted_after
 from poller.store.queue.maintenance import list_tasks
+from poller.store.queue.outbox_health import read_outbox
 from poller.store.queue.workers import list_workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from poller.core.checks import CheckResult
     from poller.core.fleet import (
         CreditSum,
         FleetStats,
@@ -48,6 +51,8 @@ class FleetStatus:
     figures: FleetStats
     workers: Sequence[WorkerRecord]
     tasks: Sequence[TaskRecord]
+    messages: CheckResult
+    """Whether messages about alerts arrive."""
 
     @property
     def orgs(self) -> int:
@@ -76,7 +81,8 @@ async def fleet_status(database: Database, now: datetime, *, listed: int | None 
         stretched = await stretched_orgs(database, LISTED)
         workers = await list_workers(database, now)
         tasks = await list_tasks(database)
-    return FleetStatus(now, *states.result(), stretched, polls, spent, figures.result(), workers, tasks)
+        messages = check_messages(await read_outbox(database), now)
+    return FleetStatus(now, *states.result(), stretched, polls, spent, figures.result(), workers, tasks, messages)
 
 
 def remedy_of(trouble: Trouble) -> str:
@@ -115,6 +121,11 @@ def status_fields(status: FleetStatus) -> dict[str, Any]:
         "queue": {**figures.jobs, "overdue_seconds": figures.overdue_seconds},
         "workers": [_worker(worker) for worker in status.workers],
         "maintenance": [_task(task) for task in status.tasks],
+        "messages": {
+            "verdict": status.messages.status.value,
+            "what": status.messages.what,
+            "remedy": status.messages.remedy,
+        },
     }
 
 

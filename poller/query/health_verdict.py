@@ -128,6 +128,7 @@ def _service(report: HealthReport, service: ServiceFacts) -> Iterator[CheckResul
         overdue = f"{count(service.queue.overdue, 'job')} overdue, the oldest for {service.queue.overdue_seconds:.0f} s"
         yield CheckResult("queue", CheckStatus.WARNING, overdue, "start more workers, or raise POLLER_CONCURRENCY")
     yield from _tasks(report, service)
+    yield service.messages
 
 
 def _circuits(report: HealthReport, service: ServiceFacts) -> Iterator[CheckResult]:

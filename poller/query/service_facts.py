@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from poller.core.diagnosis import TaskRun, check_tasks
 from poller.core.maintenance import TASK_SECONDS
+from poller.core.message_health import check_messages
 from poller.query.plan_figures import DEFAULTS
 from poller.store.capacity.planning import stored_rows
 from poller.store.queue.jobs import depth
 from poller.store.queue.maintenance import list_tasks
+from poller.store.queue.outbox_health import read_outbox
 from poller.store.queue.workers import list_workers
 from poller.store.service_health import MonthSize, month_sizes
 
@@ -59,6 +61,8 @@ class ServiceFacts:
     workers: Sequence[WorkerRecord]
     queue: QueueDepth
     tasks: Sequence[tuple[TaskRecord, CheckResult]]
+    messages: CheckResult
+    """Whether messages about alerts arrive."""
     database: DatabaseSize
 
     def open_circuits(self) -> list[OpenCircuit]:
@@ -90,6 +94,7 @@ async def read_service(
         workers,
         await depth(database),
         [(task, _checked(task, now, len(workers))) for task in tasks],
+        check_messages(await read_outbox(database), now),
         await cache.get("database size", _SIZES_SECONDS, lambda: _read_size(database, orgs, rows_a_day)),
     )
 

@@ -43,6 +43,7 @@ def doctor(
 async def _doctor(*, as_json: bool) -> Counter[CheckStatus]:
     from poller.app import database_dsn
     from poller.doctor.checks import run_checks
+    from poller.notify.checks import check_addresses
 
     statuses: Counter[CheckStatus] = Counter()
 
@@ -54,7 +55,7 @@ async def _doctor(*, as_json: bool) -> Counter[CheckStatus]:
         else:
             terminal.out_wrapped(_line(result), _INDENT)
 
-    await run_checks(terminal.env_file.get(), database_dsn, report)
+    await run_checks(terminal.env_file.get(), database_dsn, check_addresses, report)
     if not as_json:
         terminal.out(", ".join(f"{statuses[status]} {status.value}" for status in CheckStatus if statuses[status]))
     return statuses

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from poller.core.checks import CheckResult
     from poller.core.fleet import FleetStats, PollSums, TaskRecord, WorkerRecord
     from poller.query.fleet import FleetStatus
 
@@ -28,6 +29,7 @@ def service_facts(status: FleetStatus) -> Mapping[str, Mapping[str, str]]:
         "workers": {worker.name: _worker(worker, status.at) for worker in status.workers}
         or {"none": "no `poller run` was seen in the last minute"},
         "unreachable data centres": dict(_away(status.workers)),
+        "messages about alerts": _messages(status.messages),
         "maintenance tasks": {task.name: _task(task, status.at) for task in status.tasks},
     }
 
@@ -50,6 +52,10 @@ def _last_polls(polls: PollSums) -> Iterator[tuple[str, str]]:
         yield outcome, count(orgs, "org")
     if polls.late:
         yield "late", f"{count(polls.late, 'poll')}, by {polls.latest_seconds:,} s at the most"
+
+
+def _messages(check: CheckResult) -> dict[str, str]:
+    return {check.status.value: f"{check.what}; {check.remedy}" if check.remedy else check.what}
 
 
 def _queue(figures: FleetStats) -> dict[str, str]:

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from poller.core.checks import CheckResult, CheckStatus
+from poller.core.message_health import FailingAddress, OutboxFacts, check_messages
+from poller.store.queue.outbox import delete_expired_messages
+from poller.store.queue.outbox_health import read_outbox
+from tests.notify.alerts import NOW, Alerts, deliverer, delivering
+from tests.notify.receivers import Webhook, webhook
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from poller.store.database import Database
+    from poller.store.orgs.encryption import Keyring
+
+
+@pytest.fixture
+async def hook() -> AsyncIterator[Webhook]:
+    async with webhook() as receiver:
+        yield receiver
+
+
+async def checked(database: Database) -> CheckResult:
+    await database.read_clock()
+    return check_messages(await read_outbox(database), database.clock.now())
+
+
+async def test_a_message_that_was_given_up_is_wrong_until_a_later_one_arrives(
+    database: Database, keyring: Keyring, hook: Webhook
+) -> None:
+    assert "sent to nobody" in (await checked(database)).what
+    hook.always = 404
+    alerts = Alerts(database, keyring, [hook.url()])
+    async with delivering(deliverer(database, keyring, alerts.urls)):
+        await alerts.fire()
+        await alerts.all_sent()
+        lost = await checked(database)
+        assert lost.status is CheckStatus.WRONG
+        what = "given up in a week: 1 message to webhook+http://… of POLLER_NOTIFY_URLS: the receiver answered 404"
+        assert lost.what == what
+        assert "poller alerts test" in lost.remedy
+        hook.always = 200
+        await alerts.fire()
+        await alerts.all_sent()
+    assert await checked(database) == CheckResult("messages", CheckStatus.OK, "1 delivered in 24 hours, 0 wait")
+
+
+async def test_a_receiver_that_fails_for_ten_minutes_is_a_warning(
+    database: Database, keyring: Keyring, hook: Webhook
+) -> None:
+    hook.always = 503
+    alerts = Alerts(database, keyring)
+    await alerts.send_to([hook.url()])
+    async with delivering(deliverer(database, keyring)):
+        await alerts.fire(2)
+        while (await database.fetchval("SELECT max(failures) FROM notify_addresses")) < 2:
+            pass
+        assert (await checked(database)).status is CheckStatus.OK
+    await database.execute("UPDATE notify_messages SET not_before = now() - interval '3 hours'")
+    late = await checked(database)
+    assert late.status is CheckStatus.WARNING
+    what = "2 messages to webhook+http://… of the rule seats_used for 3h: the receiver answered 503"
+    assert late.what == f"not delivered yet: {what}"
+
+
+def test_only_the_first_failing_addresses_are_named() -> None:
+    failing = [FailingAddress("slack", None, 0, 1, None, "404") for _ in range(5)]
+    assert check_messages(OutboxFacts(5, 0, 0, failing), NOW).what.endswith("; and 2 more addresses")
+
+
+async def test_old_messages_are_deleted_once_their_alert_is_over(
+    database: Database, keyring: Keyring, hook: Webhook
+) -> None:
+    alerts = Alerts(database, keyring, [hook.url()])
+    async with delivering(deliverer(database, keyring, alerts.urls)):
+        fired = await alerts.fire(2)
+        await alerts.all_sent()
+    await database.execute("UPDATE notify_messages SET delivered_at = now() - interval '31 days'")
+    await database.execute("UPDATE alert_states SET state = 'resolved', resolved_at = now() WHERE id = $1", fired[0].id)
+    assert await delete_expired_messages(database) == 1
+    assert await database.fetchval("SELECT alert_id FROM notify_messages") == fired[1].id
