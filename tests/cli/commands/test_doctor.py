@@ -19,6 +19,7 @@ import time_machine
 import trustme
 
 from poller.core.datacenters import ZOHO_DATA_CENTERS, DataCenter
+from poller.core.maintenance import TASK_SECONDS
 from poller.core.model import USER_TYPES, Outcome, Snapshot
 from poller.core.org_entry import OrgEntry
 from poller.core.secret import Secret
@@ -187,7 +188,7 @@ async def test_every_check_is_ok_for_a_fleet_that_works(process: Process, on_dat
         running = await start("run", environ=environ)
         try:
             connection = await asyncpg.connect(on_database)
-            names = len(maintenance_tasks(snapshots=None, days=None))
+            names = len(TASK_SECONDS)
             await eventually(
                 lambda: connection.fetchval("SELECT count(*) = $1 FROM chores WHERE done_at IS NOT NULL", names), 60
             )
@@ -216,6 +217,7 @@ async def test_every_check_is_ok_for_a_fleet_that_works(process: Process, on_dat
             "schedule",
             "future rows",
             "maintenance",
+            "messages",
         ),
         *("retention", "Zoho's clock"),
         *(f"data centre {org.data_center}" for org in sim.fleet()),
