@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from poller.store.queries import Connection
 
 MOST_SINGLE: Final = 20
-"""If an evaluation has more messages for an address than this, they become one."""
+"""If an evaluation has more messages for an address than this, they become one; for a program, one per 500 alerts."""
+MOST_OBJECTS: Final = 500
+"""Alerts in one message to a program: many servers take no more than a megabyte."""
 _URGENCY: Final = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
@@ -46,9 +48,12 @@ async def enqueue_messages(
     receivers = await _receivers(connection, announced, keyring, default_urls)
     schemes = await list_schemes(connection)
     by_address: dict[tuple[int, str, datetime | None], list[AlertTransition]] = {}
+    quiet = {
+        one.rule.quiet: quiet_until(one.rule.quiet, now) for one in {one.rule.id: one for one in announced}.values()
+    }
     for one in announced:
         about = "resolved" if one.to_state is AlertState.RESOLVED else "firing"
-        not_before = quiet_until(one.rule.quiet, now)
+        not_before = quiet[one.rule.quiet]
         for address_id in receivers.get(one.alert.id, ()):
             by_address.setdefault((address_id, about, not_before), []).append(one)
     messages = [
@@ -104,8 +109,9 @@ def _messages(
     objects: bool,
 ) -> Iterator[NewMessage]:
     """One message per alert, or a single one about many. `objects`: the receiver reads the alerts as JSON."""
-    groups = [changed] if len(changed) > MOST_SINGLE else [[one] for one in changed]
-    for group in groups:
+    size = (MOST_OBJECTS if objects else len(changed)) if len(changed) > MOST_SINGLE else 1
+    for start in range(0, len(changed), size):
+        group = changed[start : start + size]
         words = words_of_one(group[0], web_origin) if len(group) == 1 else words_of_many(group, web_origin)
         alerts = [one.alert.fields() for one in group] if objects else ()
         severity = min((one.alert.severity for one in group), key=_URGENCY.__getitem__)

@@ -101,6 +101,20 @@ async def test_many_alerts_at_once_are_one_message_that_lists_them(
     assert not await database.fetch("SELECT FROM alert_states WHERE delivered_at IS NULL")
 
 
+async def test_thousands_of_alerts_at_once_reach_a_program_in_messages_that_servers_take(
+    database: Database, keyring: Keyring, hook: Webhook
+) -> None:
+    alerts = Alerts(database, keyring, [hook.url(), hook.url("/for-people", "json")])
+    async with delivering(deliverer(database, keyring, alerts.urls)):
+        fired = await alerts.fire(1_200)
+        await alerts.all_sent()
+    told = [body for body in hook.accepted if "alerts" in body]
+    assert sorted(len(body["alerts"]) for body in told) == [200, 500, 500]
+    assert {alert["id"] for body in told for alert in body["alerts"]} == {alert.id for alert in fired}
+    assert len({body["message_id"] for body in told}) == 3
+    assert len(hook.accepted) == 4
+
+
 @pytest.mark.parametrize("scheme", ["webhook+http", "json"])
 async def test_a_receiver_that_fails_and_recovers_gets_every_alert_once_in_order(
     database: Database, keyring: Keyring, hook: Webhook, scheme: str
