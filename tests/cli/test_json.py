@@ -46,8 +46,12 @@ LISTINGS: Final = {
     # A group of commands: others begin with its name.
     and not any(other[: len(path)] == path and other != path for other in commands())
 }
-ARGUMENTS: Final = {"orgs show": ["acme"], "orgs check": ["acme"], "poll": ["acme"], "report": ["--out", "report.html"]}
-"""Of the commands that want an org, or would ask every one."""
+ARGUMENTS: Final = {
+    **{key: ["acme"] for key in ("orgs show", "orgs check", "poll")},
+    "alerts rules test": ["step"],
+    "report": ["--out", "report.html"],
+}
+"""Of the commands that want an org or a rule, or would ask every org."""
 OF_SERIES: Final = ("forecast", "anomalies")
 
 

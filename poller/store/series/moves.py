@@ -71,6 +71,7 @@ async def longest_unknown(database: Queries, since: datetime, until: datetime, l
 
 
 _ACTIVE: Final = COLUMNS[UserType.ACTIVE]
+# moves.last: part of other statements.
 _LAST: Final = f"""
     SELECT {_ACTIVE} AS users FROM org_snapshots
     WHERE org_id = o.id AND slot <= {{at}} AND slot > {{at}} - interval '1 day' AND {_ACTIVE} IS NOT NULL
