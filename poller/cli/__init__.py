@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path  # noqa: TC003  # Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -18,6 +19,7 @@ import typer
 from poller import __version__
 from poller.cli.options.arguments import env_file_first, require_text
 from poller.cli.output import help_texts
+from poller.cli.output.pager import paging
 from poller.cli.output.standard_output import forget_output, refuse_lost_output, trouble_with_output, write_anything
 from poller.core.errors import PollerError
 from poller.core.visible import visible
@@ -81,25 +83,35 @@ def command_line(command: str | None = None) -> typer.Typer:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns the exit code. Raises nothing."""
+    with paging() as pages:
+        try:
+            code = _invoke(arguments)
+            pages.end()
+            # Flush now, while a write error can still be reported.
+            sys.stdout.flush()
+        except BaseException as error:  # noqa: BLE001 - every error becomes an exit code and at most one line
+            cause = _root(error)
+            with suppress(OSError):
+                pages.end()
+            return 0 if pages.was_left(cause) else _end(cause)
+    return code
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    """Runs one command line; returns the exit code of a command that ends without an error."""
     command = typer.main.get_command(command_line(_command_in(arguments)))
     help_texts.install(command)
+    require_text(arguments)
+    write_anything()
     try:
-        require_text(arguments)
-        write_anything()
-        try:
-            # Handles a request of the shell for completions, and exits.
-            command._main_shell_completion({}, "poller", "_POLLER_COMPLETE")  # noqa: SLF001  # `main` would call it
-            with command.make_context("poller", env_file_first(arguments)) as context:
-                command.invoke(context)
-            refuse_lost_output()
-            code = 0
-        except typer.Exit as end:
-            code = end.exit_code
-        # Flush now, while a write error can still be reported.
-        sys.stdout.flush()
-    except BaseException as error:  # noqa: BLE001 - every error becomes an exit code and at most one line
-        return _end(_root(error))
-    return code
+        # Handles a request of the shell for completions, and exits.
+        command._main_shell_completion({}, "poller", "_POLLER_COMPLETE")  # noqa: SLF001  # `main` would call it
+        with command.make_context("poller", env_file_first(arguments)) as context:
+            command.invoke(context)
+        refuse_lost_output()
+    except typer.Exit as end:
+        return end.exit_code
+    return 0
 
 
 def _command_in(arguments: Sequence[str]) -> str | None:

@@ -1,139 +1,163 @@
-"""The output at a real terminal of any width: no line is wider, and colours can be turned off."""
+"""The output at a real terminal of any width: no line is wider, verdicts have colours, and both can be turned off."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
-import pty
 import re
-import struct
-import subprocess
 import sys
-import termios
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+import typer
 from rich.cells import cell_len
 
-from poller.core.model import USER_TYPES, Outcome, Snapshot
-from poller.core.slots import slot_of
-from poller.store.database import connect
-from poller.store.series.snapshots import write_snapshots
+from poller.cli import command_line
+from poller.cli.output.help_texts import help_text
 from tests.cli import one_after_the_other
+from tests.cli.listed_fleet import LONG, write_fleet
+from tests.cli.terminals import shown
 from tests.command import KEYS, POLLER
 from tests.postgres import cloned
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator
 
-NOW = datetime.now(UTC)
-COMMANDS = (
-    "status",
-    "orgs list",
-    "orgs show 'Acme International Holdings of Somewhere Ltd'",
-    "trend",
-    "trend Beta",
-    "trend 'Acme International Holdings of Somewhere Ltd' --type ActiveUsers",
-    "gaps",
-    "doctor",
-    "plan",
-    "plan --what-if interval=1m,orgs=+2000000 --what-if orgs=+300,edition=zohooneenterprise",
-)
-WIDTHS = (40, 80, 200)
-ONE_AFTER_THE_OTHER = Path(one_after_the_other.__file__)
+LISTINGS: Final = {
+    "access list": [""],
+    "alerts history": [""],
+    "alerts list": [""],
+    "alerts rules exclusions": [""],
+    "alerts rules list": [""],
+    "anomalies": [""],
+    "audit": [""],
+    "doctor": [""],
+    "export": ["--format csv --out counts --since 3d"],
+    "forecast": [""],
+    "gaps": ["", f"'{LONG}'"],
+    "keys list": [""],
+    "orgs check": [""],
+    "orgs list": [""],
+    "orgs show": [f"'{LONG}'"],
+    "plan": ["", "--what-if interval=1m,orgs=+2000000 --what-if orgs=+300,edition=zohooneenterprise"],
+    "poll": ["Beta"],
+    "report": ["--out october.csv"],
+    "seats": ["", "--by-tag", "set Beta --purchased 7"],
+    "settings": [""],
+    "status": [""],
+    "trend": ["", "Beta", f"'{LONG}' --type ActiveUsers"],
+}
+"""Every command that prints what it found, with the arguments it is tried with."""
+OTHERS: Final = {
+    *("access add", "access revoke", "alerts ack", "alerts rules add", "alerts rules exclude", "alerts rules remove"),
+    *("alerts rules set", "alerts snooze", "alerts test", "backup", "demo", "keys rotate", "migrate", "orgs add"),
+    *("orgs import", "orgs pause", "orgs remove", "orgs rename", "orgs restore", "orgs resume", "orgs set", "psql"),
+    *("restore", "run", "simulate", "web"),
+}
+"""Commands that say in a sentence what they changed, or that run until they are stopped."""
+COMMANDS: Final = [f"{command} {rest}".strip() for command, tries in LISTINGS.items() for rest in tries]
+COLOURED: Final = {
+    "access list": {"active", "unusable"},
+    "alerts history": {"firing", "resolved"},
+    "alerts list": {"firing", "critical", "warning"},
+    "anomalies": {"critical", "warning"},
+    "doctor": {"ok"},
+    "keys list": {"encrypts"},
+    "orgs list": {"failing: http_503"},
+    "orgs show": {"late", "ok"},
+    "status": {"failing", "late"},
+}
+"""Verdicts that each command shows in a colour at the widest terminal, among others."""
+WIDTHS: Final = (40, 80, 200)
+PLAIN_WIDTH: Final = 80
+"""The width at which `NO_COLOR` is set."""
+ONE_AFTER_THE_OTHER: Final = Path(one_after_the_other.__file__)
+COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+MOVE: Final = re.compile(r"\x1b\[[?0-9;]*[A-Zhl]|\r")
+"""What a progress bar writes to draw itself again."""
 
-Screens = dict[tuple[str, int], list[str]]
+Screens = dict[tuple[str, int], str]
 
 
 @pytest.fixture(scope="module")
 def screens(server_dsn: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Screens:
-    """The lines of every command at every width."""
+    """What every command shows at every width."""
     home = tmp_path_factory.mktemp("home")
     with cloned(server_dsn, template) as dsn:
         asyncio.run(write_fleet(dsn))
         environ = {name: text for name, text in os.environ.items() if not name.startswith("POLLER_")}
         environ |= {"POLLER_DATABASE_URL": dsn, "POLLER_SECRET_KEYS": KEYS, "POLLER_DATA_DIR": str(home / "data")}
         pairs = [(command, cells) for command in COMMANDS for cells in WIDTHS]
-        text = shown([sys.executable, str(ONE_AFTER_THE_OTHER), json.dumps(pairs)], environ=environ, cwd=home)
+        runs = [(*pair, {"NO_COLOR": "1" if pair[1] == PLAIN_WIDTH else None}) for pair in pairs]
+        text = shown([sys.executable, str(ONE_AFTER_THE_OTHER), json.dumps(runs)], environ=environ, cwd=home)
     parts = text.split(one_after_the_other.END)
     assert parts.pop() == ""
-    return {pair: part.splitlines() for pair, part in zip(pairs, parts, strict=True)}
+    return dict(zip(pairs, parts, strict=True))
 
 
-async def write_fleet(dsn: str) -> None:
-    """Three orgs with two months of daily polls, a few of which failed."""
-    async with await connect(dsn) as database:
-        names = ["Acme International Holdings of Somewhere Ltd", "Beta", "中文公司 有限责任公司"]
-        await database.execute("INSERT INTO orgs (name, data_center) SELECT unnest($1::text[]), 'us'", names)
-        ids = [row["id"] for row in await database.fetch("SELECT id FROM orgs")]
-        rows = []
-        for day in range(60):
-            slot = slot_of(NOW - timedelta(days=day, hours=2), 900)
-            for org in ids:
-                counts = dict.fromkeys(USER_TYPES, 1_000_000 - day * 1_000 + org)
-                failed = day % 13 == 5
-                rows.append(
-                    Snapshot(org, slot, slot, Outcome.UNAVAILABLE, "http_503")
-                    if failed
-                    else Snapshot(org, slot, slot, Outcome.OK, counts=counts)
-                )
-        await write_snapshots(database, rows)
+def all_commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Every command that is not a group of others, by the words that a person types."""
+    inner = getattr(command, "commands", {})
+    if not inner:
+        yield " ".join(words), command
+    for name, one in inner.items():
+        yield from all_commands(one, (*words, name))
 
 
-def shown(
-    program: Sequence[str],
-    *,
-    cells: int = 80,
-    stop_at: bytes = b"\0",
-    environ: Mapping[str, str] = os.environ,
-    cwd: Path | None = None,
-) -> str:
-    """The output of a program on a terminal `cells` wide; the program is stopped after it wrote `stop_at`."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, cells, 0, 0))
-    given = {name: text for name, text in environ.items() if name not in {"COLUMNS", "LINES"}} | {"TERM": "xterm"}
-    with subprocess.Popen(program, stdin=theirs, stdout=theirs, stderr=theirs, env=given, cwd=cwd) as process:
-        os.close(theirs)
-        read = b""
-        while True:
-            try:
-                block = os.read(ours, 65_536)
-            except OSError:
-                break
-            if not block:
-                break
-            read += block
-            if stop_at in read:
-                process.terminate()
-                stop_at = b"\0"
-    os.close(ours)
-    return read.decode().replace("\r\n", "\n")
+def too_wide(text: str, cells: int) -> list[str]:
+    """The lines that are wider. A single long word, such as an address, is left whole, to be copied."""
+    lines = [COLOUR.sub("", line) for part in MOVE.split(text) for line in part.splitlines()]
+    return [line for line in lines if cell_len(line) > cells and max(map(cell_len, line.split())) < cells // 2]
+
+
+def test_every_command_is_tried_at_every_width_or_known_to_list_nothing() -> None:
+    commands = {name for name, _ in all_commands(typer.main.get_command(command_line()))}
+    assert commands == set(LISTINGS) | OTHERS
+    assert not set(LISTINGS) & OTHERS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_line_of_output_is_wider_than_the_terminal(screens: Screens, command: str) -> None:
     for cells in WIDTHS:
-        lines = screens[command, cells]
-        assert len(lines) > 1, lines
-        wide = [line for line in lines if cell_len(line) > cells]
-        # A single long word, such as an address, is left whole, to be copied.
-        assert [line for line in wide if max(map(cell_len, line.split())) < cells // 2] == []
+        assert screens[command, cells].strip()
+        assert too_wide(screens[command, cells], cells) == []
+
+
+@pytest.mark.parametrize("cells", WIDTHS)
+def test_no_line_of_any_help_is_wider_than_the_terminal(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(cells))
+    main = typer.main.get_command(command_line())
+    for name, command in (("", main), *main.commands.items(), *all_commands(main)):  # type: ignore[attr-defined]
+        text = help_text(command, command.make_context(f"poller {name}", [], resilient_parsing=True))
+        assert "Options:" in text
+        assert too_wide(text, cells) == [], name
 
 
 def test_a_table_uses_a_wider_terminal(screens: Screens) -> None:
     """The widths above differ in their output: a table uses the space it has."""
-    widest = [max(map(cell_len, screens["orgs list", cells])) for cells in WIDTHS]
+    widest = [max(map(cell_len, COLOUR.sub("", screens["orgs list", cells]).splitlines())) for cells in WIDTHS]
     assert widest == sorted(set(widest))
 
 
 def test_the_newest_value_of_a_sparkline_is_visible_at_any_width(screens: Screens) -> None:
     for cells in WIDTHS:
-        lines = screens["trend", cells]
-        assert [line.split()[-1][-1] for line in lines[1:]] == ["█"] * 3, lines
+        lines = screens["trend", cells].splitlines()
+        assert [line.split()[-1][-1] for line in lines[1:]] == ["█", "█", "·"], lines
+
+
+@pytest.mark.parametrize("command", COLOURED)
+def test_verdicts_have_a_colour_at_a_terminal(screens: Screens, command: str) -> None:
+    (given,) = (one for one in COMMANDS if one.startswith(command) and LISTINGS[command][0] in one)
+    found = set(re.findall(r"\x1b\[[\d;]+m([^\x1b]+)\x1b\[0m", screens[given, WIDTHS[-1]]))
+    missing = {verdict for verdict in COLOURED[command] if not any(one.startswith(verdict) for one in found)}
+    assert not missing, found
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_listing_has_a_colour_if_no_color_is_set(screens: Screens, command: str) -> None:
+    assert not COLOUR.search(screens[command, PLAIN_WIDTH])
 
 
 @pytest.mark.usefixtures("on_database")
@@ -146,12 +170,11 @@ def test_the_variable_no_color_turns_colours_off(command: str) -> None:
 
 @pytest.mark.usefixtures("on_database")
 def test_the_variable_no_color_turns_off_the_colours_of_the_service_log() -> None:
-    coloured = re.compile(r"\x1b\[[0-9;]*m")
     service = [*POLLER, "run", "--no-web"]
     log = {
         value: shown(service, stop_at=b"worker.started", environ=os.environ | {"NO_COLOR": value})
         for value in ("", "1")
     }
     assert "worker.stopped" in log["1"]
-    assert coloured.search(log[""])
-    assert not coloured.search(log["1"])
+    assert COLOUR.search(log[""])
+    assert not COLOUR.search(log["1"])

@@ -106,7 +106,9 @@ async def _list(settings: Settings, *, as_json: bool) -> None:
 
     async with open_app(settings, name="poller access") as app:
         keys, now, key_ids = await list_keys(app.database), app.database.clock.now(), app.keyring.ids
-    table = Table(("name", "state", "may", "tags", "created", "expires", "last used"), spare=("created",))
+    headings = ("name", "state", "may", "tags", "created", "expires", "last used")
+    spare, times = ("created", "expires", "last used"), headings[4:]
+    table = Table(headings, spare=spare, below="tags", whole=times, verdicts=("state",))
     for key in keys:
         if as_json:
             terminal.out(json.dumps(_facts(key, key.state(now, key_ids))))
@@ -116,6 +118,7 @@ async def _list(settings: Settings, *, as_json: bool) -> None:
     if not as_json and not keys:
         terminal.err("There is no access key; make one with `poller access add NAME --may read`.")
     elif not as_json:
+        terminal.begin_listing()
         terminal.show(table)
 
 

@@ -13,6 +13,7 @@ from poller.query.parameters import Since
 from poller.query.rows import json_text
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from datetime import date
 
     from poller.query.anomalies import Anomaly
@@ -64,25 +65,22 @@ async def _anomalies(settings: Settings, chosen: Selection, begin: Since, *, as_
     from poller.app import open_app
     from poller.query.anomalies import recorded_anomalies
 
-    found: list[Anomaly] = []
     async with open_app(settings, name="poller anomalies") as app:
         since = begin.at(app.database.clock.now()).date()
-        async for anomaly in recorded_anomalies(app.database, chosen, since):
-            if as_json:
-                terminal.out(json_text(anomaly.fields()))
-            else:
-                found.append(anomaly)
-    if not as_json:
-        _show(found, since)
+        found = recorded_anomalies(app.database, chosen, since)
+        if not as_json:
+            await _show(found, since)
+            return
+        async for anomaly in found:
+            terminal.out(json_text(anomaly.fields()))
 
 
-def _show(found: list[Anomaly], since: date) -> None:
+async def _show(found: AsyncIterator[Anomaly], since: date) -> None:
     from poller.cli.output.table import Table
 
-    if not found:
-        terminal.out(f"no anomalies since {since.isoformat()}")
-        return
-    table = Table(("day", "org", "user type", "kind", "severity", "why"), spare=("severity", "user type"))
-    for one in found:
-        table.rows.append((one.day.isoformat(), one.org, one.user_type, one.kind, one.severity, one.why))
-    terminal.show(table)
+    headings = ("day", "org", "user type", "kind", "severity", "why")
+    table = Table(headings, spare=("severity", "user type"), below="why", whole=("day",), verdicts=("severity",))
+    rows = ((one.day.isoformat(), one.org, one.user_type, one.kind, one.severity, one.why) async for one in found)
+    terminal.begin_listing()
+    if not await terminal.show_stream(table, rows):
+        terminal.say(f"no anomalies since {since.isoformat()}")

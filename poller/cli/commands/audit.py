@@ -41,7 +41,9 @@ async def _audit(settings: Settings, since: str, *, as_json: bool) -> None:
 
     async with open_app(settings, name="poller audit") as app:
         found = await audit_entries(app.database, since_of(since, app.database.clock.now(), ZoneInfo("UTC")))
-    table = Table(("at", "caller", "source", "action", "org", "detail"), spare=("detail", "source"))
+    table = Table(
+        ("at", "caller", "source", "action", "org", "detail"), spare=("source",), below="detail", whole=("at",)
+    )
     for entry in found:
         if as_json:
             terminal.out(json_text(audit_facts(entry)))
@@ -51,4 +53,5 @@ async def _audit(settings: Settings, since: str, *, as_json: bool) -> None:
     if not as_json and not found:
         terminal.err("Nothing was noted in that time.")
     elif not as_json:
+        terminal.begin_listing()
         terminal.show(table)

@@ -29,7 +29,7 @@ def back_up(file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to;
     from poller import backup
 
     manifest = terminal.run(backup.back_up(terminal.settings(), file))
-    terminal.out(f"{file}: {_contents(manifest)}.")
+    terminal.say(f"{file}: {_contents(manifest)}.")
     if manifest.key_file:
         terminal.err("The keys of its credentials are in it: keep it where keys are kept.")
     elif manifest.keys:
@@ -49,7 +49,7 @@ def restore(file: Annotated[Path, typer.Argument(metavar="FILE", help="Made by `
     from poller import backup
 
     restored = terminal.run(backup.restore(terminal.settings(), file))
-    terminal.out(f"Restored from {file}: {_contents(restored.manifest)}, as of {restored.manifest.made_at}.")
+    terminal.say(f"Restored from {file}: {_contents(restored.manifest)}, as of {restored.manifest.made_at}.")
     if restored.aside:
         kept = ", ".join(str(path) for path in restored.aside)
         terminal.err(f"What was there is kept: {kept}; remove it once you are sure.")

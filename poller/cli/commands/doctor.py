@@ -53,11 +53,11 @@ async def _doctor(*, as_json: bool) -> Counter[CheckStatus]:
             fields = {"check": result.check, "verdict": result.status, "what": result.what, "remedy": result.remedy}
             terminal.out(json_text(fields))
         else:
-            terminal.out_wrapped(_line(result), _INDENT)
+            terminal.out_wrapped(_line(result), _INDENT, result.status.value)
 
     await run_checks(terminal.env_file.get(), database_dsn, check_addresses, report)
     if not as_json:
-        terminal.out(", ".join(f"{statuses[status]} {status.value}" for status in CheckStatus if statuses[status]))
+        terminal.say(", ".join(f"{statuses[status]} {status.value}" for status in CheckStatus if statuses[status]))
     return statuses
 
 

@@ -98,7 +98,7 @@ async def _export(settings: Settings, question: ExportRequest) -> None:
                 byte_order_mark=question.bom,
                 progress=_bar(progress),
             )
-    terminal.out(_summary(done, question.folder))
+    terminal.say(_summary(done, question.folder))
 
 
 def _bar(progress: Progress) -> Callable[[int, int], None]:

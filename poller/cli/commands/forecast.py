@@ -95,7 +95,7 @@ def _show(found: list[OrgForecast], without_counts: int, horizon: int) -> None:
     from poller.cli.output.table import Table
 
     numbers = ("now", "seats", "a day", f"in {horizon} d", "80 %")
-    table = Table(("org", *numbers, "seats run out"), right=numbers, spare=("80 %", "a day"))
+    table = Table(("org", *numbers, "seats run out"), right=numbers, spare=("80 %", "a day"), below="seats run out")
     for one in sorted(found, key=_soonest):
         record, last = one.record, one.points[-1]
         table.rows.append(
@@ -109,9 +109,10 @@ def _show(found: list[OrgForecast], without_counts: int, horizon: int) -> None:
                 _run_out(one),
             )
         )
+    terminal.begin_listing()
     terminal.show(table)
     if without_counts:
-        terminal.out(f"{without_counts:,} without any known count: nothing to forecast")
+        terminal.say(f"{without_counts:,} without any known count: nothing to forecast")
 
 
 def _soonest(one: OrgForecast) -> tuple[date, str]:

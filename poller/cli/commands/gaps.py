@@ -18,7 +18,7 @@ from poller.core.spreadsheet import BYTE_ORDER_MARK
 from poller.query.parameters import Since, zone_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from datetime import datetime, tzinfo
 
     from poller.query.gaps import Gaps
@@ -83,23 +83,30 @@ async def _gaps(settings: Settings, chosen: Selection, since: Since, layout: Lay
 async def _show(found: Gaps, *, one_org: bool) -> None:
     from poller.cli.output.table import Table
 
-    table = Table(("org", "from", "to", "slots", "why"), right=("slots",), spare=("to",))
+    table = Table(
+        ("org", "from", "to", "slots", "why"), right=("slots",), spare=("to",), below="why", whole=("from", "to")
+    )
     slots, orgs = 0, set()
-    async for gap in found.ranges():
-        slots += gap.slots
-        orgs.add(gap.first.org_id)
-        begin, end = _moment(gap.first.slot, found.zone), _moment(gap.last.slot, found.zone)
-        table.rows.append((plain(gap.first.org), begin, end, number(gap.slots), plain(gap.first.reason)))
+
+    async def rows() -> AsyncIterator[Sequence[str]]:
+        nonlocal slots
+        async for gap in found.ranges():
+            slots += gap.slots
+            orgs.add(gap.first.org_id)
+            begin, end = _moment(gap.first.slot, found.zone), _moment(gap.last.slot, found.zone)
+            yield plain(gap.first.org), begin, end, number(gap.slots), plain(gap.first.reason)
+
+    terminal.begin_listing()
+    some = await terminal.show_stream(table, rows())
     since = _moment(found.since, found.zone)
     notes = list(_unknown_orgs(found))
-    if slots:
-        terminal.show(table)
+    if some:
         of_orgs = "" if one_org else f" of {count(len(orgs), 'org')}"
         terminal.out_wrapped(f"{count(slots, 'slot')}{of_orgs} not wholly known since {since}.", 2)
         if notes:
             terminal.out("")
     elif not notes:
-        terminal.out(f"Everything is known since {since}.")
+        terminal.say(f"Everything is known since {since}.")
     for line in notes:
         terminal.out_wrapped(line, 2)
 

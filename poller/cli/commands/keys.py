@@ -63,13 +63,14 @@ async def _list(settings: Settings, *, as_json: bool) -> None:
 
     async with open_app(settings, name="poller keys") as app:
         found = await list_keys(app.database, app.keyring)
-    table = Table(("key", "state", *TABLES), right=TABLES)
+    table = Table(("key", "state", *TABLES), right=TABLES, verdicts=("state",))
     for key in found:
         if as_json:
             total = sum(key.rows.values())
             terminal.out(json.dumps({"key": key.key_id, "state": key.state, "rows": key.rows, "total": total}))
         table.rows.append((key.key_id, key.state, *(f"{key.rows[name]:,}" for name in TABLES)))
     if not as_json:
+        terminal.begin_listing()
         terminal.show(table)
 
 
@@ -89,9 +90,9 @@ async def _rotate(settings: Settings) -> None:
             task = progress.add_task("re-encrypting", total=total)
             done = await admin.rotate(app.database, app.keyring, lambda done: progress.update(task, completed=done))
     place = admin.place_of_keys(settings)
-    terminal.out(f"{count(done.rows, 'row')} re-encrypted; the first key of {place} is {first}.")
+    terminal.say(f"{count(done.rows, 'row')} re-encrypted; the first key of {place} is {first}.")
     for key in done.others:
-        terminal.out(_removable(key, done.workers_behind, first))
+        terminal.say(_removable(key, done.workers_behind, first))
 
 
 def _removable(key: KeyUse, workers_behind: Sequence[str], first: str) -> str:

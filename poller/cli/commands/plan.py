@@ -52,6 +52,7 @@ async def _plan(settings: Settings, changes: Sequence[Changes], *, as_json: bool
     if as_json:
         terminal.out(json_text(plan_fields(found)))
         return
+    terminal.begin_listing()
     terminal.show(plan_text.groups_table(found.plan))
     if found.changed is not None:
         terminal.out("")

@@ -125,7 +125,7 @@ async def _poll(settings: Settings, chosen: Selection, *, as_json: bool) -> Poll
     rows = tally.rows if len(tally.rows) <= LARGEST_TABLE else tally.troubled
     if rows:
         terminal.show(render.poll_table(sorted(rows, key=lambda row: row[0])))
-    terminal.out(render.poll_summary(tally.outcomes, tally.requests, seconds))
+    terminal.say(render.poll_summary(tally.outcomes, tally.requests, seconds))
     return tally
 
 

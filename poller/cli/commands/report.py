@@ -80,7 +80,7 @@ async def _report(settings: Settings, chosen: Selection, month: str | None, out:
         terminal.out(json_text(facts))
         return
     unknown = f", {written.without_counts:,} without a known count" if written.without_counts else ""
-    terminal.out(f"{out}: {period_words(period)}, {count(written.orgs, 'org')}{unknown}, {size_of(written.bytes)}")
+    terminal.say(f"{out}: {period_words(period)}, {count(written.orgs, 'org')}{unknown}, {size_of(written.bytes)}")
 
 
 def _bar(progress: Progress) -> Callable[[int, int], None]:

@@ -91,7 +91,7 @@ async def _set(settings: Settings, chosen: Selection, changes: dict[str, Any]) -
 
     async with open_app(settings, name="poller seats") as app:
         changed = await set_contracts(app.database, chosen, changes)
-    terminal.out(f"{count(changed, 'contract')} changed")
+    terminal.say(f"{count(changed, 'contract')} changed")
 
 
 async def _seats(settings: Settings, chosen: Selection, shown: Shown) -> None:
@@ -125,9 +125,11 @@ async def _show(usages: AsyncIterator[SeatUsage]) -> None:
             texts = (_text(one.edition), _text(one.renews_on), _taken(one.taken_at))
             yield (one.org, *counts, _money(one.idle_cost, one.currency), *texts)
 
-    await terminal.show_stream(table, cells())
+    terminal.begin_listing()
+    if not await terminal.show_stream(table, cells()):
+        terminal.say("no orgs")
     for (code, remedy), orgs in refused.items():
-        terminal.out(f"{count(orgs, 'org does', 'orgs do')} not say how many seats there are ({code}): {remedy}")
+        terminal.say(f"{count(orgs, 'org does', 'orgs do')} not say how many seats there are ({code}): {remedy}")
 
 
 def _show_tags(sums: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
@@ -143,6 +145,7 @@ def _show_tags(sums: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
         counts = tuple(_count(row[name]) for name in ("orgs", "purchased", "used", "idle"))
         cost = _money(row["idle_cost"], row["currency"])
         table.rows.append((row["tag"] or "without a tag", *counts, cost, _text(row["next_renewal"])))
+    terminal.begin_listing()
     terminal.show(table)
 
 

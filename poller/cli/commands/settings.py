@@ -29,11 +29,12 @@ def show_settings(
     from poller.settings.report import database_row, rows
 
     settings, sources = terminal.settings_and_sources()
-    table = Table(["setting", "value", "from"])
+    table = Table(["setting", "value", "from"], below="value", whole=("setting",))
     for row in (database_row(settings, sources), *rows(settings, sources)):
         if as_json:
             terminal.out(json_text({"name": row.name, "value": row.value, "from": row.origin}))
         else:
             table.rows.append([row.name, plain(row.value) or "-", plain(row.origin)])
     if not as_json:
+        terminal.begin_listing()
         terminal.show(table)

@@ -68,6 +68,8 @@ async def _status(settings: Settings, *, as_json: bool, watch: bool) -> FleetSta
             else:
                 if watch and sys.stdout.isatty():
                     print(_CLEAR, end="")
+                else:
+                    terminal.begin_listing()
                 _show(found, alerts[AlertState.FIRING])
             if not watch:
                 return found
@@ -79,12 +81,13 @@ def _show(found: FleetStatus, firing: int) -> None:
     from poller.cli.output import render
     from poller.cli.output.service_facts import service_facts
 
-    for line in render.facts(_counts(found)):
-        terminal.out(line)
+    counts = _counts(found)
+    for name, line in zip(counts, render.facts(counts), strict=True):
+        terminal.out_wrapped(line, _HANG, name)
     if firing:
         terminal.out(f"\n{count(firing, 'alert fires', 'alerts fire')}: `poller alerts`")
-    for line in _needs_a_person(found):
-        terminal.out_wrapped(line, _HANG)
+    for line, verdict in _needs_a_person(found):
+        terminal.out_wrapped(line, _HANG, verdict)
     _tell("stretched", _stretched(found))
     _tell("credits of the last 24 hours", _credits(found))
     for heading, facts in service_facts(found).items():
@@ -98,20 +101,20 @@ def _counts(found: FleetStatus) -> dict[str, str]:
     return {name: f"{count:,}" for name, count in counts.items()}
 
 
-def _needs_a_person(found: FleetStatus) -> Iterator[str]:
-    """A line for each state and reason, and one with the names of its orgs: every org is counted."""
+def _needs_a_person(found: FleetStatus) -> Iterator[tuple[str, str]]:
+    """A line for each state and reason, and one with the names of its orgs; each with the word to colour."""
     from poller.cli.output.render import plain
     from poller.query.fleet import remedy_of
 
     if found.troubles:
-        yield ""
-        yield "needs a person:"
+        yield "", ""
+        yield "needs a person:", ""
     for one in found.troubles:
         reason = f", {plain(one.reason)}" if one.reason else ""
-        yield f"  {one.count:,} {one.state}{reason}: {plain(remedy_of(one))}"
+        yield f"  {one.count:,} {one.state}{reason}: {plain(remedy_of(one))}", one.state
         more = one.count - len(one.orgs)
         rest = f" and {more:,} more (`poller orgs list --state {one.state}` names all)" if more else ""
-        yield f"      {', '.join(map(plain, one.orgs))}{rest}"
+        yield f"      {', '.join(map(plain, one.orgs))}{rest}", ""
 
 
 def _stretched(found: FleetStatus) -> dict[str, str]:

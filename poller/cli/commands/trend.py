@@ -123,16 +123,18 @@ async def draw(app: App, question: TrendQuestion) -> None:
 
     user_types = question.user_types((UserType.ACTIVE,) if question.org is None else USER_TYPES)
     title = user_types[0].value if question.org is None else render.plain(question.org)
-    table = render.overview_table(title)
+    table = render.overview_table(title, of_types=question.org is not None)
     async with await question.points(app.database, user_types) as points:
         async for series in by_series(points):
             if question.org is not None and len(user_types) == 1:
+                terminal.begin_listing()
                 terminal.show(render.trend_table(series, question.zone))
                 _draw_one(f"{title} {user_types[0].value}", [point.last for point in series])
                 return
             name = series[0].org if question.org is None else series[0].user_type.value
             table.rows.append(render.overview_row(name, series, _room(_TAKEN)))
     if table.rows:
+        terminal.begin_listing()
         terminal.show(table)
     else:
         terminal.err("There is no org yet; `poller orgs import FILE` adds orgs.")
@@ -175,7 +177,7 @@ async def _plot(settings: Settings, asked_at: AskedAt, path: Path) -> None:
         plot.draw_fleet(path, series, total, edges, question.zone)
     else:
         plot.draw_org(path, series, edges, question.zone)
-    terminal.out(f"Drawn: {path}")
+    terminal.say(f"Drawn: {path}")
 
 
 async def _warn(app: App, question: TrendQuestion) -> None:

@@ -19,7 +19,7 @@ _MARKUP: Final = re.compile(r"\[/?(?:bold|dim|italic)\]")
 _TYPES: Final = {"int": "N", "float": "X", "Path": "PATH"}
 _WIDEST_NAME: Final = 28
 """The widest column of names, in cells; a longer name gets its own line."""
-_LEAST_TEXT: Final = 16
+_LEAST_TEXT: Final = 20
 
 
 def install(command: Any) -> None:

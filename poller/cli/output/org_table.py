@@ -24,9 +24,10 @@ def org_table(orgs: Iterable[OrgState], now: datetime) -> Table:
         ORG_COLUMNS,
         right=("active", "licences"),
         spare=("tags", "licences", "edition", "data centre"),
+        verdicts=("state",),
     )
     for org in orgs:
-        table.rows.append(_org_cells(org, now))
+        table.rows.append(org_cells(org, now))
     return table
 
 
@@ -44,13 +45,14 @@ class OrgLines:
 
     def line(self, org: OrgState, now: datetime) -> str:
         """One org."""
-        return self._joined(_org_cells(org, now))
+        return self._joined(org_cells(org, now))
 
     def _joined(self, cells: Sequence[str]) -> str:
         return "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, self._widths, strict=True)).rstrip()
 
 
-def _org_cells(org: OrgState, now: datetime) -> tuple[str, ...]:
+def org_cells(org: OrgState, now: datetime) -> tuple[str, ...]:
+    """The row of one org."""
     state = org.state if org.state_reason is None else f"{org.state}: {plain(org.state_reason)}"
     return (
         plain(org.org),

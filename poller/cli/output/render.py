@@ -123,6 +123,7 @@ def poll_table(rows: Iterable[tuple[str, Snapshot]]) -> Table:
         ("org", "outcome", *_HEADINGS.values(), "why not"),
         right=_HEADINGS.values(),
         spare=[_HEADINGS[user_type] for user_type in _LEAST_TELLING],
+        verdicts=("outcome",),
     )
     for org, snapshot in rows:
         counts = [number(snapshot.counts.get(user_type)) for user_type in _HEADINGS]
@@ -148,7 +149,7 @@ def facts(facts: Mapping[str, str]) -> Iterator[str]:
 def trend_table(points: Sequence[TrendPoint], zone: tzinfo) -> Table:
     """One user type of one org, step by step."""
     numbers = ("last", "change", "min", "max", "avg", "samples", "missing")
-    table = Table(("from", *numbers), right=numbers)
+    table = Table(("from", *numbers), right=numbers, spare=("avg", "samples", "min", "max"), whole=("from",))
     before: int | None = None
     for point in points:
         table.rows.append(
@@ -167,11 +168,15 @@ def trend_table(points: Sequence[TrendPoint], zone: tzinfo) -> Table:
     return table
 
 
-def overview_table(heading: str) -> Table:
-    """The table of several series, with one `overview_row` each."""
+def overview_table(heading: str, *, of_types: bool = False) -> Table:
+    """The table of several series, with one `overview_row` each: all user types of one org, or one type of all orgs."""
     numbers = ("first", "last", "change", "min", "max", "gaps")
     return Table(
-        (heading, *numbers, "trend"), right=numbers, spare=("min", "max", "first"), shorten={"trend": shorter_sparkline}
+        (heading, *numbers, "trend"),
+        right=numbers,
+        spare=("min", "max", "first", "gaps"),
+        whole=(heading,) if of_types else (),
+        shorten={"trend": shorter_sparkline},
     )
 
 

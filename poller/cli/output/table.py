@@ -1,7 +1,7 @@
 """Text tables with columns as wide as their contents, and no wider than the terminal.
 
-In a narrow terminal, whole columns are left out, the least important first; then the longest texts are cut. Numbers are
-never cut, and in a file or pipe nothing is.
+In a narrow terminal, a column of sentences moves below its rows; then columns are left out, the least important first;
+then the longest texts are cut. Numbers are never cut, and in a file or pipe nothing is.
 """
 
 from __future__ import annotations
@@ -11,12 +11,19 @@ from typing import TYPE_CHECKING, Final
 
 from rich.cells import cell_len, set_cell_size
 
+from poller.cli.output.colours import coloured
+from poller.cli.output.wrapping import wrap
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 
 _GUTTER: Final = 2
-_NARROWEST: Final = 8
+_NARROWEST: Final = 6
 """Cells that a cut text keeps."""
+_SHORT: Final = 40
+"""Cells of sentences for which other columns are left out, rather than that the sentences move below."""
+_HANG: Final = 4
+"""Cells before a sentence below its row."""
 _FIRST_ROWS: Final = 1_000
 """Rows of a stream that set the widths of its columns."""
 
@@ -25,37 +32,46 @@ _FIRST_ROWS: Final = 1_000
 class Table:
     """Rows under headings. `right`: headings of numbers; `spare`: headings that may be left out, in that order.
 
-    `shorten`: by heading, how to shorten its texts; other texts lose their end.
+    `below`: the heading of sentences, which are below their rows where the table is wider than the terminal. `whole`:
+    headings of texts that tell nothing without their end, such as times: they are cut last. `shorten`: by heading, how
+    to shorten its texts; other texts lose their end. `verdicts`: headings of verdicts, coloured if `colours` is set.
     """
 
     headings: Sequence[str]
     right: Collection[str] = ()
     spare: Sequence[str] = ()
+    below: str = ""
+    whole: Collection[str] = ()
     shorten: Mapping[str, Callable[[str, int], str]] = field(default_factory=dict)
+    verdicts: Collection[str] = ()
     rows: list[Sequence[str]] = field(default_factory=list)
+    colours: bool = False
 
     def lines(self, width: int | None = None) -> Iterator[str]:
         """The lines of the table, headings first, at most `width` cells wide."""
         widths, shown = self._layout(width)
         for row in (self.headings, *self.rows):
-            yield self._line(row, widths, shown)
+            yield from self._row(row, widths, shown, width)
 
     async def stream(self, rows: AsyncIterator[Sequence[str]], width: int | None = None) -> AsyncIterator[str]:
         """The lines of a table of any length, while its rows are read; the first thousand rows set the widths.
+
+        No rows: no line, not even headings.
 
         A wider text in a later row is cut where there is a `width`; else it is whole and moves the rest of its line.
         """
         layout: tuple[list[int], list[int]] | None = None
         async for row in rows:
             if layout is not None:
-                yield self._line(row, layout[0], layout[1], whole=width is None)
+                for line in self._row(row, *layout, width):
+                    yield line
                 continue
             self.rows.append(row)
             if len(self.rows) == _FIRST_ROWS:
                 layout = self._layout(width)
                 for line in self.lines(width):
                     yield line
-        if layout is None:
+        if layout is None and self.rows:
             for line in self.lines(width):
                 yield line
 
@@ -65,10 +81,7 @@ class Table:
         widths = [max(map(_cells, column)) for column in columns]
         shown = list(range(len(columns)))
         if width is not None:
-            for heading in self.spare:
-                if _total(widths, shown) <= width:
-                    break
-                shown.remove(list(self.headings).index(heading))
+            shown = self._chosen(widths, width)
             whole = list(widths)
             self._squeeze(widths, shown, width, _NARROWEST)
             # At last, leave out numbers, and cut texts as far as necessary.
@@ -78,21 +91,51 @@ class Table:
                     widths = list(whole)
                     self._squeeze(widths, shown, width, _NARROWEST)
             self._squeeze(widths, shown, width, 1)
+            self._squeeze(widths, shown, width, 1, also=self.whole)
         return widths, shown
 
-    def _line(self, row: Sequence[str], widths: Sequence[int], shown: Sequence[int], *, whole: bool = False) -> str:
-        """A row; `whole`: also texts that are wider than their column are not cut."""
+    def _chosen(self, widths: Sequence[int], width: int) -> list[int]:
+        """The columns for this width. Long sentences rather move below their rows than columns are left out."""
+        every, below = list(range(len(widths))), None
+        if self.below and _total(widths, every) > width:
+            below = list(self.headings).index(self.below)
+            chosen = self._without_spare(every, widths, width)
+            if widths[below] <= _SHORT and _total(widths, chosen) <= width:
+                return chosen
+        return self._without_spare([place for place in every if place != below], widths, width)
+
+    def _without_spare(self, shown: list[int], widths: Sequence[int], width: int) -> list[int]:
+        """The columns without as many of the spare ones as this width asks for."""
+        left = list(shown)
+        for place in map(list(self.headings).index, self.spare):
+            if _total(widths, left) > width:
+                left.remove(place)
+        return left
+
+    def _row(self, row: Sequence[str], widths: Sequence[int], shown: Sequence[int], width: int | None) -> Iterator[str]:
+        """The line of a row, and below it the sentence that did not fit."""
+        yield self._line(row, widths, shown, cut=width is not None)
+        if self.below and row is not self.headings:
+            place = list(self.headings).index(self.below)
+            if place not in shown and row[place]:
+                yield from wrap(" " * _HANG + row[place], _HANG, width)
+
+    def _line(self, row: Sequence[str], widths: Sequence[int], shown: Sequence[int], *, cut: bool) -> str:
+        """A row; `cut`: texts that are wider than their column are cut."""
         cells = []
         for place in shown:
-            uncut = whole or self.headings[place] in self.right
-            cells.append(
-                self._cell(row[place], place, max(widths[place], _cells(row[place])) if uncut else widths[place])
-            )
+            uncut = not cut or self.headings[place] in self.right
+            cell = self._cell(row[place], place, max(widths[place], _cells(row[place])) if uncut else widths[place])
+            is_verdict = self.colours and self.headings[place] in self.verdicts and row is not self.headings
+            cells.append(coloured(cell, row[place]) if is_verdict else cell)
         return (" " * _GUTTER).join(cells).rstrip()
 
-    def _squeeze(self, widths: list[int], shown: Sequence[int], width: int, narrowest: int) -> None:
+    def _squeeze(
+        self, widths: list[int], shown: Sequence[int], width: int, narrowest: int, also: Collection[str] = ()
+    ) -> None:
         """Repeatedly cuts the widest text until the table fits, or no text can be cut."""
-        texts = [place for place in shown if self.headings[place] not in self.right]
+        uncut = {*self.right, *self.whole} - set(also)
+        texts = [place for place in shown if self.headings[place] not in uncut]
         while texts and (excess := _total(widths, shown) - width) > 0:
             widest = max(texts, key=lambda place: widths[place])
             others = [widths[place] for place in texts if place != widest]

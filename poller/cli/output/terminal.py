@@ -7,11 +7,12 @@ import gc
 import shutil
 import signal
 import sys
-import textwrap
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from poller.cli.output import colours, pager
+from poller.cli.output.wrapping import wrap
 from poller.core.errors import UsageError
 from poller.core.visible import visible
 
@@ -30,7 +31,7 @@ env_file: Final[ContextVar[Path | None]] = ContextVar("env_file", default=None)
 """The settings file that `--env-file` names."""
 
 TERMINATED: Final = 143
-_SMALL_INDENT: Final = 4
+_NOTE_HANG: Final = 2
 _YOUNG_OBJECTS: Final = 5_000
 """Threshold of the youngest generation of the garbage collector. With Python's default of 700, the collector ran 77
 times in 10,000 requests, took a thirtieth of the time of the polls, and freed nothing."""
@@ -127,48 +128,53 @@ def out(line: str) -> None:
 
 def write(line: str, end: str = "\n") -> None:
     """Writes one of many lines like `out`, but without a flush."""
-    sys.stdout.write((visible(line) if sys.stdout.isatty() else line) + end)
+    _put(_shown(line) + end)
 
 
-def out_wrapped(line: str, hang: int) -> None:
-    """Writes a line of sentences, wrapped to the terminal; further lines are indented by `hang` cells."""
-    for part in wrap(line, hang, width()):
-        out(part)
+def out_wrapped(line: str, hang: int, verdict: str = "") -> None:
+    """Writes a line of sentences, wrapped to the terminal; further lines are indented by `hang` cells.
 
-
-def wrap(line: str, hang: int, cells: int | None) -> list[str]:
-    """Wraps a line to `cells` (None: no limit), with all lines but the first indented by `hang`.
-
-    If `hang` is more than half of the width, the indent is smaller.
+    `verdict`: a word of the line that is coloured.
     """
-    if cells is None or not line.strip():
-        return [line]
-    from rich.cells import cell_len
-
-    indent = " " * (hang if cells >= 2 * hang else min(_SMALL_INDENT, hang))
-    if cell_len(line) == len(line):
-        return textwrap.wrap(line, cells, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-    return _folded_by_cells(line, indent, cells)
+    first, *others = map(_shown, wrap(line, hang, width()))
+    is_coloured = verdict and colours.shows_colours(sys.stdout)
+    _put("".join(f"{part}\n" for part in (colours.with_coloured(first, verdict) if is_coloured else first, *others)))
+    sys.stdout.flush()
 
 
-def _folded_by_cells(line: str, indent: str, cells: int) -> list[str]:
-    """Wraps a line that has characters two cells wide, or none."""
-    from rich.cells import cell_len
+def has_pager() -> bool:
+    """Whether a listing that is longer than the screen is shown by a pager."""
+    return pager.pager_command() is not None
 
-    lead = line[: len(line) - len(line.lstrip())]
-    parts, current = [], lead
-    for word in line.split():
-        blank = "" if not current.strip() else " "
-        if current.strip() and cell_len(current) + cell_len(blank + word) > cells:
-            parts.append(current)
-            current, blank = indent, ""
-        current += blank + word
-    return [*parts, current]
+
+def say(sentence: str) -> None:
+    """Writes a sentence of the result, wrapped to the terminal."""
+    out_wrapped(sentence, _NOTE_HANG)
+
+
+def begin_listing() -> None:
+    """Says that what follows is a list: if it is longer than the screen, it goes to a pager."""
+    if (pages := pager.current()) is not None:
+        pages.begin()
+
+
+def _shown(text: str) -> str:
+    return visible(text) if sys.stdout.isatty() else text
+
+
+def _put(text: str) -> None:
+    pages = pager.current()
+    if pages is None or not pages.write(text):
+        sys.stdout.write(text)
 
 
 def err(line: str) -> None:
-    """Writes a line for a person to standard error, apart from the result."""
-    print(visible(line), file=sys.stderr)
+    """Writes a line for a person to standard error, apart from the result; after a listing, if one has started."""
+    pages = pager.current()
+    cells = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+    for part in wrap(visible(line), _NOTE_HANG, cells):
+        if pages is None or not pages.note(part):
+            print(part, file=sys.stderr)
 
 
 def check_bom(*, wanted: bool, csv: bool) -> None:
@@ -178,16 +184,23 @@ def check_bom(*, wanted: bool, csv: bool) -> None:
 
 
 def show(table: Table) -> None:
-    """Writes a table to standard output, cut to the width of a terminal; a pipe gets all of it."""
+    """Writes a table to standard output, cut to the width of a terminal; a pipe gets everything."""
+    table.colours = colours.shows_colours(sys.stdout)
+    table.rows = [[_shown(cell) for cell in row] for row in table.rows]
     for line in table.lines(width()):
-        out(line)
-
-
-async def show_stream(table: Table, rows: AsyncIterator[Sequence[str]]) -> None:
-    """Writes a table of any length while its rows are read."""
-    async for line in table.stream(rows, width()):
-        write(line)
+        _put(f"{line}\n")
     sys.stdout.flush()
+
+
+async def show_stream(table: Table, rows: AsyncIterator[Sequence[str]]) -> bool:
+    """Writes a table of any length while its rows are read; without any row, writes nothing and returns False."""
+    table.colours, some = colours.shows_colours(sys.stdout), False
+    shown = ([_shown(cell) for cell in row] async for row in rows)
+    async for line in table.stream(shown, width()):
+        _put(f"{line}\n")
+        some = True
+    sys.stdout.flush()
+    return some
 
 
 def width() -> int | None:

@@ -73,7 +73,7 @@ async def rows_of(count: int, last: str = "") -> AsyncIterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("width", [None, 9])
-@pytest.mark.parametrize("count", [0, 1, 999, 1_000, 1_001, 2_500])
+@pytest.mark.parametrize("count", [1, 999, 1_000, 1_001, 2_500])
 async def test_streamed_rows_look_like_the_complete_table(count: int, width: int | None) -> None:
     whole = Table(("org", "users"), right=("users",), rows=[row async for row in rows_of(count)])
     streamed = [line async for line in Table(("org", "users"), right=("users",)).stream(rows_of(count), width)]
@@ -109,3 +109,40 @@ async def test_a_wide_number_late_in_a_stream_is_never_cut() -> None:
 
     lines = [line async for line in Table(("org", "users"), right=("users",)).stream(rows(), 80)]
     assert lines[-1].endswith("1,234,567")
+
+
+async def test_a_stream_without_rows_has_no_headings() -> None:
+    assert [line async for line in Table(("org", "users")).stream(rows_of(0), 40)] == []
+
+
+def test_long_sentences_are_below_their_rows_where_the_terminal_is_too_narrow() -> None:
+    why = "97 % of the seats are used, and they run out in December"
+    found = Table(("org", "users", "why"), right=("users",), below="why", rows=[("Acme", "1,234", why)])
+    assert len(list(found.lines(80))) == 2
+    assert list(found.lines(40)) == [
+        "org   users",
+        "Acme  1,234",
+        "    97 % of the seats are used, and they",
+        "    run out in December",
+    ]
+
+
+def test_columns_are_left_out_before_a_short_sentence_moves_below_its_row() -> None:
+    found = Table(("org", "to", "why"), spare=("to",), below="why", rows=[("Acme", "2026-11-27", "timeout")])
+    assert list(found.lines(14)) == ["org   why", "Acme  timeout"]
+    assert list(found.lines(11)) == ["org", "Acme", "    timeout"]
+
+
+def test_times_are_cut_after_everything_else() -> None:
+    found = Table(("org", "from"), whole=("from",), rows=[("Acme International", "2026-11-27 18:00")])
+    assert list(found.lines(26)) == ["org       from", "Acme In…  2026-11-27 18:00"]
+    assert all(cell_len(line) <= 12 for line in found.lines(12))
+
+
+def test_only_verdicts_are_coloured_and_blanks_are_not() -> None:
+    found = Table(("org", "state"), verdicts=("state",), colours=True, rows=[("ok", "failing"), ("Beta", "ok")])
+    assert list(found.lines()) == [
+        "org   state",
+        "ok    \x1b[31mfailing\x1b[0m",
+        "Beta  \x1b[32mok\x1b[0m",
+    ]

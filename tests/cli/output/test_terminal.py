@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
-from poller.cli.output.terminal import wrap
+from poller.cli.output.wrapping import wrap
 
 words = st.lists(st.text("abcäö-.,", min_size=1, max_size=12), min_size=1, max_size=40)
 

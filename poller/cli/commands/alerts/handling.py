@@ -88,4 +88,4 @@ async def _handle(settings: Settings, ids: list[int], handle: Callable[[App, int
                     error.what = f"{alert_id}: {error.what}"
                 raise
             about = f"{alert_id} ({done.alert.rule}{f', {done.alert.org}' if done.alert.org else ''})"
-            terminal.out(f"{plain(about)}: {done.message}")
+            terminal.say(f"{plain(about)}: {done.message}")

@@ -124,10 +124,15 @@ def _show(found: Sequence[Alert], now: datetime) -> None:
     from poller.core.quantities import age_of
 
     if not found:
-        terminal.out("no alerts")
+        terminal.say("no alerts")
         return
     table = Table(
-        ("id", "state", "severity", "rule", "since", "org", "what"), right=("id",), spare=("severity", "rule")
+        ("id", "state", "severity", "rule", "since", "org", "what"),
+        right=("id",),
+        spare=("severity", "rule"),
+        below="what",
+        whole=("since",),
+        verdicts=("state", "severity"),
     )
     for one in found:
         state = one.state.value if one.snoozed_until is None else f"snoozed until {one.snoozed_until:%Y-%m-%d %H:%M}"
@@ -135,6 +140,7 @@ def _show(found: Sequence[Alert], now: datetime) -> None:
         age = f"{age_of(now - one.since)} ago"
         org = plain(one.org or one.subject or "")
         table.rows.append((str(one.id), state, one.severity.value, one.rule, age, org, plain(one.message)))
+    terminal.begin_listing()
     terminal.show(table)
     for line in _remedies(one for one in found if one.state is AlertState.FIRING):
         terminal.out_wrapped(line, 2)
@@ -175,7 +181,10 @@ async def _history(
         since = begin.at(app.database.clock.now())
         org_ids = await chosen.ids(app.database, removed=True)
         found = await alert_history(app.database, alert_id, since, org_ids=org_ids, limit=_MOST_CHANGES)
-    table = Table(("at", "id", "rule", "org", "was", "is", "by", "why"), right=("id",), spare=("was", "rule"))
+    headings = ("at", "id", "rule", "org", "was", "is", "by", "why")
+    table = Table(
+        headings, right=("id",), spare=("was", "by", "rule"), below="why", whole=("at", "is"), verdicts=("was", "is")
+    )
     shown = [one for one in found if not to_states or one.to_state in to_states]
     for one in shown:
         if as_json:
@@ -186,8 +195,9 @@ async def _history(
             (f"{one.at:%Y-%m-%d %H:%M}", str(one.alert_id), *names, *states, plain(one.by), plain(one.detail))
         )
     if not as_json and not shown:
-        terminal.out(f"no alert changed since {since:%Y-%m-%d %H:%M}")
+        terminal.say(f"no alert changed since {since:%Y-%m-%d %H:%M}")
     elif not as_json:
+        terminal.begin_listing()
         terminal.show(table)
     if len(found) == _MOST_CHANGES:
         terminal.err(f"The last {_MOST_CHANGES:,} changes; give --since or an ID for others.")

@@ -99,7 +99,7 @@ def add(
     from poller.admin.writer import Writer
 
     rule = _apply(lambda app: add_rule(Writer(app.database, app.keyring), COMMAND_LINE, name, change))
-    terminal.out(f"The rule {rule.name} is added; try it with `poller alerts rules test {rule.name}`.")
+    terminal.say(f"The rule {rule.name} is added; try it with `poller alerts rules test {rule.name}`.")
 
 
 def set_rule(
@@ -135,7 +135,7 @@ def set_rule(
     from poller.admin.writer import Writer
 
     rule = _apply(lambda app: change_rule(Writer(app.database, app.keyring), COMMAND_LINE, name, change))
-    terminal.out(f"The rule {rule.name} is changed.")
+    terminal.say(f"The rule {rule.name} is changed.")
 
 
 def remove(name: RuleName, *, undo: Undo = False) -> None:
@@ -147,7 +147,7 @@ def remove(name: RuleName, *, undo: Undo = False) -> None:
 
     change = restore_rule if undo else remove_rule
     _apply(lambda app: change(app.database, COMMAND_LINE, name))
-    terminal.out(f"The rule {name} is {'back' if undo else 'removed; --undo brings it back'}.")
+    terminal.say(f"The rule {name} is {'back' if undo else 'removed; --undo brings it back'}.")
 
 
 def exclude(
@@ -181,7 +181,7 @@ def exclude(
         return await exclude_subjects(app.database, COMMAND_LINE, subjects, reason=reason, until=end)
 
     number = _apply(change)
-    terminal.out(f"{count(number, 'exclusion')} {'ended' if undo else 'stored'}.")
+    terminal.say(f"{count(number, 'exclusion')} {'ended' if undo else 'stored'}.")
 
 
 def _change_of(options: Mapping[str, Any]) -> RuleChange:

@@ -76,13 +76,14 @@ def _show(found: Sequence[DescribedRule], default: int) -> None:
     from poller.cli.output.table import Table
 
     headings = ("rule", "fires when", "severity", "orgs", "messages to", "quiet")
-    table = Table(headings, spare=("quiet", "messages to"))
+    table = Table(headings, spare=("quiet", "messages to"), below="fires when", whole=("rule",), verdicts=("severity",))
     for one in found:
         to = ", ".join(one.to) or (f"POLLER_NOTIFY_URLS ({default})" if default else "nobody")
         quiet = one.rule.quiet
         hours = "" if quiet is None else f"{quiet.start:%H:%M}-{quiet.end:%H:%M} {quiet.zone}"
         condition = condition_of(one.rule) if one.rule.enabled else f"disabled: {condition_of(one.rule)}"
         table.rows.append((one.rule.name, condition, one.rule.severity.value, _orgs(one), to, hours))
+    terminal.begin_listing()
     terminal.show(table)
     if any(not one.to for one in found) and not default:
         terminal.err("Rules without an address of their own send no messages: set POLLER_NOTIFY_URLS, or --to.")
@@ -119,8 +120,9 @@ async def _exclusions(settings: Settings, *, as_json: bool) -> None:
         for one in found:
             terminal.write(json_text(exclusion_fields(one)))
     elif not found:
-        terminal.out("nothing is excluded")
+        terminal.say("nothing is excluded")
     else:
+        terminal.begin_listing()
         terminal.show(_table(found, now))
 
 
@@ -128,7 +130,9 @@ def _table(found: Sequence[Exclusion], now: datetime) -> Table:
     from poller.cli.output.render import plain
     from poller.cli.output.table import Table
 
-    table = Table(("rule", "org", "user type", "until", "by", "reason"), spare=("by",))
+    table = Table(
+        ("rule", "org", "user type", "until", "by", "reason"), spare=("by",), below="reason", whole=("until",)
+    )
     for one in found:
         over = one.until is not None and one.until <= now
         until = "for ever" if one.until is None else f"{one.until:%Y-%m-%d %H:%M}{' (over)' if over else ''}"

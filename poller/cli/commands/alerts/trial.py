@@ -61,5 +61,5 @@ async def _test(settings: Settings, urls: Sequence[Secret]) -> int:
             failed += 1
             terminal.err(f"poller: {masked(url)}: {error}")
         else:
-            terminal.out(f"{masked(url)}: delivered, as message {message_id}")
+            terminal.say(f"{masked(url)}: delivered, as message {message_id}")
     return failed

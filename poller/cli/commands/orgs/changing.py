@@ -89,7 +89,7 @@ def set_orgs(
 
     done = terminal.run(_apply(terminal.settings(), lambda app: orgs.set_profiles(app.database, chosen, change)))
     same = done.selected - done.changed
-    terminal.out(f"{count(done.changed, 'org')} changed{f', {same:,} as asked already' if same else ''}.")
+    terminal.say(f"{count(done.changed, 'org')} changed{f', {same:,} as asked already' if same else ''}.")
 
 
 def rename(
@@ -108,7 +108,7 @@ def rename(
     except ValueError as wrong:
         raise UsageError(f"NEW: {wrong}", "choose another name") from wrong
     terminal.run(_apply(terminal.settings(), lambda app: orgs.rename(app.database, old, name)))
-    terminal.out(f"{old} is now {name}.")
+    terminal.say(f"{old} is now {name}.")
 
 
 def pause(names: Names = None, *, tags: Tags = None, states: States = None, data_centers: DataCenters = None) -> None:
@@ -120,7 +120,7 @@ def pause(names: Names = None, *, tags: Tags = None, states: States = None, data
 
     chosen = required(selection(names, tags, states, data_centers))
     done = terminal.run(_apply(terminal.settings(), lambda app: orgs.pause(app.database, chosen)))
-    terminal.out(f"{count(done, 'org')} paused.")
+    terminal.say(f"{count(done, 'org')} paused.")
 
 
 def resume(names: Names = None, *, tags: Tags = None, states: States = None, data_centers: DataCenters = None) -> None:
@@ -132,7 +132,7 @@ def resume(names: Names = None, *, tags: Tags = None, states: States = None, dat
 
     chosen = required(selection(names, tags, states, data_centers))
     done = terminal.run(_apply(terminal.settings(), lambda app: orgs.resume(app.database, chosen)))
-    terminal.out(f"{count(done, 'org')} resumed.")
+    terminal.say(f"{count(done, 'org')} resumed.")
 
 
 def remove(
@@ -156,7 +156,7 @@ def remove(
         _confirm(terminal.run(_find(settings, chosen, removed=purge)), purge=purge)
     delete = orgs.purge if purge else orgs.remove
     done = terminal.run(_apply(settings, lambda app: delete(app.database, chosen)))
-    terminal.out(f"{count(done, 'org')} {'purged' if purge else 'removed'}.")
+    terminal.say(f"{count(done, 'org')} {'purged' if purge else 'removed'}.")
 
 
 def restore(names: Names = None, *, tags: Tags = None, data_centers: DataCenters = None) -> None:

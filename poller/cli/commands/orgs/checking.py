@@ -66,15 +66,15 @@ async def _check(settings: Settings, chosen: Selection, *, as_json: bool) -> Cou
                 if as_json:
                     terminal.out(as_line(found))
                 else:
-                    for line in for_people(found):
-                        terminal.out_wrapped(line, 6)
+                    for line, verdict in for_people(found):
+                        terminal.out_wrapped(line, 6, verdict)
                 progress.advance(task)
 
             async with open_zoho(app) as zoho:
                 context = OnboardingContext(app.database, app.keyring, settings, zoho)
                 await check_orgs(context, names, show, refused)
     if not as_json:
-        terminal.out(f"{count(totals.total(), 'org')}: {totals[True]:,} OK, {totals[False]:,} failed")
+        terminal.say(f"{count(totals.total(), 'org')}: {totals[True]:,} OK, {totals[False]:,} failed")
     return totals
 
 
@@ -87,18 +87,19 @@ _STATUS_NAMES: Final = {
 """The words of this command; its JSON is read by scripts."""
 
 
-def for_people(found: OrgCheck) -> list[str]:
-    """One line if every check is ok, else a line for each check and for each remedy."""
+def for_people(found: OrgCheck) -> list[tuple[str, str]]:
+    """One line if every check is ok, else a line for each check and for each remedy; each with its verdict."""
     from poller.cli.output.render import plain
 
     name = plain(found.org.name)
     if found.ok:
-        return [f"{name}: OK"]
-    lines = [f"{name}:"]
+        return [(f"{name}: OK", "OK")]
+    lines = [(f"{name}:", "")]
     for result in found.results:
-        lines.append(f"  {result.check:<22}  {_STATUS_NAMES[result.status]}  {plain(result.what)}".rstrip())
+        verdict = _STATUS_NAMES[result.status]
+        lines.append((f"  {result.check:<22}  {verdict}  {plain(result.what)}".rstrip(), verdict))
         if result.remedy and result.status is not CheckStatus.OK:
-            lines.append(f"      {result.remedy}")
+            lines.append((f"      {result.remedy}", ""))
     return lines
 
 

@@ -66,7 +66,7 @@ def import_file(
     def tell(result: ImportResult) -> None:
         counts = f"{result.added:,} {verb}added, {result.changed:,} changed, {result.unchanged:,} same"
         restored = f", {result.restored:,} restored with their history" if result.restored else ""
-        terminal.out(f"{count(len(entries), 'org')}: {counts}{restored}.")
+        terminal.say(f"{count(len(entries), 'org')}: {counts}{restored}.")
 
     if not terminal.run(_import(settings, entries, tell, dry_run=dry_run, each=_tell_change if dry_run else None)):
         raise typer.Exit(1)
@@ -107,7 +107,7 @@ def add(
     entry = _entry(settings, given, "soid" if soid else grant)
 
     def tell(_: ImportResult) -> None:
-        terminal.out(f"{entry.name} is added; `poller poll` asks it for the first time.")
+        terminal.say(f"{entry.name} is added; `poller poll` asks it for the first time.")
 
     if not terminal.run(_import(settings, [entry], tell, new=True)):
         raise typer.Exit(1)
@@ -133,7 +133,7 @@ def _tell_change(change: OrgChange) -> None:
     if change.what == "added":
         return
     fields = f": {', '.join(change.fields)}" if change.fields else ""
-    terminal.out(f"{plain(change.org)} would be {change.what}{fields}")
+    terminal.say(f"{plain(change.org)} would be {change.what}{fields}")
 
 
 async def _import(

@@ -12,12 +12,13 @@ from poller.cli.output import terminal
 from poller.query.rows import json_text
 
 if TYPE_CHECKING:
+    from poller.app import App
     from poller.core.states import OrgState
     from poller.query.selection import Selection
     from poller.settings import Settings
 
 _FIRST: Final = 100
-"""Orgs that a terminal shows, as many as a person reads; a pipe gets all."""
+"""Orgs that a terminal without a pager shows, as many as a person reads; a pager and a pipe get all."""
 
 
 def add_to(orgs: typer.Typer) -> None:
@@ -34,7 +35,9 @@ def list_orgs(
     data_centers: DataCenters = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and org.")] = False,
 ) -> None:
-    """List orgs by name, with state, last poll, and age of the counts. A terminal shows the first hundred, a pipe all.
+    """List orgs by name, with state, last poll, and age of the counts.
+
+    A terminal without a pager shows the first hundred, a pipe all.
 
     Example: [bold]poller orgs list --state failing,parked --tag customer:north --json[/bold]
     """
@@ -70,6 +73,9 @@ async def _list(settings: Settings, chosen: Selection, *, as_json: bool) -> None
             async for org in stream_org_states(app.database, which):
                 sys.stdout.write(f"{json_text(state_fields(org))}\n")
             return
+        if terminal.has_pager():
+            await _page(app, chosen)
+            return
         if sys.stdout.isatty():
             first = await first_org_states(app.database, which, _FIRST)
             if first.orgs:
@@ -91,6 +97,18 @@ async def _list(settings: Settings, chosen: Selection, *, as_json: bool) -> None
         _say_if_none(seen, chosen)
 
 
+async def _page(app: App, chosen: Selection) -> None:
+    """Every org, in a pager if they do not fit the screen."""
+    from poller.cli.output.org_table import org_cells, org_table
+    from poller.query.org import filter_of, stream_org_states
+
+    now, which = app.database.clock.now(), await filter_of(app.database, chosen)
+    terminal.begin_listing()
+    rows = (org_cells(org, now) async for org in stream_org_states(app.database, which))
+    if not await terminal.show_stream(org_table((), now), rows):
+        _say_if_none([], chosen)
+
+
 def _say_if_none(orgs: list[OrgState], chosen: Selection) -> None:
     if orgs:
         return
@@ -107,6 +125,8 @@ async def _show(settings: Settings, chosen: Selection, *, as_json: bool) -> None
 
     async with open_app(settings, name="poller orgs show") as app:
         found = await chosen.find(app.database, removed=True)
+        if not as_json:
+            terminal.begin_listing()
         for place, org_id in enumerate(found):
             details = await read_details(app.database, org_id)
             if details is None:
@@ -117,5 +137,6 @@ async def _show(settings: Settings, chosen: Selection, *, as_json: bool) -> None
             if place:
                 terminal.out("")
             facts = org_facts.for_people(details)
-            for line in render.facts(facts):
-                terminal.out_wrapped(line, max(map(len, facts)) + 2)
+            verdicts = {"state": details.state.state, "last poll": details.state.last_outcome or ""}
+            for name, line in zip(facts, render.facts(facts), strict=True):
+                terminal.out_wrapped(line, max(map(len, facts)) + 2, verdicts.get(name, ""))
