@@ -22,7 +22,7 @@ def by_shell(line: str, **environ: str) -> tuple[int, bytes, bytes]:
     """Runs a shell line that may call `poller`; returns its exit code and output."""
     poller = f"'{POLLER[0]}' {' '.join(POLLER[1:])}"
     ended = subprocess.run(
-        ["/bin/sh", "-c", line.replace("poller", poller)],
+        ["/bin/sh", "-c", line.replace("poller ", f"{poller} ")],
         env={**os.environ, **environ},
         stdin=subprocess.DEVNULL,
         capture_output=True,

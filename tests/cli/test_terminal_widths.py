@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 
 LISTINGS: Final = {
     "access list": [""],
+    "alerts digest": [""],
     "alerts history": [""],
     "alerts list": [""],
     "alerts rules exclusions": [""],
     "alerts rules list": [""],
+    "alerts rules test": ["seats_used"],
     "anomalies": [""],
     "audit": [""],
     "doctor": [""],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from poller.core.digest_schedule import DigestPeriod
     from poller.reports.digest import Digest
     from poller.settings import Settings
+
+_HANG: Final = 4
 
 
 def add_to(app: typer.Typer) -> None:
@@ -59,12 +61,16 @@ async def _digest(settings: Settings, span: timedelta | None, *, as_html: bool, 
         made = make_digest(await read_digest(app.database, _period(app, span)), zone, settings.web_origin)
         if send:
             sent = await _send(app, made)
-            terminal.out(f"The digest is on its way to {count(sent, 'address', 'addresses')}; a worker delivers it.")
+            terminal.say(f"The digest is on its way to {count(sent, 'address', 'addresses')}; a worker delivers it.")
             return
     if as_json:
         terminal.out(json_text(made.fields))
+    elif as_html:
+        terminal.write(made.html)
     else:
-        terminal.write(made.html if as_html else made.text)
+        terminal.begin_listing()
+        for line in made.text.split("\n"):
+            terminal.out_wrapped(line, _HANG)
 
 
 def _period(app: App, span: timedelta | None) -> DigestPeriod:

@@ -35,7 +35,7 @@ def show_trial(found: RuleTrial) -> None:
     rule, preview = found.rule, found.preview
     terminal.out_wrapped(f"{rule.name}: {condition_of(rule)}, {rule.severity.value}", 2)
     if not rule.enabled:
-        terminal.out("now: it is disabled")
+        terminal.say("now: it is disabled")
     else:
         terminal.out_wrapped(f"now: {_subjects('holds', found.holding)}", 2)
     if found.unknown:
@@ -47,13 +47,15 @@ def show_trial(found: RuleTrial) -> None:
     terminal.out_wrapped(f"last {preview.days} days: {alerts} ({preview.note})", 2)
     if not preview.alerts:
         return
-    table = Table(("org", "user type", "since", "until", "peak"), right=("peak",), spare=("user type",))
+    table = Table(
+        ("org", "user type", "since", "until", "peak"), right=("peak",), spare=("user type",), whole=("since", "until")
+    )
     for one in preview.alerts[:_MOST_ALERTS]:
         until, peak = one.until or "still open", "" if one.peak is None else f"{one.peak:,g}"
         table.rows.append((_plain(one.org), one.user_type or "", str(one.since), str(until), peak))
     terminal.show(table)
     if (more := len(preview.alerts) - _MOST_ALERTS) > 0:
-        terminal.out(f"and {more:,} more: --json has all")
+        terminal.say(f"and {more:,} more: --json has all")
 
 
 def _subjects(verb: str, readings: Sequence[TriedSubject]) -> str:

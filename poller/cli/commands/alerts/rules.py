@@ -107,6 +107,7 @@ async def _try(settings: Settings, name: str, *, as_json: bool) -> None:
     if as_json:
         terminal.out(json_text(found.fields()))
     else:
+        terminal.begin_listing()
         show_trial(found)
 
 
