@@ -6,8 +6,7 @@ the next one does its work.
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from poller.analysis.alert_rules import FLAP_WINDOW, RESOLVED, Evaluation
 from poller.core.alerts import METRICS
@@ -37,9 +36,6 @@ if TYPE_CHECKING:
 
     Enqueue = Callable[[Connection, Sequence[AlertTransition]], Awaitable[None]]
 
-_AT_ONCE: Final = 250
-"""Alerts that are decided before other tasks of the event loop have a turn: a few milliseconds."""
-
 
 async def evaluate_alerts(database: Database, now: datetime, enqueue: Enqueue) -> str:
     """Evaluates every rule once; `enqueue` is called in the transaction that changes the alerts."""
@@ -68,9 +64,7 @@ async def _decide(
     updates: list[AlertUpdate] = []
     unread = {about: one for about, one in stored.items() if one.state != RESOLVED and one.rule_id in rules}
     for metric in sorted({rule.metric for rule in rules.values() if rule.enabled}):
-        for place, reading in enumerate(await read_metric(connection, metric, evaluation.now)):
-            if place % _AT_ONCE == 0:
-                await asyncio.sleep(0)
+        async for reading in read_metric(connection, metric, evaluation.now):
             about = reading.about
             unread.pop(about, None)
             update = after_reading(rules[reading.rule_id], stored.get(about), reading, evaluation)

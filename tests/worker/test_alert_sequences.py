@@ -47,7 +47,7 @@ class DyingConnection:
         self._left = statements
 
     def __getattr__(self, name: str) -> Any:
-        if name in {"fetch", "fetchval", "execute"}:
+        if name in {"fetch", "fetchval", "execute", "cursor"}:
             self._left -= 1
             if self._left < 0:
                 raise KilledError

@@ -13,7 +13,7 @@ from poller.core.alerts import ANOMALY_KINDS, METRICS
 from poller.core.model import COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
     from datetime import datetime
 
     from poller.store.queries import Connection
@@ -22,6 +22,8 @@ WORKER_CLOCK: Final = "worker_clock"
 """The only metric that is not about orgs."""
 ANOMALY_DAYS: Final = 7
 """An anomaly is an alert for this many days from its day on."""
+PREFETCH: Final = 250
+"""Rows that are read before other tasks of the event loop have a turn: a few milliseconds."""
 AlertSubject = tuple[int, int | None, str, str]
 """What at most one open alert is about: rule, org, user type, and the worker or the day of an anomaly."""
 
@@ -45,9 +47,10 @@ class AlertReading(NamedTuple):
         return self[:4]
 
 
-async def read_metric(connection: Connection, metric: str, now: datetime) -> list[AlertReading]:
-    """Returns the readings of the enabled rules on this metric."""
-    return [AlertReading(*row) for row in await connection.fetch(STATEMENTS[metric], metric, now)]
+async def read_metric(connection: Connection, metric: str, now: datetime) -> AsyncIterator[AlertReading]:
+    """Yields the readings of the enabled rules on this metric; the caller has a transaction open."""
+    async for row in connection.cursor(STATEMENTS[metric], metric, now, prefetch=PREFETCH):
+        yield AlertReading(*row)
 
 
 _TOLERANCE: Final = "interval '5 seconds'"
@@ -168,6 +171,8 @@ _HOLDS: Final = """
 CASE u.comparison WHEN '>' THEN m.value > u.threshold WHEN '>=' THEN m.value >= u.threshold
                   WHEN '<' THEN m.value < u.threshold WHEN '<=' THEN m.value <= u.threshold END
 """
+_KEYS: Final = {WORKER_CLOCK: "rule_id, subject", **dict.fromkeys(ANOMALY_KINDS, "rule_id, org_id, user_type, subject")}
+"""What tells the subjects of one rule apart; for other metrics the org does."""
 EXCLUDED: Final = """
 EXISTS (SELECT FROM alert_exclusions e
         WHERE (e.rule_id IS NULL OR e.rule_id = m.rule_id) AND (e.org_id IS NULL OR e.org_id = m.org_id)
@@ -178,19 +183,21 @@ EXISTS (SELECT FROM alert_exclusions e
 
 
 def _statement(metric: str, source: str) -> str:
-    """Compares the values of a source; exclusions come last, because few readings are left by then."""
+    """Compares the values of a source; exclusions come last, because few readings are left by then.
+
+    The open alerts are looked up with IN, which PostgreSQL hashes: a join was quadratic where it expected few of them.
+    """
     holds = "m.truth" if METRICS[metric].unit is None else _HOLDS
-    same_org = "a.org_id IS NULL" if metric == WORKER_CLOCK else "a.org_id = m.org_id"
+    key = _KEYS.get(metric, "rule_id, org_id")
     return f"""
 WITH rules AS (
     SELECT id, comparison, threshold, org_ids, tags, data_centers FROM alert_rules
     WHERE metric = $1 AND enabled AND removed_at IS NULL
 ), m AS MATERIALIZED (
-    SELECT m.*, a.id AS alert_id, {holds} AS holds
+    SELECT m.*, {holds} AS holds
     FROM ({source}) AS m JOIN rules u ON u.id = m.rule_id
-    LEFT JOIN alert_states a ON a.state <> 'resolved' AND a.rule_id = m.rule_id
-        AND {same_org} AND a.user_type = m.user_type AND a.subject = m.subject
-    WHERE {holds} OR a.id IS NOT NULL
+    WHERE {holds} OR (m.{key.replace(", ", ", m.")}) IN (
+        SELECT {key} FROM alert_states WHERE state <> 'resolved' AND rule_id = ANY (ARRAY(SELECT id FROM rules)))
 )
 SELECT rule_id, org_id, user_type, subject, org, holds, nullif(value, 'Infinity') AS value, note, remedy
 FROM m WHERE NOT {EXCLUDED}

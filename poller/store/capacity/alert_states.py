@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from poller.store.capacity.alert_readings import EXCLUDED
+from poller.store.capacity.alert_readings import EXCLUDED, PREFETCH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +87,7 @@ async def start_evaluation(connection: Connection, now: datetime) -> datetime | 
 async def read_current(connection: Connection, resolved_after: datetime) -> dict[AlertSubject, StoredAlert]:
     """Returns the open alerts, and of subjects without one the alert that was resolved last since that time."""
     found: dict[AlertSubject, StoredAlert] = {}
-    for row in await connection.fetch(_CURRENT, resolved_after):
+    async for row in connection.cursor(_CURRENT, resolved_after, prefetch=PREFETCH):
         alert = StoredAlert(*row)
         found[alert.about] = alert
     return found
