@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from poller.analysis.alert_rules import FLAP_WINDOW, RESOLVED, Evaluation
 from poller.core.alerts import METRICS
 from poller.core.quantities import count
-from poller.store.capacity.alert_readings import read_metric
+from poller.store.capacity.alert_readings import stream_metric
 from poller.store.capacity.alert_rules import list_rules
 from poller.store.capacity.alert_states import (
     insert_alerts,
@@ -64,7 +64,7 @@ async def _decide(
     updates: list[AlertUpdate] = []
     unread = {about: one for about, one in stored.items() if one.state != RESOLVED and one.rule_id in rules}
     for metric in sorted({rule.metric for rule in rules.values() if rule.enabled}):
-        async for reading in read_metric(connection, metric, evaluation.now):
+        async for reading in stream_metric(connection, metric, evaluation.now):
             about = reading.about
             unread.pop(about, None)
             update = after_reading(rules[reading.rule_id], stored.get(about), reading, evaluation)

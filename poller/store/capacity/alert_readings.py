@@ -47,7 +47,12 @@ class AlertReading(NamedTuple):
         return self[:4]
 
 
-async def read_metric(connection: Connection, metric: str, now: datetime) -> AsyncIterator[AlertReading]:
+async def read_metric(connection: Connection, metric: str, now: datetime) -> list[AlertReading]:
+    """Returns the readings of the enabled rules on this metric."""
+    return [AlertReading(*row) for row in await connection.fetch(STATEMENTS[metric], metric, now)]
+
+
+async def stream_metric(connection: Connection, metric: str, now: datetime) -> AsyncIterator[AlertReading]:
     """Yields the readings of the enabled rules on this metric; the caller has a transaction open."""
     async for row in connection.cursor(STATEMENTS[metric], metric, now, prefetch=PREFETCH):
         yield AlertReading(*row)

@@ -39,8 +39,7 @@ async def holding(connection: Connection, rule: AlertRule) -> list[AlertReading]
 
 
 async def found(connection: Connection, metric: str) -> list[AlertReading]:
-    readings = [one async for one in read_metric(connection, metric, NOW)]
-    return sorted(readings, key=lambda one: (one.org or "", one.subject))
+    return sorted(await read_metric(connection, metric, NOW), key=lambda one: (one.org or "", one.subject))
 
 
 async def reading(connection: Connection, rule: AlertRule, org_id: int | None, subject: str = "") -> AlertReading:
