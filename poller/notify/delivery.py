@@ -51,8 +51,8 @@ class Deliverer:
 
     database: Database
     keyring: Keyring
-    default_urls: Sequence[Secret] | None = ()
-    """Addresses of the setting that are not among these are deleted; None: they are left as they are."""
+    default_urls: Sequence[Secret] = ()
+    """Other addresses of the setting are deleted, unless this is empty: then this worker may only lack the setting."""
     concurrency: int = 8
     idle_seconds: float = 1.0
     finish_seconds: float = 5.0
@@ -68,7 +68,7 @@ class Deliverer:
     async def run(self, stopping: asyncio.Event) -> None:
         """Delivers until `stopping` is set; errors of the database never end it."""
         self._stopping = stopping
-        if self.default_urls is not None:
+        if self.default_urls:
             with suppress(DatabaseError):
                 async with self.database.transaction() as connection:
                     await delete_other_defaults(connection, self.default_urls, self.keyring)

@@ -142,7 +142,7 @@ async def delivering(*deliverers: Deliverer) -> AsyncIterator[asyncio.Event]:
             stopping.set()
 
 
-def deliverer(database: Database, keyring: Keyring, urls: Sequence[Secret] | None = (), **options: Any) -> Deliverer:
+def deliverer(database: Database, keyring: Keyring, urls: Sequence[Secret] = (), **options: Any) -> Deliverer:
     values: dict[str, Any] = {"idle_seconds": 0.02, "finish_seconds": 2.0, "pause": quick_pause}
     return Deliverer(database, keyring, urls, **values | options)
 

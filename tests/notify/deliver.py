@@ -18,8 +18,7 @@ async def main() -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     keyring = Keyring.from_setting(os.environ["POLLER_SECRET_KEYS"])
     async with await connect(os.environ["POLLER_DATABASE_URL"], max_size=2) as database:
-        # The tests' addresses are in the database; a deliverer deletes those that are not set.
-        await deliverer(database, keyring, None).run(stopping)
+        await deliverer(database, keyring).run(stopping)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Several processes deliver from one outbox, one of them is killed, and PostgreSQL is restarted meanwhile."""
+"""Several processes deliver from one outbox, one of them is killed, and PostgreSQL is restarted."""
 
 from __future__ import annotations
 
