@@ -71,6 +71,11 @@ async def described_rule(database: Queries, name: str) -> DescribedRule:
     return next(one for one in await described_rules(database) if one.rule.name == name)
 
 
+async def all_rules(database: Queries) -> list[AlertRule]:
+    """Every rule, those that were removed too."""
+    return await list_rules(database, removed=True)
+
+
 async def find_rule(database: Queries, name: str, *, removed: bool = False) -> AlertRule:
     """The rule of this name; an `UnknownRuleError` suggests a similar name. `removed`: removed rules are found too."""
     rules = await list_rules(database, removed=removed)

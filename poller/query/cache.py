@@ -54,6 +54,10 @@ class AnswerCache:
                 self.keep(key, kept)
             return kept[1]
 
+    def forget(self, key: Hashable) -> None:
+        """Drops a kept answer, because what it says has changed."""
+        self._kept.pop(key, None)
+
     @asynccontextmanager
     async def reading(self, key: Hashable) -> AsyncIterator[None]:
         """One reader of this key at a time. A lock lives as long as a reader holds it or waits for it."""

@@ -37,6 +37,11 @@ def query_values(model: type[M], request: web.Request) -> M:
     return _validated(model, _collected(model, request.query), "query")
 
 
+def collected_values(model: type[M], query: MultiMapping[str]) -> M:
+    """The parameters of an address that was sent as a text, such as that of the page a form is on."""
+    return _validated(model, _collected(model, query), "query")
+
+
 async def body_values(model: type[M], request: web.Request) -> M:
     """The fields of a JSON body; no body is one without fields. A model without fields reads none."""
     raw = await request.read() if model.model_fields else b""

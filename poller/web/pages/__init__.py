@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from poller.web.pages import fleet, health, org, reference, seats
+from poller.web.pages import alert_rules, alerts, fleet, health, org, reference, seats
 from poller.web.pages.problems import shown_as_page
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ PAGES: Final[tuple[Callable[[Site], Iterable[web.RouteDef]], ...]] = (
     health.routes,
     reference.routes,
     seats.routes,
+    alert_rules.routes,
+    alerts.routes,
 )
 """Each page's routes."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -14,9 +13,9 @@ from poller.admin.audit import record
 from poller.core.audit import AuditAction
 from poller.core.callers import Caller
 from poller.web.authentication import COOKIE
+from poller.web.forms import read_form
 from poller.web.log_in_limit import LogInLimit
 from poller.web.pages.problems import shown_as_page
-from poller.web.refusals import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -109,18 +108,6 @@ class LogIn:
         if status == 401:
             reply.headers["WWW-Authenticate"] = "Bearer"
         return reply
-
-
-async def read_form(request: web.Request) -> dict[str, str]:
-    """The fields of a form as browsers send it; of a field that is there twice, the first. A `Problem` for another."""
-    try:
-        # As aiohttp reads other types and encodings, it fails in many ways.
-        if request.content_type != "application/x-www-form-urlencoded":
-            raise Problem(415, "this is not a form", "send it as application/x-www-form-urlencoded")
-        pairs = parse_qsl((await request.read()).decode(), keep_blank_values=True, errors="strict", max_num_fields=100)
-    except ValueError:
-        raise Problem(400, "the form cannot be read", "send it as UTF-8, percent-encoded") from None
-    return dict(reversed(pairs))
 
 
 def own_path(text: str) -> str:

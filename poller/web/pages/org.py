@@ -13,7 +13,8 @@ from poller.web.callers import CALLER, WRITER
 from poller.web.pages import org_words
 from poller.web.pages.chart_data import chart_of
 from poller.web.pages.chart_svg import chart_svg
-from poller.web.pages.org_actions import Notices, action_routes, buttons_of
+from poller.web.pages.notices import Notices
+from poller.web.pages.org_actions import action_routes, buttons_of
 from poller.web.pages.org_address import LAYERS, RANGES, OrgAddress, day_of, no_such_org, org_id_of
 from poller.web.pages.org_data import format_of, org_data
 from poller.web.pages.series_rows import series_rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -16,6 +15,7 @@ from poller.core.errors import ConflictError, UnknownOrgError, UsageError
 from poller.core.states import State
 from poller.web.api.router import require_right
 from poller.web.callers import CALLER, WRITER
+from poller.web.pages.notices import Notice
 from poller.web.pages.org_address import OrgAddress, no_such_org, org_id_of
 from poller.web.refusals import unavailable
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
     from poller.admin.operations import Operated
     from poller.core.org_facts import OrgFacts
+    from poller.web.pages.notices import Notices
 
 _OPERATIONS: Final[Mapping[str, Callable[..., Awaitable[Operated]]]] = {
     "poll": operations.poll,
     "pause": operations.pause,
     "resume": operations.resume,
 }
-_MOST_NOTICES: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +40,6 @@ class ActionButton:
     action: str
     word: str
     question: str
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """What an operation came to, for the page after it."""
-
-    text: str
-    remedy: str = ""
-    is_refusal: bool = False
 
 
 _POLL: Final = ActionButton("poll", "Poll now", "A worker polls the org within seconds: ten requests, ten credits.")
@@ -66,25 +57,6 @@ def buttons_of(facts: OrgFacts) -> list[ActionButton]:
     if facts.state == State.PAUSED:
         return [_RESUME]
     return [_CHECK if facts.state == State.PARKED else _POLL, _PAUSE]
-
-
-class Notices:
-    """What operations came to, each kept until the page after it shows it once."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, Notice] = {}
-
-    def keep(self, notice: Notice) -> str:
-        """Keeps a notice; returns its name for the address, which cannot be guessed."""
-        if len(self._kept) >= _MOST_NOTICES:
-            del self._kept[next(iter(self._kept))]
-        name = secrets.token_urlsafe(9)
-        self._kept[name] = notice
-        return name
-
-    def take(self, name: str) -> Notice | None:
-        """Returns the notice of that name once; None if it was shown, or if there is none."""
-        return self._kept.pop(name, None)
 
 
 def action_routes(notices: Notices) -> Iterable[web.RouteDef]:

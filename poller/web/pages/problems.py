@@ -6,6 +6,9 @@ from functools import wraps
 from typing import TYPE_CHECKING
 
 from poller.core.errors import DatabaseError, UsageError
+from poller.query.alerts_page import firing_alerts
+from poller.web.callers import CALLER
+from poller.web.pages.rendering import FIRING
 from poller.web.refusals import Problem, database_away, wants_html
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ def shown_as_page(site: Site, handler: Handler) -> Handler:
     @wraps(handler)
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
+            if CALLER in request and "text/html" in request.headers.get("Accept", ""):
+                request[FIRING] = await firing_alerts(site.reader, request[CALLER])
             response = await handler(request)
         except UsageError as error:
             problem = Problem(400, error.what, error.remedy)

@@ -45,6 +45,8 @@ MARKS: Final[Mapping[str, tuple[str, str]]] = {
     State.REMOVED: ("×", "removed"),
 }
 """Each state's shape and word: a state is never shown by colour alone."""
+FIRING: Final = web.RequestKey("firing", int)
+"""How many alerts fire, for the navigation of every page."""
 _FOLDER: Final = Path(__file__).parents[1] / "templates"
 _LEVEL: Final = 6
 """Of gzip: half the time of level 9, for 3 % more bytes."""
@@ -113,7 +115,7 @@ class Renderer:
         """As `part`, for HTML that is made already."""
         body = text.encode()
         tag = f'W/"{blake2b(_TIMES.sub(b"", body), digest_size=9).hexdigest()}"'
-        headers = {"ETag": tag, "X-As-Of": iso(as_of)}
+        headers = {"ETag": tag, "X-As-Of": iso(as_of), "X-Firing": str(request.get(FIRING, 0))}
         if request.headers.get("If-None-Match") == tag:
             return web.Response(status=304, headers=headers)
         return await self._reply(request, body, 200, headers)
@@ -131,7 +133,12 @@ class Renderer:
 
 
 def _whose(request: web.Request) -> dict[str, Any]:
-    return {"request": request, "caller": request.get(CALLER), "logged_in": request.get(LOGGED_IN, False)}
+    return {
+        "request": request,
+        "caller": request.get(CALLER),
+        "logged_in": request.get(LOGGED_IN, False),
+        "firing": request.get(FIRING),
+    }
 
 
 def _gzipped(body: bytes) -> Iterator[bytes]:

@@ -21,10 +21,19 @@ function showState() {
   asOf.querySelector("span").textContent = failing.size > 0 ? "not updated since " : "as of ";
 }
 
+// The number of firing alerts in the navigation.
+function showFiring(number) {
+  const mark = document.getElementById("firing");
+  if (!mark || number === null) return;
+  mark.hidden = number === "0";
+  mark.firstElementChild.textContent = Number(number).toLocaleString("en-US");
+}
+
 function updated(reply) {
   const at = reply.headers.get("X-As-Of") ?? reply.headers.get("Date");
   updatedAt = at ? new Date(at) : new Date();
   setServerTime(updatedAt.toISOString());
+  showFiring(reply.headers.get("X-Firing"));
   const time = asOf?.querySelector("time");
   if (time) {
     time.dateTime = updatedAt.toISOString();

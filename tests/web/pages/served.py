@@ -104,10 +104,12 @@ class Pages:
         async with self.session.get(self.url + path, headers=headers, allow_redirects=False) as reply:
             return reply.status, await reply.text(), reply.headers
 
-    async def post(self, path: str, headers: Mapping[str, str] = HTML) -> tuple[int, str, Mapping[str, str]]:
-        """Status, text and headers of the reply to an empty form of our own page."""
+    async def post(
+        self, path: str, headers: Mapping[str, str] = HTML, form: Mapping[str, str] | None = None
+    ) -> tuple[int, str, Mapping[str, str]]:
+        """Status, text and headers of the reply to a form of our own page; None: an empty one."""
         ours = {"Origin": self.url, **headers}
-        async with self.session.post(self.url + path, headers=ours, allow_redirects=False) as reply:
+        async with self.session.post(self.url + path, headers=ours, data=form, allow_redirects=False) as reply:
             return reply.status, await reply.text(), reply.headers
 
     async def page(self, path: str) -> Element:

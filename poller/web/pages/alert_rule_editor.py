@@ -1,0 +1,146 @@
+"""The pages `/alerts/rules/new` and `/alerts/rules/{name}`: a form with a preview of what the rule would have done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+
+from poller.admin.alert_rules import add_rule, change_rule
+from poller.core.alerts import METRICS, Severity
+from poller.core.callers import Right
+from poller.core.errors import ConflictError, UsageError
+from poller.query.alert_preview import preview_rule
+from poller.query.alert_rules import described_rules
+from poller.query.selection import Selection
+from poller.web.api.handlers.operations import writable
+from poller.web.api.parameters import parameters
+from poller.web.api.router import require_right
+from poller.web.callers import CALLER, WRITER
+from poller.web.forms import optional_form
+from poller.web.pages.alert_rule_form import RuleForm
+from poller.web.pages.alerts_words import COMPARED, SEVERITY_MARKS, figure_words, fires_when
+from poller.web.pages.notices import Notice
+from poller.web.refusals import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from poller.core.alerts import AlertRule
+    from poller.query.alert_rules import DescribedRule
+    from poller.web.pages.notices import Notices
+    from poller.web.pages.site import Site
+
+PAGE: Final = "/alerts/rules"
+NEW: Final = "new"
+_LISTED: Final = 50
+_GROUPS: Final = (
+    ("Figures of an org", lambda metric: metric.unit not in {None, "users"}),
+    ("Counts of users", lambda metric: metric.unit == "users"),
+    ("Conditions", lambda metric: metric.unit is None and "anomaly" not in metric.meaning),
+    ("Unusual changes", lambda metric: metric.unit is None and "anomaly" in metric.meaning),
+)
+
+
+def editor_routes(site: Site, notices: Notices) -> Iterable[web.RouteDef]:
+    """The routes of the editor; `notices` are shown by the page of the rules."""
+
+    async def show(request: web.Request) -> web.StreamResponse:
+        parameters(request.query, {})
+        rule = await _rule_of(site, request)
+        form = RuleForm.of_new() if rule is None else RuleForm.of_rule(rule)
+        return await _page(site, request, rule, form)
+
+    async def post(request: web.Request) -> web.StreamResponse:
+        given = await optional_form(request)
+        is_preview = "X-Preview" in request.headers or given.get("do") == "preview"
+        if not is_preview:
+            require_right(request[CALLER], Right.OPERATE)
+        rule, form = await _rule_of(site, request), RuleForm.of_request(given)
+        if "X-Preview" in request.headers:
+            return await _preview_part(site, request, rule, form)
+        if is_preview:
+            return await _page(site, request, rule, form, preview=True)
+        try:
+            saved = await _save(request, rule, form)
+        except (UsageError, ConflictError) as wrong:
+            return await _page(site, request, rule, form, wrong=wrong)
+        notice = Notice(f"The rule {saved.name} is {'added' if rule is None else 'changed'}.")
+        return web.Response(status=303, headers={"Location": f"{PAGE}?done={notices.keep(notice)}"})
+
+    return [web.get(f"{PAGE}/{{name}}", show), web.post(f"{PAGE}/{{name}}", post)]
+
+
+async def _rule_of(site: Site, request: web.Request) -> DescribedRule | None:
+    """The rule in the path; None for a new one. A `Problem` where there is none, or the caller sees no rules."""
+    if request[CALLER].visible_tags is not None:
+        raise Problem(403, "rules are about every org", "use a key without tags")
+    name = request.match_info["name"]
+    if name == NEW:
+        return None
+    found = [one for one in await described_rules(site.reader.database) if one.rule.name == name]
+    if not found:
+        raise Problem(404, "there is no such rule", f"see {PAGE}")
+    return found[0]
+
+
+async def _save(request: web.Request, rule: DescribedRule | None, form: RuleForm) -> AlertRule:
+    writer, caller = writable(request.app.get(WRITER)), request[CALLER]
+    if rule is not None:
+        return await change_rule(writer, caller, rule.rule.name, form.change())
+    name = form.fields["name"].strip()
+    if name == NEW:
+        raise UsageError("a rule cannot be named new", "choose another name")
+    return await add_rule(writer, caller, name, form.change())
+
+
+async def _page(
+    site: Site,
+    request: web.Request,
+    rule: DescribedRule | None,
+    form: RuleForm,
+    *,
+    preview: bool = False,
+    wrong: UsageError | ConflictError | None = None,
+) -> web.Response:
+    values = await _preview(site, rule, form) if preview else _NO_PREVIEW
+    writable_here = WRITER in request.app
+    status = 400 if wrong is not None else 200
+    return await site.renderer.page(
+        request,
+        "alerts_rule.html",
+        status=status,
+        as_of=site.reader.now(),
+        rule=rule,
+        form=form.fields,
+        wrong=wrong,
+        groups=[(name, [one for one in METRICS.values() if holds(one)]) for name, holds in _GROUPS],
+        compared=COMPARED,
+        severities=list(Severity),
+        operates=request[CALLER].may_operate and writable_here,
+        severity_marks=SEVERITY_MARKS,
+        **values,
+    )
+
+
+async def _preview_part(site: Site, request: web.Request, rule: DescribedRule | None, form: RuleForm) -> web.Response:
+    """The preview alone, for the script of the page."""
+    values = await _preview(site, rule, form)
+    return await site.renderer.part(request, "alerts_preview.html", as_of=site.reader.now(), **values)
+
+
+async def _preview(site: Site, rule: DescribedRule | None, form: RuleForm) -> dict[str, Any]:
+    """What the rule of the form would have done, or what is wrong with the form."""
+    database = site.reader.database
+    try:
+        draft = form.draft(None if rule is None else rule.rule)
+        if names := form.change().orgs:
+            draft = replace(draft, org_ids=tuple(await Selection(names=tuple(names)).named_ids(database)))
+    except UsageError as wrong:
+        return {**_NO_PREVIEW, "preview_error": wrong}
+    found = await preview_rule(database, draft, site.reader.now())
+    return {**_NO_PREVIEW, "shown": found, "listed": found.alerts[:_LISTED], "draft": fires_when(draft)}
+
+
+_NO_PREVIEW: Final = {"shown": None, "listed": (), "draft": None, "preview_error": None, "figure_words": figure_words}
