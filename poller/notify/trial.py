@@ -25,7 +25,7 @@ async def send_trial(url: Secret, *, web_origin: str | None) -> str:
     text, html = _WORDS, f"<p>{escape(_WORDS)}</p>"
     if web_origin is not None:
         text += f"\n\n{web_origin}/alerts"
-        html += f'<p><a href="{escape(web_origin)}/alerts">Show all alerts</a></p>'
+        html += f'<p><a href="{escape(web_origin)}/alerts">{escape(web_origin)}/alerts</a></p>'
     message = Message(str(uuid4()), "test", "[test] The poller's alerts arrive here", text, html)
     await send(url, message)
     return message.id

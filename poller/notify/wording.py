@@ -45,13 +45,13 @@ def words_of_one(transition: AlertTransition, web_origin: str | None) -> Words:
     lead = _sentence(f"This is over: {alert.message}" if resolved else alert.message)
     lines = [lead, "", *(f"{name}: {value}" for name, value in facts.items())]
     rows = "".join(
-        f'<tr><th align="left" valign="top">{escape(name)}</th><td>{escape(value)}</td></tr>'
+        f'<tr><th align="left" valign="top">{escape(name)}:</th><td>{escape(value)}</td></tr>'
         for name, value in facts.items()
     )
     html = f'<p><strong>{escape(lead)}</strong></p><table cellpadding="4">{rows}</table>'
     if link is not None:
         lines += ["", link]
-        html += f'<p><a href="{escape(link)}">Show this alert</a></p>'
+        html += _link(link)
     return Words(_title(transition), "\n".join(lines), html)
 
 
@@ -75,13 +75,18 @@ def words_of_many(transitions: Sequence[AlertTransition], web_origin: str | None
     text = [title, "", *(f"- {line}" for line in lines), *([more] if more else [])]
     if web_origin is not None:
         text += ["", f"{web_origin}/alerts"]
-        html += f'<p><a href="{escape(web_origin)}/alerts">Show all alerts</a></p>'
+        html += _link(f"{web_origin}/alerts")
     return Words(f"[{'resolved' if resolved else ranked[0].alert.severity.value}] {title}", "\n".join(text), html)
 
 
 def link_of(web_origin: str | None, alert_id: int) -> str | None:
     """The address of an alert on the page of alerts; None where no address of the pages is set."""
     return None if web_origin is None else f"{web_origin}/alerts#alert-{alert_id}"
+
+
+def _link(address: str) -> str:
+    """A link whose text is its address, which Apprise keeps in the plain part of a mail."""
+    return f'<p><a href="{escape(address)}">{escape(address)}</a></p>'
 
 
 def _title(transition: AlertTransition) -> str:
