@@ -45,7 +45,9 @@ REMEDIES: Final[Mapping[str, str]] = {
     "POLLER_TRUSTED_PROXIES": "write addresses or networks, comma-separated, such as 127.0.0.1,10.0.0.0/8",
     "POLLER_API_KEY": "make one with: openssl rand -hex 32",
     "POLLER_METRICS_ORGS": "write the number of orgs that may be named, 0 for none",
-    "POLLER_NOTIFY_URLS": "write Apprise addresses, comma-separated, such as mailtos://user:password@mail.example",
+    "POLLER_NOTIFY_URLS": (
+        "write addresses, comma-separated, such as mailtos://user:password@mail.example or webhook+https://host/path"
+    ),
     "POLLER_DIGEST": "write daily 08:00 Europe/Berlin, or monday 08:00 Europe/Berlin",
     "POLLER_LOG_FORMAT": "write console or json",
     "POLLER_LOG_LEVEL": "write debug, info, warning or error",
