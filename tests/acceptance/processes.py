@@ -91,7 +91,7 @@ async def at_terminal(mine: Machine, *arguments: str) -> AsyncIterator[tuple[Scr
     ours, theirs = pty.openpty()
     screen, loop = Screen(), asyncio.get_running_loop()
     loop.add_reader(ours, screen.read, ours)
-    wide = mine.environ | {"TERM": "xterm", "COLUMNS": "200", "PAGER": "cat"}
+    wide = mine.environ | {"TERM": "xterm", "COLUMNS": "400", "PAGER": "cat"}
     process = await asyncio.create_subprocess_exec(
         *command.POLLER, *arguments, env=wide, stdin=theirs, stdout=theirs, stderr=theirs
     )

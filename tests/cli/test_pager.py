@@ -98,6 +98,11 @@ def test_leaving_the_pager_early_ends_the_command_without_an_error(tmp_path: Pat
     assert lines[-1] == "exit code 0"
 
 
+def test_leaving_the_pager_ends_a_command_that_waits_for_its_next_row(tmp_path: Path) -> None:
+    first = script(tmp_path / "first", "head -n 3\n")
+    assert rows_shown(2_000, 1_500, first, typed=b"", once=b"never").endswith("exit code 0\n")
+
+
 @pytest.mark.parametrize("before", [1_500, 2_000])
 def test_ctrl_c_in_the_pager_ends_the_command_without_an_error(tmp_path: Path, before: int) -> None:
     """While rows are read (the first), and when all are in the pager (the second)."""

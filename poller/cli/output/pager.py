@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+from _thread import interrupt_main
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from queue import SimpleQueue
@@ -58,7 +59,7 @@ class PagedOutput:
         self._notes: list[str] = []
         self._lines: SimpleQueue[str | None] = SimpleQueue()
         self._rows = 0
-        self._closed = False
+        self._closed = self._ended = False
 
     def begin(self) -> None:
         """Everything that is written from now on is one listing."""
@@ -93,6 +94,7 @@ class PagedOutput:
             sys.stdout.flush()
         elif self._process is not None:
             # The terminal sends Ctrl-C to the pager too, which decides what it means.
+            self._ended = True
             before = signal.signal(signal.SIGINT, signal.SIG_IGN)
             self._lines.put(None)
             self._process.wait()
@@ -124,6 +126,13 @@ class PagedOutput:
             return
         self._lines.put("".join(self._held))
         threading.Thread(target=self._feed, args=(self._process.stdin,), daemon=True).start()
+        threading.Thread(target=self._watch, args=(self._process,), daemon=True).start()
+
+    def _watch(self, process: subprocess.Popen[str]) -> None:
+        """Interrupts the command, as Ctrl-C does, if the person leaves the pager before the listing ends."""
+        process.wait()
+        if not self._ended:
+            interrupt_main()
 
     def _feed(self, stream: TextIO) -> None:
         """Writes lines to the pager until the listing ends, or the person has left it."""
