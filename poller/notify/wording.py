@@ -80,8 +80,8 @@ def words_of_many(transitions: Sequence[AlertTransition], web_origin: str | None
 
 
 def link_of(web_origin: str | None, alert_id: int) -> str | None:
-    """The address of an alert on the page of alerts; None where no address of the pages is set."""
-    return None if web_origin is None else f"{web_origin}/alerts#alert-{alert_id}"
+    """The address of the page of an alert; None where no address of the pages is set."""
+    return None if web_origin is None else f"{web_origin}/alerts/{alert_id}"
 
 
 def _link(address: str) -> str:

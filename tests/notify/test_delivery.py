@@ -58,10 +58,10 @@ async def test_a_mail_says_what_is_wrong_since_when_what_to_do_and_where_to_look
         (alert,) = await alerts.fire(org="Castle <Foods>")
         await alerts.all_sent()
     text = mailbox.text()
-    assert text.count(f"https://poller.example/alerts#alert-{alert.id}") == 3, "the plain part must have the link too"
+    assert text.count(f"https://poller.example/alerts/{alert.id}") == 3, "the plain part must have the link too"
     for part in (
         "96 % of seats are used", "Castle &lt;Foods&gt;", "96 %", "&gt;= 95 %", "2026-11-27 12:00 UTC", "buy seats",
-        f"https://poller.example/alerts#alert-{alert.id}",
+        f"https://poller.example/alerts/{alert.id}",
     ):  # fmt: skip
         assert part in text
     assert mailbox.mails[-1]["Subject"] == "[warning] Castle <Foods>: 96 % of seats are used"
