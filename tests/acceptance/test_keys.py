@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
 ORGS: Final = 20
 INTERVAL_SECONDS: Final = 3
-WORKERS: Final = 2
-"""One with the keys before a step, and one with those after it."""
+WORKERS: Final = 3
 OLD: Final = KEYS
 NEW: Final = "k2:bmV3LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldDE="
 LOOK_ALIKE: Final = OLD.replace("c2Vj", "dDVj")
