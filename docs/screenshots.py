@@ -59,6 +59,8 @@ PAGES: Final = (
     View("org", "ORG", "main table"),
     View("health", "/health"),
     View("seats", "/seats", "main table"),
+    View("alerts", "/alerts", "li[data-alert]"),
+    View("alerts-rule", "/alerts/rules/seats_used", "#preview table"),
     View("api", "/docs"),
     View("failing", "PARKED"),
     View("not-there", "/orgs/999999999"),

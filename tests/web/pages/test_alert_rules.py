@@ -126,7 +126,7 @@ async def test_a_wrong_form_comes_back_as_it_was_written_with_what_is_wrong(
     status, text, _ = await pages.post("/alerts/rules/new", HTML, given | {"do": "save"})
     page = parse(text)
     assert status == 400
-    (notice,) = page.all("ul", role="alert")
+    (notice,) = page.all("div", role="alert")
     assert says.lower() in notice.text.lower()
     assert page.one("input", name_="tags")["value"] == "as written"
     assert await database.fetchval("SELECT count(*) FROM alert_rules") == 8
