@@ -182,7 +182,7 @@ async def test_the_preview_says_what_the_rule_would_have_done(database: Database
 async def test_every_metric_has_a_preview(pages: Pages, metric: str) -> None:
     status, text, _ = await pages.post("/alerts/rules/new", {**HTML, "X-Preview": "1"}, form(metric=metric))
     assert status == 200
-    assert "missing" not in text
+    assert "threshold is missing" not in text
 
 
 async def test_an_exclusion_is_added_with_its_reason_and_ended(database: Database, pages: Pages) -> None:
