@@ -11,6 +11,9 @@ from poller.core.digest_schedule import DigestSchedule
 from poller.core.secret import Secret
 from poller.reports.digest import make_digest
 from poller.store.queue.maintenance import record_task_end, record_task_start
+from tests.notify.alerts import Alerts, deliverer, delivering
+from tests.notify.receivers import mail_server, webhook
+from tests.store.fleet import added, entry
 
 if TYPE_CHECKING:
     from poller.store.database import Database
@@ -88,3 +91,29 @@ async def test_a_new_installation_waits_for_its_first_hour(database: Database, k
     assert "not due" in await run(database, do, DUE)
     assert await sent(database) == 0
     assert "to 2 addresses" in await run(database, do, DUE + 3 * DAY)
+
+
+async def test_a_digest_reaches_a_mailbox_and_a_webhook_with_what_needs_a_person(
+    database: Database, keyring: Keyring
+) -> None:
+    await added(database, keyring, entry("Acme <Foods>"))
+    await database.execute(
+        "UPDATE orgs SET parked_at = now(), parked_code = 'invalid_code', parked_outcome = 'unauthorized'"
+    )
+    schedule = DigestSchedule.parse("daily 08:00 Europe/Berlin")
+    with mail_server() as mailbox:
+        async with webhook() as hook:
+            urls = [mailbox.url(), hook.url()]
+            origin = "https://poller.example"
+            do = DigestTask(schedule, urls, keyring, lambda facts: make_digest(facts, schedule.zone, origin).message())
+            await run(database, do, DUE - MINUTE)
+            assert (await run(database, do, DUE)).endswith("to 2 addresses")
+            async with delivering(deliverer(database, keyring, urls)):
+                await Alerts(database, keyring).all_sent()
+            (posted,) = hook.accepted
+            (_,) = mailbox.mails
+            assert posted["title"] in mailbox.text()
+            assert "invalid_code" in posted["text"]
+            assert "Acme <Foods>" in posted["text"]
+            assert "Acme &lt;Foods&gt;" in mailbox.text()
+            assert f"{origin}/" in mailbox.text()
