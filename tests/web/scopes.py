@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 TAGS: Final = {"a": "customer:aardvark", "b": "customer:buzzard"}
 NAMES: Final = {"a": ("Aardvark Mining", "Aardvark Trading"), "b": ("Buzzard Holdings", "Buzzard Transport")}
-COUNTS: Final = {"a": 30_013, "b": 40_961}
-"""Every count of each org; these numbers appear in no other way."""
+COUNTS: Final = {"a": 3_001_319, "b": 4_096_117}
+"""Every count of each org; long enough to be no part of another number by chance."""
 FIRST_ID: Final = 7_310_001
 """Ids that appear in a text in no other way."""
 NO_ORG: Final = 7_319_999

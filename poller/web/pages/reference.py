@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
@@ -25,6 +26,9 @@ _GROUPS: Final = {
     "service": "The service",
 }
 _METHODS: Final = ("get", "post")
+_FREQUENT: Final = 4
+_WORTH_SHARING: Final = 6
+"""Fields that two replies have in common, from which on the second refers to the first."""
 Parameter = tuple[str, str, str, str]
 """Name, place, type and meaning."""
 
@@ -42,6 +46,9 @@ class ReferenceEntry:
     fields: Sequence[tuple[int, str, str, str]]
     refusals: Sequence[tuple[str, str]]
     example: str
+    """A command line; empty where an earlier endpoint of the same method has one."""
+    like: ReferenceEntry | None = None
+    """An earlier endpoint whose reply has more fields of this one, which the page does not repeat."""
 
 
 def routes(site: Site) -> Iterable[web.RouteDef]:
@@ -57,10 +64,27 @@ def routes(site: Site) -> Iterable[web.RouteDef]:
     async def page(request: web.Request) -> web.Response:
         if not made:
             values = {"groups": groups, "problem": problem, "about": about}
+            values |= {"usual": usual_refusals(groups), "frequent": frequent_parameters(groups)}
             made.append(await site.renderer.markup(request, "reference_content.html", **values))
         return await site.renderer.page(request, "reference.html", content_html=made[0], as_of=site.reader.now())
 
     return [web.get("/docs", page)]
+
+
+def frequent_parameters(groups: Iterable[tuple[str, Iterable[ReferenceEntry]]]) -> list[Parameter]:
+    """Parameters that are the same at many endpoints; the page explains them once."""
+    counted = Counter(one for _, entries in groups for entry in entries for one in entry.parameters)
+    return [one for one, number in counted.items() if number >= _FREQUENT]
+
+
+def usual_refusals(groups: Iterable[tuple[str, Iterable[ReferenceEntry]]]) -> dict[str, str]:
+    """By status what it means at most endpoints; the page says this once."""
+    meanings: dict[str, Counter[str]] = {}
+    for _, entries in groups:
+        for entry in entries:
+            for status, meaning in entry.refusals:
+                meanings.setdefault(status, Counter())[meaning] += 1
+    return {status: counted.most_common(1)[0][0] for status, counted in sorted(meanings.items())}
 
 
 def grouped(whole: Mapping[str, Any]) -> dict[str, list[ReferenceEntry]]:
@@ -71,8 +95,21 @@ def grouped(whole: Mapping[str, Any]) -> dict[str, list[ReferenceEntry]]:
             if method in operations:
                 operation = operations[method]
                 entry = _entry(path, method, operation, whole["components"]["schemas"])
-                found.setdefault(operation["tags"][0], []).append(entry)
+                earlier = [one for entries in found.values() for one in entries]
+                if any(one.method == entry.method for one in earlier):
+                    entry = replace(entry, example="")
+                found.setdefault(operation["tags"][0], []).append(_without_repeats(entry, earlier))
     return found
+
+
+def _without_repeats(entry: ReferenceEntry, earlier: Sequence[ReferenceEntry]) -> ReferenceEntry:
+    """The entry without the fields that one earlier entry shows already, if these are many."""
+    mine = {field[1:] for field in entry.fields}
+    like = max(earlier, key=lambda one: len(mine & {field[1:] for field in one.fields}), default=None)
+    shared = mine & {field[1:] for field in like.fields} if like is not None else set()
+    if len(shared) < _WORTH_SHARING:
+        return entry
+    return replace(entry, like=like, fields=[field for field in entry.fields if field[1:] not in shared])
 
 
 def _entry(path: str, method: str, operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> ReferenceEntry:
