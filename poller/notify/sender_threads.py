@@ -35,6 +35,9 @@ async def run_in_thread(key: Hashable, do: Callable[[], None], deadline_seconds:
     done: asyncio.Future[None] = loop.create_future()
 
     def finish(error: BaseException | None) -> None:
+        # Here and not by the end of the thread, which may be a moment later than the caller's next message.
+        if _running.get(key) is thread:
+            del _running[key]
         if not done.done():
             done.set_result(None) if error is None else done.set_exception(error)
 
