@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from statistics import median
 from typing import TYPE_CHECKING, Final
@@ -13,6 +12,7 @@ from benchmarks.web import add_history
 from poller.store.database import connect
 from tools.grafana import fleet, org
 from tools.grafana.panels import Sql
+from tools.grafana.variables import with_values
 
 if TYPE_CHECKING:
     from poller.store.database import Database
@@ -40,13 +40,6 @@ async def main(orgs: int | None = None) -> None:
     slowest = sorted(taken.items(), key=lambda one: -one[1])
     figures = [Figure(f"{name}, ms", value, "{:,.1f}", at_most=_MOST_MS) for name, value in slowest]
     show(f"Queries of Grafana's panels: {orgs or ORGS:,} orgs, 90 days", figures)
-
-
-def with_values(query: str, org_id: int) -> str:
-    """The query as Grafana sends it: an org, all user types and 90 days in the place of its variables and macros."""
-    query = re.sub(r"\$__timeFilter\((\w+)\)", r"\1 BETWEEN now() - interval '90 days' AND now()", query)
-    types = ",".join(f"'{one}'" for one in org.USER_TYPES)
-    return query.replace("${type:sqlstring}", types).replace("$org", str(org_id))
 
 
 async def _milliseconds(database: Database, query: str) -> float:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import yaml
 
-from benchmarks.grafana import with_values
 from poller.store.series.rollups import roll_up
 from tests.deploy.tools import DEPLOY, needs, run
 from tests.store.everything import fill
 from tools.grafana.__main__ import FOLDER, dashboards
+from tools.grafana.variables import with_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

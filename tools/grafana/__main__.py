@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from tools.grafana import fleet, health, org
-from tools.grafana.panels import dashboard, source
+from tools.grafana.panels import dashboard
+from tools.grafana.variables import VARIABLES
 
 FOLDER: Final = Path(__file__).parents[2] / "deploy" / "grafana" / "dashboards"
 
@@ -21,27 +22,9 @@ def main() -> None:
 
 def dashboards() -> dict[str, str]:
     """The text of each file by its name."""
-    types = {
-        "name": "type",
-        "label": "User type",
-        "type": "custom",
-        "multi": True,
-        "query": ",".join(org.USER_TYPES),
-        "options": [{"text": one, "value": one, "selected": one == "ActiveUsers"} for one in org.USER_TYPES],
-        "current": {"text": ["ActiveUsers"], "value": ["ActiveUsers"]},
-    }
-    orgs = {
-        "name": "org",
-        "label": "Org",
-        "type": "query",
-        "datasource": source("grafana-postgresql-datasource"),
-        "query": 'SELECT name AS "__text", id AS "__value" FROM orgs WHERE removed_at IS NULL ORDER BY name',
-        "refresh": 1,
-        "sort": 0,
-    }
     found = {
         "fleet.json": dashboard("poller-fleet", "Zoho users: fleet", fleet.PANELS, [], "now-90d"),
-        "org.json": dashboard("poller-org", "Zoho users: one org", org.PANELS, [orgs, types], "now-30d"),
+        "org.json": dashboard("poller-org", "Zoho users: one org", org.PANELS, VARIABLES, "now-30d"),
         "poller.json": dashboard("poller-health", "Zoho users: the poller", health.PANELS, [], "now-6h"),
     }
     return {name: json.dumps(one, indent=2, ensure_ascii=False) + "\n" for name, one in found.items()}

@@ -6,19 +6,6 @@ from typing import Final
 
 from tools.grafana.panels import Sql, chart, stat, table
 
-USER_TYPES: Final = (
-    "ActiveUsers",
-    "AllUsers",
-    "DeactiveUsers",
-    "ConfirmedUsers",
-    "NotConfirmedUsers",
-    "DeletedUsers",
-    "ActiveConfirmedUsers",
-    "AdminUsers",
-    "ActiveConfirmedAdmins",
-    "CurrentUser",
-)
-
 PANELS: Final = (
     stat("State", "What the poller can say of the org now.", Sql("SELECT state FROM org_states WHERE org_id = $org")),
     stat(
