@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install test chaos soak check format demo bench picture screenshots sdk deploy-tools docs docs-tools lock clean
+.PHONY: help install test chaos soak check audit format demo bench picture screenshots sdk deploy-tools docs docs-tools lock clean
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
@@ -38,7 +38,7 @@ chaos: install  ## five minutes of random failures with three workers; repeat a 
 soak: install  ## a simulated month of service in half an hour; shorter: make soak SOAK="--days 1"
 	$(BIN)/python -m tests.soak $(SOAK)
 
-check: install  ## check format, lint, types, import contracts, unused and duplicate code, words, vulnerabilities
+check: install  ## check format, lint, types, import contracts, unused and duplicate code, and words
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -47,6 +47,8 @@ check: install  ## check format, lint, types, import contracts, unused and dupli
 	$(BIN)/pylint poller
 	$(BIN)/pylint --min-similarity-lines=5 tests
 	$(BIN)/python tools/plain_words.py
+
+audit: install  ## look for known vulnerabilities of the locked packages (needs deploy-tools and a network), list them
 	$(BIN)/python tools/audit.py
 
 format: install  ## format the code and apply the linter's automatic fixes
