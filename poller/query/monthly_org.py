@@ -186,8 +186,7 @@ def months_of(org: OrgInReport, columns: DailyColumns | None, period: ReportPeri
     polls = polls_of(columns)
     counts: dict[CalendarMonth, list[tuple[int, int, int]]] = {}
     if columns is not None:
-        for day, *three in zip(columns.days, columns.last, columns.low, columns.high, strict=True):
-            last, low, high = three
+        for day, last, low, high in zip(columns.days, columns.last, columns.low, columns.high, strict=True):
             if last is not None and low is not None and high is not None:
                 counts.setdefault(CalendarMonth.of(date.fromordinal(day)), []).append((last, low, high))
     found: list[HistoryMonth] = []

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from poller.core.quantities import UNKNOWN, change, number
+from poller.core.quantities import UNKNOWN, change, count, number
 from poller.query.monthly_org import change_of
 from poller.reports.monthly import outlook, seats
 from poller.reports.monthly.facts import Fact
@@ -20,7 +20,6 @@ from poller.reports.monthly.wording import (
     period_words,
     reason_words,
     short_month,
-    user_count,
     user_type_words,
 )
 
@@ -149,7 +148,7 @@ def _chart(found: OrgMonth, *, fan: bool) -> Markup:
     active = found.active
     label = f"Active users of {org.org} from {full_day(period.history_begin)} on."
     if active is not None and active.last is not None and active.last_day is not None:
-        label += f" {user_count(active.last)} on {full_day(active.last_day)}."
+        label += f" {count(active.last, 'user')} on {full_day(active.last_day)}."
     return line_chart(chart, f"{label} {outlook.forecast_words(found) if fan else ''}".strip())
 
 

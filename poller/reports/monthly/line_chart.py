@@ -5,9 +5,8 @@ Everything that a colour says is also said by a shape, so that the chart is read
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from markupsafe import Markup, escape
@@ -44,7 +43,7 @@ class LineChart:
     month_last: date
     watched_from: date | None = None
     seats: Sequence[tuple[date, int]] = ()
-    fan: Sequence[Point] = field(default=())
+    fan: Sequence[Point] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +169,7 @@ def _seats(shown: Sequence[tuple[date, int]], above: int | None, frame: _Frame) 
     if shown:
         day, seats = shown[0]
         path = [f"M{frame.x(day):g} {frame.y(seats):g}"]
-        for (_, _), (later, number_of) in pairwise(shown):
-            path.append(f"H{frame.x(later):g}V{frame.y(number_of):g}")
+        path += [f"H{frame.x(later):g}V{frame.y(number_of):g}" for later, number_of in shown[1:]]
         yield f'<path class="seats" d="{"".join(path)}H{WIDTH - _RIGHT}"/>'
 
 
@@ -195,9 +193,13 @@ def _labels(chart: LineChart, shown: Sequence[tuple[date, int]], frame: _Frame) 
     place = max(n for n, count in enumerate(chart.counts) if count is not None)
     last = chart.counts[place] or 0
     yield f'<circle class="end" cx="{frame.x_at(place + 0.5):g}" cy="{frame.y(last):g}" r="2.6"/>'
-    wanted = [(frame.y(chart.fan[-1].mean), f"≈ {number(chart.fan[-1].mean)}")] if chart.fan else []
-    wanted += [] if chart.fan else [(frame.y(last), number(last))]
-    wanted += [(frame.y(shown[-1][1]), f"{number(shown[-1][1])} seats")] if shown else []
+    if chart.fan:
+        end = chart.fan[-1].mean
+        wanted = [(frame.y(end), f"≈ {number(end)}")]
+    else:
+        wanted = [(frame.y(last), number(last))]
+    if shown:
+        wanted.append((frame.y(shown[-1][1]), f"{number(shown[-1][1])} seats"))
     below = 0.0
     for at, text in sorted(wanted):
         below = max(at + 3.5, below + _LEAST_LABEL_GAP)

@@ -8,7 +8,7 @@ from poller.core.calendar_month import CalendarMonth
 from poller.core.quantities import UNKNOWN, change, count, day, number
 from poller.reports.monthly.facts import Fact
 from poller.reports.monthly.seats import is_full
-from poller.reports.monthly.wording import full_day, user_count
+from poller.reports.monthly.wording import full_day
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,4 +102,4 @@ def forecast_words(found: OrgMonth) -> str:
     if found.forecast is None or not found.forecast.points:
         return ""
     last = found.forecast.points[-1]
-    return f"Forecast for {full_day(last.day)}: {user_count(round(last.mean))}."
+    return f"Forecast for {full_day(last.day)}: {count(round(last.mean), 'user')}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from poller.core.quantities import UNKNOWN, number, percent
+from poller.core.quantities import UNKNOWN, count, number, percent
 from poller.reports.monthly.facts import Fact
 from poller.reports.monthly.wording import day_in, full_day, money, source_words
 
@@ -61,8 +61,8 @@ def seat_facts(found: OrgMonth) -> Iterator[Fact]:
     yield Fact("Bought", _seats(seats.purchased), where or _why_unknown(found))
     yield Fact("In use", _seats(seats.used), at or "no count is known")
     yield Fact("Idle", _seats(seats.idle), at if seats.idle is not None else "the seats are not known")
-    price = f"{money(seats.price, seats.currency)}" if seats.price is not None else UNKNOWN
-    yield Fact("Price", price, "a seat and month" if seats.price is not None else "not stated")
+    price_of = "not stated" if seats.price is None else "a seat and month"
+    yield Fact("Price", money(seats.price, seats.currency), price_of)
     yield Fact("Idle cost", idle_cost_words(found), _idle_cost_note(found))
     yield _renewal(found)
 
@@ -86,11 +86,12 @@ def _renewal(found: OrgMonth) -> Fact:
     days = (day - today).days
     if days < 0:
         return Fact("Renewal", full_day(day), "has passed")
-    return Fact("Renewal", full_day(day), f"in {days:,} days", "soon" if days <= SOON_DAYS else "")
+    until = f"in {count(days, 'day')}" if days else "today"
+    return Fact("Renewal", full_day(day), until, "soon" if days <= SOON_DAYS else "")
 
 
 def _seats(seats: int | None) -> str:
-    return UNKNOWN if seats is None else f"{number(seats)} seat" if seats == 1 else f"{number(seats)} seats"
+    return UNKNOWN if seats is None else count(seats, "seat")
 
 
 def _why_unknown(found: OrgMonth) -> str:

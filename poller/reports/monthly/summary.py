@@ -81,8 +81,7 @@ class MonthTotals:
         """Adds one customer."""
         self.customers += 1
         self.rows.append(_row(found))
-        for month in found.months:
-            self.months[month.month] += [] if month.last is None else [month.last]
+        self._add_months(found)
         if found.org.removed_at is not None:
             self.removed += 1
             return
@@ -98,6 +97,14 @@ class MonthTotals:
             self.change += found.change
             self.with_change += 1
         self._add_seats(found)
+
+    def _add_months(self, found: OrgMonth) -> None:
+        """Adds the last count of each month at whose end the customer was not removed."""
+        removed = found.org.removed_at
+        for one in found.months:
+            lasts = self.months[one.month]
+            if one.last is not None and (removed is None or one.month.last < removed.date()):
+                lasts.append(one.last)
 
     def _add_seats(self, found: OrgMonth) -> None:
         seats = found.seats

@@ -7,7 +7,7 @@ import secrets
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from poller.core.errors import UsageError
+from poller.core.errors import OperationError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ def check_place(path: Path) -> None:
 
 
 class TextWriter:
-    """Writes text to a file; an error of the disk is a `UsageError` that names the file."""
+    """Writes text to a file; an error of the disk, such as a full one, is an `OperationError` that names the file."""
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
         self._file = file
@@ -42,8 +42,10 @@ def whole_file(path: Path) -> Iterator[TextWriter]:
     check_place(path)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with _writing(path):
+        try:
             file = part.open("xb")
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}", "name another file") from None
         with file:
             yield TextWriter(file, path)
             with _writing(path):
@@ -61,4 +63,4 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}", "name another file") from None
+        raise OperationError(f"{path} cannot be written: {error.strerror}", "name another file") from None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from poller.core.calendar_month import MONTHS
 from poller.core.coverage import NOT_KEPT, NOT_POLLED, PAUSED
 from poller.core.model import Outcome, UserType
-from poller.core.quantities import MINUS, UNKNOWN, number
+from poller.core.quantities import MINUS, UNKNOWN, count
 from poller.core.user_types import TYPE_WORDS
 
 if TYPE_CHECKING:
@@ -94,8 +94,7 @@ def hours_words(hours: float) -> str:
     """A number of hours: 3 hours, under an hour, 1,200 hours."""
     if 0 < hours < 1 - _EDGE:
         return "under an hour"
-    whole = round(hours)
-    return f"{whole:,} hour" if whole == 1 else f"{whole:,} hours"
+    return count(round(hours), "hour")
 
 
 def known_share(known: float, hours: float) -> str:
@@ -113,8 +112,3 @@ def share_change(change: int, before: int) -> str:
     if not before:
         return ""
     return f"{100 * change / before:+.1f}{_NBSP}%".replace("-", MINUS)
-
-
-def user_count(users: int) -> str:
-    """A number of users: 1 user, 1,200 users."""
-    return f"{number(users)} user" if users == 1 else f"{number(users)} users"

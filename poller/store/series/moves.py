@@ -88,7 +88,7 @@ CROSS JOIN LATERAL ({_LAST.format(at="$2::timestamptz")}) AS a
 WHERE o.removed_at IS NULL
 WINDOW all_orgs AS ()
 ORDER BY abs(a.users - b.users) DESC, o.name_key, o.id LIMIT $3
-"""  # noqa: S608 - it stands above
+"""  # noqa: S608 - names of the model
 
 _COUNTS: Final = ", ".join(f"s.{column}" for column in COLUMNS.values())
 _MOST_MEASURED: Final = 1_000

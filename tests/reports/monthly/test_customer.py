@@ -90,3 +90,10 @@ def test_a_removed_customer_is_named_as_removed_and_gets_no_forecast() -> None:
     assert facts_of(page, "tiles")["Active users"] == ("100", "on 12 October, +0 since 1 October")
     assert facts_of(page, "seats")["In use"] == ("100 seats", "on 12 October 2026")
     assert PERIOD.is_over
+
+
+def test_a_renewal_says_in_how_many_days_it_is() -> None:
+    words = {0: "today", 1: "in 1 day", 47: "in 47 days", -1: "has passed"}
+    for days, said in words.items():
+        page = customer_page(org_month(org(renews_on=NOW.date() + timedelta(days=days))))
+        assert facts_of(page, "seats")["Renewal"][1] == said
