@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from poller.core.remedies import trouble_remedy
 from poller.store.capacity.alert_groups import AlertGroup, firing_groups
 from poller.store.capacity.seat_rows import SeatRowFilter, read_seat_rows, seat_totals
 from poller.store.fleet_totals import FleetTrouble, read_troubles
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from poller.core.digest_schedule import DigestPeriod
     from poller.store.database import Database
 
-__all__ = ["LISTED", "AlertGroup", "DigestFacts", "FleetTrouble", "read_digest", "trouble_words"]
+__all__ = ["LISTED", "AlertGroup", "DigestFacts", "FleetTrouble", "read_digest"]
 
 LISTED: Final = 10
 """Entries of each list."""
@@ -90,11 +89,6 @@ async def read_digest(database: Database, period: DigestPeriod) -> DigestFacts:
         never_count=never.never,
         unrecorded=await unrecorded_slots(database, since, until, None),
     )
-
-
-def trouble_words(trouble: FleetTrouble) -> str:
-    """What a person should do about these orgs."""
-    return trouble_remedy(trouble.state, trouble.reason, trouble.remedy)
 
 
 async def _seats(database: Database, today: date) -> tuple[SeatsRunOut, int]:

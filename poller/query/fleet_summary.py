@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.durations import DAY_SECONDS
-from poller.core.remedies import trouble_remedy
 from poller.query.cache import key_of_tags
 from poller.query.parallel import parallel
 from poller.query.service_facts import OpenCircuit, open_circuits
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from poller.store.database import Database
     from poller.store.orgs.states import StateFilter
 
-__all__ = ["FleetDay", "FleetSummary", "FleetTrouble", "fleet_days", "fleet_summary", "remedy_of_trouble"]
+__all__ = ["FleetDay", "FleetSummary", "FleetTrouble", "fleet_days", "fleet_summary"]
 
 TREND_DAYS: Final = 90
 _TREND_SECONDS: Final = 300.0
@@ -80,11 +79,6 @@ async def fleet_days(reader: Reader, caller: Caller, user_type: UserType) -> lis
     database, visible = reader.seen_by(caller), caller.visible_tags
     key = ("fleet trend", key_of_tags(visible), user_type)
     return await reader.cache.get(key, _TREND_SECONDS, lambda: _read_trend(database, reader.now(), user_type, visible))
-
-
-def remedy_of_trouble(trouble: FleetTrouble) -> str:
-    """What a person should do about these orgs."""
-    return trouble_remedy(trouble.state, trouble.reason, trouble.remedy)
 
 
 async def _kept_sums(

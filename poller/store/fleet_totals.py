@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from poller.core.model import COLUMNS
+from poller.core.remedies import trouble_remedy
 from poller.store.fleet_filter import (
     CURRENT,
     DATA_CENTER_CONDITION,
@@ -75,6 +76,11 @@ class FleetTrouble:
     orgs: int
     names: Sequence[str]
     since: datetime | None
+
+    @property
+    def what_to_do(self) -> str:
+        """What a person should do about these orgs. `remedy` is that of parked orgs only."""
+        return trouble_remedy(self.state, self.reason, self.remedy)
 
 
 async def read_totals(database: Database, which: StateFilter, user_type: UserType) -> FleetTotals:

@@ -8,7 +8,7 @@ from poller.core.callers import Caller
 from poller.core.model import UserType
 from poller.core.states import State
 from poller.query.fleet_page import StateFilter
-from poller.query.fleet_summary import fleet_summary, remedy_of_trouble
+from poller.query.fleet_summary import fleet_summary
 from poller.query.reader import Reader
 from tests.query.fleet_rows import Row, write
 
@@ -61,7 +61,7 @@ async def test_a_caller_with_tags_sees_sums_of_its_own_orgs_only(database: Datab
     assert found.trend[-8].total == 7
     everything = await summary(database, StateFilter())
     assert [(one.state, one.orgs, one.names) for one in everything.troubles] == [(State.PARKED, 1, ["c"])]
-    assert remedy_of_trouble(everything.troubles[0]).startswith("Zoho no longer takes the org's refresh token")
+    assert everything.troubles[0].what_to_do.startswith("Zoho no longer takes the org's refresh token")
     assert everything.trend[-1].total == 15
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from poller.query.digest import trouble_words
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -32,7 +30,7 @@ def digest_fields(facts: DigestFacts) -> dict[str, Any]:
                     "orgs": one.orgs,
                     "names": list(one.names),
                     "since": one.since,
-                    "remedy": trouble_words(one),
+                    "remedy": one.what_to_do,
                 }
                 for one in facts.troubles
             ],

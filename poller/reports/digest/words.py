@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 from poller.core.quantities import change, count, day, number
 from poller.core.states import State
-from poller.query.digest import trouble_words
 from poller.query.seat_outlook import outlook
 
 if TYPE_CHECKING:
@@ -148,7 +147,7 @@ def _trouble(trouble: FleetTrouble) -> DigestLine:
     reason = f": {trouble.reason}" if trouble.reason else ""
     path = "/?" + urlencode({"state": trouble.state})
     names = _names(trouble.names, trouble.orgs)
-    return DigestLine(number(trouble.orgs), f"{trouble.state}{reason}", names, path, trouble_words(trouble))
+    return DigestLine(number(trouble.orgs), f"{trouble.state}{reason}", names, path, trouble.what_to_do)
 
 
 def _runs_out(facts: DigestFacts) -> DigestSection:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from poller.core.model import USER_TYPES
 from poller.core.states import NEED_A_PERSON, State
 from poller.core.user_types import TYPE_WORDS
-from poller.query.fleet_summary import remedy_of_trouble
 from poller.web.pages.fleet_chart import HEIGHT, STEP, fleet_chart
 from poller.web.pages.fleet_query import COLUMNS, ROWS, UNSORTED, FleetQuery, Links, sealed
 from poller.web.pages.rendering import MARKS
@@ -138,7 +137,7 @@ def _trouble_groups(troubles: Sequence[FleetTrouble]) -> Iterator[TroubleGroup]:
             named = [f"{one.orgs:,} {one.reason}" if several else one.reason for one in found if one.reason]
             reasons = ", ".join(named[:_REASONS]) + (f" and {len(named) - _REASONS} more" if named[_REASONS:] else "")
             orgs, address = sum(one.orgs for one in found), _WHOLE_FLEET.to(state=[state])
-            yield TroubleGroup(state, orgs, address, reasons, [(one, remedy_of_trouble(one)) for one in found])
+            yield TroubleGroup(state, orgs, address, reasons, [(one, one.what_to_do) for one in found])
 
 
 def _heading(query: FleetQuery, links: Links, name: str) -> Heading:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from poller.query.fleet_summary import fleet_summary, remedy_of_trouble
+from poller.query.fleet_summary import fleet_summary
 from poller.web.api.endpoint import Answer
 from poller.web.api.handlers.orgs import filter_of
 
@@ -51,7 +51,7 @@ def _troubles(found: FleetSummary) -> list[dict[str, Any]]:
         {
             "state": one.state,
             "reason": one.reason,
-            "remedy": remedy_of_trouble(one),
+            "remedy": one.what_to_do,
             "count": one.orgs,
             "orgs": list(one.names),
             "since": one.since,
