@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from benchmarks import fleet, grafana, isolation, memory, monthly, store, web
+from benchmarks import alerts, fleet, grafana, isolation, memory, monthly, store, web
 from benchmarks.capacity import anomalies, forecast
 from benchmarks.poll import group as poll
 
@@ -19,6 +19,7 @@ GROUPS: dict[str, Callable[[argparse.Namespace], Coroutine[None, None, None]]] =
     "poll": lambda given: poll.main(given.orgs, given.rounds, given.question),
     "isolation": lambda given: isolation.main(given.orgs),
     "fleet": lambda given: fleet.main(given.orgs),
+    "alerts": lambda given: alerts.main(given.orgs),
     "monthly": lambda given: monthly.main(given.orgs),
     "web": lambda given: web.main(given.orgs),
     "grafana": lambda given: grafana.main(given.orgs),
