@@ -18,10 +18,6 @@ from poller.export import ExportFormat
 from poller.query.parameters import Since, type_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.progress import Progress
-
     from poller.core.model import UserType
     from poller.export import Exported
     from poller.query.selection import Selection as Chosen
@@ -96,14 +92,9 @@ async def _export(settings: Settings, question: ExportRequest) -> None:
                 since=None if question.since is None else question.since.at(now).date(),
                 until=now.date(),
                 byte_order_mark=question.bom,
-                progress=_bar(progress),
+                progress=terminal.counting(progress, "days"),
             )
     terminal.say(_summary(done, question.folder))
-
-
-def _bar(progress: Progress) -> Callable[[int, int], None]:
-    task = progress.add_task("days", total=None)
-    return lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _summary(done: Exported, folder: Path) -> str:

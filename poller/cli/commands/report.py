@@ -14,10 +14,6 @@ from poller.core.quantities import count, size_of
 from poller.query.rows import json_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.progress import Progress
-
     from poller.query.selection import Selection
     from poller.settings import Settings
 
@@ -65,7 +61,7 @@ async def _report(settings: Settings, chosen: Selection, month: str | None, out:
     async with open_app(settings, name="poller report") as app:
         period = period_of(month, app.database.clock.now())
         with terminal.progress() as progress:
-            months = stream_months(app.database, chosen, period, _bar(progress))
+            months = stream_months(app.database, chosen, period, terminal.counting(progress, "orgs"))
             written = await write_report(out, months, period)
     if as_json:
         facts: dict[str, Any] = {
@@ -81,8 +77,3 @@ async def _report(settings: Settings, chosen: Selection, month: str | None, out:
         return
     unknown = f", {written.without_counts:,} without a known count" if written.without_counts else ""
     terminal.say(f"{out}: {period_words(period)}, {count(written.orgs, 'org')}{unknown}, {size_of(written.bytes)}")
-
-
-def _bar(progress: Progress) -> Callable[[int, int], None]:
-    task = progress.add_task("orgs", total=None)
-    return lambda done, total: progress.update(task, completed=done, total=total)

@@ -10,7 +10,6 @@ import typer
 
 from poller.cli.options.orgs import states_of
 from poller.cli.output import terminal
-from poller.core.alerts import AlertState
 from poller.core.quantities import count
 from poller.query.rows import json_text
 
@@ -53,6 +52,7 @@ def status(
 
 async def _status(settings: Settings, *, as_json: bool, watch: bool) -> FleetStatus:
     from poller.app import open_app
+    from poller.core.alerts import AlertState
     from poller.query.alerts import alerts_by_state
     from poller.query.fleet import LISTED, fleet_status, status_fields
 

@@ -31,15 +31,15 @@ def selection(
     """The selection in these options; a `UsageError` for an unknown state. Values may be separated by commas."""
     return Selection(
         names=tuple(dict.fromkeys(names or ())),
-        tags=_parts(tags),
-        states=tuple(_state(one) for one in _parts(states)),
-        data_centers=_parts(data_centers),
+        tags=parts(tags),
+        states=tuple(_state(one) for one in parts(states)),
+        data_centers=parts(data_centers),
     )
 
 
 def states_of(text: str, option: str) -> tuple[str, ...]:
     """The states in the value of `option`, separated by commas."""
-    return tuple(_state(one, option) for one in _parts([text]))
+    return tuple(_state(one, option) for one in parts([text]))
 
 
 def required(chosen: Selection) -> Selection:
@@ -49,9 +49,10 @@ def required(chosen: Selection) -> Selection:
     return chosen
 
 
-def _parts(values: list[str] | None) -> tuple[str, ...]:
-    parts = (part.strip() for value in values or () for part in value.split(","))
-    return tuple(dict.fromkeys(part for part in parts if part))
+def parts(values: list[str] | None) -> tuple[str, ...]:
+    """The values of an option that may be given several times, or once with commas; each of them once."""
+    given = (part.strip() for value in values or () for part in value.split(","))
+    return tuple(dict.fromkeys(part for part in given if part))
 
 
 def _state(text: str, option: str = "--state") -> str:

@@ -17,7 +17,7 @@ from poller.core.errors import UsageError
 from poller.core.visible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
     from pathlib import Path
 
     from rich.progress import Progress
@@ -224,6 +224,12 @@ def progress() -> Progress:
         redirect_stdout=sys.stdout.isatty(),
         disable=not sys.stderr.isatty(),
     )
+
+
+def counting(progress: Progress, things: str) -> Callable[[int, int], None]:
+    """A line of the progress bar, and what moves it: called with how many things are done, and how many there are."""
+    task = progress.add_task(things, total=None)
+    return lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _loop_factory() -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from poller.cli.options.orgs import DataCenters, Names, Tags, selection
+from poller.cli.options.orgs import DataCenters, Names, Tags, parts, selection
 from poller.cli.output import terminal
 from poller.core.alerts import AlertFilter, AlertState, Severity
 from poller.core.errors import UsageError
@@ -91,8 +91,8 @@ def history(
 
 def split_states(given: list[str] | None) -> tuple[tuple[AlertState, ...], list[str]]:
     """The states of alerts and those of orgs among the values of --state."""
-    texts = [part.strip().lower() for value in given or () for part in value.split(",") if part.strip()]
-    of_alerts = tuple(AlertState(text) for text in dict.fromkeys(texts) if text in set(AlertState))
+    texts = dict.fromkeys(part.lower() for part in parts(given))
+    of_alerts = tuple(AlertState(text) for text in texts if text in set(AlertState))
     of_orgs = [text for text in texts if text not in set(AlertState)]
     if unknown := [text for text in of_orgs if text.replace("-", "_") not in set(State)]:
         known = ", ".join([*AlertState, *State])
