@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import StringConstraints
 
 from poller.core.alerts import AlertFilter, AlertState, Severity
 from poller.web.api.models.alerts import RuleName  # noqa: TC001  # pydantic reads the annotations
-from poller.web.api.models.base import FormatName, Model, Search, Texts
-from poller.web.pages.addresses import parameter
+from poller.web.api.models.base import FormatName, Search, Texts  # noqa: TC001  # pydantic reads the annotations
+from poller.web.pages.addresses import PageAddress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +22,10 @@ Place = Annotated[str, StringConstraints(pattern=r"^[0-4]-[0-2]-[0-9]{1,12}$")]
 Done = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{0,40}$")]
 
 
-class AlertsAddress(Model):
+class AlertsAddress(PageAddress):
     """The parameters; an absent one has its default. `done`: the notice of an operation, shown once."""
+
+    path = PAGE
 
     q: Search = ""
     state: tuple[AlertState, ...] = ()
@@ -56,26 +57,7 @@ class AlertsAddress(Model):
         """Whether any filter is chosen."""
         return bool(self.q or self.state or self.severity or self.rule or self.tag)
 
-    @cached_property
-    def _kept(self) -> dict[str, str]:
-        return {name: parameter(name, getattr(self, name)) for name in _FILTERS}
-
-    def address(self, **changes: Any) -> str:
-        """The address with these parameters changed; the first page, unless `after` is given."""
-        given = {**self._kept, **{name: parameter(name, value) for name, value in changes.items()}}
-        text = "&".join(filter(None, given.values()))
-        return f"{PAGE}?{text}" if text else PAGE
-
-    def toggled(self, name: str, value: str) -> str:
-        """The address with this value added to a filter, or taken away."""
-        chosen: tuple[str, ...] = getattr(self, name)
-        others = tuple(one for one in chosen if one != value)
-        return self.address(**{name: others if value in chosen else (*chosen, value)})
-
     def only(self, name: str, value: str) -> str:
         """The address with this value alone in a filter, or without it where it is chosen already."""
         chosen: tuple[str, ...] = getattr(self, name)
         return self.address(**{name: () if chosen == (value,) else (value,)})
-
-
-_FILTERS: Final = ("q", "state", "severity", "rule", "tag")

@@ -12,7 +12,7 @@ from poller.core.model import UserType
 from poller.core.states import State  # noqa: TC001  # pydantic reads it
 from poller.query.fleet_page import TEXT_SORTS, FleetQuestion, Position, StateFilter, order_of
 from poller.web.api.models.base import WHOLE, Id, Model, Search, Texts
-from poller.web.pages.addresses import parameter
+from poller.web.pages.addresses import PLACE, joined, parameter
 from poller.web.refusals import Problem
 
 if TYPE_CHECKING:
@@ -121,11 +121,7 @@ class FleetQuery(Model):
 
 
 _ROWS: Final = {str(number) for number in ROWS}
-_KEPT: Final = {
-    name: field.default
-    for name, field in FleetQuery.model_fields.items()
-    if name not in {"after", "before", "start", "format"}
-}
+_KEPT: Final = {name: field.default for name, field in FleetQuery.model_fields.items() if name not in PLACE}
 """The parameters that links keep, with their defaults."""
 
 
@@ -139,8 +135,7 @@ class Links:
     def to(self, path: str = "/", /, **changes: Any) -> str:
         """The address with these parameters; None removes one. A change leads to the first page."""
         given = {**self._given, **{name: parameter(name, value) for name, value in changes.items()}}
-        text = "&".join(filter(None, given.values()))
-        return f"{path}?{text}" if text else path
+        return joined(path, given.values())
 
     def parameters(self) -> dict[str, Any]:
         """The parameters that are not at their defaults, without the place."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from poller.core.states import State
 from poller.query.fleet_page import remedy_of
-from poller.web.pages.formats import change, day, number, span
-from poller.web.pages.markup import code_marked, escape, reason_unknown, time_element
+from poller.web.pages.formats import change, day, marked, number, span
+from poller.web.pages.markup import escape, reason_unknown, seats_bar, time_element
 from poller.web.pages.rendering import MARKS
 from poller.web.pages.sparkline import sparkline
 
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
 _HEARTBEATS: Final = {"ok": (2, 16, ""), "missed": (15, 3, ' class="missed"'), "throttled": (8, 10, ' class="held"')}
 """Where the line of a poll begins, its height, and its class."""
+_UNSPOKEN: Final = 'aria-hidden="true"'
 _OTHER_HEARTBEAT: Final = (2, 16, ' class="bad"')
-_FULL: Final = 0.95
-"""Share of used seats from which on few are left."""
 _LONGEST_WHY: Final = 150
 """Characters of the reason and remedy on a row; the org's page has all of it."""
 
@@ -72,17 +71,9 @@ def _count(row: FleetOrg, _now: datetime) -> str:
 
 
 def _seats(row: FleetOrg, _now: datetime) -> str:
-    purchased, used = row.purchased, row.used
-    if purchased is None:
+    if row.purchased is None:
         return _SEATS_UNKNOWN
-    if used is None:
-        return f'<td class="n c-seats">{number(purchased)}</td>'
-    share = min(round(100 * used / purchased), 100) if purchased else 100
-    full = " full" if used >= _FULL * purchased else ""
-    return (
-        f'<td class="n c-seats"><svg class="bar{full}" viewBox="0 0 100 1" preserveAspectRatio="none" '
-        f'aria-hidden="true"><rect width="{share}" height="1"/></svg>{number(purchased)}</td>'
-    )
+    return f'<td class="n c-seats">{seats_bar(row.used, row.purchased, _UNSPOKEN)}</td>'
 
 
 def _idle(row: FleetOrg, _now: datetime) -> str:
@@ -145,7 +136,7 @@ def _why_row(row: FleetOrg, now: datetime, columns: int) -> str:
         return ""
     shown = whole if len(whole) <= _LONGEST_WHY else whole[:_LONGEST_WHY].rpartition(" ")[0] + " …"
     more = f' <a href="/orgs/{row.org.org_id}">How&nbsp;▸</a>' if len(shown) < len(whole) else ""
-    return f'<tr class="why"><td colspan="{columns + 1}">{code_marked(shown)}{more}</td></tr>'
+    return f'<tr class="why"><td colspan="{columns + 1}">{marked(shown)}{more}</td></tr>'
 
 
 def _why(row: FleetOrg, now: datetime) -> str:

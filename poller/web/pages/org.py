@@ -9,8 +9,9 @@ from aiohttp import web
 from poller.core.durations import DAY_SECONDS
 from poller.query.forecast_fans import FAN_DAYS, ForecastFans
 from poller.query.org_page import read_org_now, read_org_page
-from poller.web.callers import CALLER, WRITER
+from poller.web.callers import CALLER
 from poller.web.pages import org_words
+from poller.web.pages.changes import may_change
 from poller.web.pages.chart_data import chart_of
 from poller.web.pages.chart_svg import chart_svg
 from poller.web.pages.notices import Notices
@@ -99,7 +100,6 @@ def _fan_days(address: OrgAddress, question: SeriesQuestion) -> int:
 
 def _now_values(request: web.Request, current: OrgNow, address: OrgAddress) -> dict[str, Any]:
     today = current.at.date()
-    operates = request[CALLER].may_operate and WRITER in request.app
     return {
         "as_of": current.at,
         "now": current.at,
@@ -108,14 +108,13 @@ def _now_values(request: web.Request, current: OrgNow, address: OrgAddress) -> d
         "polls": current.polls,
         "forecast": current.forecast,
         "address": address,
-        "with_commands": org_words.with_commands,
         "meaning": org_words.state_meaning(current.facts.state),
         "outcomes": org_words.OUTCOMES,
         "rate": org_words.rate_words(current.facts),
         "interval": org_words.interval_words(current.facts),
         "run_out": org_words.run_out_words(current.forecast, current.facts, today),
         "remedy": current.remedy,
-        "buttons": buttons_of(current.facts) if operates else [],
+        "buttons": buttons_of(current.facts) if may_change(request) else [],
         "operation": current.operations[0] if current.operations else None,
         "steps": _steps(current.remedy),
     }

@@ -14,10 +14,10 @@ from poller.core.callers import Right
 from poller.core.errors import ConflictError, UnknownOrgError, UsageError
 from poller.core.states import State
 from poller.web.api.router import require_right
-from poller.web.callers import CALLER, WRITER
+from poller.web.callers import CALLER
+from poller.web.pages.changes import writer_of
 from poller.web.pages.notices import Notice
 from poller.web.pages.org_address import OrgAddress, no_such_org, org_id_of
-from poller.web.refusals import unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -68,11 +68,9 @@ def action_routes(notices: Notices) -> Iterable[web.RouteDef]:
         if org_id is None:
             raise no_such_org()
         require_right(caller, Right.OPERATE)
-        writer = request.app.get(WRITER)
-        if writer is None:
-            raise unavailable("this process changes nothing", "use the pages of `poller run` or `poller web`")
+        database = writer_of(request).database
         try:
-            done = await operation(writer.database, caller, org_id)
+            done = await operation(database, caller, org_id)
         except UnknownOrgError:
             raise no_such_org() from None
         except ConflictError as refused:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
-
-from markupsafe import Markup, escape
 
 from poller.core.durations import DAY_SECONDS
 from poller.core.editions import daily_credits, is_known_edition, limits_of
@@ -51,9 +48,6 @@ _STEPS: Final[Mapping[int, str]] = {
     7 * DAY_SECONDS: "by week of UTC",
     28 * DAY_SECONDS: "by four weeks",
 }
-
-
-_COMMAND: Final = re.compile(r"`([^`]+)`")
 
 
 def state_meaning(state: str) -> str:
@@ -127,11 +121,6 @@ def _why_no_day(per_day: float, earliest: date | None, today: date) -> str:
     if earliest is not None:
         return f"{day(earliest, today)} at the earliest (80 %)"
     return f"{change(per_day * 30)} users a month"
-
-
-def with_commands(text: str) -> Markup:
-    """The text with what stands between backticks, such as a command, set as code."""
-    return Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
 
 
 def past_error_words(forecast: OrgPrediction) -> str:

@@ -24,7 +24,7 @@ def shown_as_page(site: Site, handler: Handler) -> Handler:
     @wraps(handler)
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            if CALLER in request and "text/html" in request.headers.get("Accept", ""):
+            if CALLER in request and wants_html(request):
                 request[FIRING] = await firing_alerts(site.reader, request[CALLER])
             response = await handler(request)
         except UsageError as error:

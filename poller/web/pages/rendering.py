@@ -18,7 +18,6 @@ from poller.templating import templates_of
 from poller.web.authentication import LOGGED_IN
 from poller.web.callers import CALLER
 from poller.web.pages.formats import FILTERS, iso, percent
-from poller.web.pages.sparkline import sparkline
 from poller.web.pages.static_files import StaticFiles, accepts_gzip
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ class Renderer:
         self._environment = templates_of(_FOLDER, _CODE)
         self._environment.filters.update(FILTERS)
         self._environment.globals.update(
-            static_url=self.static.url, marks=MARKS, sparkline=sparkline, percent=percent, version=__version__, pages=()
+            static_url=self.static.url, marks=MARKS, percent=percent, version=__version__, pages=()
         )
         self._templates = {name: self._environment.get_template(name) for name in self._environment.list_templates()}
 
@@ -115,7 +114,9 @@ class Renderer:
         """As `part`, for HTML that is made already."""
         body = text.encode()
         tag = f'W/"{blake2b(_TIMES.sub(b"", body), digest_size=9).hexdigest()}"'
-        headers = {"ETag": tag, "X-As-Of": iso(as_of), "X-Firing": str(request.get(FIRING, 0))}
+        headers = {"ETag": tag, "X-As-Of": iso(as_of)}
+        if FIRING in request:
+            headers["X-Firing"] = str(request[FIRING])
         if request.headers.get("If-None-Match") == tag:
             return web.Response(status=304, headers=headers)
         return await self._reply(request, body, 200, headers)

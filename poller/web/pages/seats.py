@@ -12,8 +12,8 @@ from poller.web.api.parameters import query_values
 from poller.web.api.rows import flat_row
 from poller.web.api.streaming import send_lines
 from poller.web.callers import CALLER
-from poller.web.pages.seats_address import DEFAULTS, SeatsAddress
-from poller.web.pages.seats_rows import anomaly_rows, seat_rows
+from poller.web.pages.seats_address import SeatsAddress
+from poller.web.pages.seats_rows import anomaly_rows, seat_rows, seats_or_reason
 from poller.web.pages.seats_words import SHOWN, money
 from poller.web.refusals import wants_html
 
@@ -56,7 +56,6 @@ def _values(query: SeatsAddress, question: SeatsQuestion, answer: SeatsAnswer) -
         severities[severity] = severities.get(severity, 0) + found
     return {
         "query": query,
-        "defaults": DEFAULTS,
         "answer": answer,
         "facets": answer.facets,
         "today": question.which.today,
@@ -66,6 +65,7 @@ def _values(query: SeatsAddress, question: SeatsQuestion, answer: SeatsAnswer) -
         "severities": sorted(severities.items()),
         "anomalies_since": question.anomalies_since,
         "money": money,
+        "seats_or_reason": seats_or_reason,
         **_neighbours(query, answer),
     }
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from poller.query.seats_page import SORTS, SeatRowFilter, SeatsQuestion
-from poller.web.api.models.base import FormatName, Id, Model, Search, Texts
-from poller.web.pages.addresses import parameter
+from poller.web.api.models.base import FormatName, Id, Search, Texts  # noqa: TC001  # pydantic reads the annotations
+from poller.web.pages.addresses import PageAddress
 
 if TYPE_CHECKING:
     from datetime import date
@@ -41,8 +40,10 @@ FIRST_UP: Final = frozenset({"runs_out", "org", "renews_on"})
 """Columns whose first click sorts the smallest first; of the others the largest comes first."""
 
 
-class SeatsAddress(Model):
+class SeatsAddress(PageAddress):
     """The parameters; an absent one has its default."""
+
+    path = "/seats"
 
     q: Search = ""
     tag: Texts = ()
@@ -74,23 +75,6 @@ class SeatsAddress(Model):
             severities=self.severity,
         )
 
-    def address(self, **changes: Any) -> str:
-        """The address with these parameters changed; the first page, unless `after` or `before` is given."""
-        given = {**self.parameters, **{name: _parameter(name, value) for name, value in changes.items()}}
-        text = "&".join(filter(None, given.values()))
-        return f"/seats?{text}" if text else "/seats"
-
-    @cached_property
-    def parameters(self) -> dict[str, str]:
-        """Each parameter that links keep as a part of an address, empty where it has its default."""
-        return {name: _parameter(name, getattr(self, name)) for name in DEFAULTS if name not in _PLACE}
-
-    def toggled(self, name: str, value: str) -> str:
-        """The address with this value added to a repeatable parameter, or taken away."""
-        chosen: tuple[str, ...] = getattr(self, name)
-        without = tuple(one for one in chosen if one != value)
-        return self.address(**{name: without if value in chosen else (*chosen, value)})
-
     def sorted_by(self, column: str) -> str:
         """The address a click on the head of this column leads to."""
         first = column if column in FIRST_UP else f"-{column}"
@@ -102,11 +86,3 @@ class SeatsAddress(Model):
         if self.sort.removeprefix("-") != column or column not in SORTS:
             return "none"
         return "descending" if self.sort.startswith("-") else "ascending"
-
-
-def _parameter(name: str, value: Any) -> str:
-    return "" if value == DEFAULTS[name] else parameter(name, value)
-
-
-DEFAULTS: Final = {name: field.default for name, field in SeatsAddress.model_fields.items()}
-_PLACE: Final = frozenset({"after", "before", "format"})

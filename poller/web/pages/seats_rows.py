@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from markupsafe import Markup
+
 from poller.query.seat_outlook import outlook
 from poller.web.pages.formats import day, number, percent
-from poller.web.pages.markup import escape, reason_unknown
+from poller.web.pages.markup import escape, reason_unknown, seats_bar
 from poller.web.pages.seats_words import growth, money, remedy_of
 
 if TYPE_CHECKING:
@@ -14,9 +16,6 @@ if TYPE_CHECKING:
     from datetime import date
 
     from poller.query.seat_outlook import Outlook
-
-_FULL: Final = 0.95
-"""Share of used seats from which on few are left."""
 
 
 def seat_rows(rows: Iterable[Mapping[str, Any]], today: date) -> Iterator[str]:
@@ -51,22 +50,16 @@ def _org(row: Mapping[str, Any], name: str) -> str:
     tags = f" <small>{escape(' '.join(row['tags']))}</small>" if row["tags"] else ""
     unknown = remedy_of(row)
     why = "" if unknown is None else _WHY.format(escape(unknown[0]), escape(unknown[1]))
-    seats = _bar(row["used"], row["purchased"], "not known" if unknown is None else unknown[0])
+    seats = seats_or_reason(row["used"], row["purchased"], "not known" if unknown is None else unknown[0])
     link = f'<a href="/orgs/{row["org_id"]}">{name}</a>'
     return f'<td role="cell" class="org">{link}{tags}{why}</td><td role="cell" class="has">{seats}</td>'
 
 
-def _bar(used: int | None, purchased: int | None, reason: str) -> str:
+def seats_or_reason(used: int | None, purchased: int | None, reason: str) -> Markup:
+    """The seats with a bar of those in use, or why they are not known."""
     if purchased is None:
-        return reason_unknown(reason)
-    if used is None:
-        return number(purchased)
-    full = " full" if used >= _FULL * purchased else ""
-    return (
-        f'<svg class="bar{full}" viewBox="0 0 100 1" preserveAspectRatio="none" role="img" '
-        f'aria-label="{percent(used, purchased)} used"><rect width="{round(min(100 * used / (purchased or 1), 100))}" '
-        f'height="1"/></svg>{number(purchased)}'
-    )
+        return Markup(reason_unknown(reason))  # noqa: S704 - it escapes the reason
+    return Markup(seats_bar(used, purchased, f'role="img" aria-label="{percent(used, purchased)} used"'))  # noqa: S704
 
 
 def _used(row: Mapping[str, Any]) -> str:
