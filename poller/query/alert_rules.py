@@ -27,6 +27,13 @@ class DescribedRule:
     orgs: Sequence[str]
     to: Sequence[str]
 
+    def whose(self) -> str:
+        """Which orgs the rule watches: `all`, or names, tags and data centres."""
+        parts = [", ".join(self.orgs)] if self.orgs else []
+        parts += [f"tagged {' or '.join(self.rule.tags)}"] if self.rule.tags else []
+        parts += [f"in {', '.join(self.rule.data_centers)}"] if self.rule.data_centers else []
+        return "; ".join(parts) or "all"
+
     def fields(self) -> dict[str, Any]:
         """As one JSON object."""
         rule, quiet = self.rule, self.rule.quiet

@@ -64,7 +64,7 @@ def later_time_of(text: str, now: datetime, zone: tzinfo) -> datetime:
         try:
             at = now + timedelta(seconds=seconds_of(text))
         except OverflowError:
-            raise UsageError(f"{text!r} is after all calendars", "give less") from None
+            raise UsageError(f"{text[:40]!r} is after all calendars", "give less") from None
         except UsageError:
             what = f"{text[:40]!r} is not a time to come"
             raise UsageError(what, "write 30d, 2026-12-31 or 2026-12-31T14:30:00Z") from None

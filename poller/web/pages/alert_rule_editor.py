@@ -10,17 +10,18 @@ from aiohttp import web
 from poller.admin.alert_rules import add_rule, change_rule
 from poller.core.alerts import METRICS, Severity
 from poller.core.callers import Right
-from poller.core.errors import ConflictError, UsageError
+from poller.core.errors import ConflictError, UnknownRuleError, UsageError
 from poller.query.alert_preview import preview_rule
-from poller.query.alert_rules import described_rules
+from poller.query.alert_rules import described_rule
 from poller.query.selection import Selection
-from poller.web.api.handlers.operations import writable
+from poller.web.api.handlers.alert_rules import require_every_org
 from poller.web.api.parameters import parameters
 from poller.web.api.router import require_right
-from poller.web.callers import CALLER, WRITER
+from poller.web.callers import CALLER
 from poller.web.forms import optional_form
 from poller.web.pages.alert_rule_form import RuleForm
 from poller.web.pages.alerts_words import COMPARED, SEVERITY_MARKS, figure_words, fires_when
+from poller.web.pages.changes import may_change, writer_of
 from poller.web.pages.notices import Notice
 from poller.web.refusals import Problem
 
@@ -74,19 +75,23 @@ def editor_routes(site: Site, notices: Notices) -> Iterable[web.RouteDef]:
 
 async def _rule_of(site: Site, request: web.Request) -> DescribedRule | None:
     """The rule in the path; None for a new one. A `Problem` where there is none, or the caller sees no rules."""
-    if request[CALLER].visible_tags is not None:
-        raise Problem(403, "rules are about every org", "use a key without tags")
+    require_every_org(request[CALLER])
     name = request.match_info["name"]
     if name == NEW:
         return None
-    found = [one for one in await described_rules(site.reader.database) if one.rule.name == name]
-    if not found:
-        raise Problem(404, "there is no such rule", f"see {PAGE}")
-    return found[0]
+    try:
+        return await described_rule(site.reader.database, name)
+    except UnknownRuleError:
+        raise no_such_rule() from None
+
+
+def no_such_rule() -> Problem:
+    """404: there is no rule of this name."""
+    return Problem(404, "there is no such rule", f"see {PAGE}")
 
 
 async def _save(request: web.Request, rule: DescribedRule | None, form: RuleForm) -> AlertRule:
-    writer, caller = writable(request.app.get(WRITER)), request[CALLER]
+    writer, caller = writer_of(request), request[CALLER]
     if rule is not None:
         return await change_rule(writer, caller, rule.rule.name, form.change())
     name = form.fields["name"].strip()
@@ -105,12 +110,10 @@ async def _page(
     wrong: UsageError | ConflictError | None = None,
 ) -> web.Response:
     values = await _preview(site, rule, form) if preview else _NO_PREVIEW
-    writable_here = WRITER in request.app
-    status = 400 if wrong is not None else 200
     return await site.renderer.page(
         request,
         "alerts_rule.html",
-        status=status,
+        status=200 if wrong is None else 400,
         as_of=site.reader.now(),
         rule=rule,
         form=form.fields,
@@ -118,7 +121,7 @@ async def _page(
         groups=[(name, [one for one in METRICS.values() if holds(one)]) for name, holds in _GROUPS],
         compared=COMPARED,
         severities=list(Severity),
-        operates=request[CALLER].may_operate and writable_here,
+        operates=may_change(request),
         severity_marks=SEVERITY_MARKS,
         **values,
     )

@@ -17,15 +17,16 @@ from poller.query.alerts_page import firing_by_rule
 from poller.query.parameters import later_time_of
 from poller.query.rows import json_text
 from poller.query.selection import Selection
-from poller.web.api.handlers.operations import writable
+from poller.web.api.handlers.alert_rules import require_every_org
 from poller.web.api.parameters import parameters
 from poller.web.api.router import require_right
-from poller.web.callers import CALLER, WRITER
+from poller.web.callers import CALLER
 from poller.web.forms import optional_form
-from poller.web.pages.alert_rule_editor import editor_routes
-from poller.web.pages.alerts_words import SEVERITY_MARKS, fires_when, orgs_of, quiet_words
+from poller.web.pages.alert_rule_editor import editor_routes, no_such_rule
+from poller.web.pages.alerts_words import SEVERITY_MARKS, fires_when, quiet_words
+from poller.web.pages.changes import may_change, writer_of
 from poller.web.pages.notices import Notice, Notices
-from poller.web.refusals import Problem, wants_html
+from poller.web.refusals import wants_html
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -40,7 +41,7 @@ PAGE: Final = "/alerts/rules"
 _WORDS: Final[Mapping[str, Any]] = {
     "user_types": USER_TYPES,
     "fires_when": fires_when,
-    "orgs_of": orgs_of,
+    "severity_marks": SEVERITY_MARKS,
     "quiet_words": quiet_words,
 }
 _LONGEST: Final = 500
@@ -51,7 +52,7 @@ def routes(site: Site) -> Iterable[web.RouteDef]:
     notices = Notices()
 
     async def page(request: web.Request) -> web.StreamResponse:
-        sees_rules(request[CALLER])
+        require_every_org(request[CALLER])
         given = parameters(request.query, {"done": "", "format": ""})
         rules, exclusions = await described_rules(site.reader.database), await all_exclusions(site.reader.database)
         if not wants_html(request):
@@ -64,8 +65,9 @@ def routes(site: Site) -> Iterable[web.RouteDef]:
             "exclusions": exclusions,
             "firing_by_rule": await firing_by_rule(site.reader, request[CALLER]),
             "notice": notices.take(given["done"]),
+            "operates": may_change(request),
         }
-        return await site.renderer.page(request, "alerts_rules.html", **values, **_WORDS, **editing_values(request))
+        return await site.renderer.page(request, "alerts_rules.html", **values, **_WORDS)
 
     return [
         web.get(PAGE, page),
@@ -81,11 +83,11 @@ def _posted(do: Operation, notices: Notices) -> Callable[[web.Request], Awaitabl
 
     async def handler(request: web.Request) -> web.StreamResponse:
         caller, name = request[CALLER], request.match_info.get("name", "")[:70]
-        sees_rules(caller)
+        require_every_org(caller)
         require_right(caller, Right.OPERATE)
         form = await optional_form(request)
         try:
-            notice = await do(writable(request.app.get(WRITER)), caller, form, name)
+            notice = await do(writer_of(request), caller, form, name)
         except (UsageError, ConflictError) as refused:
             notice = Notice(refused.what, refused.remedy, is_refusal=True)
         return web.Response(status=303, headers={"Location": f"{PAGE}?done={notices.keep(notice)}"})
@@ -93,22 +95,9 @@ def _posted(do: Operation, notices: Notices) -> Callable[[web.Request], Awaitabl
     return handler
 
 
-def sees_rules(caller: Caller) -> None:
-    """Refuses a caller with tags: a rule tells of every org."""
-    if caller.visible_tags is not None:
-        raise Problem(403, "rules are about every org", "use a key without tags")
-
-
-def editing_values(request: web.Request) -> dict[str, Any]:
-    """What the templates of rules need beside the rules."""
-    is_writable = WRITER in request.app
-    operates = request[CALLER].may_operate and is_writable
-    return {"severity_marks": SEVERITY_MARKS, "operates": operates}
-
-
 async def _remove(writer: Writer, caller: Caller, form: Mapping[str, str], name: str) -> Notice:
     if all(rule.name != name for rule in await all_rules(writer.database)):
-        raise Problem(404, "there is no such rule", f"see {PAGE}")
+        raise no_such_rule()
     if "undo" in form:
         await restore_rule(writer.database, caller, name)
         return Notice(f"The rule {name} is back.")
@@ -118,10 +107,10 @@ async def _remove(writer: Writer, caller: Caller, form: Mapping[str, str], name:
 
 
 async def _exclude(writer: Writer, caller: Caller, form: Mapping[str, str], _name: str) -> Notice:
-    now, until = writer.database.clock.now(), form.get("until", "").strip()
-    end = later_time_of(until[:40], now, UTC) if until else None
-    reason = " ".join(form.get("reason", "").split())[:_LONGEST]
-    stored = await exclude(writer.database, caller, _subjects(form), reason=reason, until=end)
+    subjects, until = _subjects(form), form.get("until", "").strip()
+    end = later_time_of(until, writer.database.clock.now(), UTC) if until else None
+    reason = " ".join(form.get("reason", "").split())
+    stored = await exclude(writer.database, caller, subjects, reason=reason, until=end)
     return Notice("The exclusion is stored." if stored == 1 else f"{stored:,} exclusions are stored.")
 
 

@@ -16,6 +16,7 @@ from poller.web.callers import CALLER, WRITER
 from poller.web.pages.alerts_actions import action_routes, alert_id_of, shown_if_visible
 from poller.web.pages.alerts_address import ROWS, AlertsAddress
 from poller.web.pages.alerts_words import SEVERITY_MARKS, SNOOZES, STATE_MARKS, figure_words, fires_when
+from poller.web.pages.changes import may_change
 from poller.web.pages.notices import Notices
 from poller.web.refusals import wants_html
 
@@ -82,17 +83,15 @@ def routes(site: Site) -> Iterable[web.RouteDef]:
 
 
 def _common(site: Site, request: web.Request) -> dict[str, Any]:
-    caller = request[CALLER]
-    writable = WRITER in request.app
     return {
         "as_of": site.reader.now(),
         "severity_marks": SEVERITY_MARKS,
         "state_marks": STATE_MARKS,
         "snoozes": SNOOZES,
         "figure_words": figure_words,
-        "operates": caller.may_operate and writable,
-        "why_not": _why_not(writable=writable),
-        "sees_rules": caller.visible_tags is None,
+        "operates": may_change(request),
+        "why_not": _why_not(writable=WRITER in request.app),
+        "sees_rules": request[CALLER].visible_tags is None,
     }
 
 
@@ -117,14 +116,18 @@ async def _values(site: Site, request: web.Request, query: AlertsAddress, view: 
         "open": sum(number for state, number in states.items() if state != AlertState.RESOLVED),
         "nothing": nothing,
         "watching": [(one.rule, fires_when(one.rule)) for one in rules if one.rule.enabled],
-        "page_after": None if view.after is None else query.address(after="-".join(map(str, view.after))),
+        "page_after": _page_after(query, view),
     }
 
 
 def _fields(query: AlertsAddress, view: AlertsView) -> dict[str, Any]:
     """The page as one JSON object; `next`: the address of the next page."""
-    following = None if view.after is None else query.address(after="-".join(map(str, view.after)))
-    return {"items": view.alerts, "next": following}
+    return {"items": view.alerts, "next": _page_after(query, view)}
+
+
+def _page_after(query: AlertsAddress, view: AlertsView) -> str | None:
+    """The address of the page after this one; None: it is the last."""
+    return None if view.after is None else query.address(after="-".join(map(str, view.after)))
 
 
 async def _csv(site: Site, request: web.Request, query: AlertsAddress) -> web.StreamResponse:

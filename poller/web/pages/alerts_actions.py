@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -14,13 +15,12 @@ from poller.core.alert_rule_change import snooze_seconds
 from poller.core.callers import Right
 from poller.core.errors import ConflictError, UnknownAlertError, UsageError
 from poller.query.alerts_page import forget_counts
-from poller.web.api.handlers.operations import writable
-from poller.web.api.models.alerts import LARGEST_ALERT
 from poller.web.api.parameters import collected_values
 from poller.web.api.router import require_right
-from poller.web.callers import CALLER, WRITER
+from poller.web.callers import CALLER
 from poller.web.forms import optional_form
 from poller.web.pages.alerts_address import PAGE, AlertsAddress
+from poller.web.pages.changes import writer_of
 from poller.web.pages.notices import Notice
 from poller.web.refusals import Problem
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from poller.web.pages.site import Site
 
 T = TypeVar("T")
-_LONGEST_ID: Final = 12
+_ID: Final = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
 def action_routes(site: Site, notices: Notices) -> Iterable[web.RouteDef]:
@@ -60,9 +60,9 @@ def action_routes(site: Site, notices: Notices) -> Iterable[web.RouteDef]:
 
 def alert_id_of(text: str) -> int:
     """The number of an alert; the same refusal as for one that does not exist, if it cannot be one."""
-    if text.isascii() and text.isdigit() and len(text) <= _LONGEST_ID and 0 < int(text) <= LARGEST_ALERT:
-        return int(text)
-    raise no_such_alert()
+    if _ID.fullmatch(text) is None or int(text) == 0:
+        raise no_such_alert()
+    return int(text)
 
 
 def no_such_alert() -> Problem:
@@ -80,11 +80,11 @@ async def shown_if_visible(answer: Awaitable[T]) -> T:
 
 async def _acknowledge(request: web.Request, alert_id: int, form: Mapping[str, str]) -> HandledAlert:
     operation = admin.unacknowledge if "undo" in form else admin.acknowledge
-    return await operation(writable(request.app.get(WRITER)).database, request[CALLER], alert_id)
+    return await operation(writer_of(request).database, request[CALLER], alert_id)
 
 
 async def _snooze(request: web.Request, alert_id: int, form: Mapping[str, str]) -> HandledAlert:
-    database, caller = writable(request.app.get(WRITER)).database, request[CALLER]
+    database, caller = writer_of(request).database, request[CALLER]
     if "undo" in form:
         return await admin.unsnooze(database, caller, alert_id)
     seconds = snooze_seconds(form.get("for", "")[:20])

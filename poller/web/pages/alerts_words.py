@@ -1,4 +1,4 @@
-"""What pages say about alerts and rules: marks, conditions, orgs and addresses in words."""
+"""What pages say about alerts and rules: marks, conditions and quiet hours in words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from poller.core.alerts import AlertRule
-    from poller.query.alert_rules import DescribedRule
 
 SEVERITY_MARKS: Final[Mapping[str, tuple[str, str]]] = {
     Severity.CRITICAL: ("■", "failing"),
@@ -32,7 +31,7 @@ SNOOZES: Final = (("1h", "1 hour"), ("4h", "4 hours"), ("1d", "1 day"), ("7d", "
 
 
 def fires_when(rule: AlertRule) -> str:
-    """When a rule fires: `seats in use, of those bought ≥ 95 % for 1 h`."""
+    """When a rule fires: `seats in use, of those bought ≥ 95 %, for 1h`."""
     metric = METRICS[rule.metric]
     text = metric.meaning.partition(";")[0]
     if rule.threshold is not None and rule.comparison is not None:
@@ -43,16 +42,6 @@ def fires_when(rule: AlertRule) -> str:
 def figure_words(value: float) -> str:
     """A value of a rule's metric: 96.7, or 2,350."""
     return f"{value:,.1f}".removesuffix(".0")
-
-
-def orgs_of(one: DescribedRule) -> str:
-    """Which orgs a rule watches: `all`, or names, tags and data centres."""
-    parts = [", ".join(one.orgs)] if one.orgs else []
-    if one.rule.tags:
-        parts.append(f"tagged {' and '.join(one.rule.tags)}")
-    if one.rule.data_centers:
-        parts.append(f"in {', '.join(one.rule.data_centers)}")
-    return "; ".join(parts) or "all"
 
 
 def quiet_words(rule: AlertRule) -> str:

@@ -73,6 +73,7 @@ async def _list(settings: Settings, *, as_json: bool) -> None:
 
 
 def _show(found: Sequence[DescribedRule], default: int) -> None:
+    from poller.cli.output.render import plain
     from poller.cli.output.table import Table
 
     headings = ("rule", "fires when", "severity", "orgs", "messages to", "quiet")
@@ -82,20 +83,11 @@ def _show(found: Sequence[DescribedRule], default: int) -> None:
         quiet = one.rule.quiet
         hours = "" if quiet is None else f"{quiet.start:%H:%M}-{quiet.end:%H:%M} {quiet.zone}"
         condition = condition_of(one.rule) if one.rule.enabled else f"disabled: {condition_of(one.rule)}"
-        table.rows.append((one.rule.name, condition, one.rule.severity.value, _orgs(one), to, hours))
+        table.rows.append((one.rule.name, condition, one.rule.severity.value, plain(one.whose()), to, hours))
     terminal.begin_listing()
     terminal.show(table)
     if any(not one.to for one in found) and not default:
         terminal.err("Rules without an address of their own send no messages: set POLLER_NOTIFY_URLS, or --to.")
-
-
-def _orgs(one: DescribedRule) -> str:
-    from poller.cli.output.render import plain
-
-    parts = [", ".join(map(plain, one.orgs))] if one.orgs else []
-    parts += [f"tagged {' or '.join(map(plain, one.rule.tags))}"] if one.rule.tags else []
-    parts += [f"in {', '.join(one.rule.data_centers)}"] if one.rule.data_centers else []
-    return "; ".join(parts) or "all"
 
 
 async def _try(settings: Settings, name: str, *, as_json: bool) -> None:

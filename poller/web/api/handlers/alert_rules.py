@@ -14,19 +14,20 @@ from poller.web.api.handlers.operations import writable
 from poller.web.refusals import Problem
 
 if TYPE_CHECKING:
+    from poller.core.callers import Caller
     from poller.web.api.endpoint import Call
     from poller.web.api.models.alerts import RuleBody
 
 
 async def rules(call: Call) -> Answer:
     """The rules by name."""
-    _require_every_org(call)
+    require_every_org(call.caller)
     return Answer({"items": [one.fields() for one in await described_rules(call.reader.seen_by(call.caller))]})
 
 
 async def save(call: Call) -> Answer:
     """Adds the rule, or changes the fields of it that are given."""
-    _require_every_org(call)
+    require_every_org(call.caller)
     writer, name = writable(call.writer), call.path.name
     try:
         await find_rule(writer.database, name)
@@ -41,7 +42,7 @@ async def save(call: Call) -> Answer:
 
 async def remove(call: Call) -> Answer:
     """Removes the rule, or brings it back."""
-    _require_every_org(call)
+    require_every_org(call.caller)
     database, name = writable(call.writer).database, call.path.name
     if call.body.undo:
         await admin.restore_rule(database, call.caller, name)
@@ -50,9 +51,9 @@ async def remove(call: Call) -> Answer:
     return Answer({"rule": None, "message": "The rule is removed, and its alerts are resolved."})
 
 
-def _require_every_org(call: Call) -> None:
-    """Refuses a key with tags: a rule may be about any org."""
-    if call.caller.visible_tags is not None:
+def require_every_org(caller: Caller) -> None:
+    """Refuses a caller with tags: a rule may be about any org."""
+    if caller.visible_tags is not None:
         raise Problem(403, "rules are about every org", "use a key without tags")
 
 
