@@ -6,7 +6,6 @@ import asyncio
 import os
 import pwd
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,6 +19,7 @@ import asyncpg
 import pytest
 import trustme
 
+from tests.ports import free_port
 from tests.postgres import FAST, chosen_binaries, run_on
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def running_on_loopback(*, tls: bool) -> Iterator[Served]:
             part.write_to_path(str(folder / "cert.pem"), append=True)
         (folder / "hba").write_text(HBA.format("reject" if tls else "scram-sha-256"))
         account = _account(folder, folder / "key.pem")
-        port, data = _free_port(), folder / "data"
+        port, data = free_port(), folder / "data"
         settings = FAST | {"listen_addresses": "127.0.0.1", "port": str(port), "hba_file": str(folder / "hba")}
         settings |= {"unix_socket_directories": made}
         if tls:
@@ -122,10 +122,3 @@ def _program(name: str) -> str:
     """A program of Debian's PostgreSQL: the wheel's is built without TLS."""
     assert BINARIES is not None
     return str((BINARIES if BINARIES.is_dir() else BINARIES.parent) / name)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -7,20 +7,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final, Self
 
-MONTHS: Final = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
+from poller.core.quantities import MONTHS
+
 _WRITTEN: Final = re.compile(r"([0-9]{4})-([0-9]{2})")
 _EARLIEST: Final = 1_000
 """Years before are a slip of the keyboard, and earlier months of the first years do not exist."""

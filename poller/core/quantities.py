@@ -9,7 +9,20 @@ if TYPE_CHECKING:
 
 UNKNOWN: Final = "–"
 MINUS: Final = "−"  # as wide as a plus
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+MONTHS: Final = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
 
 
 def number(value: float | None) -> str:
@@ -36,7 +49,7 @@ def day(on: date | None, today: date | None = None) -> str:
     if on is None:
         return UNKNOWN
     is_this_year = today is not None and on.year == today.year
-    return f"{on.day} {_MONTHS[on.month - 1]}" + ("" if is_this_year else f" {on.year}")
+    return f"{on.day} {MONTHS[on.month - 1][:3]}" + ("" if is_this_year else f" {on.year}")
 
 
 def count(number: int, thing: str, things: str | None = None) -> str:

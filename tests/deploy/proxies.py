@@ -40,12 +40,6 @@ each_proxy = pytest.mark.parametrize(
 )
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-    return port
-
-
 @contextmanager
 def proxying(name: str, port: int, upstream: int) -> Iterator[ssl.SSLContext]:
     """Runs a proxy at https://poller.example.org:PORT on loopback; yields what a client needs to trust it."""

@@ -14,7 +14,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from poller.core.callers import Right
 from poller.web import access_from
-from tests.deploy.proxies import HOST, each_proxy, free_port, proxying
+from tests.deploy.proxies import HOST, each_proxy, proxying
+from tests.ports import free_port
 from tests.store.fleet import added, entry
 from tests.web.doors import COOKIE, HTML, Doors, cookie_of, doors
 

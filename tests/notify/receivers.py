@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import socket
 from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from aiohttp import web
 from aiosmtpd.controller import Controller
 
 from poller.core.secret import Secret
+from tests.ports import free_port
 from tests.witness import WITNESS
 
 if TYPE_CHECKING:
@@ -128,11 +128,6 @@ class Mailbox:
         """The readable parts of a mail."""
         parts = [part.get_payload(decode=True) for part in self.mails[number].walk() if not part.is_multipart()]
         return "\n".join(part.decode() for part in parts if isinstance(part, bytes))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @contextmanager

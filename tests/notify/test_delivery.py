@@ -12,7 +12,8 @@ from poller.core.alerts import QuietHours
 from poller.notify.fan_out import enqueue_digest
 from poller.notify.message import Message
 from tests.notify.alerts import Alerts, deliverer, delivering, until
-from tests.notify.receivers import Mailbox, Webhook, free_port, mail_server, secret_url, webhook
+from tests.notify.receivers import Mailbox, Webhook, mail_server, secret_url, webhook
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
+from poller.core.digest_schedule import WEEKDAYS
 from poller.core.quantities import change, count, day, number
 from poller.core.states import State
 from poller.query.seat_outlook import outlook
@@ -23,7 +24,6 @@ _RENEWALS: Final = 4
 _UNKNOWN: Final = 8
 _NEED_A_PERSON: Final = 10
 _NAMES: Final = 5
-_WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def digest_page(facts: DigestFacts, zone: str) -> DigestPage:
     first = summary.partition(" · ")[0]
     period = f"{_moment(facts.since, zone, facts.today)} to {_moment(facts.until, zone, facts.today)} ({zone})"
     return DigestPage(
-        f"Poller digest, {_WEEKDAYS[until.weekday()]} {day(until.date(), until.date())}: {first}",
+        f"Poller digest, {WEEKDAYS[until.weekday()].capitalize()} {day(until.date(), until.date())}: {first}",
         f"{period}, {count(facts.orgs, 'org')}",
         summary,
         [_changed(facts), _needs_a_person(facts, zone), _runs_out(facts), _unknown(facts)],

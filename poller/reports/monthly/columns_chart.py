@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from markupsafe import Markup, escape
 
-from poller.core.calendar_month import MONTHS
-from poller.core.quantities import UNKNOWN, number
+from poller.core.quantities import MONTHS, UNKNOWN, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

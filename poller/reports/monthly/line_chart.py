@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from markupsafe import Markup, escape
 
-from poller.core.calendar_month import MONTHS, CalendarMonth
+from poller.core.calendar_month import CalendarMonth
 from poller.core.chart_scale import nice_ticks, runs, scale
-from poller.core.quantities import number
+from poller.core.quantities import MONTHS, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from poller.core.calendar_month import MONTHS
 from poller.core.coverage import NOT_KEPT, NOT_POLLED, PAUSED
 from poller.core.model import Outcome, UserType
-from poller.core.quantities import MINUS, UNKNOWN, count
+from poller.core.quantities import MINUS, MONTHS, UNKNOWN, count
 from poller.core.user_types import TYPE_WORDS
 
 if TYPE_CHECKING:
