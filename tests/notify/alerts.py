@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from poller.core.alerts import Alert, AlertRule, AlertState, AlertTransition, QuietHours, Severity
 from poller.notify.delivery import Deliverer
 from poller.notify.fan_out import enqueue_messages
+from poller.store.locks import Lock, lock
 from poller.store.queue.addresses import set_addresses
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Alerts:
         rule = await self.rule()
         changed = [AlertTransition(alert, rule, None, to_state, now, "", announce=True) for alert in alerts]
         async with self.database.transaction() as connection:
+            await lock(connection, Lock.ALERTS)
             await enqueue_messages(
                 connection,
                 changed,

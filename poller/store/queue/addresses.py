@@ -1,13 +1,16 @@
 """The addresses that messages are sent to. Each is a secret: encrypted, and shown by its scheme only.
 
 An address is recognised by an HMAC, so that setting it again keeps its row, its waiting messages and its history.
+Messages that wait for an address which is no longer set go to those that are: no alert is lost because an address is
+corrected, or because workers with the old and the new setting run beside each other for a while.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from poller.store.locks import Lock, lock
 from poller.store.orgs.address_rotation import PURPOSE
 from poller.store.orgs.encryption import Column
 
@@ -41,14 +44,10 @@ def scheme_of(url: Secret) -> str:
 async def set_addresses(connection: Connection, rule_id: int, urls: Sequence[Secret], keyring: Keyring) -> None:
     """Replaces the addresses of a rule; none: its messages go to POLLER_NOTIFY_URLS.
 
-    Addresses that stay keep their waiting messages; those of removed addresses are deleted. The caller checks the
-    addresses first (`notify.checks`).
+    Messages that wait for removed addresses go to the new ones. The caller checks the addresses first
+    (`notify.checks`).
     """
-    kept = await _ensure(connection, rule_id, urls, keyring)
-    # addresses.delete
-    await connection.execute(
-        "DELETE FROM notify_addresses WHERE rule_id = $1 AND NOT id = ANY($2::int[])", rule_id, kept
-    )
+    await _replace(connection, rule_id, urls, keyring)
 
 
 async def list_addresses(queries: Queries, rule_ids: Sequence[int] | None = None) -> list[NotifyAddress]:
@@ -77,13 +76,34 @@ async def default_addresses(connection: Connection, urls: Sequence[Secret], keyr
 
 
 async def delete_other_defaults(connection: Connection, urls: Sequence[Secret], keyring: Keyring) -> int:
-    """Deletes addresses that are no longer in POLLER_NOTIFY_URLS, with their messages; returns how many."""
-    macs = [mac for url in urls for mac in keyring.macs(PURPOSE, url)]
-    # addresses.delete_defaults
+    """Deletes addresses that are no longer in POLLER_NOTIFY_URLS; returns how many. `urls`: what is set.
+
+    Messages that wait for deleted addresses go to those of the setting.
+    """
+    return await _replace(connection, None, urls, keyring)
+
+
+async def _replace(connection: Connection, rule_id: int | None, urls: Sequence[Secret], keyring: Keyring) -> int:
+    """Stores the addresses of a rule (None: of the setting) in place of all others; returns how many it deleted.
+
+    One at a time, and not during an evaluation: otherwise two that replace each other's would move messages to an
+    address that is being deleted.
+    """
+    await lock(connection, Lock.ALERTS)
+    kept = await _ensure(connection, rule_id, urls, keyring)
+    # addresses.others: locked, because a digest may be written to them at this moment.
     rows = await connection.fetch(
-        "DELETE FROM notify_addresses WHERE rule_id IS NULL AND NOT fingerprint = ANY($1::bytea[]) RETURNING id", macs
+        "SELECT id FROM notify_addresses WHERE rule_id IS NOT DISTINCT FROM $1 AND NOT id = ANY($2::int[])"
+        " ORDER BY id FOR UPDATE",
+        rule_id,
+        kept,
     )
-    return len(rows)
+    others = [row["id"] for row in rows]
+    if others:
+        await connection.execute(_MOVE_WAITING, others, kept)
+        # addresses.delete
+        await connection.execute("DELETE FROM notify_addresses WHERE id = ANY($1::int[])", others)
+    return len(others)
 
 
 async def _ensure(connection: Connection, rule_id: int | None, urls: Sequence[Secret], keyring: Keyring) -> list[int]:
@@ -125,3 +145,27 @@ async def _find(connection: Connection, rule_id: int | None, wanted: dict[Secret
 
 def _distinct(urls: Sequence[Secret]) -> list[Secret]:
     return list(dict.fromkeys(urls))
+
+
+# addresses.move_waiting: to the addresses that are kept; if a rule has none, to those of the setting. An address that
+# got a message about the same alerts from the same evaluation gets no second one. A message for people names its alerts
+# in words only, so it is completed for programs.
+_MOVE_WAITING: Final = """
+INSERT INTO notify_messages (message_id, address_id, alert_id, alert_ids, about, occasion, content, created_at,
+                             not_before)
+SELECT m.message_id, k.id, m.alert_id, m.alert_ids, m.about, m.occasion,
+       CASE WHEN m.content -> 'alerts' = '[]' THEN m.content || jsonb_build_object('alerts', (
+           SELECT coalesce(jsonb_agg(to_jsonb(a) ORDER BY a.id), '[]') FROM alerts a WHERE a.id = ANY (m.alert_ids)
+       )) ELSE m.content END,
+       m.created_at, greatest(m.not_before, now())
+FROM notify_messages m
+JOIN notify_addresses k ON k.id = ANY ($2::int[]) OR ($2 = '{}' AND k.rule_id IS NULL)
+WHERE m.address_id = ANY ($1::int[]) AND m.delivered_at IS NULL AND m.given_up_at IS NULL
+  AND NOT EXISTS (
+      SELECT FROM notify_messages known
+      WHERE known.address_id = k.id AND known.about = m.about AND known.created_at = m.created_at
+        AND known.alert_ids && m.alert_ids
+  )
+ORDER BY m.id
+ON CONFLICT (address_id, alert_id, about, occasion) DO NOTHING
+"""
