@@ -106,12 +106,11 @@ def new_worker(app: App, runner: PollRunner, metrics: WorkerMetrics, other: Inst
 
 def _digest_task(app: App) -> DigestTask | None:
     """What sends the digest when it is due; None: there is none."""
-    from poller.admin.digests import DigestTask
-    from poller.reports.digest import make_digest
-
     settings, schedule = app.settings, app.settings.digest
     if schedule is None:
         return None
+    from poller.admin.digests import DigestTask
+    from poller.reports.digest import make_digest
 
     def write(facts: DigestFacts) -> Message:
         return make_digest(facts, schedule.zone, settings.web_origin).message()
