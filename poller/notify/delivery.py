@@ -83,10 +83,11 @@ class Deliverer:
                 task.cancel()
 
     async def _start_sending(self) -> bool:
-        """Leases addresses for the free places; returns whether there was one."""
+        """Leases addresses for the free places; returns whether to look again at once."""
         free = self.concurrency - len(self._busy)
         if free <= 0:
-            await asyncio.wait(self._busy.values(), return_when=asyncio.FIRST_COMPLETED)
+            # Not for longer: after a signal to stop nobody waits for receivers that hang.
+            await asyncio.wait(self._busy.values(), timeout=self.idle_seconds, return_when=asyncio.FIRST_COMPLETED)
             return True
         try:
             leased = await self._query(partial(lease_addresses, self.database, free, tuple(self._busy)))

@@ -19,25 +19,21 @@ if TYPE_CHECKING:
 MOST_THREADS: Final = 32
 """Threads that run or were left behind; as many receivers that never answer stop messages to people."""
 
-_running: Final[dict[Hashable, threading.Thread]] = {}
+_threads: Final[set[threading.Thread]] = set()
+_left_behind: Final[dict[threading.Thread, Hashable]] = {}
+"""The receiver of each thread that missed its deadline."""
 
 
 async def run_in_thread(key: Hashable, do: Callable[[], None], deadline_seconds: float) -> None:
-    """Calls `do` in a thread, one at a time of each `key`; raises its error, or a `DeliveryError` at the deadline."""
-    for ended in [one for one, thread in _running.items() if not thread.is_alive()]:
-        del _running[ended]
-    if key in _running:
-        what = "an earlier message is still being sent: the receiver takes no answer to an end"
-        raise DeliveryError(what, "see why the receiver is slow")
-    if len(_running) >= MOST_THREADS:
-        raise DeliveryError(f"{MOST_THREADS} receivers do not answer", "see why they are slow, or remove them")
+    """Calls `do` in a thread; raises its error, or a `DeliveryError` at the deadline.
+
+    Raises a `DeliveryError` at once if a thread of the same `key` was left behind and still runs.
+    """
+    _refuse(key)
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 
     def finish(error: BaseException | None) -> None:
-        # Here and not by the end of the thread, which may be a moment later than the caller's next message.
-        if _running.get(key) is thread:
-            del _running[key]
         if not done.done():
             done.set_result(None) if error is None else done.set_exception(error)
 
@@ -52,7 +48,7 @@ async def run_in_thread(key: Hashable, do: Callable[[], None], deadline_seconds:
             loop.call_soon_threadsafe(finish, error)
 
     thread = threading.Thread(target=run, name="poller send", daemon=True)
-    _running[key] = thread
+    _threads.add(thread)
     thread.start()
     try:
         async with asyncio.timeout(deadline_seconds):
@@ -60,3 +56,18 @@ async def run_in_thread(key: Hashable, do: Callable[[], None], deadline_seconds:
     except TimeoutError:
         what = f"the receiver did not answer within {deadline_seconds:g} s"
         raise DeliveryError(what, "see whether it is up and reachable from here") from None
+    finally:
+        if done.cancelled():
+            _left_behind[thread] = key
+
+
+def _refuse(key: Hashable) -> None:
+    """Raises a `DeliveryError` if a thread of this receiver was left behind and still runs, or if too many run."""
+    for ended in [one for one in _threads if not one.is_alive()]:
+        _threads.remove(ended)
+        _left_behind.pop(ended, None)
+    if key in _left_behind.values():
+        what = "an earlier message is still being sent: the receiver takes no answer to an end"
+        raise DeliveryError(what, "see why the receiver is slow")
+    if len(_threads) >= MOST_THREADS:
+        raise DeliveryError(f"{MOST_THREADS} receivers do not answer", "see why they are slow, or remove them")

@@ -85,6 +85,21 @@ async def test_the_addresses_of_a_rule_replace_those_of_the_setting(
     assert hook.received == []
 
 
+async def test_rules_with_the_same_address_both_reach_it_at_the_first_attempt(
+    database: Database, keyring: Keyring, hook: Webhook
+) -> None:
+    hook.seconds = 0.3
+    address = hook.url("/of-a-rule-and-the-setting", "json")
+    alerts = Alerts(database, keyring, [address])
+    await alerts.fire()
+    await alerts.send_to([address])
+    await alerts.fire()
+    async with delivering(deliverer(database, keyring, alerts.urls)):
+        await alerts.all_sent()
+    assert await database.fetchval("SELECT array_agg(attempts) FROM notify_messages") == [1, 1]
+    assert len(hook.accepted) == 2
+
+
 async def test_many_alerts_at_once_are_one_message_that_lists_them(
     database: Database, keyring: Keyring, hook: Webhook, mailbox: Mailbox
 ) -> None:
@@ -220,6 +235,20 @@ async def test_a_shutdown_lets_a_running_send_finish_and_does_not_wait_for_one_t
     assert len(hook.received) == len(hook.accepted) in {1, 2}
     delivered = await database.fetchval("SELECT count(*) FROM notify_messages WHERE delivered_at IS NOT NULL")
     assert delivered == len(hook.accepted)
+
+
+async def test_a_shutdown_does_not_wait_for_as_many_receivers_that_hang_as_a_worker_sends_to_at_a_time(
+    database: Database, keyring: Keyring, hook: Webhook
+) -> None:
+    hook.always = "hang"
+    alerts = Alerts(database, keyring, [hook.url(f"/hangs-till-the-end-{number}") for number in range(2)])
+    few = deliverer(database, keyring, alerts.urls, concurrency=2, deadline_seconds=20, finish_seconds=0.1)
+    async with delivering(few) as stopping:
+        await alerts.fire()
+        await until(lambda: hook.under_way == 2)
+        stopping.set()
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 15
 
 
 async def test_messages_wait_for_the_end_of_quiet_hours(database: Database, keyring: Keyring, hook: Webhook) -> None:
