@@ -50,8 +50,7 @@ def editor_routes(site: Site, notices: Notices) -> Iterable[web.RouteDef]:
     async def show(request: web.Request) -> web.StreamResponse:
         parameters(request.query, {})
         rule = await _rule_of(site, request)
-        form = RuleForm.of_new() if rule is None else RuleForm.of_rule(rule)
-        return await _page(site, request, rule, form)
+        return await _page(site, request, rule, RuleForm.of_stored(rule))
 
     async def post(request: web.Request) -> web.StreamResponse:
         given = await optional_form(request)
@@ -59,6 +58,9 @@ def editor_routes(site: Site, notices: Notices) -> Iterable[web.RouteDef]:
         if not is_preview:
             require_right(request[CALLER], Right.OPERATE)
         rule, form = await _rule_of(site, request), RuleForm.of_request(given)
+        if is_preview and "metric" not in given:
+            # A browser sends no field of a form that is disabled, because its caller may only see.
+            form = RuleForm.of_stored(rule)
         if "X-Preview" in request.headers:
             return await _preview_part(site, request, rule, form)
         if is_preview:
@@ -137,9 +139,9 @@ async def _preview(site: Site, rule: DescribedRule | None, form: RuleForm) -> di
     """What the rule of the form would have done, or what is wrong with the form."""
     database = site.reader.database
     try:
-        draft = form.draft(None if rule is None else rule.rule)
-        if names := form.change().orgs:
-            draft = replace(draft, org_ids=tuple(await Selection(names=tuple(names)).named_ids(database)))
+        draft, names = form.draft(None if rule is None else rule.rule)
+        org_ids = await Selection(names=tuple(names)).named_ids(database) if names else ()
+        draft = replace(draft, org_ids=tuple(org_ids))
     except UsageError as wrong:
         return {**_NO_PREVIEW, "preview_error": wrong}
     found = await preview_rule(database, draft, site.reader.now())

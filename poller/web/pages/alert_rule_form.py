@@ -12,7 +12,7 @@ from poller.core.errors import UsageError
 from poller.core.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from poller.core.alerts import AlertRule
     from poller.query.alert_rules import DescribedRule
@@ -55,13 +55,10 @@ class RuleForm:
     fields: Mapping[str, str]
 
     @classmethod
-    def of_new(cls) -> RuleForm:
-        """The form of a rule that does not exist yet."""
-        return cls({**dict.fromkeys(FIELDS, ""), **_NEW})
-
-    @classmethod
-    def of_rule(cls, one: DescribedRule) -> RuleForm:
-        """The form as the rule is."""
+    def of_stored(cls, one: DescribedRule | None) -> RuleForm:
+        """The form as the rule is; None: of a rule that does not exist yet."""
+        if one is None:
+            return cls({**dict.fromkeys(FIELDS, ""), **_NEW})
         rule, quiet = one.rule, one.rule.quiet
         found = {
             "name": rule.name,
@@ -125,10 +122,12 @@ class RuleForm:
             raise UsageError("no address is written", "write an address on each line, or keep those there are")
         return written
 
-    def draft(self, rule: AlertRule | None) -> AlertRule:
-        """The rule as the form would make it, without its orgs; `rule`: as it is stored, None: it is new."""
+    def draft(self, rule: AlertRule | None) -> tuple[AlertRule, Sequence[str]]:
+        """The rule as the form would make it, and the names of its orgs; `rule`: as it is stored, None: it is new."""
         change = self.change()
-        return new_rule(self.fields["name"].strip() or "new", change) if rule is None else changed_rule(rule, change)
+        name = self.fields["name"].strip() or "new"
+        draft = new_rule(name, change) if rule is None else changed_rule(rule, change)
+        return draft, change.orgs or ()
 
 
 def _parts(text: str, separator: str) -> tuple[str, ...]:

@@ -169,6 +169,13 @@ async def test_the_preview_says_what_the_rule_would_have_done(database: Database
     assert "Acme & Co" in page.one("table", class_="preview").text
     assert page.one("input", name_="threshold")["value"] == "20"
     part = {**HTML, "X-Preview": "1"}
+    await org_of(database, "Birch")
+    await pages.post("/alerts/rules/new", HTML, form(name="birch", orgs="Birch", threshold="20") | {"do": "save"})
+    _, text, _ = await pages.post("/alerts/rules/birch", part, form(orgs="Birch", threshold="20"))
+    assert "0 alerts of 0 orgs" in parse(text).text
+    _, text, _ = await pages.post("/alerts/rules/birch", part, form(threshold="20"))
+    assert "1 alert of 1 org" in parse(text).text, "the form without orgs is about every org"
+    await database.execute("DELETE FROM alert_rules WHERE name = 'birch'")
     status, text, _ = await pages.post("/alerts/rules/seats_used", part, form(threshold="60"))
     assert (status, "0 alerts of 0 orgs" in parse(text).text) == (200, True)
     _, text, _ = await pages.post("/alerts/rules/new", part, form(metric="parked"))
@@ -214,6 +221,12 @@ async def test_a_caller_who_may_only_see_changes_no_rule(database: Database, pag
     _, text, _ = await pages.get("/alerts/rules/step", reads)
     assert "may see rules, and not change them" in parse(text).text
     assert (await pages.post("/alerts/rules/step", reads, form(metric="step") | {"do": "preview"}))[0] == 200
+    # A browser sends no field of a form that is disabled.
+    _, text, _ = await pages.post("/alerts/rules/seats_used", {**reads, "X-Preview": "1"}, {"to": "default"})
+    assert "0 alerts of 0 orgs" in parse(text).text
+    _, text, _ = await pages.post("/alerts/rules/seats_used", reads, {"do": "preview"})
+    assert parse(text).one("input", name_="threshold")["value"] == "95"
+    assert "0 alerts of 0 orgs" in parse(text).one("section", id="preview").text
     for path in ("/alerts/rules/step", "/alerts/rules/new", "/alerts/rules/step/remove", "/alerts/exclusions"):
         assert (await pages.post(path, reads, form(metric="step") | {"do": "save"}))[0] == 403, path
     assert await database.fetchval("SELECT count(*) FROM alert_rules WHERE removed_at IS NULL") == 8
