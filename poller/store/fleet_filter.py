@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from poller.core.model import COLUMNS
+from poller.core.states import NEED_A_PERSON
 from poller.store.capacity.seats import SEATS_OF_ORG
 from poller.store.listing import containing
 
@@ -21,6 +22,10 @@ CURRENT: Final = (
     "CASE WHEN coalesce(l.<column>_polled_at, l.polled_at) > now() - interval '24 hours' THEN l.<column> END"
 )
 """The count that changes are measured from: none where the last known one is older than a day."""
+
+
+NEEDING_STATES: Final = ", ".join(f"'{state}'" for state in NEED_A_PERSON)
+"""The states that need a person, as a list in SQL."""
 
 
 class Position(NamedTuple):

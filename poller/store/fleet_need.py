@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from poller.core.states import NEED_A_PERSON
-from poller.store.fleet_filter import conditions
+from poller.store.fleet_filter import NEEDING_STATES, conditions
 
 if TYPE_CHECKING:
     from poller.store.fleet_filter import Arguments, Position
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _NEEDS: Final = 0.0
 """The key of the group of orgs that need a person."""
 _OTHERS: Final = 1.0
-_NEED: Final = ", ".join(f"'{state}'" for state in NEED_A_PERSON)
 
 
 def is_quick(which: StateFilter, position: Position | None) -> bool:
@@ -47,8 +46,12 @@ def page_by_need(
     """
     groups = _groups(which, position, last_first=last_first != backwards)
     where = conditions(replace(which, states=()), arguments)
-    states = f"t.state = ANY ({arguments.add(list(which.states))}::text[])" if which.states else f"t.state IN ({_NEED})"
-    sources = {_NEEDS: (_MAYBE_NEEDING, states), _OTHERS: (_ORGS, f"t.state NOT IN ({_NEED})")}
+    states = (
+        f"t.state = ANY ({arguments.add(list(which.states))}::text[])"
+        if which.states
+        else f"t.state IN ({NEEDING_STATES})"
+    )
+    sources = {_NEEDS: (_MAYBE_NEEDING, states), _OTHERS: (_ORGS, f"t.state NOT IN ({NEEDING_STATES})")}
     beyond = {} if position is None else {position.key: _beyond(position, arguments, backwards=backwards)}
     room, parts = arguments.add(limit), [_CANDIDATES]
     most = room
@@ -119,7 +122,7 @@ _NEEDING: Final = f"""
 needing AS MATERIALIZED (
     SELECT o.id, t.state, t.state_reason, t.since FROM <source> AS o
     JOIN LATERAL (SELECT state, state_reason, since FROM org_states WHERE org_id = o.id OFFSET 0) AS t ON true
-    WHERE t.state IN ({_NEED})
+    WHERE t.state IN ({NEEDING_STATES})
 )"""  # noqa: S608 - states of the core
 _PAGE: Final = """
 page AS MATERIALIZED (

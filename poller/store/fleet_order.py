@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from poller.core.states import NEED_A_PERSON, State
-from poller.store.fleet_filter import CURRENT, Arguments, Position, conditions, joins
+from poller.core.states import State
+from poller.store.fleet_filter import CURRENT, NEEDING_STATES, Arguments, Position, conditions, joins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,10 +71,9 @@ def _beyond(key: str, order: FleetOrder, at: Position, arguments: Arguments, *, 
 
 
 _STATE_ORDER: Final = ", ".join(f"'{state}'" for state in State)
-_NEED: Final = ", ".join(f"'{state}'" for state in NEED_A_PERSON)
 _EPOCH: Final = "(extract(epoch FROM {}))::float8"
 _KEYS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
-    "need": (f"(t.state NOT IN ({_NEED}))::int::float8", ("state",)),
+    "need": (f"(t.state NOT IN ({NEEDING_STATES}))::int::float8", ("state",)),
     "org": ("", ()),
     "state": (f"array_position(ARRAY[{_STATE_ORDER}], t.state)::float8", ("state",)),
     "data_center": ('o.data_center COLLATE "C"', ()),

@@ -45,10 +45,9 @@ async def read_seat_rows(
     descending: bool,
     limit: int,
     after: int | None = None,
-    before: int | None = None,
 ) -> list[Row]:
-    """Returns up to `limit` rows after or before the row of an org (its id), in order; unknown values come last."""
-    return await _page(database, "*", which, sort, descending=descending, limit=limit, after=after, before=before)
+    """Returns up to `limit` rows after the row of an org (its id), in order; unknown values come last."""
+    return await _page(database, "*", which, sort, descending=descending, limit=limit, after=after, before=None)
 
 
 async def read_seat_order(
@@ -61,7 +60,7 @@ async def read_seat_order(
     after: int | None = None,
     before: int | None = None,
 ) -> list[int]:
-    """Returns the ids of the orgs that `read_seat_rows` would return."""
+    """Returns the ids of up to `limit` orgs after or before an org, in the order of `read_seat_rows`."""
     rows = await _page(database, "org_id", which, sort, descending=descending, limit=limit, after=after, before=before)
     return [row["org_id"] for row in rows]
 

@@ -12,6 +12,7 @@ import aiohttp
 import orjson
 from pydantic import SecretStr
 
+from poller.admin.access import add_key
 from poller.admin.audit import record
 from poller.admin.writer import Writer
 from poller.core.callers import Caller, Right
@@ -124,6 +125,19 @@ async def client_of(
     ):
         assert url is not None
         yield Client(url, session)
+
+
+async def keys_of(database: Database) -> dict[str, str]:
+    """Access keys by name: of an operator and a reader of every org, and of an operator of orgs with the tag gold."""
+    keys = {}
+    for name, right, tags in (
+        ("operator", Right.OPERATE, ()),
+        ("reader", Right.READ, ()),
+        ("gold", Right.OPERATE, ("gold",)),
+    ):
+        _, secret = await add_key(database, KEYRING, name, right=right, tags=tags)
+        keys[name] = secret.reveal()
+    return keys
 
 
 def fill(database_url: str) -> dict[str, int]:

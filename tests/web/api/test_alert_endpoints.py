@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from poller.admin.access import add_key
-from poller.core.callers import Right
 from poller.web.api.alert_endpoints import ALERT_ENDPOINTS
 from tests.alert_rows import add_alert
 from tests.store.fleet import added, entry
-from tests.web.api.fleet import KEYRING, client_of
+from tests.web.api.fleet import KEYRING, client_of, keys_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -60,14 +58,7 @@ async def desk_of(database: Database, database_url: str) -> AsyncIterator[Desk]:
         "over": await add_alert(database, "step", birch, "resolved"),
         "long over": await add_alert(database, "step", acme, "resolved", resolved_hours_ago=40),
     }
-    keys = {}
-    for name, right, tags in (
-        ("operator", Right.OPERATE, ()),
-        ("reader", Right.READ, ()),
-        ("gold", Right.OPERATE, ("gold",)),
-    ):
-        _, secret = await add_key(database, KEYRING, name, right=right, tags=tags)
-        keys[name] = secret.reveal()
+    keys = await keys_of(database)
     async with client_of(database_url, may_write=True) as client:
         yield Desk(client, ids, keys)
 

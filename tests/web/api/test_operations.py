@@ -15,7 +15,7 @@ from poller.web.api.cursors import Cursors
 from poller.web.api.endpoints import ENDPOINTS
 from poller.web.api.models.orgs import OperationReply
 from tests.store.fleet import added, entry
-from tests.web.api.fleet import KEYRING, OK, client_of
+from tests.web.api.fleet import KEYRING, OK, client_of, keys_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,14 +45,7 @@ class Desk:
 async def desk_of(database: Database, database_url: str) -> AsyncIterator[Desk]:
     orgs = await added(database, KEYRING, *map(entry, ("Acme", "Birch", "Cedar")))
     await database.execute("UPDATE orgs SET tags = '{gold}' WHERE id = $1", orgs[0])
-    keys = {}
-    for name, right, tags in (
-        ("operator", Right.OPERATE, ()),
-        ("reader", Right.READ, ()),
-        ("gold", Right.OPERATE, ("gold",)),
-    ):
-        _, secret = await add_key(database, KEYRING, name, right=right, tags=tags)
-        keys[name] = secret.reveal()
+    keys = await keys_of(database)
     async with client_of(database_url, may_write=True) as client:
         yield Desk(client, orgs, keys)
 
