@@ -39,6 +39,8 @@ _SAME: Final = (
 )  # fmt: skip
 """And with one of these if they must not be missing either."""
 _LOADED_FIRST: Final = ("alembic.command", "sqlalchemy.ext.asyncio")
+_LOADED_LATER: Final = frozenset({"poller.export.parquet_file"})
+"""Modules that start threads: pyarrow has one that frees memory, and a fork may stop for ever at its locks."""
 
 
 class Forked:
@@ -165,14 +167,16 @@ def _server() -> socket.socket:
 
 
 def load() -> None:
-    """Imports every module of the poller, and what they import later."""
+    """Imports every module of the poller that starts no threads, and what they import later."""
     import poller
 
     for module in pkgutil.walk_packages(poller.__path__, "poller."):
-        if not module.name.endswith("__main__"):
+        if not module.name.endswith("__main__") and module.name not in _LOADED_LATER:
             import_module(module.name)
     for name in _LOADED_FIRST:
         import_module(name)
+    threads = [*Path("/proc/self/task").iterdir()]
+    assert len(threads) == 1, "a module started a thread: add it to _LOADED_LATER"
     gc.collect()
     gc.freeze()
 
