@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from poller import __version__
 from poller.settings.names import VARIABLES
 from tests.deploy.tools import DEPLOY, ROOT, documents, needs, run
 
@@ -65,6 +66,13 @@ def test_the_customization_lists_every_manifest() -> None:
     [customization] = documents(KUBERNETES / "kustomization.yaml")
     files = {path.name for path in KUBERNETES.glob("*.yaml")} - {"kustomization.yaml"}
     assert set(customization["resources"]) == files
+
+
+def test_compose_and_kubernetes_start_the_image_of_this_version() -> None:
+    ours = {service["image"] for service in services().values() if "build" in service}
+    assert ours == {f"zoho-user-count-poller:{__version__}"}
+    [customization] = documents(KUBERNETES / "kustomization.yaml")
+    assert [image["newTag"] for image in customization["images"]] == [__version__]
 
 
 def test_no_pod_runs_as_root_writes_to_its_image_or_reads_the_clusters_token() -> None:
