@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from poller.core.callers import Caller
     from poller.store.database import Database
 
-_ADDRESSES: Final = "--to"
+_ADDRESSES: Final = "the address"
 
 
 async def add_rule(writer: Writer, caller: Caller, name: str, change: RuleChange) -> AlertRule:

@@ -25,6 +25,9 @@ COMPARISONS: Final[Mapping[str, str]] = {"above": ">", "at_least": ">=", "below"
 DEFAULT_CLEAR_SECONDS: Final = 1_800
 _LONGEST_SECONDS: Final = 365 * DAY_SECONDS
 _LARGEST: Final = 1e15
+_NEW: Final = "new"
+"""The page of new rules has this word in the place of a name."""
+_COMPARE: Final = "give --above, --at-least, --below or --at-most; in the API, `comparison` and `threshold`"
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _QUIET: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])\s*[-–]\s*([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _NONE: Final = frozenset({"0", "none"})
@@ -64,6 +67,8 @@ def new_rule(name: str, change: RuleChange) -> AlertRule:
     if not _NAME.fullmatch(name):
         what = f"{name[:70]!a} cannot be the name of a rule"
         raise UsageError(what, "write lower-case letters, digits and _, a letter first, at most 63")
+    if name == _NEW:
+        raise UsageError(f"a rule cannot be named {_NEW}", "choose another name")
     if change.metric is None:
         raise UsageError("the metric is missing", _METRICS)
     base = AlertRule(0, name, "", None, None, 0, DEFAULT_CLEAR_SECONDS, Severity.WARNING)
@@ -108,25 +113,28 @@ def _condition(
     metric: str, given: tuple[str | None, str | None], before: tuple[str | None, float | None]
 ) -> tuple[str | None, float | None]:
     """Comparison and threshold; None for a metric without numbers."""
-    comparison, text = given
     if METRICS[metric].unit is None:
-        if comparison is not None or text is not None:
-            raise UsageError(f"{metric} holds or not: it has no threshold", "leave out --above and its like")
+        if given != (None, None):
+            remedy = "leave out --above and its like; in the API, `comparison` and `threshold`"
+            raise UsageError(f"{metric} holds or not: it has no threshold", remedy)
         return None, None
-    if text is None:
-        if before[1] is None:
-            what = f"a rule on {metric} needs a threshold, in {METRICS[metric].unit}"
-            raise UsageError(what, "give --above, --at-least, --below or --at-most")
-        return before
+    comparison = before[0] if given[0] is None else given[0]
+    threshold = before[1] if given[1] is None else _threshold(given[1])
+    if threshold is None:
+        raise UsageError(f"a rule on {metric} needs a threshold, in {METRICS[metric].unit}", _COMPARE)
+    if comparison not in COMPARISONS.values():
+        raise UsageError("the threshold is not compared", _COMPARE)
+    return comparison, threshold
+
+
+def _threshold(text: str) -> float:
     try:
         threshold = float(text)
     except ValueError:
         threshold = math.nan
     if not abs(threshold) <= _LARGEST:
         raise UsageError(f"the threshold {text[:30]!a} is not a number", "write one such as 95 or 0.5")
-    if comparison not in COMPARISONS.values():
-        raise UsageError("the threshold is not compared", "give --above, --at-least, --below or --at-most")
-    return comparison, threshold
+    return threshold
 
 
 def _seconds(option: str, text: str) -> int:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from datetime import datetime, time
 
 
+LARGEST_ALERT: Final = 999_999_999_999
+"""No alert has a larger ID."""
+
+
 class AlertState(StrEnum):
     """The state of an alert. All but `resolved` are open: a subject has at most one open alert of a rule."""
 

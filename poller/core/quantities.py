@@ -75,3 +75,8 @@ def size_of(number: int) -> str:
         if number >= size:
             return f"{number / size:.1f} {unit}"
     return f"{number / 1_000:.0f} kB"
+
+
+def figure_words(value: float) -> str:
+    """A value of a rule's metric: 96.7, or 2,350."""
+    return f"{value:,.1f}".removesuffix(".0")

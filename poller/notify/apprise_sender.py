@@ -88,7 +88,7 @@ def check(url: Secret) -> None:
     scheme = url.reveal().partition("://")[0].lower()
     if scheme not in _library().schemas():
         what = f"{scheme}:// is not a scheme of Apprise" if re.fullmatch("[a-z0-9+.-]{1,32}", scheme) else "no scheme"
-        raise SettingsError(what, "write an Apprise address, such as mailtos://user:password@mail.example")
+        raise SettingsError(what, "write such as mailtos://user:password@mail.example or webhook+https://host/path")
     service = _library().service(url)
     if service is None or not 1 <= (service.port or 1) <= 65_535:
         remedy = f"compare it with Apprise's documentation of {scheme}://, and percent-encode passwords"

@@ -1,7 +1,8 @@
 """Fan-out: writes the messages about changed alerts to the outbox, in the transaction that changes the alerts.
 
 A message that an alert fires goes to the rule's own addresses; if the rule has none, to those of POLLER_NOTIFY_URLS. A
-message that it is over goes to those that got, or will get, the message that it fires.
+message that it is over goes to those that got, or will get, the message that it fires; if all of these addresses were
+replaced since, to those that a message of the alert would go to now.
 """
 
 from __future__ import annotations
@@ -85,18 +86,21 @@ async def _receivers(
     connection: Connection, announced: Sequence[AlertTransition], keyring: Keyring, default_urls: Sequence[Secret]
 ) -> dict[int, Sequence[int]]:
     """By alert: the ids of the addresses that its message goes to."""
-    firing = [one for one in announced if one.to_state is not AlertState.RESOLVED]
     over = [one.alert.id for one in announced if one.to_state is AlertState.RESOLVED]
-    receivers: dict[int, Sequence[int]] = {}
-    if over:
-        receivers |= await receivers_of(connection, over)
-    if firing:
+    receivers: dict[int, Sequence[int]] = dict(await receivers_of(connection, over)) if over else {}
+    others = [one for one in announced if one.alert.id not in receivers and _is_heard_of(one)]
+    if others:
         own: dict[int, list[int]] = {}
-        for address in await list_addresses(connection, sorted({one.rule.id for one in firing})):
+        for address in await list_addresses(connection, sorted({one.rule.id for one in others})):
             own.setdefault(address.rule_id or 0, []).append(address.id)
         defaults = [address.id for address in await default_addresses(connection, default_urls, keyring)]
-        receivers |= {one.alert.id: own.get(one.rule.id, defaults) for one in firing}
+        receivers |= {one.alert.id: own.get(one.rule.id, defaults) for one in others}
     return receivers
+
+
+def _is_heard_of(one: AlertTransition) -> bool:
+    """Whether the alert fires, or a message of it arrived at an address that was replaced since."""
+    return one.to_state is not AlertState.RESOLVED or one.alert.delivered_at is not None
 
 
 def _messages(

@@ -27,6 +27,8 @@ PROMISED = [
 ]
 BAD = (
     (("ack", "999"), 2, "there is no such alert; see `poller alerts`"),
+    (("ack", "99999999999999999999"), 2, "less than or equal to 999999999999; see"),
+    (("history", "99999999999999999999"), 2, "less than or equal to 999999999999; see"),
     (("ack", "<over>"), 1, "is resolved; there is nothing to do about it"),
     (("ack", "<pending>"), 1, "only an alert that fires"),
     (("snooze", "<seats>"), 2, "give how long to snooze; one of --for 7d"),
@@ -39,6 +41,7 @@ BAD = (
     (("Acm",), 2, "there is no org 'Acm'; did you mean 'Acme'?"),
     (("history", "999"), 2, "there is no such alert"),
     (("rules", "add", "Bad Name", "--metric", "zero"), 2, "cannot be the name of a rule; write lower-case"),
+    (("rules", "add", "new", "--metric", "zero"), 2, "a rule cannot be named new; choose another name"),
     (("rules", "add", "one"), 2, "the metric is missing; use one of AllUsers"),
     (("rules", "add", "one", "--metric", "users"), 2, "metric 'users': there is no such metric; use one of"),
     (("rules", "add", "one", "--metric", "idle_cost"), 2, "needs a threshold, in a month; give --above"),

@@ -40,6 +40,15 @@ def test_a_change_keeps_what_it_does_not_name() -> None:
     assert changed_rule(SEATS, RuleChange()) == SEATS
 
 
+def test_a_threshold_and_how_it_is_compared_are_changed_alone_too() -> None:
+    higher = changed_rule(SEATS, RuleChange(threshold="97"))
+    assert (higher.comparison, higher.threshold) == (">=", 97)
+    above = changed_rule(higher, RuleChange(comparison=">"))
+    assert (above.comparison, above.threshold) == (">", 97)
+    with pytest.raises(UsageError, match="the threshold is not compared"):
+        new_rule("one", RuleChange(metric="idle_cost", threshold="3"))
+
+
 def test_another_metric_needs_a_threshold_of_its_own() -> None:
     with pytest.raises(UsageError, match="a rule on idle_cost needs a threshold, in a month"):
         changed_rule(SEATS, RuleChange(metric="idle_cost"))

@@ -51,9 +51,9 @@ class Alerts:
         await self.enqueue(alerts, AlertState.FIRING)
         return alerts
 
-    async def resolve(self, alerts: Sequence[Alert]) -> None:
+    async def resolve(self, alerts: Sequence[Alert], **changes: Any) -> None:
         await self.enqueue(
-            [alert_of(alert.id, subject=alert.subject, state=AlertState.RESOLVED) for alert in alerts],
+            [alert_of(alert.id, subject=alert.subject, state=AlertState.RESOLVED, **changes) for alert in alerts],
             AlertState.RESOLVED,
         )
 

@@ -11,7 +11,7 @@ import pytest
 from poller.core.alerts import QuietHours
 from poller.notify.fan_out import enqueue_digest
 from poller.notify.message import Message
-from tests.notify.alerts import Alerts, deliverer, delivering, until
+from tests.notify.alerts import NOW, Alerts, deliverer, delivering, until, until_async
 from tests.notify.receivers import Mailbox, Webhook, mail_server, secret_url, webhook
 from tests.ports import free_port
 
@@ -280,6 +280,27 @@ async def test_addresses_that_are_no_longer_set_get_nothing(
         await alerts.all_sent()
     assert len(hook.accepted) == 1
     assert await database.fetchval("SELECT count(*) FROM notify_messages") == 1
+
+
+async def test_the_end_of_an_alert_goes_to_the_address_that_replaced_the_one_that_got_it(
+    database: Database, keyring: Keyring, hook: Webhook
+) -> None:
+    old, new = hook.url("/old"), hook.url("/new")
+    alerts = Alerts(database, keyring, [old])
+    known, unknown = await alerts.fire(2)
+    async with delivering(deliverer(database, keyring, [old])):
+        await alerts.all_sent()
+    alerts.urls = [new]
+    async with delivering(deliverer(database, keyring, [new])):
+        await until_async(lambda: _has_no_messages(database))
+        await alerts.resolve([known], delivered_at=NOW)
+        await alerts.resolve([unknown])
+        await alerts.all_sent()
+    assert hook.times() == {(known.id, "firing"): 1, (unknown.id, "firing"): 1, (known.id, "resolved"): 1}
+
+
+async def _has_no_messages(database: Database) -> bool:
+    return bool(await database.fetchval("SELECT NOT EXISTS (SELECT FROM notify_messages)"))
 
 
 async def test_an_address_that_no_key_decrypts_is_reported_and_does_not_stop_others(

@@ -58,6 +58,7 @@ async def stream_metric(connection: Connection, metric: str, now: datetime) -> A
         yield AlertReading(*row)
 
 
+_COUNT: Final = "'FM999,999,999,990'"
 _TOLERANCE: Final = "interval '5 seconds'"
 _LATE: Final = "make_interval(secs => 2 * i.effective_interval_seconds + 60)"
 _ORGS: Final = """
@@ -106,7 +107,7 @@ _SOURCES: Final[Mapping[str, str]] = {
     **{user_type.value: _count(user_type.value, column) for user_type, column in COLUMNS.items()},
     "seats_used_percent": f"""
 {_OF_ORG} round(100.0 * s.used / nullif(s.purchased, 0), 6)::float8 AS value, NULL::boolean AS truth,
-       format('%s of %s', s.used, s.purchased) AS note, NULL AS remedy
+       concat(to_char(s.used, {_COUNT}), ' of ', to_char(s.purchased, {_COUNT})) AS note, NULL AS remedy
 {_SEATS}
 """,
     "idle_cost": f"""

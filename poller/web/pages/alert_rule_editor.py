@@ -11,6 +11,7 @@ from poller.admin.alert_rules import add_rule, change_rule
 from poller.core.alerts import METRICS, Severity
 from poller.core.callers import Right
 from poller.core.errors import ConflictError, UnknownRuleError, UsageError
+from poller.core.quantities import figure_words
 from poller.query.alert_preview import preview_rule
 from poller.query.alert_rules import described_rule
 from poller.query.selection import Selection
@@ -20,7 +21,7 @@ from poller.web.api.router import require_right
 from poller.web.callers import CALLER
 from poller.web.forms import optional_form
 from poller.web.pages.alert_rule_form import RuleForm
-from poller.web.pages.alerts_words import COMPARED, SEVERITY_MARKS, figure_words, fires_when
+from poller.web.pages.alerts_words import COMPARED, SEVERITY_MARKS, fires_when
 from poller.web.pages.changes import may_change, writer_of
 from poller.web.pages.notices import Notice
 from poller.web.refusals import Problem
@@ -96,10 +97,7 @@ async def _save(request: web.Request, rule: DescribedRule | None, form: RuleForm
     writer, caller = writer_of(request), request[CALLER]
     if rule is not None:
         return await change_rule(writer, caller, rule.rule.name, form.change())
-    name = form.fields["name"].strip()
-    if name == NEW:
-        raise UsageError("a rule cannot be named new", "choose another name")
-    return await add_rule(writer, caller, name, form.change())
+    return await add_rule(writer, caller, form.fields["name"].strip(), form.change())
 
 
 async def _page(

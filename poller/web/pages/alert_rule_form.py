@@ -125,7 +125,7 @@ class RuleForm:
     def draft(self, rule: AlertRule | None) -> tuple[AlertRule, Sequence[str]]:
         """The rule as the form would make it, and the names of its orgs; `rule`: as it is stored, None: it is new."""
         change = self.change()
-        name = self.fields["name"].strip() or "new"
+        name = self.fields["name"].strip() or "unnamed"
         draft = new_rule(name, change) if rule is None else changed_rule(rule, change)
         return draft, change.orgs or ()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from poller.core.alerts import AlertState, Severity
+from poller.core.quantities import figure_words
 from poller.query.alert_rules import described_rules
 from poller.query.alerts_page import read_alerts_view, read_one_alert, stream_alerts
 from poller.query.rows import csv_lines, json_text
@@ -15,7 +16,7 @@ from poller.web.api.streaming import send_lines
 from poller.web.callers import CALLER, WRITER
 from poller.web.pages.alerts_actions import action_routes, alert_id_of, shown_if_visible
 from poller.web.pages.alerts_address import ROWS, AlertsAddress
-from poller.web.pages.alerts_words import SEVERITY_MARKS, SNOOZES, STATE_MARKS, figure_words, fires_when
+from poller.web.pages.alerts_words import SEVERITY_MARKS, SNOOZES, STATE_MARKS, fires_when
 from poller.web.pages.changes import may_change
 from poller.web.pages.notices import Notices
 from poller.web.refusals import wants_html

@@ -39,11 +39,6 @@ def fires_when(rule: AlertRule) -> str:
     return f"{text}, for {format_duration(rule.for_seconds)}" if rule.for_seconds else text
 
 
-def figure_words(value: float) -> str:
-    """A value of a rule's metric: 96.7, or 2,350."""
-    return f"{value:,.1f}".removesuffix(".0")
-
-
 def quiet_words(rule: AlertRule) -> str:
     """The quiet hours: `22:00–07:00 Europe/Berlin`; empty: none."""
     quiet = rule.quiet

@@ -197,6 +197,9 @@ async def test_a_rule_is_added_changed_removed_and_brought_back(database: Databa
             "enabled": False,
         }
         assert len(listed) == 9
+        refused = await desk.ask(path, body={"to": ["http://user:s3cret@example.org/hook"]})
+        assert refused.json["detail"] == "the address: http:// is not a scheme of Apprise"
+        assert "webhook+https://" in refused.json["remedy"]
         assert (await desk.ask(f"{path}/remove", body={})).json["rule"] is None
         gone = await desk.ask(f"{path}/remove", body={})
         assert (gone.status, gone.json["detail"]) == (404, "there is no rule 'many_admins'")

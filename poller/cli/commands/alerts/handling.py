@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poller.cli.output import terminal
+from poller.core.alerts import LARGEST_ALERT
 from poller.core.callers import COMMAND_LINE
 from poller.core.errors import PollerError, UsageError
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from poller.app import App
     from poller.settings import Settings
 
-Ids = Annotated[list[int], typer.Argument(metavar="ID...", min=1, help="Of the alerts: see `poller alerts`.")]
+Ids = Annotated[
+    list[int], typer.Argument(metavar="ID...", min=1, max=LARGEST_ALERT, help="Of the alerts: see `poller alerts`.")
+]
 
 
 def add_to(app: typer.Typer) -> None:

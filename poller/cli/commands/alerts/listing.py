@@ -9,7 +9,7 @@ import typer
 
 from poller.cli.options.orgs import DataCenters, Names, Tags, parts, selection
 from poller.cli.output import terminal
-from poller.core.alerts import AlertFilter, AlertState, Severity
+from poller.core.alerts import LARGEST_ALERT, AlertFilter, AlertState, Severity
 from poller.core.errors import UsageError
 from poller.core.states import State
 from poller.query.parameters import Since
@@ -71,7 +71,9 @@ def list_alerts(
 
 
 def history(
-    alert_id: Annotated[int | None, typer.Argument(metavar="[ID]", min=1, help="Of one alert; all if none.")] = None,
+    alert_id: Annotated[
+        int | None, typer.Argument(metavar="[ID]", min=1, max=LARGEST_ALERT, help="Of one alert; all if none.")
+    ] = None,
     *,
     since: Annotated[str, typer.Option(help="How far back (7d, 12w, 1y), or a day (2026-01-31).")] = "30d",
     org: Annotated[list[str] | None, typer.Option(metavar="ORG", help="Only of this org, or of several.")] = None,

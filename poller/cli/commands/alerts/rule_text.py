@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from poller.cli.output import terminal
-from poller.core.quantities import count
+from poller.core.quantities import count, figure_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ def show_trial(found: RuleTrial) -> None:
         ("org", "user type", "since", "until", "peak"), right=("peak",), spare=("user type",), whole=("since", "until")
     )
     for one in preview.alerts[:_MOST_ALERTS]:
-        until, peak = one.until or "still open", "" if one.peak is None else f"{one.peak:,g}"
+        until, peak = one.until or "still open", "" if one.peak is None else figure_words(one.peak)
         table.rows.append((_plain(one.org), one.user_type or "", str(one.since), str(until), peak))
     terminal.show(table)
     if (more := len(preview.alerts) - _MOST_ALERTS) > 0:
@@ -63,7 +63,7 @@ def _subjects(verb: str, readings: Sequence[TriedSubject]) -> str:
     if not readings:
         return f"it {verb} for nobody"
     named = [
-        f"{_plain(one.org or one.subject or '')}{'' if one.value is None else f' ({one.value:,g})'}"
+        f"{_plain(one.org or one.subject or '')}{'' if one.value is None else f' ({figure_words(one.value)})'}"
         for one in readings[:_MOST_NAMED]
     ]
     more = f" and {len(readings) - _MOST_NAMED:,} more" if len(readings) > _MOST_NAMED else ""

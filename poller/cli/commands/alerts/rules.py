@@ -79,7 +79,7 @@ def _show(found: Sequence[DescribedRule], default: int) -> None:
     headings = ("rule", "fires when", "severity", "orgs", "messages to", "quiet")
     table = Table(headings, spare=("quiet", "messages to"), below="fires when", whole=("rule",), verdicts=("severity",))
     for one in found:
-        to = ", ".join(one.to) or (f"POLLER_NOTIFY_URLS ({default})" if default else "nobody")
+        to = ", ".join(one.to) or f"POLLER_NOTIFY_URLS ({default or 'not set here'})"
         quiet = one.rule.quiet
         hours = "" if quiet is None else f"{quiet.start:%H:%M}-{quiet.end:%H:%M} {quiet.zone}"
         condition = condition_of(one.rule) if one.rule.enabled else f"disabled: {condition_of(one.rule)}"
@@ -87,7 +87,10 @@ def _show(found: Sequence[DescribedRule], default: int) -> None:
     terminal.begin_listing()
     terminal.show(table)
     if any(not one.to for one in found) and not default:
-        terminal.err("Rules without an address of their own send no messages: set POLLER_NOTIFY_URLS, or --to.")
+        terminal.err(
+            "POLLER_NOTIFY_URLS is not set here. If no worker has it, rules without an address of their own send no "
+            "messages: set POLLER_NOTIFY_URLS, or --to."
+        )
 
 
 async def _try(settings: Settings, name: str, *, as_json: bool) -> None:

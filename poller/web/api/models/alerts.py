@@ -7,14 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from poller.core.alerts import AlertState, Severity
+from poller.core.alerts import LARGEST_ALERT, AlertState, Severity
 from poller.web.api.models.base import MOST_VALUES, WHOLE, Model, Search, Text
 from poller.web.api.models.parameters import OrgsOfAList
 
-LARGEST_ALERT = 999_999_999_999
 RuleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Duration = Annotated[str, StringConstraints(pattern=r"^(0|[0-9]{1,3}(s|m|h|d|w|mo|y))$")]
-
 Address = Annotated[str, StringConstraints(min_length=1, max_length=2_000, pattern=r"^[!-~]+$")]
 
 
