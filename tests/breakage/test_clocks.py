@@ -64,7 +64,7 @@ async def test_workers_with_a_wrong_clock_poll_nothing_log_it_once_and_damage_no
     database_url: str, tmp_path: Path
 ) -> None:
     off = {"+7200s": "7,200 s ahead of", "-7200s": "7,200 s behind", "+2y": "63,072,000 s ahead of"}
-    async with lab(database_url, tmp_path, orgs=ORGS, interval=INTERVAL) as there, measured_lag(there.database) as lag:
+    async with lab(database_url, tmp_path, orgs=ORGS, interval=INTERVAL) as there, measured_lag(database_url) as lag:
         await there.start()
         wrong = {what: await there.start(REAL, **clock_off_by(offset)) for offset, what in off.items()}
         await there.start()
@@ -85,7 +85,7 @@ async def test_a_clock_jump_is_noticed_within_seconds_and_the_worker_resumes_whe
 ) -> None:
     clock = tmp_path / "offset"
     clock.write_text("+0s", encoding="ascii")
-    async with lab(database_url, tmp_path, orgs=ORGS, interval=INTERVAL) as there, measured_lag(there.database) as lag:
+    async with lab(database_url, tmp_path, orgs=ORGS, interval=INTERVAL) as there, measured_lag(database_url) as lag:
         jumping = await there.start(REAL, **clock_set_by(clock))
         assert await eventually(lambda: readiness(jumping)) == (200, "ready")
         await several_slots_pass(there, 1)

@@ -58,7 +58,7 @@ async def test_an_outage_of_every_data_centre_is_recorded_and_the_first_slots_af
         await there.until(f"{away} HAVING count(*) = $1::bigint", len(homes))
         there.sim.clear_faults()
         back_at = await there.database.fetchval("SELECT now()")
-        async with measured_lag(there.database) as lag:
+        async with measured_lag(database_url) as lag:
             await all_polled(there, back_at)
         await there.until(f"SELECT count(*) = 0 FROM ({away}) AS a (n) WHERE n > 0")
         rows = await there.nothing_is_missing_doubled_or_untrue()
@@ -76,7 +76,7 @@ async def test_slow_replies_are_waited_for_and_do_not_delay_other_orgs(database_
     settings = {"POLLER_REQUEST_TIMEOUT": str(SECONDS * 3), "POLLER_IN_FLIGHT_SHARE": "0.5"}
     async with lab(database_url, tmp_path, orgs=8, interval=4 * SECONDS, settings=settings, **options) as there:
         await there.start()
-        async with measured_lag(there.database) as lag:
+        async with measured_lag(database_url) as lag:
             await all_polled(there)
         rows = await there.nothing_is_missing_doubled_or_untrue()
         assert {row["outcome"] for row in rows} == {"ok"}

@@ -15,7 +15,7 @@ from poller.core.slots import slot_of
 from poller.store.database import connect
 from poller.store.series.snapshots import write_snapshots
 from tests.alert_rows import add_alert
-from tests.cli.test_run import commands
+from tests.cli.command_tree import commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,8 @@ import pytest
 
 from poller.store.database import connect
 from tests.command import start
-from tests.notify.alerts import until, until_async
 from tests.notify.receivers import Webhook, secret_url, webhook
+from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -80,9 +80,9 @@ async def test_the_service_sends_an_alert_to_the_addresses_of_the_setting_and_st
         settings = environ(f"{hook.url('/a-path-nobody-sees').reveal()},{hook.url('/another-secret', 'json').reveal()}")
         running = await start("run", "--no-web", environ=settings | {"POLLER_DATABASE_URL": on_database})
         try:
-            await until(lambda: len(hook.accepted) == 2, 60)
+            await eventually(lambda: len(hook.accepted) == 2)
             # The row is written after the receiver's answer.
-            await until_async(
+            await eventually(
                 lambda: database.fetchval("SELECT count(*) = 2 FROM notify_messages WHERE delivered_at IS NOT NULL")
             )
             running.send_signal(signal.SIGTERM)

@@ -11,9 +11,10 @@ import typer
 from poller import __version__
 from poller.cli import COMMANDS, _end, _root, command_line
 from poller.core.errors import DatabaseError, SettingsError, UsageError
+from tests.cli.command_tree import commands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.command import Ended
@@ -23,16 +24,7 @@ if TYPE_CHECKING:
 HEAVY = ("aiohttp", "asyncpg", "alembic", "sqlalchemy", "pydantic", "structlog", "cryptography", "uvloop", "orjson")
 
 
-def commands() -> Iterator[list[str]]:
-    def walk(command: object, path: list[str]) -> Iterator[list[str]]:
-        yield path
-        for name, inner in getattr(command, "commands", {}).items():
-            yield from walk(inner, [*path, name])
-
-    return walk(typer.main.get_command(command_line()), [])
-
-
-@pytest.mark.parametrize("path", list(commands()), ids=lambda path: " ".join(path) or "poller")
+@pytest.mark.parametrize("path", commands(), ids=lambda path: " ".join(path) or "poller")
 def test_every_help_shows_an_example(poller: Poller, path: list[str]) -> None:
     ended = poller(*path, "--help")
     assert (ended.code, ended.err) == (0, "")

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-import typer
 from rich.cells import cell_len
 
-from poller.cli import command_line
 from poller.cli.output.help_texts import help_text
 from tests.cli import one_after_the_other
+from tests.cli.command_tree import command_group
 from tests.cli.listed_fleet import LONG, write_fleet
 from tests.cli.terminals import shown
 from tests.command import KEYS, POLLER
@@ -115,7 +114,7 @@ def too_wide(text: str, cells: int) -> list[str]:
 
 
 def test_every_command_is_tried_at_every_width_or_known_to_list_nothing() -> None:
-    commands = {name for name, _ in all_commands(typer.main.get_command(command_line()))}
+    commands = {name for name, _ in all_commands(command_group())}
     assert commands == set(LISTINGS) | OTHERS
     assert not set(LISTINGS) & OTHERS
 
@@ -130,8 +129,8 @@ def test_no_line_of_output_is_wider_than_the_terminal(screens: Screens, command:
 @pytest.mark.parametrize("cells", WIDTHS)
 def test_no_line_of_any_help_is_wider_than_the_terminal(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(cells))
-    main = typer.main.get_command(command_line())
-    for name, command in (("", main), *main.commands.items(), *all_commands(main)):  # type: ignore[attr-defined]
+    main = command_group()
+    for name, command in (("", main), *main.commands.items(), *all_commands(main)):
         text = help_text(command, command.make_context(f"poller {name}", [], resilient_parsing=True))
         assert "Options:" in text
         assert too_wide(text, cells) == [], name

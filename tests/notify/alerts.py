@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -13,9 +12,10 @@ from poller.notify.delivery import Deliverer
 from poller.notify.fan_out import enqueue_messages
 from poller.store.locks import Lock, lock
 from poller.store.queue.addresses import set_addresses
+from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from poller.core.secret import Secret
     from poller.store.database import Database
@@ -94,8 +94,8 @@ class Alerts:
         )
         return number
 
-    async def all_sent(self, seconds: float = 20) -> None:
-        await until_async(self._nothing_waits, seconds)
+    async def all_sent(self) -> None:
+        await eventually(self._nothing_waits)
 
     async def _nothing_waits(self) -> bool:
         return await self.waiting() == 0
@@ -147,17 +147,3 @@ async def delivering(*deliverers: Deliverer) -> AsyncIterator[asyncio.Event]:
 def deliverer(database: Database, keyring: Keyring, urls: Sequence[Secret] = (), **options: Any) -> Deliverer:
     values: dict[str, Any] = {"idle_seconds": 0.02, "finish_seconds": 2.0, "pause": quick_pause}
     return Deliverer(database, keyring, urls, **values | options)
-
-
-async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the condition did not come true in time"
-        await asyncio.sleep(0.01)
-
-
-async def until_async(condition: Callable[[], Any], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not await condition():
-        assert time.monotonic() < end, "the condition did not come true in time"
-        await asyncio.sleep(0.02)

@@ -9,8 +9,9 @@ import pytest
 
 from poller.core.alerts import AlertState
 from poller.store.queue.addresses import default_addresses, delete_other_defaults
-from tests.notify.alerts import Alerts, deliverer, delivering, until_async
+from tests.notify.alerts import Alerts, deliverer, delivering
 from tests.notify.receivers import Webhook, secret_url, webhook
+from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -97,7 +98,7 @@ async def test_a_message_that_is_written_while_its_address_is_removed_is_not_los
     removing = asyncio.create_task(remove_others(database, keyring, hook.url()))
     async with database.transaction() as connection:
         address_id = await connection.fetchval("SELECT id FROM notify_addresses FOR KEY SHARE")
-        await until_async(lambda: waits_for_a_lock(database))
+        await eventually(lambda: waits_for_a_lock(database))
         await connection.execute(
             "INSERT INTO notify_messages (address_id, about, occasion, content)"
             " VALUES ($1, 'digest', 'monday', '{\"title\": \"the digest\"}')",
@@ -111,7 +112,7 @@ async def test_a_message_that_is_written_while_its_address_is_removed_is_not_los
 
 async def remove_others(database: Database, keyring: Keyring, kept: Secret) -> int:
     # Not before the other transaction has the address.
-    await until_async(lambda: locked(database))
+    await eventually(lambda: locked(database))
     async with database.transaction() as connection:
         return await delete_other_defaults(connection, [kept], keyring)
 

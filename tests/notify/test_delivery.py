@@ -11,9 +11,10 @@ import pytest
 from poller.core.alerts import QuietHours
 from poller.notify.fan_out import enqueue_digest
 from poller.notify.message import Message
-from tests.notify.alerts import NOW, Alerts, deliverer, delivering, until, until_async
+from tests.notify.alerts import NOW, Alerts, deliverer, delivering
 from tests.notify.receivers import Mailbox, Webhook, mail_server, secret_url, webhook
 from tests.ports import free_port
+from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -156,9 +157,7 @@ async def test_a_receiver_that_is_down_gets_its_alerts_when_it_is_back(database:
     alerts = Alerts(database, keyring, [receiver.url()])
     async with delivering(deliverer(database, keyring, alerts.urls)):
         fired = await alerts.fire(2)
-        error = None
-        while error is None:
-            error = await database.fetchval("SELECT max(error) FROM notify_messages")
+        error = await eventually(lambda: database.fetchval("SELECT max(error) FROM notify_messages"))
         assert error == "the receiver did not take it: no connection"
         async with webhook(receiver.port, receiver):
             await alerts.all_sent()
@@ -212,9 +211,9 @@ async def test_a_receiver_that_hangs_does_not_delay_others(database: Database, k
         async with delivering(deliverer(database, keyring, alerts.urls, deadline_seconds=60, finish_seconds=0.1)):
             begun = time.monotonic()
             fired = await alerts.fire(5)
-            await until(lambda: len(quick.accepted) == 5)
+            await eventually(lambda: len(quick.accepted) == 5)
             assert time.monotonic() - begun < 30
-            await until(lambda: hook.under_way == 3)
+            await eventually(lambda: hook.under_way == 3)
         assert quick.times() == {(alert.id, "firing"): 1 for alert in fired}
 
 
@@ -227,7 +226,7 @@ async def test_a_shutdown_lets_a_running_send_finish_and_does_not_wait_for_one_t
         alerts = Alerts(database, keyring, [hook.url(), hanging.url("/hangs-without-an-end", "json")])
         async with delivering(deliverer(database, keyring, alerts.urls, finish_seconds=4)) as stopping:
             await alerts.fire(2)
-            await until(lambda: bool(hook.received and hanging.received))
+            await eventually(lambda: bool(hook.received and hanging.received))
             stopping.set()
             begun = time.monotonic()
         assert time.monotonic() - begun < 24
@@ -245,7 +244,7 @@ async def test_a_shutdown_does_not_wait_for_as_many_receivers_that_hang_as_a_wor
     few = deliverer(database, keyring, alerts.urls, concurrency=2, deadline_seconds=20, finish_seconds=0.1)
     async with delivering(few) as stopping:
         await alerts.fire()
-        await until(lambda: hook.under_way == 2)
+        await eventually(lambda: hook.under_way == 2)
         stopping.set()
         begun = time.monotonic()
     assert time.monotonic() - begun < 15
@@ -292,7 +291,7 @@ async def test_the_end_of_an_alert_goes_to_the_address_that_replaced_the_one_tha
         await alerts.all_sent()
     alerts.urls = [new]
     async with delivering(deliverer(database, keyring, [new])):
-        await until_async(lambda: _has_no_messages(database))
+        await eventually(lambda: _has_no_messages(database))
         await alerts.resolve([known], delivered_at=NOW)
         await alerts.resolve([unknown])
         await alerts.all_sent()
@@ -312,7 +311,7 @@ async def test_an_address_that_no_key_decrypts_is_reported_and_does_not_stop_oth
         "UPDATE notify_addresses SET key_id = 'lost' WHERE id = (SELECT min(id) FROM notify_addresses)"
     )
     async with delivering(deliverer(database, keyring, alerts.urls)):
-        await until(lambda: bool(hook.accepted))
+        await eventually(lambda: bool(hook.accepted))
     error = await database.fetchval("SELECT max(error) FROM notify_messages")
     assert "encrypted with the key 'lost'" in error
 

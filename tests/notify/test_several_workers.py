@@ -19,9 +19,10 @@ from poller.store import schema
 from poller.store.database import connect
 from poller.store.orgs.encryption import KEY_BYTES
 from tests.breakage.server import Server
-from tests.notify.alerts import Alerts, deliverer, delivering, until
+from tests.notify.alerts import Alerts, deliverer, delivering
 from tests.notify.receivers import Webhook, mail_server, webhook
 from tests.witness import WITNESS
+from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -83,7 +84,7 @@ async def test_three_processes_deliver_every_alert_once_to_every_receiver_whatev
                 fired = []
                 for _ in range(4):
                     fired += await alerts.fire(4)
-                await alerts.all_sent(60)
+                await alerts.all_sent()
             wanted = {(alert.id, "firing"): 1 for alert in fired}
             for receiver in (steady, moody, limited):
                 assert receiver.times() == wanted
@@ -100,7 +101,7 @@ async def test_after_kill_9_another_process_sends_the_message_again_with_the_sam
         alerts = Alerts(database, keyring, [receiver.url()])
         fired = await alerts.fire(3)
         async with processes(database_url, 1) as (killed,):
-            await until(lambda: bool(receiver.received))
+            await eventually(lambda: bool(receiver.received))
             killed.kill()
             await killed.wait()
         receiver.seconds = 0.0
@@ -137,16 +138,16 @@ async def deliver_through_a_restart(server: Server, first: Database, second: Dat
         alerts = Alerts(first, keyring, [receiver.url()])
         fired = await alerts.fire()
         async with delivering(deliverer(first, keyring, alerts.urls)):
-            await until(lambda: bool(receiver.received))
+            await eventually(lambda: bool(receiver.received))
             await asyncio.to_thread(server.stop, signal.SIGQUIT)
-            await until(lambda: bool(receiver.accepted))
+            await eventually(lambda: bool(receiver.accepted))
             async with delivering(deliverer(second, keyring, alerts.urls)):
                 await asyncio.to_thread(server.start)
                 # As after a long outage: every lease has ended, but no other worker takes the address at once.
                 async with await connect(server.dsn) as other:
                     await other.execute("UPDATE notify_addresses SET leased_until = now() - interval '1 hour'")
                     alerts.database = other
-                    await alerts.all_sent(40)
+                    await alerts.all_sent()
         assert receiver.times() == {(alert.id, "firing"): 1 for alert in fired}
 
 
@@ -161,7 +162,7 @@ async def test_statements_and_the_event_loop_are_as_quick_while_receivers_hang(
         async with delivering(deliverer(database, keyring, urls, deadline_seconds=3, finish_seconds=0.1)):
             control = await median_delay(database)
             await alerts.fire(3)
-            await until(lambda: hanging.under_way == 8)
+            await eventually(lambda: hanging.under_way == 8)
             busy = await median_delay(database)
             assert hanging.under_way == 8
     assert busy < 2 * control + 0.02

@@ -10,6 +10,7 @@ from poller.store.queue.outbox import delete_expired_messages
 from poller.store.queue.outbox_health import read_outbox
 from tests.notify.alerts import NOW, Alerts, deliverer, delivering
 from tests.notify.receivers import Webhook, webhook
+from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -57,8 +58,7 @@ async def test_a_receiver_that_fails_for_ten_minutes_is_a_warning(
     await alerts.send_to([hook.url()])
     async with delivering(deliverer(database, keyring)):
         await alerts.fire(2)
-        while (await database.fetchval("SELECT max(failures) FROM notify_addresses")) < 2:
-            pass
+        await eventually(lambda: database.fetchval("SELECT max(failures) >= 2 FROM notify_addresses"))
         assert (await checked(database)).status is CheckStatus.OK
     await database.execute("UPDATE notify_messages SET not_before = now() - interval '3 hours'")
     late = await checked(database)

@@ -8,12 +8,10 @@ import re
 import shlex
 from pathlib import Path
 
-import typer
-
-from poller.cli import command_line
 from poller.simulator.control import _HANDLERS
 from poller.simulator.fault_table import FAULTS
 from poller.simulator.faults import Fault
+from tests.cli.command_tree import command_group
 from tests.simulator.caller import playing
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
@@ -26,7 +24,7 @@ def named(first_column: str) -> list[str]:
 
 
 def test_every_option_is_documented() -> None:
-    command = typer.main.get_command(command_line()).commands["simulate"]  # type: ignore[attr-defined]
+    command = command_group().commands["simulate"]
     options = {option for parameter in command.params for option in parameter.opts} - {"--help", "-h"}
     assert {name.split()[0] for name in named("option")} == options
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import asyncpg
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from poller.store.database import Database
 
 _PAUSE_SECONDS: Final = 0.05
 _STEPS: Final = 10
@@ -30,20 +31,28 @@ class Lag:
 
 
 @asynccontextmanager
-async def measured_lag(database: Database) -> AsyncIterator[Lag]:
-    """Measures for the length of a `with` block."""
-    lag, loop = Lag(), asyncio.get_running_loop()
+async def measured_lag(database_url: str) -> AsyncIterator[Lag]:
+    """Measures for the length of a `with` block.
+
+    A thread measures, with an event loop and a connection of its own: a worker of this process that blocks its event
+    loop is late because of itself and not because of the machine.
+    """
+    lag, stopping = Lag(), threading.Event()
 
     async def measure() -> None:
-        while True:
-            begun = loop.time()
-            await asyncio.sleep(_PAUSE_SECONDS)
-            await database.fetchval("SELECT 1")
-            lag.seconds = max(lag.seconds, loop.time() - begun - _PAUSE_SECONDS)
+        loop, connection = asyncio.get_running_loop(), await asyncpg.connect(database_url)
+        try:
+            while not stopping.is_set():
+                begun = loop.time()
+                await asyncio.sleep(_PAUSE_SECONDS)
+                await connection.fetchval("SELECT 1")
+                lag.seconds = max(lag.seconds, loop.time() - begun - _PAUSE_SECONDS)
+        finally:
+            await connection.close()
 
     async with asyncio.TaskGroup() as tasks:
-        measuring = tasks.create_task(measure())
+        tasks.create_task(asyncio.to_thread(asyncio.run, measure()))
         try:
             yield lag
         finally:
-            measuring.cancel()
+            stopping.set()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -43,12 +44,12 @@ def test_requests_that_fail_on_this_machine_open_no_circuit() -> None:
 
 
 async def test_an_unreachable_data_centre_delays_no_other_and_is_polled_on_time_when_it_is_reachable_again(
-    service: OpenService,
+    service: OpenService, database_url: str
 ) -> None:
     async with service(orgs=16, interval=5, request_timeout_seconds=3, concurrency=16) as mine:
         homes = {org.name: org.data_center for org in mine.sim.fleet()}
         with structlog.testing.capture_logs() as logs:
-            async with mine.worker() as worker, measured_lag(mine.app.database) as lag:
+            async with mine.worker() as worker, measured_lag(database_url) as lag:
                 await mine.until("SELECT count(DISTINCT org_id) = 16 FROM org_snapshots WHERE outcome = 'ok'")
                 mine.sim.add_faults(Fault(name="hang", data_center="sim-eu"))
                 await eventually(lambda: "sim-eu" in worker.facts()["away"])
@@ -69,11 +70,14 @@ async def test_an_unreachable_data_centre_delays_no_other_and_is_polled_on_time_
             of_org = [row for row in rows if row["name"] == name]
             slots = [row["slot"] for row in of_org]
             assert {(later - earlier).total_seconds() for earlier, later in pairwise(slots)} == {5.0}
+            outcomes = Counter(row["outcome"] for row in of_org)
             if home == "sim-us":
-                assert {row["outcome"] for row in of_org} == {"ok"}
+                assert outcomes.keys() == {"ok"}
                 assert max(row["late_seconds"] for row in of_org) <= 2 + lag.of_a_poll
-        # Partial: a poll that was running when the data centre became unreachable.
-        assert {row["outcome"] for row in rows} - {"partial"} == {"ok", "unavailable"}
+            else:
+                # A poll that was running when the data centre became unreachable, or reachable again, may be partial.
+                assert outcomes.keys() - {"partial"} == {"ok", "unavailable"}
+                assert outcomes["partial"] <= 2
         events = [entry["event"] for entry in logs]
         assert (events.count("data_center.away"), events.count("data_center.back")) == (1, 1)
         assert mine.sim.audit()["breaches"] == []

@@ -20,6 +20,7 @@ from poller.store.series.partitions import ensure_partitions
 from tests.postgres import run_on
 from tests.worker.cable import Cable
 from tests.worker.conftest import QUICK
+from tests.worker.lag import measured_lag
 from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
@@ -238,14 +239,14 @@ async def test_a_stopped_worker_ends_after_its_grace_period_even_if_the_database
         await connect(cable.dsn) as cabled,
     ):
         loop = asyncio.get_running_loop()
-        async with mine.worker(config, database=cabled):
+        async with measured_lag(database_url) as lag, mine.worker(config, database=cabled):
             await all_ok(mine, 3)
             cable.clog()
             # Its loops hang in statements that would time out in a minute.
             await mine.until("SELECT count(*) FROM pgqueuer WHERE status = 'queued' AND execute_after < now()")
             stopped_at = loop.time()
-        # A grace of 2.5 seconds is the wall's; the rest is for a busy machine.
-        assert loop.time() - stopped_at < 30
+        # A grace of 2.5 seconds is the wall's.
+        assert loop.time() - stopped_at < 8 + lag.of_a_poll
         cable.unclog()
 
 

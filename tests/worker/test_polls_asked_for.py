@@ -27,6 +27,7 @@ async def first_org(mine: Any) -> int:
 async def test_a_running_worker_polls_an_org_that_is_asked_for_again_in_the_same_slot(service: OpenService) -> None:
     async with service(orgs=2, interval=3_600) as mine, mine.worker():
         database, org_id = mine.app.database, await first_org(mine)
+        before = database.clock.now()
         for _ in range(2):
             before = database.clock.now()
             await mine.until("SELECT count(*) > 0 FROM workers")
@@ -37,7 +38,7 @@ async def test_a_running_worker_polls_an_org_that_is_asked_for_again_in_the_same
         rows = await mine.rows()
         assert [(row["outcome"], row["requests"]) for row in rows] == [("ok", 20)]
         # Not since the start of the hour: since it was asked for.
-        assert rows[0]["late_seconds"] < 60
+        assert 0 <= rows[0]["late_seconds"] <= (rows[0]["polled_at"] - before).total_seconds()
         assert mine.sim.audit()["breaches"] == []
 
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     OpenService = Callable[..., Any]
 
 
-async def test_every_org_is_polled_once_in_every_slot_and_on_time(service: OpenService) -> None:
+async def test_every_org_is_polled_once_in_every_slot_and_on_time(service: OpenService, database_url: str) -> None:
     async with service(orgs=8, interval=4) as mine:
-        async with mine.worker(), measured_lag(mine.app.database) as lag:
+        async with mine.worker(), measured_lag(database_url) as lag:
             await mine.until("SELECT count(*) >= 8 * 3 FROM org_snapshots WHERE outcome = 'ok'")
         rows = await mine.rows()
         assert {row["outcome"] for row in rows} == {"ok"}

@@ -13,7 +13,6 @@ import sys
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -197,6 +196,8 @@ async def test_duckdb_reads_the_csv_with_time_zones(fleet: Database, tmp_path: P
 
 
 async def test_pandas_reads_the_folder_with_types_and_time_zones(fleet: Database, tmp_path: Path) -> None:
+    import pandas as pd
+
     await run(fleet, tmp_path)
     frame = pd.read_parquet(tmp_path, dtype_backend="numpy_nullable")
     assert {name: str(kind) for name, kind in frame.dtypes.items()} == {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.test_run import commands
+from tests.cli.command_tree import commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Poller = Callable[..., Ended]
 
-every_command = pytest.mark.parametrize("path", list(commands()), ids=lambda path: " ".join(path) or "poller")
+every_command = pytest.mark.parametrize("path", commands(), ids=lambda path: " ".join(path) or "poller")
 
 
 @every_command

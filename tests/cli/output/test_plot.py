@@ -8,10 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.figure
-import matplotlib.image
 import pytest
-from matplotlib.cbook import is_math_text
 
 from poller.cli.output import plot
 from poller.core.errors import OperationError, UsageError
@@ -43,6 +40,8 @@ def series(*lasts: int | None, org: str = "acme", kind: UserType = UserType.ACTI
 @pytest.fixture
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Every figure that is saved."""
+    import matplotlib.figure
+
     saved: list[Any] = []
     save = matplotlib.figure.Figure.savefig
 
@@ -109,6 +108,8 @@ async def test_the_plot_of_a_large_fleet_shows_its_largest_orgs(tmp_path: Path) 
 
 @pytest.mark.parametrize("name", ["a $formula$ & <b>", "\x1b[31mred\n", "株式会社", "_^{}\\"])
 def test_an_org_name_with_markup_is_drawn_as_plain_text(tmp_path: Path, name: str, figures: list[Any]) -> None:
+    from matplotlib.cbook import is_math_text
+
     plot.draw_org(tmp_path / "org.svg", [series(1, 2, org=name)], EDGES[:3], UTC)
     plot.draw_fleet(tmp_path / "fleet.pdf", [series(1, 2, org=name)], 1, EDGES[:3], UTC)
     title = figures[0].get_suptitle()
@@ -149,13 +150,15 @@ def test_a_plot_file_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
 
 
 def test_without_matplotlib_the_error_names_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in [name for name in sys.modules if name.startswith("matplotlib")]:
+    for name in ["matplotlib", *(name for name in sys.modules if name.startswith("matplotlib."))]:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UsageError, match="a picture needs matplotlib, which is not installed; run `pip install"):
         plot.check_path(tmp_path / "out.png")
 
 
 def test_the_trend_command_plots_an_org_and_a_fleet(poller: Poller, on_database: str, tmp_path: Path) -> None:
+    import matplotlib.image
+
     async def fill() -> None:
         async with await connect(on_database) as database:
             await database.execute("INSERT INTO orgs (name, data_center) VALUES ('acme', 'us'), ('zeta', 'us')")
