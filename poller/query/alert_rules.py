@@ -83,9 +83,14 @@ async def all_rules(database: Queries) -> list[AlertRule]:
     return await list_rules(database, removed=True)
 
 
-async def find_rule(database: Queries, name: str, *, removed: bool = False) -> AlertRule:
-    """The rule of this name; an `UnknownRuleError` suggests a similar name. `removed`: removed rules are found too."""
-    rules = await list_rules(database, removed=removed)
+async def find_rule(
+    database: Queries, name: str, *, removed: bool = False, visible_tags: Sequence[str] | None = None
+) -> AlertRule:
+    """The rule of this name; an `UnknownRuleError` suggests a similar name. `removed`: removed rules are found too.
+
+    `visible_tags`: a rule without alerts about orgs with one of these tags is unknown.
+    """
+    rules = await list_rules(database, removed=removed, visible_tags=visible_tags)
     found = [rule for rule in rules if rule.name == name]
     if found:
         return found[-1]
@@ -94,9 +99,9 @@ async def find_rule(database: Queries, name: str, *, removed: bool = False) -> A
     raise UnknownRuleError(f"there is no rule {name[:70]!a}", remedy)
 
 
-async def all_exclusions(database: Queries) -> list[Exclusion]:
-    """Every exclusion, those whose time is over too."""
-    return await list_exclusions(database)
+async def all_exclusions(database: Queries, *, org_ids: Sequence[int] | None = None) -> list[Exclusion]:
+    """Every exclusion, or those of `org_ids`, with those whose time is over."""
+    return await list_exclusions(database, org_ids=org_ids)
 
 
 def exclusion_fields(one: Exclusion) -> dict[str, Any]:
@@ -104,6 +109,7 @@ def exclusion_fields(one: Exclusion) -> dict[str, Any]:
     return {
         "rule": one.rule,
         "org": one.org,
+        "org_id": one.org_id,
         "user_type": one.user_type,
         "reason": one.reason,
         "until": one.until,

@@ -11,6 +11,8 @@ from poller.store.orgs.names import ids_by_name
 from poller.store.orgs.selection import find_selected
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from poller.store.database import Database
 
 
@@ -38,9 +40,12 @@ class Selection:
         given = {"--tag": self.tags, "--state": self.states, "--data-center": self.data_centers}
         return " ".join(f"{option} {value}" for option, values in given.items() for value in values)
 
-    async def named_ids(self, database: Database, *, removed: bool = False) -> list[int]:
-        """The ids of the names given."""
-        return list((await ids_by_name(database, self.names, removed=removed)).values())
+    async def named_ids(
+        self, database: Database, *, removed: bool = False, visible_tags: Sequence[str] | None = None
+    ) -> list[int]:
+        """The ids of the names given; a name that the caller may not see is unknown."""
+        found = await ids_by_name(database, self.names, removed=removed, visible_tags=visible_tags)
+        return list(found.values())
 
     async def find(self, database: Database, *, removed: bool = False) -> dict[int, str]:
         """The ids and names of the selected orgs, in the order of the names given, else by name.

@@ -50,6 +50,7 @@ _ROWS: Final = (
                                  why, found_at)
     SELECT id, 'ActiveUsers', current_date - 2, 'step', 10, 20, 9, 11, 'high', 'rose from 10 to 20', now() FROM orgs
     """,
+    "INSERT INTO alert_exclusions (org_id, user_type, created_by) SELECT id, 'AdminUsers', 'test' FROM orgs",
 )
 
 _ALERT_IDS: Final = "SELECT setval(pg_get_serial_sequence('alert_states', 'id'), $1, false)"

@@ -53,6 +53,8 @@ class Kind(Enum):
     """Tells of one org, or of one alert: 404 to a key that does not see it."""
     WRITE = auto()
     """Changes one org, or one alert: 403 without the right, 404 without the org."""
+    NAMED_WRITE = auto()
+    """Changes what the body names: 403 without the right, and the refusal of an unknown name without the org."""
 
 
 ROUTES: Final[Mapping[tuple[str, str], Kind]] = {
@@ -101,11 +103,13 @@ ROUTES: Final[Mapping[tuple[str, str], Kind]] = {
             "forecasts",
             "anomalies",
             "alerts",
+            "alerts/exclusions",
             "health",
             "trend",
         )
     },
     ("GET", "/api/v1/audit"): Kind.FLEET,
+    ("POST", "/api/v1/alerts/exclusions"): Kind.NAMED_WRITE,
     ("GET", "/api/v1/alerts/rules"): Kind.SERVICE,
     ("POST", "/api/v1/alerts/rules/{name}"): Kind.SERVICE_WRITE,
     ("POST", "/api/v1/alerts/rules/{name}/remove"): Kind.SERVICE_WRITE,
@@ -253,7 +257,7 @@ async def _check_service(server: Server, method: str, path: str, asker: Asker) -
     status, text = await server.ask(method, path.replace("{name}", "no_rule"), asker)
     allowed = {401} if asker.right is None else {403} if asker.tag is not None else {200, 404}
     assert status in allowed, (path, asker.name, status)
-    _tells_of_nobody(text, (path, asker.name))
+    _tells_only_of_its_own(text, asker, (path, asker.name))
 
 
 async def _check_service_write(server: Server, method: str, path: str, asker: Asker) -> None:
@@ -317,6 +321,38 @@ async def _check_write(server: Server, method: str, path: str, asker: Asker) -> 
         _tells_only_of_its_own(text, asker, where)
 
 
+async def _check_named_write(server: Server, method: str, path: str, asker: Asker) -> None:
+    """The body names an org, or a rule about which the key knows nothing, or a user type of every org."""
+    absent = await _excluded(server, path, asker, orgs=["Nobody Ltd"])
+    assert absent[0] == (401 if asker.right is None else 400 if asker.right is Right.OPERATE else 403), absent
+    for customer, names in NAMES.items():
+        may = asker.right is Right.OPERATE and asker.sees(customer)
+        for undo in (True, False):
+            before = await _exclusions(server)
+            status, text = await _excluded(server, path, asker, orgs=[names[0]], undo=undo)
+            where = (method, path, asker.name, customer, status)
+            if may:
+                assert status == 200, (where, text)
+            else:
+                assert (status, text.replace(names[0], "Nobody Ltd")) == absent, where
+                assert await _exclusions(server) == before, where
+        close = await _excluded(server, path, asker, orgs=[f"{names[0][:-1]}"])
+        _tells_only_of_its_own(close[1].replace(names[0][:-1], "", 1), asker, (path, asker.name, customer))
+    status, _ = await _excluded(server, path, asker, user_type="DeletedUsers")
+    assert (status == 200) == (asker.right is Right.OPERATE and asker.tag is None), (path, asker.name, status)
+
+
+async def _excluded(server: Server, path: str, asker: Asker, **body: object) -> tuple[int, str]:
+    server.asked += 1
+    async with server.session.post(server.url + path, headers={**asker.headers, "Origin": ORIGIN}, json=body) as reply:
+        return reply.status, await reply.text()
+
+
+async def _exclusions(server: Server) -> list[Any]:
+    # scopes.exclusions
+    return await server.scopes.database.fetch("SELECT * FROM alert_exclusions ORDER BY id")
+
+
 def _ids(server: Server, path: str) -> dict[str, list[int]]:
     """The numbers of the orgs, or of the alerts, that a route is about, by customer; `all`: of the whole service."""
     if not path.removeprefix("/api/v1").startswith("/alerts/"):
@@ -366,6 +402,7 @@ _CHECKS: Final = {
     Kind.SERVICE_WRITE: _check_service_write,
     Kind.ORG: _check_org,
     Kind.WRITE: _check_write,
+    Kind.NAMED_WRITE: _check_named_write,
 }
 
 

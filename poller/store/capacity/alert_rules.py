@@ -9,6 +9,7 @@ from poller.core.errors import ConflictError
 from poller.store.locks import Lock, lock
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from poller.store.queries import Connection, Queries, Row
@@ -17,9 +18,15 @@ REMOVED: Final = "the rule was removed"
 CHANGED: Final = "the rule watches another metric now"
 
 
-async def list_rules(database: Queries, *, removed: bool = False) -> list[AlertRule]:
-    """Returns the rules by name; with `removed`, those that were removed too."""
-    return [_rule(row) for row in await database.fetch(_LIST, removed)]
+async def list_rules(
+    database: Queries, *, removed: bool = False, visible_tags: Sequence[str] | None = None
+) -> list[AlertRule]:
+    """Returns the rules by name; with `removed`, those that were removed too.
+
+    With `visible_tags`, only the rules of alerts about orgs with one of them.
+    """
+    visible = None if visible_tags is None else list(visible_tags)
+    return [_rule(row) for row in await database.fetch(_LIST, removed, visible)]
 
 
 async def save_rule(connection: Connection, rule: AlertRule, now: datetime) -> int:
@@ -80,9 +87,22 @@ async def resolve_open(connection: Connection, rule_id: int, reason: str, now: d
     await connection.execute(_RESOLVE, rule_id, reason, now, by)
 
 
-async def list_exclusions(database: Queries) -> list[Exclusion]:
-    """Returns every exclusion, the oldest first, with those whose time is over."""
-    return [Exclusion(**row) for row in await database.fetch(_EXCLUSIONS)]
+async def list_exclusions(
+    database: Queries,
+    *,
+    org_ids: Sequence[int] | None = None,
+    orgs: Sequence[str] = (),
+    rules: Sequence[str] = (),
+    after: int = 0,
+    limit: int | None = None,
+) -> list[Exclusion]:
+    """Returns the exclusions whose id is greater than `after`, the oldest first, with those whose time is over.
+
+    `org_ids`: only exclusions of these orgs; `orgs` and `rules`: only of these names.
+    """
+    which = None if org_ids is None else list(org_ids)
+    rows = await database.fetch(_EXCLUSIONS, which, list(orgs) or None, list(rules) or None, after, limit)
+    return [Exclusion(**row) for row in rows]
 
 
 async def save_exclusion(connection: Connection, exclusion: Exclusion, now: datetime) -> int:
@@ -127,7 +147,10 @@ def _rule(row: Row) -> AlertRule:
 _LIST: Final = """
 SELECT id, name, metric, comparison, threshold, for_seconds, clear_seconds, severity, org_ids, tags, data_centers,
        quiet_from, quiet_until, quiet_zone, enabled
-FROM alert_rules WHERE $1 OR removed_at IS NULL ORDER BY name, id
+FROM alert_rules r
+WHERE ($1 OR removed_at IS NULL) AND ($2::text[] IS NULL OR EXISTS (
+    SELECT FROM alert_states a JOIN orgs o ON o.id = a.org_id WHERE a.rule_id = r.id AND o.tags && $2))
+ORDER BY name, id
 """
 
 # alert_rules.taken
@@ -176,7 +199,9 @@ SELECT id, $3, state, 'resolved', $4, $2 FROM open
 _EXCLUSIONS: Final = """
 SELECT e.id, e.rule_id, e.org_id, e.user_type, e.reason, e.until, e.created_by, r.name AS rule, o.name AS org
 FROM alert_exclusions e LEFT JOIN alert_rules r ON r.id = e.rule_id LEFT JOIN orgs o ON o.id = e.org_id
-ORDER BY e.id
+WHERE ($1::int[] IS NULL OR e.org_id = ANY($1)) AND ($2::text[] IS NULL OR o.name = ANY($2))
+  AND ($3::text[] IS NULL OR r.name = ANY($3)) AND e.id > $4
+ORDER BY e.id LIMIT $5
 """
 
 # alert_rules.exclude

@@ -6,8 +6,12 @@ from typing import Final
 
 from poller.core.callers import Right
 from poller.web.api.endpoint import Endpoint
-from poller.web.api.handlers import alert_rules as rule_handlers, alerts as handlers
-from poller.web.api.models import alerts as models
+from poller.web.api.handlers import (
+    alert_exclusions as exclusion_handlers,
+    alert_rules as rule_handlers,
+    alerts as handlers,
+)
+from poller.web.api.models import alert_exclusions as exclusion_models, alerts as models
 
 ALERT_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint(
@@ -56,6 +60,32 @@ ALERT_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         refusals=(409, 422),
         group="alerts",
         description='Its open alerts are resolved; its history stays. `{"undo": true}` brings it back.',
+    ),
+    Endpoint(
+        "GET",
+        "/alerts/exclusions",
+        "Orgs and user types without alerts",
+        exclusion_handlers.exclusions,
+        exclusion_models.ExclusionList,
+        query_model=exclusion_models.ExclusionsQuery,
+        rows="items",
+        group="alerts",
+        description="Those whose time is over too. A key with tags sees those of its orgs.",
+    ),
+    Endpoint(
+        "POST",
+        "/alerts/exclusions",
+        "Exclude orgs or a user type from alerts",
+        exclusion_handlers.change,
+        exclusion_models.ExclusionOperationReply,
+        body_model=exclusion_models.ExclusionBody,
+        right=Right.OPERATE,
+        refusals=(409, 422),
+        group="alerts",
+        description="Reports still show them. It takes the place of an exclusion of the same rule, org and user type."
+        ' `{"undo": true}` with the same subjects ends it. A key with tags names orgs that it sees, and a rule that has'
+        " had alerts of its orgs.",
+        related="/exclusions",
     ),
     Endpoint(
         "GET",

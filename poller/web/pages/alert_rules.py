@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from poller.admin.alert_exclusions import ExcludedSubjects, exclude, include
+from poller.admin.alert_exclusions import ExcludedSubjects, exclude, include, no_such_exclusion
 from poller.admin.alert_rules import remove_rule, restore_rule
 from poller.core.callers import Right
 from poller.core.errors import ConflictError, UsageError
@@ -110,12 +110,13 @@ async def _exclude(writer: Writer, caller: Caller, form: Mapping[str, str], _nam
     subjects, until = _subjects(form), form.get("until", "").strip()
     end = later_time_of(until, writer.database.clock.now(), UTC) if until else None
     reason = " ".join(form.get("reason", "").split())
-    stored = await exclude(writer.database, caller, subjects, reason=reason, until=end)
-    return Notice("The exclusion is stored." if stored == 1 else f"{stored:,} exclusions are stored.")
+    await exclude(writer.database, caller, subjects, reason=reason, until=end)
+    return Notice("The exclusion is stored.")
 
 
 async def _include(writer: Writer, caller: Caller, form: Mapping[str, str], _name: str) -> Notice:
-    await include(writer.database, caller, _subjects(form))
+    if not (await include(writer.database, caller, _subjects(form))).changed:
+        raise no_such_exclusion()
     return Notice("The exclusion has ended.")
 
 

@@ -57,7 +57,8 @@ async def test_every_endpoint_of_the_table_has_a_route(endpoint: Any, api: Clien
     reply = await api.ask(path, {}, endpoint.method)
     assert (reply.status, reply.headers["Content-Type"]) == (401, "application/problem+json")
     refused = await api.ask(path, RIGHT, "DELETE")
-    assert (refused.status, refused.headers["Allow"]) == (405, endpoint.method)
+    methods = ",".join(sorted(one.method for one in ENDPOINTS if one.path == endpoint.path))
+    assert (refused.status, refused.headers["Allow"]) == (405, methods)
     assert refused.json["remedy"]
 
 

@@ -169,16 +169,20 @@ def exclude(
 
     Example: [bold]poller alerts rules exclude step --org "Acme Ltd" --until 30d --reason "they reorganize"[/bold]
     """
-    from poller.admin.alert_exclusions import ExcludedSubjects, exclude as exclude_subjects, include
+    from poller.admin.alert_exclusions import ExcludedSubjects, exclude as exclude_subjects, include, no_such_exclusion
     from poller.query.parameters import later_time_of
 
     subjects = ExcludedSubjects(name, selection(org, tags, None, data_centers), user_type)
 
     async def change(app: App) -> int:
         if undo:
-            return await include(app.database, COMMAND_LINE, subjects)
+            ended = await include(app.database, COMMAND_LINE, subjects)
+            if not ended.changed:
+                raise no_such_exclusion()
+            return len(ended.exclusions)
         end = None if until is None else later_time_of(until, app.database.clock.now(), UTC)
-        return await exclude_subjects(app.database, COMMAND_LINE, subjects, reason=reason, until=end)
+        stored = await exclude_subjects(app.database, COMMAND_LINE, subjects, reason=reason, until=end)
+        return len(stored.exclusions)
 
     number = _apply(change)
     terminal.say(f"{count(number, 'exclusion')} {'ended' if undo else 'stored'}.")

@@ -45,19 +45,19 @@ class AlertsQuery(OrgsOfAList):
     ] = ()
 
 
-class _Body(Model):
+class Body(Model):
     """A body of a request: JSON has types, so that none is guessed from a text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class AcknowledgeBody(_Body):
+class AcknowledgeBody(Body):
     """What may be sent to acknowledge an alert; an empty body will do."""
 
     undo: Annotated[bool, Field(description="True: the alert fires again.")] = False
 
 
-class SnoozeBody(_Body):
+class SnoozeBody(Body):
     """Until when an alert is snoozed: `for`, `until` or `undo`, and only one of them."""
 
     for_: Annotated[
@@ -73,7 +73,7 @@ class RulePath(Model):
     name: Annotated[RuleName, Field(description="The name of the rule.")]
 
 
-class RuleBody(_Body):
+class RuleBody(Body):
     """The fields of a rule that are set; what is absent stays, or has its default in a new rule."""
 
     metric: Annotated[Text | None, Field(description="What is watched, such as `seats_used_percent`.")] = None
@@ -98,7 +98,7 @@ class RuleBody(_Body):
     enabled: bool | None = None
 
 
-class RemoveBody(_Body):
+class RemoveBody(Body):
     """What may be sent to remove a rule; an empty body will do."""
 
     undo: Annotated[bool, Field(description="True: the removed rule is brought back.")] = False
