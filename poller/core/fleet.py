@@ -18,6 +18,18 @@ WORKER_SEEN_WITHIN: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
+class MessageBacklog:
+    """Messages that could be sent and are not delivered yet: how many, and the age of the oldest (0: there is none).
+
+    `given_up`: messages that are not tried again, in a week, as long as no later one arrived at their address.
+    """
+
+    waiting: int = 0
+    oldest_seconds: float = 0.0
+    given_up: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class FleetStats:
     """`orgs` and `jobs` by state; `task_successes`: when each maintenance task last succeeded, in s since 1970.
 
@@ -38,6 +50,7 @@ class FleetStats:
     """Firing alerts by severity."""
     evaluated_seconds: float | None = None
     """Since the alert rules were last evaluated; None: they never were."""
+    messages: MessageBacklog = field(default_factory=MessageBacklog)
 
 
 @dataclass(frozen=True, slots=True)

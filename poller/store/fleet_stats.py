@@ -9,6 +9,7 @@ from poller.core.alerts import Severity
 from poller.core.fleet import FRESHNESS_SECONDS, FleetStats
 from poller.store.queue.jobs import depth
 from poller.store.queue.maintenance import list_tasks
+from poller.store.queue.outbox_health import read_backlog
 from poller.store.queue.schedule_health import count_unscheduled
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ async def fleet_stats(database: Database, now: datetime) -> FleetStats:
         unscheduled,
         firing,
         alerts["evaluated_seconds"],
+        await read_backlog(database),
     )
 
 

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from poller.core.checks import CheckResult, CheckStatus
+from poller.core.fleet import MessageBacklog
 from poller.core.message_health import FailingAddress, OutboxFacts, check_messages
+from poller.store.fleet_stats import fleet_stats
 from poller.store.queue.outbox import delete_expired_messages
 from poller.store.queue.outbox_health import read_outbox
 from tests.notify.alerts import NOW, Alerts, deliverer, delivering
@@ -70,6 +72,37 @@ async def test_a_receiver_that_fails_for_ten_minutes_is_a_warning(
 def test_only_the_first_failing_addresses_are_named() -> None:
     failing = [FailingAddress("slack", None, 0, 1, None, "404") for _ in range(5)]
     assert check_messages(OutboxFacts(5, 0, 0, failing), NOW).what.endswith("; and 2 more addresses")
+
+
+async def test_the_metrics_of_messages_count_those_that_wait_and_those_that_were_given_up(
+    database: Database, keyring: Keyring, hook: Webhook
+) -> None:
+    assert await backlog(database) == MessageBacklog()
+    alerts = Alerts(database, keyring)
+    await alerts.send_to([hook.url()])
+    await alerts.fire(4)
+    rows = await database.fetch("SELECT id FROM notify_messages ORDER BY id")
+    assert len(rows) == 4
+    for row, change in zip(
+        rows,
+        (
+            "not_before = now() - interval '1 hour'",
+            "not_before = now() + interval '1 hour'",
+            "delivered_at = now() - interval '2 hours', not_before = now() - interval '3 hours'",
+            "given_up_at = now() - interval '1 hour', not_before = now() - interval '4 hours'",
+        ),
+        strict=True,
+    ):
+        await database.execute(f"UPDATE notify_messages SET {change} WHERE id = $1", row["id"])
+    found = await backlog(database)
+    assert (found.waiting, found.given_up) == (1, 1), "quiet hours hold one back, and one is delivered"
+    assert 3_600 <= found.oldest_seconds < 3_700
+    await database.execute("UPDATE notify_messages SET delivered_at = now() WHERE id = $1", rows[0]["id"])
+    assert await backlog(database) == MessageBacklog(), "a later message arrived"
+
+
+async def backlog(database: Database) -> MessageBacklog:
+    return (await fleet_stats(database, database.clock.now())).messages
 
 
 async def test_old_messages_are_deleted_once_their_alert_is_over(

@@ -82,6 +82,18 @@ PANELS: Final = (
         unit="s",
     ),
     chart(
+        "Messages not delivered",
+        "Messages about alerts that wait for their receiver, and those that were given up.",
+        ("waiting", "max(poller_messages_waiting)"),
+        ("given up", "max(poller_messages_given_up)"),
+    ),
+    chart(
+        "Oldest message",
+        "How long the oldest message about an alert has waited.",
+        ("oldest", "max(poller_messages_oldest_seconds)"),
+        unit="s",
+    ),
+    chart(
         "Clocks",
         "How far each worker's clock is ahead of PostgreSQL's.",
         ("{{instance}}", "poller_clock_difference_seconds"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from poller.core.fleet import FleetStats
+    from poller.core.fleet import FleetStats, MessageBacklog
 
 
 class FleetCollector(Collector):
@@ -55,12 +55,26 @@ class FleetCollector(Collector):
                 "Time since the alert rules were last evaluated.",
                 figures.evaluated_seconds,
             )
+        yield from _messages(figures.messages)
         yield GaugeHistogramMetricFamily(
             "poller_org_freshness_seconds",
             "Age of the newest known counts of each org that is not paused.",
             buckets=list(cumulative(FRESHNESS_SECONDS, figures.freshness)),
             gsum_value=figures.freshness_sum_seconds,
         )
+
+
+def _messages(backlog: MessageBacklog) -> Iterable[Metric]:
+    """The metrics of the outbox."""
+    yield gauge("poller_messages_waiting", "Messages about alerts that wait for delivery.", backlog.waiting)
+    yield gauge(
+        "poller_messages_oldest_seconds", "How long the oldest such message has waited.", backlog.oldest_seconds
+    )
+    yield gauge(
+        "poller_messages_given_up",
+        "Messages about alerts that are not tried again, in a week, until a later one arrives.",
+        backlog.given_up,
+    )
 
 
 async def org_age_lines(ages: Mapping[str, float]) -> AsyncIterator[str]:
