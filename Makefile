@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install test chaos soak check audit format demo bench picture screenshots sdk deploy-tools docs docs-tools lock clean
+.PHONY: help install test versions chaos soak check audit format demo bench picture screenshots sdk deploy-tools docs docs-tools lock clean
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
@@ -30,6 +30,10 @@ $(INSTALLED): pyproject.toml requirements-dev.lock
 # Compiled modules are kept whatever the shell says, for the processes that tests start and for the next run.
 test: install  ## run all tests; some: make test TEST=tests/core
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(TEST)
+
+# Downloads what is not cached: about a minute for each version.
+versions: install  ## test the wheel on Python 3.12 and 3.13, where they are installed
+	POLLER_TEST_VERSIONS=1 $(BIN)/python -m pytest --durations=0 --durations-min=1 tests/test_python_versions.py
 
 # Prints its seed first and a summary last. SEED=0 picks a random seed.
 chaos: install  ## five minutes of random failures with three workers; repeat a run: make chaos SEED=…

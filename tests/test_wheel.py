@@ -10,17 +10,14 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.wheel import ROOT, build_wheel
 
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with only the content of the wheel."""
     made, site = tmp_path_factory.mktemp("made"), tmp_path_factory.mktemp("site")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(made)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = made.iterdir()
-    zipfile.ZipFile(wheel).extractall(site)
+    zipfile.ZipFile(build_wheel(made)).extractall(site)
     return site
 
 
