@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from poller import __version__
@@ -35,6 +36,12 @@ _STATUS: Final[Mapping[int, str]] = {
     422: "The cursor does not belong to this list, or the Idempotency-Key to this request.",
     503: "Busy, or the database does not answer: try again after `Retry-After` seconds.",
 }
+
+
+@cache
+def shared_document(endpoints: tuple[Endpoint, ...]) -> Mapping[str, Any]:
+    """As `document`, but made once in a process, because it takes a tenth of a second; callers only read it."""
+    return document(endpoints)
 
 
 def document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class Router:
 
 def document_route(endpoints: Iterable[Endpoint]) -> web.RouteDef:
     """`GET /openapi.json`; the document is built once."""
-    fields = openapi.document(endpoints)
+    fields = openapi.shared_document(tuple(endpoints))
     orjson.dumps(fields)
 
     async def openapi_json(request: web.Request) -> web.StreamResponse:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from poller.web.api.endpoints import ENDPOINTS
-from poller.web.api.openapi import document
+from poller.web.api.openapi import shared_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -53,7 +53,7 @@ class ReferenceEntry:
 
 def routes(site: Site) -> Iterable[web.RouteDef]:
     """The route of the page; its content is made once."""
-    whole = document(ENDPOINTS)
+    whole = shared_document(ENDPOINTS)
     groups = [(_GROUPS.get(group, group), entries) for group, entries in grouped(whole).items()]
     schemas = whole["components"]["schemas"]
     problem = list(_fields(schemas["ProblemReply"], schemas, 0))
