@@ -153,13 +153,13 @@ _FILL: Final = (
         SELECT date_bin('15 min', now(), 'epoch') - interval '{back} minutes', now() - interval '{back} minutes', id,
                100, u, u, u, u, u, u, u, u, u, u, 0, 10, CASE WHEN u IS NULL THEN 'unavailable' ELSE 'ok' END,
                CASE WHEN u IS NULL THEN 'timeout' END
-        FROM (SELECT id, CASE WHEN id % 50 <> 0 THEN id END AS u FROM orgs) AS o
+        FROM (SELECT id, CASE WHEN id % 50 <> 0 THEN 80 + id % 40 END AS u FROM orgs) AS o
         """
         for back in (30, 15, 0)
     ),
     """
     INSERT INTO latest_snapshots (org_id, slot, polled_at, all_users, active_users, admin_users)
-    SELECT id, date_bin('15 min', now(), 'epoch'), now(), id, id, id FROM orgs WHERE id % 50 <> 0
+    SELECT id, date_bin('15 min', now(), 'epoch'), now(), 80 + id % 40, 80 + id % 40, 1 FROM orgs WHERE id % 50 <> 0
     """,
     """
     INSERT INTO credit_spend SELECT id, date_bin('15 min', now(), 'epoch') - n * interval '15 min', 10

@@ -49,7 +49,7 @@ _HISTORY: Final = (
     INSERT INTO daily_counts (type, day, org_id, first, last, min, max, sum, samples, missing)
     SELECT type, current_date - back, id, u, u, u, u, 96 * u, 96, 0
     FROM unnest(ARRAY[1, 2, 8]) AS type, generate_series(1, 90) AS back,
-         LATERAL (SELECT id, 20 + id % 400 + (90 - back) * (id % 7 - 2) / 30 AS u FROM orgs) AS counts
+         LATERAL (SELECT id, 80 + id % 40 - back * (id % 7 - 2) / 30 AS u FROM orgs) AS counts
     """,
     """
     INSERT INTO fleet_days (type, day, total, orgs, unknown)
@@ -61,8 +61,8 @@ _HISTORY: Final = (
     """
     INSERT INTO forecast_results (org_id, user_type, made_at, last_day, level, per_day, method, seats, exhausted_on,
                                   exhausted_low, exhausted_high, backtest_error, backtest_windows)
-    SELECT id, 'ActiveUsers', now(), current_date - 1, 20 + id % 400, id % 7 / 30.0, 'trend', 450,
-           CASE WHEN id % 9 = 0 THEN current_date + id % 80 END, NULL, NULL, 0.5, 4
+    SELECT id, 'ActiveUsers', now(), current_date - 1, 80 + id % 40, id % 7 / 30.0, 'trend', 100 + id % 50,
+           CASE WHEN id % 9 = 0 AND 80 + id % 40 < 100 + id % 50 THEN current_date + id % 80 END, NULL, NULL, 0.5, 4
     FROM orgs
     """,
     "VACUUM (ANALYZE)",

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import asyncpg
 from PIL import Image
 from playwright.async_api import async_playwright
 
@@ -24,13 +25,13 @@ from benchmarks.web import add_history
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Browser, BrowserContext, Page
 
 FOLDER: Final = Path(__file__).with_name("screenshots")
 CHROMIUM: Final = "/usr/bin/chromium"
 COLOURS: Final = 128
 MOST_BYTES: Final = 150_000
-DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+DESKTOP, TABLET, PHONE = ({"width": w, "height": h} for w, h in ((1440, 900), (834, 1112), (390, 844)))
 
 
 class View(NamedTuple):
@@ -52,7 +53,10 @@ class Look(NamedTuple):
 LOOKS: Final = (
     Look("light", "light", DESKTOP),
     Look("dark", "dark", DESKTOP),
+    Look("tablet", "light", TABLET),
+    Look("tablet-dark", "dark", TABLET),
     Look("phone", "light", PHONE),
+    Look("phone-dark", "dark", PHONE),
 )
 PAGES: Final = (
     View("fleet", "/", "tr[data-org]"),
@@ -116,7 +120,33 @@ async def _large(browser: Browser) -> None:
             url = await _served_at(process)
             for look in LOOKS:
                 await _take(browser, url, View("fleet-5000", "/", "tr[data-org]"), look)
-            await _take(browser, url, View("health-5000", "/health"), LOOKS[0])
+                await _take(browser, url, View("seats-5000", "/seats", "main table"), look)
+                await _take(browser, url, View("health-5000", "/health"), look)
+            await _without_database(browser, url, environ["POLLER_DATABASE_URL"])
+
+
+async def _without_database(browser: Browser, url: str, dsn: str) -> None:
+    """Pages that were open when PostgreSQL stopped answering, and one that is asked for then."""
+    pages = []
+    for look in LOOKS:
+        page = await (await _context(browser, url, look)).new_page()
+        await page.goto("/")
+        await page.locator("tr[data-org]").first.wait_for()
+        pages.append((page, look))
+    path, _, options = dsn.partition("?")
+    admin = await asyncpg.connect(f"{path.rpartition('/')[0]}/template1?{options}")
+    name = path.rpartition("/")[2]
+    await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+    await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+    for page, look in pages:
+        await page.bring_to_front()
+        await page.locator(".stale").first.wait_for()
+        await _save(page, f"away-{look.name}")
+        await page.goto("/seats")
+        await _save(page, f"away-new-{look.name}")
+        await page.context.close()
+    await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+    await admin.close()
 
 
 async def _report(browser: Browser) -> None:
@@ -143,14 +173,7 @@ async def _report(browser: Browser) -> None:
 
 
 async def _take(browser: Browser, url: str, view: View, look: Look) -> None:
-    context = await browser.new_context(
-        base_url=url,
-        viewport=look.viewport,  # type: ignore[arg-type]
-        color_scheme=look.theme,  # type: ignore[arg-type]
-        device_scale_factor=1,
-        reduced_motion="reduce",
-        timezone_id="UTC",
-    )
+    context = await _context(browser, url, look)
     page = await context.new_page()
     path = view.path
     if path in {"ORG", "PARKED"}:
@@ -163,6 +186,17 @@ async def _take(browser: Browser, url: str, view: View, look: Look) -> None:
     await page.wait_for_load_state("networkidle")
     await _save(page, f"{view.name}-{look.name}")
     await context.close()
+
+
+async def _context(browser: Browser, url: str, look: Look) -> BrowserContext:
+    return await browser.new_context(
+        base_url=url,
+        viewport=look.viewport,  # type: ignore[arg-type]
+        color_scheme=look.theme,  # type: ignore[arg-type]
+        device_scale_factor=1,
+        reduced_motion="reduce",
+        timezone_id="UTC",
+    )
 
 
 async def _save(page: Page, name: str) -> None:

@@ -84,7 +84,10 @@ _KEYS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "change_30d": (f"(({CURRENT}) - d30.last)::float8", ("latest", "30")),
     "seats": ("s.purchased::float8", ("seats",)),
     "idle": ("s.idle::float8", ("seats",)),
-    "exhausted_on": ("(f.exhausted_on - date '2000-01-01')::float8", ("forecast",)),
+    "exhausted_on": (
+        "CASE WHEN s.used >= s.purchased THEN 0 ELSE f.exhausted_on - date '2000-01-01' END::float8",
+        ("forecast", "seats"),
+    ),
     "counts_at": (_EPOCH.format("l.polled_at"), ("latest",)),
     "seen": (_EPOCH.format("t.last_polled_at"), ("state",)),
 }

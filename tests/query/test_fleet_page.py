@@ -71,7 +71,9 @@ def expected_key(row: Row, sort: str) -> float | str | None:
         "count": row.count,
         "seats": row.seats,
         "idle": None if row.seats is None or row.count is None else max(row.seats - row.count, 0),
-        "exhausted_on": row.runs_out_in,
+        "exhausted_on": -1_000
+        if row.seats is not None and row.count is not None and row.count >= row.seats
+        else row.runs_out_in,
         "counts_at": None if row.count is None else 0,
     }[sort]
 

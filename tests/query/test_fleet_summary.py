@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from poller.core.callers import Caller
@@ -36,6 +37,9 @@ async def test_totals_leave_unknown_values_out_and_count_them(database: Database
     assert (totals.change_7d, totals.compared) == (3, 1)
     assert (totals.purchased, totals.used, totals.with_seats) == (20, 10, 1)
     assert (totals.run_out, totals.polled, totals.known_now) == (1, 3, 2)
+    await write(database, [*ROWS, Row("full", count=8, seats=8)])
+    totals = (await summary(database, StateFilter())).totals
+    assert (totals.run_out, totals.next_run_out) == (2, datetime.now(UTC).date() + timedelta(days=5))
     totals = (await summary(database, StateFilter(search="nothing"))).totals
     assert (totals.orgs, totals.total, totals.change_7d, totals.purchased) == (0, None, None, None)
 

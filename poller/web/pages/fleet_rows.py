@@ -101,6 +101,8 @@ def _history(row: FleetOrg, _now: datetime) -> str:
 
 
 def _runs_out(row: FleetOrg, now: datetime) -> str:
+    if row.purchased is not None and row.used is not None and row.used >= row.purchased:
+        return _ALL_IN_USE
     if row.exhausted_on is not None:
         return f'<td class="n c-out">{day(row.exhausted_on, now.date())}</td>'
     return _NO_SEATS if row.purchased is None else _NO_FORECAST if row.forecast_at is None else _NOT_IN_SIGHT
@@ -165,6 +167,7 @@ _IDLE_UNKNOWN: Final = _cell_unknown("n c-idle", "the seats, or how many are use
 _NO_HISTORY: Final = _cell_unknown("c-history", "no count in 30 days")
 _NO_SEATS: Final = _cell_unknown("n c-out", "the number of seats is not known")
 _NO_FORECAST: Final = _cell_unknown("n c-out", "there is no forecast yet")
+_ALL_IN_USE: Final = '<td class="n c-out full">all in use</td>'
 _NOT_IN_SIGHT: Final = '<td class="n c-out">not in sight</td>'
 _NEVER_SEEN: Final = _cell_unknown("n c-at", "no count is known yet")
 _NEVER_POLLED: Final = _cell_unknown("c-polls", "never polled")
