@@ -74,6 +74,7 @@ ROUTES: Final[Mapping[tuple[str, str], Kind]] = {
     ("GET", "/summary"): Kind.FLEET,
     ("GET", "/days"): Kind.FLEET,
     ("GET", "/health"): Kind.FLEET,
+    ("GET", "/gaps"): Kind.FLEET,
     ("GET", "/seats"): Kind.FLEET,
     ("GET", "/alerts"): Kind.FLEET,
     ("GET", "/alerts/{id}"): Kind.ORG,

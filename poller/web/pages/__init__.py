@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from poller.web.pages import alert_rules, alerts, fleet, health, org, reference, seats
+from poller.web.pages import alert_rules, alerts, fleet, gaps, health, org, reference, seats
 from poller.web.pages.problems import shown_as_page
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ PAGES: Final[tuple[Callable[[Site], Iterable[web.RouteDef]], ...]] = (
     fleet.routes,
     org.routes,
     health.routes,
+    gaps.routes,
     reference.routes,
     seats.routes,
     alert_rules.routes,
