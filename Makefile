@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 
 .PHONY: help install test versions chaos soak check audit format demo bench picture screenshots sdk deploy-tools docs docs-tools lock clean
 help:  ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 install: $(INSTALLED)  ## create .venv and install everything into it
 

@@ -144,7 +144,7 @@ async def _summary(running: Demo, options: DemoOptions) -> bool:
     breaches: list[str] = running.simulator.audit()["breaches"]
     terminal.out("\nZoho's rules: " + (f"BROKEN: {'; '.join(breaches)}" if breaches else "none was broken."))
     terminal.out(f"To look again: POLLER_DATA_DIR='{folder}' {_poller()} trend '{org}' --type ActiveUsers")
-    terminal.out(f"Seats and when they run out: POLLER_DATA_DIR='{folder}' {_poller()} forecast (or seats, anomalies)")
+    terminal.out(f"Seats and when they run out: POLLER_DATA_DIR='{folder}' {_poller()} forecast  # or seats, anomalies")
     return bool(breaches)
 
 

@@ -24,16 +24,16 @@ def simulate(
     *,
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Of the first data centre; 0: any free one.")] = 0,
     orgs: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many orgs there are.")] = 50,
-    seed: Annotated[int, typer.Option(help="The same seed is the same fleet.")] = 1,
-    speed: Annotated[float, typer.Option(min=0.0, help="How many times faster head-counts live.")] = 1.0,
-    latency: Annotated[float, typer.Option(min=0.0, help="Median, in milliseconds.")] = 40.0,
-    latency_p99: Annotated[float, typer.Option(min=0.0, help="99th percentile, in milliseconds.")] = 400.0,
+    seed: Annotated[int, typer.Option(help="The same seed always makes the same fleet.")] = 1,
+    speed: Annotated[float, typer.Option(min=0.0, help="How many times faster the counts change.")] = 1.0,
+    latency: Annotated[float, typer.Option(min=0.0, help="Median time until a reply, in milliseconds.")] = 40.0,
+    latency_p99: Annotated[float, typer.Option(min=0.0, help="99th percentile of it, in milliseconds.")] = 400.0,
     faults: Annotated[Path | None, typer.Option(help="A JSON file of faults.")] = None,
     write_orgs: Annotated[Path | None, typer.Option(help="Write the fleet there (.csv, .jsonl), to import.")] = None,
 ) -> None:
-    """Be Zoho, on loopback, until Ctrl-C: tokens, counts, limits and, on demand, faults.
+    """Simulate Zoho on loopback until Ctrl-C: tokens, counts, limits and, on demand, faults.
 
-    Example: [bold]poller simulate --orgs 20 --write-orgs fleet.csv[/bold], then in another terminal what it says
+    Example: [bold]poller simulate --orgs 20 --write-orgs fleet.csv[/bold], then what it prints, in another terminal
     """
     from poller.simulator import Simulator, SimulatorOptions, load_faults
 
