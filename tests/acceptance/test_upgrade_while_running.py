@@ -57,7 +57,8 @@ class BothVersions:
     def __init__(self, mine: Machine, previous_code: Path) -> None:
         self.mine = mine
         self._previous: dict[str, Any] = {
-            "environ": mine.environ,
+            # Its modules are compiled once, whatever the shell says.
+            "environ": {**mine.environ, "PYTHONDONTWRITEBYTECODE": ""},
             "inherit": False,
             "cwd": previous_code,
             "fresh": True,
@@ -154,7 +155,6 @@ async def rows(blank_database_url: str) -> AsyncIterator[Rows]:
 
 async def set_up_by_previous_version(pollers: BothVersions, sim: Simulator, folder: Path, database_url: str) -> None:
     """Migrates the empty database and imports the fleet, by commands of the previous version."""
-    assert (await pollers.run_previous("--version")).out == f"poller {PREVIOUS}\n"
     migrated = await pollers.run_previous("migrate")
     assert migrated.code == 0, migrated.err
     await import_by_command(sim, folder, pollers.run_previous)
