@@ -167,7 +167,7 @@ def _server() -> socket.socket:
 
 
 def load() -> None:
-    """Imports every module of the poller that starts no threads, and what they import later."""
+    """Imports every module of the poller that starts no threads, and what they import later; compiles the pages."""
     import poller
 
     for module in pkgutil.walk_packages(poller.__path__, "poller."):
@@ -175,10 +175,22 @@ def load() -> None:
             import_module(module.name)
     for name in _LOADED_FIRST:
         import_module(name)
+    _make_pages()
     threads = [*Path("/proc/self/task").iterdir()]
     assert len(threads) == 1, "a module started a thread: add it to _LOADED_LATER"
     gc.collect()
     gc.freeze()
+
+
+def _make_pages() -> None:
+    """Makes what every web server keeps for its process: the code of the pages and the description of the API."""
+    from poller.web.api.endpoints import ENDPOINTS
+    from poller.web.api.openapi import shared_document
+    from poller.web.loop_share import LoopShare
+    from poller.web.pages.rendering import Renderer
+
+    Renderer(LoopShare())
+    shared_document(ENDPOINTS)
 
 
 def serve(control: socket.socket) -> tuple[str, list[str]]:
