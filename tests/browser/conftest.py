@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 
 FOLDER: Final = Path(__file__).parent
 CHROMIUM: Final = next((path for path in ("/usr/bin/chromium", "/usr/bin/google-chrome") if Path(path).exists()), None)
+_WITHOUT: Final = (
+    "WebUIOmniboxPopup", "WebUIOmniboxAimPopup",
+    # The last option of this name counts, so this repeats those that Playwright switches off.
+    "AimEnabled", "AvoidCorsURLLoaderRestartOnRedirect", "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose", "HttpsFirstBalancedModeAutoEnable", "HttpsUpgrades", "LensOverlay", "MediaRouter",
+    "NetworkTimeServiceQuerying", "OptimizationHints", "PaintHolding", "PreconnectToSearch",
+    "ThirdPartyStoragePartitioning",
+)  # fmt: skip
+"""Features that Chromium goes without. Two pages for suggestions in its own address line took most of a new context."""
 expect.set_options(timeout=PATIENCE_MS)
 
 
@@ -38,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def contexts() -> AsyncIterator[Contexts]:
     """The contexts of the system's Chromium."""
     async with async_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
+        arguments = ["--no-sandbox", "--disable-dev-shm-usage", f"--disable-features={','.join(_WITHOUT)}"]
         opened = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield Contexts(opened)
         await opened.close()

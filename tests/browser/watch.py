@@ -20,8 +20,8 @@ PATIENCE_MS = 60_000.0
 class Contexts:
     """The browser's contexts, one for each address and set of options, each with a page.
 
-    A new context takes a second of the processor, and so does a new page with its process. Cookies and storage do not
-    outlive a test; the browser's cache of static files does.
+    A new context takes a quarter of a second of the processor, and so does a new page with its process. Cookies and
+    storage do not outlive a test; the browser's cache of static files does.
     """
 
     browser: Browser
