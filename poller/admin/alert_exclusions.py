@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from poller.admin.audit import record
+from poller.admin.audit import record, record_each
 from poller.core.alerts import Exclusion
 from poller.core.audit import AuditAction
 from poller.core.errors import UsageError
@@ -56,7 +56,7 @@ async def exclude(
         for rule_id, org_id, user_type in keys:
             one = Exclusion(0, rule_id, org_id, user_type, reason, until, caller.name)
             await store.save_exclusion(connection, one, now)
-    await record(database, caller, AuditAction.EXCLUDED, *_noted(subjects, keys, reason=reason, until=until))
+    await _note(database, caller, AuditAction.EXCLUDED, subjects, keys, reason=reason, until=until)
     return ExclusionResult(await _stored(database, keys), changed=True)
 
 
@@ -69,7 +69,9 @@ async def include(database: Database, caller: Caller, subjects: ExcludedSubjects
     async with database.transaction() as connection:
         for one in found:
             await store.delete_exclusion(connection, one.id)
-    await record(database, caller, AuditAction.INCLUDED, *_noted(subjects, keys))
+    await _note(
+        database, caller, AuditAction.INCLUDED, subjects, [(one.rule_id, one.org_id, one.user_type) for one in found]
+    )
     return ExclusionResult(found, changed=True)
 
 
@@ -110,8 +112,19 @@ async def _keys(database: Database, caller: Caller, subjects: ExcludedSubjects, 
     return [(rule_id, org_id, user_type) for org_id in org_ids]
 
 
-def _noted(subjects: ExcludedSubjects, keys: Sequence[Key], **more: object) -> tuple[int | None, dict[str, object]]:
-    """The org and the details for the audit log."""
-    detail = {"rule": subjects.rule, "user_type": subjects.user_type, "exclusions": len(keys), **more}
-    org_id = keys[0][1] if len(keys) == 1 else None
-    return org_id, {name: value for name, value in detail.items() if value}
+async def _note(
+    database: Database,
+    caller: Caller,
+    action: AuditAction,
+    subjects: ExcludedSubjects,
+    keys: Sequence[Key],
+    **more: object,
+) -> None:
+    """Writes an entry into the audit log, for each org if orgs are named."""
+    detail = {"rule": subjects.rule, "user_type": subjects.user_type, **more}
+    detail = {name: value for name, value in detail.items() if value}
+    org_ids = [org_id for _, org_id, _ in keys if org_id is not None]
+    if org_ids:
+        await record_each(database, caller, action, org_ids, detail)
+    else:
+        await record(database, caller, action, None, detail)

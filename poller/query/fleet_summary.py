@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.durations import DAY_SECONDS
+from poller.core.model import USER_TYPES
 from poller.query.cache import key_of_tags
 from poller.query.parallel import parallel
 from poller.query.service_facts import OpenCircuit, open_circuits
@@ -72,6 +73,13 @@ async def fleet_summary(reader: Reader, caller: Caller, which: StateFilter, user
         troubles = group.create_task(_kept_troubles(reader, database, which, circuits=caller.visible_tags is None))
         trend = group.create_task(fleet_days(reader, caller, user_type))
     return FleetSummary(*sums.result(), *troubles.result(), trend.result())
+
+
+def forget_sums(reader: Reader, which: StateFilter) -> None:
+    """Drops the kept sums of this list, because many of its orgs have changed; those of other lists expire."""
+    for user_type in USER_TYPES:
+        reader.cache.forget(("fleet sums", _key(which), user_type))
+    reader.cache.forget(("fleet troubles", key_of_tags(which.visible_tags)))
 
 
 async def fleet_days(reader: Reader, caller: Caller, user_type: UserType) -> list[FleetDay]:

@@ -53,6 +53,8 @@ class Kind(Enum):
     """Tells of one org, or of one alert: 404 to a key that does not see it."""
     WRITE = auto()
     """Changes one org, or one alert: 403 without the right, 404 without the org."""
+    BULK = auto()
+    """Changes all orgs that the key sees: 403 without the right."""
     NAMED_WRITE = auto()
     """Changes what the body names: 403 without the right, and the refusal of an unknown name without the org."""
 
@@ -74,6 +76,8 @@ ROUTES: Final[Mapping[tuple[str, str], Kind]] = {
     ("GET", "/summary"): Kind.FLEET,
     ("GET", "/days"): Kind.FLEET,
     ("GET", "/health"): Kind.FLEET,
+    ("POST", "/fleet/pause"): Kind.BULK,
+    ("POST", "/fleet/resume"): Kind.BULK,
     ("GET", "/gaps"): Kind.FLEET,
     ("GET", "/seats"): Kind.FLEET,
     ("GET", "/alerts"): Kind.FLEET,
@@ -322,6 +326,24 @@ async def _check_write(server: Server, method: str, path: str, asker: Asker) -> 
         _tells_only_of_its_own(text, asker, where)
 
 
+async def _check_bulk(server: Server, method: str, path: str, asker: Asker) -> None:
+    """A list of every org is that of every org the key sees."""
+    server.asked += 1
+    before, headers = await _facts(server), {**asker.headers, "Origin": ORIGIN, "Accept": "text/html"}
+    form = {"list": "", "orgs": "9"}
+    url = server.url + path
+    async with server.session.request(method, url, headers=headers, data=form, allow_redirects=False) as reply:
+        status, text = reply.status, await reply.text()
+    refused = {303, 401, 403} if asker.right is None else {403}
+    may = asker.right is Right.OPERATE
+    assert status in ({303} if may else refused), (path, asker.name, status, text)
+    after = await _facts(server)
+    for customer in NAMES:
+        if not (may and asker.sees(customer)):
+            assert after[customer] == before[customer], (path, asker.name, customer)
+    _tells_only_of_its_own(text, asker, (path, asker.name))
+
+
 async def _check_named_write(server: Server, method: str, path: str, asker: Asker) -> None:
     """The body names an org, or a rule about which the key knows nothing, or a user type of every org."""
     absent = await _excluded(server, path, asker, orgs=["Nobody Ltd"])
@@ -403,6 +425,7 @@ _CHECKS: Final = {
     Kind.SERVICE_WRITE: _check_service_write,
     Kind.ORG: _check_org,
     Kind.WRITE: _check_write,
+    Kind.BULK: _check_bulk,
     Kind.NAMED_WRITE: _check_named_write,
 }
 

@@ -38,6 +38,25 @@ async def insert_entry(
     )
 
 
+async def insert_entries(
+    queries: Queries, caller: Caller, action: str, org_ids: Sequence[int], detail: Mapping[str, object] | None
+) -> None:
+    """Writes a row for each org."""
+    # audit.insert_each
+    await queries.execute(
+        """
+        INSERT INTO audit (key_id, caller, source, action, org_id, detail)
+        SELECT $1, $2, $3, $4, org_id, $6 FROM unnest($5::int[]) AS org_id
+        """,
+        caller.key_id,
+        caller.name,
+        caller.source,
+        action,
+        list(org_ids),
+        detail,
+    )
+
+
 async def list_entries(
     queries: Queries,
     since: datetime,

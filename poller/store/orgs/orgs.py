@@ -85,14 +85,14 @@ async def has_credentials(database: Database, name: str) -> bool:
 
 async def pause(database: Database, names: Sequence[str], now: datetime) -> int:
     """Stops polling these orgs until they are resumed; returns how many were not paused before."""
-    return await pause_ids(database, [org.id for org in await find_orgs(database, names)], now)
+    return len(await pause_ids(database, [org.id for org in await find_orgs(database, names)], now))
 
 
-async def pause_ids(database: Database, org_ids: Sequence[int], now: datetime) -> int:
-    """The same for orgs by id."""
+async def pause_ids(database: Database, org_ids: Sequence[int], now: datetime) -> list[int]:
+    """The same for orgs by id; returns the ids of those that were not paused before."""
     # orgs.pause
-    statement = "UPDATE orgs SET paused_at = $2, updated_at = $2 WHERE id = ANY($1) AND paused_at IS NULL"
-    return _rows(await database.execute(statement, list(org_ids), now))
+    statement = "UPDATE orgs SET paused_at = $2, updated_at = $2 WHERE id = ANY($1) AND paused_at IS NULL RETURNING id"
+    return [row["id"] for row in await database.fetch(statement, list(org_ids), now)]
 
 
 async def resume(database: Database, names: Sequence[str], now: datetime) -> int:
@@ -100,11 +100,18 @@ async def resume(database: Database, names: Sequence[str], now: datetime) -> int
 
     Raises a `UsageError` for a restored org that has no credentials yet.
     """
-    return await resume_ids(database, [org.id for org in await find_orgs(database, names)], now)
+    return len(await resume_ids(database, [org.id for org in await find_orgs(database, names)], now))
 
 
-async def resume_ids(database: Database, org_ids: Sequence[int], now: datetime) -> int:
-    """The same for orgs by id."""
+async def without_credentials(database: Database, org_ids: Sequence[int]) -> list[int]:
+    """Returns the ids of those orgs that have no credentials, so that they cannot be resumed."""
+    # orgs.without_credentials
+    statement = "SELECT id FROM orgs WHERE id = ANY($1::int[]) AND paused_reason = 'no_credentials'"
+    return [row["id"] for row in await database.fetch(statement, list(org_ids))]
+
+
+async def resume_ids(database: Database, org_ids: Sequence[int], now: datetime) -> list[int]:
+    """The same for orgs by id; returns the ids of those that were paused or parked."""
     # orgs.resumable
     missing = await database.fetch(
         "SELECT name FROM orgs WHERE id = ANY($1::int[]) AND paused_reason = 'no_credentials' AND removed_at IS NULL",
@@ -115,17 +122,18 @@ async def resume_ids(database: Database, org_ids: Sequence[int], now: datetime) 
             f"the org {missing[0]['name']!r} has no credentials", "import it with its credentials: it is polled then"
         )
     # orgs.resume
-    status = await database.execute(
+    rows = await database.fetch(
         """
         UPDATE orgs SET paused_at = NULL, paused_reason = NULL, parked_at = NULL, parked_code = NULL,
                         parked_remedy = NULL, parked_outcome = NULL, probe_at = NULL, probes = 0, resumed_at = $2,
                         updated_at = $2
         WHERE id = ANY($1) AND (paused_at IS NOT NULL OR parked_at IS NOT NULL)
+        RETURNING id
         """,
         list(org_ids),
         now,
     )
-    return _rows(status)
+    return [row["id"] for row in rows]
 
 
 async def remove(database: Database, names: Sequence[str], now: datetime) -> int:
@@ -195,8 +203,3 @@ async def _lock(connection: Connection, ids: Sequence[int]) -> None:
     """Locks orgs, and so waits for writers of rows that refer to them; in the order of ids, so none deadlocks."""
     # orgs.lock
     await connection.execute("SELECT FROM orgs WHERE id = ANY($1) ORDER BY id FOR UPDATE", ids)
-
-
-def _rows(status: str) -> int:
-    """Returns the number at the end of a command tag such as `UPDATE 3`."""
-    return int(status.rpartition(" ")[2])

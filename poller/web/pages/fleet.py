@@ -16,11 +16,14 @@ from poller.web.api.models.base import LARGEST_ID, Model
 from poller.web.api.parameters import query_values
 from poller.web.api.replies import wants_csv
 from poller.web.callers import CALLER
+from poller.web.pages.changes import may_change
+from poller.web.pages.fleet_bulk import bulk_routes
 from poller.web.pages.fleet_controls import page_values, summary_values
 from poller.web.pages.fleet_export import csv_reply, json_reply
 from poller.web.pages.fleet_query import Column, FleetQuery
 from poller.web.pages.fleet_rows import row_markup
 from poller.web.pages.formats import iso
+from poller.web.pages.notices import Notices
 from poller.web.refusals import wants_html
 
 if TYPE_CHECKING:
@@ -59,9 +62,10 @@ class RowsQuery(Model):
 
 def routes(site: Site) -> Iterable[web.RouteDef]:
     """The routes of this page: the page itself, the rows that changed, and what stands above them."""
+    notices = Notices()
 
     async def page(request: web.Request) -> web.StreamResponse:
-        return await _page(site, request)
+        return await _page(site, request, notices)
 
     async def rows(request: web.Request) -> web.Response:
         return await _changed_rows(site, request)
@@ -79,10 +83,16 @@ def routes(site: Site) -> Iterable[web.RouteDef]:
         word = TYPE_WORDS[query.type]
         return await site.renderer.page(request, "days.html", as_of=site.reader.now(), days=found, type_word=word)
 
-    return [web.get("/", page), web.get("/rows", rows), web.get("/summary", summary), web.get("/days", days)]
+    return [
+        web.get("/", page),
+        web.get("/rows", rows),
+        web.get("/summary", summary),
+        web.get("/days", days),
+        *bulk_routes(site, notices),
+    ]
 
 
-async def _page(site: Site, request: web.Request) -> web.StreamResponse:
+async def _page(site: Site, request: web.Request, notices: Notices) -> web.StreamResponse:
     query, caller = query_values(FleetQuery, request), request[CALLER]
     question, database = query.question(caller.visible_tags), site.reader.seen_by(caller)
     if wants_csv(request, query.format):
@@ -95,6 +105,7 @@ async def _page(site: Site, request: web.Request) -> web.StreamResponse:
     shown, now = found.result(), site.reader.now()
     rows_html = await _rows(site, caller, shown.orgs, query.columns)
     values = {"as_of": now, "rows_html": rows_html, **page_values(query, shown, summary.result())}
+    values |= {"notice": notices.take(query.done), "operates": may_change(request)}
     values["summary_html"] = await site.renderer.markup(request, "fleet_summary.html", **values)
     return await site.renderer.page(request, "fleet.html", **values)
 

@@ -92,6 +92,7 @@ def page_values(query: FleetQuery, page: FleetPage, summary: FleetSummary) -> di
         "column_words": COLUMNS,
         "types": [(TYPE_WORDS[one], links.to(type=one.value), one == query.type) for one in USER_TYPES],
         "presets": PRESETS,
+        "list_text": links.to().partition("?")[2],
         "row_links": [(str(count), links.to(rows=count), count == query.rows) for count in ROWS],
         "first": query.start,
         "last": last,

@@ -81,6 +81,7 @@ class FleetQuery(Model):
     start: Annotated[int, Field(ge=1, le=_LARGEST_START), WHOLE] = 1
     rows: Annotated[Literal[50, 100, 250], BeforeValidator(lambda value: int(value) if value in _ROWS else value)] = 100
     column: Annotated[tuple[Column, ...], Field(max_length=20)] = ()
+    done: Annotated[str, StringConstraints(max_length=40)] = ""
     format: Literal["html", "csv", "json"] | None = None
 
     def filter(self, visible_tags: Sequence[str] | None) -> StateFilter:
