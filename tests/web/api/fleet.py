@@ -166,6 +166,11 @@ async def _fill(database_url: str) -> dict[str, int]:
         for name, state in ((OK, "firing"), (FAILING, "pending"), (FORMULA, "acknowledged"), (PARKED, "resolved")):
             await add_alert(database, "seats_used", ids[name], state, user_type="ActiveUsers")
         await add_alert(database, "worker_clock", None, subject="host-1", severity="critical")
+        await database.execute(
+            "INSERT INTO alert_exclusions (org_id, user_type, reason, created_by)"
+            " SELECT id, 'ActiveUsers', 'they merge', 'noc' FROM unnest($1::int[]) AS id",
+            list(ids.values()),
+        )
         for action in ("poll", "pause", "resume", "poll", "pause"):
             await record(database, Caller("noc", Right.OPERATE, source="127.0.0.1"), action, ids[OK], {"changed": True})
     return ids
