@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from poller.query.one_org import org_fields
 from poller.store.reading import reading
 from poller.store.series.gap_ranges import gap_ranges
-from poller.store.series.gap_sums import GapFilter, count_unknown_orgs, gap_sums_by_org, gap_sums_by_reason
+from poller.store.series.gap_sums import GapFilter, GapTotals, count_unknown_orgs, sum_gaps
 from poller.store.series.retention import raw_since
 
 if TYPE_CHECKING:
@@ -74,18 +74,15 @@ async def read_gaps_page(reader: Reader, caller: Caller, question: GapsQuestion)
 async def _read(database: Database, question: GapsQuestion) -> GapSums:
     gaps = question.gaps
     async with reading(database) as connection:
-        total, *reasons = await gap_sums_by_reason(connection, gaps)
-        rows = await gap_sums_by_org(
-            connection, gaps, reason=question.reason, limit=question.limit, offset=question.start - 1
-        )
+        sums = await sum_gaps(connection, gaps, reason=question.reason, limit=question.limit, offset=question.start - 1)
         never, later = await count_unknown_orgs(connection, gaps)
         kept = await raw_since(connection)
     return GapSums(
-        slots=total["slots"],
-        orgs=total["orgs"],
-        reasons=[GapReason(*(row[name] for name in _OF_REASON)) for row in reasons],
-        rows=[dict(row) for row in rows],
-        matching=sum(row["parts"] for row in reasons if question.reason in {None, row["reason"]}),
+        slots=sums.whole["slots"],
+        orgs=sums.whole["orgs"],
+        reasons=[GapReason(*(row[name] for name in _OF_REASON)) for row in sums.by_reason],
+        rows=_rows(sums),
+        matching=sum(row["parts"] for row in sums.by_reason if question.reason in {None, row["reason"]}),
         never=never,
         later=later,
         kept_since=kept if gaps.since.date() < kept else None,
@@ -95,8 +92,7 @@ async def _read(database: Database, question: GapsQuestion) -> GapSums:
 async def read_gap_rows(database: Database, question: GapsQuestion) -> list[dict[str, Any]]:
     """Every row of the table, not only those of the page."""
     async with reading(database) as connection:
-        rows = await gap_sums_by_org(connection, question.gaps, reason=question.reason, limit=None)
-    return [dict(row) for row in rows]
+        return _rows(await sum_gaps(connection, question.gaps, reason=question.reason, limit=None))
 
 
 async def read_gaps_of_org(
@@ -115,8 +111,13 @@ async def read_gaps_of_org(
     return org["name"], [one for one in found if question.reason in {None, one.reason}]
 
 
+def _rows(sums: GapTotals) -> list[dict[str, Any]]:
+    return [{name: row[name] for name in _OF_ORG} for row in sums.by_org]
+
+
 def _minute_of(at: datetime) -> datetime:
     return at.replace(second=0, microsecond=0)
 
 
+_OF_ORG: Final = ("org_id", "org", "data_center", "reason", "slots", "first", "last")
 _OF_REASON: Final = ("reason", "slots", "orgs", "first", "last")

@@ -30,16 +30,22 @@ class GapFilter:
         return [*matching(self.which), self.since, self.until, search, self.org_id]
 
 
-async def gap_sums_by_org(
+@dataclass(frozen=True, slots=True)
+class GapTotals:
+    """Sums in one answer: of all gaps, by reason (the most slots first), and a part of those by org and reason."""
+
+    whole: Row
+    by_reason: list[Row]
+    by_org: list[Row]
+
+
+async def sum_gaps(
     queries: Queries, gaps: GapFilter, *, reason: str | None, limit: int | None, offset: int = 0
-) -> list[Row]:
-    """Returns the sums by org and reason, the most slots first. `reason` None: of every reason."""
-    return await queries.fetch(_BY_ORG, *gaps.arguments(), reason, limit, offset)
-
-
-async def gap_sums_by_reason(queries: Queries, gaps: GapFilter) -> list[Row]:
-    """Returns the sums by reason, the most slots first; before them the sum of all, without a reason."""
-    return await queries.fetch(_BY_REASON, *gaps.arguments())
+) -> GapTotals:
+    """Reads the sums; those by org are the most slots first, from `offset` on. `reason`: those by org of it alone."""
+    whole, *rows = await queries.fetch(_SUMS, *gaps.arguments(), reason, limit, offset)
+    by_reason = [row for row in rows if row["part"] == _OF_REASON]
+    return GapTotals(whole, by_reason, rows[len(by_reason) :])
 
 
 async def count_unknown_orgs(queries: Queries, gaps: GapFilter) -> tuple[int, int]:
@@ -49,28 +55,26 @@ async def count_unknown_orgs(queries: Queries, gaps: GapFilter) -> tuple[int, in
 
 
 _ORGS: Final = f"{MATCHES} AND ($7::text IS NULL OR o.name ILIKE $7) AND ($8::integer IS NULL OR o.id = $8)"
-_FOUND: Final = f"""
-WITH found AS (
+_OF_REASON: Final = 1
+# gap_sums.sums: one statement, because finding the gaps of many orgs takes longer than everything else.
+_SUMS: Final = f"""
+WITH found AS MATERIALIZED (
     SELECT o.id AS org_id, o.name AS org, o.data_center, g.reason, count(*)::int AS slots,
            min(g.slot) AS first, max(g.slot) AS last
     FROM orgs o JOIN poll_gaps g ON g.org_id = o.id
     WHERE {_ORGS} AND g.slot >= $5 AND g.slot < $6
     GROUP BY o.id, o.name, o.data_center, g.reason
 )
-"""  # noqa: S608 - it stands above
-
-# gap_sums.by_org
-_BY_ORG: Final = f"""{_FOUND}
-SELECT org_id, org, data_center, reason, slots, first, last FROM found
-WHERE $9::text IS NULL OR reason = $9
-ORDER BY slots DESC, org, org_id, reason LIMIT $10 OFFSET $11
-"""  # noqa: S608 - it stands above
-
-# gap_sums.by_reason
-_BY_REASON: Final = f"""{_FOUND}
-SELECT reason, count(DISTINCT org_id)::int AS orgs, count(*)::int AS parts, coalesce(sum(slots), 0)::int AS slots,
-       min(first) AS first, max(last) AS last
-FROM found GROUP BY GROUPING SETS ((), (reason)) ORDER BY GROUPING(reason) DESC, slots DESC, reason
+SELECT CASE WHEN GROUPING(reason) = 1 THEN 0 ELSE {_OF_REASON} END AS part, NULL::int AS org_id, NULL::text AS org,
+       NULL::text AS data_center, reason, count(DISTINCT org_id)::int AS orgs, count(*)::int AS parts,
+       coalesce(sum(slots), 0)::int AS slots, min(first) AS first, max(last) AS last
+FROM found GROUP BY GROUPING SETS ((), (reason))
+UNION ALL
+SELECT 2, page.* FROM (
+    SELECT org_id, org, data_center, reason, 1 AS orgs, 1 AS parts, slots, first, last FROM found
+    WHERE $9::text IS NULL OR reason = $9 ORDER BY slots DESC, org, org_id, reason LIMIT $10 OFFSET $11
+) AS page
+ORDER BY part, slots DESC, org, org_id, reason
 """  # noqa: S608 - it stands above
 
 # gap_sums.unknown: the times of $6 are of no use here.
