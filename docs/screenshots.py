@@ -62,6 +62,7 @@ PAGES: Final = (
     View("fleet", "/", "tr[data-org]"),
     View("org", "ORG", "main table"),
     View("health", "/health"),
+    View("gaps", "/gaps", "main table"),
     View("seats", "/seats", "main table"),
     View("alerts", "/alerts", "li[data-alert]"),
     View("alerts-rule", "/alerts/rules/seats_used", "#preview table"),
