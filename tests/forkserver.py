@@ -167,7 +167,7 @@ def _server() -> socket.socket:
 
 
 def load() -> None:
-    """Imports every module of the poller that starts no threads, and what they import later; compiles the pages."""
+    """Imports every module of the poller that starts no threads, and what they import later; makes what they keep."""
     import poller
 
     for module in pkgutil.walk_packages(poller.__path__, "poller."):
@@ -175,22 +175,24 @@ def load() -> None:
             import_module(module.name)
     for name in _LOADED_FIRST:
         import_module(name)
-    _make_pages()
+    _make_what_is_kept()
     threads = [*Path("/proc/self/task").iterdir()]
     assert len(threads) == 1, "a module started a thread: add it to _LOADED_LATER"
     gc.collect()
     gc.freeze()
 
 
-def _make_pages() -> None:
-    """Makes what every web server keeps for its process: the code of the pages and the description of the API."""
+def _make_what_is_kept() -> None:
+    """Makes what a process keeps: the code of the pages, the description of the API, the system's authorities."""
     from poller.web.api.endpoints import ENDPOINTS
     from poller.web.api.openapi import shared_document
     from poller.web.loop_share import LoopShare
     from poller.web.pages.rendering import Renderer
+    from poller.zoho.client import system_trust
 
     Renderer(LoopShare())
     shared_document(ENDPOINTS)
+    system_trust()
 
 
 def serve(control: socket.socket) -> tuple[str, list[str]]:

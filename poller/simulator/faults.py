@@ -99,8 +99,8 @@ class FaultScript:
             return None
         for fault, given in self._faults:
             if (
-                fault.matched_endpoint == endpoint
-                and fault.org in {None, org}
+                fault.org in {None, org}
+                and fault.matched_endpoint == endpoint
                 and fault.data_center in {None, data_center}
                 and fault.user_type in {None, user_type}
                 and (fault.times is None or given[0] < fault.times)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import ssl
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -149,6 +149,12 @@ class ZohoClient:
         _log_mode(self.mode, why)
 
 
+@cache
+def system_trust() -> ssl.SSLContext:
+    """The certificate authorities of the system, read once in a process because that takes 20 ms."""
+    return ssl.create_default_context()
+
+
 @asynccontextmanager
 async def open_client(
     *,
@@ -164,7 +170,7 @@ async def open_client(
     `trust` replaces the system's certificate authorities; one that verifies nothing is a `ValueError`. `proxy` is the
     value of POLLER_PROXY. No mode faster than `fastest` is tried.
     """
-    trust = trust or ssl.create_default_context()
+    trust = trust or system_trust()
     if trust.verify_mode is not ssl.CERT_REQUIRED or not trust.check_hostname:
         raise ValueError("a TLS context that does not verify certificates and host names is refused")
     options: dict[str, Any] = {"ssl": trust, "limit": connections, "ttl_dns_cache": _DNS_SECONDS, "resolver": resolver}
