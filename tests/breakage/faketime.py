@@ -29,6 +29,12 @@ def clock_set_by(file: Path, *, monotonic: bool = False) -> Mapping[str, str]:
     return {"FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1", **_variables(monotonic=monotonic)}
 
 
+def forget_process(pid: int) -> None:
+    """Removes what libfaketime keeps in memory for a killed process: a later one with its id would wait for it."""
+    for name in (f"faketime_shm_{pid}", f"sem.faketime_sem_{pid}"):
+        Path("/dev/shm", name).unlink(missing_ok=True)
+
+
 def _variables(*, monotonic: bool) -> Mapping[str, str]:
     untouched = {} if monotonic else {"DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     return {"LD_PRELOAD": str(_LIBRARY), **untouched}

@@ -20,6 +20,7 @@ from poller.simulator import Simulator, SimulatorOptions
 from poller.store.database import Database, connect
 from poller.store.orgs.encryption import KEY_BYTES, Keyring
 from tests import forkserver
+from tests.breakage.faketime import forget_process
 from tests.simulated_fleet import import_fleet
 from tests.witness import WITNESS
 from tests.worker.waiting import eventually
@@ -184,5 +185,6 @@ async def lab(
                 with suppress(ProcessLookupError):
                     worker.process.kill()
                 await worker.process.wait()
+                forget_process(worker.pid)
                 WITNESS.hear(f"breakage {worker.log.name}", worker.text())
             WITNESS.know_simulator(sim)
