@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 AGAIN_SECONDS = 0.3
+END_SECONDS = 120.0
+"""Far more than the grace period of a worker."""
 
 
 class Crew:
@@ -26,25 +28,32 @@ class Crew:
         self._clock = clock
         self._logs = logs
         self._processes: dict[int, forkserver.Forked] = {}
-        self._leaving = False
+        self._leaving = asyncio.Event()
         self.started = 0
         self.codes: list[int] = []
         """How they ended, one after the other."""
 
     async def keep(self) -> None:
-        """Restarts processes that end until `stop` is called; returns when all have ended."""
+        """Restarts processes that end until `stop` is called; returns when all have ended. Fails if one does not."""
         async with asyncio.TaskGroup() as tasks:
-            for place in range(WORKERS):
-                tasks.create_task(self._keep_one(place))
+            kept = [tasks.create_task(self._keep_one(place)) for place in range(WORKERS)]
+            await self._leaving.wait()
+            _, running = await asyncio.wait(kept, timeout=END_SECONDS)
+            assert not running, "a worker does not end after the signal to stop"
 
     async def _keep_one(self, place: int) -> None:
-        while not self._leaving:
+        while not self._leaving.is_set():
             with (self._logs / f"worker-{place}.log").open("ab") as log:
                 process = await forkserver.start(
                     "tests.chaos.worker", [str(self._clock)], environ=self._environ, output=log.fileno()
                 )
             self._processes[place] = process
             self.started += 1
+            if self._leaving.is_set():
+                # The signal to stop was sent before this process was there.
+                process.kill()
+                await process.wait()
+                return
             self.codes.append(await process.wait())
             await asyncio.sleep(AGAIN_SECONDS)
 
@@ -68,13 +77,13 @@ class Crew:
 
     def stop(self) -> None:
         """Sends every process the signal to shut down."""
-        self._leaving = True
+        self._leaving.set()
         for place in list(self._processes):
             self._send(place, signal.SIGTERM)
 
     def kill_all(self) -> None:
         """Kills the processes that still run."""
-        self._leaving = True
+        self._leaving.set()
         for place in list(self._processes):
             self._send(place, signal.SIGKILL)
 
