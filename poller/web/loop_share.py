@@ -1,14 +1,12 @@
 """Divides answers into slices, so that polls, which are made on the same event loop, need not wait for a whole one.
 
 All long answers together take at most half of the loop's time: a write to a fast socket never suspends, so an answer of
-millions of lines would otherwise block the loop until its end. Pages are made one at a time, in short steps, and not
-while polls begin.
+millions of lines would otherwise block the loop until its end. Pages are made one at a time, in short steps.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -20,28 +18,14 @@ T = TypeVar("T")
 SLICE_SECONDS: Final = 0.004
 STEP_SECONDS: Final = 0.0005
 """A poll that begins needs several turns of the loop, and waits for one step in each."""
-PATIENCE_SECONDS: Final = 0.05
-"""How long one page waits for polls to begin, in all: about as long as that takes."""
 
 
 class LoopShare:
-    """The share of one process. Long answers pass through `sliced`, pages through `in_steps`.
+    """The share of one process. Long answers pass through `sliced`, pages through `in_steps`."""
 
-    `settled` is set while no worker of this process claims and starts polls; None: there is no worker.
-    """
-
-    def __init__(
-        self,
-        settled: asyncio.Event | None = None,
-        *,
-        slice_seconds: float = SLICE_SECONDS,
-        step_seconds: float = STEP_SECONDS,
-        patience_seconds: float = PATIENCE_SECONDS,
-    ) -> None:
-        self._settled = settled
+    def __init__(self, slice_seconds: float = SLICE_SECONDS, step_seconds: float = STEP_SECONDS) -> None:
         self._slice_seconds = slice_seconds
         self._step_seconds = step_seconds
-        self._patience_seconds = patience_seconds
         self._active = 0
         self._one_page = asyncio.Lock()
 
@@ -49,25 +33,14 @@ class LoopShare:
         """The parts of a page; everything else on the loop has a turn after each step. One page at a time."""
         made: list[T] = []
         async with self._one_page:
-            patience = await self._turn(self._patience_seconds)
+            await asyncio.sleep(0)
             began = perf_counter()
             for part in parts:
                 made.append(part)
                 if perf_counter() - began >= self._step_seconds:
-                    patience = await self._turn(patience)
+                    await asyncio.sleep(0)
                     began = perf_counter()
         return made
-
-    async def _turn(self, patience: float) -> float:
-        """Lets everything else have a turn, and polls begin for `patience` seconds at most; returns what is left."""
-        await asyncio.sleep(0)
-        if self._settled is None or self._settled.is_set() or patience <= 0:
-            return patience
-        began = perf_counter()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                await self._settled.wait()
-        return patience - (perf_counter() - began)
 
     async def sliced(self, items: AsyncIterator[T]) -> AsyncGenerator[T]:
         """The items, with a pause after each slice.

@@ -33,7 +33,6 @@ from poller.web.probes import probe_routes
 from poller.web.rate_limited_log import RateLimitedLog
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from poller.admin.writer import Writer
@@ -56,8 +55,6 @@ class Health:
     fleet_figures: Callable[[], Awaitable[FleetStats]]
     org_ages: Callable[[int], Awaitable[Mapping[str, float]]]
     orgs_named: int = 0
-    settled: asyncio.Event | None = None
-    """Set while no polls are claimed and started: pages wait for it."""
 
 
 @asynccontextmanager
@@ -117,7 +114,7 @@ def web_app(
     rejected: RateLimitedLog | None = None,
 ) -> web.Application:
     """The application with every route; tests walk over its router."""
-    share, rejected = LoopShare(health.settled), rejected or RateLimitedLog()
+    share, rejected = LoopShare(), rejected or RateLimitedLog()
     site = None if api is None else Site(api.reader, share, Renderer(share))
     store = None if writer is None else AccessStore(writer.database, writer.keyring)
     authenticator = Authenticator(access, store, rejected)

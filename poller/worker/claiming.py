@@ -102,15 +102,13 @@ class Claimer:
         if not free:
             await self._pause(config.idle_seconds, dispatcher.slot_freed)
             return
-        dispatcher.settled.clear()
-        try:
-            places = await self._free_places()
-            share = await self._fair_share(places)
-            if share.jobs:
-                await self._start(min(free, _BATCH, share.jobs), places, polls)
-        finally:
-            dispatcher.settled.set()
+        cancellations = dispatcher.cancellations
+        places = await self._free_places()
+        share = await self._fair_share(places)
         if share.jobs:
+            claimed_at = asyncio.get_running_loop().time()
+            jobs = await self._queue.claim_polls(POLL, min(free, _BATCH, share.jobs), places)
+            await dispatcher.start(jobs, polls, cancellations, claimed_at)
             await self._pause(config.claim_interval_seconds)
             return
         idle = config.idle_seconds
@@ -120,11 +118,6 @@ class Claimer:
         else:
             # A place that becomes free may be what a waiting job of that data centre needs.
             await self._pause(wait, dispatcher.slot_freed)
-
-    async def _start(self, jobs: int, places: dict[str, int], polls: asyncio.TaskGroup) -> None:
-        cancellations, claimed_at = self._dispatcher.cancellations, asyncio.get_running_loop().time()
-        claimed = await self._queue.claim_polls(POLL, jobs, places)
-        await self._dispatcher.start(claimed, polls, cancellations, claimed_at)
 
     async def _fair_share(self, places: dict[str, int]) -> FairShare:
         """How many jobs this worker may claim now, and when it may claim the next."""

@@ -75,9 +75,6 @@ class Dispatcher:
         """How often all running polls were cancelled."""
         self._unopened_at: datetime | None = None
         self.slot_freed = asyncio.Event()
-        self.settled = asyncio.Event()
-        """Set while no polls are claimed and started: what can wait in this process does so."""
-        self.settled.set()
 
     @property
     def running(self) -> int:

@@ -77,7 +77,7 @@ class Worker:
     database_retry: DatabaseRetry = field(init=False)
     clock_watch: ClockWatch = field(init=False)
     _queue: JobQueue = field(init=False)
-    dispatcher: Dispatcher = field(init=False)
+    _dispatcher: Dispatcher = field(init=False)
     _writer: ResultWriter = field(init=False)
     _tasks: Mapping[str, MaintenanceTask] = field(init=False)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -92,7 +92,7 @@ class Worker:
         )
         self._writer = ResultWriter(self.database, self.runner, self._queue, self.database_retry, hooks)
         self.batch_writer = BatchWriter(self._write, rows=config.batch_rows, age_seconds=0.1)
-        self.dispatcher = Dispatcher(
+        self._dispatcher = Dispatcher(
             self.runner,
             self._queue,
             self.batch_writer,
@@ -101,7 +101,7 @@ class Worker:
             max_concurrent_polls=config.max_concurrent_polls,
             instrumentation=hooks,
         )
-        self.clock_watch = ClockWatch(self.database, self.database_retry, stepped=self.dispatcher.release_all)
+        self.clock_watch = ClockWatch(self.database, self.database_retry, stepped=self._dispatcher.release_all)
 
     def not_ready_reason(self) -> str | None:
         """Why this worker does not claim and write polls at the moment; None if it does."""
@@ -126,7 +126,7 @@ class Worker:
 
     def facts(self) -> Mapping[str, Any]:
         """What `poller status` and the metrics show about this worker."""
-        dispatcher = self.dispatcher
+        dispatcher = self._dispatcher
         return {
             "under_way": dispatcher.running,
             "held": len(dispatcher.jobs.polled),
@@ -141,7 +141,7 @@ class Worker:
         """Works until `stopping` is set, then stops in order; when cancelled, stops at once."""
         self._stopping = stopping
         # Not in a group: the work outlives the cancellation of this coroutine, to write the results in memory.
-        shutdown = Shutdown(self.database, self.dispatcher, self._writer, self.database_retry, self.config)
+        shutdown = Shutdown(self.database, self._dispatcher, self._writer, self.database_retry, self.config)
         draining = asyncio.create_task(shutdown.drain(stopping))  # noqa: TID251
         working = asyncio.create_task(self._work())  # noqa: TID251
         try:
@@ -175,7 +175,7 @@ class Worker:
         return [
             self._scheduler().run(),
             self.clock_watch.run(),
-            heartbeats.heartbeat_jobs(lambda: [*self.dispatcher.jobs.ids, *background.job_ids]),
+            heartbeats.heartbeat_jobs(lambda: [*self._dispatcher.jobs.ids, *background.job_ids]),
             heartbeats.watch_for_stall(),
             heartbeats.heartbeat_worker(partial(self._record, self.now())),
             background.run(self._pause, self.config.idle_seconds, lambda: not self.clock_watch.wrong_seconds),
@@ -195,7 +195,7 @@ class Worker:
             self.database,
             self.runner,
             self._queue,
-            self.dispatcher,
+            self._dispatcher,
             self.database_retry,
             clock_watch=self.clock_watch,
             config=self.config,
@@ -221,7 +221,7 @@ class Worker:
 
     def _heartbeats(self) -> Heartbeats:
         return Heartbeats(
-            self.database, self._queue, self.dispatcher, self.database_retry, self.config, sleep=self.sleep
+            self.database, self._queue, self._dispatcher, self.database_retry, self.config, sleep=self.sleep
         )
 
     def _scheduler(self) -> Scheduler:
@@ -242,7 +242,7 @@ class Worker:
         return WorkerRecord(self.id, self.name, __version__, started_at, self.now(), self.facts())
 
     async def _write(self, batch: Sequence[FinishedJob]) -> None:
-        await self._writer.write(batch, self.dispatcher)
+        await self._writer.write(batch, self._dispatcher)
 
     async def _pause(self, seconds: float) -> None:
         await pause(seconds, self._stopping)

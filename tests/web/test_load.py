@@ -256,25 +256,6 @@ async def test_everything_else_has_a_turn_after_each_step_of_a_page_and_pages_ar
     assert all(before < after for before, after in itertools.pairwise(turns)), turns
 
 
-async def test_a_page_waits_while_polls_begin_but_not_for_long() -> None:
-    settled, made = asyncio.Event(), []
-
-    def page() -> Iterator[int]:
-        for number in range(3):
-            made.append(number)
-            yield number
-
-    patient = asyncio.create_task(LoopShare(settled, step_seconds=0.0, patience_seconds=3_600).in_steps(page()))
-    for _ in range(100):
-        await asyncio.sleep(0)
-    assert made == [], "polls begin"
-    settled.set()
-    assert await patient == [0, 1, 2]
-    settled.clear()
-    # Polls begin without an end: all waits of one page together are not longer than its patience.
-    assert await LoopShare(settled, step_seconds=0.0, patience_seconds=0.01).in_steps(page()) == [0, 1, 2]
-
-
 async def test_a_page_is_rendered_and_compressed_in_steps() -> None:
     renderer, others = Renderer(LoopShare(step_seconds=0.0)), 0
     request = make_mocked_request("GET", "/login", {"Accept-Encoding": "gzip"})

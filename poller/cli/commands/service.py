@@ -136,13 +136,7 @@ async def serving(app: App, worker: Worker, metrics: WorkerMetrics, access: Acce
         open_reader(app.dsn, worker.now) as reader,
         open_writer(app.dsn, app.keyring, app.database.clock) as writer,
     ):
-        health = Health(
-            worker.not_ready_reason,
-            reader.fleet_stats,
-            reader.org_ages,
-            settings.metrics_orgs,
-            settled=worker.dispatcher.settled,
-        )
+        health = Health(worker.not_ready_reason, reader.fleet_stats, reader.org_ages, settings.metrics_orgs)
         api = Api(reader)
         # A second worker on a machine finds the default port in use, and polls without a web server.
         chosen = bool({"web_host", "web_port"} & settings.model_fields_set)
