@@ -42,7 +42,7 @@ chaos: install  ## five minutes of random failures with three workers; repeat a 
 soak: install  ## a simulated month of service in half an hour; shorter: make soak SOAK="--days 1"
 	$(BIN)/python -m tests.soak $(SOAK)
 
-check: install  ## check format, lint, types, import contracts, unused and duplicate code, and words
+check: install  ## check format, lint, types, import contracts, unused and duplicate code, words, known vulnerabilities
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -51,6 +51,7 @@ check: install  ## check format, lint, types, import contracts, unused and dupli
 	$(BIN)/pylint poller
 	$(BIN)/pylint --min-similarity-lines=5 tests
 	$(BIN)/python tools/plain_words.py
+	$(BIN)/python tools/audit.py
 
 audit: install  ## look for known vulnerabilities of the locked packages (needs deploy-tools and a network), list them
 	$(BIN)/python tools/audit.py

@@ -1,4 +1,4 @@
-"""Looks for known vulnerabilities in the locked packages, and writes their list (SBOM): `make audit`.
+"""Looks for known vulnerabilities in the locked packages, and writes their list (SBOM): the end of `make check`.
 
 Uses pip-audit and CycloneDX of `make deploy-tools`, and a network. Where one is missing it says so and succeeds;
 it exits with 1 only if a package has a known vulnerability. The list is `build/sbom.json`, in CycloneDX's format.
