@@ -29,7 +29,7 @@ $(INSTALLED): pyproject.toml requirements-dev.lock
 # Files start in the order of tests/conftest.py: some wait while others compute.
 # Compiled modules are kept whatever the shell says, for the processes that tests start and for the next run.
 test: install  ## run all tests; some: make test TEST=tests/core
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(TEST)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder $(TEST)
 
 # Downloads what is not cached: about a minute for each version.
 versions: install  ## test the wheel on Python 3.12 and 3.13, where they are installed
