@@ -27,6 +27,12 @@ _NO_LOG: Final = FAST | {"wal_level": "minimal", "max_wal_senders": "0"}
 KILLED: Final = FAST | {"synchronous_commit": "on"}
 """For a server that a test kills: what it said is committed is there afterwards, or two workers would get one job."""
 
+LOCKS_LEFT: Final = """
+SELECT count(*) FROM pg_locks WHERE (locktype = 'advisory' OR relation = to_regclass('poller_locks'))
+    AND pid NOT IN (SELECT pid FROM pg_stat_activity WHERE backend_type = 'autovacuum worker')
+"""
+"""The number of the poller's locks that a session holds. PostgreSQL itself locks a table while it cleans it."""
+
 
 def chosen_binaries() -> Path | None:
     """The programs selected by the environment; None for those of the wheel."""

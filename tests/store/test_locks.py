@@ -21,7 +21,7 @@ from poller.store.queue.schedules import enqueue_due_slots
 from poller.store.series.partitions import drop_partitions
 from poller.store.series.rollups import roll_up
 from poller.store.series.snapshots import write_snapshots
-from tests.postgres import run_on
+from tests.postgres import LOCKS_LEFT, run_on
 from tests.store.fleet import entry
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ async def test_a_lock_ends_with_its_transaction_and_leaves_no_changed_setting(da
             await lock_days_exclusive(connection)
             assert await connection.fetchval("SHOW lock_timeout") == before
         assert await connection.fetchval("SHOW lock_timeout") == before
-        assert await connection.fetchval("SELECT count(*) FROM pg_locks WHERE relation = 'poller_locks'::regclass") == 0
+        assert await connection.fetchval(LOCKS_LEFT) == 0
 
 
 @pytest.mark.parametrize(("old", "waits"), [(True, True), (False, False)])

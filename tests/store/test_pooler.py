@@ -24,6 +24,7 @@ from poller.store.series.snapshots import write_snapshots
 from poller.store.series.trends import bucket_edges, org_trend
 from tests import command
 from tests.pgbouncer import needs_pgbouncer, running_pgbouncer
+from tests.postgres import LOCKS_LEFT
 from tests.store.fleet import entry
 from tests.store.series.read_back import read_snapshot
 
@@ -122,9 +123,7 @@ async def test_five_concurrent_migrations_through_a_pooler_all_succeed_and_leave
         assert Counter(run.result().code for run in runs) == {0: 5}, [run.result().err for run in runs]
         connection = await asyncpg.connect(blank_database_url)
         try:
-            assert not await connection.fetch(
-                "SELECT * FROM pg_locks WHERE locktype = 'advisory' OR relation = to_regclass('poller_locks')"
-            )
+            assert await connection.fetchval(LOCKS_LEFT) == 0
         finally:
             await connection.close()
         assert not (await schema.check(dsn)).behind

@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 from poller.core.errors import DatabaseError, LockedError
 from poller.store import database as databases, schema
 from poller.store.schema import SchemaState
+from tests.postgres import LOCKS_LEFT
 
 if TYPE_CHECKING:
     from poller.store.database import Database
@@ -74,11 +75,6 @@ async def test_the_database_of_another_program_is_left_unchanged(database: Datab
         await schema.upgrade(database_url)
 
 
-_LOCKS_LEFT = """
-SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' OR relation = to_regclass('poller_locks')
-"""
-
-
 async def test_a_failed_migration_is_reported_in_one_line_and_releases_its_lock(blank_database_url: str) -> None:
     connection = await asyncpg.connect(blank_database_url)
     await connection.execute("CREATE TABLE orgs (id integer)")
@@ -86,7 +82,7 @@ async def test_a_failed_migration_is_reported_in_one_line_and_releases_its_lock(
         await schema.upgrade(blank_database_url)
     assert "\n" not in str(caught.value)
     assert "CREATE" not in str(caught.value)
-    assert await connection.fetchval(_LOCKS_LEFT) == 0
+    assert await connection.fetchval(LOCKS_LEFT) == 0
     await connection.execute("DROP TABLE orgs")
     await connection.close()
     await schema.upgrade(blank_database_url)
