@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from poller.core.states import State
+from poller.store.capacity.seats import IS_FULL
 from poller.store.fleet_filter import CURRENT, NEEDING_STATES, Arguments, Position, conditions, joins
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ _KEYS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "seats": ("s.purchased::float8", ("seats",)),
     "idle": ("s.idle::float8", ("seats",)),
     "exhausted_on": (
-        "CASE WHEN s.used >= s.purchased THEN 0 ELSE f.exhausted_on - date '2000-01-01' END::float8",
+        f"CASE WHEN {IS_FULL} THEN 0 ELSE f.exhausted_on - date '2000-01-01' END::float8",
         ("forecast", "seats"),
     ),
     "counts_at": (_EPOCH.format("l.polled_at"), ("latest",)),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from poller.core.model import COLUMNS
 from poller.core.remedies import trouble_remedy
+from poller.store.capacity.seats import IS_FULL
 from poller.store.fleet_filter import (
     CURRENT,
     DATA_CENTER_CONDITION,
@@ -41,7 +42,8 @@ class FleetTotals:
     `change_7d` is that of the `compared` orgs whose counts a week ago and now are known. `known_now`: `polled` orgs
     (those that are not paused) with counts of the last two intervals; `oldest_at`: the oldest counts among them.
     `purchased` and `used` are those of the `with_seats` orgs where both are known. `run_out`: orgs whose seats are all
-    in use or run out within 30 days, as on the Seats page; `next_run_out`: the first such day that is ahead.
+    in use or run out within 30 days, as on the Seats page; `next_run_out`: the first day that a forecast names for any
+    other org.
     """
 
     orgs: int
@@ -137,8 +139,8 @@ SELECT count(*)::int AS orgs, sum(l.<column>)::bigint AS total, count(l.<column>
             OR {_KNOWN_AT} > now() - make_interval(secs => 60 + 2 * coalesce(o.poll_interval_seconds,
                 (SELECT poll_interval_seconds FROM service_settings), 900)))))::int AS known_now,
        min({_KNOWN_AT}) FILTER (WHERE t.state <> 'paused') AS oldest_at,
-       (count(*) FILTER (WHERE s.used >= s.purchased OR f.exhausted_on < {TODAY} + {_RUN_OUT_DAYS}))::int AS run_out,
-       min(f.exhausted_on) FILTER (WHERE (s.used >= s.purchased) IS NOT TRUE) AS next_run_out
+       (count(*) FILTER (WHERE {IS_FULL} OR f.exhausted_on < {TODAY} + {_RUN_OUT_DAYS}))::int AS run_out,
+       min(f.exhausted_on) FILTER (WHERE NOT {IS_FULL}) AS next_run_out
 FROM orgs o
 <joins>
 WHERE <where>

@@ -102,6 +102,8 @@ ON CONFLICT (org_id) DO UPDATE SET code = excluded.code, remedy = excluded.remed
 RETURNING since = $4
 """
 
+IS_FULL: Final = "((s.used >= s.purchased) IS TRUE)"
+"""Whether all seats of an org are in use, with the joins of `SEATS_OF_ORG`; unknown seats are not full."""
 SEATS_OF_ORG: Final = """
 LEFT JOIN seat_contracts c ON c.org_id = o.id
 LEFT JOIN LATERAL (SELECT * FROM seat_readings WHERE org_id = o.id ORDER BY taken_at DESC LIMIT 1) AS r ON true
