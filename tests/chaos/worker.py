@@ -5,7 +5,6 @@ It is the `Worker` of `poller run`; only the configuration and the slot clock di
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -48,6 +47,6 @@ async def main(clock: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(main(Path(sys.argv[1])))
+        terminal.run(main(Path(sys.argv[1])))
     except PollerError as error:
         sys.exit(f"worker: {error}")

@@ -16,7 +16,7 @@ from rich.cells import cell_len
 from poller.cli.output.help_texts import help_text
 from tests.cli import one_after_the_other
 from tests.cli.command_tree import command_group
-from tests.cli.listed_fleet import LONG, write_fleet
+from tests.cli.listed_fleet import LONG, NOW, write_fleet
 from tests.cli.terminals import shown
 from tests.command import KEYS, POLLER
 from tests.postgres import cloned
@@ -24,6 +24,8 @@ from tests.postgres import cloned
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+NOON: Final = f"Etc/GMT{NOW.hour - 12:+d}"
+"""The time zone where it is noon: the last polls of the fleet, two hours ago, are of today there."""
 LISTINGS: Final = {
     "access list": [""],
     "alerts digest": [""],
@@ -48,7 +50,7 @@ LISTINGS: Final = {
     "seats": ["", "--by-tag", "set Beta --purchased 7"],
     "settings": [""],
     "status": [""],
-    "trend": ["", "Beta", f"'{LONG}' --type ActiveUsers"],
+    "trend": ["", f"--tz {NOON}", "Beta", f"'{LONG}' --type ActiveUsers"],
 }
 """Every command that prints what it found, with the arguments it is tried with."""
 OTHERS: Final = {
@@ -144,8 +146,8 @@ def test_a_table_uses_a_wider_terminal(screens: Screens) -> None:
 
 def test_the_newest_value_of_a_sparkline_is_visible_at_any_width(screens: Screens) -> None:
     for cells in WIDTHS:
-        lines = screens["trend", cells].splitlines()
-        assert [line.split()[-1][-1] for line in lines[1:]] == ["█", "█", "·"], lines
+        lines = screens[f"trend --tz {NOON}", cells].splitlines()
+        assert [line.split()[-1][-1] for line in lines[1:4]] == ["█", "█", "·"], lines
 
 
 @pytest.mark.parametrize("command", COLOURED)

@@ -116,7 +116,8 @@ async def test_the_trend_api_returns_the_same_points_as_the_trend_command(
 ) -> None:
     await fill(database, keyring, datetime.now(UTC).replace(minute=0, second=0, microsecond=0))
     environ = {"POLLER_DATABASE_URL": database_url, "POLLER_SECRET_KEYS": KEYS}
-    day = f"{datetime.now(UTC) - timedelta(days=6):%Y-%m-%d}"
+    # Two days before the first poll, so that whole days are unknown at any hour of the day.
+    day = f"{datetime.now(UTC) - timedelta(days=7):%Y-%m-%d}"
     async with served(database) as url:
         for asked in (
             {"org": ORGS[1], "since": day, "every": "1d", "tz": "America/St_Johns"},

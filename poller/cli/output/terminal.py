@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from poller.cli.output import colours, pager
+from poller.cli.output import colours, pager, signals
 from poller.cli.output.wrapping import wrap
 from poller.core.errors import UsageError
 from poller.core.visible import visible
@@ -68,25 +68,18 @@ def settings_and_sources(*, serving: bool = False, database: bool = True) -> tup
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Runs `main` on uvloop, if installed. Ctrl-C and SIGTERM cancel `main`, so that it can clean up."""
-    terminated = False
 
     async def supervised() -> T:
-        task = asyncio.current_task()
-
-        def terminate() -> None:
-            nonlocal terminated
-            terminated = True
-            if task is not None:
-                task.cancel()
-
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+        stop.of_this_task()
         return await main
 
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with signals.received() as stop, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
             return runner.run(supervised())
         except asyncio.CancelledError:
-            raise SystemExit(TERMINATED if terminated else 1) from None
+            if signal.SIGINT in stop.cancelled:
+                raise KeyboardInterrupt from None
+            raise SystemExit(TERMINATED if stop.cancelled else 1) from None
 
 
 def tune_gc() -> None:
@@ -98,22 +91,13 @@ def tune_gc() -> None:
 
 @contextmanager
 def stop_signals() -> Iterator[asyncio.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets, for commands that run until then. The second signal cancels."""
+    """Within `run`: an event that the first Ctrl-C or SIGTERM sets, for commands that run until then.
+
+    The second signal cancels, and the exit code is 1.
+    """
     stopped = asyncio.Event()
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-
-    def stop() -> None:
-        if stopped.is_set() and task is not None:
-            task.cancel()
-        stopped.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    try:
+    with signals.current().set_first(stopped):
         yield stopped
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
 
 
 def out(line: str) -> None:
