@@ -13,6 +13,10 @@ from alembic import op
 
 revision = "0013"
 down_revision = "0010"
+LOCKED: Final = {
+    "ACCESS EXCLUSIVE": ("orgs", "org_limits", "credit_spend"),
+    "SHARE ROW EXCLUSIVE": ("org_snapshots", "org_credentials"),
+}
 
 # `stated_…`: the value in the last imported file. `…_source`: where the value in force comes from: `import`, `zoho`, or
 # `set` (by `poller orgs set`; Zoho's answer does not replace it). `resumed_at`: an org is late only by its polls since.

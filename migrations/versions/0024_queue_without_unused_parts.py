@@ -18,22 +18,7 @@ from alembic import op
 revision = "0024"
 down_revision = "0023"
 
-# Both locks or none: a statement of the queue locks the two tables in either order, so a wait for the second lock while
-# holding the first could deadlock. A failed attempt gives the first lock back.
-LOCKS: Final = (
-    """
-DO $$ BEGIN
-    LOOP
-        BEGIN
-            LOCK TABLE pgqueuer, pgqueuer_log IN ACCESS EXCLUSIVE MODE NOWAIT;
-            RETURN;
-        EXCEPTION WHEN lock_not_available THEN
-            PERFORM pg_sleep(0.005);
-        END;
-    END LOOP;
-END $$
-""",
-)
+LOCKED: Final = {"ACCESS EXCLUSIVE": ("pgqueuer", "pgqueuer_log", "pgqueuer_schedules", "pgqueuer_statistics")}
 NOTIFICATIONS: Final = (
     "DROP TRIGGER tg_pgqueuer_changed ON pgqueuer",
     "DROP FUNCTION fn_pgqueuer_changed()",
@@ -56,5 +41,5 @@ AGGREGATED: Final = ("ALTER TABLE pgqueuer_log DROP COLUMN aggregated",)
 
 
 def upgrade() -> None:
-    for statement in (*LOCKS, *NOTIFICATIONS, *TABLES, *INDEXES, *AGGREGATED):
+    for statement in (*NOTIFICATIONS, *TABLES, *INDEXES, *AGGREGATED):
         op.execute(statement)

@@ -158,22 +158,7 @@ VIEWS: Final = (
     "user_counts",
 )
 
-# All locks or none: a worker's transaction locks some of these tables in its own order, so a wait for one lock while
-# holding another could deadlock. After two seconds the whole revision is tried again.
-LOCKS: Final = f"""
-DO $$ BEGIN
-    FOR attempt IN 1..400 LOOP
-        BEGIN
-            LOCK TABLE {", ".join(name for name, (_, visible) in TABLES.items() if visible and name != "audit")}
-            IN ACCESS EXCLUSIVE MODE NOWAIT;
-            RETURN;
-        EXCEPTION WHEN lock_not_available THEN
-            IF attempt = 400 THEN RAISE; END IF;
-            PERFORM pg_sleep(0.005);
-        END;
-    END LOOP;
-END $$
-"""
+LOCKED: Final = {"ACCESS EXCLUSIVE": [name for name, (_, visible) in TABLES.items() if visible and name != "audit"]}
 
 # Returns the statements that this role may not run: an administrator runs them, then `poller migrate` grants the rest.
 # The policy `all_roles` is necessary because a table with row-level security and no policy is empty for all but its
@@ -248,7 +233,6 @@ COMMENTS: Final = {
 
 def upgrade() -> None:
     for statement in (
-        LOCKS,
         KEYS,
         KEY_NAMES,
         SESSIONS,

@@ -16,6 +16,7 @@ from alembic import op
 
 revision = "0027"
 down_revision = "0026"
+LOCKED: Final = {"ACCESS EXCLUSIVE": ("orgs", "org_states")}
 
 # Only UTF8 has Unicode's normal forms. The first step of padding adds eleven zeros to each number, the second removes
 # zeros until twelve digits are left.

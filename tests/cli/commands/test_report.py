@@ -7,7 +7,7 @@ import csv
 import json
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,18 +24,21 @@ if TYPE_CHECKING:
 
     Poller = Callable[..., Ended]
 
-TODAY: Final = datetime.now(UTC).date()
-MONTH: Final = CalendarMonth.of(TODAY).later(-1)
+
+@pytest.fixture
+def month() -> CalendarMonth:
+    """Last month, which is the default of `poller report`."""
+    return CalendarMonth.of(datetime.now(UTC).date()).later(-1)
 
 
 @pytest.fixture
-def fleet(on_database: str) -> None:
+def fleet(on_database: str, month: CalendarMonth) -> None:
     """Two orgs with counts of last month, one of them with a name that a spreadsheet would run, and one without."""
 
     async def write() -> None:
         async with await connect(on_database) as database:
-            await org_with(database, "=1+1 <b>", {"ActiveUsers": [5] * 40, "AllUsers": [9] * 40}, last=MONTH.last)
-            await org_with(database, "Acme", {"ActiveUsers": list(range(20, 60))}, licences=100, last=MONTH.last)
+            await org_with(database, "=1+1 <b>", {"ActiveUsers": [5] * 40, "AllUsers": [9] * 40}, last=month.last)
+            await org_with(database, "Acme", {"ActiveUsers": list(range(20, 60))}, licences=100, last=month.last)
             await org_with(database, "Never", {})
             await database.execute("UPDATE orgs SET tags = '{gold}' WHERE name = 'Acme'")
 
@@ -43,10 +46,12 @@ def fleet(on_database: str) -> None:
 
 
 @pytest.mark.usefixtures("fleet")
-def test_a_page_for_each_org_is_written_and_names_are_escaped(poller: Poller, tmp_path: Path) -> None:
-    ended = poller("report", "--month", str(MONTH), "--out", "report.html")
+def test_a_page_for_each_org_is_written_and_names_are_escaped(
+    poller: Poller, tmp_path: Path, month: CalendarMonth
+) -> None:
+    ended = poller("report", "--month", str(month), "--out", "report.html")
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.startswith(f"report.html: {MONTH.words}, 3 orgs, 1 without a known count, ")
+    assert ended.out.startswith(f"report.html: {month.words}, 3 orgs, 1 without a known count, ")
     text = (tmp_path / "report.html").read_text()
     assert text.count('<section class="page customer"') == 3
     assert text.count('<section class="page summary"') == 1
@@ -57,21 +62,23 @@ def test_a_page_for_each_org_is_written_and_names_are_escaped(poller: Poller, tm
 
 
 @pytest.mark.usefixtures("fleet")
-def test_a_report_about_one_org_has_no_summary_and_replaces_the_file(poller: Poller, tmp_path: Path) -> None:
+def test_a_report_about_one_org_has_no_summary_and_replaces_the_file(
+    poller: Poller, tmp_path: Path, month: CalendarMonth
+) -> None:
     (tmp_path / "acme.html").write_text("old")
     assert poller("report", "--tag", "gold", "--out", "acme.html").code == 0
     text = (tmp_path / "acme.html").read_text()
     assert "page summary" not in text
-    assert f"<title>Acme · {MONTH.words}</title>" in text
+    assert f"<title>Acme · {month.words}</title>" in text
 
 
 @pytest.mark.usefixtures("fleet")
-def test_json_is_one_object_about_the_file(poller: Poller, tmp_path: Path) -> None:
+def test_json_is_one_object_about_the_file(poller: Poller, tmp_path: Path, month: CalendarMonth) -> None:
     found = json.loads(poller("report", "Acme", "--out", "acme.html", "--json").out)
     assert {**found, "seconds": 0} == {
         "file": "acme.html",
-        "month": str(MONTH),
-        "until": MONTH.last.isoformat(),
+        "month": str(month),
+        "until": month.last.isoformat(),
         "orgs": 1,
         "without_counts": 0,
         "bytes": (tmp_path / "acme.html").stat().st_size,
@@ -81,7 +88,7 @@ def test_json_is_one_object_about_the_file(poller: Poller, tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("fleet")
 def test_csv_has_a_row_for_each_org_and_user_type_without_formulas_and_without_0_for_unknown(
-    poller: Poller, tmp_path: Path
+    poller: Poller, tmp_path: Path, month: CalendarMonth
 ) -> None:
     assert poller("report", "--out", "report.csv").code == 0
     rows = list(csv.DictReader((tmp_path / "report.csv").read_text().splitlines()))
@@ -89,8 +96,8 @@ def test_csv_has_a_row_for_each_org_and_user_type_without_formulas_and_without_0
     assert len(rows) == 30
     by_key = {(row["org"], row["user_type"]): row for row in rows}
     acme, never = by_key["Acme", "ActiveUsers"], by_key["Never", "ActiveUsers"]
-    assert (acme["first_day"], acme["last_day"]) == (MONTH.first.isoformat(), MONTH.last.isoformat())
-    days = (MONTH.last - MONTH.first).days + 1
+    assert (acme["first_day"], acme["last_day"]) == (month.first.isoformat(), month.last.isoformat())
+    days = (month.last - month.first).days + 1
     assert (acme["first"], acme["last"], acme["change"]) == (str(60 - days), "59", str(days - 1))
     assert (acme["purchased"], acme["used"], acme["idle"], acme["idle_cost"]) == ("100", "59", "41", "")
     assert {never[name] for name in ("first", "last", "min", "max", "change", "used", "idle", "exhausted_on")} == {""}
@@ -100,9 +107,10 @@ def test_csv_has_a_row_for_each_org_and_user_type_without_formulas_and_without_0
 
 @pytest.mark.usefixtures("fleet")
 def test_a_month_that_is_not_over_says_until_when(poller: Poller, tmp_path: Path) -> None:
-    this_month = CalendarMonth.of(TODAY)
+    today = datetime.now(UTC).date()
+    this_month = CalendarMonth.of(today)
     assert poller("report", "--month", str(this_month), "--out", "now.html").code == 0
-    assert f"{this_month.words}, until {TODAY.day} " in (tmp_path / "now.html").read_text()
+    assert f"{this_month.words}, until {today.day} " in (tmp_path / "now.html").read_text()
 
 
 @pytest.mark.usefixtures("fleet")
