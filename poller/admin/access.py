@@ -9,7 +9,7 @@ from poller.admin.audit import record
 from poller.core.audit import AuditAction
 from poller.core.callers import COMMAND_LINE
 from poller.core.durations import DAY_SECONDS
-from poller.core.errors import DatabaseError, OperationError, UsageError
+from poller.core.errors import DatabaseError, UsageError
 from poller.core.names import normal_name
 from poller.core.org_entry_fields import TAG_SEPARATOR
 from poller.store.access import keys, sessions
@@ -62,7 +62,7 @@ async def add_key(
     )
     if added is None:
         remedy = f"give another name, or revoke it with: poller access revoke '{name}'"
-        raise OperationError(f"there is a key named {name!r}", remedy)
+        raise UsageError(f"there is a key named {name!r}", remedy)
     key, shown = added
     detail = {"id": key.id, "name": key.name, "may": right.value, "tags": list(key.tags), "expires_at": key.expires_at}
     await record(database, COMMAND_LINE, AuditAction.KEY_ADDED, detail=detail)
@@ -83,7 +83,7 @@ async def revoke_key(database: Database, name: str) -> AccessKey:
     """Revokes a key: its next request is refused, and its sessions are over."""
     revoked = await keys.revoke_key(database, name)
     if revoked is None:
-        raise OperationError(f"no key named {name!r} is in use", "see them with `poller access list`")
+        raise UsageError(f"no key named {name!r} is in use", "see them with `poller access list`")
     await record(database, COMMAND_LINE, AuditAction.KEY_REVOKED, detail={"id": revoked.id, "name": revoked.name})
     return revoked
 

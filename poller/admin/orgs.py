@@ -79,7 +79,7 @@ async def purge(database: Database, orgs: Selection) -> int:
 async def restore(database: Database, orgs: Selection) -> list[Restored]:
     """Brings removed orgs back, paused; a `UsageError` where none of the orgs is removed."""
     # A tag or data centre selects only removed orgs; a name selects an org in any state.
-    among = orgs if orgs.names else replace(orgs, states=(State.REMOVED,))
+    among = orgs if orgs.names or orgs.states else replace(orgs, states=(State.REMOVED,))
     found = await among.find(database, removed=True)
     restored = await changes.restore(database, list(found), database.clock.now())
     if not restored:

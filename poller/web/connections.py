@@ -100,7 +100,7 @@ class ClientConnection(web.RequestHandler):
             raise ConnectionError from exc
         self._log.event("web.malformed_request", client=request.remote, why=type(exc).__name__, status=status)
         what = "this is not an HTTP request" if status < 500 else "the request could not be handled"
-        reply = refusal_reply("/api/", Problem(status, what, "send HTTP/1.1 with one Host header"))
+        reply = refusal_reply(Problem(status, what, "send HTTP/1.1 with one Host header"))
         add_security_headers(reply)
         reply.force_close()
         return reply

@@ -20,7 +20,15 @@ from poller.web.access import OPEN_PATHS, PROBES, STATIC_PATH, is_api
 from poller.web.authentication import unauthorized
 from poller.web.callers import CALLER
 from poller.web.hosts import Origin, is_allowed, is_own, parse_host
-from poller.web.refusals import Problem, database_away, from_router, refusal_reply, unavailable, wants_html
+from poller.web.refusals import (
+    Problem,
+    database_away,
+    from_router,
+    refusal_reply,
+    unavailable,
+    wants_html,
+    wants_problem,
+)
 from poller.web.security_headers import add_security_headers
 
 if TYPE_CHECKING:
@@ -89,7 +97,7 @@ async def _reply(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.transport is not None:
             request.transport.abort()
         raise ConnectionResetError
-    return refusal_reply(request.path, refusal)
+    return refusal_reply(refusal, as_problem=wants_problem(request))
 
 
 def host_check(access: Access, rejected: RateLimitedLog) -> Middleware:

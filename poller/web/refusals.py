@@ -1,4 +1,4 @@
-"""Refused requests: the reason and the remedy, as problem JSON (RFC 9457) for the API, else as one line."""
+"""Refused requests: the reason and the remedy, as problem JSON (RFC 9457) for programs, else as one line."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import orjson
 from aiohttp import web
 
 from poller.core.errors import PollerError
+from poller.web.access import is_api
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,15 +55,20 @@ def wants_html(request: web.Request) -> bool:
     return "text/html" in request.headers.get("Accept", "") and request.query.get("format") != "csv"
 
 
-def refusal_reply(path: str, refusal: Problem) -> web.Response:
-    """The reply to a request for `path`: problem JSON for the API, else one line of text."""
-    if path.startswith("/api/"):
+def wants_problem(request: web.Request) -> bool:
+    """Whether a refusal is problem JSON: at every address of the API, and where a program asks for JSON."""
+    return is_api(request.path) or ("json" in request.headers.get("Accept", "") and not wants_html(request))
+
+
+def refusal_reply(refusal: Problem, *, as_problem: bool = True) -> web.Response:
+    """The reply to a refused request: problem JSON, always with the same members, or one line of text."""
+    if as_problem:
         problem = {
             "title": HTTPStatus(refusal.status).phrase,
             "status": refusal.status,
             "detail": refusal.what,
             "remedy": refusal.remedy,
-            **({"errors": refusal.errors} if refusal.errors else {}),
+            "errors": refusal.errors,
         }
         body, kind = orjson.dumps(problem), PROBLEM_JSON
     else:

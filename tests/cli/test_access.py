@@ -62,7 +62,7 @@ def test_list_tells_what_each_key_may_do_and_whether_it_works(poller: Poller, on
         (("add", " ", "--may", "read"), 2, "cannot be the name of a key; give 1 to 100 printable characters"),
         (("add", "noc", "--may", "read", "--tag", ""), 2, "is not a tag; give printable text"),
         (("add", "noc", "--may", "read", "--tag", "emea,gold"), 2, "is not a tag; give printable text, and repeat"),
-        (("revoke", "nobody"), 1, "no key named 'nobody' is in use; see them with `poller access list`"),
+        (("revoke", "nobody"), 2, "no key named 'nobody' is in use; see them with `poller access list`"),
     ],
 )
 def test_bad_input_gets_one_line_with_the_remedy(
@@ -77,7 +77,7 @@ def test_bad_input_gets_one_line_with_the_remedy(
 def test_a_name_in_use_is_refused_until_its_key_is_revoked(poller: Poller) -> None:
     assert poller("access", "add", "noc", "--may", "read").code == 0
     again = poller("access", "add", "noc", "--may", "read")
-    assert (again.code, again.out) == (1, "")
+    assert (again.code, again.out) == (2, "")
     assert "there is a key named 'noc'; give another name, or revoke it with: poller access revoke 'noc'" in again.err
     assert poller("access", "revoke", "noc").code == 0
     assert poller("access", "add", "noc", "--may", "read").out.startswith("poller_2_"), "refusals use up no number"

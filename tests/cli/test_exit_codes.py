@@ -28,6 +28,7 @@ FILES: Final[dict[str, tuple[str, ...]]] = {
     "empty.csv": (),
     "broken.json": ('[{"name": "Acme"',),
     "orgs.xlsx": ("PK",),
+    "series.csv": ("series,day,value", "a,2026-01-01,1"),
     "day.csv": ("series,day,value", "a,2026-13-01,1"),
     "columns.csv": ("x,y", "1,2"),
     "junk.zip": ("junk",),
@@ -59,10 +60,21 @@ WRONG: Final = (
     *(
         (*command, "--state", "broken")
         for command in NAMING
-        if command[0] != "export" and "restore" not in command and command[:2] != ("seats", "set")
+        if command[0] != "export" and command[:2] != ("seats", "set")
     ),
     ("orgs", "rename", "nobody", "Beta"),
     ("orgs", "rename", "Acme", ""),
+    ("orgs", "restore", "Acme", "--state", "removed"),
+    ("orgs", "restore", "--state", "ok,never_polled"),
+    ("access", "revoke", "nobody"),
+    ("forecast", "Acme", "--format", "csv"),
+    ("forecast", "Acme", "--series", "series.csv"),
+    ("forecast", "--type", "AdminUsers", "--series", "series.csv"),
+    ("anomalies", "Acme", "--series", "series.csv"),
+    ("anomalies", "--since", "7d", "--series", "series.csv"),
+    ("anomalies", "--tag", "a", "--series", "series.csv"),
+    ("anomalies", "--series", "series.csv", "--format", "xml"),
+    ("anomalies", "--format", "csv"),
     ("orgs", "set", "Acme"),
     ("orgs", "set", "--tag", "a"),
     ("orgs", "set", "Acme", "--zgid", "abc"),

@@ -131,7 +131,9 @@ def test_results_for_a_file_of_series_can_be_printed_as_json(poller: Poller, tmp
     days = [(date(2026, 1, 1) + timedelta(days=place)).isoformat() for place in range(len(values))]
     rows = "".join(f'"a, ""b""",{day},{value}\n' for day, value in zip(days, values, strict=True))
     (tmp_path / "series.csv").write_text(f"series,day,value\n{rows}")
-    header, *lines = csv.reader(poller(name, "--series", "series.csv").out.splitlines())
+    printed = poller(name, "--series", "series.csv").out
+    assert poller(name, "--series", "series.csv", "--format", "csv").out == printed
+    header, *lines = csv.reader(printed.splitlines())
     found = objects(poller(name, "--series", "series.csv", "--json"))
     assert found
     assert [list(one) for one in found] == [header] * len(found)

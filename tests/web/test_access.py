@@ -109,14 +109,25 @@ async def test_unknown_routes_and_methods_get_a_problem_reply_with_a_remedy(
         session.request(method, url + path, headers=RIGHT) as reply,
     ):
         assert reply.status == status
-        if path.startswith("/api/"):
+        if path.startswith("/api"):
             assert reply.content_type == "application/problem+json"
             problem = await reply.json()
-            assert problem.keys() == {"title", "status", "detail", "remedy"}
-            assert problem["status"] == status
+            assert problem.keys() == {"title", "status", "detail", "remedy", "errors"}
+            assert (problem["status"], problem["errors"]) == (status, [])
         else:
             assert (await reply.text()).count("\n") == 1
         assert ("Allow" in reply.headers) is (status == 405)
+
+
+async def test_a_program_that_asks_for_json_or_the_document_is_refused_with_a_problem(database: Database) -> None:
+    access = access_from("127.0.0.1", SecretStr(KEY), ORIGIN)
+    async with served(access, database) as url, aiohttp.ClientSession() as session:
+        for path, accepted in (("/openapi.json", "*/*"), ("/health", "application/json"), ("/no", "application/json")):
+            async with session.get(url + path, headers={"Accept": accepted}) as reply:
+                assert (reply.status, reply.content_type) == (401, "application/problem+json"), path
+                assert (await reply.json())["remedy"]
+        async with session.get(f"{url}/health", headers={"Accept": "text/plain"}) as reply:
+            assert (reply.status, reply.content_type) == (401, "text/plain")
 
 
 async def test_every_reply_forbids_scripts_frames_and_sniffing_and_names_no_version(database: Database) -> None:
@@ -128,7 +139,8 @@ async def test_every_reply_forbids_scripts_frames_and_sniffing_and_names_no_vers
                 assert reply.headers["X-Content-Type-Options"] == "nosniff"
                 assert reply.headers["Referrer-Policy"] == "same-origin"
                 assert reply.headers["Cross-Origin-Opener-Policy"] == "same-origin"
-                assert reply.headers["Cache-Control"] == "no-store"
+                cache = "private, no-cache" if "ETag" in reply.headers else "no-store"
+                assert reply.headers["Cache-Control"] == cache
                 assert reply.headers["Server"] == "poller"
 
 

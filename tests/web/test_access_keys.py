@@ -121,7 +121,7 @@ async def test_a_revoked_key_ends_at_the_next_request(opened: Doors) -> None:
 async def test_several_keys_work_at_once_and_two_of_one_name_do_not_exist(opened: Doors) -> None:
     keys = [await opened.key(f"key {n}") for n in range(3)]
     assert [(await opened.ask(API, key)).status for key in keys] == [200] * 3
-    with pytest.raises(OperationError, match="there is a key named 'key 1'"):
+    with pytest.raises(UsageError, match="there is a key named 'key 1'"):
         await opened.key("key 1")
     with pytest.raises(UsageError):
         await opened.key("\x00")

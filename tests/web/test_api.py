@@ -133,6 +133,58 @@ async def test_the_trend_api_returns_the_same_points_as_the_trend_command(
             assert any(one["last"] is not None for one in found)
 
 
+async def test_the_trend_api_answers_csv_as_the_trend_command_does(
+    database: Database, database_url: str, keyring: Keyring
+) -> None:
+    await fill(database, keyring, datetime.now(UTC).replace(minute=0, second=0, microsecond=0))
+    environ = {"POLLER_DATABASE_URL": database_url, "POLLER_SECRET_KEYS": KEYS}
+    told = await command.run("trend", "Acme", "--since=2d", "--format=csv", environ=environ)
+    async with served(database) as url, aiohttp.ClientSession() as session:
+        for asked, accept in (({"format": "csv"}, "*/*"), ({}, "text/csv")):
+            params = {"org": "Acme", "since": "2d"} | asked
+            async with session.get(url, params=params, headers=RIGHT | {"Accept": accept}) as reply:
+                assert (reply.status, reply.content_type) == (200, "text/csv")
+                assert (await reply.text()).splitlines() == told.out.splitlines()
+        async with session.get(url, params={"format": "xml"}, headers=RIGHT) as reply:
+            problem = await reply.json(content_type="application/problem+json")
+    assert (problem["status"], problem["remedy"]) == (400, "use json or csv")
+
+
+async def test_a_trend_that_the_client_has_already_is_not_sent_again(database: Database, keyring: Keyring) -> None:
+    await fill(database, keyring, AUTUMN)
+    asked = {"org": "Acme", "since": "3d"}
+    async with served(database, lambda: AUTUMN) as url, aiohttp.ClientSession() as session:
+        for kind in ("json", "csv"):
+            params = asked | {"format": kind}
+            async with session.get(url, params=params, headers=RIGHT) as reply:
+                tag = reply.headers["ETag"]
+                assert await reply.text()
+            async with session.get(url, params=params, headers=RIGHT | {"If-None-Match": tag}) as reply:
+                assert (reply.status, await reply.read(), reply.headers["ETag"]) == (304, b"", tag)
+            async with session.get(url, params=params | {"type": "AdminUsers"}, headers=RIGHT) as reply:
+                assert (reply.status, reply.headers["ETag"] == tag) == (200, False)
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"since": "x"}, "since"),
+        ({"every": "x"}, "every"),
+        ({"tz": "x"}, "tz"),
+        ({"type": "x"}, "type"),
+        ({"y": "1"}, "y"),
+    ],
+)
+async def test_the_trend_api_names_the_wrong_parameter(database: Database, asked: dict[str, str], named: str) -> None:
+    async with (
+        served(database) as url,
+        aiohttp.ClientSession() as session,
+        session.get(url, params=asked, headers=RIGHT) as reply,
+    ):
+        problem = await reply.json(content_type="application/problem+json")
+    assert [(error["parameter"], error["in"]) for error in problem["errors"]] == [(named, "query")]
+
+
 @pytest.mark.parametrize(
     "headers",
     [{}, {"Authorization": "Bearer "}, {"Authorization": f"Bearer {KEY}x"}, {"Authorization": f"Basic {KEY}"}],
@@ -151,6 +203,7 @@ async def test_a_request_without_the_right_key_gets_only_the_hint_to_send_it(
                 "detail": "the key is missing or wrong",
                 "remedy": "send an access key (`poller access add`) or that of POLLER_API_KEY as Authorization: Bearer "
                 "…, or log in at /login",
+                "errors": [],
             }
         async with session.get(url, params={"key": KEY}) as reply:
             assert reply.status == 401

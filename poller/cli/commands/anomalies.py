@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from poller.cli.options.orgs import DataCenters, Names, States, Tags, selection
+from poller.cli.options.series import SeriesFile, SeriesFormat, check_series
 from poller.cli.output import terminal
 from poller.query.parameters import Since
 from poller.query.rows import json_text
@@ -15,6 +15,7 @@ from poller.query.rows import json_text
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import date
+    from pathlib import Path
 
     from poller.query.anomalies import Anomaly
     from poller.query.selection import Selection
@@ -29,14 +30,15 @@ def add_to(app: typer.Typer) -> None:
 def anomalies(
     orgs: Names = None,
     *,
-    since: Annotated[str, typer.Option(help="How far back (30d, 12w, 1y), or a day (2026-01-31).")] = "30d",
+    since: Annotated[
+        str | None, typer.Option(help="How far back (30d, 12w, 1y), or a day (2026-01-31); 30d if not given.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and anomaly.")] = False,
     tags: Tags = None,
     states: States = None,
     data_centers: DataCenters = None,
-    series: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A CSV file with the columns series,day,value; - for stdin.")
-    ] = None,
+    series: SeriesFile = None,
+    output: SeriesFormat = None,
 ) -> None:
     """Show days on which counts did something unusual: steps, freezes, new administrators, and more.
 
@@ -44,11 +46,12 @@ def anomalies(
 
     Example: [bold]poller anomalies --since 30d --tag gold[/bold]
     """
+    check_series(series, output, others=bool(orgs or since or tags or states or data_centers))
     if series is not None:
         _series(series, as_json=as_json)
         return
     chosen = selection(orgs, tags, states, data_centers)
-    terminal.run(_anomalies(terminal.settings(), chosen, Since(since), as_json=as_json))
+    terminal.run(_anomalies(terminal.settings(), chosen, Since(since or "30d"), as_json=as_json))
 
 
 def _series(series: Path, *, as_json: bool) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from poller.cli.options.orgs import DataCenters, Names, States, Tags, selection
+from poller.cli.options.series import SeriesFile, SeriesFormat, check_series
 from poller.cli.output import terminal
 from poller.core.durations import DAY_SECONDS, parse_seconds
 from poller.core.errors import UsageError
+from poller.core.model import UserType
 from poller.query.parameters import type_of
 from poller.query.rows import json_text
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from poller.query.capacity import OrgForecast
     from poller.query.selection import Selection
     from poller.settings import Settings
@@ -30,17 +33,18 @@ def forecast(
     orgs: Names = None,
     *,
     user_type: Annotated[
-        str, typer.Option("--type", metavar="T", help="ActiveUsers, AdminUsers, …: one of Zoho's ten.")
-    ] = "ActiveUsers",
+        str | None,
+        typer.Option(
+            "--type", metavar="T", help="AdminUsers, AllUsers, …: one of Zoho's ten; ActiveUsers if not given."
+        ),
+    ] = None,
     horizon: Annotated[str, typer.Option(help="Days ahead, 1 to 365: 90, 90d or 12w.")] = "90d",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and org.")] = False,
     tags: Tags = None,
     states: States = None,
     data_centers: DataCenters = None,
-    series: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A CSV file with the columns series,day,value; - for stdin.")
-    ] = None,
-    output: Annotated[str, typer.Option("--format", metavar="FORMAT", help="Of --series: csv.")] = "csv",
+    series: SeriesFile = None,
+    output: SeriesFormat = None,
 ) -> None:
     """Forecast daily counts with 80 and 95 % intervals, and the day seats run out.
 
@@ -50,16 +54,16 @@ def forecast(
     Example: [bold]poller forecast "Acme Ltd" --horizon 90d --json[/bold]
     """
     days = _days(horizon)
+    check_series(series, output, others=bool(orgs or user_type or tags or states or data_centers))
     if series is not None:
-        _series(series, days, output, as_json=as_json)
+        _series(series, days, as_json=as_json)
         return
     chosen = selection(orgs, tags, states, data_centers)
-    terminal.run(_forecast(terminal.settings(), chosen, type_of(user_type).value, days, as_json=as_json))
+    wanted = type_of(user_type or UserType.ACTIVE)
+    terminal.run(_forecast(terminal.settings(), chosen, wanted.value, days, as_json=as_json))
 
 
-def _series(series: Path, days: int, output: str, *, as_json: bool) -> None:
-    if output != "csv":
-        raise UsageError(f"{output!r} is not a format of --series", "use --format csv")
+def _series(series: Path, days: int, *, as_json: bool) -> None:
     from poller.query.series_file import forecast_lines, json_objects, open_series_file, read_series
 
     with open_series_file(series) as lines:

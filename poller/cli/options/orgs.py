@@ -11,6 +11,10 @@ from poller.core.states import State
 from poller.query.selection import Selection
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[ORG]...", help="Names; every org if none.")]
+ChangedNames = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ORG]...", help="Names; orgs may be selected by an option instead."),
+]
 Tags = Annotated[
     list[str] | None, typer.Option("--tag", metavar="TAG", help="Only orgs with this tag; more than once: with all.")
 ]

@@ -201,6 +201,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         lists.TrendReply,
         query_model=parameters.TrendQuery,
         refusals=(404,),
+        rows="root",
         group="fleet",
     ),
 )

@@ -10,7 +10,6 @@ from urllib.parse import unquote_to_bytes
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from poller.core.errors import UsageError
 from poller.web.refusals import Problem
 
 if TYPE_CHECKING:
@@ -75,18 +74,23 @@ def repeatable(annotation: Any) -> bool:
 def parameters(query: MultiMapping[str], defaults: Mapping[str, str]) -> dict[str, str]:
     """Each parameter's value, or its default where it is absent.
 
-    A `UsageError` for an unknown or repeated one, and for text that PostgreSQL cannot hold.
+    A refusal of an unknown or repeated one, and of text that PostgreSQL cannot hold.
     """
     if unknown := sorted(set(query) - set(defaults)):
-        raise UsageError(f"there is no parameter {unknown[0][:50]!a}", f"ask with {', '.join(defaults)}")
+        name = ascii(unknown[0][:50])
+        raise _refused(name[1:-1], f"there is no parameter {name}", f"ask with {', '.join(defaults)}")
     if repeated := sorted(name for name in defaults if len(query.getall(name, [])) > 1):
-        raise UsageError(f"{repeated[0]} is given twice", "give it once")
+        raise _refused(repeated[0], f"{repeated[0]} is given twice", "give it once")
     for name, value in query.items():
         if len(value) > LONGEST_VALUE:
-            raise UsageError(f"{name} is longer than {LONGEST_VALUE} characters", "shorten it")
+            raise _refused(name, f"{name} is longer than {LONGEST_VALUE} characters", "shorten it")
         if any(not character.isprintable() and _is_control(character) for character in value):
-            raise UsageError(f"{name} has a character that is not text", "send UTF-8 without control characters")
+            raise _refused(name, f"{name} has a character that is not text", "send UTF-8 without control characters")
     return {**defaults, **query}
+
+
+def _refused(parameter: str, what: str, remedy: str) -> Problem:
+    return Problem(400, what, remedy, errors=[_error(parameter, "query", what)])
 
 
 def refuse(errors: list[dict[str, str]]) -> Problem:

@@ -1,4 +1,4 @@
-"""Replies of the API: JSON with an entity tag, `304 Not Modified`, and CSV in slices.
+"""Replies of the API, as JSON or as CSV in slices, with an entity tag.
 
 Rows go from the database to the reply without passing through a model; tests validate replies against the models.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -16,6 +15,7 @@ from aiohttp import web
 
 from poller.core.errors import DatabaseError
 from poller.query.rows import csv_lines
+from poller.web.api.entity_tags import CACHE, entity_tag, has_tag
 from poller.web.api.rows import columns, flat_row
 from poller.web.api.streaming import PATIENCE_SECONDS, send_lines
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     from poller.web.api.endpoint import Endpoint
     from poller.web.loop_share import LoopShare
-
-CACHE: Final = "private, no-cache"
-"""A cache may keep a reply for its one user, and asks each time whether it is still the same."""
 
 _TIMES_OF_ANSWER: Final = frozenset({"at", "made_at"})
 
@@ -45,8 +42,8 @@ def json_reply(
     if request.method == "GET":
         steady = {name: value for name, value in fields.items() if name not in _TIMES_OF_ANSWER}
         tagged = body if len(steady) == len(fields) else json_body(steady)
-        headers["ETag"] = tag = f'W/"{blake2b(tagged, digest_size=12).hexdigest()}"'
-        if _matches(request.headers.get("If-None-Match", ""), tag):
+        headers["ETag"] = tag = entity_tag(tagged)
+        if has_tag(request, tag):
             return web.Response(status=304, headers=headers)
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)
 
@@ -93,12 +90,6 @@ def wants_csv(request: web.Request, chosen: str | None) -> bool:
 async def _flattened(rows: AsyncIterator[Mapping[str, Any]], names: Sequence[str]) -> AsyncGenerator[dict[str, Any]]:
     async for row in rows:
         yield flat_row(row, names)
-
-
-def _matches(header: str, tag: str) -> bool:
-    """Whether `If-None-Match` names the tag, in the weak comparison of RFC 9110."""
-    shown = {one.strip().removeprefix("W/") for one in header.split(",")}
-    return "*" in shown or tag.removeprefix("W/") in shown
 
 
 def _plain(value: object) -> float | str:

@@ -1,4 +1,4 @@
-"""`GET /api/v1/trend`: how counts moved; the question of `poller trend` and the answer of its `--format json`.
+"""`GET /api/v1/trend`: how counts moved; the question of `poller trend` and the answer of its `--format json` or `csv`.
 
 An answer is streamed while it is read from the database, in slices that leave the event loop to others in between.
 Its size is bounded before the database is asked for it, and a client that does not read loses it.
@@ -15,20 +15,22 @@ import structlog
 from aiohttp import web
 
 from poller.core.errors import DatabaseError, UsageError
-from poller.query.parameters import seconds_of, since_of, type_of, zone_of
-from poller.query.trend import TrendQuestion, trend_json
+from poller.query.parameters import since_of, type_of
+from poller.query.trend import TrendQuestion, trend_csv, trend_json
+from poller.web.api.entity_tags import CACHE
+from poller.web.api.handlers.times import duration, named, zone
 from poller.web.api.parameters import parameters
+from poller.web.api.replies import wants_csv
 from poller.web.api.streaming import LONGEST_SECONDS, PATIENCE_SECONDS, send_lines
 from poller.web.callers import CALLER
 from poller.web.refusals import Problem, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from multidict import MultiMapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+    from datetime import datetime, tzinfo
 
     from poller.core.callers import Caller
+    from poller.core.series import TrendPoint
     from poller.query.reader import Reader
     from poller.web.loop_share import LoopShare
 
@@ -38,7 +40,7 @@ MOST_STEPS: Final = 10_000
 """Of one series: a hundred days of quarter hours, 27 years of days."""
 MOST_POINTS: Final = 1_000_000
 """Of one answer, about 250 MB."""
-_DEFAULTS: Final = {"org": "", "type": "", "since": "90d", "every": "1d", "tz": "UTC"}
+_DEFAULTS: Final = {"org": "", "type": "", "since": "90d", "every": "1d", "tz": "UTC", "format": ""}
 
 log = structlog.get_logger("poller.web")
 
@@ -69,14 +71,17 @@ class TrendRoute:
         return web.get("/api/v1/trend", trend, allow_head=False)
 
     async def _trend(self, request: web.Request, share: LoopShare) -> web.StreamResponse:
-        question = _question(request.query, self.reader.now())
+        words = parameters(request.query, _DEFAULTS)
+        question = _question(words, self.reader.now())
+        as_csv = wants_csv(request, _format_of(words["format"]))
         # Thousands of days of a time zone take milliseconds.
         edges = await asyncio.to_thread(question.edges, MOST_STEPS)
         await self._check_size(question, edges, request[CALLER])
-        response = web.StreamResponse()
-        response.content_type = "application/json"
+        response = web.StreamResponse(headers={"Cache-Control": CACHE, "Vary": "Accept"})
+        response.headers["Content-Type"] = "text/csv; charset=utf-8" if as_csv else "application/json"
+        lines = trend_csv if as_csv else trend_json
         try:
-            await self._stream(request, response, question, edges, share)
+            await self._stream(request, response, question, edges, share, written=lines)
         except UsageError as unknown:
             raise Problem(404, unknown.what, unknown.remedy) from None
         except (DatabaseError, TimeoutError) as error:
@@ -103,10 +108,12 @@ class TrendRoute:
         question: TrendQuestion,
         edges: Sequence[datetime],
         share: LoopShare,
+        *,
+        written: Callable[[AsyncIterator[TrendPoint], tzinfo], AsyncGenerator[str]],
     ) -> None:
         async with (
             await self.reader.points(question, edges, request[CALLER]) as points,
-            aclosing(trend_json(points, question.zone)) as lines,
+            aclosing(written(points, question.zone)) as lines,
         ):
             await send_lines(
                 request,
@@ -118,15 +125,21 @@ class TrendRoute:
             )
 
 
-def _question(query: MultiMapping[str], now: datetime) -> TrendQuestion:
-    """A `UsageError` for what cannot be answered, before the database is asked."""
-    words = parameters(query, _DEFAULTS)
-    zone = zone_of(words["tz"])
+def _format_of(text: str) -> str | None:
+    if text not in {"", "json", "csv"}:
+        wrong = {"parameter": "format", "in": "query", "detail": f"{text[:50]!a} is not a format"}
+        raise Problem(400, wrong["detail"], "use json or csv", errors=[wrong])
+    return text or None
+
+
+def _question(words: Mapping[str, str], now: datetime) -> TrendQuestion:
+    """A refusal of what cannot be answered, before the database is asked."""
+    at = zone("tz", words["tz"])
     return TrendQuestion(
         org=words["org"] or None,
-        user_type=type_of(words["type"]) if words["type"] else None,
-        since=since_of(words["since"], now, zone),
+        user_type=named("type", lambda: type_of(words["type"])) if words["type"] else None,
+        since=named("since", lambda: since_of(words["since"], now, at)),
         until=now,
-        every_seconds=seconds_of(words["every"]),
-        zone=zone,
+        every_seconds=duration("every", words["every"]),
+        zone=at,
     )

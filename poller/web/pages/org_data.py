@@ -10,7 +10,8 @@ from poller.core.errors import UsageError
 from poller.query.one_org import org_fields
 from poller.query.rows import csv_lines
 from poller.query.series import SERIES_COLUMNS, org_series
-from poller.web.api.replies import CACHE, json_reply
+from poller.web.api.entity_tags import CACHE
+from poller.web.api.replies import json_reply
 from poller.web.api.streaming import send_lines
 from poller.web.callers import CALLER
 from poller.web.pages.org_address import no_such_org

@@ -113,6 +113,15 @@ def test_removing_an_org_needs_a_confirmation_and_without_a_terminal_removes_not
     assert poller("orgs", "remove", "Acme", "--purge", "--yes").out == "1 org purged.\n"
 
 
+def test_removed_orgs_can_be_restored_by_their_state(poller: Poller, fleet: Path) -> None:
+    assert poller("orgs", "remove", "Acme", "--yes").code == 0
+    assert poller("orgs", "restore", "--state", "paused", "Acme").code == 2
+    assert shown(poller, "Acme")["state"] == "removed"
+    assert poller("orgs", "restore", "--state", "removed", "--data-center", "us").out.startswith("Acme is back, paused")
+    assert shown(poller, "Acme")["state"] == "paused"
+    assert "every org" not in poller("orgs", "restore", "--help").out
+
+
 def test_a_removed_org_keeps_its_name_and_history_and_can_be_restored(
     poller: Poller, fleet: Path, tmp_path: Path
 ) -> None:

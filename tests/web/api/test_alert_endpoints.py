@@ -127,6 +127,8 @@ async def test_a_wrong_body_is_refused_with_the_field_and_a_remedy(database: Dat
             reply = await desk.ask(path, body=body)
             assert (reply.status, reply.json["errors"][0]["parameter"]) == (400, field), body
             assert reply.json["remedy"]
+        unclear = await desk.ask(path, body={"for": "a week"})
+        assert unclear.json["detail"] == "for: write a duration such as 15m, 4h or 7d, or 0"
         raw = {"Authorization": f"Bearer {desk.keys['operator']}"}
         assert (await desk.client.ask(path, raw, "POST", b"{")).json["errors"][0]["detail"] == "it is not JSON"
         over = await desk.ask(f"/alerts/{desk.ids['over']}/ack", body={})

@@ -34,6 +34,7 @@ async def names_of(client: Client, path: str, field: str, between: object) -> li
     [
         ("/orgs?limit=7&sort=org", "name"),
         ("/orgs?limit=7&sort=-org", "name"),
+        ("/orgs?limit=7&sort=-name", "name"),
         ("/orgs?limit=7&sort=seats", "name"),
         ("/latest?limit=7", "org"),
         ("/seats?limit=7", "org"),
@@ -67,7 +68,7 @@ async def test_every_sort_order_lists_every_org_once_in_both_directions(database
             for parameter in (await client.ask("//openapi.json")).json["paths"]["/api/v1/orgs"]["get"]["parameters"]
             if parameter["name"] == "sort"
         )
-        assert {"need", "-need", "org", "-exhausted_on"} <= set(sorts)
+        assert {"need", "-need", "org", "-exhausted_on", "name", "-last_polled_at"} <= set(sorts)
         for sort in sorts:
             items = await client.every_item(f"/orgs?sort={sort}", 5)
             assert sorted(item["name"] for item in items) == sorted(STAYING[:12]), sort

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 import typer
 
 from poller.cli.commands.orgs.settings import profile_change
-from poller.cli.options.orgs import DataCenters, Names, States, Tags, required, selection
+from poller.cli.options.orgs import ChangedNames, DataCenters, States, Tags, required, selection
 from poller.cli.output import terminal
 from poller.core.errors import UsageError
 from poller.core.quantities import count
@@ -55,7 +55,7 @@ def add_to(orgs: typer.Typer) -> None:
 
 
 def set_orgs(
-    names: Names = None,
+    names: ChangedNames = None,
     *,
     tag: AddedTags = None,
     untag: RemovedTags = None,
@@ -111,7 +111,9 @@ def rename(
     terminal.say(f"{old} is now {name}.")
 
 
-def pause(names: Names = None, *, tags: Tags = None, states: States = None, data_centers: DataCenters = None) -> None:
+def pause(
+    names: ChangedNames = None, *, tags: Tags = None, states: States = None, data_centers: DataCenters = None
+) -> None:
     """Stop polling orgs until they are resumed. Their history stays.
 
     Example: [bold]poller orgs pause "Acme Ltd"[/bold]
@@ -123,7 +125,9 @@ def pause(names: Names = None, *, tags: Tags = None, states: States = None, data
     terminal.say(f"{count(done, 'org')} paused.")
 
 
-def resume(names: Names = None, *, tags: Tags = None, states: States = None, data_centers: DataCenters = None) -> None:
+def resume(
+    names: ChangedNames = None, *, tags: Tags = None, states: States = None, data_centers: DataCenters = None
+) -> None:
     """Poll orgs again: paused ones, and parked ones that were repaired.
 
     Example: [bold]poller orgs resume "Acme Ltd"[/bold]
@@ -136,7 +140,7 @@ def resume(names: Names = None, *, tags: Tags = None, states: States = None, dat
 
 
 def remove(
-    names: Names = None,
+    names: ChangedNames = None,
     *,
     tags: Tags = None,
     states: States = None,
@@ -159,14 +163,16 @@ def remove(
     terminal.say(f"{count(done, 'org')} {'purged' if purge else 'removed'}.")
 
 
-def restore(names: Names = None, *, tags: Tags = None, data_centers: DataCenters = None) -> None:
+def restore(
+    names: ChangedNames = None, *, tags: Tags = None, states: States = None, data_centers: DataCenters = None
+) -> None:
     """Bring removed orgs back, with their history, tags and settings; paused until they have credentials again.
 
     Example: [bold]poller orgs restore "Acme Ltd"[/bold]
     """
     from poller.admin import orgs
 
-    chosen = required(selection(names, tags, None, data_centers))
+    chosen = required(selection(names, tags, states, data_centers))
     for org in terminal.run(_apply(terminal.settings(), lambda app: orgs.restore(app.database, chosen))):
         needed = _CREDENTIALS.get(org.grant or "", "a refresh token, a grant code or its soid")
         terminal.out_wrapped(

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 
 from poller.core.alerts import LARGEST_ALERT, AlertState, Severity
 from poller.web.api.models.base import MOST_VALUES, WHOLE, Model, Search, Text
 from poller.web.api.models.parameters import OrgsOfAList
 
 RuleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-Duration = Annotated[str, StringConstraints(pattern=r"^(0|[0-9]{1,3}(s|m|h|d|w|mo|y))$")]
+_DURATION: Final = r"^(0|[0-9]{1,3}(s|m|h|d|w|mo|y))$"
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, str) and not re.search(_DURATION, value):
+        raise ValueError("write a duration such as 15m, 4h or 7d, or 0")
+    return value
+
+
+Duration = Annotated[str, StringConstraints(pattern=_DURATION), BeforeValidator(_duration)]
 Address = Annotated[str, StringConstraints(min_length=1, max_length=2_000, pattern=r"^[!-~]+$")]
 
 

@@ -28,7 +28,7 @@ class Model(BaseModel):
 def _whole(value: Any) -> Any:
     """Refuses numbers as Python writes them: `1_000`, ` 1`, `1.0`."""
     if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,12}", value):
-        raise ValueError("write a whole number")
+        raise ValueError("write a whole number of at most 12 digits")
     return value
 
 

@@ -8,11 +8,11 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from poller.core.model import UserType
 from poller.core.states import State
-from poller.query.fleet_page import SORTS
+from poller.query.fleet_page import SORT_NAMES, SORTS
 from poller.web.api.models.base import MOST_VALUES, WHOLE, FormatQuery, Model, PageQuery, Search, Texts
 
 LONGEST_HORIZON = 365
-ORDERS = tuple(sign + name for name in SORTS for sign in ("", "-"))
+ORDERS = tuple(sign + name for name in (*SORTS, *SORT_NAMES) for sign in ("", "-"))
 
 
 def _order(text: str) -> str:
@@ -147,7 +147,7 @@ class ForecastQuery(FormatQuery):
     horizon: Annotated[int, Field(ge=1, le=LONGEST_HORIZON, description="Days ahead."), WHOLE] = 90
 
 
-class TrendQuery(Model):
+class TrendQuery(FormatQuery):
     """Parameters of GET /trend."""
 
     org: Annotated[str, Field(max_length=500, description="Its name; empty: every org.")] = ""
