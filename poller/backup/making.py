@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 async def back_up(settings: Settings, target: Path) -> Manifest:
     """Writes a backup of the embedded database to `target`, completely or not at all."""
     require_embedded(settings, "pg_dump -Fc")
-    await asyncio.to_thread(_require_absent, target)
+    await asyncio.to_thread(_require_new_file, target)
     server = await asyncio.to_thread(start_embedded, settings.data_dir)
     with contextlib.closing(server):
         manifest = await _describe(settings, server)
@@ -50,7 +50,9 @@ def require_embedded(settings: Settings, program: str) -> None:
         raise UsageError("POLLER_DATABASE_URL names a database of yours", f"use its own tools: {program}")
 
 
-def _require_absent(target: Path) -> None:
+def _require_new_file(target: Path) -> None:
+    if not target.parent.is_dir():
+        raise UsageError(f"there is no folder {target.parent}", "create it, or name another file")
     if target.exists():
         raise UsageError(f"{target} is there already", "name a file that is not there yet, or remove it")
 

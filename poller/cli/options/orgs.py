@@ -32,18 +32,21 @@ DataCenters = Annotated[
 def selection(
     names: list[str] | None, tags: list[str] | None, states: list[str] | None, data_centers: list[str] | None
 ) -> Selection:
-    """The selection in these options; a `UsageError` for an unknown state. Values may be separated by commas."""
+    """The selection in these options; a `UsageError` for an unknown state and an empty value.
+
+    Values may be separated by commas.
+    """
     return Selection(
         names=tuple(dict.fromkeys(names or ())),
-        tags=parts(tags),
-        states=tuple(_state(one) for one in parts(states)),
-        data_centers=parts(data_centers),
+        tags=parts(tags, "--tag"),
+        states=tuple(_state(one) for one in parts(states, "--state")),
+        data_centers=parts(data_centers, "--data-center"),
     )
 
 
 def states_of(text: str, option: str) -> tuple[str, ...]:
     """The states in the value of `option`, separated by commas."""
-    return tuple(_state(one, option) for one in parts([text]))
+    return tuple(_state(one, option) for one in parts([text], option))
 
 
 def required(chosen: Selection) -> Selection:
@@ -53,8 +56,13 @@ def required(chosen: Selection) -> Selection:
     return chosen
 
 
-def parts(values: list[str] | None) -> tuple[str, ...]:
-    """The values of an option that may be given several times, or once with commas; each of them once."""
+def parts(values: list[str] | None, option: str) -> tuple[str, ...]:
+    """The values of an option that may be given several times, or once with commas; each of them once.
+
+    A `UsageError` for an empty value: ignored, it would select every org.
+    """
+    if any(not value.strip(" ,") for value in values or ()):
+        raise UsageError(f"{option} is empty", "give a value, or leave the option out")
     given = (part.strip() for value in values or () for part in value.split(","))
     return tuple(dict.fromkeys(part for part in given if part))
 

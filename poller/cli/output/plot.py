@@ -32,6 +32,8 @@ def check_path(path: Path) -> None:
     """Raises an error now if the picture could not be drawn at the end."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{path} is not a picture file", f"name a file that ends in {', '.join(SUFFIXES)}")
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}", "create it, or name another file")
     _matplotlib()
 
 

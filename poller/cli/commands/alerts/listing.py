@@ -93,7 +93,7 @@ def history(
 
 def split_states(given: list[str] | None) -> tuple[tuple[AlertState, ...], list[str]]:
     """The states of alerts and those of orgs among the values of --state."""
-    texts = dict.fromkeys(part.lower() for part in parts(given))
+    texts = dict.fromkeys(part.lower() for part in parts(given, "--state"))
     of_alerts = tuple(AlertState(text) for text in texts if text in set(AlertState))
     of_orgs = [text for text in texts if text not in set(AlertState)]
     if unknown := [text for text in of_orgs if text.replace("-", "_") not in set(State)]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from poller.core.errors import UnknownOrgError
 from poller.core.states import State
@@ -48,16 +48,25 @@ async def orgs(call: Call) -> Answer:
 
 
 async def org(call: Call) -> Answer:
-    """One org."""
+    """One org: every field of the list, and more."""
+    found = await _found(call)
+    which = StateFilter(org_ids=[call.path.id], visible_tags=call.caller.visible_tags, removed=True)
+    listed = await fleet_page(call.reader.seen_by(call.caller), FleetQuestion(which, limit=1))
+    if not listed.orgs:
+        raise UnknownOrgError
+    return Answer(fleet_row_fields(listed.orgs[0]) | found)
+
+
+async def _found(call: Call) -> dict[str, Any]:
     found = await org_fields(call.reader.seen_by(call.caller), call.path.id, visible_tags=call.caller.visible_tags)
     if found is None:
         raise UnknownOrgError
-    return Answer(found)
+    return found
 
 
 async def polls(call: Call) -> Answer:
     """The polls of an org, the newest first."""
-    await org(call)
+    await _found(call)
     since = None if call.query.since is None else moment("since", call.query.since, call.now, UTC)
     before = None if call.after is None else call.after[0]
     database = call.reader.seen_by(call.caller)

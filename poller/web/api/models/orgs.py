@@ -63,7 +63,7 @@ class LimitsReply(Model):
 
 
 class OrgReply(Model):
-    """One org: its state, its limits, its last counts."""
+    """One org: every field of the list, its limits, and how it is polled."""
 
     id: int
     name: str
@@ -87,6 +87,10 @@ class OrgReply(Model):
     counts: CountsReply
     limits: LimitsReply
     probe_at: Annotated[datetime | None, Field(description="When a parked org is polled again to see if it works.")]
+    change_7d: Annotated[int | None, Field(description="Of active users.")]
+    change_30d: Annotated[int | None, Field(description="Of active users.")]
+    seats: SeatsOfOrg
+    exhausted_on: date | None
 
 
 class PollItem(Model):
