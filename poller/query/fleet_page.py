@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SORTS",
-    "SORT_NAMES",
     "TEXT_SORTS",
     "UNKNOWN_EDITION",
     "FleetOrder",
@@ -68,14 +67,9 @@ class FleetPage:
     has_after: bool
 
 
-SORT_NAMES: Final = {"name": "org", "last_polled_at": "seen"}
-"""Fields of a row whose order has another name."""
-
-
 def order_of(text: str) -> FleetOrder:
     """The order `count` or `-count` means; a `UsageError` for another one."""
     name = text.removeprefix("-")
-    name = SORT_NAMES.get(name, name)
     if name not in SORTS:
         raise UsageError(f"{text!r} is not an order", f"use one of {', '.join(SORTS)}, with - in front for the reverse")
     return FleetOrder(name, text.startswith("-"))

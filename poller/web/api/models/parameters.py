@@ -8,17 +8,20 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from poller.core.model import UserType
 from poller.core.states import State
-from poller.query.fleet_page import SORT_NAMES, SORTS
+from poller.query.fleet_page import SORTS
 from poller.web.api.models.base import MOST_VALUES, WHOLE, FormatQuery, Model, PageQuery, Search, Texts
 
 LONGEST_HORIZON = 365
-ORDERS = tuple(sign + name for name in (*SORTS, *SORT_NAMES) for sign in ("", "-"))
+_FIELD_SORTS = {"name": "org", "last_polled_at": "seen"}
+"""Fields of a row whose order has another name."""
+ORDERS = tuple(sign + name for name in (*SORTS, *_FIELD_SORTS) for sign in ("", "-"))
 
 
 def _order(text: str) -> str:
     if text not in ORDERS:
         raise ValueError(f"use one of {', '.join(SORTS)}, with - in front for the reverse")
-    return text
+    name = text.removeprefix("-")
+    return text.removesuffix(name) + _FIELD_SORTS.get(name, name)
 
 
 When = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[0-9A-Za-z:.+-]*$")]
