@@ -145,7 +145,7 @@ def _read(values: Matrix) -> _SeriesState:
     held = hold(values)
     clean = remove_spikes(held)
     level = find_level(clean)
-    trend = daily_trend(moves_of(level.clean)) if values.shape[1] > 1 else np.zeros(len(values))
+    trend = daily_trend(moves_of(level.clean), level.level) if values.shape[1] > 1 else np.zeros(len(values))
     whole = ~((held % 1 != 0) & ~np.isnan(held)).any(axis=1)
     return _SeriesState(level, trend, measure(level.clean, clean, trend), whole)
 

@@ -70,6 +70,27 @@ def test_steady_growth_continues_in_the_forecast_and_has_a_run_out_day() -> None
     assert out.high[0] == 0 or out.high[0] >= out.day[0]
 
 
+def test_the_trend_changes_by_little_from_one_day_to_the_next_while_the_count_does_not_change() -> None:
+    """Old moves count less each day; if they were left out at a certain age, the run-out day would jump that day."""
+    rng = np.random.default_rng(3)
+    joined = (rng.random((12, 460)) < 0.1) * rng.integers(1, 6, (12, 460))
+    for history in 100 + np.cumsum(joined, axis=1).astype(float):
+        trends = of(*(history[:end] for end in range(400, 461)), horizon=1).per_day
+        still = np.diff(history)[399:] == 0
+        before, after = trends[:-1][still], trends[1:][still]
+        assert (before > 0).all()
+        assert (np.abs(after - before) <= 0.03 * before).all()
+
+
+def test_growth_that_is_uncertain_counts_more_in_an_org_that_is_large_enough_for_it() -> None:
+    steps = np.zeros(150)
+    steps[10::35] = 12
+    growth = np.cumsum(steps)
+    small, large = of(10 + growth, 1_000 + growth).per_day
+    assert 0 < small < 0.4 * large
+    assert large < growth[-1] / 150
+
+
 def test_noise_around_a_level_is_not_a_trend_and_the_forecast_is_the_level() -> None:
     rng = np.random.default_rng(5)
     history = np.rint(500 + rng.normal(0, 8, 300))
