@@ -6,7 +6,7 @@ import asyncio
 from urllib.parse import urlsplit
 
 
-async def exchange(url: str, request: bytes, *, seconds: float = 10.0) -> bytes:
+async def exchange(url: str, request: bytes, *, seconds: float = 60.0) -> bytes:
     """Sends only these bytes; returns everything received within `seconds`."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)

@@ -18,6 +18,7 @@ from poller.web.callers import CALLER
 from poller.web.pages.changes import writer_of
 from poller.web.pages.notices import Notice
 from poller.web.pages.org_address import OrgAddress, no_such_org, org_id_of
+from poller.web.refusals import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -89,5 +90,5 @@ def _back(org_id: int, referer: str) -> OrgAddress:
         parts = urlsplit(referer)
         query = MultiDict(pair for pair in parse_qsl(parts.query) if pair[0] != "done")
         return OrgAddress.parse(org_id, query) if parts.path == f"/orgs/{org_id}" else OrgAddress(org_id)
-    except (UsageError, ValueError):
+    except (UsageError, Problem, ValueError):
         return OrgAddress(org_id)

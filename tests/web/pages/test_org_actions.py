@@ -99,5 +99,6 @@ async def test_a_referer_of_another_page_is_not_followed(database: Database, pag
         "http://[",
         "/health",
     ):
-        _, _, headers = await pages.post(f"/orgs/{org}/pause", {**HTML, "Referer": referer})
+        status, text, headers = await pages.post(f"/orgs/{org}/pause", {**HTML, "Referer": referer})
+        assert status == 303, text
         assert headers["Location"].split("done=")[0] in {f"/orgs/{org}?", f"/orgs/{org}?since=7d&"}
