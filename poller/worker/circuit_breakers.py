@@ -45,17 +45,17 @@ class CircuitBreakers:
         snapshot, name = result.snapshot, result.org.data_center
         before = self.known.get(name, CLOSED)
         if snapshot.outcome is Outcome.UNAVAILABLE:
-            after = circuits.on_failure(before, snapshot.org_id, snapshot.error, now)
-        elif snapshot.requests and snapshot.outcome is not Outcome.MISSED:
-            after = circuits.on_success(before)
-        else:
-            after = circuits.on_probe_abandoned(before, now)
-        self._change(name, after, now)
+            self._failed(name, snapshot.org_id, snapshot.error, snapshot.polled_at, now)
+        elif not snapshot.requests or snapshot.outcome is Outcome.MISSED:
+            self._change(name, circuits.on_probe_abandoned(before, now), now)
+        elif before.opened_at is None or snapshot.polled_at is None or snapshot.polled_at >= before.opened_at:
+            self._change(name, circuits.on_success(before), now)
+        # Else its replies may be older than the outage: they do not close the circuit.
 
-    def on_unanswered(self, name: str, org_id: int, code: str, now: datetime) -> None:
-        """No request of a whole pass got a reply. The poll goes on, and a later pass may get one."""
+    def on_unanswered(self, name: str, org_id: int, code: str, begun: datetime, now: datetime) -> None:
+        """No request of a whole pass got a reply. The poll, `begun` then, goes on, and a later pass may get one."""
         if code not in LOCAL_FAILURES:
-            self._change(name, circuits.on_failure(self.known.get(name, CLOSED), org_id, code, now), now)
+            self._failed(name, org_id, code, begun, now)
 
     def was_unavailable(self, name: str, since: datetime) -> bool:
         """Whether the data centre is unreachable, or was at some time since then."""
@@ -69,6 +69,12 @@ class CircuitBreakers:
             for name, circuit in self.known.items()
             if circuit.opened_at is not None
         }
+
+    def _failed(self, name: str, org_id: int, code: str | None, begun: datetime | None, now: datetime) -> None:
+        before, closed_at = self.known.get(name, CLOSED), self.closed_at.get(name)
+        # A poll of the time of the outage says nothing about the data centre after it, and does not open the circuit.
+        if before.opened_at is not None or closed_at is None or begun is None or begun >= closed_at:
+            self._change(name, circuits.on_failure(before, org_id, code, now), now)
 
     def _change(self, name: str, after: CircuitBreaker, now: datetime) -> None:
         before = self.known.get(name, CLOSED)

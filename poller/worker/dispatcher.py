@@ -180,10 +180,12 @@ class Dispatcher:
                 await self._writer.put(FinishedJob(job.id, None))
 
     async def _poll(self, job: Job, state: PollState, poll: Poll) -> None:
-        org = state.org
+        org, begun = state.org, self._now()
         try:
             result = await self._runner.run(
-                state, poll, lambda code: self.places.circuits.on_unanswered(org.data_center, org.id, code, self._now())
+                state,
+                poll,
+                lambda code: self.places.circuits.on_unanswered(org.data_center, org.id, code, begun, self._now()),
             )
             self.places.circuits.on_result(result, self._now())
             if result.unopened is not None:

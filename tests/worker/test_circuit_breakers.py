@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from poller.core.model import Org, Outcome, Snapshot
+from poller.polling.results import PollResult
 from poller.simulator import Fault
 from poller.worker.circuit_breakers import CircuitBreakers
 from tests.worker.lag import measured_lag
@@ -29,18 +31,40 @@ def test_a_slot_missed_while_waiting_for_a_data_centre_is_recorded_with_this_rea
 def test_a_circuit_opens_after_the_first_pass_of_three_orgs_is_unanswered_and_not_only_at_the_end_of_polls() -> None:
     now, circuits = datetime(2026, 11, 26, 12, tzinfo=UTC), CircuitBreakers()
     for org_id in (1, 2):
-        circuits.on_unanswered("eu", org_id, "timeout", now)
+        circuits.on_unanswered("eu", org_id, "timeout", now, now)
     assert circuits.facts() == {}
-    circuits.on_unanswered("eu", 3, "timeout", now)
+    circuits.on_unanswered("eu", 3, "timeout", now, now)
     assert circuits.facts() == {"eu": {"since": now.isoformat(), "error": "timeout"}}
 
 
 def test_requests_that_fail_on_this_machine_open_no_circuit() -> None:
     now, circuits = datetime(2026, 11, 26, 12, tzinfo=UTC), CircuitBreakers()
     for org_id in range(10):
-        circuits.on_unanswered("eu", org_id, "local_resources", now)
-        circuits.on_unanswered("eu", org_id, "no_route", now)
+        circuits.on_unanswered("eu", org_id, "local_resources", now, now)
+        circuits.on_unanswered("eu", org_id, "no_route", now, now)
     assert circuits.facts() == {}
+
+
+def test_replies_from_before_an_outage_do_not_close_the_circuit_and_failures_from_it_do_not_open_it_again() -> None:
+    start, second, circuits = datetime(2026, 11, 26, 12, tzinfo=UTC), timedelta(seconds=1), CircuitBreakers()
+
+    def ended(outcome: Outcome, begun: datetime, now: datetime) -> None:
+        snapshot = Snapshot(9, start, begun, outcome, "timeout", requests=10)
+        circuits.on_result(PollResult(Org(9, "Acme Ltd", "eu", "v7", 900), snapshot), now)
+
+    for org_id in (1, 2, 3):
+        circuits.on_unanswered("eu", org_id, "timeout", start, start + 3 * second)
+    ended(Outcome.PARTIAL, start, start + 4 * second)
+    assert "eu" in circuits.facts()
+    ended(Outcome.OK, start + 5 * second, start + 6 * second)
+    assert circuits.facts() == {}
+    for org_id in (1, 2, 3):
+        circuits.on_unanswered("eu", org_id, "timeout", start + 5 * second, start + 8 * second)
+        ended(Outcome.UNAVAILABLE, start + 5 * second, start + 8 * second)
+    assert circuits.facts() == {}
+    for org_id in (1, 2, 3):
+        circuits.on_unanswered("eu", org_id, "timeout", start + 7 * second, start + 10 * second)
+    assert "eu" in circuits.facts()
 
 
 async def test_an_unreachable_data_centre_delays_no_other_and_is_polled_on_time_when_it_is_reachable_again(
