@@ -70,6 +70,8 @@ WRONG: Final = (
     ("forecast", "Acme", "--format", "csv"),
     ("forecast", "Acme", "--series", "series.csv"),
     ("forecast", "--type", "AdminUsers", "--series", "series.csv"),
+    ("forecast", "--type", ""),
+    ("anomalies", "--since", ""),
     ("anomalies", "Acme", "--series", "series.csv"),
     ("anomalies", "--since", "7d", "--series", "series.csv"),
     ("anomalies", "--tag", "a", "--series", "series.csv"),

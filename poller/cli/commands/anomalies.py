@@ -46,12 +46,12 @@ def anomalies(
 
     Example: [bold]poller anomalies --since 30d --tag gold[/bold]
     """
-    check_series(series, output, others=bool(orgs or since or tags or states or data_centers))
+    check_series(series, output, others=any(given is not None for given in (orgs, since, tags, states, data_centers)))
     if series is not None:
         _series(series, as_json=as_json)
         return
     chosen = selection(orgs, tags, states, data_centers)
-    terminal.run(_anomalies(terminal.settings(), chosen, Since(since or "30d"), as_json=as_json))
+    terminal.run(_anomalies(terminal.settings(), chosen, Since("30d" if since is None else since), as_json=as_json))
 
 
 def _series(series: Path, *, as_json: bool) -> None:

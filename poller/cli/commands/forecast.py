@@ -54,12 +54,14 @@ def forecast(
     Example: [bold]poller forecast "Acme Ltd" --horizon 90d --json[/bold]
     """
     days = _days(horizon)
-    check_series(series, output, others=bool(orgs or user_type or tags or states or data_centers))
+    check_series(
+        series, output, others=any(given is not None for given in (orgs, user_type, tags, states, data_centers))
+    )
     if series is not None:
         _series(series, days, as_json=as_json)
         return
     chosen = selection(orgs, tags, states, data_centers)
-    wanted = type_of(user_type or UserType.ACTIVE)
+    wanted = type_of(UserType.ACTIVE if user_type is None else user_type)
     terminal.run(_forecast(terminal.settings(), chosen, wanted.value, days, as_json=as_json))
 
 
