@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 HIDDEN: Final = "[hidden]"
 _LONGEST_TEXT: Final = 16_000
+_SHORTEST_CUT: Final = 14_000
 _DEEPEST: Final = 6
 _LARGEST_NUMBER: Final = 2**63
 
@@ -110,13 +111,18 @@ def redact(value: Any, depth: int = _DEEPEST) -> Any:  # noqa: PLR0911  # one ca
 def redact_text(text: str) -> str:
     """`text` with everything hidden that looks like a secret; a very long text is cut."""
     if len(text) > _LONGEST_TEXT:
-        # Cut between words: half a secret would not be recognised.
-        kept = re.sub(r"\S{0,2000}$", "", text[:_LONGEST_TEXT])
+        kept = _cut(text)
         text = f"{kept}… ({len(text) - len(kept)} more)"
     if _SUSPICIOUS.search(text):
         for shape, instead in _SHAPES:
             text = shape.sub(instead, text)
     return text
+
+
+def _cut(text: str) -> str:
+    """The beginning of a long text, cut between words: half a secret would not be recognised."""
+    end = next((end for end in range(_LONGEST_TEXT, _SHORTEST_CUT, -1) if text[end - 1].isspace()), _SHORTEST_CUT)
+    return text[:end]
 
 
 _FIRST: Final = ("timestamp", "level", "event")

@@ -15,7 +15,6 @@ from playwright.async_api import expect
 from poller.admin.access import add_key, revoke_key
 from poller.core.callers import Right
 from poller.core.model import COLUMNS, Outcome, Snapshot
-from poller.core.slots import slot_of
 from poller.simulator import Fault
 from poller.store.series.snapshots import write_snapshots
 from tests.browser.axe import faults
@@ -23,6 +22,7 @@ from tests.browser.service import open_service
 from tests.browser.watch import Watch
 from tests.postgres import cloned
 from tests.worker.cable import Cable
+from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -58,8 +58,9 @@ async def test_counts_that_another_worker_writes_show_on_an_open_page(page: Page
     name = service.names[20]
     await page.goto(f"/?q={quote(name)}")
     await expect(row(page, name)).to_be_visible()
+    polled = "SELECT max(slot) FROM org_snapshots WHERE org_id = $1"
+    slot = await eventually(lambda: service.app.database.fetchval(polled, service.ids[name])) + timedelta(seconds=1)
     now = service.app.database.clock.now()
-    slot = slot_of(now, 60) - timedelta(seconds=60)
     counts = dict.fromkeys(COLUMNS, 86_421)
     await write_snapshots(service.app.database, [Snapshot(service.ids[name], slot, now, Outcome.OK, counts=counts)])
     await expect(row(page, name)).to_contain_text("86,421")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from datetime import UTC, datetime, time as clock
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from poller.notify.message import Message
 from tests.notify.alerts import NOW, Alerts, deliverer, delivering
 from tests.notify.receivers import Mailbox, Webhook, mail_server, secret_url, webhook
 from tests.ports import free_port
-from tests.worker.waiting import eventually
+from tests.worker.waiting import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -167,11 +167,12 @@ async def test_a_receiver_that_is_down_gets_its_alerts_when_it_is_back(database:
 async def test_a_pause_that_a_receiver_asks_for_is_kept(database: Database, keyring: Keyring, hook: Webhook) -> None:
     hook.statuses, hook.retry_after = [429], "1"
     alerts = Alerts(database, keyring, [hook.url()])
-    begun = time.monotonic()
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
     async with delivering(deliverer(database, keyring, alerts.urls)):
         await alerts.fire()
         await alerts.all_sent()
-    assert time.monotonic() - begun >= 1
+    assert loop.time() - begun >= 1
     assert len(hook.received) == 2
 
 
@@ -208,12 +209,10 @@ async def test_a_receiver_that_hangs_does_not_delay_others(database: Database, k
     async with webhook() as quick:
         hanging = [hook.url(f"/hangs-without-an-end-{number}", "json") for number in range(3)]
         alerts = Alerts(database, keyring, [*hanging, quick.url()])
-        async with delivering(deliverer(database, keyring, alerts.urls, deadline_seconds=60, finish_seconds=0.1)):
-            begun = time.monotonic()
+        async with delivering(deliverer(database, keyring, alerts.urls, deadline_seconds=600, finish_seconds=0.1)):
             fired = await alerts.fire(5)
-            await eventually(lambda: len(quick.accepted) == 5)
-            assert time.monotonic() - begun < 30
-            await eventually(lambda: hook.under_way == 3)
+            # Nobody waits for the three, which hang for ten minutes.
+            await eventually(lambda: len(quick.accepted) == 5 and hook.under_way == 3)
         assert quick.times() == {(alert.id, "firing"): 1 for alert in fired}
 
 
@@ -224,12 +223,11 @@ async def test_a_shutdown_lets_a_running_send_finish_and_does_not_wait_for_one_t
     async with webhook() as hanging:
         hanging.always = "hang"
         alerts = Alerts(database, keyring, [hook.url(), hanging.url("/hangs-without-an-end", "json")])
-        async with delivering(deliverer(database, keyring, alerts.urls, finish_seconds=4)) as stopping:
+        patient = deliverer(database, keyring, alerts.urls, deadline_seconds=600, finish_seconds=4)
+        async with asyncio.timeout(PATIENCE_SECONDS), delivering(patient) as stopping:
             await alerts.fire(2)
             await eventually(lambda: bool(hook.received and hanging.received))
             stopping.set()
-            begun = time.monotonic()
-        assert time.monotonic() - begun < 24
     # One, or both where the other receiver was slow to be asked.
     assert len(hook.received) == len(hook.accepted) in {1, 2}
     delivered = await database.fetchval("SELECT count(*) FROM notify_messages WHERE delivered_at IS NOT NULL")
@@ -241,13 +239,11 @@ async def test_a_shutdown_does_not_wait_for_as_many_receivers_that_hang_as_a_wor
 ) -> None:
     hook.always = "hang"
     alerts = Alerts(database, keyring, [hook.url(f"/hangs-till-the-end-{number}") for number in range(2)])
-    few = deliverer(database, keyring, alerts.urls, concurrency=2, deadline_seconds=20, finish_seconds=0.1)
-    async with delivering(few) as stopping:
+    few = deliverer(database, keyring, alerts.urls, concurrency=2, deadline_seconds=600, finish_seconds=0.1)
+    async with asyncio.timeout(PATIENCE_SECONDS), delivering(few) as stopping:
         await alerts.fire()
         await eventually(lambda: hook.under_way == 2)
         stopping.set()
-        begun = time.monotonic()
-    assert time.monotonic() - begun < 15
 
 
 async def test_messages_wait_for_the_end_of_quiet_hours(database: Database, keyring: Keyring, hook: Webhook) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from email.header import decode_header, make_header
 from typing import TYPE_CHECKING, Any
 
@@ -122,9 +121,7 @@ async def test_a_receiver_that_closes_the_connection_or_is_down_may_take_it_late
 @pytest.mark.parametrize("scheme", ["webhook+http", "json"])
 async def test_a_receiver_that_never_answers_is_left_at_the_deadline(hook: Webhook, scheme: str) -> None:
     hook.always = "hang"
-    begun = time.monotonic()
     error = await error_of(hook.url("/hangs-for-ever", scheme), seconds=0.3)
-    assert time.monotonic() - begun < 20
     assert "within 0.3 s" in error.what
 
 

@@ -109,7 +109,7 @@ async def test_a_reader_that_blocks_a_migration_is_named_and_others_can_still_re
                 await reader.fetch("SELECT * FROM orgs")
                 upgrading = asyncio.ensure_future(schema.upgrade(blank_database_url, attempts=2))
                 while not upgrading.done():
-                    async with asyncio.timeout(4):
+                    async with asyncio.timeout(60):
                         await other.fetch("SELECT * FROM orgs")
                     await asyncio.sleep(0.05)
                 holder = f"migration 0005 has to wait: process {reader.get_server_pid()} of role poller"

@@ -30,10 +30,12 @@ from poller.web import Access, Api, Health, ProcessMetrics, serve
 from poller.web.loop_share import LoopShare
 from poller.web.pages.rendering import Renderer
 from tests.acceptance.processes import machine, serving as serving_process
+from tests.processor import ten_milliseconds
 from tests.simulated_fleet import import_by_command
 from tests.store.fleet import added, entry
 from tests.web.scrape import served_at
 from tests.web.test_api import KEY, RIGHT, ask, refusal
+from tests.worker.lag import measured_lag
 from tests.worker.waiting import eventually
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ class LoopProbe:
 
 
 async def longest_turn(work: Callable[[], Awaitable[None]]) -> float:
-    """The most processor time that others use at a stretch while this is done; the best of three tries.
+    """The most processor time that others use at a stretch while this is done, in 10 ms; the best of three tries.
 
     Busy neighbours make a processor slower for a moment, but hardly in three tries; what blocks the loop does in each.
     """
@@ -79,15 +81,15 @@ async def longest_turn(work: Callable[[], Awaitable[None]]) -> float:
     for _ in range(3):
         gc.collect()
         gc.freeze()
-        probe = LoopProbe()
+        unit, probe = ten_milliseconds(), LoopProbe()
         try:
             await work()
         finally:
             probe.stop()
             gc.unfreeze()
         assert probe.turns > 10
-        longest = min(longest, probe.longest)
-        if longest < 0.010:
+        longest = min(longest, probe.longest / max(unit, ten_milliseconds()))
+        if longest < 1:
             break
     return longest
 
@@ -133,7 +135,7 @@ async def test_two_slow_readers_of_long_answers_do_not_block_the_event_loop(
             assert [words[:2] for words in printed] == [["HTTP/1.1", "200"]] * 2
             assert all(int(words[2]) > 13_000_000 for words in printed)
 
-        assert await longest_turn(read_twice) < 0.010
+        assert await longest_turn(read_twice) < 1
 
 
 async def test_a_request_for_too_long_an_answer_is_refused_with_the_limit(database: Database, keyring: Keyring) -> None:
@@ -288,7 +290,7 @@ async def test_an_unknown_org_name_among_thousands_does_not_block_the_event_loop
             status, text = await refusal(f"{url}/api/v1/trend", org="Umbrella Holdings of the South " * 5)
             assert (status, "did you mean 'Umbrella Holdings" in text) == (404, True)
 
-        assert await longest_turn(ask_for_another) < 0.010
+        assert await longest_turn(ask_for_another) < 1
 
 
 async def test_a_worker_polls_on_time_while_two_clients_read_the_longest_answers(
@@ -305,8 +307,9 @@ async def test_a_worker_polls_on_time_while_two_clients_read_the_longest_answers
                 lambda: database.fetchval("SELECT count(*) > $1 FROM org_snapshots WHERE outcome = 'ok'", 3 * ORGS)
             )
             since = await database.fetchval("SELECT now()")
-            readers = [await reader(url, "/api/v1/trend?since=11d&every=15m", 20_000_000) for _ in range(2)]
-            printed = [(await one.communicate())[0].decode().split() for one in readers]
+            async with measured_lag(database_url) as lag:
+                readers = [await reader(url, "/api/v1/trend?since=11d&every=15m", 20_000_000) for _ in range(2)]
+                printed = [(await one.communicate())[0].decode().split() for one in readers]
             assert [words[1] for words in printed] == ["200", "200"]
             assert all(int(words[2]) > 30_000_000 for words in printed)
             until = await database.fetchval("SELECT now()")
@@ -322,8 +325,8 @@ async def test_a_worker_polls_on_time_while_two_clients_read_the_longest_answers
     assert len(meanwhile) > ORGS
     # A busy machine delays polls, but not only while somebody reads.
     assert outcomes(meanwhile) <= outcomes(before) | {("ok", None)}
-    assert latest(meanwhile) <= max(1, 2 * latest(before))
-    assert "worker.frozen" not in log or latest(before) > 1
+    assert latest(meanwhile) <= max(1, 2 * latest(before)) + lag.of_a_poll
+    assert "worker.frozen" not in log or max(latest(before), lag.of_a_poll) > 1
 
 
 async def polls(database: Database, since: datetime, until: datetime) -> list[Any]:
