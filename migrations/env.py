@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from alembic import context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -50,17 +50,19 @@ def run(connection: Connection) -> None:
         connection.exec_driver_sql(_READERS)
         context.configure(connection=connection)
         with context.begin_transaction():
-            for lock in _locks_of(context.get_revision_argument(), context.get_context().get_current_revision()):
+            lock = _lock_of(context.get_revision_argument(), context.get_context().get_current_revision())
+            if lock is not None:
                 connection.exec_driver_sql(lock)
             context.run_migrations()
 
 
-def _locks_of(revision: str, current: str | None) -> Iterator[str]:
-    """The statement that locks what the revision names in `LOCKED`; none if it has been run already."""
+def _lock_of(revision: str, current: str | None) -> str | None:
+    """The statement that locks what the revision names in `LOCKED`; None if it names nothing or has been run."""
     locked: Mapping[str, Sequence[str]] = getattr(context.script.get_revision(revision).module, "LOCKED", {})
-    if locked and (current is None or current < revision):
-        locks = (f"LOCK TABLE {', '.join(names)} IN {mode} MODE NOWAIT;" for mode, names in locked.items())
-        yield _ALL_OR_NONE.format(locks=" ".join(locks))
+    if not locked or (current is not None and current >= revision):
+        return None
+    locks = (f"LOCK TABLE {', '.join(names)} IN {mode} MODE NOWAIT;" for mode, names in locked.items())
+    return _ALL_OR_NONE.format(locks=" ".join(locks))
 
 
 run(context.config.attributes["connection"])

@@ -17,6 +17,7 @@ from poller.core.errors import OperationError, UsageError
 from poller.store import schema
 from poller.store.database import connect
 from poller.store.orgs.key_rotation import key_usage
+from poller.whole_file import check_place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,8 +52,7 @@ def require_embedded(settings: Settings, program: str) -> None:
 
 
 def _require_new_file(target: Path) -> None:
-    if not target.parent.is_dir():
-        raise UsageError(f"there is no folder {target.parent}", "create it, or name another file")
+    check_place(target)
     if target.exists():
         raise UsageError(f"{target} is there already", "name a file that is not there yet, or remove it")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from poller.cli.output.render import plain
 from poller.core.errors import OperationError, UsageError
 from poller.core.model import UserType
+from poller.whole_file import check_place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -32,8 +33,7 @@ def check_path(path: Path) -> None:
     """Raises an error now if the picture could not be drawn at the end."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{path} is not a picture file", f"name a file that ends in {', '.join(SUFFIXES)}")
-    if not path.parent.is_dir():
-        raise UsageError(f"there is no folder {path.parent}", "create it, or name another file")
+    check_place(path)
     _matplotlib()
 
 

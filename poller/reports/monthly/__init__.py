@@ -13,15 +13,15 @@ from poller.core.errors import UsageError
 from poller.reports.monthly.csv_rows import csv_header, csv_text
 from poller.reports.monthly.page import END, ReportPages
 from poller.reports.monthly.summary import MonthTotals
-from poller.reports.monthly.whole_file import check_place, whole_file
 from poller.reports.monthly.wording import period_words
+from poller.whole_file import check_place, whole_file
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
     from poller.query.monthly_org import OrgMonth, ReportPeriod
-    from poller.reports.monthly.whole_file import TextWriter
+    from poller.whole_file import TextWriter
 
 _SPOOLED_BYTES: Final = 8_000_000
 _PART: Final = 1_000_000

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from poller.core.errors import OperationError
-from poller.reports.monthly.whole_file import whole_file
+from poller.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
