@@ -29,7 +29,7 @@ KILLED: Final = FAST | {"synchronous_commit": "on"}
 
 LOCKS_LEFT: Final = """
 SELECT count(*) FROM pg_locks WHERE (locktype = 'advisory' OR relation = to_regclass('poller_locks'))
-    AND pid NOT IN (SELECT pid FROM pg_stat_activity WHERE backend_type = 'autovacuum worker')
+    AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend')
 """
 """The number of the poller's locks that a session holds. PostgreSQL itself locks a table while it cleans it."""
 

@@ -146,6 +146,7 @@ async def test_a_lock_ends_with_its_transaction_and_leaves_no_changed_setting(da
             await lock(connection, Lock.MONTHS)
             await lock_days_exclusive(connection)
             assert await connection.fetchval("SHOW lock_timeout") == before
+            assert await connection.fetchval(LOCKS_LEFT) > 0
         assert await connection.fetchval("SHOW lock_timeout") == before
         assert await connection.fetchval(LOCKS_LEFT) == 0
 
