@@ -29,10 +29,10 @@ async def list_visible_exclusions(
 
     A caller with tags sees the exclusions of its orgs alone.
     """
-    tags = caller.visible_tags
-    org_ids = None if tags is None else await visible_ids(reader.seen_by(caller), tags)
+    tags, database = caller.visible_tags, reader.seen_by(caller)
+    org_ids = None if tags is None else await visible_ids(database, tags)
     found = await list_exclusions(
-        reader.database,
+        database,
         org_ids=org_ids,
         orgs=orgs,
         rules=rules,

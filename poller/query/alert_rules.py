@@ -88,7 +88,7 @@ async def find_rule(
 ) -> AlertRule:
     """The rule of this name; an `UnknownRuleError` suggests a similar name. `removed`: removed rules are found too.
 
-    `visible_tags`: a rule without alerts about orgs with one of these tags is unknown.
+    `visible_tags`: a rule without alerts or exclusions about orgs with one of these tags is unknown.
     """
     rules = await list_rules(database, removed=removed, visible_tags=visible_tags)
     found = [rule for rule in rules if rule.name == name]

@@ -453,6 +453,7 @@ READ: Final = (
     "SELECT org FROM seat_forecasts",
     "SELECT org FROM anomalies",
     "SELECT org FROM alerts WHERE org IS NOT NULL",
+    "SELECT o.name FROM alert_exclusions e JOIN orgs o ON o.id = e.org_id",
     "SELECT o.name FROM org_snapshots s JOIN orgs o ON o.id = s.org_id",
     "SELECT DISTINCT unnest(tags) FROM orgs",
 )

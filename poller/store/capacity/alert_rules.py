@@ -23,7 +23,7 @@ async def list_rules(
 ) -> list[AlertRule]:
     """Returns the rules by name; with `removed`, those that were removed too.
 
-    With `visible_tags`, only the rules of alerts about orgs with one of them.
+    With `visible_tags`, only the rules of alerts and exclusions about orgs with one of them.
     """
     visible = None if visible_tags is None else list(visible_tags)
     return [_rule(row) for row in await database.fetch(_LIST, removed, visible)]
@@ -149,7 +149,8 @@ SELECT id, name, metric, comparison, threshold, for_seconds, clear_seconds, seve
        quiet_from, quiet_until, quiet_zone, enabled
 FROM alert_rules r
 WHERE ($1 OR removed_at IS NULL) AND ($2::text[] IS NULL OR EXISTS (
-    SELECT FROM alert_states a JOIN orgs o ON o.id = a.org_id WHERE a.rule_id = r.id AND o.tags && $2))
+    SELECT FROM alert_states a JOIN orgs o ON o.id = a.org_id WHERE a.rule_id = r.id AND o.tags && $2) OR EXISTS (
+    SELECT FROM alert_exclusions e JOIN orgs o ON o.id = e.org_id WHERE e.rule_id = r.id AND o.tags && $2))
 ORDER BY name, id
 """
 

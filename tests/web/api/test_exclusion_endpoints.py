@@ -139,6 +139,10 @@ async def test_a_key_with_tags_sees_and_changes_only_the_exclusions_of_its_orgs(
         # None of its orgs has had an alert of this rule, so the key may not see the rule.
         rule = await desk.ask(PATH, "gold", {"rule": "org_parked", "orgs": ["Acme"]})
         assert (rule.status, rule.json["errors"][0]["parameter"]) == (400, "rule")
+        # An exclusion that an operator made for its org names the rule, and can be ended.
+        await change(desk, rule="org_parked", orgs=["Acme"])
+        assert await listed(desk, key="gold") == [*mine, ("org_parked", "Acme", None)]
+        assert (await change(desk, "gold", rule="org_parked", orgs=["Acme"], undo=True))["changed"]
         for body in ({"rule": "step"}, {"user_type": "AdminUsers"}, {"rule": "step", "undo": True}, {}):
             refused = await desk.ask(PATH, "gold", body)
             assert (refused.status, refused.json["detail"]) == (400, "an exclusion without orgs is about every org")
