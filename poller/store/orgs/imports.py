@@ -11,7 +11,7 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from poller.core.errors import CredentialError, UsageError
+from poller.core.errors import CredentialError, DatabaseError, UsageError
 from poller.core.org_changes import ImportResult, OrgChange
 from poller.core.profile import Profile, differences, imported, limits_differ
 from poller.store.capacity.contracts import ATTRIBUTES, JOIN, STORED, contract_changes, put_contracts
@@ -66,6 +66,10 @@ async def import_orgs(
             if not dry_run:
                 await _apply(connection, keyring, plan)
             progress(start + len(chunk))
+    if not dry_run and changes["added"] >= CHUNK:
+        # imports.analyze: PostgreSQL does so itself within minutes. Until then every claim of polls reads all orgs.
+        with contextlib.suppress(DatabaseError):
+            await database.execute("ANALYZE orgs, org_credentials")
     return ImportResult(**changes, unchanged=len(entries) - sum(changes.values()))
 
 

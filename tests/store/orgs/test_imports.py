@@ -137,6 +137,15 @@ async def test_import_progress_is_reported_up_to_the_last_entry(database: Databa
     assert heard == [500, 1_000, 1_100]
 
 
+async def test_postgresql_plans_queries_for_the_orgs_of_a_large_import_at_once(
+    database: Database, keyring: Keyring
+) -> None:
+    # Until PostgreSQL has looked at a table, it takes the table for empty: then a claim of polls reads all orgs.
+    await import_orgs(database, keyring, [entry(f"org {number}") for number in range(500)])
+    rows = "SELECT array_agg(reltuples::int) FROM pg_class WHERE relname IN ('orgs', 'org_credentials')"
+    assert await database.fetchval(rows) == [500, 500]
+
+
 @pytest.mark.parametrize(
     "change",
     [{"data_center": "us"}, {"client_secret": Secret("new")}, {"refresh_token": Secret("new")}],
