@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from poller.core.admission import CRASHED, Discard, Poll, Record, Requeue, decide
+from poller.core.admission import CRASHED, TOO_LATE, Discard, Poll, Record, Requeue, decide
 from poller.core.errors import DatabaseError
 from poller.core.model import Outcome
 from poller.core.token import UNOPENED
@@ -182,6 +182,11 @@ class Dispatcher:
     async def _poll(self, job: Job, state: PollState, poll: Poll) -> None:
         org, begun = state.org, self._now()
         try:
+            if replace(state, now=begun).is_over:
+                # PostgreSQL, or this process, was slow since the decision. What Zoho says now is of the next slot.
+                await self._runner.give_back(state, poll)
+                await self._writer.put(FinishedJob(job.id, not_polled(state, Outcome.MISSED, TOO_LATE)))
+                return
             result = await self._runner.run(
                 state,
                 poll,

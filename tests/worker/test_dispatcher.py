@@ -79,6 +79,58 @@ async def test_jobs_claimed_before_a_freeze_are_not_started_after_it_and_can_be_
         assert len(await others.claim((POLL,), 2 * ORGS)) == ORGS
 
 
+class Slow:
+    """A runner whose credits are reserved by a statement that takes until the slot is over."""
+
+    def __init__(self, runner: PollRunner, after: Callable[[], None]) -> None:
+        self._runner = runner
+        self._after = after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runner, name)
+
+    async def reserve(self, admitted: Sequence[Admitted]) -> None:
+        await self._runner.reserve(admitted)
+        self._after()
+
+
+async def test_a_slot_that_is_over_before_its_credits_are_reserved_is_missed_and_costs_nothing(
+    service: OpenService,
+) -> None:
+    async with service(orgs=1, interval=3_600) as mine:
+        database = mine.app.database
+        now = await database.fetchval("SELECT now()")
+        await enqueue_due_slots(
+            database,
+            lambda org, cursor, at: advance(org.id, 3_600, cursor, at, HOUR),
+            now,
+            HOUR,
+            interval_seconds=3_600,
+        )
+        due = read_due(await database.fetchval("SELECT payload FROM pgqueuer WHERE entrypoint = 'poll'"))
+        await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '1 s'")
+        moment, queue, written = due.at, JobQueue(database, uuid.uuid4()), list[Any]()
+
+        def slot_is_over() -> None:
+            nonlocal moment
+            moment = due.until
+
+        async def keep(batch: Sequence[Any]) -> None:
+            written.extend(batch)
+
+        async with open_runner(mine.app, now=lambda: moment) as runner:
+            dispatcher: Any = Dispatcher(
+                Slow(runner, slot_is_over), queue, writer := BatchWriter(keep),  # type: ignore[arg-type]
+                now=lambda: moment, jitter=lambda: 0.0, max_concurrent_polls=32,
+            )  # fmt: skip
+            async with writer, asyncio.TaskGroup() as tasks:
+                await dispatcher.start(await queue.claim((POLL,), 1), tasks, dispatcher.cancellations)
+        (row,) = [one.result.snapshot for one in written]
+        assert (row.slot, row.polled_at, row.outcome, row.error) == (due.slot, None, Outcome.MISSED, "too_late")
+        assert mine.sim.audit()["requests"].get("count", 0) == 0
+        assert await database.fetchval("SELECT coalesce(sum(credits), 0) FROM credit_spend") == 0
+
+
 class Noting(NullInstrumentation):
     """Records the reasons for returning slots."""
 
