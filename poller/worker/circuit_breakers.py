@@ -47,10 +47,14 @@ class CircuitBreakers:
         if snapshot.outcome is Outcome.UNAVAILABLE:
             self._failed(name, snapshot.org_id, snapshot.error, snapshot.polled_at, now)
         elif not snapshot.requests or snapshot.outcome is Outcome.MISSED:
-            self._change(name, circuits.on_probe_abandoned(before, now), now)
+            self.on_probe_abandoned(name, now)
         elif before.opened_at is None or snapshot.polled_at is None or snapshot.polled_at >= before.opened_at:
             self._change(name, circuits.on_success(before), now)
         # Else its replies may be older than the outage: they do not close the circuit.
+
+    def on_probe_abandoned(self, name: str, now: datetime) -> None:
+        """A poll ended without sending a request."""
+        self._change(name, circuits.on_probe_abandoned(self.known.get(name, CLOSED), now), now)
 
     def on_unanswered(self, name: str, org_id: int, code: str, begun: datetime, now: datetime) -> None:
         """No request of a whole pass got a reply. The poll, `begun` then, goes on, and a later pass may get one."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from poller.core.admission import CRASHED, TOO_LATE, Discard, Poll, Record, Requeue, decide
+from poller.core.admission import CRASHED, Discard, Poll, Record, Requeue, decide
 from poller.core.errors import DatabaseError
 from poller.core.model import Outcome
 from poller.core.token import UNOPENED
@@ -182,10 +182,13 @@ class Dispatcher:
     async def _poll(self, job: Job, state: PollState, poll: Poll) -> None:
         org, begun = state.org, self._now()
         try:
-            if replace(state, now=begun).is_over:
+            if state.due is not None and begun >= state.due.until:
                 # PostgreSQL, or this process, was slow since the decision. What Zoho says now is of the next slot.
                 await self._runner.give_back(state, poll)
-                await self._writer.put(FinishedJob(job.id, not_polled(state, Outcome.MISSED, TOO_LATE)))
+                away = self.places.circuits.was_unavailable(org.data_center, state.due.at)
+                self.places.circuits.on_probe_abandoned(org.data_center, begun)
+                late = replace(state, now=begun, was_unreachable=away)
+                await self._resolve([(job, late, decide(late))])
                 return
             result = await self._runner.run(
                 state,

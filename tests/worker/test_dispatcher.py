@@ -6,7 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from poller.app import open_runner
+from poller.core.circuit_breaker import CLOSED, CircuitBreaker
 from poller.core.model import Outcome
 from poller.core.rate_limit import RateLimitState
 from poller.core.schedule import advance
@@ -21,10 +24,12 @@ from poller.worker.dispatcher import Dispatcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from poller.polling.ports import RequestCount
     from poller.polling.results import Admitted
     from poller.polling.runner import PollRunner
+    from poller.store.database import Database
 
     OpenService = Callable[..., Any]
 
@@ -33,54 +38,8 @@ HOUR = timedelta(hours=1)
 TEN_MINUTES = timedelta(minutes=10)
 
 
-class Freezing:
-    """A fleet whose process detects one freeze while waiting for PostgreSQL."""
-
-    def __init__(self, runner: PollRunner) -> None:
-        self._runner = runner
-        self.dispatcher: Dispatcher | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._runner, name)
-
-    async def reserve(self, admitted: Sequence[Admitted]) -> None:
-        await self._runner.reserve(admitted)
-        if self.dispatcher is not None:
-            self.dispatcher.cancel_all()
-
-
-async def test_jobs_claimed_before_a_freeze_are_not_started_after_it_and_can_be_claimed_by_others(
-    service: OpenService,
-) -> None:
-    async with service(orgs=ORGS, interval=3_600) as mine, open_runner(mine.app) as runner:
-        database, freezing = mine.app.database, Freezing(runner)
-        now = await database.fetchval("SELECT now()")
-        await enqueue_due_slots(
-            database,
-            lambda org, cursor, at: advance(org.id, 3_600, cursor, at, HOUR),
-            now,
-            HOUR,
-            interval_seconds=3_600,
-        )
-        await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '1 s'")
-        queue, others = JobQueue(database, uuid.uuid4()), JobQueue(database, uuid.uuid4())
-        writer: BatchWriter[Any] = BatchWriter(lambda _: asyncio.sleep(0))
-        dispatcher: Any = Dispatcher(
-            freezing, queue, writer,  # type: ignore[arg-type]  # it has all that a runner has
-            now=lambda: now + HOUR, jitter=lambda: 0.0, max_concurrent_polls=32,
-        )  # fmt: skip
-        freezing.dispatcher = dispatcher
-        cancellations, jobs = dispatcher.cancellations, await queue.claim((POLL,), ORGS)
-        assert len(jobs) == ORGS
-        async with writer, asyncio.TaskGroup() as tasks:
-            await dispatcher.start(jobs, tasks, cancellations)
-        assert (dispatcher.running, dispatcher.jobs.ids) == (0, set())
-        assert mine.sim.audit()["requests"].get("count", 0) == 0
-        assert len(await others.claim((POLL,), 2 * ORGS)) == ORGS
-
-
-class Slow:
-    """A runner whose credits are reserved by a statement that takes until the slot is over."""
+class Reserving:
+    """A runner that calls `after` when it has reserved credits: what happens while the statement runs."""
 
     def __init__(self, runner: PollRunner, after: Callable[[], None]) -> None:
         self._runner = runner
@@ -94,21 +53,55 @@ class Slow:
         self._after()
 
 
-async def test_a_slot_that_is_over_before_its_credits_are_reserved_is_missed_and_costs_nothing(
+async def queue_slots(database: Database, interval: timedelta) -> datetime:
+    """Adds the next slot of each org to the queue, to be claimed at once; returns the time."""
+    now: datetime = await database.fetchval("SELECT now()")
+    seconds = int(interval.total_seconds())
+    await enqueue_due_slots(
+        database,
+        lambda org, cursor, at: advance(org.id, seconds, cursor, at, interval),
+        now,
+        interval,
+        interval_seconds=seconds,
+    )
+    await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '1 s'")
+    return now
+
+
+async def test_jobs_claimed_before_a_freeze_are_not_started_after_it_and_can_be_claimed_by_others(
     service: OpenService,
+) -> None:
+    async with service(orgs=ORGS, interval=3_600) as mine, open_runner(mine.app) as runner:
+        database = mine.app.database
+        now = await queue_slots(database, HOUR)
+        queue, others = JobQueue(database, uuid.uuid4()), JobQueue(database, uuid.uuid4())
+        writer: BatchWriter[Any] = BatchWriter(lambda _: asyncio.sleep(0))
+        dispatcher: Any = Dispatcher(
+            Reserving(runner, lambda: dispatcher.cancel_all()),  # type: ignore[arg-type]  # noqa: PLW0108 - it is made here
+            queue, writer,
+            now=lambda: now + HOUR, jitter=lambda: 0.0, max_concurrent_polls=32,
+        )  # fmt: skip
+        cancellations, jobs = dispatcher.cancellations, await queue.claim((POLL,), ORGS)
+        assert len(jobs) == ORGS
+        async with writer, asyncio.TaskGroup() as tasks:
+            await dispatcher.start(jobs, tasks, cancellations)
+        assert (dispatcher.running, dispatcher.jobs.ids) == (0, set())
+        assert mine.sim.audit()["requests"].get("count", 0) == 0
+        assert len(await others.claim((POLL,), 2 * ORGS)) == ORGS
+
+
+@pytest.mark.parametrize(
+    ("is_away", "expected"),
+    [(False, (Outcome.MISSED, "too_late")), (True, (Outcome.UNAVAILABLE, "data_center_away"))],
+    ids=["missed", "its data centre was away"],
+)
+async def test_a_slot_that_is_over_before_its_credits_are_reserved_is_not_polled_and_costs_nothing(
+    service: OpenService, is_away: bool, expected: tuple[Outcome, str]
 ) -> None:
     async with service(orgs=1, interval=3_600) as mine:
         database = mine.app.database
-        now = await database.fetchval("SELECT now()")
-        await enqueue_due_slots(
-            database,
-            lambda org, cursor, at: advance(org.id, 3_600, cursor, at, HOUR),
-            now,
-            HOUR,
-            interval_seconds=3_600,
-        )
+        await queue_slots(database, HOUR)
         due = read_due(await database.fetchval("SELECT payload FROM pgqueuer WHERE entrypoint = 'poll'"))
-        await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '1 s'")
         moment, queue, written = due.at, JobQueue(database, uuid.uuid4()), list[Any]()
 
         def slot_is_over() -> None:
@@ -120,13 +113,19 @@ async def test_a_slot_that_is_over_before_its_credits_are_reserved_is_missed_and
 
         async with open_runner(mine.app, now=lambda: moment) as runner:
             dispatcher: Any = Dispatcher(
-                Slow(runner, slot_is_over), queue, writer := BatchWriter(keep),  # type: ignore[arg-type]
+                Reserving(runner, slot_is_over), queue, writer := BatchWriter(keep),  # type: ignore[arg-type]
                 now=lambda: moment, jitter=lambda: 0.0, max_concurrent_polls=32,
             )  # fmt: skip
+            known = dispatcher.places.circuits.known
+            home = await database.fetchval("SELECT data_center FROM orgs")
+            if is_away:
+                known[home] = CircuitBreaker(opened_at=due.at, probe_at=due.at)
             async with writer, asyncio.TaskGroup() as tasks:
                 await dispatcher.start(await queue.claim((POLL,), 1), tasks, dispatcher.cancellations)
         (row,) = [one.result.snapshot for one in written]
-        assert (row.slot, row.polled_at, row.outcome, row.error) == (due.slot, None, Outcome.MISSED, "too_late")
+        assert (row.slot, row.polled_at, (row.outcome, row.error)) == (due.slot, None, expected)
+        # Nobody waits for the end of this poll to try the data centre again.
+        assert known.get(home, CLOSED).probe_at == (moment if is_away else None)
         assert mine.sim.audit()["requests"].get("count", 0) == 0
         assert await database.fetchval("SELECT coalesce(sum(credits), 0) FROM credit_spend") == 0
 
@@ -144,13 +143,7 @@ class Noting(NullInstrumentation):
 async def test_a_held_slot_waits_in_the_queue_until_its_hold_ends_and_is_then_polled(service: OpenService) -> None:
     async with service(orgs=1, interval=3_600) as mine:
         database, observer = mine.app.database, Noting()
-        await enqueue_due_slots(
-            database,
-            lambda org, cursor, at: advance(org.id, 3_600, cursor, at, HOUR),
-            await database.fetchval("SELECT now()"),
-            HOUR,
-            interval_seconds=3_600,
-        )
+        await queue_slots(database, HOUR)
         due = read_due(await database.fetchval("SELECT payload FROM pgqueuer WHERE entrypoint = 'poll'"))
         moment, hold_until = due.at, due.at + timedelta(seconds=30)
         held = RateLimitState(hold_until=hold_until.timestamp(), holds=1)
@@ -218,15 +211,7 @@ async def test_three_statements_run_between_the_claim_of_jobs_and_their_first_re
     ):
         await poll_all(runner, None, lambda _batch: None)  # obtains the tokens
         await database.execute("DELETE FROM org_snapshots")  # the slots to poll may be the same
-        now = await database.fetchval("SELECT now()")
-        await enqueue_due_slots(
-            database,
-            lambda org, cursor, at: advance(org.id, 600, cursor, at, TEN_MINUTES),
-            now,
-            TEN_MINUTES,
-            interval_seconds=600,
-        )
-        await database.execute("UPDATE pgqueuer SET execute_after = now() - interval '1 s'")
+        now = await queue_slots(database, TEN_MINUTES)
         queue = JobQueue(database, uuid.uuid4())
         writer: BatchWriter[Any] = BatchWriter(lambda _: asyncio.sleep(0))
         dispatcher = Dispatcher(
