@@ -15,6 +15,7 @@ from poller.notify.message import Message
 from poller.notify.send import send
 from poller.notify.trial import send_trial
 from tests.notify.receivers import Mailbox, Webhook, mail_server, secret_url, webhook
+from tests.worker.waiting import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -121,7 +122,8 @@ async def test_a_receiver_that_closes_the_connection_or_is_down_may_take_it_late
 @pytest.mark.parametrize("scheme", ["webhook+http", "json"])
 async def test_a_receiver_that_never_answers_is_left_at_the_deadline(hook: Webhook, scheme: str) -> None:
     hook.always = "hang"
-    error = await error_of(hook.url("/hangs-for-ever", scheme), seconds=0.3)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        error = await error_of(hook.url("/hangs-for-ever", scheme), seconds=0.3)
     assert "within 0.3 s" in error.what
 
 

@@ -161,16 +161,16 @@ async def test_statements_and_the_event_loop_are_as_quick_while_receivers_hang(
         urls = [hanging.url(f"/hanging-receiver-{number}", "json") for number in range(8)]
         alerts = Alerts(database, keyring, urls)
         async with delivering(deliverer(database, keyring, urls, deadline_seconds=600, finish_seconds=0.1)):
-            control = await processor_seconds(database)
+            control = await loop_seconds(database)
             await alerts.fire(3)
             await eventually(lambda: hanging.under_way == 8)
-            busy = await processor_seconds(database)
+            busy = await loop_seconds(database)
             assert hanging.under_way == 8
     assert busy < 3 * control
 
 
-async def processor_seconds(database: Database) -> float:
-    """What thirty statements and all else on the event loop take meanwhile: the least of five."""
+async def loop_seconds(database: Database) -> float:
+    """The processor time of thirty statements and of all else on the event loop meanwhile: the least of five."""
     taken = []
     for _ in range(5):
         begun = time.thread_time()
